@@ -37,7 +37,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
     "publisher.follower": "follower",
     "multiprocessing.forkserver": "readers",
-    "publisher.portal.report.process": "report",
+    "publisher.portal.report.builder": "report",
     "spawn_main": "workers",
     "resource_tracker": "workers",
     "demo": "registry",

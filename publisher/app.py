@@ -23,12 +23,11 @@ from publisher.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessM
 from publisher.page_budget import PageLimits
 from publisher.pages import DOCUMENTATION, Pages
 from publisher.portal.commands import ClientQuota, VisitorCommand
-from publisher.portal.first_start import FirstStart
+from publisher.portal.first_start import FirstStart, warming_up
 from publisher.portal.follow import SubscriptionStore, sending_changes
 from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.search import build_rate_limiter
-from publisher.portal.warm_up import warming_up
 from publisher.releases.copies import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.exports import ExportQueue

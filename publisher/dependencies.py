@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, cast
+from http import HTTPStatus
+from typing import Annotated, TypeVar, cast
 
 from fastapi import Depends
 from starlette.requests import Request
@@ -12,6 +13,7 @@ from publisher.errors import NotReady
 from publisher.pages import Pages
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.store.query_service import QueryService
+from web.problems import HTTPProblem
 
 
 async def get_service(request: Request) -> QueryService:
@@ -26,6 +28,16 @@ async def get_pages(request: Request) -> Pages:
 
 ServiceDep = Annotated[QueryService, Depends(get_service)]
 PagesDep = Annotated[Pages, Depends(get_pages)]
+
+
+ValueT = TypeVar("ValueT")
+
+
+def require(value: ValueT | None, text: str, status: HTTPStatus = HTTPStatus.NOT_FOUND) -> ValueT:
+    """Return *value*; raises HTTPProblem with *text* if it is None or False."""
+    if value is None or value is False:
+        raise HTTPProblem(status, text)
+    return value
 
 
 def require_facet_index(service: QueryService) -> FacetIndex:

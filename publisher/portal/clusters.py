@@ -20,6 +20,7 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
+from publisher.dependencies import require
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import Entity, EntityPage, candidates, find_entity, record_of
 from publisher.rdf.results import Term, iri
@@ -34,7 +35,7 @@ from web.endpoints import parse_thing_path, path_segments
 from web.links import Link
 from web.problems import HTTPProblem
 
-SHOWN = 50  # members whose descriptions are compared
+MAX_MEMBERS = 50  # members whose descriptions are compared
 _TYPE = f"{RDF}type"
 
 
@@ -66,31 +67,17 @@ class MemberValues(NamedTuple):
     values: tuple[Term, ...]
 
 
-class ComparedProperty(NamedTuple):
-    """A property by its IRI, and what each member that states it says, the preferred one first."""
-
-    predicate: str
-    says: tuple[MemberValues, ...]
-    disagree: bool
-
-
-class ClusterOf(NamedTuple):
-    """The cluster of a thing, and its other members by IRI with their names."""
-
-    cluster: str
-    others: Mapping[str, str]
-
-
-async def cluster_of(service: QueryService, thing: str) -> ClusterOf | None:
-    """Return the cluster of a thing; None if it is in none."""
+async def cluster_of(service: QueryService, thing: str) -> dict[str, Any] | None:
+    """Return the *cluster* of a thing, and its *others*: members by IRI with their names; None if it
+    is in none.
+    """
     rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
     if not rows:
         return None
     names = prefer_english(rows, "member")
     members = sorted({row["member"].value for row in rows} - {thing})
-    return ClusterOf(
-        rows[0]["cluster"].value, {member: names.get(member, member) for member in members}
-    )
+    others = {member: names.get(member, member) for member in members}
+    return {"cluster": rows[0]["cluster"].value, "others": others}
 
 
 async def find_cluster(request: Request, service: QueryService) -> tuple[str, Entity] | Response:
@@ -113,15 +100,15 @@ async def _redirect_to_members(request: Request, service: QueryService, path: st
     for name, suffix in candidates(path):
         member = f"{service.iris.base}id/{name}"
         if result := await cluster_of(service, member):
-            return _redirect(request, service, result.cluster, suffix)
-        if await read_history(service, cluster_iri(member, service.iris)):
-            raise HTTPProblem(
-                HTTPStatus.GONE,
-                TranslatableText(
-                    "This cluster was dissolved: its members are separate things again. {member} is the one after which it was named.",
-                    member=member,
-                ),
-            )
+            return _redirect(request, service, result["cluster"], suffix)
+        require(
+            not (await read_history(service, cluster_iri(member, service.iris))),
+            TranslatableText(
+                "This cluster was dissolved: its members are separate things again. {member} is the one after which it was named.",
+                member=member,
+            ),
+            HTTPStatus.GONE,
+        )
     raise HTTPProblem(
         HTTPStatus.NOT_FOUND,
         TranslatableText("This cluster doesn't exist: {iri}", iri=f"{service.iris.clusters}{path}"),
@@ -142,7 +129,7 @@ def _redirect(
 
 
 def cluster_links(page: EntityPage) -> list[Link]:
-    members = page.description.all("prov:hadMember")[:SHOWN]
+    members = page.description.all("prov:hadMember")[:MAX_MEMBERS]
     return [page.cite, *(Link("item", term.value) for term in members)]
 
 
@@ -150,19 +137,17 @@ async def cluster_values(page: EntityPage) -> dict[str, object]:
     service, description, iris = page.service, page.description, page.service.iris
     all_members = [term.value for term in description.all("prov:hadMember")]
     members = await asyncio.gather(
-        *(_read_member(service, member) for member in sorted(all_members)[:SHOWN])
+        *(_read_member(service, member) for member in sorted(all_members)[:MAX_MEMBERS])
     )
-    compared = compare_members(members)
     own_names = (cluster_iri(member, iris) for member in all_members)
     changes = await read_history(service, description.iri)
     return {
         "members": members,
         "names": {member.iri: _name(member.description) for member in members},
         "total": len(all_members),
-        "compared": [(_label(item.predicate, iris.base), item) for item in compared],
-        "rules": {
-            item.predicate: precedence(description.short(item.predicate)) for item in compared
-        },
+        "compared": [
+            (_label(item["predicate"], iris.base), item) for item in compare_members(members)
+        ],
         "matches": read_matches(description),
         "others": [name for name in own_names if name != description.iri],
         "named": named_member(description.iri, iris),
@@ -192,19 +177,19 @@ async def _read_member(service: QueryService, member: str) -> ClusterMember:
     return ClusterMember(member, source, record, description)
 
 
-def compare_members(members: Sequence[ClusterMember]) -> list[ComparedProperty]:
-    """Return each property of the members, the best known first."""
+def compare_members(members: Sequence[ClusterMember]) -> list[dict[str, Any]]:
+    """Return each property of the members, the best known first: what each member that states it
+    *says*, the preferred one first by *rules*, and whether they *disagree*.
+    """
     stated: dict[str, dict[str, list[Term]]] = {}
     for member in members:
         for statement in member.description.statements:
             name, value = statement.predicate, statement.object
             if statement.subject == member.iri and name != _TYPE:
                 stated.setdefault(name, {}).setdefault(member.iri, []).append(value)
-    known = list(FIELD_NAMES)
+    ranks = {name: rank for rank, name in enumerate(FIELD_NAMES)}
     compared = []
-    for name in sorted(
-        stated, key=lambda name: (known.index(name) if name in known else len(known), name)
-    ):
+    for name in sorted(stated, key=lambda name: (ranks.get(name, len(ranks)), name)):
         says = [
             MemberValues(member, tuple(stated[name][member.iri]))
             for member in members
@@ -212,9 +197,15 @@ def compare_members(members: Sequence[ClusterMember]) -> list[ComparedProperty]:
         ]
         if all(_is_part(value, item.member) for item in says for value in item.values):
             continue
-        ordered = sort_by_precedence(members[0].description.short(name), says)
-        disagree = _disagree([item.values for item in says])
-        compared.append(ComparedProperty(name, tuple(ordered), disagree))
+        short = members[0].description.short(name)
+        compared.append(
+            {
+                "predicate": name,
+                "says": sort_by_precedence(short, says),
+                "rules": precedence(short),
+                "disagree": _disagree([item.values for item in says]),
+            }
+        )
     return compared
 
 

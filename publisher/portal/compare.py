@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
@@ -50,7 +50,6 @@ from web.endpoints import (
     whole_number,
 )
 from web.formats import HTML
-from web.problems import HTTPProblem
 from web.respond import respond
 
 PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
@@ -124,14 +123,13 @@ def _compare_topics(request: Request, figures: Figures) -> Dataset:
         filters = INITIATIVES.with_codes(facet, code)
         if facet == PARTY:
             filters = replace(INITIATIVES, party=code)
-        if topic not in known and not (facet == PARTY and figures.tables.count_different(filters)):
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND,
-                TranslatableText(
-                    "No initiative has the topic {topic}. Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
-                    topic=repr(topic[:80]),
-                ),
-            )
+        require(
+            topic in known or (facet == PARTY and bool(figures.tables.count_different(filters))),
+            TranslatableText(
+                "No initiative has the topic {topic}. Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
+                topic=repr(topic[:80]),
+            ),
+        )
         sides.append(_side(facet, code, replace(figures, filters=filters)))
     panels = [panel for side in sides for panel in side["panels"]]
     return Dataset(
@@ -193,13 +191,13 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
     """
     history = open_history(service)
     one, other = (find_moment(history, service.data, text or "now") for text in (before, after))
-    if one.entry > other.entry:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "{one} is later than {other}; exchange from and to", one=one.text, other=other.text
-            ),
-        )
+    require(
+        one.entry <= other.entry,
+        TranslatableText(
+            "{one} is later than {other}; exchange from and to", one=one.text, other=other.text
+        ),
+        HTTPStatus.BAD_REQUEST,
+    )
     return one, other
 
 
@@ -230,26 +228,23 @@ async def record_fields(
     graph, things = record.strip(), f"{service.iris.base}id/"
     if graph.startswith(things):  # a thing: its kind is no part of its record's IRI
         graph = f"{service.iris.base}record/{graph.removeprefix(things).partition('/')[2]}"
-    if not is_iri(graph):
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "The parameter record must be the IRI of a record or thing, not {record}",
-                record=repr(record[:80]),
-            ),
-        )
-    fields = await compare_versions(service, graph, before.entry, after.entry)
-    if fields is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "{graph} has no version at {before} or {after}",
-                graph=graph,
-                before=before.text,
-                after=after.text,
-            ),
-        )
-    return fields
+    require(
+        is_iri(graph),
+        TranslatableText(
+            "The parameter record must be the IRI of a record or thing, not {record}",
+            record=repr(record[:80]),
+        ),
+        HTTPStatus.BAD_REQUEST,
+    )
+    return require(
+        await compare_versions(service, graph, before.entry, after.entry),
+        TranslatableText(
+            "{graph} has no version at {before} or {after}",
+            graph=graph,
+            before=before.text,
+            after=after.text,
+        ),
+    )
 
 
 def moment_tables(comparison: Comparison) -> list[DataTable]:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.portal.datasets import SVG, TABLE_FORMATS, serialize_tables
 from publisher.portal.dependencies import FiguresDep, get_matrix_figures
 from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
@@ -102,23 +102,20 @@ def embed(
     """Only these addresses may be framed by other sites."""
     theme, form = (request.query_params.get(name, "") for name in ("theme", "format"))
     view, page = figures[_find_figure(rest).key], f"{origin(request)}{request.url.path}"
-    if theme and theme not in THEMES:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "The parameter theme is one of {names}, not {value}",
-                names=", ".join(THEMES),
-                value=repr(theme[:20]),
-            ),
-        )
+    require(
+        theme in ("", *THEMES),
+        TranslatableText(
+            "The parameter theme is one of {names}, not {value}",
+            names=", ".join(THEMES),
+            value=repr(theme[:20]),
+        ),
+        HTTPStatus.BAD_REQUEST,
+    )
     if form == "svg":
-        if view.drawing is None:
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND,
-                TranslatableText(
-                    "Only maps, trends and the matrix are drawings; ask for format=csv"
-                ),
-            )
+        require(
+            view.drawing is not None,
+            TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"),
+        )
         return respond(request, standalone_svg(view.drawing), SVG)
     if row := TABLE_FORMATS.get(form):
         return respond(request, serialize_tables([view.table], row, page, pages.iris), row)
@@ -166,13 +163,12 @@ def oembed(
         parts = urlsplit(url)
     except ValueError:  # an unclosed bracket of an IPv6 address
         parts = urlsplit("")
-    if f"{parts.scheme}://{parts.netloc}" != host or not parts.path.startswith(f"{EMBED}/"):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "The parameter url must be an address under {address}/", address=host + EMBED
-            ),
-        )
+    require(
+        f"{parts.scheme}://{parts.netloc}" == host and parts.path.startswith(f"{EMBED}/"),
+        TranslatableText(
+            "The parameter url must be an address under {address}/", address=host + EMBED
+        ),
+    )
     path = unquote(parts.path.removeprefix(f"{EMBED}/"))
     title, tallest = _find_figure(path).title, HEIGHTS[path.partition("/")[0]]
     parse_filters(QueryParams(parts.query))
@@ -202,12 +198,11 @@ def _find_figure(path: str) -> Figure:
     """Return the figure of an embed; a table has the numbers of bars."""
     kind, slash, facet = path.partition("/")
     key = f"bars/{facet}" if kind == "table" and slash else path
-    if kind not in HEIGHTS or key not in FIGURES:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "There is no embed {path}; there are count, map, matrix, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
-                path=repr(path[:60]),
-            ),
-        )
+    require(
+        kind in HEIGHTS and key in FIGURES,
+        TranslatableText(
+            "There is no embed {path}; there are count, map, matrix, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
+            path=repr(path[:60]),
+        ),
+    )
     return FIGURES[key]

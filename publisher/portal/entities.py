@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import (
     GONE,
     DescriptionJson,
@@ -81,7 +81,6 @@ from web.endpoints import (
 )
 from web.formats import DATA_FORMATS, FORMATS, HTML, quality
 from web.links import Link
-from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, see_other
 
 Found = tuple[str, Entity]  # with its kind, a key of KINDS
@@ -282,15 +281,11 @@ async def concept(
     format: Annotated[str | None, format_parameter(FORMATS)] = None,
 ) -> Response:
     """The page lists the things that have the concept."""
-    if not is_web(iri):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("The parameter iri must be the IRI of a concept")
-        )
+    require(is_web(iri), TranslatableText("The parameter iri must be the IRI of a concept"))
     description = await describe_thing(service, iri)
-    if not description.statements:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=iri)
-        )
+    require(
+        bool(description.statements), TranslatableText("This concept doesn't exist: {iri}", iri=iri)
+    )
     urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
     return await respond_kind(request, service, pages, "concept", Entity(description, urls))
 

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.lists import (
     ListCursor,
     choose_list_format,
@@ -66,7 +66,6 @@ from publisher.store.source_status import count_by_state, source_statuses
 from vocab.terms import DCT
 from web.formats import HTML
 from web.page_cache import MINUTE, keep_for
-from web.problems import HTTPProblem
 from web.respond import respond
 
 NEWEST, EVENTS = 8, 4  # things on the front page: the latest updates, and upcoming events
@@ -198,11 +197,11 @@ def world_map(request: Request, figures: FiguresDep) -> Dataset:
 def trends(request: Request, figures: FiguresDep) -> Dataset:
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
     by = request.query_params.get("by", "")
-    if by and by not in TREND_FACETS:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText("The parameter by is one of {names}", names=", ".join(TREND_FACETS)),
-        )
+    require(
+        by in ("", *TREND_FACETS),
+        TranslatableText("The parameter by is one of {names}", names=", ".join(TREND_FACETS)),
+        HTTPStatus.BAD_REQUEST,
+    )
     counted = [figures[f"trend/{facet}"] for facet in ([by] if by else TREND_FACETS)]
     drawn = ([trend for trend in counted if trend.years] or counted[:1])[:FIGURES_OF_TRENDS]
 

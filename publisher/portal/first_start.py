@@ -1,13 +1,20 @@
-"""The first start of an installation: five steps that the front page and ``/health`` show until all
-are done.
+"""The first start of an installation: five steps that the front page and ``/health`` have until all
+are done; and what is loaded after each start.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+import asyncio
+from contextlib import AbstractAsyncContextManager, suppress
 from typing import NamedTuple
 
+import structlog
+from starlette.datastructures import State
+
+from publisher.background import in_background
 from publisher.errors import PublisherError
+from publisher.projections.facets.queries import open_facet_index
+from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import release_numbers
 from publisher.store.source_status import SourceStatus, source_statuses
@@ -15,6 +22,9 @@ from vocab.freshness import Freshness
 
 _MARK = "first-start"  # below the store's folder: the first start is over
 _RETIRED = f"#{Freshness.RETIRED.value}"
+_POLL_SECONDS = 0.2  # between looks for the first snapshot with indexes
+
+log = structlog.get_logger(component="warm-up")
 
 
 class Step(NamedTuple):
@@ -84,3 +94,27 @@ class FirstStart:
             steps.append(Step(name, state, done, total))
             is_next = is_next and is_done
         return steps
+
+
+def warming_up(service: QueryService, state: State) -> AbstractAsyncContextManager[None]:
+    """Load what the first search and the first list would wait for, in the background within the
+    context, once it exists: the topics that words are compared with, which take more than a second
+    of processor time, and the facet tables. ``is_warm`` of *state* is False until then.
+    """
+    state.is_warm = False
+    return in_background(_warm_up(service, state))
+
+
+async def _warm_up(service: QueryService, state: State) -> None:
+    while (snapshot := service.snapshot) is None or min(snapshot.text, snapshot.columns) < 0:
+        await asyncio.sleep(_POLL_SECONDS)
+    (error,) = await asyncio.gather(asyncio.to_thread(_load, snapshot.path), return_exceptions=True)
+    if isinstance(error, Exception):  # the requests that need the indexes report what is wrong
+        log.warning("indexes not loaded", reason=f"{type(error).__name__}: {error}")
+    state.is_warm = True
+
+
+def _load(path: str) -> None:
+    open_facet_index(path)
+    if searcher := open_searcher(path):
+        _ = searcher.languages, searcher.topics

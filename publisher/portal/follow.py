@@ -30,7 +30,7 @@ from publisher.errors import PublisherError, QueryError
 from publisher.pages import Pages
 from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.forms import FieldsDep, first_fault, optional_store, uncached
+from publisher.portal.forms import UNCACHED, FieldsDep, first_fault, optional_store
 from publisher.portal.search import SearchParameters, feed_links, match_words, parse_search
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -40,7 +40,9 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import client_key
 from vocab.iris import KINDS, Iris
 from web.endpoints import get
+from web.formats import HTML
 from web.problems import HTTPProblem
+from web.respond import respond
 
 FREQUENCIES = ("change", "day", "week")
 COMPARED = 5_000  # results that are compared one by one; of a larger search, the newest
@@ -186,51 +188,55 @@ def request_subscription(
     """Store a subscription that its receiver has to confirm."""
     followed = parse_followed(QueryParams(fields.get("search", "")), service.iris)
     title = title_of(followed, tables, names)
-    channel, address = fields.get("channel", ""), fields.get("address", "")
+    channel, address, frequency = (
+        fields.get(name, "") for name in ("channel", "address", "frequency")
+    )
     error = first_fault(
         {
             "robot": not fields.get("website"),
             "channel": channel in store.channels,
-            "frequency": fields.get("frequency") in FREQUENCIES,
+            "frequency": frequency in FREQUENCIES,
             "address": store.is_address(channel, address),
         }
     )
     if error:
         return _form(request, pages, followed, title, fields, error)
     request.app.state.problem_quota.admit(client_key(request.scope))
-    language, frequency = current_locale().language, fields["frequency"]
+    language = current_locale().language
     link = store.request(channel, address, followed.search, title, language, frequency)
-    return _state(pages, "sent", title=title, link=link, channel=channel)
+    return _state(request, pages, "sent", title=title, link=link, channel=channel)
 
 
 @get(router, "/follow/confirm/{secret}", include_in_schema=False)
-def confirmation(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+def confirmation(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
     """Return what the link confirms; the button does it, so that a program that follows links does
     not.
     """
     result = store.find(secret)
     state = "confirmed" if result and result.is_confirmed else "confirm" if result else "unknown"
-    return _state(pages, state, subscription=result, secret=secret)
+    return _state(request, pages, state, subscription=result, secret=secret)
 
 
 @router.post("/follow/confirm/{secret}", include_in_schema=False)
-def confirm(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+def confirm(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
     result = store.confirm(secret)
-    return _state(pages, "confirmed" if result else "unknown", subscription=result, secret=secret)
+    state = "confirmed" if result else "unknown"
+    return _state(request, pages, state, subscription=result, secret=secret)
 
 
 @get(router, "/follow/stop/{secret}", include_in_schema=False)
-def stop_form(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+def stop_form(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
     result = store.find(secret)
-    return _state(pages, "stop" if result else "unknown", subscription=result, secret=secret)
+    state = "stop" if result else "unknown"
+    return _state(request, pages, state, subscription=result, secret=secret)
 
 
 @router.post("/follow/stop/{secret}", include_in_schema=False)
-def stop(pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
+def stop(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
     """End a subscription and delete what is stored about its receiver: by the button, or by a mail
     program (RFC 8058).
     """
-    return _state(pages, "stopped" if store.end(secret) else "unknown")
+    return _state(request, pages, "stopped" if store.end(secret) else "unknown")
 
 
 def _form(
@@ -242,25 +248,25 @@ def _form(
     error: str = "",
 ) -> Response:
     store: SubscriptionStore | None = request.app.state.subscription_store
-    return uncached(
-        pages.page(
-            "follow.html",
-            HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
-            title=title,
-            search=followed.search,
-            results=followed.page,
-            feeds=feed_links(followed.search),
-            channels=store.channels if store else (),
-            frequencies=FREQUENCIES,
-            fields={"channel": "", "address": "", "frequency": "day"} | fields,
-            error=error,
-        )
+    page = pages.page(
+        "follow.html",
+        title=title,
+        search=followed.search,
+        results=followed.page,
+        feeds=feed_links(followed.search),
+        channels=store.channels if store else (),
+        frequencies=FREQUENCIES,
+        fields={"channel": "", "address": "", "frequency": "day"} | fields,
+        error=error,
     )
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return respond(request, page, HTML, status=status, headers=UNCACHED)
 
 
-def _state(pages: Pages, state: str, **values: object) -> Response:
-    code = HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK
-    return uncached(pages.page("follow_state.html", code, state=state, **values))
+def _state(request: Request, pages: Pages, state: str, **values: object) -> Response:
+    status = HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK
+    page = pages.page("follow_state.html", HTTPStatus.OK, state=state, **values)
+    return respond(request, page, HTML, status=status, headers=UNCACHED)
 
 
 def parse_followed(params: QueryParams, iris: Iris) -> Followed:
@@ -286,12 +292,8 @@ def parse_followed(params: QueryParams, iris: Iris) -> Followed:
             "The parameter thing is the path of one thing, such as initiative/demo/7, without words"
         )
     thing = f"{iris.base}id/{path}"
-    narrowed = (
-        replace(filters, party=thing)
-        if kind == "organization"
-        else replace(filters, among=(thing,))
-    )
-    return Followed(search, f"/page/{path}", "", narrowed, thing)
+    parts = {"party": thing} if kind == "organization" else {"among": (thing,)}
+    return Followed(search, f"/page/{path}", "", replace(filters, **parts), thing)
 
 
 def title_of(followed: Followed, tables: FacetIndex, labels: FacetLabels) -> str:

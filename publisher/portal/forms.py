@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 from fastapi import Depends
 from starlette.requests import Request
-from starlette.responses import Response
 
+from publisher.dependencies import require
 from publisher.sparql.protocol import FORM, parse_form, read_body
 from web.problems import HTTPProblem
 from web.sessions import check_origin
 
 MULTIPART = "multipart/form-data"
+UNCACHED = {"Cache-Control": "no-store"}  # no cache may store the response
 MAX_FIELDS = 64 * 1024  # bytes of a form without files
 
 
@@ -79,10 +80,7 @@ def optional_store(name: str, missing: str) -> Any:
     """
 
     async def get_store(request: Request) -> Any:
-        store = getattr(request.app.state, name)
-        if store is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, missing)
-        return store
+        return require(getattr(request.app.state, name), missing)
 
     return Depends(get_store)
 
@@ -90,9 +88,3 @@ def optional_store(name: str, missing: str) -> Any:
 def first_fault(checks: dict[str, bool]) -> str:
     """Return the name of the first field that is not valid, "" if all are."""
     return next((name for name, is_valid in checks.items() if not is_valid), "")
-
-
-def uncached(response: Response) -> Response:
-    """Return the *response*, which no cache may store."""
-    response.headers["Cache-Control"] = "no-store"
-    return response

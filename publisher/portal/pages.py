@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 from pyoxigraph import RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -19,12 +19,11 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.catalog.datasets import available_services, load_catalog
 from publisher.catalog.dcat import catalog_statements
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import DescriptionJson, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
-from publisher.portal.forms import uncached
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import open_facet_index
 from publisher.store.descriptions import Description, namespaces
@@ -68,11 +67,9 @@ def published_kinds(service: QueryService) -> frozenset[str]:
 @get(router, "/about", include_in_schema=False)
 async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     rows, start = await service.rows(query("sources")), service.iris.source("")
+    # of several titles the last one
     sources = {
-        row["source"].value.removeprefix(start): (
-            row["title"],
-            row["licence"].value if "licence" in row else "",
-        )
+        row["source"].value.removeprefix(start): (row["title"], str(row.get("licence", "")))
         for row in rows
     }
     listed = [(name, *rest) for name, rest in sorted(sources.items())]
@@ -96,22 +93,19 @@ async def guessed(request: Request, pages: PagesDep) -> Response:
 @get(router, "/data", include_in_schema=False)
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     language, base = current_locale().language, service.iris.base
-    rows = await service.rows(query("schemes"))
     schemes = [
         (row["scheme"].value, label(row["scheme"].value, language, base) or row["title"].value)
-        for row in rows
+        for row in await service.rows(query("schemes"))
     ]
     return respond(request, pages.page("data.html", schemes=schemes), HTML)
 
 
 @get(router, LOGO, include_in_schema=False)
 async def logo(pages: PagesDep) -> Response:
-    file = pages.branding.logo
-    if file is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("This installation has no logo of its own; STOCKTAKE_LOGO sets one"),
-        )
+    file = require(
+        pages.branding.logo,
+        TranslatableText("This installation has no logo of its own; STOCKTAKE_LOGO sets one"),
+    )
     media, headers = LOGO_TYPES[file.suffix.lower()], {"Cache-Control": "public, max-age=3600"}
     return FileResponse(file, media_type=media, headers=headers)
 
@@ -119,40 +113,32 @@ async def logo(pages: PagesDep) -> Response:
 catalog_router = APIRouter()
 
 
+async def suffix_parameter(
+    suffix: Annotated[
+        str, Path(description="The format", json_schema_extra={"enum": list(FORMATS)})
+    ],
+) -> None:
+    """Declare the parameter; an unknown format is no address. Raises HTTPProblem (404)."""
+    require(suffix in FORMATS, TranslatableText("There is no such address"))
+
+
 @get(catalog_router, "/catalog", include_in_schema=False)
-async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    return await _catalog(request, service, pages)
-
-
 @get(
     catalog_router,
     "/catalog.{suffix}",
     operation_id="catalog",
     summary="Describe all data sets and services, by DCAT-AP 3",
     tags=["have"],
+    dependencies=[Depends(suffix_parameter)],
     response_model=DescriptionJson,
     response_description="The catalog",
     responses=other_contents(FORMATS.values()) | problems(404, 503),
 )
-async def catalog_file(
-    request: Request,
-    service: ServiceDep,
-    pages: PagesDep,
-    suffix: Annotated[
-        str, Path(description="The format", json_schema_extra={"enum": list(FORMATS)})
-    ],
-) -> Response:
+async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """`/catalog` returns the format that the header Accept prefers."""
-    if suffix not in FORMATS:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("There is no such address"))
-    return await _catalog(request, service, pages, suffix)
-
-
-async def _catalog(
-    request: Request, service: QueryService, pages: Pages, suffix: str | None = None
-) -> Response:
-    chosen, iri = choose_format(request, FORMATS, suffix, _CATALOG), f"{service.iris.base}catalog"
+    chosen = choose_format(request, FORMATS, request.path_params.get("suffix"), _CATALOG)
     catalog, services = await load_catalog(service, request), available_services(request.app)
+    iri = f"{service.iris.base}catalog"
     if chosen is HTML:
         graphs = DATA_FORMATS.values()
         content: bytes | Response = pages.page(
@@ -275,16 +261,16 @@ async def explain(
         name = "turtle" if chosen.suffix == "ttl" else "json"
         client = client_key(request.scope)
         output = await command.check(client, f"--format={name}", "--", iri, property)
-    if chosen is not HTML and iri:
-        if not output:
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND,
-                TranslatableText(
-                    "There is nothing to explain: no such record, or this server has neither ledger nor archive, as a mirror"
-                ),
-            )
-        return respond(request, output, chosen, headers={"Cache-Control": "no-store"})
-    status = HTTPStatus.NOT_FOUND if iri and not output else HTTPStatus.OK
-    explanation = orjson.loads(output) if output else None
-    page = pages.page("explain.html", status, iri=iri, name=property, explanation=explanation)
-    return uncached(page)
+    is_missing, headers = bool(iri) and not output, {"Cache-Control": "no-store"}
+    if chosen is HTML or not iri:
+        explanation = orjson.loads(output) if output else None
+        page = pages.page("explain.html", iri=iri, name=property, explanation=explanation)
+        status = HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.OK
+        return respond(request, page, HTML, status=status, headers=headers)
+    require(
+        not is_missing,
+        TranslatableText(
+            "There is nothing to explain: no such record, or this server has neither ledger nor archive, as a mirror"
+        ),
+    )
+    return respond(request, output, chosen, headers=headers)

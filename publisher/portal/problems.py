@@ -20,9 +20,9 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep
+from publisher.dependencies import PagesDep, require
 from publisher.pages import Pages
-from publisher.portal.forms import FieldsDep, first_fault, optional_store, uncached
+from publisher.portal.forms import UNCACHED, FieldsDep, first_fault, optional_store
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.workers.pool import client_key
@@ -31,7 +31,6 @@ from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
 from web.endpoints import contents, get, problems
 from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
-from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 
 OA = "http://www.w3.org/ns/oa#"
@@ -116,21 +115,25 @@ def problem_form(
 
 @router.post("/problem", include_in_schema=False)
 def file_problem(request: Request, pages: PagesDep, store: StoreDep, fields: FieldsDep) -> Response:
-    target = _target(fields.get("record", ""), pages.iris.base)
-    error = _fault(fields)
-    if error or target is None:
-        return _form(request, pages, fields, error or "record")
-    request.app.state.problem_quota.admit(client_key(request.scope))
-    number = store.file(
-        *target,
-        fields["category"],
-        fields["text"],
-        fields.get("address", ""),
-        current_locale().language,
+    target, address = _target(fields.get("record", ""), pages.iris.base), fields.get("address", "")
+    is_mail = len(address) <= _MOST_ADDRESS and is_mail_address(address)
+    error = first_fault(
+        {
+            "robot": not fields.get("website"),
+            "category": fields.get("category") in CATEGORIES,
+            "text": 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS,
+            "address": not address or is_mail,
+            "record": target is not None,
+        }
     )
+    if error or target is None:
+        return _form(request, pages, fields, error)
+    request.app.state.problem_quota.admit(client_key(request.scope))
+    language = current_locale().language
+    number = store.file(*target, fields["category"], fields["text"], address, language)
     if number is None:
         return _form(request, pages, fields, "record")
-    return uncached(RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER))
+    return RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER, UNCACHED)
 
 
 @get(
@@ -152,12 +155,10 @@ def problem_state(
 ) -> Response:
     """A page, JSON, or a Web Annotation in Turtle or JSON-LD."""
     data_format = choose_format(request, _FORMATS)
-    problem = store.find(number)
-    if problem is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no such problem; each page leads to the form for one"),
-        )
+    problem = require(
+        store.find(number),
+        TranslatableText("There is no such problem; each page leads to the form for one"),
+    )
     iri = f"{pages.iris.base}problem/{number}"
     content = (
         pages.page("problem_state.html", problem=problem, iri=iri)
@@ -207,29 +208,14 @@ def _target(text: str, base: str) -> tuple[str, str] | None:
     return (match["source"], "") if match else ("", path)
 
 
-def _fault(fields: dict[str, str]) -> str:
-    """Return the name of the first field that is not valid, "" if all are."""
-    address = fields.get("address", "")
-    is_mail = len(address) <= _MOST_ADDRESS and is_mail_address(address)
-    return first_fault(
-        {
-            "robot": not fields.get("website"),
-            "category": fields.get("category") in CATEGORIES,
-            "text": 1 <= len(fields.get("text", "")) <= MOST_CHARACTERS,
-            "address": not address or is_mail,
-        }
-    )
-
-
 def _form(request: Request, pages: Pages, fields: dict[str, str], error: str = "") -> Response:
-    return uncached(
-        pages.page(
-            "problem_form.html",
-            HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
-            fields=dict.fromkeys(("record", "category", "text", "address"), "") | fields,
-            error=error,
-            categories=CATEGORIES,
-            most=MOST_CHARACTERS,
-            can_report=request.app.state.problem_store is not None,
-        )
+    page = pages.page(
+        "problem_form.html",
+        fields=dict.fromkeys(("record", "category", "text", "address"), "") | fields,
+        error=error,
+        categories=CATEGORIES,
+        most=MOST_CHARACTERS,
+        can_report=request.app.state.problem_store is not None,
     )
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return respond(request, page, HTML, status=status, headers=UNCACHED)

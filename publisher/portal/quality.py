@@ -13,7 +13,6 @@ import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
-from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated
@@ -24,7 +23,7 @@ from starlette.requests import Request
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import ServiceDep
+from publisher.dependencies import ServiceDep, require
 from publisher.portal.datasets import Column, Dataset, DataTable, register_dataset
 from publisher.portal.dependencies import NamesDep
 from publisher.portal.figures import query_page_url
@@ -37,7 +36,6 @@ from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 from web.charts.svg import draw
 from web.endpoints import SourcePath
 from web.links import origin
-from web.problems import HTTPProblem
 
 _PREFIXES = {
     "adms": ADMS,
@@ -403,15 +401,13 @@ async def compare_quality(
 async def _record_quality(request: Request, service: QueryService, record: str) -> Dataset:
     base = service.iris.base
     about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
-    quality = await measure_record(service, about)
-    if quality is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "There is no published record {record}; a page of a record links here",
-                record=record[:200],
-            ),
-        )
+    quality = require(
+        await measure_record(service, about),
+        TranslatableText(
+            "There is no published record {record}; a page of a record links here",
+            record=record[:200],
+        ),
+    )
     return _quality_of(
         request, service, quality, about, record=about, title=about.removeprefix(base)
     )
@@ -448,11 +444,9 @@ async def source_quality(
     """Each indicator with its query, the history by release, and what would gain most; as SVG it is
     a badge.
     """
-    if source not in names.sources:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no such registry; /sources lists them"),
-        )
+    require(
+        source in names.sources, TranslatableText("There is no such registry; /sources lists them")
+    )
     about, title = service.iris.source(source), names.sources[source]
     quality = (await measure_sources(service)).get(about)
     history = await quality_history(service)

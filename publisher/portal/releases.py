@@ -27,7 +27,7 @@ from languages.translations import TranslatableText
 from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import Entity, EntityPage, first_segment
 from publisher.linked_data.schema_org import jsonld_block
 from publisher.portal.entity_pages import Values
@@ -59,7 +59,6 @@ from web.endpoints import (
 )
 from web.formats import DATA_FORMATS, HTML, JSON
 from web.links import Link, origin, typed_link
-from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, respond, see_other
 
 SAMPLES = 3  # rows of a table that are shown
@@ -147,11 +146,7 @@ def list_releases_page(request: Request, service: ServiceDep, pages: PagesDep) -
 def public_key(request: Request, service: ServiceDep) -> Response:
     """`minisign` verifies the signatures with it."""
     path = service.data / "signing" / PUBLIC
-    if not path.is_file():
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no public key before the first release"),
-        )
+    require(path.is_file(), TranslatableText("There is no public key before the first release"))
     return respond(request, path, "text/plain; charset=utf-8")
 
 
@@ -172,22 +167,19 @@ def file(request: Request, service: ServiceDep, number: ReleaseNumber, name: Fil
     """`release.json` lists the files. Range requests are supported."""
     release, stem = _read(service, number), name.removesuffix(SUFFIX)
     known = release.file(stem)
-    if known is None and stem not in _OWN:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "Release {number} has no file {name}", number=release.number, name=name
-            ),
-        )
-    if release.withdrawn and name != MANIFEST:
-        raise HTTPProblem(
-            HTTPStatus.GONE,
-            TranslatableText(
-                "The files of release {number} were kept until {day}; /releases/ lists newer ones",
-                number=release.number,
-                day=release.withdrawn,
-            ),
-        )
+    require(
+        known or stem in _OWN,
+        TranslatableText("Release {number} has no file {name}", number=release.number, name=name),
+    )
+    require(
+        name == MANIFEST or not release.withdrawn,
+        TranslatableText(
+            "The files of release {number} were kept until {day}; /releases/ lists newer ones",
+            number=release.number,
+            day=release.withdrawn,
+        ),
+        HTTPStatus.GONE,
+    )
     media = _OWN.get(name, "text/plain; charset=utf-8")
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known and stem == name:
@@ -226,12 +218,10 @@ def _read(service: QueryService, number: str) -> Release:
     """Return the release; raises HTTPProblem (404)."""
     is_number = number.isascii() and number.isdigit() and len(number) < 10
     release = get_release(service.data / "releases", int(number)) if is_number else None
-    if release is None or str(release.number) != number:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no release {number}; /releases/ lists them", number=number),
-        )
-    return release
+    return require(
+        release if release and str(release.number) == number else None,
+        TranslatableText("There is no release {number}; /releases/ lists them", number=number),
+    )
 
 
 async def find_release(request: Request, service: QueryService) -> tuple[str, Entity]:
@@ -369,8 +359,8 @@ def _find_file(service: QueryService, name: str, file: str) -> Path:
     """Return the path of a file of a report; raises HTTPProblem (404) if there is none."""
     folder = service.data / "reports"
     known = file in _MEDIA and name in {item.name for item in list_reports(folder)}
-    if not known or not (folder / name / file).is_file():
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("There is no such report; /reports/ lists them")
-        )
+    require(
+        known and (folder / name / file).is_file(),
+        TranslatableText("There is no such report; /reports/ lists them"),
+    )
     return folder / name / file

@@ -22,7 +22,7 @@ from typing_extensions import TypedDict
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import TranslatableText, kind_name
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.errors import NotReady, QuotaExceeded
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.limits import Limits
@@ -233,14 +233,14 @@ def search(
     format: FormatName = None,
 ) -> Response:
     """Return a page of results, as a page or in the format of the request."""
-    if page * per > REACH + per:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "The first {most} results can be paged through; narrow the search, or ask by SPARQL",
-                most=REACH,
-            ),
-        )
+    require(
+        page * per <= REACH + per,
+        TranslatableText(
+            "The first {most} results can be paged through; narrow the search, or ask by SPARQL",
+            most=REACH,
+        ),
+        HTTPStatus.BAD_REQUEST,
+    )
     parameters = SearchParameters(q, parse_search(request.query_params), sort, page, per)
     data_format = choose_format(request, {**RESULT_FORMATS, "html": HTML}, format)
     if data_format.suffix == "csv":

@@ -7,6 +7,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import urlencode
 
@@ -31,7 +32,7 @@ _FIELDS = {
 } | {"name": "title"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WizardState:
     """The values entered so far, by the names of the form; *kind* is None before the first step."""
 
@@ -49,26 +50,29 @@ class WizardState:
         plain = folded.encode("ascii", "ignore").decode().lower()
         return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-") or "registry"
 
+    @cached_property
+    def _parsed(self) -> tuple[dict[str, Any], str]:
+        """Return the options of the form, and the error in them, "" for none."""
+        try:
+            options = tomllib.loads(self.values.get("options", ""))
+        except tomllib.TOMLDecodeError as error:
+            return {}, str(error)
+        fault = (
+            "A time is no value of an option; write text, a number, true, false, a list or a table"
+        )
+        return (options, "") if _is_option(options) else ({}, fault)
+
     @property
     def options(self) -> dict[str, Any]:
         """Return the options of the form, with the path of the records; {} if they are invalid."""
-        written = {} if self.fault else tomllib.loads(self.values.get("options", ""))
         path = self.values.get("records") if self.kind and self.kind.records else ""
         known = dict(self.kind.options) if self.kind else {}
-        return known | ({"records": path} if path else {}) | written
+        return known | ({"records": path} if path else {}) | self._parsed[0]
 
     @property
     def fault(self) -> str:
         """Return the error in the options, "" for none."""
-        try:
-            written = tomllib.loads(self.values.get("options", ""))
-        except tomllib.TOMLDecodeError as error:
-            return str(error)
-        if _is_option(written):
-            return ""
-        return (
-            "A time is no value of an option; write text, a number, true, false, a list or a table"
-        )
+        return self._parsed[1]
 
     @property
     def step(self) -> int:

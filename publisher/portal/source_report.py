@@ -11,20 +11,20 @@ import csv
 import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from http import HTTPStatus
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import orjson
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, load_translations
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.feeds.atom import write_feed
+from publisher.linked_data.entities import other_formats
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
 from publisher.portal.dependencies import NamesDep
@@ -36,7 +36,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.source_status import source_statuses
 from publisher.store.workers.pool import client_key
 from shapes.result import Severity
-from shapes.rules import message, remedy, rules, triples
+from shapes.rules import Rule, message, remedy, rules, triples
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from vocab.product.check import LANGUAGES
@@ -45,7 +45,6 @@ from web.branding import NAME
 from web.endpoints import SourcePath, contents, get, problems
 from web.formats import GRAPHS, HTML, JSON, Format
 from web.links import origin
-from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, respond
 
 _EXAMPLES = 3
@@ -93,68 +92,51 @@ _IN_CSV = (
 router = APIRouter()
 
 
+async def suffix_parameter(
+    suffix: Annotated[
+        str, Path(description="The format", json_schema_extra={"enum": list(_FORMATS)})
+    ],
+) -> None:
+    """Declare the parameter."""
+
+
 @get(router, "/source/{source}/report", include_in_schema=False)
-async def negotiated_report(
-    request: Request, service: ServiceDep, pages: PagesDep, names: NamesDep, source: SourcePath
-) -> Response:
-    return await _respond(request, service, pages, names.sources, source)
-
-
 @get(
     router,
     "/source/{source}/report.{suffix}",
     operation_id="sourceReport",
     summary="Report what a registry can fix, by rule",
     tags=["read"],
+    dependencies=[Depends(suffix_parameter)],
     responses={
         **contents(*(row.media for row in _FORMATS.values())),
         **problems(404, 406, 429, 503),
     },
 )
 async def report(
-    request: Request,
-    service: ServiceDep,
-    pages: PagesDep,
-    names: NamesDep,
-    source: SourcePath,
-    suffix: Annotated[
-        str, Path(description="The format", json_schema_extra={"enum": list(_FORMATS)})
-    ],
+    request: Request, service: ServiceDep, pages: PagesDep, names: NamesDep, source: SourcePath
 ) -> Response:
     """The remarks of published records and the records that the newest run withheld, by rule, with
     examples and what to do.
     """
-    return await _respond(request, service, pages, names.sources, source, suffix)
-
-
-async def _respond(
-    request: Request,
-    service: QueryService,
-    pages: Pages,
-    titles: Mapping[str, str],
-    name: str,
-    suffix: str | None = None,
-) -> Response:
-    urls, base, host = ResourceURLs(f"/source/{name}/report"), service.iris.base, origin(request)
-    chosen = choose_format(request, _FORMATS, suffix, urls)
-    if name not in titles:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no such registry; /sources lists them"),
-        )
-    document = await report_on_source(request, service, name, titles[name])
-    source = {"source": iri(service.iris.source(name))}
+    urls, iris, host = ResourceURLs(f"/source/{source}/report"), service.iris, origin(request)
+    chosen = choose_format(request, _FORMATS, request.path_params.get("suffix"), urls)
+    require(
+        source in names.sources, TranslatableText("There is no such registry; /sources lists them")
+    )
+    document = await report_on_source(request, service, source, names.sources[source])
+    bound = {"source": iri(iris.source(source))}
     is_graph = chosen is GRAPHS["ttl"]
-    rows = await service.rows(query("source-remark-results"), source) if is_graph else []
+    rows = await service.rows(query("source-remark-results"), bound) if is_graph else []
     write: Mapping[str, Callable[[], bytes | Response]] = {
-        "html": lambda: _page(pages, document, name),
-        "json": lambda: as_json(document, base),
+        "html": lambda: _page(pages, document, source),
+        "json": lambda: as_json(document, iris.base),
         "atom": lambda: as_atom(document, host, urls.stem),
         "csv": lambda: as_csv(document, host),
-        "ttl": lambda: as_turtle(document, rows, service.iris),
+        "ttl": lambda: as_turtle(document, rows, iris),
     }
-    others = [row for row in _FORMATS.values() if row is not chosen]
-    return respond(request, write[chosen.suffix](), chosen, links=urls.alternates(rows=others))
+    links = urls.alternates(rows=other_formats(chosen, _FORMATS.values()))
+    return respond(request, write[chosen.suffix](), chosen, links=links)
 
 
 async def report_on_source(
@@ -168,12 +150,7 @@ async def report_on_source(
     ledger: dict[str, Any] = {}
     command: VisitorCommand | None = request.app.state.commands.get("report")
     if command is not None:
-        version = " ".join(
-            str(part)
-            for part in (
-                properties.get("lastRun"), properties.get("lastOutcome"), service.current.position,
-            )
-        )  # fmt: skip
+        version = f"{properties.get('lastRun')} {properties.get('lastOutcome')} {service.current.position}"
         output = await command.check_once(client_key(request.scope), version, "--", name)
         ledger = orjson.loads(output) if output else {}
     confirmed = ledger.get("started") or properties.get("lastSuccess", "")
@@ -202,48 +179,52 @@ async def _remarks(
     """Return the rules that published records break, or broke before the newest run."""
     source, known = service.iris.source(registry), rules(service.iris.base)
     fixed: dict[str, int] | None = ledger.get("fixed")
-    reports = list[RuleReport]()
     quality = (await measure_sources(service)).get(source)
     rows = await service.rows(query("source-remarks"), {"source": iri(source)})
+    rows = [row for row in rows if "shape" in row]  # an aggregate of nothing has one row
     paths = {row["path"].value for row in rows if "path" in row}
     gains = await rule_gains(service, source, quality, paths) if quality else {}
-    for row in (row for row in rows if "shape" in row):  # an aggregate of nothing has one row
+    reports = list[RuleReport]()
+    for row in rows:
         shape, path = row["shape"].value, row["path"].value if "path" in row else ""
-        rule = known.get(shape)  # None for a rule of another version, as on a mirror
-        name, bound = shape.rpartition("#")[2], {"source": iri(source), "shape": iri(shape)}
+        bound = {"source": iri(source), "shape": iri(shape)}
         examples = await service.rows(query("source-remark-examples"), bound)
+        # a rule of another version, as on a mirror, is not known
+        rule = _describe_rule(known.get(shape), fixed)
         reports.append(
             _RULE
+            | {"message": row["message"].value, "rule": shape.rpartition("#")[2], "iri": shape}
+            | rule
             | {
-                "rule": name,
-                "iri": shape,
                 "severity": row["severity"].value.removeprefix(SH),
                 "path": path,
                 "field": own_field(ledger.get("fields", {}), path),
                 "records": int(row["records"].value),
-                "fixed": None if fixed is None else fixed.get(name, 0),
                 "first_seen": row["first"].value,
                 "last_seen": confirmed,
-                "message": rule.message if rule else row["message"].value,
-                "remedy": rule.remedy if rule else "",
                 "examples": _examples(examples, service.iris),
                 "gain": round(gains.get(shape, 0.0), 1),
             }
         )
     broken = {report["rule"] for report in reports}
     return reports + [
-        _RULE
-        | {
-            "rule": rule.name,
-            "iri": rule.iri,
-            "severity": rule.severity.value,
-            "fixed": fixed[rule.name],
-            "message": rule.message,
-            "remedy": rule.remedy,
-        }
+        _RULE | _describe_rule(rule, fixed)
         for rule in known.values()
         if fixed and rule.name in fixed and rule.name not in broken
     ]
+
+
+def _describe_rule(rule: Rule | None, fixed: Mapping[str, int] | None) -> RuleReport:
+    if rule is None:
+        return {"fixed": None if fixed is None else 0}
+    return {
+        "rule": rule.name,
+        "iri": rule.iri,
+        "severity": rule.severity.value,
+        "fixed": None if fixed is None else fixed.get(rule.name, 0),
+        "message": rule.message,
+        "remedy": rule.remedy,
+    }
 
 
 def _withheld(row: Mapping[str, Any], ledger: Mapping[str, Any], base: str) -> RuleReport:

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, month_names
 from languages.translations import gettext as _
-from publisher.dependencies import ServiceDep
+from publisher.dependencies import ServiceDep, require
 from publisher.portal.datasets import (
     Dataset,
     DataTable,
@@ -34,7 +34,6 @@ from publisher.projections.facets.queries import FacetIndex, ListItem, Prize
 from publisher.projections.search.searcher import Marker, best_text, open_searcher
 from publisher.store.query_service import QueryService
 from web.page_cache import MINUTE, keep_for
-from web.problems import HTTPProblem
 
 DATA = 1_000  # things in the tables of a page
 PAGE_SIZE = 25  # things on a page
@@ -118,11 +117,11 @@ def events(request: Request, service: ServiceDep, tables: TablesDep) -> Dataset:
 
 def _first_day(request: Request, now: datetime) -> date:
     text = request.query_params.get("month") or f"{now:%Y-%m}"
-    if not re.fullmatch(_MONTH, text, re.ASCII):
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText("The parameter month is a year and a month, such as 2026-05"),
-        )
+    require(
+        re.fullmatch(_MONTH, text, re.ASCII),
+        TranslatableText("The parameter month is a year and a month, such as 2026-05"),
+        HTTPStatus.BAD_REQUEST,
+    )
     return date.fromisoformat(f"{text}-01")
 
 
@@ -187,14 +186,14 @@ def _newest(
 
 def _number(request: Request) -> int:
     text = request.query_params.get("page") or "1"
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LAST):
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "The parameter page is a whole number from 1 to {most}; narrow by the facets, or search",
-                most=_LAST,
-            ),
-        )
+    require(
+        text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LAST,
+        TranslatableText(
+            "The parameter page is a whole number from 1 to {most}; narrow by the facets, or search",
+            most=_LAST,
+        ),
+        HTTPStatus.BAD_REQUEST,
+    )
     return int(text)
 
 

@@ -6,20 +6,24 @@ vocabulary as files.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
+from itertools import chain
+from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
 from publisher.history.versions import read_history, read_version
@@ -37,7 +41,6 @@ from publisher.portal.figures import (
     official_links,
     query_page_url,
 )
-from publisher.portal.ontology import count_uses, diagram, term_groups
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import open_facet_index
@@ -52,24 +55,39 @@ from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
+from web.charts.svg import draw
 from web.endpoints import get, split_suffix
+from web.formats import HTML
 from web.links import Link
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 
-_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
+OWL = "http://www.w3.org/2002/07/owl#"
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
+# the groups of the terms of an ontology, as pyLODE has them (https://github.com/RDFLib/pyLODE)
+_GROUPS = {
+    "classes": "Class",
+    "object-properties": "ObjectProperty",
+    "datatype-properties": "DatatypeProperty",
+}
+_OTHER = "other-terms"
+# What is stated of a term, besides its label and definition, in the order of the page.
+FACTS = (
+    "rdf:type", "rdfs:subClassOf", "rdfs:subPropertyOf", "rdfs:domain", "rdfs:range", "owl:inverseOf", "owl:disjointWith",
+    "dqv:inDimension", "owl:deprecated", "dct:isReplacedBy", "dct:source", "rdfs:seeAlso",
+)  # fmt: skip
+
+# lists ten uses of a term
+_QUERY = "PREFIX {prefix}: <{namespace}>\n\nSELECT {match}\n}}\nLIMIT 10\n"
+_MATCHES = {
+    "classes": "?thing WHERE {{\n  ?thing a {}",
+    "object-properties": "?thing ?value WHERE {{\n  ?thing {} ?value",
+    "datatype-properties": "?thing ?value WHERE {{\n  ?thing {} ?value",
+    _OTHER: "?thing ?property WHERE {{\n  ?thing ?property {}",
+}
+OntologyTerm = dict[str, Any]  # as ontology.html names its values
 
 router = APIRouter()
-
-
-class Versions(NamedTuple):
-    """What a page says of versions: the IRIs of the *older* ones, the newest first, and whether the
-    page shows one that was *replaced*.
-    """
-
-    older: list[str]
-    replaced: bool
 
 
 async def find_vocabulary(request: Request, service: QueryService) -> tuple[str, Entity]:
@@ -128,20 +146,21 @@ async def find_version(service: QueryService, name: str, prefix: str, version: s
     return Entity(await read_version(service, graph, former[address]), urls, suffix)
 
 
-async def list_versions(service: QueryService, description: Description) -> Versions:
-    """Return the other versions of the ontology or scheme that *description* describes, without
-    those that its own IRI names.
+async def list_versions(service: QueryService, description: Description) -> dict[str, Any]:
+    """Return the IRIs of the *older* versions of the ontology or scheme that *description*
+    describes, the newest first, and whether it is one that was *replaced*.
     """
     former = former_versions(await read_history(service, description.iri), description.iri)
     own = {term.value for term in description.all("owl:versionIRI")}
-    return Versions([version for version in former if version not in own], bool(own & set(former)))
+    older = [version for version in former if version not in own]
+    return {"older": older, "replaced": not own.isdisjoint(former)}
 
 
 def former_versions(changes: Iterable[GraphChange], graph: str) -> dict[str, int]:
     """Return the last journal entry of each version of *graph* that a later one replaced, by its
     owl:versionIRI, the newest first.
     """
-    start = f"D <{graph}> <{_VERSION_IRI}> <"
+    start = f"D <{graph}> <{OWL}versionIRI> <"
     results = {
         row.removeprefix(start).rstrip(" .>"): change.entry - 1
         for change in changes
@@ -173,44 +192,38 @@ async def scheme_values(page: EntityPage) -> Values:
         if description.iri == iris.scheme(facet.scheme)
         for code, number in counts.get(facet.name, {}).items()
     }
-    mapped = {iris.scheme(name) for name in mapped_schemes(iris.base)}
     return {
-        "has_mappings": description.iri in mapped,
-        "concepts": concept_tree(scheme_concepts(description)),
+        "has_mappings": description.iri in map(iris.scheme, mapped_schemes(iris.base)),
+        "concepts": concept_tree(description),
         "versions": await list_versions(service, description),
         "things": things,
         "block": jsonld_block(scheme_markup(description)),
     }
 
 
-def scheme_concepts(description: Description) -> list[Row]:
-    """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the
-    page, else in English).
+def concept_tree(description: Description) -> list[tuple[int, Row]]:
+    """Return the concepts of a scheme with their depth, ordered by notation, each below its broader
+    concept: *concept*, *notation*, *broader*, and *name* in the language of the page, else in
+    English.
     """
     stated: dict[str, dict[str, list[Term]]] = {}
     for statement in description.statements:
         values = stated.setdefault(statement.subject, {})
         values.setdefault(description.short(statement.predicate), []).append(statement.object)
-    rows, language = list[Row](), current_locale().language
+    rows = dict[str, Row]()
     for concept, values in stated.items():
-        name = in_language(values.get("skos:prefLabel", ()), language)
+        name = in_language(values.get("skos:prefLabel", ()), current_locale().language)
         if name and "skos:inScheme" in values:
             ordering = {
                 key: values[f"skos:{key}"][0]
                 for key in ("notation", "broader")
                 if f"skos:{key}" in values
             }
-            rows.append({"concept": Term(concept), "name": name, **ordering})
-    return rows
-
-
-def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
-    """Return the concepts with their depth, ordered by notation, each below its broader concept."""
-    known = {row["concept"].value for row in rows}
+            rows[concept] = {"concept": Term(concept), "name": name, **ordering}
     below: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=_notation_order):
+    for row in sorted(rows.values(), key=_notation_order):
         parent = row["broader"].value if "broader" in row else ""
-        below.setdefault(parent if parent in known else "", []).append(row)
+        below.setdefault(parent if parent in rows else "", []).append(row)
 
     def branches(parent: str, depth: int) -> Iterator[tuple[int, Row]]:
         for row in below.get(parent, ()):
@@ -226,13 +239,17 @@ def _notation_order(row: Row) -> tuple[object, str]:
 
 
 def concept_links(page: EntityPage) -> list[Link]:
-    host, concept, listed = page.host, page.description.iri, page.listed
-    links = [page.cite, Link("type", f"{SCHEMA}DefinedTerm")]
-    if listed:
-        links += listed.links(host + page.entity.urls.stem + page.entity.urls.query)
-    if listed and listed.rows:
-        links += feed_links(host, concept, page.service.iris)
-    return links
+    urls, listed = page.entity.urls, page.listed
+    return [
+        page.cite,
+        Link("type", f"{SCHEMA}DefinedTerm"),
+        *(listed.links(page.host + urls.stem + urls.query) if listed else ()),
+        *(
+            feed_links(page.host, page.description.iri, page.service.iris)
+            if listed and listed.rows
+            else ()
+        ),
+    ]
 
 
 async def concept_values(page: EntityPage) -> Values:
@@ -267,29 +284,105 @@ async def ontology_values(page: EntityPage) -> Values:
     }
 
 
+def term_groups(
+    description: Description, ontology: str, uses: Mapping[str, int] | None
+) -> dict[str, list[OntologyTerm]]:
+    """Return the terms of *ontology* by their kind, which is the anchor of the group, each kind by
+    label. A term has its label and definition in the language of the page, else in English, its
+    facts, an example query, and its uses in the data: None if *uses* is None.
+    """
+    namespace, language = f"{ontology}#", current_locale().language
+    groups: dict[str, list[OntologyTerm]] = {code: [] for code in (*_GROUPS, _OTHER)}
+    for term in dict.fromkeys(statement.subject for statement in description.statements):
+        if not term.startswith(namespace):
+            continue
+        short, types = (
+            description.short(term),
+            {value.value for value in description.all("rdf:type", term)},
+        )
+        code = next((code for code, name in _GROUPS.items() if OWL + name in types), _OTHER)
+        facts = {
+            fact: [
+                value for value in description.all(fact, term) if not value.value.startswith(OWL)
+            ]
+            for fact in FACTS
+        }
+        groups[code].append(
+            {
+                "iri": term,
+                "name": term.removeprefix(namespace),
+                "label": in_language(description.all("rdfs:label", term), language),
+                "definition": in_language(description.all("rdfs:comment", term), language),
+                "facts": {fact: values for fact, values in facts.items() if values},
+                "uses": uses.get(term, 0) if uses is not None else None,
+                "query": _QUERY.format(
+                    prefix=short.partition(":")[0],
+                    namespace=namespace,
+                    match=_MATCHES[code].format(short),
+                ),
+            }
+        )
+    return {
+        code: sorted(terms, key=lambda term: (str(term["label"] or "").casefold(), term["name"]))
+        for code, terms in groups.items()
+        if terms
+    }
+
+
+async def count_uses(service: QueryService) -> Mapping[str, int] | None:
+    """Return how many statements use each property and how many things are of each class; None if
+    counting takes too long.
+    """
+    try:
+        classes = await service.rows(query("void-classes"))
+        properties = await service.rows(query("void-properties"))
+    except LimitError:
+        return None
+    counted = {row["class"].value: int(row["entities"].value) for row in classes}
+    return counted | {row["property"].value: int(row["triples"].value) for row in properties}
+
+
+def diagram(
+    groups: Mapping[str, Iterable[OntologyTerm]], description: Description, label: str
+) -> Markup | None:
+    """Draw the classes and the properties that lead from them: one row a property, from its domain
+    to its range; None if there are none.
+    """
+    by_domain: dict[str, list[tuple[str, str]]] = {}
+    for term in chain.from_iterable(groups.values()):
+        ranges = [description.short(value.value) for value in term["facts"].get("rdfs:range", ())]
+        target = re.sub(r".*://.*[/#]", "", ranges[0]) if ranges else ""
+        for domain in term["facts"].get("rdfs:domain", ())[:1]:
+            by_domain.setdefault(domain.value, []).append((term["name"], target))
+    rows = [(description.short(domain), pairs) for domain, pairs in sorted(by_domain.items())]
+    return draw("properties", groups=rows, label=label) if rows else None
+
+
 async def matrix_values(page: EntityPage) -> Values:
-    tables = open_facet_index(page.service.current.path)
+    service, tables = page.service, open_facet_index(page.service.current.path)
     if tables is None:
         return {}
-    names = FacetLabels(page.service.iris, await source_titles(page.service))
+    names = FacetLabels(service.iris, await source_titles(service))
     filters = parse_filters(page.request.query_params).with_codes("kind", "initiative")
-    figures = Figures(tables, names, filters, await official_links(page.service))
+    figures = Figures(tables, names, filters, await official_links(service))
     return await asyncio.to_thread(_matrix_values, figures)
 
 
 def _matrix_values(figures: Figures) -> Values:
     matrix, sides = figures["matrix"], [figures["bars/line"], figures["bars/goal"]]
-    both, filters = matrix.coverage, figures.filters
+    both = matrix.coverage
     # The matrix itself has fewer labels than its two sides.
     is_sparse = both.part * SPARSE < both.all
     return {
         "active": active_filters(figures.names),
         "matrix": matrix,
-        "bases": [(one.value, basis_title(one.value), one in filters.bases) for one in Basis],
+        "bases": [
+            (one.value, basis_title(one.value), one in figures.filters.bases) for one in Basis
+        ],
         "coverage": [view.coverage.text for view in (*sides, matrix)],
         "note": figures.note,
         "missing": [
-            empty_chart_hint(figures.tables, filters, side.facet)
+            empty_chart_hint(figures.tables, figures.filters, side.facet)
             for side in sides
             if both.all and not side.coverage.part
         ],
@@ -329,22 +422,20 @@ def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
 def context(request: Request, service: ServiceDep) -> Response:
     """Return the JSON-LD context of the published JSON."""
-    return _json(request, {"@context": jsonld_context(service.iris)}, "application/ld+json")
+    return _respond_json(request, {"@context": jsonld_context(service.iris)}, "application/ld+json")
 
 
 @get(router, "/frame/{name}.jsonld", include_in_schema=False)
 def frame(request: Request, service: ServiceDep, name: str) -> Response:
     """Return the JSON-LD frame of a kind of things."""
-    if name not in FRAMES:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There are frames of {names}", names=", ".join(FRAMES)),
-        )
+    require(
+        name in FRAMES, TranslatableText("There are frames of {names}", names=", ".join(FRAMES))
+    )
     media = 'application/ld+json; profile="http://www.w3.org/ns/json-ld#frame"'
-    return _json(request, jsonld_frame(name, service.iris), media)
+    return _respond_json(request, jsonld_frame(name, service.iris), media)
 
 
-def _json(request: Request, value: object, media: str) -> Response:
+def _respond_json(request: Request, value: object, media: str) -> Response:
     return respond(request, orjson.dumps(value, option=orjson.OPT_INDENT_2), media)
 
 
@@ -361,14 +452,12 @@ def short_address(request: Request, service: ServiceDep, pages: PagesDep, code: 
     if not codes and facet == "country" and (address := country(code.replace("-", " "))):
         codes = (FACETS[facet].code(address, service.iris),)
     names = FacetLabels(service.iris)
-    if len(codes) == 1:
-        return RedirectResponse(names.page(facet, codes[0]), HTTPStatus.MOVED_PERMANENTLY)
-    if codes:
-        choices = [(names.name(facet, one), names.page(facet, one)) for one in codes]
-        return pages.page("choices.html", HTTPStatus.MULTIPLE_CHOICES, name=code, choices=choices)
-    raise HTTPProblem(
-        HTTPStatus.NOT_FOUND, TranslatableText("This concept doesn't exist: {iri}", iri=code)
-    )
+    choices = [(names.name(facet, one), names.page(facet, one)) for one in codes]
+    require(bool(choices), TranslatableText("This concept doesn't exist: {iri}", iri=code))
+    if len(choices) == 1:
+        return RedirectResponse(choices[0][1], HTTPStatus.MOVED_PERMANENTLY)
+    page = pages.page("choices.html", name=code, choices=choices)
+    return respond(request, page, HTML, status=HTTPStatus.MULTIPLE_CHOICES)
 
 
 @lru_cache

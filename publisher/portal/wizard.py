@@ -20,12 +20,12 @@ from starlette.responses import Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep
+from publisher.dependencies import PagesDep, require
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
 from publisher.portal.dependencies import NamesDep
 from publisher.portal.feed_samples import FORMATS, MAX_SAMPLE, FieldSuggestions, suggest_fields
-from publisher.portal.forms import MULTIPART, as_text, media_type, read_form, uncached
+from publisher.portal.forms import MULTIPART, UNCACHED, as_text, media_type, read_form
 from publisher.portal.source_definition import (
     LAST_STEP,
     WizardState,
@@ -41,8 +41,7 @@ from vocab.iris import is_web
 from web.endpoints import contents, get, problems
 from web.formats import HTML, JSON, Format
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
-from web.problems import HTTPProblem
-from web.respond import choose_format
+from web.respond import choose_format, respond
 from web.sessions import check_origin
 
 MAX_FEED = 16 << 20  # bytes of an upload
@@ -84,8 +83,8 @@ def join_form(request: Request, pages: PagesDep) -> Response:
     """
     state = from_query(request.query_params)
     if "download" in request.query_params and state.step == LAST_STEP:
-        name = {"Content-Disposition": f'attachment; filename="{state.name}.toml"'}
-        return uncached(Response(source_toml(state), headers=name, media_type="application/toml"))
+        name = {"Content-Disposition": f'attachment; filename="{state.name}.toml"', **UNCACHED}
+        return respond(request, source_toml(state), "application/toml", headers=name)
     return _join_page(request, pages, state)
 
 
@@ -95,9 +94,8 @@ async def preview_definition(request: Request, pages: PagesDep) -> Response:
     fields suggested from a sample.
     """
     fields = await read_form(request, MAX_SAMPLE)
-    state = from_query(as_text(fields))
+    state, client = from_query(as_text(fields)), client_key(request.scope)
     command: VisitorCommand | None = request.app.state.commands.get("preview")
-    client = client_key(request.scope)
     if "suggest" in fields:
         sample, error = fields.get("file") or fields.get("sample", b""), ""
         if not sample.strip() and command is not None and state.values["url"]:
@@ -123,18 +121,17 @@ def _join_page(
 ) -> Response:
     values = wizard_values(state, suggestion)
     mail = {"subject": state.values["title"], "body": values["source_toml"]}
-    return uncached(
-        pages.page(
-            "source_wizard.html",
-            **values,
-            outcome=outcome,
-            can_test="preview" in request.app.state.commands,
-            can_submit=request.app.state.submissions_open(),
-            sample_error=sample_error,
-            download=f"/join?{values['query']}&download=1",
-            message=urlencode(mail, quote_via=quote),
-        )
+    page = pages.page(
+        "source_wizard.html",
+        **values,
+        outcome=outcome,
+        can_test="preview" in request.app.state.commands,
+        can_submit=request.app.state.submissions_open(),
+        sample_error=sample_error,
+        download=f"/join?{values['query']}&download=1",
+        message=urlencode(mail, quote_via=quote),
     )
+    return respond(request, page, HTML, headers=UNCACHED)
 
 
 async def preview(command: VisitorCommand, definition: str, client: str) -> dict[str, Any]:
@@ -143,17 +140,18 @@ async def preview(command: VisitorCommand, definition: str, client: str) -> dict
     *error_kind* is the class of the error, "" for none. Raises StoreBusy and QuotaExceeded.
     """
     language = f"--language={current_locale().language}"
+    late = _("The test did not end within %(seconds)s seconds.") % {
+        "seconds": f"{command.seconds:g}"
+    }
     try:
         output = await command.run(client, language, data=definition.encode())
-        outcome: dict[str, Any] = _NOTHING | orjson.loads(output[:_LARGEST])
-        return outcome
+        outcome: dict[str, Any] = orjson.loads(output[:_LARGEST])
     except TimeoutError:
-        kind, text = "late", _("The test did not end within %(seconds)s seconds.")
-        text %= {"seconds": f"{command.seconds:g}"}
+        outcome = {"error_kind": "late", "error": late}
     except orjson.JSONDecodeError:
-        kind = "broken"
         text = _("The test ended without a result: it needed more memory than its limit.")
-    return _NOTHING | {"error_kind": kind, "error": text}
+        outcome = {"error_kind": "broken", "error": text}
+    return _NOTHING | outcome
 
 
 class SampleError(Exception):
@@ -225,27 +223,24 @@ async def validate(request: Request, pages: PagesDep, names: NamesDep) -> Respon
     read. Nothing is stored.
     """
     chosen = choose_format(request, {**_RESULTS, "html": HTML})
-    command: VisitorCommand | None = request.app.state.commands.get("check")
-    if command is None:
-        raise HTTPProblem(
-            HTTPStatus.SERVICE_UNAVAILABLE, TranslatableText("Feeds cannot be checked here")
-        )
+    command: VisitorCommand = require(
+        request.app.state.commands.get("check"),
+        TranslatableText("Feeds cannot be checked here"),
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
     feed, fields = await _read_feed(request)
-    arguments = _arguments(feed, fields, names.sources)
     name = "json" if chosen is HTML else chosen.suffix
-    client = client_key(request.scope)
-    output = await command.check(client, f"--format={name}", *arguments, data=feed)
+    arguments = (f"--format={name}", *_arguments(feed, fields, names.sources))
+    output = await command.check(client_key(request.scope), *arguments, data=feed)
     if chosen is HTML:
         report = orjson.loads(output) if output else {}
         return _validate_page(request, pages, names.sources, report)
-    if not output:
-        raise HTTPProblem(
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            TranslatableText(
-                "The check ended without a result: the feed needs more time or memory"
-            ),
-        )
-    return uncached(Response(output, media_type=chosen.media))
+    require(
+        bool(output),
+        TranslatableText("The check ended without a result: the feed needs more time or memory"),
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    )
+    return respond(request, output, chosen, headers=UNCACHED)
 
 
 async def _read_feed(request: Request) -> tuple[bytes, dict[str, str]]:
@@ -262,17 +257,21 @@ async def _read_feed(request: Request) -> tuple[bytes, dict[str, str]]:
 def _arguments(feed: bytes, fields: dict[str, str], titles: Mapping[str, str]) -> tuple[str, ...]:
     """Return the arguments of the command; raises HTTPProblem for a field that is not valid."""
     kind, source, url = fields.get("as", ""), fields.get("source", ""), fields.get("url", "")
-    fault = (
-        TranslatableText("as must be one of {names}", names=", ".join(FORMATS))
-        if kind and kind not in FORMATS
-        else TranslatableText("source must be one of {names}", names=", ".join(sorted(titles)))
-        if source and source not in titles
-        else TranslatableText("Send a file, or the http or https address of a feed")
-        if not feed and not is_web(url)
-        else None
+    require(
+        kind in ("", *FORMATS),
+        TranslatableText("as must be one of {names}", names=", ".join(FORMATS)),
+        HTTPStatus.BAD_REQUEST,
     )
-    if fault:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, fault)
+    require(
+        source in ("", *titles),
+        TranslatableText("source must be one of {names}", names=", ".join(sorted(titles))),
+        HTTPStatus.BAD_REQUEST,
+    )
+    require(
+        feed or is_web(url),
+        TranslatableText("Send a file, or the http or https address of a feed"),
+        HTTPStatus.BAD_REQUEST,
+    )
     chosen = [f"--source={source}"] if source else [f"--as={kind}"] if kind else []
     name = fields.get("name") or f"feed.{_ENDINGS.get(kind, kind)}".rstrip(".")
     return (*chosen, f"--name={name[:200]}", "--", "-" if feed else url)
@@ -285,23 +284,20 @@ def _validate_page(
     without a result.
     """
     language, base = current_locale().language, pages.iris.base
-    rules = {
-        f"{base}shapes#{rule['rule']}": rule for rule in (report.get("rules", ()) if report else ())
-    }
+    rules = {f"{base}shapes#{rule['rule']}": rule for rule in (report or {}).get("rules", ())}
     texts = {rule["rule"]: message(shape, language, base) for shape, rule in rules.items()}
-    return uncached(
-        pages.page(
-            "validate.html",
-            report=report,
-            texts={name: text for name, text in texts.items() if text},
-            remedies={
-                rule["rule"]: translated_remedy(shape, rule["remedy"], language, base)
-                for shape, rule in rules.items()
-            },
-            findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
-            kinds=FORMATS.values(),
-            sources=sorted(titles.items(), key=lambda item: item[1].lower()),
-            can_check="check" in request.app.state.commands,
-            size=MAX_FEED >> 20,
-        )
+    page = pages.page(
+        "validate.html",
+        report=report,
+        texts={name: text for name, text in texts.items() if text},
+        remedies={
+            rule["rule"]: translated_remedy(shape, rule["remedy"], language, base)
+            for shape, rule in rules.items()
+        },
+        findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
+        kinds=FORMATS.values(),
+        sources=sorted(titles.items(), key=lambda item: item[1].lower()),
+        can_check="check" in request.app.state.commands,
+        size=MAX_FEED >> 20,
     )
+    return respond(request, page, HTML, headers=UNCACHED)
