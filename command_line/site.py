@@ -52,8 +52,8 @@ from publisher.portal.feed_samples import suggest_fields
 from publisher.portal.follow import SubscriptionStore
 from publisher.portal.problems import ProblemStore
 from publisher.portal.quality import measure_record
-from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_definition import fill_in
+from publisher.portal.suggestions import similar_titles
 from publisher.projections.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris

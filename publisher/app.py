@@ -27,7 +27,7 @@ from publisher.portal.first_start import FirstStart, warming_up
 from publisher.portal.follow import SubscriptionStore, sending_changes
 from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
-from publisher.portal.search import build_rate_limiter
+from publisher.portal.suggestions import build_rate_limiter
 from publisher.releases.copies import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.exports import ExportQueue

@@ -12,6 +12,7 @@ from languages.translations import TranslatableText
 from publisher.errors import NotReady
 from publisher.pages import Pages
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.store.query_service import QueryService
 from web.problems import HTTPProblem
 
@@ -40,11 +41,37 @@ def require(value: ValueT | None, text: str, status: HTTPStatus = HTTPStatus.NOT
     return value
 
 
+async def get_tables_or_none(service: ServiceDep) -> FacetIndex | None:
+    """Return the facet tables of the current snapshot; None while they are built."""
+    return open_facet_index(service.current.path)
+
+
+OptionalTablesDep = Annotated[FacetIndex | None, Depends(get_tables_or_none)]
+
+
 def require_facet_index(service: QueryService) -> FacetIndex:
     """Return the facet index of the snapshot; raises NotReady while it is built."""
     index = open_facet_index(service.current.path)
     if index is None:
         raise NotReady(
             TranslatableText("the charts and lists are being prepared; try again in a minute")
+        )
+    return index
+
+
+async def get_tables(service: ServiceDep) -> FacetIndex:
+    """Return the facet index of the current snapshot; raises NotReady while it is built."""
+    return require_facet_index(service)
+
+
+TablesDep = Annotated[FacetIndex, Depends(get_tables)]
+
+
+def require_searcher(service: QueryService) -> Searcher:
+    """Return the search index of the snapshot; raises NotReady while it is built."""
+    index = open_searcher(service.current.path)
+    if index is None:
+        raise NotReady(
+            TranslatableText("the search index is being prepared; try again in a minute")
         )
     return index

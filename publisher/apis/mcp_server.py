@@ -32,8 +32,7 @@ from languages.request_locale import use_language
 from publisher.apis.pinned import NothingFound, Part, PinnedAnswer, PinnedRelease, pin_release
 from publisher.apis.term_check import check_terms
 from publisher.errors import PublisherError, QueryError, QuerySyntaxError
-from publisher.portal.dependencies import source_titles
-from publisher.portal.facet_labels import FacetLabels, facet_title
+from publisher.portal.facet_labels import FacetLabels, facet_title, source_titles
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter

@@ -18,7 +18,12 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.dependencies import (
+    PagesDep,
+    ServiceDep,
+    require,
+    require_facet_index,
+)
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
@@ -33,9 +38,8 @@ from publisher.history.comparison import (
 )
 from publisher.history.versions import compare_versions
 from publisher.portal.datasets import Cell, Column, Dataset, DataTable, register_dataset
-from publisher.portal.dependencies import NamesDep, OptionalTablesDep, get_tables
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
-from publisher.portal.facet_labels import FacetLabels, facet_title, plural_title
+from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title
 from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
 from publisher.projections.facets.thing_count import NONE
 from publisher.rdf.results import is_iri
@@ -102,14 +106,12 @@ router = APIRouter()
 @register_dataset(
     router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS
 )
-async def compare_topics(
-    request: Request, service: ServiceDep, tables: OptionalTablesDep, names: NamesDep
-) -> Dataset:
+async def compare_topics(request: Request, service: ServiceDep, names: NamesDep) -> Dataset:
     """Compare the topics of *one* and *other*, or the moments *from* and *to*."""
     form = {name: request.query_params.get(name, "").strip() for name in _FORM}
     if form["from"] or form["record"]:
         return await _compare_moments(request, service, names, form)
-    figures = Figures(await get_tables(tables), names, INITIATIVES)
+    figures = Figures(require_facet_index(service), names, INITIATIVES)
     return await asyncio.to_thread(_compare_topics, request, figures)
 
 

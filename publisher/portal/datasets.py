@@ -225,11 +225,14 @@ def _split_address(request: Request) -> tuple[str, str | None]:
     return HOME if path == "/" else path, None
 
 
+THINGS = Column("things", property=VALUE)
+
+
 def count_table(
     name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str
 ) -> DataTable:
     """Return the table of counts by some facets."""
-    columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
+    columns = (*(Column(facet, facet) for facet in facets), THINGS)
     return DataTable(name, title, columns, tuple(rows), query)
 
 

@@ -19,8 +19,13 @@ from typing_extensions import TypedDict
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.portal.datasets import SVG, TABLE_FORMATS, serialize_tables
-from publisher.portal.dependencies import FiguresDep, get_matrix_figures
-from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
+from publisher.portal.facet_filters import (
+    FiguresDep,
+    chosen_codes,
+    facet_parameters,
+    get_matrix_figures,
+    parse_filters,
+)
 from publisher.portal.figures import EMBED, FIGURES, Figure, Figures
 from web.charts.svg import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number

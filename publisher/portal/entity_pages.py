@@ -24,9 +24,8 @@ from publisher.linked_data.lists import load_page, read_cursor
 from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.signposting import memento_links, thing_path
 from publisher.portal.clusters import cluster_of
-from publisher.portal.dependencies import source_titles
 from publisher.portal.entity_statistics import entity_statistics
-from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_labels import FacetLabels, source_titles
 from publisher.portal.figures import Figures
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter

@@ -18,9 +18,10 @@ from starlette.responses import Response, StreamingResponse
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.dependencies import TablesDep
 from publisher.portal.datasets import (
     TABLE_FORMATS,
-    VALUE,
+    THINGS,
     Column,
     Dataset,
     DataTable,
@@ -28,9 +29,8 @@ from publisher.portal.datasets import (
     dataset_response,
     write_listed,
 )
-from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
-from publisher.portal.facet_labels import FacetLabels, basis_title, plural_title
+from publisher.portal.facet_labels import FacetLabels, NamesDep, basis_title, plural_title
 from publisher.portal.figures import (
     EARLIEST,
     LATEST,
@@ -65,7 +65,6 @@ MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of
 KEY_FIGURES = 4  # at most
 # facets whose codes can be compared with each other
 COMPARED = ("line", "goal", "region", "area", "country", "source")
-_THINGS = Column("things", property=VALUE)
 
 router = APIRouter()
 
@@ -248,14 +247,14 @@ def statistics_tables(figures: Figures) -> list[DataTable]:
         DataTable(
             "organizations",
             _("Most active organizations"),
-            (_organization_column("organization"), _THINGS),
+            (_organization_column("organization"), THINGS),
             organizations,
             filter_query.organizations(filters, iris, has_parts=tables.has_parts),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
-            (_organization_column("one"), _organization_column("other"), _THINGS),
+            (_organization_column("one"), _organization_column("other"), THINGS),
             tuple(tables.partners(filters, PAIRS)),
             filter_query.partners(filters, iris, has_parts=tables.has_parts),
         ),

@@ -1,18 +1,23 @@
-"""The facets of a search: values with counts, and the URLs that add or remove them."""
+"""The filters of a request: their figures, and the facets of a search: values with counts, and the
+URLs that add or remove them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import quote_plus
 
+from fastapi import Depends
 from starlette.datastructures import QueryParams
+from starlette.requests import Request
 
 from languages.request_locale import current_locale
+from publisher.dependencies import ServiceDep, TablesDep
 from publisher.errors import QueryError
-from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.portal.figures import query_page_url, sort_key
+from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
+from publisher.portal.figures import Figures, official_links, query_page_url, sort_key
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -227,3 +232,20 @@ class _Toggles:
             others = [pair for pair in self._params if pair != (facet, code)]
             return "/search" + _query(others)
         return f"{self._begin}{facet}={quote_plus(code)}"
+
+
+async def get_figures(request: Request, tables: TablesDep, names: NamesDep) -> Figures:
+    """Return the figures of the initiatives that the parameters of the request choose."""
+    filters = parse_filters(request.query_params).with_codes("kind", "initiative")
+    return Figures(tables, names, filters)
+
+
+FiguresDep = Annotated[Figures, Depends(get_figures)]
+
+
+async def get_matrix_figures(figures: FiguresDep, service: ServiceDep) -> Figures:
+    """Return the figures with the official links, which only the matrix needs."""
+    return replace(figures, links=await official_links(service))
+
+
+MatrixDep = Annotated[Figures, Depends(get_matrix_figures)]

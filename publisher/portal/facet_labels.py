@@ -6,13 +6,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from typing import Annotated
 
 from babel import Locale
+from fastapi import Depends
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from languages.translations import term_title
+from publisher.dependencies import ServiceDep
 from publisher.projections.facets.facets import FACETS
+from publisher.store.descriptions import prefer_english
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label
@@ -154,3 +160,18 @@ def _alternative_labels(address: str, base: str) -> tuple[Label, ...]:
 def _language(code: str, language: str) -> str:
     named = Locale.parse(language).languages.get(code)
     return str(named)[:1].upper() + str(named)[1:] if named else code
+
+
+async def source_titles(service: QueryService) -> dict[str, str]:
+    """Return the registries' titles by their names."""
+    titles = prefer_english(await service.rows(query("sources")), "source", "title")
+    start = service.iris.source("")
+    return {iri.removeprefix(start): title for iri, title in titles.items()}
+
+
+async def get_names(service: ServiceDep) -> FacetLabels:
+    """Return the labels of facets and their codes, with the titles of the registries."""
+    return FacetLabels(service.iris, await source_titles(service))
+
+
+NamesDep = Annotated[FacetLabels, Depends(get_names)]

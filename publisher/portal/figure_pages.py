@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.dependencies import OptionalTablesDep, PagesDep, ServiceDep, TablesDep, require
 from publisher.linked_data.lists import (
     ListCursor,
     choose_list_format,
@@ -31,15 +31,8 @@ from publisher.portal.datasets import (
     list_table,
     register_dataset,
 )
-from publisher.portal.dependencies import (
-    FiguresDep,
-    MatrixDep,
-    NamesDep,
-    OptionalTablesDep,
-    TablesDep,
-)
-from publisher.portal.facet_filters import active_filters, facet_parameters
-from publisher.portal.facet_labels import facet_title, plural_title
+from publisher.portal.facet_filters import FiguresDep, MatrixDep, active_filters, facet_parameters
+from publisher.portal.facet_labels import NamesDep, facet_title, plural_title
 from publisher.portal.figures import (
     INITIATIVES,
     SPARSE,

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_number, isolate, ngettext
 from languages.translations import gettext as _
-from publisher.portal.datasets import Cell, Column, DataTable, count_table
+from publisher.portal.datasets import THINGS, Cell, Column, DataTable, count_table
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS, areas_within
@@ -477,14 +477,9 @@ class Matrix(FigureView):
 
     @property
     def table(self) -> DataTable:
-        columns = (
-            Column("line", "line"),
-            Column("goal", "goal"),
-            Column("official"),
-            Column("things"),
-        )
+        columns = (Column("line", "line"), Column("goal", "goal"), Column("official"), THINGS)
         title = "Things by action line and goal"
-        return DataTable("matrix", title, columns, tuple(self.rows), self.sparql)  # fmt: skip
+        return DataTable("matrix", title, columns, tuple(self.rows), self.sparql)
 
     @property
     def gaps(self) -> DataTable:
@@ -547,7 +542,7 @@ class Gap(Bars):
 
     @property
     def table(self) -> DataTable:
-        columns = (Column(self.facet, self.facet), Column("name"), Column("things"))
+        columns = (Column(self.facet, self.facet), Column("name"), THINGS)
         rows = tuple((bar.code, bar.name, 0) for bar in self.bars)
         return DataTable(self.facet, self.title, columns, rows, self.sparql)
 

@@ -25,11 +25,10 @@ from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.background import in_background
-from publisher.dependencies import PagesDep, ServiceDep, require_facet_index
+from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_facet_index
 from publisher.errors import PublisherError, QueryError
 from publisher.pages import Pages
-from publisher.portal.dependencies import NamesDep, TablesDep
-from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.forms import UNCACHED, FieldsDep, first_fault, optional_store
 from publisher.portal.search import SearchParameters, feed_links, match_words, parse_search
 from publisher.projections.facets.facets import FACETS

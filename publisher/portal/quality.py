@@ -25,7 +25,7 @@ from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.dependencies import ServiceDep, require
 from publisher.portal.datasets import Column, Dataset, DataTable, register_dataset
-from publisher.portal.dependencies import NamesDep
+from publisher.portal.facet_labels import NamesDep
 from publisher.portal.figures import query_page_url
 from publisher.rdf.results import iri
 from publisher.store.query_service import QueryService

@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Literal, cast
 from urllib.parse import urlencode
 
-import orjson
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field, StringConstraints, TypeAdapter
 from starlette.datastructures import QueryParams
@@ -19,30 +17,27 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from typing_extensions import TypedDict
 
-from languages.request_locale import LANGUAGES, current_locale, use_language
-from languages.translations import TranslatableText, kind_name
+from languages.request_locale import current_locale, use_language
+from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, ServiceDep, require
-from publisher.errors import NotReady, QuotaExceeded
+from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.feeds.atom import MEDIA as ATOM
-from publisher.limits import Limits
 from publisher.pages import Pages
 from publisher.portal.datasets import write_listed
-from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import (
     active_filters,
     facet_parameters,
     filter_groups,
     parse_filters,
 )
-from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.figures import count_note, query_page_url
-from publisher.portal.topic_cards import TopicCard, common_topics, topic_cards
+from publisher.portal.suggestions import TopicCard, topic_cards
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, listing
 from publisher.projections.facets.queries import DifferentCounts, FacetIndex
 from publisher.projections.facets.thing_count import ThingCount
-from publisher.projections.search.index import SearchEntry, Texts, tokens
+from publisher.projections.search.index import SearchEntry, Texts
 from publisher.projections.search.query import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import (
     Marker,
@@ -50,13 +45,11 @@ from publisher.projections.search.searcher import (
     Piece,
     Searcher,
     best_text,
-    open_searcher,
     suggest_spelling,
 )
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import RateLimiter, client_key
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 from web.endpoints import (
@@ -80,13 +73,6 @@ MAX_RESULTS = 1_000  # results of a page, at most
 # results of a text search that can be paged through, and over which its facets are counted
 REACH = 10_000
 LINKED = 3  # concepts of a result that are shown if the words match them
-LONGEST = 100  # characters of a text that is completed
-DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
-# largest number of topics among the suggestions; letters from which titles are searched: shorter
-# texts begin too many words
-_TOPICS, _LETTERS = 5, 3
-# suggestions of a client, and seconds: five a second, more than anybody types
-REQUESTS, WINDOW = 300, 60
 # parameters of a search that do not change its results
 PRESENTATION = ("page", "per", "sort", "format", "view", "lang")
 FEED_FORMATS: dict[str, Format] = {
@@ -372,16 +358,6 @@ def parse_search(parameters: QueryParams) -> Filter:
     return filters
 
 
-def require_searcher(service: QueryService) -> Searcher:
-    """Return the search index of the snapshot; raises NotReady while it is built."""
-    index = open_searcher(service.current.path)
-    if index is None:
-        raise NotReady(
-            TranslatableText("the search index is being prepared; try again in a minute")
-        )
-    return index
-
-
 def match_words(service: QueryService, parameters: SearchParameters) -> tuple[Filter, Matches]:
     """Return the filter with the results of the words, and these with their scores."""
     index, words = require_searcher(service), parameters.words
@@ -495,137 +471,3 @@ def _describe(results: Iterable[ResultJson], iris: Iris) -> Description:
             *(Statement(thing, text, Term(value, "literal", tag)) for value, tag in result.texts),
         ]
     return Description(iris.base, tuple(statements), {}, namespaces(iris))
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A topic or a thing: *kind* is the facet or the kind of thing, *label* its name; *initiatives*
-    is how many a topic has.
-    """
-
-    text: str
-    language: str | None
-    kind: str
-    label: str
-    initiatives: int | None
-    page: str
-
-
-class SuggestionsJson(TypedDict):
-    """Suggestions for *query*: topics first, then titles."""
-
-    query: str
-    suggestions: list[Suggestion]
-
-
-_SUGGESTION_FORMATS = {"json": JSON, "html": HTML}
-suggestion_router = APIRouter()
-
-
-def build_rate_limiter(limits: Limits) -> RateLimiter:
-    """Return the rate limiter of suggestions, without limit if queries have none."""
-    return RateLimiter(
-        replace(limits, budget=REQUESTS if limits.budget else 0, window=WINDOW), time.monotonic
-    )
-
-
-async def limit_suggestions(request: Request) -> None:
-    """Count the request; raises QuotaExceeded if its client has sent too many."""
-    limiter: RateLimiter = request.app.state.suggestion_limiter
-    client = client_key(request.scope)
-    try:
-        limiter.admit(client)
-    except QuotaExceeded as spent:
-        raise QuotaExceeded(
-            TranslatableText(
-                "this address has asked for {count} suggestions within {seconds} seconds; wait, or search without them",
-                count=REQUESTS,
-                seconds=WINDOW,
-            ),
-            spent.wait,
-        ) from spent
-    limiter.charge(client, 1)
-
-
-@get(
-    suggestion_router,
-    "/search/suggest",
-    operation_id="suggest",
-    dependencies=[Depends(limit_suggestions)],
-    summary="Complete the text of a search: topics that it names, then titles that begin with it",
-    tags=["find"],
-    response_model=SuggestionsJson,
-    response_description="The suggestions",
-    responses=other_contents([HTML]) | problems(400, 406, 429, 503),
-)
-def suggest(
-    request: Request,
-    service: ServiceDep,
-    pages: PagesDep,
-    tables: TablesDep,
-    names: NamesDep,
-    q: Annotated[
-        str,
-        Query(
-            max_length=LONGEST,
-            description="What was typed so far; without it, the most common topics",
-        ),
-    ] = "",
-    limit: Annotated[
-        int,
-        Query(ge=1, le=MAX_SUGGESTIONS, description="The largest number of suggestions"),
-        whole_number(DEFAULT),
-    ] = DEFAULT,
-    format: Annotated[str | None, format_parameter(_SUGGESTION_FORMATS)] = None,
-    lang: Annotated[
-        str | None,
-        Query(
-            description="The language of names; without it, Accept-Language",
-            json_schema_extra={"enum": list(LANGUAGES)},
-        ),
-    ] = None,
-) -> Response:
-    """The script of the pages reads this while a person types."""
-    data_format = choose_format(request, _SUGGESTION_FORMATS, format)
-    typed = q.lstrip()
-    matches = suggestions(require_searcher(service), tables, pages, names, typed, limit)
-    if data_format is HTML:
-        return pages.page("suggest.html", typed=typed, suggestions=matches)
-    document = {"query": typed, "suggestions": [asdict(item) for item in matches]}
-    # labels are in the language of the request
-    headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
-    return respond(request, orjson.dumps(document), data_format, headers=headers)
-
-
-def suggestions(
-    search: Searcher, tables: FacetIndex, pages: Pages, names: FacetLabels, typed: str, most: int
-) -> list[Suggestion]:
-    """Return at most *most* suggestions for the text *typed* so far; without a text, the most
-    common topics.
-    """
-    words = tokens(typed)
-    begun = typed if typed[-1:].isspace() or typed.endswith("*") else f"{typed}*"
-    cards = (
-        topic_cards(search, tables, names, begun, most=min(_TOPICS, most))
-        if words
-        else common_topics(search, tables, names, most)
-    )
-    topics = [
-        Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page)
-        for card in cards
-    ]
-    if not words or not (words[-1][1] or len(words[-1][0]) >= _LETTERS) or len(topics) >= most:
-        return topics
-    marker, known = Marker(begun), {card.iri for card in cards}
-    entries = search.find_entries(SearchRequest(begun, "title"), most, similar=False)
-    titled = [
-        (entry, title)
-        for entry in entries
-        if entry.thing not in known
-        and (title := best_text(entry.titles, marker, current_locale().language))
-    ]
-    things = [
-        Suggestion(*title, entry.kind, kind_name(entry.kind), None, pages.path(entry.thing))
-        for entry, title in titled
-    ]
-    return [*topics, *things][:most]

@@ -18,13 +18,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.feeds.atom import write_feed
 from publisher.feeds.xml import clean, instant
 from publisher.history import change_reader
 from publisher.history.change_reader import Change, History, open_history, read_watermark
-from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import facet_parameters
+from publisher.portal.facet_labels import NamesDep
 from publisher.portal.follow import parse_followed
 from publisher.portal.search import (
     FEED_FORMATS,
@@ -34,7 +34,6 @@ from publisher.portal.search import (
     SearchParameters,
     Words,
     find_page,
-    require_searcher,
     with_parameters,
 )
 from publisher.projections.facets.filter_query import Filter

@@ -27,7 +27,7 @@ from publisher.feeds.atom import write_feed
 from publisher.linked_data.entities import other_formats
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
-from publisher.portal.dependencies import NamesDep
+from publisher.portal.facet_labels import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.portal.search import FEED_FORMATS
 from publisher.rdf.results import Row, iri, to_node

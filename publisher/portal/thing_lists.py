@@ -17,7 +17,7 @@ from starlette.requests import Request
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, month_names
 from languages.translations import gettext as _
-from publisher.dependencies import ServiceDep, require
+from publisher.dependencies import ServiceDep, TablesDep, require
 from publisher.portal.datasets import (
     Dataset,
     DataTable,
@@ -25,9 +25,8 @@ from publisher.portal.datasets import (
     prize_table,
     register_dataset,
 )
-from publisher.portal.dependencies import NamesDep, TablesDep
 from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
-from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.figures import Figures, query_page_url, sort_key
 from publisher.projections.facets.filter_query import listing
 from publisher.projections.facets.queries import FacetIndex, ListItem, Prize

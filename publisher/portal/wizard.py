@@ -23,7 +23,7 @@ from languages.translations import gettext as _
 from publisher.dependencies import PagesDep, require
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
-from publisher.portal.dependencies import NamesDep
+from publisher.portal.facet_labels import NamesDep
 from publisher.portal.feed_samples import FORMATS, MAX_SAMPLE, FieldSuggestions, suggest_fields
 from publisher.portal.forms import MULTIPART, UNCACHED, as_text, media_type, read_form
 from publisher.portal.source_definition import (

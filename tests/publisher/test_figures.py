@@ -1,5 +1,5 @@
-"""Every figure has the same numbers in every form: counted, by its query, as CSV and JSON, on pages,
-in embeds, in comparisons and in the report.
+"""Every figure has the same numbers in every form: counted, by its query, as CSV, JSON, RDF and SVG,
+on pages, in embeds, in comparisons and in the report.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import httpx
+import pyoxigraph as ox
 import pytest
 import pytest_asyncio
 from app_client import asking
@@ -27,6 +28,7 @@ from starlette.datastructures import QueryParams
 
 from publisher.app import create_app
 from publisher.limits import Limits
+from publisher.portal.datasets import QB, VALUE
 from publisher.portal.embeds import HEIGHTS
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
@@ -36,6 +38,7 @@ from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.queries import open_facet_index
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
+from vocab.terms import RDF, RDFS
 from web.charts.map import load_outlines
 
 HTML = {"Accept": "text/html"}
@@ -171,6 +174,31 @@ async def test_a_figure_is_the_answer_to_its_query_and_the_same_in_its_embed(
         assert numbers_of(view, table["rows"]) == numbers_of(view, lines) == numbers, key
         page = (await client.get(f"/embed/{key}?{query}", headers=HTML)).text
         assert drawn_numbers(page, figure.kind) == expected_drawing(view), key
+        graph = (await client.get(f"/embed/{key}?{query}&format=nt")).content
+        assert observations(graph) == expected_observations(view, numbers), key
+        drawing = await client.get(f"/embed/{key}?{query}&format=svg")
+        assert (drawing.status_code == 200) == (view.drawing is not None), key
+        if view.drawing is not None:
+            assert drawn_numbers(drawing.text, figure.kind) == expected_drawing(view), key
+
+
+def observations(graph: bytes) -> dict[frozenset[str], int]:
+    """Return the numbers of the observations of a data cube by what they are about, without zeros."""
+    values, about = dict[Any, int](), dict[Any, set[str]]()
+    for quad in ox.parse(graph, format=ox.RdfFormat.N_TRIPLES):
+        if quad.predicate.value == VALUE:
+            values[quad.subject] = int(quad.object.value)
+        elif quad.predicate.value not in (f"{RDF}type", f"{QB}dataSet", f"{RDFS}label"):
+            about.setdefault(quad.subject, set()).add(quad.object.value)
+    return {frozenset(about.get(one, ())): number for one, number in values.items() if number}
+
+
+def expected_observations(view: FigureView, numbers: Numbers) -> dict[frozenset[str], int]:
+    facets = [FACETS[facet] for facet in view.figure.facets]
+    return {
+        frozenset(facet.iri(code, IRIS) or code for facet, code in zip(facets, codes, strict=True)): number
+        for codes, number in numbers.items()
+    }  # fmt: skip
 
 
 def drawn_numbers(page: str, kind: str) -> list[int]:

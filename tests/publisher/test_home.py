@@ -8,7 +8,7 @@ import httpx
 import pytest
 from event_loops import session_loop
 
-from publisher.portal import dependencies
+from publisher import dependencies
 from web.static_files import static_url
 
 HTML = {"Accept": "text/html"}

@@ -6,7 +6,7 @@ import pytest
 from rows import each
 from search_index import search_index
 
-from publisher.portal.similar_titles import similar_titles
+from publisher.portal.suggestions import similar_titles
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 

@@ -24,7 +24,7 @@ from waiting import WITHIN
 
 from publisher.app import create_app
 from publisher.catalog.openapi import openapi_description
-from publisher.portal.search import LONGEST
+from publisher.portal.suggestions import LONGEST
 from publisher.projections.search.query import MAX_LENGTH
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris

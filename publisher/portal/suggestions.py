@@ -1,0 +1,336 @@
+"""The concepts, registries and organizations that the words of a search match, with their numbers of
+initiatives; ``/search/suggest``, what a person who types may mean; and things whose titles are
+alike.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from difflib import SequenceMatcher
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Depends, Query
+from starlette.requests import Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from languages.request_locale import LANGUAGES, current_locale
+from languages.translations import TranslatableText, kind_name
+from languages.translations import gettext as _
+from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_searcher
+from publisher.errors import QuotaExceeded
+from publisher.limits import Limits
+from publisher.pages import Pages
+from publisher.portal.entity_statistics import PARTY
+from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
+from publisher.projections.facets.facets import facet_of_concept
+from publisher.projections.facets.filter_query import make_filter
+from publisher.projections.facets.queries import DifferentCounts, FacetIndex
+from publisher.projections.facets.thing_count import NONE
+from publisher.projections.search.index import fold, tokens
+from publisher.projections.search.query import SearchRequest, parse_clauses
+from publisher.projections.search.searcher import Marker, Searcher, best_text
+from publisher.store.workers.pool import RateLimiter, client_key
+from web.endpoints import format_parameter, get, other_contents, problems, whole_number
+from web.formats import HTML, JSON
+from web.respond import choose_format, respond
+
+MAX_CARDS = 6  # cards of a search
+_TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them
+_CONSIDERED = 6  # organizations considered; those with the most initiatives are shown
+LONGEST = 100  # characters of a text that is completed
+DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
+# largest number of topics among the suggestions; letters from which titles are searched: shorter
+# texts begin too many words
+_TOPICS, _LETTERS = 5, 3
+# suggestions of a client, and seconds: five a second, more than anybody types
+REQUESTS, WINDOW = 300, 60
+MIN_RATIO = 0.8  # of two titles that are alike: a year or a word may differ
+_COMPARED = 50  # best results of a search that are compared
+_MAX_WORDS = 12  # of a title that are searched
+_MAX_LENGTH = 300  # characters of a title that are compared: the time grows with their product
+# Weights by facet: people look for action lines and goals more than for targets, whose labels have
+# many words.
+_WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
+
+
+@dataclass(frozen=True, slots=True)
+class TopicCard:
+    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many
+    have it, *page* is its page's path.
+
+    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and
+    *code* its IRI.
+    """
+
+    facet: str
+    code: str
+    iri: str
+    name: str
+    label: str
+    initiatives: int
+    page: str
+
+
+def topic_cards(
+    search: Searcher,
+    tables: FacetIndex,
+    names: FacetLabels,
+    words: str,
+    *,
+    loose: bool = False,
+    most: int = MAX_CARDS,
+) -> list[TopicCard]:
+    """Return the cards of topics that match *words* and have initiatives, best first; *loose*
+    accepts similar words.
+    """
+    if not parse_clauses(words):
+        return []
+    counts = tables.counts_once(make_filter(kind="initiative"))
+    cards = [
+        *_concepts(search, counts, names, words, loose),
+        *_registries(counts, names, words),
+        *_organizations(search, tables, names, words),
+    ]
+    return cards[:most]
+
+
+def common_topics(
+    search: Searcher, tables: FacetIndex, names: FacetLabels, most: int
+) -> list[TopicCard]:
+    """Return the action lines, goals and regions with the most initiatives."""
+    counts = tables.counts_once(make_filter(kind="initiative"))
+    iris = [
+        iri
+        for iri in (search.topics.topics if search.topics else ())
+        if (item := facet_of_concept(iri, names.iris)) and item[0] != "target"
+    ]
+    cards = [
+        card
+        for iri in iris
+        if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")
+    ]
+    return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
+
+
+def _concepts(
+    search: Searcher, counts: DifferentCounts, names: FacetLabels, words: str, loose: bool
+) -> list[TopicCard]:
+    hits = search.topics.search(words, fuzzy=loose) if search.topics else {}
+    ranked = [
+        (card, score * _WEIGHT.get(card.facet, 1.0))
+        for iri, score in hits.items()
+        if (card := _concept(iri, counts, names))
+    ]
+    cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
+    targets = [card for card in cards if card.facet == "target"][:_TARGETS]
+    return [card for card in cards if card.facet != "target" or card in targets]
+
+
+def _concept(iri: str, counts: DifferentCounts, names: FacetLabels) -> TopicCard | None:
+    """Return the card of a concept; None without initiatives."""
+    facet, code = facet_of_concept(iri, names.iris) or ("", "")
+    things = counts.get(facet, {}).get(code, NONE)
+    return _card(facet, code, iri, names.short(facet, code), things, names) if things else None
+
+
+def _card(facet: str, code: str, iri: str, name: str, things: int, names: FacetLabels) -> TopicCard:
+    return TopicCard(facet, code, iri, name, facet_title(facet), things, names.page(facet, code))
+
+
+def _registries(counts: DifferentCounts, names: FacetLabels, words: str) -> Iterator[TopicCard]:
+    patterns = [
+        (fold(word), clause.is_prefix)
+        for group in parse_clauses(words)
+        for clause in group
+        if not clause.is_negated
+        for word, _run in clause.words
+    ]
+    for code, title in sorted(names.sources.items()):
+        known = {fold(word) for word, _run in tokens(f"{title} {code}")}
+        things = counts.get("source", {}).get(code, NONE)
+        is_named = all(
+            word in known or (begin and any(item.startswith(word) for item in known))
+            for word, begin in patterns
+        )
+        if is_named and patterns and things:
+            yield _card("source", code, names.iris.source(code), title, things, names)
+
+
+def _organizations(
+    search: Searcher, tables: FacetIndex, names: FacetLabels, words: str
+) -> list[TopicCard]:
+    """Return the organizations with the most initiatives; of several with the same name, the first."""
+    mark, stem = Marker(words), f"{names.iris.base}id/{PARTY}/"
+    cards: dict[str, TopicCard] = {}
+    request = SearchRequest(words, "title", kind=PARTY)
+    for entry in search.find_entries(request, _CONSIDERED, similar=False):
+        title = best_text(entry.titles, mark, current_locale().language)
+        things = tables.count_different(replace(make_filter(kind="initiative"), party=entry.thing))
+        name = title[0] if title else ""
+        if things and name and (name not in cards or things > cards[name].initiatives):
+            page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
+            iri = entry.thing
+            cards[name] = TopicCard(PARTY, iri, iri, name, _("Organization"), things, page)
+    return sorted(cards.values(), key=lambda card: -card.initiatives)[:_PARTIES]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A topic or a thing: *kind* is the facet or the kind of thing, *label* its name; *initiatives*
+    is how many a topic has.
+    """
+
+    text: str
+    language: str | None
+    kind: str
+    label: str
+    initiatives: int | None
+    page: str
+
+
+class SuggestionsJson(TypedDict):
+    """Suggestions for *query*: topics first, then titles."""
+
+    query: str
+    suggestions: list[Suggestion]
+
+
+_SUGGESTION_FORMATS = {"json": JSON, "html": HTML}
+router = APIRouter()
+
+
+def build_rate_limiter(limits: Limits) -> RateLimiter:
+    """Return the rate limiter of suggestions, without limit if queries have none."""
+    return RateLimiter(
+        replace(limits, budget=REQUESTS if limits.budget else 0, window=WINDOW), time.monotonic
+    )
+
+
+async def limit_suggestions(request: Request) -> None:
+    """Count the request; raises QuotaExceeded if its client has sent too many."""
+    limiter: RateLimiter = request.app.state.suggestion_limiter
+    client = client_key(request.scope)
+    try:
+        limiter.admit(client)
+    except QuotaExceeded as spent:
+        raise QuotaExceeded(
+            TranslatableText(
+                "this address has asked for {count} suggestions within {seconds} seconds; wait, or search without them",
+                count=REQUESTS,
+                seconds=WINDOW,
+            ),
+            spent.wait,
+        ) from spent
+    limiter.charge(client, 1)
+
+
+@get(
+    router,
+    "/search/suggest",
+    operation_id="suggest",
+    dependencies=[Depends(limit_suggestions)],
+    summary="Complete the text of a search: topics that it names, then titles that begin with it",
+    tags=["find"],
+    response_model=SuggestionsJson,
+    response_description="The suggestions",
+    responses=other_contents([HTML]) | problems(400, 406, 429, 503),
+)
+def suggest(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    tables: TablesDep,
+    names: NamesDep,
+    q: Annotated[
+        str,
+        Query(
+            max_length=LONGEST,
+            description="What was typed so far; without it, the most common topics",
+        ),
+    ] = "",
+    limit: Annotated[
+        int,
+        Query(ge=1, le=MAX_SUGGESTIONS, description="The largest number of suggestions"),
+        whole_number(DEFAULT),
+    ] = DEFAULT,
+    format: Annotated[str | None, format_parameter(_SUGGESTION_FORMATS)] = None,
+    lang: Annotated[
+        str | None,
+        Query(
+            description="The language of names; without it, Accept-Language",
+            json_schema_extra={"enum": list(LANGUAGES)},
+        ),
+    ] = None,
+) -> Response:
+    """The script of the pages reads this while a person types."""
+    data_format = choose_format(request, _SUGGESTION_FORMATS, format)
+    typed = q.lstrip()
+    matches = suggestions(require_searcher(service), tables, pages, names, typed, limit)
+    if data_format is HTML:
+        return pages.page("suggest.html", typed=typed, suggestions=matches)
+    document = {"query": typed, "suggestions": [asdict(item) for item in matches]}
+    # labels are in the language of the request
+    headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
+    return respond(request, orjson.dumps(document), data_format, headers=headers)
+
+
+def suggestions(
+    search: Searcher, tables: FacetIndex, pages: Pages, names: FacetLabels, typed: str, most: int
+) -> list[Suggestion]:
+    """Return at most *most* suggestions for the text *typed* so far; without a text, the most
+    common topics.
+    """
+    words = tokens(typed)
+    begun = typed if typed[-1:].isspace() or typed.endswith("*") else f"{typed}*"
+    cards = (
+        topic_cards(search, tables, names, begun, most=min(_TOPICS, most))
+        if words
+        else common_topics(search, tables, names, most)
+    )
+    topics = [
+        Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page)
+        for card in cards
+    ]
+    if not words or not (words[-1][1] or len(words[-1][0]) >= _LETTERS) or len(topics) >= most:
+        return topics
+    marker, known = Marker(begun), {card.iri for card in cards}
+    entries = search.find_entries(SearchRequest(begun, "title"), most, similar=False)
+    titled = [
+        (entry, title)
+        for entry in entries
+        if entry.thing not in known
+        and (title := best_text(entry.titles, marker, current_locale().language))
+    ]
+    things = [
+        Suggestion(*title, entry.kind, kind_name(entry.kind), None, pages.path(entry.thing))
+        for entry, title in titled
+    ]
+    return [*topics, *things][:most]
+
+
+def similar_titles(
+    search: Searcher, title: str, limit: int, min_ratio: float = MIN_RATIO
+) -> list[tuple[str, str]]:
+    """Return the IRIs and titles of the things whose title is most like *title*, the likest first.
+
+    *min_ratio* is the least likeness, from 0 to 1.
+    """
+    words, folded = (
+        re.findall(r"\w+", title[:_MAX_LENGTH])[:_MAX_WORDS],
+        title[:_MAX_LENGTH].casefold(),
+    )
+    best: dict[str, tuple[float, str]] = {}
+    request = SearchRequest(" OR ".join(words), field="title")
+    for entry in search.find_entries(request, _COMPARED) if words else ():
+        for text, _tag in entry.titles:
+            other = text[:_MAX_LENGTH].casefold()
+            ratio = SequenceMatcher(None, folded, other, autojunk=False).ratio()
+            if ratio >= min_ratio:
+                best[entry.thing] = min(best.get(entry.thing, (0.0, "")), (-ratio, text))
+    ranked = sorted(best.items(), key=lambda item: (item[1][0], item[0]))
+    return [(thing, text) for thing, (_ratio, text) in ranked[:limit]]
