@@ -4,7 +4,7 @@ URLs that add or remove them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Annotated, NamedTuple
 from urllib.parse import quote_plus
@@ -93,20 +93,24 @@ def chosen_codes(filters: Filter, *without: str) -> list[tuple[str, str]]:
 
 def active_filters(names: FacetLabels) -> list[ActiveFilter]:
     """Return the filters in the URL of the request, in order."""
-    now = current_locale()
-    params = [
-        (name, value)
-        for name, value in QueryParams(now.query).multi_items()
-        if value and name not in ("page", "format", "lang")
-    ]
-    chosen = dict.fromkeys((name, value) for name, value in params if name in FACETS)
+    sent = _sent_parameters()
+    chosen = dict.fromkeys((name, value) for name, value in sent if name in FACETS)
     return [
         ActiveFilter(
             facet_title(facet),
             names.short(facet, code.strip()),
-            now.path + _query([pair for pair in params if pair != (facet, code)]),
+            current_locale().path + _query([pair for pair in sent if pair != (facet, code)]),
         )
         for facet, code in chosen
+    ]
+
+
+def _sent_parameters() -> list[tuple[str, str]]:
+    """Return the parameters of the request that its other pages have too."""
+    return [
+        (name, value)
+        for name, value in QueryParams(current_locale().query).multi_items()
+        if value and name not in ("page", "format", "lang")
     ]
 
 
@@ -161,77 +165,49 @@ def filter_groups(
     has_parts: bool,
 ) -> list[FilterGroup]:
     """Return the facets with at least one value."""
-    toggles, asked, groups = _Toggles(), replace(filters, among=None), list[FilterGroup]()
+    # The parameters are encoded once: a page has hundreds of these URLs.
+    sent, asked, groups = _sent_parameters(), replace(filters, among=None), list[FilterGroup]()
+    begin = f"/search{_query(sent)}{'&' if sent else '?'}"
+
+    def toggle(facet: str, code: str) -> str:
+        """Return the URL of the first page of the search with *code* added, or removed."""
+        if code in filters.codes(facet):
+            return "/search" + _query([pair for pair in sent if pair != (facet, code)])
+        return f"{begin}{facet}={quote_plus(code)}"
+
     for facet in FILTER_FACETS:
+        options = [
+            FilterOption(
+                code,
+                names.short(facet, code),
+                things,
+                code in filters.codes(facet),
+                toggle(facet, code),
+            )
+            for code, things in _rank(facet, counts.get(facet, {}), filters.codes(facet))
+        ]
+        is_short = facet in ("line", "goal") and len(options) <= 20
+        visible = len(options) if is_short else max(VISIBLE_VALUES, len(filters.codes(facet)))
         query = filter_query.counts(asked, facet, names.iris, has_parts=has_parts)
-        groups.append(_group(facet, filters, counts.get(facet, {}), names, toggles, query))
+        first, rest = tuple(options[:visible]), tuple(options[visible:])
+        groups.append(FilterGroup(facet, facet_title(facet), first, rest, query_page_url(query)))
     return [group for group in groups if group.first]
 
 
-def _group(
-    facet: str,
-    filters: Filter,
-    counts: Mapping[str, ThingCount],
-    names: FacetLabels,
-    toggles: _Toggles,
-    query: str,
-) -> FilterGroup:
-    picked = filters.codes(facet)
-    ranked = sorted(
-        counts.items(),
-        key=lambda pair: (
-            pair[0] not in picked,
-            *sort_key("year" if facet == "year" else "", *pair),
-        ),
-    )
-    if facet == "year":
-        ranked = [
-            *(pair for pair in ranked if pair[0] in picked),
-            *(pair for pair in reversed(ranked) if pair[0] not in picked),
-        ]
-    if facet in ("line", "goal"):
-        ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
-    ranked += [(code, NONE) for code in picked if code not in counts]
-    options = [
-        FilterOption(
-            code, names.short(facet, code), things, code in picked, toggles.url(facet, code, picked)
-        )
-        for code, things in ranked[:MAX_VALUES]
-    ]
-    visible = (
-        len(options)
-        if facet in ("line", "goal") and len(options) <= 20
-        else max(VISIBLE_VALUES, len(picked))
-    )
-    return FilterGroup(
-        facet,
-        facet_title(facet),
-        tuple(options[:visible]),
-        tuple(options[visible:]),
-        query_page_url(query),
-    )
-
-
-class _Toggles:
-    """The URLs of the search of the request with a value more or less, at its first page.
-
-    The parameters are parsed and encoded once: a page has hundreds of these URLs.
+def _rank(
+    facet: str, counts: Mapping[str, ThingCount], picked: Collection[str]
+) -> list[tuple[str, ThingCount]]:
+    """Return the codes that a page has: those of the search first, and years the newest first; lines
+    and goals by their numbers.
     """
-
-    def __init__(self) -> None:
-        self._params = [
-            (name, value)
-            for name, value in QueryParams(current_locale().query).multi_items()
-            if value and name not in ("page", "format", "lang")
-        ]
-        self._begin = f"/search{_query(self._params)}{'&' if self._params else '?'}"
-
-    def url(self, facet: str, code: str, picked: tuple[str, ...]) -> str:
-        """Return the URL of the search with *code* added, or removed if it is among *picked*."""
-        if code in picked:
-            others = [pair for pair in self._params if pair != (facet, code)]
-            return "/search" + _query(others)
-        return f"{self._begin}{facet}={quote_plus(code)}"
+    numbered = facet if facet in ("line", "goal", "year") else ""
+    ranked = sorted(counts.items(), key=lambda pair: sort_key(numbered, *pair))
+    if facet not in ("line", "goal"):
+        others = [pair for pair in ranked if pair[0] not in picked]
+        first = [pair for pair in ranked if pair[0] in picked]
+        ranked = first + (others[::-1] if facet == "year" else others)
+    ranked += [(code, NONE) for code in picked if code not in counts]
+    return ranked[:MAX_VALUES]
 
 
 async def get_figures(request: Request, tables: TablesDep, names: NamesDep) -> Figures:

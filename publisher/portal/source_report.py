@@ -189,17 +189,20 @@ async def _remarks(
         shape, path = row["shape"].value, row["path"].value if "path" in row else ""
         bound = {"source": iri(source), "shape": iri(shape)}
         examples = await service.rows(query("source-remark-examples"), bound)
+        name, rule = shape.rpartition("#")[2], known.get(shape)
         # a rule of another version, as on a mirror, is not known
-        rule = _describe_rule(known.get(shape), fixed)
+        described = _describe_rule(rule) if rule else {"message": row["message"].value}
         reports.append(
             _RULE
-            | {"message": row["message"].value, "rule": shape.rpartition("#")[2], "iri": shape}
-            | rule
+            | described
             | {
+                "rule": name,
+                "iri": shape,
                 "severity": row["severity"].value.removeprefix(SH),
                 "path": path,
                 "field": own_field(ledger.get("fields", {}), path),
                 "records": int(row["records"].value),
+                "fixed": None if fixed is None else fixed.get(name, 0),
                 "first_seen": row["first"].value,
                 "last_seen": confirmed,
                 "examples": _examples(examples, service.iris),
@@ -208,20 +211,17 @@ async def _remarks(
         )
     broken = {report["rule"] for report in reports}
     return reports + [
-        _RULE | _describe_rule(rule, fixed)
+        _RULE | _describe_rule(rule) | {"fixed": fixed[rule.name]}
         for rule in known.values()
         if fixed and rule.name in fixed and rule.name not in broken
     ]
 
 
-def _describe_rule(rule: Rule | None, fixed: Mapping[str, int] | None) -> RuleReport:
-    if rule is None:
-        return {"fixed": None if fixed is None else 0}
+def _describe_rule(rule: Rule) -> RuleReport:
     return {
         "rule": rule.name,
         "iri": rule.iri,
         "severity": rule.severity.value,
-        "fixed": None if fixed is None else fixed.get(rule.name, 0),
         "message": rule.message,
         "remedy": rule.remedy,
     }

@@ -95,7 +95,15 @@ def build_report(
             ),
             "methods": methods(release, iris.base),
             "citation": citation(release, title, address),
-            "words": _words(release),
+            "words": {
+                "query": _("Query"),
+                "methods": _("Methods"),
+                "annex": _("Annex: queries"),
+                "cite": _("How to cite"),
+                "contents": _("Contents"),
+                "number": _("Report no. {number}").format(number=release.number),
+                "publisher": NAME,
+            },
             "numbers": {key: place for place, key in enumerate(queried, 1)},
         }
         files = {
@@ -154,19 +162,6 @@ def _last_changes(data: Path, release: Release) -> dict[str, str]:
     entries = Journal(data / "journal").entries()
     known = takewhile(lambda entry: entry.number <= release.position, entries)
     return {entry.run.rpartition(".")[0]: f"{entry.time:%Y-%m-%d}" for entry in known}
-
-
-def _words(release: Release) -> dict[str, str]:
-    """Return the headings and labels of a report in the language of the request."""
-    return {
-        "query": _("Query"),
-        "methods": _("Methods"),
-        "annex": _("Annex: queries"),
-        "cite": _("How to cite"),
-        "contents": _("Contents"),
-        "number": _("Report no. {number}").format(number=release.number),
-        "publisher": NAME,
-    }
 
 
 def _title(release: Release, scope: Scope, names: FacetLabels) -> str:
