@@ -57,7 +57,7 @@ from web.formats import HTML
 from web.respond import respond
 
 PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
-PER = 100_000  # records of a list, at most
+PAGE_SIZE = 100_000  # records of a list, at most
 _PARAMETERS: list[dict[str, object]] = [
     {
         "name": name,
@@ -96,7 +96,9 @@ Only = Annotated[
     blank_as("new"),
 ]
 PageNumber = Annotated[
-    int, Query(ge=1, le=10_000, description=f"The page, from 1, of {PER} records"), whole_number(1)
+    int,
+    Query(ge=1, le=10_000, description=f"The page, from 1, of {PAGE_SIZE} records"),
+    whole_number(1),
 ]
 
 
@@ -179,10 +181,10 @@ def compared_records(
     out = io.StringIO()
     rows = csv.writer(out)
     rows.writerow(("kind", "thing"))
-    listed = list_records(open_history(service), one, other, sets, only, page * PER)
+    listed = list_records(open_history(service), one, other, sets, only, page * PAGE_SIZE)
     rows.writerows(
         (kind, f"{service.iris.base}id/{kind}/{name}")
-        for kind, name in islice(listed, (page - 1) * PER, None)
+        for kind, name in islice(listed, (page - 1) * PAGE_SIZE, None)
     )
     return respond(request, out.getvalue(), "text/csv; charset=utf-8")
 
@@ -300,7 +302,6 @@ def _topics(figures: Figures) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _side(facet: str, code: str, figures: Figures) -> dict[str, Any]:
-    """Return what the page has of a topic."""
     names = figures.names
     if facet == PARTY:
         name = figures.tables.organization_names((code,))[code]

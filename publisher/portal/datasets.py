@@ -231,7 +231,6 @@ THINGS = Column("things", property=VALUE)
 def count_table(
     name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str
 ) -> DataTable:
-    """Return the table of counts by some facets."""
     columns = (*(Column(facet, facet) for facet in facets), THINGS)
     return DataTable(name, title, columns, tuple(rows), query)
 
@@ -367,13 +366,11 @@ _prize_cells = attrgetter("iri", "title", "category", "stage", "year")
 
 
 def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
-    """Return the table of things."""
     rows = tuple(map(_line_cells, lines))
     return DataTable(name, title, _LINE, rows, query, is_observation=False)
 
 
 def prize_table(name: str, title: str, prizes: Iterable[Prize], query: str) -> DataTable:
-    """Return the table of prizes."""
     rows = tuple(map(_prize_cells, prizes))
     return DataTable(name, title, _PRIZE, rows, query, is_observation=False)
 

@@ -230,7 +230,6 @@ async def respond_kind(
 
 
 async def entity(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return the entity at the path of the request."""
     name = first_segment(request).partition(".")[0]
     answer = await FINDERS[name](request, service)
     if isinstance(answer, Response):

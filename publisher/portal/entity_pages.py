@@ -293,7 +293,6 @@ def read_counts(description: Description) -> dict[str, int | None]:
 
 
 def read_network(description: Description) -> dict[str, int]:
-    """Return the number of the run's requests by outcome."""
     parts = description.subjects("dqv:isMeasurementOf", description.expand("ops:requests"))
     return {
         name.value: int(value.value)

@@ -135,7 +135,6 @@ def _draw_map(figures: Figures) -> dict[str, object] | None:
 
 
 def _draw_network(figures: Figures) -> Markup | None:
-    """Draw the partnerships of the filtered initiatives."""
     tables, stem = figures.tables, f"{figures.names.iris.base}id/"
     pairs = tables.partners(figures.filters, PAIRS)
     parties = tuple(sorted({party for pair in pairs for party in pair[:2]}))

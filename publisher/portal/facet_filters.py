@@ -47,8 +47,6 @@ FILTER_FACETS = (
 
 
 class FilterOption(NamedTuple):
-    """A value of a facet."""
-
     code: str
     name: str
     things: ThingCount
@@ -69,7 +67,6 @@ class FilterGroup(NamedTuple):
 
     @property
     def is_filtered(self) -> bool:
-        """Return whether any value is chosen."""
         return any(item.chosen for item in (*self.first, *self.rest))
 
 

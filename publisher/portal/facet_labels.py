@@ -30,7 +30,6 @@ _DATE = re.compile(r"(?:[^,،]{0,24}?20[23]\d[^,،]{0,8}[,،]|К 20\d\d году
 
 
 def facet_title(name: str) -> str:
-    """Return the title of a facet."""
     return {
         "kind": _("Type"),
         "line": term_title("actionLine"),
@@ -163,7 +162,6 @@ def _language(code: str, language: str) -> str:
 
 
 async def source_titles(service: QueryService) -> dict[str, str]:
-    """Return the registries' titles by their names."""
     titles = prefer_english(await service.rows(query("sources")), "source", "title")
     start = service.iris.source("")
     return {iri.removeprefix(start): title for iri, title in titles.items()}

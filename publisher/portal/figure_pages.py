@@ -110,7 +110,7 @@ async def home(
     figures = Figures(tables, names, INITIATIVES, await official_links(service)) if tables else None
     today = f"{service.now():%Y-%m-%d}"
 
-    def sheets() -> list[DataTable]:
+    def tables_of_page() -> list[DataTable]:
         values = _home(figures, today)
         text = listing(Filter(), names.iris)
         newest = list_table("newest", "What changed last", values["newest"], text)
@@ -125,7 +125,7 @@ async def home(
             "states": count_by_state(statuses, service.now()),
         }
 
-    return Dataset(sheets, "home.html", values)
+    return Dataset(tables_of_page, "home.html", values)
 
 
 def _home(figures: Figures | None, today: str) -> dict[str, Any]:

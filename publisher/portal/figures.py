@@ -267,7 +267,6 @@ class Bars(FigureView):
 
     @cached_property
     def bars(self) -> tuple[Bar, ...]:
-        """Return the bars of all codes, in their order."""
         ranked = sorted(self.counts.items(), key=lambda pair: sort_key(self.facet, *pair))
         return tuple(self.bar(code, things) for code, things in ranked)
 
@@ -536,7 +535,6 @@ class Gap(Bars):
 
     @cached_property
     def bars(self) -> tuple[Bar, ...]:
-        """Return the codes without initiatives, countries by name."""
         bars = [self.bar(code, NONE) for code in self.codes if not self.counts.get(code)]
         return tuple(sorted(bars, key=lambda bar: bar.name) if self.facet == "country" else bars)
 

@@ -154,7 +154,6 @@ async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Res
 def _described(
     request: Request, content: bytes | Response, chosen: Format, urls: ResourceURLs, *links: Link
 ) -> Response:
-    """Return a representation with links to the others."""
     place = {"Content-Location": urls.form(chosen)} if request.state.is_negotiated else {}
     others = urls.alternates(rows=other_formats(chosen))
     return respond(request, content, chosen, links=[*links, *others], headers=place)

@@ -87,7 +87,6 @@ class Indicator:
         return _count(f"  {self.pattern}\n", iris, source, record)
 
     def path(self, iris: Iris) -> str:
-        """Return the IRI of the property."""
         prefix, _, name = self.property.partition(":")
         return {**_PREFIXES, "wsis": iris.ns}[prefix] + name if name else ""
 
@@ -103,7 +102,6 @@ class Measurement:
 
     @property
     def points(self) -> float:
-        """Return the points of its weight."""
         return self.indicator.weight * self.records / self.all if self.all else 0.0
 
     @property
@@ -120,17 +118,14 @@ class Quality:
 
     @property
     def points(self) -> float:
-        """Return the sum of the points."""
         return sum(item.points for item in self.measurements)
 
     @property
     def most(self) -> int:
-        """Return the highest possible sum of points."""
         return sum(item.indicator.weight for item in self.measurements)
 
     @property
     def share(self) -> int:
-        """Return the points as a percentage of the most."""
         return round(100 * self.points / self.most)
 
     @property
@@ -142,14 +137,12 @@ class Quality:
 
     @property
     def dimensions(self) -> dict[str, Quality]:
-        """Return the part of each dimension."""
         groups = groupby(self.measurements, key=lambda item: item.indicator.dimension)
         return {name: Quality(tuple(items)) for name, items in groups}
 
 
 @cache
 def indicators() -> tuple[Indicator, ...]:
-    """Return all indicators, by dimension."""
     table = tomllib.loads(Path(__file__).with_name("quality.toml").read_text(encoding="utf-8"))
     return tuple(Indicator(**row) for row in table["indicator"])
 
@@ -309,7 +302,6 @@ def measurement_table(qualities: Mapping[str, Quality], iris: Iris) -> DataTable
 
 
 def metric_table(iris: Iris) -> DataTable:
-    """Return the indicators as DQV metrics."""
     method = "https://data.europa.eu/mqa/methodology"
     rows = [
         (
@@ -422,7 +414,6 @@ def _quality_of(
     drawing: Markup | None = None,
     **values: object,
 ) -> Dataset:
-    """Return the measurements of one source or record."""
     known = {"quality": quality, "query_page_url": query_page_url, "host": origin(request)}
     absent: dict[str, object] = {"record": "", "name": "", "history": [], "next_steps": None}
     table = measurement_table({about: quality} if quality else {}, service.iris)

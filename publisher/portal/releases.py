@@ -333,7 +333,6 @@ def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) ->
 
 @get(reports, "/reports/{name}/", include_in_schema=False)
 def report(request: Request, service: ServiceDep, name: ReportName) -> Response:
-    """Redirect to the report itself."""
     _find_file(service, name, REPORT)
     return see_other(request, f"/reports/{name}/{REPORT}")
 

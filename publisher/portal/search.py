@@ -68,10 +68,10 @@ from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
 from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 
-PER = 20  # default number of results per page
+PAGE_SIZE = 20  # default number of results per page
 MAX_RESULTS = 1_000  # results of a page, at most
 # results of a text search that can be paged through, and over which its facets are counted
-REACH = 10_000
+MAX_PAGED = 10_000
 LINKED = 3  # concepts of a result that are shown if the words match them
 # parameters of a search that do not change its results
 PRESENTATION = ("page", "per", "sort", "format", "view", "lang")
@@ -103,9 +103,11 @@ Sort = Annotated[
     Query(description="The order"),
     blank_as("relevance"),
 ]
-PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
+PageNumber = Annotated[
+    int, Query(ge=1, le=MAX_PAGED, description="The page, from 1"), whole_number(1)
+]
 PerPage = Annotated[
-    int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PER)
+    int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PAGE_SIZE)
 ]
 FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
 _PAGE_ONLY = Field(exclude=True)  # not in the JSON
@@ -182,7 +184,7 @@ class SearchParameters:
     filters: Filter
     sort: str = "newest"
     page: int = 1
-    per: int = PER
+    per: int = PAGE_SIZE
     first: str | None = None
 
     @property
@@ -215,15 +217,15 @@ def search(
     q: Words = "",
     sort: Sort = "relevance",
     page: PageNumber = 1,
-    per: PerPage = PER,
+    per: PerPage = PAGE_SIZE,
     format: FormatName = None,
 ) -> Response:
     """Return a page of results, as a page or in the format of the request."""
     require(
-        page * per <= REACH + per,
+        page * per <= MAX_PAGED + per,
         TranslatableText(
             "The first {most} results can be paged through; narrow the search, or ask by SPARQL",
-            most=REACH,
+            most=MAX_PAGED,
         ),
         HTTPStatus.BAD_REQUEST,
     )
@@ -363,7 +365,7 @@ def match_words(service: QueryService, parameters: SearchParameters) -> tuple[Fi
     index, words = require_searcher(service), parameters.words
     if not words:
         return parameters.filters, Matches(0, {}, False)
-    matches = index.matches(SearchRequest(words, first=parameters.first), REACH)
+    matches = index.matches(SearchRequest(words, first=parameters.first), MAX_PAGED)
     return replace(parameters.filters, words=words, among=tuple(matches.scores)), matches
 
 
@@ -379,7 +381,7 @@ def find_page(
     filters, matches = match_words(service, parameters)
     different = tables.count_different(filters)
     records = matches.total if words and not filters.chosen else different.records
-    last = max(1, -(-min(records, REACH) // parameters.per))
+    last = max(1, -(-min(records, MAX_PAGED) // parameters.per))
     is_unsure = bool(words) and (matches.is_fuzzy or not matches.total)
     initiatives = filters.with_codes("kind", "initiative")
     return SearchResultsJson(

@@ -28,8 +28,8 @@ from publisher.portal.facet_labels import NamesDep
 from publisher.portal.follow import parse_followed
 from publisher.portal.search import (
     FEED_FORMATS,
+    MAX_PAGED,
     PRESENTATION,
-    REACH,
     ResultJson,
     SearchParameters,
     Words,
@@ -146,7 +146,7 @@ def _removed(
     among = set(left)
     if words:
         filters = replace(filters, words=words)
-        among &= set(require_searcher(service).matches(SearchRequest(words), REACH).scores)
+        among &= set(require_searcher(service).matches(SearchRequest(words), MAX_PAGED).scores)
     filters = replace(filters, among=tuple(sorted(among)))
     listed = tables.list_things(filters, "newest", len(among)) if among else []
     there = {item.iri for item in listed}

@@ -420,13 +420,11 @@ def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
 def context(request: Request, service: ServiceDep) -> Response:
-    """Return the JSON-LD context of the published JSON."""
     return _respond_json(request, {"@context": jsonld_context(service.iris)}, "application/ld+json")
 
 
 @get(router, "/frame/{name}.jsonld", include_in_schema=False)
 def frame(request: Request, service: ServiceDep, name: str) -> Response:
-    """Return the JSON-LD frame of a kind of things."""
     require(
         name in FRAMES, TranslatableText("There are frames of {names}", names=", ".join(FRAMES))
     )

@@ -123,20 +123,20 @@ def heatmap(
     rows: Sequence[HeatmapLabel],
     columns: Sequence[HeatmapLabel],
     values: Mapping[tuple[str, str], int],
-    marks: Mapping[tuple[str, str], str],
+    rings: Mapping[tuple[str, str], str],
     label: str,
     *,
     mirrored: bool = False,
 ) -> Markup:
     """Draw a cell with its number for each pair of codes.
 
-    *marks* names by pair the class of a ring around it, such as ``agreed`` or ``disputed``. With
+    *rings* names by pair the class of a ring around it, such as ``agreed`` or ``disputed``. With
     *mirrored* the rows begin at the right, for languages written from right to left.
     """
     most = max(values.values(), default=0)
     shades = {pair: shade(value, most) for pair, value in values.items()}
     return draw(
-        "heatmap", rows=rows, columns=columns, values=values, marks=marks, shades=shades, label=label, mirrored=mirrored
+        "heatmap", rows=rows, columns=columns, values=values, rings=rings, shades=shades, label=label, mirrored=mirrored
     )  # fmt: skip
 
 

@@ -74,7 +74,6 @@ class Scope:
 
     @property
     def filter(self) -> Filter:
-        """Return the filter of the initiatives that it covers."""
         return make_filter(kind="initiative", **dict(self.chosen))
 
 
@@ -351,7 +350,6 @@ def _countries(figures: Figures) -> Section:
 
 
 def citation(release: Release, title: str, address: str) -> str:
-    """Return how to cite the report."""
     day = format_date(date.fromisoformat(release.day))
     return _("{publisher}: {title}. Data release {release}, {day}. {address}").format(
         publisher=NAME, title=title, release=release.number, day=day, address=address
