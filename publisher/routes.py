@@ -35,7 +35,7 @@ ROUTERS: dict[str, APIRouter] = {
     "compare": compare.router,
     "embeds": embeds.router,
     "figures": entity_statistics.router,
-    "lists of a kind": thing_lists.router,
+    "library": thing_lists.router,
     "join": wizard.router,
     "explain": pages.explain_router,
     "search": search.router,

@@ -391,16 +391,15 @@ def write_listed(
     names, out = [column.name for column in LISTED], io.StringIO()
     lines = csv.DictWriter(out, names)  # of RFC 4180: lines end with CR LF
     lines.writeheader()
-    last = offset + limit
-    while rows := tables.list_for_table(filters, order, min(_BATCH, last - offset), offset):
+    for start in range(offset, offset + limit, _BATCH):
+        most = min(_BATCH, offset + limit - start)
+        rows = tables.list_for_table(filters, order, most, start)
         lines.writerows(_listed_cells(row, iris) for row in rows)
         yield out.getvalue().encode()
         out.seek(0)
         out.truncate()
-        offset += len(rows)
-        if offset >= last:
+        if len(rows) < _BATCH:
             return
-    yield out.getvalue().encode()
 
 
 def _listed_cells(row: ListedThing, iris: Iris) -> dict[str, object]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
@@ -50,16 +50,6 @@ Values = dict[str, object]
 RELATED = 6  # things
 FAMILY = 100  # parts of an initiative
 _CLAIMS = {"Action lines": "action-line", "SDGs": "goal", "Targets": "target"}
-
-
-class Claim(NamedTuple):
-    """A concept assigned to the thing, and its basis; *part* is the node that says how, "" if none
-    does.
-    """
-
-    concept: Term
-    basis: str
-    part: str
 
 
 def record_links(page: EntityPage) -> list[Link]:
@@ -186,15 +176,18 @@ async def figures(
     return await asyncio.to_thread(entity_statistics, about, search, without)
 
 
-def list_claims(description: Description, concept: str) -> list[Claim]:
-    """Return the concepts of a kind (action-line, goal or target), sorted by their codes."""
+def list_claims(description: Description, concept: str) -> list[dict[str, Any]]:
+    """Return the concepts of a kind (action-line, goal or target) that are assigned to the thing,
+    sorted by their codes: *concept*, its *basis*, and the *part* of the record that says how, "" if
+    none does.
+    """
     claims = [
-        Claim(term, row.basis, _find_evidence(description, term, row.basis))
+        {"concept": term, "basis": row.basis, "part": _find_evidence(description, term, row.basis)}
         for row in published_properties()
         if row.concept == concept
         for term in description.all(row.iri)
     ]
-    return sorted(claims, key=lambda claim: code_order(claim.concept.value))
+    return sorted(claims, key=lambda claim: code_order(claim["concept"].value))
 
 
 def _find_evidence(description: Description, concept: Term, basis: str) -> str:

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from posixpath import commonpath
 from typing import Any, NamedTuple
 
@@ -344,13 +345,15 @@ def suggest_fields(sample: bytes) -> FieldSuggestions:
     except (ValueError, RecursionError, etree.XMLSyntaxError):
         return FieldSuggestions()
     columns: dict[str, list[str]] = {}
-    for path, value in (pair for row in rows for pair in row.items()):
+    for path, value in chain.from_iterable(row.items() for row in rows):
         columns.setdefault(path, []).append(value)
     fields: dict[str, str] = {}
     for name in _NAMES if columns else ():
-        scores = {path: _score(name, path, columns[path], len(rows)) for path in columns}
-        best = max(scores, key=lambda path: scores[path])
-        if scores[best] >= 1 and best not in fields.values():
+        best, score = max(
+            ((path, _score(name, path, columns[path], len(rows))) for path in columns),
+            key=lambda pair: pair[1],
+        )
+        if score >= 1 and best not in fields.values():
             fields[name] = best
     split = {
         name: _SEPARATOR
@@ -358,9 +361,8 @@ def suggest_fields(sample: bytes) -> FieldSuggestions:
         if any(_SEPARATOR in value for value in columns.get(fields.get(name, ""), ()))
     }
     examples = {path: _first_values(values) for path, values in columns.items()}
-    return FieldSuggestions(
-        kind if rows else "", records, fields, tuple(columns), count, examples, split
-    )
+    kind = kind if rows else ""
+    return FieldSuggestions(kind, records, fields, tuple(columns), count, examples, split)
 
 
 Rows = list[dict[str, str]]  # of records: their texts by path
@@ -476,16 +478,26 @@ def table_rows(text: str) -> list[list[str]]:
 
 
 def _read_xml(text: str) -> tuple[str, Rows, int]:
-    """Read XML without a document type: it may define entities that expand without limit."""
+    """Read XML without a document type: it may define entities that expand without limit. The
+    values are the texts of elements that have no others; libxml2 refuses more than 256 levels.
+    """
     if "<!DOCTYPE" in text[:4096].upper() or "<!ENTITY" in text.upper():
         raise ValueError("a document type")
     parser = etree.XMLParser(resolve_entities=False, no_network=True)
     leaves: dict[str, list[str]] = {}
-    for path, value in _leaves(etree.fromstring(text.encode(), parser)):
-        leaves.setdefault(path, []).append(value)
+    for element in etree.fromstring(text.encode(), parser).iter(etree.Element):
+        names = [_prefixed(item) for item in (element, *element.iterancestors())]
+        path, value = "/" + "/".join(reversed(names)), (element.text or "").strip()
+        if (
+            value
+            and len(path) <= _MAX_PATH
+            and next(element.iterchildren(etree.Element), None) is None
+        ):
+            leaves.setdefault(path, []).append(value)
     count = max(map(len, leaves.values()), default=0)
-    repeated = [path.rpartition("/")[0] for path, values in leaves.items() if len(values) == count]
-    record = commonpath(repeated)
+    record = commonpath(
+        [path.rpartition("/")[0] for path, values in leaves.items() if len(values) == count]
+    )
     columns = {
         f".//{path.rpartition('/')[2]}": values
         for path, values in leaves.items()
@@ -498,19 +510,9 @@ def _read_xml(text: str) -> tuple[str, Rows, int]:
     return "", rows, count
 
 
-def _leaves(element: Any, above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the paths and texts of the elements that have no others; libxml2 refuses documents of
-    more than 256 levels.
-    """
+def _prefixed(element: Any) -> str:
     name = etree.QName(element).localname
-    path = f"{above}/{element.prefix}:{name}" if element.prefix else f"{above}/{name}"
-    if len(path) > _MAX_PATH:
-        return
-    below = list(element.iterchildren(etree.Element))
-    if not below and (element.text or "").strip():
-        yield path, element.text.strip()
-    for child in below:
-        yield from _leaves(child, path)
+    return f"{element.prefix}:{name}" if element.prefix else name
 
 
 _READERS: Mapping[str, Callable[[str], tuple[str, Rows, int]]] = {

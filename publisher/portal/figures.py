@@ -242,6 +242,10 @@ class FigureView:
         """Return the sentence that its numbers say, "" for none."""
         return ""
 
+    def bar(self, code: str, things: ThingCount) -> Bar:
+        names = self.data.names
+        return Bar(code, names.short(self.facet, code), things, names.page(self.facet, code))
+
     @cached_property
     def drawing(self) -> Markup | None:
         return None
@@ -269,10 +273,6 @@ class Bars(FigureView):
     def bars(self) -> tuple[Bar, ...]:
         ranked = sorted(self.counts.items(), key=lambda pair: sort_key(self.facet, *pair))
         return tuple(self.bar(code, things) for code, things in ranked)
-
-    def bar(self, code: str, things: ThingCount) -> Bar:
-        names = self.data.names
-        return Bar(code, names.short(self.facet, code), things, names.page(self.facet, code))
 
     @property
     def short(self) -> Sequence[Bar]:
@@ -373,11 +373,7 @@ class Trend(FigureView):
             totals[code] += things
         ranked = sorted(totals, key=lambda code: (-totals[code], code))
         own = ranked if len(ranked) <= SERIES else ranked[: SERIES - 1]
-        names, facet = self.data.names, self.facet
-        return [
-            Bar(code, names.short(facet, code), ThingCount(totals[code], totals[code]), names.page(facet, code))
-            for code in own
-        ]  # fmt: skip
+        return [self.bar(code, ThingCount(totals[code], totals[code])) for code in own]
 
     @cached_property
     def series(self) -> dict[str, dict[str, int]]:
@@ -435,10 +431,6 @@ class Matrix(FigureView):
     def goals(self) -> list[HeatmapLabel]:
         return self._labels("goal")
 
-    @property
-    def links(self) -> Links:
-        return self.data.links
-
     @cached_property
     def examples(self) -> Mapping[tuple[str, str], str]:
         """Return the title of an initiative of each cell."""
@@ -459,19 +451,22 @@ class Matrix(FigureView):
 
     @property
     def linked(self) -> int:
-        return sum(1 for pair in self.links if self.counts.get(pair))
+        return sum(1 for pair in self.data.links if self.counts.get(pair))
 
     @property
     def unlinked(self) -> int:
         """Count the pairs that initiatives link and the official matrix does not."""
-        return sum(1 for pair, things in self.counts.items() if things and pair not in self.links)
+        return sum(
+            1 for pair, things in self.counts.items() if things and pair not in self.data.links
+        )
 
     @property
     def rows(self) -> Sequence[tuple[Cell, ...]]:
         """Return each pair with the status of its official link and its number."""
         pairs = [(line.code, goal.code) for line in self.lines for goal in self.goals]
         return [
-            (*pair, self.links.get(pair, "none"), self.counts.get(pair, NONE)) for pair in pairs
+            (*pair, self.data.links.get(pair, "none"), self.counts.get(pair, NONE))
+            for pair in pairs
         ]
 
     @property
@@ -483,7 +478,7 @@ class Matrix(FigureView):
     @property
     def gaps(self) -> DataTable:
         """Return the official links without initiatives as data."""
-        rows = tuple(row for row in self.rows if row[:2] in self.links and not row[3])
+        rows = tuple(row for row in self.rows if row[:2] in self.data.links and not row[3])
         return replace(
             self.table, name="links", title="Official links without any initiative", rows=rows
         )
@@ -492,7 +487,10 @@ class Matrix(FigureView):
     def finding(self) -> str:
         """Return how many official links have initiatives, "" if no pair has any."""
         text = _("{borne} of {links} official links have at least one initiative")
-        numbers = {"links": format_number(len(self.links)), "borne": format_number(self.linked)}
+        numbers = {
+            "links": format_number(len(self.data.links)),
+            "borne": format_number(self.linked),
+        }
         return text.format(**numbers) if any(self.counts.values()) else ""
 
     @property
@@ -508,7 +506,7 @@ class Matrix(FigureView):
             "A further {beyond} pairs have initiatives but no official link.",
             self.unlinked,
         )
-        counts = {"links": len(self.links), "borne": self.linked, "beyond": self.unlinked}
+        counts = {"links": len(self.data.links), "borne": self.linked, "beyond": self.unlinked}
         texts = _("{first} {second}").format(first=supported, second=more)
         return texts.format(**{name: format_number(count) for name, count in counts.items()})
 
@@ -516,7 +514,9 @@ class Matrix(FigureView):
     def drawing(self) -> Markup | None:
         label = _("Initiatives by action line and SDG, with the official links")
         mirrored = current_locale().direction == "rtl"
-        return heatmap(self.lines, self.goals, self.counts, self.links, label, mirrored=mirrored)
+        return heatmap(
+            self.lines, self.goals, self.counts, self.data.links, label, mirrored=mirrored
+        )
 
     def _labels(self, facet: str) -> list[HeatmapLabel]:
         names = self.data.names

@@ -33,7 +33,7 @@ from publisher.store.releases.manifest import Release, list_releases
 from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
-from web.charts.svg import draw
+from web.charts.svg import render
 from web.endpoints import SourcePath
 from web.links import origin
 
@@ -352,9 +352,9 @@ def with_points(quality: Quality, count: int) -> Quality:
 def badge(quality: Quality | None, title: str) -> Markup:
     """Draw a badge that a registry can show: the points in percent; *title* is what is read out."""
     if quality is None:
-        return draw("badge", text="–", colour=_NO_RECORDS, label=title)
+        return render("badge", text="–", colour=_NO_RECORDS, label=title)
     colour = next(colour for least, colour in _COLOURS if quality.share >= least)
-    return draw("badge", text=f"{quality.share} %", colour=colour, label=title)
+    return render("badge", text=f"{quality.share} %", colour=colour, label=title)
 
 
 @register_dataset(

@@ -54,7 +54,7 @@ from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
-from web.charts.svg import draw
+from web.charts.svg import render
 from web.endpoints import get, split_suffix
 from web.formats import HTML
 from web.links import Link
@@ -354,7 +354,7 @@ def diagram(
         for domain in term["facts"].get("rdfs:domain", ())[:1]:
             by_domain.setdefault(domain.value, []).append((term["name"], target))
     rows = [(description.short(domain), pairs) for domain, pairs in sorted(by_domain.items())]
-    return draw("properties", groups=rows, label=label) if rows else None
+    return render("properties", groups=rows, label=label) if rows else None
 
 
 async def matrix_values(page: EntityPage) -> Values:

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from web.charts.svg import draw, quantile_bounds, quantile_shade
+from web.charts.svg import quantile_bounds, quantile_shade, render
 from web.static_files import STATIC_FOLDER
 
 FILE = STATIC_FOLDER / "query" / "world.json"
@@ -61,17 +61,17 @@ def world_map(
         shade = quantile_shade(value, bounds)
         return {"title": title, "href": href(code) if value else "", "shade": shade}
 
-    return _draw(describe, focus, label)
+    return _render_map(describe, focus, label)
 
 
 def point_map(
     points: Iterable[tuple[float, float, str]], areas: Collection[str], label: str
 ) -> Markup | None:
     """Draw *areas* shaded and *points* (latitude, longitude, name) as dots, cropped to the areas."""
-    return _draw(lambda code: {"shade": 3 if code in areas else 0}, areas, label, points)
+    return _render_map(lambda code: {"shade": 3 if code in areas else 0}, areas, label, points)
 
 
-def _draw(
+def _render_map(
     describe: Callable[[str], dict[str, object]],
     focus: Collection[str],
     label: str,
@@ -84,7 +84,7 @@ def _draw(
         {"title": "", "href": "", **shape, **describe(code)}
         for code, shape in sorted(outlines["countries"].items())
     ]
-    return draw(
+    return render(
         "world_map",
         outlines=outlines,
         countries=countries,

@@ -38,7 +38,7 @@ class HeatmapLabel(NamedTuple):
     href: str = ""
 
 
-def draw(macro: str, **values: Any) -> Markup:
+def render(macro: str, **values: Any) -> Markup:
     """Return the drawing of a macro."""
     drawing: Markup = getattr(_macros(), macro)(**values)
     return drawing
@@ -63,7 +63,7 @@ def _number(value: object) -> object:
 def bar_chart(rows: Sequence[Bar], label: str) -> Markup:
     """Draw horizontal bars with names on the left and values on the right."""
     largest = max((row.value for row in rows), default=1) or 1
-    return draw("bar_chart", rows=rows, label=label, largest=largest)
+    return render("bar_chart", rows=rows, label=label, largest=largest)
 
 
 def column_chart(
@@ -73,7 +73,7 @@ def column_chart(
     whose values are by year. Each segment has a tooltip.
     """
     largest = max(sum(counts.get(year, 0) for counts in series.values()) for year in years) or 1
-    return draw(
+    return render(
         "column_chart",
         years=years,
         series=series,
@@ -116,7 +116,7 @@ def sparkline(values: Mapping[int, int], label: str) -> Markup | None:
         for year in range(first, last + 1)
     ]  # fmt: skip
     line, label = " ".join(f"{x:.1f},{y:.1f}" for x, y in points), f"{label}, {first}–{last}"
-    return draw("sparkline", points=line, label=label, width=width, height=height)
+    return render("sparkline", points=line, label=label, width=width, height=height)
 
 
 def heatmap(
@@ -135,7 +135,7 @@ def heatmap(
     """
     most = max(values.values(), default=0)
     shades = {pair: shade(value, most) for pair, value in values.items()}
-    return draw(
+    return render(
         "heatmap", rows=rows, columns=columns, values=values, rings=rings, shades=shades, label=label, mirrored=mirrored
     )  # fmt: skip
 
@@ -182,7 +182,7 @@ def network_diagram(
         {"x": x, "y": y, "name": names.get(party, party), "href": href.get(party, ""), "own": party == own}
         for party, (x, y) in sorted(places.items())
     ]  # fmt: skip
-    return draw("network", edges=edges, nodes=nodes, label=label)
+    return render("network", edges=edges, nodes=nodes, label=label)
 
 
 def _curve(

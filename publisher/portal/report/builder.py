@@ -106,10 +106,20 @@ def build_report(
             },
             "numbers": {key: place for place, key in enumerate(queried, 1)},
         }
+        page = (
+            create_environment([_HERE], finalize)
+            .get_template("report.html")
+            .render(
+                document,
+                parts=parts,
+                visit=current_locale(),
+                release=release.number,
+                printed=PRINT,
+                style=STYLE,
+            )
+        )
         files = {
-            REPORT: _page(document, parts, release)
-            .replace('href="/', f'href="{iris.base}')
-            .encode(),
+            REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
             PRINT: _pdf(document, parts, release, scope.language, address),
             STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
         }
@@ -170,18 +180,6 @@ def _title(release: Release, scope: Scope, names: FacetLabels) -> str:
     ]
     demo = [_("Demonstration data")] if release.demo else []
     return ": ".join([*demo, _("WSIS Stocktaking report"), *filter(None, [", ".join(narrowed)])])
-
-
-def _page(document: Mapping[str, Any], parts: Sequence[Section], release: Release) -> str:
-    template = create_environment([_HERE], finalize).get_template("report.html")
-    return template.render(
-        **document,
-        parts=parts,
-        visit=current_locale(),
-        release=release.number,
-        printed=PRINT,
-        style=STYLE,
-    )
 
 
 def _pdf(
