@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -15,10 +16,12 @@ from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
-from harvesters.protocols.paged_document import paginate
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
+
+MAX_RECORDS = 500  # Records per page, each a checkpoint of about 3 MB.
+MAX_BYTES = 8 * 1024 * 1024  # Of a page's records, to bound memory if records are large.
 
 Items = tuple[Record[Any] | DeletedRecord | InvalidRecord, ...]
 
@@ -37,8 +40,8 @@ def read_document(
     """Yield the records of the document at the source's url in pages, or one page that says that
     it is unchanged.
 
-    *read_items* returns the records in an order that is always the same, or None if there is nothing to
-    harvest. *on_disk* downloads the document into a file, which exists while pages are yielded.
+    *read_items* returns the records in an order that is always the same, or None if there is
+    nothing to harvest. *on_disk* downloads the document into a file, which exists while pages are yielded.
     """
     with ExitStack() as stack:
         first = cursor is None
@@ -54,6 +57,56 @@ def read_document(
             yield Page((), None, at=reply.at, unchanged=True)
         else:
             yield from paginate(items, reply, cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentCursor:
+    """Position in a document: the *mark* that identifies the document, and the number of items
+    *passed*; *again* as in Page.
+    """
+
+    mark: str
+    passed: int = 0
+    again: bool = False
+
+
+def paginate(
+    items: Iterable[Record[P] | DeletedRecord | InvalidRecord],
+    reply: Reply,
+    cursor: str | None,
+    reported_total: int | None = None,
+) -> Pages[P]:
+    """Yield a document's items in pages of MAX_RECORDS, or fewer if they are large.
+
+    If the document has changed since the cursor was written, start again; its pages may then repeat
+    records.
+    """
+    state = read_cursor(DocumentCursor, cursor)
+    if state is None or state.mark != reply.digest:
+        state = DocumentCursor(reply.digest, again=cursor is not None)
+    left: Iterator[Record[P] | DeletedRecord | InvalidRecord] = islice(items, state.passed, None)
+    page, has_next = take_page(left), True
+    while has_next:
+        following = take_page(left)
+        has_next = bool(following)
+        state = replace(state, passed=state.passed + len(page))
+        after = write_cursor(state) if has_next else None
+        yield Page(page, after, reported_total, reply.at, again=state.again)
+        page = following
+
+
+def take_page(
+    left: Iterator[Record[P] | DeletedRecord | InvalidRecord],
+) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
+    """Return the next page's items: at most MAX_RECORDS, and none after MAX_BYTES are reached."""
+    page: list[Record[P] | DeletedRecord | InvalidRecord] = []
+    size = 0
+    for item in islice(left, MAX_RECORDS):
+        page.append(item)
+        size += len(item.raw) if isinstance(item, Record) else 0
+        if size >= MAX_BYTES:
+            break
+    return tuple(page)
 
 
 @dataclass(frozen=True, slots=True)

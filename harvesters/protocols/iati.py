@@ -33,9 +33,8 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Pay
 from harvesters.parsing import parser_errors
 from harvesters.protocols.ckan_envelope import unwrap_result
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
-from harvesters.protocols.document import read_document
+from harvesters.protocols.document import read_document, take_page
 from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
-from harvesters.protocols.paged_document import take_page
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source

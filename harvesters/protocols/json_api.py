@@ -22,9 +22,9 @@ from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, R
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.jmespath_search import Find, compile_jmespath
 from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.document import paginate
 from harvesters.protocols.error_recovery import CURSOR_ERRORS, RECORD_ERRORS
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
-from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source

@@ -28,7 +28,7 @@ from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import Item, RdfReader, SyntaxOptions
 from harvesters.reasons import Reason

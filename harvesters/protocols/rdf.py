@@ -26,14 +26,13 @@ from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
-from harvesters.protocols.document import check_reachable
+from harvesters.protocols.document import MAX_RECORDS, check_reachable
 from harvesters.protocols.error_recovery import (
     RECORD_ERRORS,
     LoopDetector,
     count_empty_pages,
     total_changed,
 )
-from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfOptions, RdfReader, unreadable_parts
 from harvesters.reasons import Reason, Value

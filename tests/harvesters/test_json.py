@@ -10,7 +10,7 @@ from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.protocols import paged_document
+from harvesters.protocols import document
 
 URL = "https://registry.example/api"
 
@@ -92,7 +92,7 @@ def test_since_has_the_definitions_form_and_the_arguments_of_its_url_stay(
 
 
 def test_a_large_document_is_cut_and_taken_up_in_the_middle_unless_it_changed() -> None:
-    size = paged_document.MAX_RECORDS
+    size = document.MAX_RECORDS
     many = rows(*(str(number) for number in range(size + 5)))
     pages = harvest(ScriptedRegistry({"": many}), define_source())
 

@@ -20,7 +20,7 @@ from simulated import (
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.document import MAX_RECORDS
 from harvesters.source import Source
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from simulated import Site, define_source, harvest, items, keys
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
-from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.document import MAX_RECORDS
 from harvesters.source import Source
 
 HOST = "https://registry.example"

@@ -13,7 +13,7 @@ from harvesters.mappings.dcat import MAPPING
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
-from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.document import MAX_RECORDS
 from vocab.initiative import Contact, Text
 
 

@@ -15,7 +15,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
-from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.rdf import collect
 
 URL = "https://registry.example/api"
