@@ -5,51 +5,32 @@ Source: https://iatistandard.org/en/iati-standard/203/activity-standard/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option
+from harvesters.mappings.schema import (
+    Entry,
+    FieldTable,
+    Part,
+    Schema,
+    find_elements,
+    stated_language,
+)
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     normalize_block,
     normalize_inline,
-    parse_amount,
-    parse_date,
     parse_language,
     parse_name,
     parse_number,
-    parse_titles,
-    unique_non_contact,
 )
-from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import (
-    Amount,
-    Basis,
-    Claim,
-    Coded,
-    Initiative,
-    Outcome,
-    Party,
-    Place,
-    Resource,
-    Role,
-    Text,
-)
-from vocab.iris import Iris
+from vocab.initiative import Basis, Claim, Resource, Role, Text
 from vocab.schemes import concepts
 
-OPTIONS: Mapping[str, Option] = {}
-
-_LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-_PROJECT = "C01"  # the aid type of projects, unlike budget support, experts and others
-_WEB_PAGE = "A12"  # the document category "activity web page"
-_PARENT, _CHILD = "1", "2"  # types of related activities
 # https://iatistandard.org/en/iati-standard/203/codelists/budgettype/ and .../resulttype/
 _BUDGETS = {
     "1": "original budget",
@@ -58,9 +39,6 @@ _BUDGETS = {
     "revised": "revised budget",
 }
 _RESULTS = {"1": "output", "2": "outcome", "3": "impact", "9": "other"}
-# Roles and dates by their codes in 2.0x and their words in 1.0x.
-_ROLES = {"1": "funding", "2": "accountable", "3": "extending", "4": "implementing"}
-_DATES = {"1": "start-planned", "2": "start-actual", "3": "end-planned", "4": "end-actual"}
 # Vocabularies that name goals and targets themselves, by element; 9 names indicators.
 _GOALS = {"sector": "7", "tag": "2"}
 _TARGETS = {"sector": "8", "tag": "3"}
@@ -69,167 +47,87 @@ _INDICATORS = {"sector": "9"}
 _PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))
 _MARKERS = frozenset(("", "1", "DAC"))  # a policy marker without a vocabulary is one of the OECD
 _SDG = "http://metadata.un.org/sdg/"
+_ACCOUNTABLE = "participating-org[@role='2' or @role='accountable' or @role='Accountable']"
 
 
-def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
-    """Return the function that maps an activity. It raises ParseError for any other element."""
-    lexicon = CrosswalkLookup(crosswalks)
-    return partial(_map_record, source, crosswalks, lexicon)
+def _activity(record: Record[_Element]) -> _Element:
+    if record.payload.tag != "iati-activity":
+        raise ParseError(f"{record.key}: not an IATI activity but <{record.payload.tag}>")
+    return record.payload
 
 
-def _map_record(
-    source: Source, crosswalks: Crosswalks, lexicon: CrosswalkLookup, record: Record[_Element]
-) -> Resource:
-    activity = record.payload
-    if activity.tag != "iati-activity":
-        raise ParseError(f"{record.key}: not an IATI activity but <{activity.tag}>")
-    tag = _tag(activity.get(_LANG)) or source.language
-    claims, left = _classify(activity, lexicon, crosswalks, tag)
-    dates = _dates(activity)
-    scopes, statuses = crosswalks.iati_activity_scope, crosswalks.iati_activity_status
-    of_goals = [item for item in claims if item.concept.startswith(_SDG)]
-    return Initiative(
-        key=record.key,
-        titles=parse_titles(_first_by_language(_texts(activity, "title", tag))),
-        descriptions=parse_titles(_descriptions(activity, tag)),
-        identifiers=unique_non_contact(_identifiers(activity)),
-        pages=unique_non_contact(_pages(activity)),
-        modified=parse_date(activity.get("last-updated-datetime") or "") or record.modified,
-        countries=tuple(_countries(activity, lexicon, crosswalks)),
-        parties=tuple(_parties(activity, crosswalks, lexicon, tag)),
-        action_lines=tuple(item for item in claims if item not in of_goals),
-        goals=tuple(item for item in of_goals if not _is_target(item)),
-        targets=tuple(item for item in of_goals if _is_target(item)),
-        subjects=tuple(left),
-        related=tuple(_related(activity, _CHILD, source, crosswalks.iris)),
-        part_of=tuple(_related(activity, _PARENT, source, crosswalks.iris)),
-        start=dates.get("start-actual"),
-        end=dates.get("end-actual"),
-        planned_start=dates.get("start-planned"),
-        planned_end=dates.get("end-planned"),
-        coverage=_concept(
-            activity.find("activity-scope"), "iati-activity-scope", scopes, crosswalks
-        ),
-        status=_concept(
-            activity.find("activity-status"), "iati-activity-status", statuses, crosswalks
-        ),
-        activity_types=(lexicon.activity_type("project"),) if _is_project(activity) else (),
-        places=tuple(_places(activity, tag)),
-        amounts=tuple(_amounts(activity)),
-        outcomes=tuple(_outcomes(activity, tag)),
-    )
+def _narratives(name: str) -> str:
+    """Return the path of an element's texts: its narratives in 2.0x, its own text in 1.0x."""
+    return f"{name}/narrative | {name}[not(narrative)]"
+
+
+def _by_language(name: str, mark: str = "") -> Callable[[_Element], list[Text]]:
+    """Return the function that reads one text per language: all joined by *mark*, else the first."""
+
+    def read(node: _Element) -> list[Text]:
+        texts: dict[str | None, dict[str, None]] = {}
+        for each in find_elements(node, _narratives(name)):
+            if text := normalize_block(each.text):
+                texts.setdefault(stated_language(each), {})[text] = None
+        return [
+            Text(mark.join(parts) if mark else next(iter(parts)), tag)
+            for tag, parts in texts.items()
+        ]
+
+    return read
+
+
+def _date(code: str, word: str) -> tuple[Entry, ...]:
+    """Return the paths of a date, by its code in 2.0x or its word in 1.0x."""
+    node = f"activity-date[@type='{code}' or @type='{word}']"
+    return f"{node}/@iso-date", node
+
+
+def _types(activity: _Element) -> str | None:
+    is_project = find_elements(activity, "default-aid-type[@code='C01']")
+    return "project" if is_project else None  # not budget support, experts and others
+
+
+def _budget(budget: _Element) -> list[Text]:
+    return [Text(_BUDGETS.get((budget.get("type") or "1").lower(), "budget"), "en")]
+
+
+def _edit(table: FieldTable, activity: _Element, _: type[Resource], values: dict[str, Any]) -> None:
+    claims, left = _classify(activity, table)
+    of_goals = [claim for claim in claims if claim.concept.startswith(_SDG)]
+    values["action_lines"] = tuple([claim for claim in claims if claim not in of_goals])
+    values["goals"] = tuple([claim for claim in of_goals if not _is_target(claim)])
+    values["targets"] = tuple([claim for claim in of_goals if _is_target(claim)])
+    values["subjects"] = tuple(left)
+    values["countries"] = tuple(_countries(activity, table))
 
 
 def _is_target(claim: Claim) -> bool:
     return "." in claim.concept.removeprefix(_SDG)
 
 
-def _identifiers(activity: _Element) -> Iterator[str]:
-    for item in activity.iterfind("other-identifier"):
-        yield normalize_inline(item.get("ref") or item.text)
-
-
-def _related(activity: _Element, kind: str, source: Source, iris: Iris) -> Iterator[str]:
-    """Yield the IRIs of the related activities of one type."""
-    for item in activity.iterfind("related-activity"):
-        if item.get("type") == kind and (key := normalize_inline(item.get("ref") or "")):
-            yield iris.thing("initiative", source.name, key)
-
-
-def _tag(word: str | None) -> str | None:
-    return (parse_language(word) or word) if word else None
-
-
-def _narratives(node: _Element, tag: str | None) -> Iterator[tuple[str, str | None]]:
-    """Yield an element's texts with their languages: its narratives in 2.0x, its own text in 1.0x."""
-    own = _tag(node.get(_LANG)) or tag
-    narratives = node.findall("narrative")
-    for narrative in narratives or [node]:
-        if text := normalize_block(narrative.text):
-            yield text, _tag(narrative.get(_LANG)) or own
-
-
-def _texts(activity: _Element, name: str, tag: str | None) -> Iterator[tuple[str, str | None]]:
-    return (text for node in activity.iterfind(name) for text in _narratives(node, tag))
-
-
-def _first_by_language(texts: Iterable[tuple[str, str | None]]) -> list[tuple[str, str | None]]:
-    """Return the first text in each language, on one line."""
-    by_language: dict[str | None, str] = {}
-    for text, tag in texts:
-        by_language.setdefault(tag, normalize_inline(text))
-    return [(text, tag) for tag, text in by_language.items()]
-
-
-def _descriptions(activity: _Element, tag: str | None) -> list[tuple[str, str | None]]:
-    """Return one description per language: general text, objectives and target groups are its
-    paragraphs.
-    """
-    by_language: dict[str | None, dict[str, None]] = {}
-    for text, language_tag in _texts(activity, "description", tag):
-        by_language.setdefault(language_tag, {})[text] = None
-    return [("\n\n".join(texts), language_tag) for language_tag, texts in by_language.items()]
-
-
-def _dates(activity: _Element) -> dict[str, str]:
-    dates: dict[str, str] = {}
-    for node in activity.iterfind("activity-date"):
-        kind = (node.get("type") or "").lower()
-        if text := parse_date(normalize_inline(node.get("iso-date") or node.text or "")):
-            dates.setdefault(_DATES.get(kind, kind), text)
-    return dates
-
-
-def _translated(
-    code: str, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks
-) -> Coded:
-    """Return the concept that a crosswalk has for a code, else the code itself, which the shapes
-    then report.
-    """
-    concept = look(code)
-    return (
-        Claim(concept, Basis.CROSSWALKED, code, crosswalk=crosswalks.iris.scheme(crosswalk))
-        if concept
-        else code
-    )
-
-
-def _concept(
-    node: _Element | None, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks
-) -> Coded | None:
-    code = normalize_inline(node.get("code") or node.text) if node is not None else ""
-    return _translated(code, crosswalk, look, crosswalks) if code else None
-
-
-def _is_project(activity: _Element) -> bool:
-    return any(
-        aid_type.get("code") == _PROJECT for aid_type in activity.iterfind("default-aid-type")
-    )
-
-
-def _countries(
-    activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks
-) -> Iterator[Coded]:
+def _countries(activity: _Element, table: FieldTable) -> Iterator[str | Claim]:
     """Yield recipient countries, and regions as M49 areas, with their percentages; what is unknown
     stays a text.
     """
     areas: dict[str, list[_Element]] = {}
-    for node in activity.iterfind("recipient-country"):
-        if code := normalize_inline(node.get("code")).upper():
-            areas.setdefault(lexicon.country(code), []).append(node)
-    for node in activity.iterfind("recipient-region"):
-        if area := _region(node, crosswalks):
+    for node in activity.iterchildren("recipient-country", "recipient-region"):
+        code = normalize_inline(node.get("code"))
+        if node.tag == "recipient-region":
+            area = _region(node, code, table.crosswalks)
+        else:
+            area = table.lexicon.country(code.upper()) if code else ""
+        if area:
             areas.setdefault(area, []).append(node)
     for area, nodes in areas.items():
         share = _percentage(nodes)
         yield area if share is None else Claim(area, percentage=share)
 
 
-def _region(node: _Element, crosswalks: Crosswalks) -> str:
+def _region(node: _Element, code: str, crosswalks: Crosswalks) -> str:
     """Return a region's M49 area; else its name, which the shapes then report."""
-    code, vocabulary = (normalize_inline(node.get(name)) for name in ("code", "vocabulary"))
     name = normalize_inline(node.findtext("narrative") or node.text)
-    if vocabulary not in {"", "1"}:
+    if normalize_inline(node.get("vocabulary")) not in {"", "1"}:
         return name or code
     listed = concepts("iati-region", crosswalks.iris.base).values()
     names = (item.labels[0].value for item in listed if code in item.notations)
@@ -248,221 +146,172 @@ def _percentage(nodes: Iterable[_Element]) -> float | None:
     return total if known and len(known) == len(shares) and 0 <= total <= 100 else None
 
 
-def _amounts(activity: _Element) -> Iterator[Amount]:
-    """Yield the budgets of an activity, each in its own currency, else in the activity's.
-
-    Source:
-    https://iatistandard.org/en/iati-standard/203/activity-standard/iati-activities/iati-activity/budget/
-    """
-    for node in activity.iterfind("budget"):
-        value = node.find("value")
-        amount = parse_amount(value.text) if value is not None else None
-        if value is None or amount is None:
-            continue
-        currency = normalize_inline(value.get("currency") or activity.get("default-currency"))
-        name = _BUDGETS.get((node.get("type") or "1").lower(), "budget")
-        start, end = (_iso_date(node.find(period)) for period in ("period-start", "period-end"))
-        yield Amount(amount, currency or None, Text(name, "en"), start, end)
-
-
-def _iso_date(node: _Element | None) -> str | None:
-    return (
-        parse_date(normalize_inline(node.get("iso-date") or node.text))
-        if node is not None
-        else None
-    )
-
-
-def _outcomes(activity: _Element, tag: str | None) -> Iterator[Outcome]:
-    """Yield the results of an activity that have a title; their indicators stay at the source."""
-    for node in activity.iterfind("result"):
-        titles = parse_titles(_first_by_language(_texts(node, "title", tag)))
-        if titles:
-            kind = _RESULTS.get(node.get("type") or "")
-            yield Outcome(titles, parse_titles(_descriptions(node, tag)), kind)
-
-
-def _parties(
-    activity: _Element, crosswalks: Crosswalks, lexicon: CrosswalkLookup, tag: str | None
-) -> Iterator[Party]:
-    """Yield the first accountable organization as lead, else the reporting one; extending and
-    implementing ones are partners.
-    """
-    seen: set[tuple[Role, str]] = set()
-    orgs = [
-        (
-            _ROLES.get(organization.get("role") or "", (organization.get("role") or "").lower()),
-            organization,
-        )
-        for organization in activity.iterfind("participating-org")
-    ]
-    lead = next(
-        (organization for role, organization in orgs if role == "accountable"),
-        activity.find("reporting-org"),
-    )
-    candidates = [(Role.LEAD, lead)] if lead is not None else []
-    candidates += [
-        (Role.FUNDER if role == "funding" else Role.PARTNER, organization)
-        for role, organization in orgs
-        if organization is not lead
-    ]
-    for role, node in candidates:
-        names = list(_narratives(node, tag))
-        ref = normalize_inline(node.get("ref"))
-        if not names and not ref:
-            continue
-        name = parse_name(normalize_inline(names[0][0]), names[0][1]) if names else parse_name(ref)
-        kind = normalize_inline(node.get("type"))
-        own_kind = (
-            _translated(
-                kind, "iati-organisation-type", crosswalks.iati_organisation_type, crosswalks
-            )
-            if kind
-            else None
-        )
-        party = Party(role, name, ref or None, own_kind, identifiers=(ref,) if ref else ())
-        organization = party.key or name.value
-        if (role, organization) not in seen and not (
-            role is Role.PARTNER and (Role.LEAD, organization) in seen
-        ):
-            seen.add((role, organization))
-            yield party
-
-
-def _places(activity: _Element, tag: str | None) -> Iterator[Place]:
-    for node in activity.iterfind("location"):
-        point = node.find("point/pos")
-        coordinates = node.find("coordinates")
-        if point is not None:
-            pair = normalize_inline(point.text).replace(",", " ").split()
-        else:
-            pair = (
-                [coordinates.get("latitude") or "", coordinates.get("longitude") or ""]
-                if coordinates is not None
-                else []
-            )
-        latitude, longitude = (
-            (parse_number(pair[0]), parse_number(pair[1])) if len(pair) == 2 else (None, None)
-        )
-        if latitude is not None and longitude is not None:
-            names = list(_texts(node, "name", tag))
-            yield Place(
-                parse_name(normalize_inline(names[0][0]), names[0][1]) if names else None,
-                latitude,
-                longitude,
-            )
-
-
-def _pages(activity: _Element) -> Iterator[str]:
-    yield from (normalize_inline(element.text) for element in activity.iterfind("activity-website"))
-    for node in activity.iterfind("document-link"):
-        if any(element.get("code") == _WEB_PAGE for element in node.iterfind("category")):
-            yield normalize_inline(node.get("url"))
-
-
-def _classify(
-    activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks, tag: str | None
-) -> tuple[list[Claim], list[Text]]:
+def _classify(activity: _Element, table: FieldTable) -> tuple[list[Claim], list[Text]]:
     """Return the goals, targets and action lines in sectors and tags, and the words that name none
     of them.
 
     The percentages of sectors that lead to one concept on one basis are added, if they are of one
-    vocabulary.
+    vocabulary, whose percentages add up to 100.
     """
     claims: dict[str, Claim] = {}
     sectors: dict[tuple[str, Basis], list[_Element]] = {}
     left: dict[Text, None] = {}
     for node in activity.iterchildren("sector", "tag", "policy-marker"):
-        is_marker = node.tag == "policy-marker"
-        node_claims = list(
-            _marker_claims(node, crosswalks) if is_marker else _claims(node, lexicon, crosswalks)
-        )
+        node_claims = list(_claims(node, table))
         for claim in node_claims:
-            known = claims.get(claim.concept)
-            if known is None or (
-                known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED
-            ):
+            known = claims.setdefault(claim.concept, claim)
+            if known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED:
                 claims[claim.concept] = claim
             if node.tag == "sector":
                 sectors.setdefault((claim.concept, claim.basis), []).append(node)
-        if not node_claims and not is_marker:
-            words = [
-                parse_name(normalize_inline(text), language_tag)
-                for text, language_tag in _narratives(node, tag)
-            ]
-            left |= dict.fromkeys(words or _purpose_words(node))
-    with_shares = (
-        claim._replace(percentage=_sector_percentage(sectors.get((claim.concept, claim.basis), [])))
-        for claim in claims.values()
-    )
-    return list(with_shares), list(left)
+        if not node_claims and node.tag != "policy-marker":
+            left |= dict.fromkeys(_words(node, table.language))
+    for concept, claim in claims.items():
+        nodes = sectors.get((concept, claim.basis), [])
+        if len({node.get("vocabulary") for node in nodes}) == 1:
+            claims[concept] = claim._replace(percentage=_percentage(nodes))
+    return list(claims.values()), list(left)
 
 
-def _purpose_words(node: _Element) -> Iterator[Text]:
-    """Yield the purpose code of a sector without a text, as claims name it, so that it is seen as a
-    word that no crosswalk translates.
+def _words(node: _Element, default: str | None) -> list[Text]:
+    """Return the texts of a sector or tag; without any a sector's purpose code, as claims name it,
+    so that it is seen as a word that no crosswalk translates.
     """
+    texts = [
+        parse_name(normalize_inline(text), (tag and (parse_language(tag) or tag)) or default)
+        for each in find_elements(node, _narratives("self::*"))
+        if (text := normalize_block(each.text))
+        for tag in [stated_language(each)]
+    ]
     code = normalize_inline(node.get("code"))
-    if node.tag == "sector" and code and normalize_inline(node.get("vocabulary")) in _PURPOSES:
-        yield parse_name(f"DAC {code}")
+    is_purpose = normalize_inline(node.get("vocabulary")) in _PURPOSES and node.tag == "sector"
+    return texts or ([parse_name(f"DAC {code}")] if code and is_purpose else [])
 
 
-def _sector_percentage(nodes: list[_Element]) -> float | None:
-    """Return the sum of the percentages of sectors; None for those of several vocabularies, which
-    each add up to 100.
-    """
-    vocabularies = {node.get("vocabulary") for node in nodes}
-    return _percentage(nodes) if len(vocabularies) == 1 else None
-
-
-def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
-    """Yield the goals and targets of a policy marker of the OECD that the activity has as an
-    objective.
+def _claims(node: _Element, table: FieldTable) -> Iterator[Claim]:
+    """Yield the claims of a sector, tag or policy marker: a goal's or target's own code declares it,
+    a purpose code, indicator or marker is translated, and a text names what it names.
 
     Source: https://iatistandard.org/en/iati-standard/203/codelists/policysignificance/ (0: not
     targeted)
     """
-    code = normalize_inline(node.get("code"))
-    significance = normalize_inline(node.get("significance"))
-    if normalize_inline(node.get("vocabulary")) in _MARKERS and significance not in {"", "0"}:
-        crosswalk = crosswalks.iris.scheme("iati-policy-marker")
-        for concept in crosswalks.iati_policy_marker(code):
-            yield Claim(concept, Basis.CROSSWALKED, f"policy marker {code}", crosswalk=crosswalk)
-
-
-def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> Iterator[Claim]:
-    """Yield the claims of a sector or tag: a goal's or target's own code declares it, a purpose
-    code or indicator is translated.
-    """
-    kind = str(node.tag)
-    code = normalize_inline(node.get("code"))
-    vocabulary = normalize_inline(node.get("vocabulary"))
-    if vocabulary == _GOALS[kind]:
-        concept, basis = lexicon.goal(code), Basis.DECLARED
+    kind, crosswalks, lexicon = str(node.tag), table.crosswalks, table.lexicon
+    code, vocabulary, significance = (
+        normalize_inline(node.get(name)) for name in ("code", "vocabulary", "significance")
+    )
+    if kind == "policy-marker":
+        if vocabulary in _MARKERS and significance not in {"", "0"}:
+            matches = crosswalks.iati_policy_marker(code)
+            yield from _crosswalked(
+                matches, f"policy marker {code}", "iati-policy-marker", crosswalks
+            )
+    elif vocabulary == _GOALS[kind]:
+        yield from (Claim(concept, word=code) for concept in [lexicon.goal(code)] if concept)
     elif vocabulary == _TARGETS[kind]:
-        concept, basis = lexicon.target(code), Basis.DECLARED
+        yield from (Claim(concept, word=code) for concept in [lexicon.target(code)] if concept)
     elif vocabulary == _INDICATORS.get(kind):
-        concept, basis = lexicon.target(code.rpartition(".")[0]), Basis.CROSSWALKED
+        target = lexicon.target(code.rpartition(".")[0])
+        yield from _crosswalked([target] if target else [], code, "sdg", crosswalks)
     elif kind == "sector" and vocabulary in _PURPOSES:
-        purposes = crosswalks.iris.scheme("dac-purpose")
-        yield from (
-            Claim(concept, Basis.CROSSWALKED, f"DAC {code}", crosswalk=purposes)
-            for concept in crosswalks.dac_purpose(code)
+        yield from _crosswalked(
+            crosswalks.dac_purpose(code), f"DAC {code}", "dac-purpose", crosswalks
         )
-        return
     else:
-        subjects = lexicon.parse_subjects(
-            normalize_inline(narrative.text) for narrative in node.iterfind("narrative")
-        )
+        texts = [normalize_inline(each.text) for each in node.iterfind("narrative")]
+        subjects = lexicon.parse_subjects(texts)
         yield from (*subjects.lines, *subjects.goals, *subjects.targets)
-        return
-    if concept:
-        yield Claim(
-            concept,
-            basis,
-            code,
-            crosswalk=None if basis is Basis.DECLARED else crosswalks.iris.scheme("sdg"),
-        )
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), options=OPTIONS)
+def _crosswalked(
+    matches: Iterable[str], word: str, scheme: str, crosswalks: Crosswalks
+) -> Iterator[Claim]:
+    iri = crosswalks.iris.scheme(scheme)
+    return (Claim(concept, Basis.CROSSWALKED, word, crosswalk=iri) for concept in matches)
+
+
+_POSITION = "translate(normalize-space(point/pos), ',', ' '), ' '"
+_ORGANIZATION: dict[str, Entry] = {
+    "name": _narratives("self::*"),
+    "key": "@ref",
+    "kind": "@type",
+    "role": "@role",
+    "identifiers": "@ref",
+}
+SCHEMA = Schema(
+    Payload.XML,
+    {
+        "title": _by_language("title"),
+        "description": _by_language("description", "\n\n"),
+        "identifiers": "other-identifier/@ref | other-identifier[not(@ref)]",
+        "pages": ["activity-website", "document-link[category/@code='A12']/@url"],
+        "modified": "@last-updated-datetime",
+        "initiatives": "related-activity[@type='2']/@ref",
+        "part_of": "related-activity[@type='1']/@ref",
+        "start": _date("2", "start-actual"),
+        "end": _date("4", "end-actual"),
+        "planned_start": _date("1", "start-planned"),
+        "planned_end": _date("3", "end-planned"),
+        "coverage": ("activity-scope/@code", "activity-scope"),
+        "status": ("activity-status/@code", "activity-status"),
+        "activity_types": _types,
+    },
+    {
+        # The first accountable organization leads, else the reporting one.
+        "parties": [
+            Part(
+                f"{_ACCOUNTABLE}[1] | reporting-org[not(../{_ACCOUNTABLE})][1]",
+                _ORGANIZATION,
+                Role.LEAD,
+            ),
+            Part(
+                "participating-org",
+                _ORGANIZATION,
+                roles={"1": Role.FUNDER, "funding": Role.FUNDER},
+            ),
+        ],
+        "places": [
+            Part(
+                "location",
+                {
+                    "place": _narratives("name"),
+                    "latitude": (f"substring-before({_POSITION})", "coordinates/@latitude"),
+                    "longitude": (f"substring-after({_POSITION})", "coordinates/@longitude"),
+                },
+            )
+        ],
+        # https://iatistandard.org/en/iati-standard/203/activity-standard/iati-activities/iati-activity/budget/
+        "amounts": [
+            Part(
+                "budget",
+                {
+                    "value": "value",
+                    "currency": ("value/@currency", "../@default-currency"),
+                    "name": _budget,
+                    "start": ("period-start/@iso-date", "period-start"),
+                    "end": ("period-end/@iso-date", "period-end"),
+                },
+            )
+        ],
+        # Their indicators stay at the source.
+        "outcomes": [
+            Part(
+                "result",
+                {
+                    "title": _by_language("title"),
+                    "description": _by_language("description", "\n\n"),
+                    "kind": lambda result: _RESULTS.get(result.get("type") or ""),
+                },
+            )
+        ],
+    },
+    root=_activity,
+    edit=_edit,
+    kind="initiative",
+    translations={
+        "kind": "iati-organisation-type",
+        "coverage": "iati-activity-scope",
+        "status": "iati-activity-status",
+    },
+    datestamp=True,
+)
+MAPPING = SCHEMA.mapping()

@@ -58,6 +58,8 @@ from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
     Amount,
+    Basis,
+    Claim,
     Coded,
     File,
     Initiative,
@@ -129,6 +131,9 @@ class Schema:
     untagged: frozenset[str] = frozenset()
     namespaces: Mapping[str, str] = field(default_factory=dict)
     crosswalks: tuple[str, ...] = ()
+    translations: Mapping[str, str] = field(
+        default_factory=dict
+    )  # the crosswalk of a field's codes
     dates: tuple[str, ...] = ()
     nothing: frozenset[str] | None = None
     initiatives_of: str | None = None
@@ -363,6 +368,18 @@ class FieldTable:
         """Return the concept for a field's value, or the value if there is none."""
         return look(word) if (word := self.word(row, name)) else None
 
+    def concept(self, row: Any, name: str, look: str) -> Coded | None:
+        """Return the concept for a field's value by its translation, else by the lookup *look*."""
+        scheme = self.schema.translations.get(name)
+        if scheme is None:
+            return self.lookup(row, name, getattr(self.lexicon, look))
+        code = self.word(row, name)
+        concept = self.crosswalks.find_match(scheme, code) if code else None
+        if code is None or concept is None:
+            return code
+        iri = self.crosswalks.iris.scheme(scheme)
+        return Claim(concept, Basis.CROSSWALKED, code, crosswalk=iri)
+
     def map_record(self, kind: type[Resource], record: Record[Any], row: Any) -> Resource:
         """Map one record."""
         values = {name: read(self, row, *names) for name, read, names in self._members[kind]}
@@ -470,7 +487,7 @@ class FieldTable:
                 roles[0] if roles else part.role,
                 text or parse_name(key or ""),
                 key,
-                table.lookup(node, "kind", self.lexicon.stakeholder_type),
+                table.concept(node, "kind", "stakeholder_type"),
                 table.lookup(node, "country", self.lexicon.country),
                 next(iter(unique_urls(table.words(node, "page"))), None),
                 tuple(dict.fromkeys(table.words(node, "identifiers"))),
@@ -590,7 +607,7 @@ def _tagged(
     elif isinstance(item, dict):
         return [(form(text), tag or parse_language(key) or key) for key, text in item.items()]
     elif isinstance(item, _Element):
-        own_tag = _stated_language(item)
+        own_tag = stated_language(item)
     else:
         own_tag = getattr(item, "language", None)
     return [
@@ -598,7 +615,7 @@ def _tagged(
     ]
 
 
-def _stated_language(node: _Element | None) -> str | None:
+def stated_language(node: _Element | None) -> str | None:
     """Return the language of an element: its own, else that of the nearest element around it."""
     while node is not None:
         if tag := node.get(_LANG) or node.get("lang"):
@@ -621,7 +638,7 @@ def _all(read: Callable[..., Iterator[Any]]) -> Read:
 
 
 def _concept(look: str) -> Read:
-    return lambda table, row, name: table.lookup(row, name, getattr(table.lexicon, look))
+    return lambda table, row, name: table.concept(row, name, look)
 
 
 def _concepts(look: str) -> Read:
