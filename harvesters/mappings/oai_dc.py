@@ -9,58 +9,40 @@ https://wiki.lyrasis.org/display/DSDOC7x/DSpace+Intermediate+Metadata
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from lxml.etree import _Element
+from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option, get_option
+from harvesters.mappings.mapping import Kind
+from harvesters.mappings.schema import FieldTable, Schema
+from harvesters.options import Options
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
-    KINDS,
-    normalize_block,
     normalize_date,
-    normalize_inline,
     parse_interval,
-    parse_language,
-    parse_languages,
     parse_name,
     parse_titles,
     split_values,
-    unique_non_contact,
-    unique_urls,
 )
-from harvesters.source import Source
-from vocab.crosswalks import Crosswalks
-from vocab.initiative import (
-    Coded,
-    Document,
-    Initiative,
-    Party,
-    Period,
-    Resource,
-    Role,
-    Text,
-    concept_of,
-)
+from vocab.initiative import Document, Initiative, Party, Period, Resource, Role, Text, concept_of
 from vocab.normalization import fold
 
-OPTIONS: Mapping[str, Option] = {
-    "kind": Option(
-        str,
+
+class DublinCoreOptions(Options):
+    """The options of a source with this mapping."""
+
+    kind: Kind | None = Field(
         None,
-        "The class of all records: `initiative`, `event`, `document` or `post`; without it, each record's type says it.",
-    ),
-    "contributors": Option(
-        bool,
+        description="The class of all records: `initiative`, `event`, `document` or `post`; without it, each record's type says it.",
+    )
+    contributors: bool = Field(
         False,
-        "Contributors are organizations and published as partners; by default they may be persons and are left out.",
-    ),
-}
+        description="Contributors are organizations and published as partners; by default they may be persons and are left out.",
+    )
+
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -91,71 +73,18 @@ _DIM_QUALIFIERS = {
 _ADDRESS = re.compile(r"https?://[^\s<>\"]+")
 _FULL_YEAR = re.compile(r"\d{4}(?!\d)")
 
-Fields = dict[str, list[tuple[str, str | None]]]
+Fields = dict[str, list[Text]]
 
 
-def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
-    """Return the function that maps a record. It raises ParseError for one without Dublin Core."""
-    lexicon = CrosswalkLookup(crosswalks)
-    name = get_option(source, OPTIONS, "kind")
-    return partial(_map_record, source, lexicon, KINDS[name] if name else None)
-
-
-def _map_record(
-    source: Source, lexicon: CrosswalkLookup, fixed: type[Resource] | None, record: Record[_Element]
-) -> Resource:
-    fields = _fields(record, source.language)
-    identifiers = _words(fields, "identifier")
-    subjects = lexicon.parse_subjects(split_values(_words(fields, "subject"), ";"))
-    covered = _coverage(lexicon, _words(fields, "coverage"))
-    types = _words(fields, "type")
-    kind = fixed or lexicon.kind(types)
-    known = tuple(
-        dict.fromkeys(
-            lexicon.activity_type(word) for word in types if lexicon.find_activity_type(word)
-        )
-    )
-    own = _class_fields(kind, fields, known, types, covered)
-    left = [
-        *subjects.unmatched,
-        *covered["left"],
-        *(word for word in types if kind is Initiative and not lexicon.find_activity_type(word)),
-    ]
-    pages = unique_urls(identifiers)
-    return kind(
-        key=record.key,
-        titles=parse_titles(fields.get("title", ())),
-        descriptions=parse_titles(fields.get("description", ())),
-        identifiers=unique_non_contact(
-            [text for text in identifiers if text not in pages and text != record.key]
-        ),
-        pages=pages,
-        languages=parse_languages(_words(fields, "language")),
-        licences=_licences(_words(fields, "rights")),
-        countries=covered["countries"],
-        periods=covered["periods"],
-        parties=_parties(fields, source, kind),
-        **_claims(subjects),
-        subjects=_subjects(fields, left),
-        related=unique_urls(_words(fields, "relation")),
-        **own,
-    )
-
-
-def _fields(record: Record[_Element], default_language: str | None) -> Fields:
-    """Return the texts by element, each with its language; descriptions keep their paragraphs."""
+def _fields(record: Record[_Element]) -> Fields:
+    """Return the texts by element, each with its own language."""
     fields: Fields = {}
     # some have one more wrapper
     for node in record.payload.iter() if len(record.payload) == 1 else record.payload:
         name = _dim_element(node) if node.tag == _DIM else _ELEMENT_OF_TAG.get(node.tag)
-        if not name or not (text := node.text):
-            continue
-        text = normalize_block(text) if name == "description" else normalize_inline(text)
-        if text:
+        if name and node.text and not node.text.isspace():
             tag = node.get(_LANG) or node.get("lang")
-            fields.setdefault(name, []).append(
-                (text, (parse_language(tag) or tag) if tag else default_language)
-            )
+            fields.setdefault(name, []).append(Text(node.text, tag))
     if not fields:
         raise ParseError(
             f"{record.key}: not Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc"
@@ -175,39 +104,46 @@ def _dim_element(field: _Element) -> str | None:
     )
 
 
-def _words(fields: Fields, name: str) -> list[str]:
-    return [text for text, _ in fields.get(name, ())]
+def _licences(fields: Fields) -> list[str]:
+    """Return the web addresses among the rights."""
+    matches = [_ADDRESS.search(text.value) for text in fields.get("rights", ())]
+    return [match.group().rstrip(".,;)") for match in matches if match]
 
 
-def _claims(subjects: Subjects) -> dict[str, Any]:
-    return {"action_lines": subjects.lines, "goals": subjects.goals, "targets": subjects.targets}
+def _edit(table: FieldTable, fields: Fields, kind: type[Resource], values: dict[str, Any]) -> None:
+    _add_coverage(table, fields, kind, values)
+    _add_dates(table, fields, kind, values)
+    _add_parties(table, fields, kind, values)
+    if kind is Document:
+        types = table.words(fields, "types")
+        known = [word for word in types if table.lexicon.find_activity_type(word)]
+        concepts = [concept_of(table.lexicon.activity_type(word)) for word in known]
+        values["kind"] = next(iter([*concepts, *types]), None)
 
 
-def _subjects(fields: Fields, left: list[str]) -> tuple[Text, ...]:
-    texts = fields.get("subject", ())
-    tags = {part: tag for text, tag in texts for part in split_values([text], ";")}
-    return tuple([parse_name(word, tags.get(word)) for word in dict.fromkeys(left)])
-
-
-def _coverage(lexicon: CrosswalkLookup, texts: list[str]) -> dict[str, Any]:
+def _add_coverage(
+    table: FieldTable, fields: Fields, kind: type[Resource], values: dict[str, Any]
+) -> None:
     """Sort dc:coverage into countries, one scope (local to international), periods, and other
-    words.
+    words, which are subjects.
     """
-    countries: dict[str, None] = {}
-    periods: list[Period] = []
-    coverage: dict[str, Any] = {"scope": None, "left": []}
-    for word in texts:
+    lexicon, countries = table.lexicon, dict[str, None]()
+    periods, scope, left = list[Period](), None, list[Text]()
+    for word in table.words(fields, "covered"):
         if country := lexicon.find_country(word):
             countries[country] = None
         elif listed := _country_list(lexicon, word):
             countries.update(dict.fromkeys(listed))
         elif lexicon.find_coverage(word):
-            coverage["scope"] = lexicon.coverage(word)
+            scope = lexicon.coverage(word)
         elif period := parse_interval(word) or _dcmi_period(word):
             periods.append(Period(*period))
         else:
-            coverage["left"].append(word)
-    return {**coverage, "countries": tuple(countries), "periods": tuple(periods)}
+            left.append(parse_name(word))
+    values |= {"countries": tuple(countries), "periods": tuple(periods)}
+    values["subjects"] = tuple(dict.fromkeys([*values["subjects"], *left]))
+    if kind is Initiative:
+        values["coverage"] = scope
 
 
 def _dcmi_period(word: str) -> tuple[str, str] | None:
@@ -229,69 +165,74 @@ def _country_list(lexicon: CrosswalkLookup, word: str) -> list[str]:
     return [country for country in countries if country] if all(countries) else []
 
 
-def _class_fields(
-    kind: type[Resource],
-    fields: Fields,
-    known: tuple[Coded, ...],
-    types: list[str],
-    covered: dict[str, Any],
-) -> dict[str, Any]:
-    """Return the fields of the record's class, and the dates.
-
-    The earliest of several dates is the date of issue, since repositories add dates of their own
-    bookkeeping.
+def _add_dates(
+    table: FieldTable, fields: Fields, kind: type[Resource], values: dict[str, Any]
+) -> None:
+    """Add the dates. The earliest of several is the date of issue, since repositories add dates of
+    their own bookkeeping.
     """
-    date_texts = _words(fields, "date")
-    texts = [text for word in date_texts if (text := normalize_date(word))]
+    words = table.words(fields, "dates")
+    texts = [text for word in words if (text := normalize_date(word))]
     dates = sorted([text for text in texts if _FULL_YEAR.match(text) and not parse_interval(text)])
     others = [text for text in texts if not _FULL_YEAR.match(text)]
-    issued = dates[0] if dates else others[0] if others else None
-    refined = {
-        name: next((text for word in _words(fields, name) if (text := normalize_date(word))), None)
-        for name in ("issued", "modified")
-    }
-    issued = refined["issued"] or issued
-    own: dict[str, Any] = {
-        "issued": issued,
-        "modified": refined["modified"] or (dates[-1] if dates and dates[-1] != issued else None),
-    }
-    if kind is Document:
-        sort = concept_of(known[0]) if known else types[0] if types else None
-        return {**own, "kind": sort, "creators": parse_titles(fields.get("creator", ()))}
-    if "start" in kind.__dataclass_fields__:
-        spans = [span for word in date_texts if (span := parse_interval(word))]
-        start, end = next(iter(spans), (None, None))
-        own |= {"start": start, "end": end}
-    if kind is Initiative:
-        own |= {"coverage": covered["scope"], "activity_types": known}
-    return own
+    issued = values["issued"] or next(iter([*dates[:1], *others]), None)
+    values["issued"] = issued
+    if not values["modified"] and dates and dates[-1] != issued:
+        values["modified"] = dates[-1]
+    spans = [span for word in words if (span := parse_interval(word))]
+    if spans and "start" in kind.__dataclass_fields__:
+        values["start"], values["end"] = spans[0]
 
 
-def _parties(fields: Fields, source: Source, kind: type[Resource]) -> tuple[Party, ...]:
-    """Return the first publisher as lead and the others as partners.
+def _add_parties(
+    table: FieldTable, fields: Fields, kind: type[Resource], values: dict[str, Any]
+) -> None:
+    """Add the first publisher as lead and the others as partners.
 
     The repository itself, by the publisher or title of its source definition, leads no initiative:
     it only describes it.
     """
-    names = parse_titles(fields.get("publisher", ()))
+    names, source = parse_titles(table.texts(fields, "publishers")), table.source
     if kind is Initiative:
         repository = {fold(name) for name in (source.publisher, source.title) if name}
         names = tuple(name for name in names if fold(name.value) not in repository)
     parties = [
         Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)
     ]
-    parties += [Party(Role.FUNDER, name) for name in parse_titles(fields.get("funder", ()))]
-    if get_option(source, OPTIONS, "contributors"):
-        parties += [
-            Party(Role.PARTNER, name) for name in parse_titles(fields.get("contributor", ()))
-        ]
-    return tuple(dict.fromkeys(parties))
+    parties += [Party(Role.FUNDER, name) for name in parse_titles(table.texts(fields, "sponsors"))]
+    if DublinCoreOptions.of(source).contributors:
+        names = parse_titles(table.texts(fields, "contributors"))
+        parties += [Party(Role.PARTNER, name) for name in names]
+    values["parties"] = tuple(dict.fromkeys(parties))
 
 
-def _licences(texts: list[str]) -> tuple[str, ...]:
-    """Return the web addresses among the rights."""
-    addresses = (match.group().rstrip(".,;)") for word in texts if (match := _ADDRESS.search(word)))
-    return unique_urls(addresses)
-
-
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), options=OPTIONS)
+SCHEMA = Schema(
+    Payload.XML,
+    {
+        "title": "title",
+        "description": "description",
+        "identifiers": "identifier",
+        "addresses": "identifier",
+        "languages": "language",
+        "licence": _licences,
+        "keywords": "subject",
+        "types": "type",
+        "related_addresses": "relation",
+        "creators": "creator",
+        "issued": "issued",
+        "modified": "modified",
+        "dates": "date",
+        "covered": "coverage",
+        "publishers": "publisher",
+        "sponsors": "funder",
+        "contributors": "contributor",
+    },
+    root=_fields,
+    edit=_edit,
+    kind=lambda table, fields: table.lexicon.kind(table.words(fields, "types")),
+    payload_type=Payload.ROW,
+    options=DublinCoreOptions,
+    split={"keywords": ";"},
+    untagged=frozenset({"types"}),
+)
+MAPPING = SCHEMA.mapping()

@@ -120,12 +120,13 @@ class Schema:
     what stands for no value is left out unless *nothing* is None.
     """
 
-    payload_type: Payload
+    accepts: Payload
     fields: Mapping[str, Entry]
     parts: Mapping[str, Sequence[Part]] = field(default_factory=dict)
     root: Callable[[Record[Any]], Any] = lambda record: record.payload
     edit: Callable[[FieldTable, Any, type[Resource], dict[str, Any]], None] | None = None
     kind: str | Callable[[FieldTable, Any], type[Resource]] = "document"
+    payload_type: Payload | None = None  # of what *root* returns, if it is another
     options: type[Options] = Options
     split: str | Mapping[str, str] = ""
     untagged: frozenset[str] = frozenset()
@@ -147,7 +148,7 @@ class Schema:
     def mapping(self) -> RecordMapping:
         """Return the mapping of the schema, for the registry of mappings."""
         kind = self.kind if isinstance(self.kind, str) else "initiative"
-        accepts = frozenset({self.payload_type})
+        accepts = frozenset({self.accepts})
         return RecordMapping(self.build_mapper, accepts, kind=kind, options=self.options)
 
     def build_mapper(
@@ -199,7 +200,7 @@ def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Fi
     """Return the function that reads a field. Raise SourceDefinitionError at an invalid path."""
     if isinstance(entry, str):
         where = field_location(source, name)
-        return compile_path(entry, where, schema.payload_type, schema.namespaces)
+        return compile_path(entry, where, schema.payload_type or schema.accepts, schema.namespaces)
     if callable(entry):
         return entry
     finds = [compile_entry(source, schema, name, each) for each in entry]
@@ -417,12 +418,15 @@ class FieldTable:
         if keywords:
             named = self._translated([word for word, _ in keywords], keywords=True)
             linked, left = merge_subjects(linked, named), [*left, *named.unmatched]
-        if kind is Initiative and "types" in self.finds:
-            types = self.words(row, "types")
-            left += [word for word in types if not self.lexicon.find_activity_type(word)]
         tags = dict(keywords)
         texts = [parse_name(word, tag) for word, tag in tagged]
         texts += [parse_name(word, tags.get(word, self.language)) for word in left]
+        if kind is Initiative and "types" in self.finds:
+            texts += [
+                parse_name(word, tag)
+                for word, tag in self.texts(row, "types")
+                if word and not self.lexicon.find_activity_type(word)
+            ]
         return {
             "action_lines": linked.lines,
             "goals": linked.goals,
