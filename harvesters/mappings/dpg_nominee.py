@@ -23,7 +23,7 @@ from vocab.normalization import fold
 from vocab.schemes import concepts
 
 
-def _nomination(record: Record[Row]) -> Row:
+def _nomination(_: FieldTable, record: Record[Row]) -> Row:
     nomination = record.payload
     if not normalize_inline(nomination.get("name")):
         raise ParseError(

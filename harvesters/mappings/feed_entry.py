@@ -27,7 +27,7 @@ class FeedOptions(Options):
     )
 
 
-def _entry(record: Record[Row]) -> Row:
+def _entry(_: FieldTable, record: Record[Row]) -> Row:
     entry = record.payload
     if not isinstance(entry.get("feed"), dict):
         raise ParseError(

@@ -50,7 +50,7 @@ _SDG = "http://metadata.un.org/sdg/"
 _ACCOUNTABLE = "participating-org[@role='2' or @role='accountable' or @role='Accountable']"
 
 
-def _activity(record: Record[_Element]) -> _Element:
+def _activity(_: FieldTable, record: Record[_Element]) -> _Element:
     if record.payload.tag != "iati-activity":
         raise ParseError(f"{record.key}: not an IATI activity but <{record.payload.tag}>")
     return record.payload

@@ -6,12 +6,12 @@ Source: https://www.rfc-editor.org/rfc/rfc5545#section-3.6.1
 from __future__ import annotations
 
 from harvesters.errors import ParseError
-from harvesters.mappings.schema import Schema
+from harvesters.mappings.schema import FieldTable, Schema
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import as_list, normalize_inline
 
 
-def _event(record: Record[Row]) -> Row:
+def _event(_: FieldTable, record: Record[Row]) -> Row:
     event = record.payload
     if "uid" not in event or "start" not in event:
         raise ParseError(

@@ -76,7 +76,7 @@ _FULL_YEAR = re.compile(r"\d{4}(?!\d)")
 Fields = dict[str, list[Text]]
 
 
-def _fields(record: Record[_Element]) -> Fields:
+def _fields(_: FieldTable, record: Record[_Element]) -> Fields:
     """Return the texts by element, each with its own language."""
     fields: Fields = {}
     # some have one more wrapper

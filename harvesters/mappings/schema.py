@@ -41,6 +41,7 @@ from harvesters.payloads.value_parsing import (
     normalize_block,
     normalize_inline,
     parse_amount,
+    parse_checksum,
     parse_date,
     parse_interval,
     parse_language,
@@ -123,7 +124,7 @@ class Schema:
     accepts: Payload
     fields: Mapping[str, Entry]
     parts: Mapping[str, Sequence[Part]] = field(default_factory=dict)
-    root: Callable[[Record[Any]], Any] = lambda record: record.payload
+    root: Callable[[FieldTable, Record[Any]], Any] = lambda _, record: record.payload
     edit: Callable[[FieldTable, Any, type[Resource], dict[str, Any]], None] | None = None
     kind: str | Callable[[FieldTable, Any], type[Resource]] = "document"
     payload_type: Payload | None = None  # of what *root* returns, if it is another
@@ -159,20 +160,22 @@ class Schema:
         name = getattr(self.options.of(source), "kind", None)
 
         def map_record(record: Record[Any]) -> Resource:
-            row, choice = self.root(record), name or self.kind
+            row, choice = self.root(table, record), name or self.kind
             kind = KINDS[choice] if isinstance(choice, str) else choice(table, row)
             return table.map_record(kind, record, row)
 
         return map_record
 
 
-def find_element(*names: str, schema: str, hint: str) -> Callable[[Record[_Element]], _Element]:
+def find_element(
+    *names: str, schema: str, hint: str
+) -> Callable[[FieldTable, Record[_Element]], _Element]:
     """Return the function that finds the element of a *schema* in a payload, which OAI-PMH may
     wrap. It raises ParseError with the *hint* if there is none.
     """
     tags = tuple(f"{{*}}{name}" for name in names)
 
-    def root(record: Record[_Element]) -> _Element:
+    def root(_: FieldTable, record: Record[_Element]) -> _Element:
         element = next(record.payload.iter(*tags), None)
         if element is None:
             raise ParseError(f"{record.key}: not {schema} but <{record.payload.tag}>; {hint}")
@@ -505,7 +508,8 @@ class FieldTable:
             kind = self.lookup(row, "lead_type", self.lexicon.stakeholder_type)
             country = self.lookup(row, "lead_country", self.lexicon.country)
             identifiers = tuple(self.words(row, "lead_identifiers"))
-            yield Party(Role.LEAD, parse_name(lead), None, kind, country, identifiers=identifiers)
+            key = self.word(row, "lead_key")
+            yield Party(Role.LEAD, parse_name(lead), key, kind, country, identifiers=identifiers)
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
             yield from [Party(role, parse_name(word)) for word in self.words(row, name)]
 
@@ -551,7 +555,9 @@ class FieldTable:
                 titles = parse_titles(table.texts(node, "title"))
                 texts = parse_titles(table.texts(node, "description", normalize_block))
                 size, form = parse_size(table.word(node, "size")), table.word(node, "form")
-                yield File(access, download, titles, form, licence, texts, size)
+                digits, algorithm = table.word(node, "checksum"), table.word(node, "algorithm")
+                checksum = parse_checksum(digits, algorithm)
+                yield File(access, download, titles, form, licence, texts, size, checksum)
 
     def periods(self, row: Any, name: str) -> Iterator[Period]:
         """Yield the periods, each with a start or an end."""
@@ -670,6 +676,7 @@ _MEMBERS: Mapping[str, tuple[Read, tuple[str, ...]]] = {
     "modified": (FieldTable.date, ("modified",)),
     "countries": (FieldTable.countries, ("countries", "country_names")),
     "parties": (FieldTable.parties, ("parties", "lead", "partners", "funders")),
+    "themes": (_unique, ("themes",)),
     "periods": (_all(FieldTable.periods), ("periods",)),
     "conforms_to": (_unique, ("conforms_to",)),
     "access_rights": (FieldTable.word, ("access_rights",)),
