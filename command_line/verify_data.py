@@ -22,7 +22,7 @@ from journal.journal import Fault, Journal, journal_faults
 from publisher import damaged_files as files
 from publisher.errors import PublisherError
 from publisher.releases.dump import write_dumps
-from publisher.releases.verification import dump_faults, key_faults, release_faults, report_faults
+from publisher.releases.signature import dump_faults, key_faults, release_faults, report_faults
 from vocab.iris import Iris
 
 _DUMP = re.compile(r"stocktake-(\d+)\.")

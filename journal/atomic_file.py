@@ -1,4 +1,4 @@
-"""Replace files atomically."""
+"""Replace files atomically, and write them to the disk."""
 
 from __future__ import annotations
 
@@ -24,3 +24,12 @@ def replace_file(
     if before:
         before(new)
     new.replace(path)
+
+
+def sync(path: Path) -> None:
+    """Write a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -16,6 +16,7 @@ from threading import get_ident
 from time import monotonic
 
 from journal import mirror_origin
+from journal.atomic_file import sync
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import (
     ChainError,
@@ -141,9 +142,9 @@ class Journal:
                 if self.store:
                     self.store.add(f"{_STORE_FOLDER}/{path.name}", part)
                 # Whatever locks are assumed, an entry that exists is never replaced.
-                _sync(part)
+                sync(part)
                 os.link(part, path)
-                _sync(self.folder)
+                sync(self.folder)
                 self._mark_verified(path)
             except FileExistsError as error:
                 raise JournalWriteError(
@@ -354,9 +355,9 @@ class Journal:
         return False
 
     def _publish(self, part: Path, path: Path) -> None:
-        _sync(part)
+        sync(part)
         part.rename(path)
-        _sync(self.folder)
+        sync(self.folder)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:09d}{SUFFIX}"
@@ -400,15 +401,6 @@ def _id_of(start: bytes) -> str:
 
 def _verified_mark_of(path: Path) -> str:
     return f"{path.name} {path.stat().st_size}"
-
-
-def _sync(path: Path) -> None:
-    """Write a file, or the names in a folder, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @dataclass(frozen=True, slots=True)

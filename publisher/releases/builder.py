@@ -7,7 +7,6 @@ The status graph is not in it, because the journal does not contain it.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -15,14 +14,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from journal.atomic_file import sync
 from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import TEXT_FORMATS, canonical_quads, deletion_rows, write_texts
-from publisher.releases.metadata import SUMS, add_metadata, describe_file
-from publisher.releases.signature import load_key, public_key_text, sign
+from publisher.releases.metadata import add_metadata, describe_file
+from publisher.releases.signature import SUMS, load_key, public_key_text, sign
 from publisher.releases.tables import (
     TABLES,
     compute_tables,
@@ -45,7 +45,7 @@ from publisher.store.releases.manifest import (
     write_manifest,
 )
 from vocab.iris import Iris
-from web.formats import GRAPHS
+from web.formats import GRAPHS, media_types
 
 KEEP = 12  # releases whose files are kept: a year of monthly releases
 Progress = Callable[[str], None]  # called before each step with a sentence about it
@@ -152,9 +152,9 @@ def _export_data(
 def _dump_files(part: Path, name: str) -> Iterator[File]:
     description = "all statements with named graphs, sorted by bytes, without duplicates"
     yield describe_file(part / f"{name}.nq.gz", "application/n-quads", description)
-    for end, form in TEXT_FORMATS.items():
-        description = "all statements without named graphs, without duplicates"
-        yield describe_file(part / f"{name}.{end}.gz", form.media, description)
+    description = "all statements without named graphs, without duplicates"
+    for end in TEXT_FORMATS:
+        yield describe_file(part / f"{name}.{end}.gz", media_types(GRAPHS[end])[0], description)
 
 
 def _table_files(part: Path, rows: Mapping[str, int]) -> Iterator[File]:
@@ -180,18 +180,10 @@ def _sign(release: Release, keys: Path, part: Path, report_step: Progress) -> No
 def _publish(part: Path, folder: Path, report_step: Progress) -> None:
     """Rename the folder of a release to its number once all files are on disk."""
     for path in [*part.iterdir(), part]:
-        _fsync(path)
+        sync(path)
     report_step("Publishing the release")
     part.rename(folder)
-    _fsync(folder.parent)
-
-
-def _fsync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(folder.parent)
 
 
 @contextmanager

@@ -8,7 +8,6 @@ so a release is always complete.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -26,8 +25,7 @@ from journal.store import Store, read
 from publisher.background import in_background
 from publisher.errors import ReleaseError
 from publisher.releases.builder import build_lock
-from publisher.releases.metadata import SUMS
-from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.releases.signature import PUBLIC, SUFFIX, SUMS, sha256_of
 from publisher.store.releases.manifest import MANIFEST, Release, newest_release, read_manifest
 from web.outbound_client import Deadline, GuardedTransport, create_client
 
@@ -149,11 +147,10 @@ def _is_compatible(journal: Journal, release: Release) -> bool:
 
 def _verify(part: Path, release: Release) -> None:
     for file in () if release.withdrawn else release.files:
-        with (part / file.name).open("rb") as content:
-            if hashlib.file_digest(content, "sha256").hexdigest() != file.sha256:
-                raise ChainError(
-                    f"release {release.number}: {file.name} differs from its manifest; the release is not copied"
-                )
+        if sha256_of(part / file.name) != file.sha256:
+            raise ChainError(
+                f"release {release.number}: {file.name} differs from its manifest; the release is not copied"
+            )
 
 
 def _download(client: httpx.Client, url: str, path: Path) -> bool:
@@ -204,7 +201,7 @@ def upload(data: Path, number: int) -> None:
 
 def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
     """Claim a release number by the hash of its manifest, before any file is uploaded."""
-    digest = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
+    digest = sha256_of(folder / MANIFEST)
     name = f"{_PREFIX}/{number}/{_CLAIM}"
     claim.write_text(digest)
     try:

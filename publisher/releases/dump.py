@@ -14,12 +14,10 @@ import heapq
 import io
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from functools import lru_cache
 from itertools import groupby, islice
-from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -29,18 +27,19 @@ from journal.atomic_file import replace_file
 from journal.journal import Journal
 from publisher.projections.projection import in_batches
 from publisher.rdf.gzip_files import gzip_writer
-from publisher.rdf.ntriples_terms import split_literal
 from publisher.rdf.results import PREFIXES
-from vocab.terms import ADMS, DCT, FOAF, PROV, RDF
+from vocab.terms import ADMS, DCT, FOAF, PROV
+from web.formats import GRAPHS
 
 NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
+TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
 # lines sorted in memory at once, and their bytes from which no more are added
 RUN_LENGTH, RUN_BYTES = 100_000, 16_000_000
 MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
 # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 SUFFIX_LENGTH = 9
-CHUNK = 5_000  # quads of one subject in memory at once; only registries have more
+CHUNK = 5_000  # triples of one subject in a line of JSON-LD; only registries have more
 _DIGEST = re.compile(rb"[0-9a-f]{64}\b")
 _GONE = b"operations#gone>"
 _STATUS = f" <{ADMS}status> ".encode()
@@ -88,12 +87,11 @@ def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
     """Return the SHA-256 of each dump by its name, from its checksum file; a damaged one is left
     out, which ``stocktake verify`` names.
     """
-    digests = {}
-    for path in paths:
-        with suppress(FileNotFoundError):
-            if match := _DIGEST.match(_checksum_path(path).read_bytes()):
-                digests[path.name] = match[0].decode()
-    return digests
+    sums = {path.name: _checksum_path(path) for path in paths}
+    texts = {name: file.read_bytes() for name, file in sums.items() if file.exists()}
+    return {
+        name: match[0].decode() for name, text in texts.items() if (match := _DIGEST.match(text))
+    }
 
 
 def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> list[Path]:
@@ -232,22 +230,6 @@ def _csv_row(cells: Iterable[str]) -> bytes:
     return out.getvalue().encode()
 
 
-Triples = Sequence[bytes]  # of one subject, each ``<s> <p> o`` without its dot, sorted
-Parts = Sequence[Sequence[bytes]]  # the same, each in its three terms
-_A = f"<{RDF}type>".encode()
-_PREDICATE = itemgetter(1)
-
-
-class TextFormat(NamedTuple):
-    """A serialization of triples, subject by subject."""
-
-    media: str
-    subject: Callable[[Triples, Parts], bytes]
-    head: bytes = b""
-    between: bytes = b""
-    tail: bytes = b""
-
-
 class Written(NamedTuple):
     """The numbers of quads and of triples of a release, and the bytes of the longest line."""
 
@@ -260,107 +242,30 @@ def write_texts(lines: Iterable[bytes], folder: Path, name: str) -> Written:
     """Write the files *name* into *folder* from sorted *lines* of N-Quads: these, and their triples
     in each of TEXT_FORMATS; a triple of several graphs is written once.
     """
-    quads = triple_count = longest = 0
-    with ExitStack() as opened:
-        out = opened.enter_context(gzip_writer(folder / f"{name}.nq.gz"))
-        texts = {
-            end: opened.enter_context(gzip_writer(folder / f"{name}.{end}.gz"))
-            for end in TEXT_FORMATS
-        }
-        for end, text in texts.items():
-            text.write(TEXT_FORMATS[end].head)
-
-        def take(chunk: list[bytes]) -> None:
-            nonlocal quads, longest
-            out.writelines(chunk)
-            quads += len(chunk)
-            longest = max(longest, *map(len, chunk))
-
-        for _, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-            for triples in stream_in_chunks(group, take):
-                parts = [triple.split(b" ", 2) for triple in triples]
-                for end, text in texts.items():
-                    written = TEXT_FORMATS[end].subject(triples, parts)
-                    text.write(TEXT_FORMATS[end].between + written if triple_count else written)
-                triple_count += len(triples)
-        for end, text in texts.items():
-            text.write(TEXT_FORMATS[end].tail)
-    return Written(quads, triple_count, longest)
+    path, quads, longest = folder / f"{name}.nq.gz", 0, 0
+    with gzip_writer(path) as out:
+        for line in lines:
+            out.write(line)
+            quads += 1
+            longest = max(longest, len(line))
+    for end in ("nt", "ttl"):
+        with gzip.open(path) as text, gzip_writer(folder / f"{name}.{end}.gz") as out:
+            serialize(_triples(text), out, GRAPHS[end].writer, prefixes=PREFIXES)
+    with gzip.open(path) as text, gzip_writer(folder / f"{name}.jsonld.gz") as out:
+        triples = write_json_lines(_triples(text), out)
+    return Written(quads, triples, longest)
 
 
-def stream_in_chunks(
-    lines: Iterable[bytes], take: Callable[[list[bytes]], None], chunk_size: int = CHUNK
-) -> Iterator[list[bytes]]:
-    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of
-    about *chunk_size*.
-
-    Most subjects fit in one chunk, even if thousands of graphs repeat their triples; a registry
-    does not: it lists all its records.
+def write_json_lines(triples: Iterable[Triple], out: BinaryIO, longest: int = CHUNK) -> int:
+    """Write sorted triples as expanded JSON-LD, a subject a line, so that it can be read line by
+    line; one with more than *longest* triples takes several. Return how many triples there are.
     """
-    rest, before, triples = iter(lines), b"", list[bytes]()
-    while chunk := list(islice(rest, chunk_size)):
-        take(chunk)
-        unique = list(dict.fromkeys(line[: line.rindex(b" <")] for line in chunk))
-        triples += unique[1:] if unique[0] == before else unique
-        before = unique[-1]
-        if len(triples) >= chunk_size:
-            yield triples
-            triples = []
-    if triples:
-        yield triples
-
-
-def _n_triples(triples: Triples, _: Parts) -> bytes:
-    return b" .\n".join(triples) + b" .\n"
-
-
-def _turtle(_: Triples, parts: Parts) -> bytes:
-    written = []
-    for predicate, group in groupby(parts, key=_PREDICATE):
-        objects = (_short(part[2]) if predicate == _A else part[2] for part in group)
-        written.append(_short(predicate) + b" " + b" , ".join(objects))
-    return parts[0][0] + b" " + b" ;\n\t".join(written) + b" .\n"
-
-
-@lru_cache(maxsize=1024)  # properties and classes
-def _short(iri: bytes) -> bytes:
-    """Return a property or class as a prefixed name, or as an IRI if no prefix fits."""
-    if iri == _A:
-        return b"a"
-    text = iri[1:-1].decode()
-    for prefix, space in PREFIXES.items():
-        if text.startswith(space) and text[len(space) :].isidentifier() and text.isascii():
-            return f"{prefix}:{text[len(space) :]}".encode()
-    return iri
-
-
-def _json_ld(_: Triples, parts: Parts) -> bytes:
-    members = [b'{"@id":"%b"' % parts[0][0][1:-1]]
-    for predicate, group in groupby(parts, key=_PREDICATE):
-        if predicate == _A:
-            types = b",".join([b'"%b"' % part[2][1:-1] for part in group])
-            members.append(b'"@type":[%b]' % types)
-        else:
-            values = b",".join([_json_value(part[2]) for part in group])
-            members.append(b'"%b":[%b]' % (predicate[1:-1], values))
-    return b",".join(members) + b"}"
-
-
-def _json_value(term: bytes) -> bytes:
-    if term.startswith(b"<"):
-        return b'{"@id":"%b"}' % term[1:-1]
-    text, rest = split_literal(term)
-    if not rest:
-        return b'{"@value":%b}' % text
-    if rest.startswith(b"@"):
-        return b'{"@value":%b,"@language":"%b"}' % (text, rest[1:])
-    return b'{"@value":%b,"@type":"%b"}' % (text, rest[3:-1])
-
-
-_PREFIX_LINES = "".join(f"@prefix {prefix}: <{space}> .\n" for prefix, space in PREFIXES.items())
-TEXT_FORMATS = {
-    "nt": TextFormat("application/n-triples", _n_triples),
-    "ttl": TextFormat("text/turtle", _turtle, _PREFIX_LINES.encode()),
-    # Expanded, a subject a line: no context needs to be fetched, and it can be read line by line.
-    "jsonld": TextFormat("application/ld+json", _json_ld, b"[\n", b",\n", b"\n]\n"),
-}
+    count, start = 0, b"[\n"
+    for _, group in groupby(triples, key=lambda triple: triple.subject):
+        while chunk := list(islice(group, longest)):
+            document = serialize(chunk, format=RdfFormat.JSON_LD) or b"[]"
+            out.write(start + document.strip()[1:-1])
+            start = b",\n"
+            count += len(chunk)
+    out.write(b"\n]\n" if count else b"[]\n")
+    return count

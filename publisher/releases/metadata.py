@@ -1,4 +1,5 @@
-"""The metadata of a release: one model, and a template for each file.
+"""The metadata of a release: one model, and a template for each file; those for print are typeset
+as tagged PDF with Typst (https://typst.app/docs/), where the same document yields the same bytes.
 
 Sources: https://github.com/citation-file-format/citation-file-format (1.2.0; JSON is YAML),
 https://schema.datacite.org/meta/kernel-4.5/, https://developers.zenodo.org/#representation,
@@ -10,21 +11,24 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from datetime import datetime
 from functools import cache
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from publisher.releases.signature import SUFFIX
+from languages.unsafe_text import escape_unsafe_text
+from publisher.errors import ReleaseError
+from publisher.releases.signature import SUFFIX, SUMS, sha256_of
 from publisher.releases.tables import TABLES, Table
-from publisher.releases.typesetting import typeset
 from publisher.store.releases.manifest import MANIFEST, File, Release
 
 NAME = "WSIS Stocktaking"
@@ -34,7 +38,6 @@ ABSTRACT = (
 )
 DEMO_PREFIX = "Demonstration data: "  # prefix of titles in a demo installation
 DEMO_NOTE = "Demonstration data: registries, projects and organizations are made up."
-SUMS = "SHA256SUMS"
 CODEBOOK, PRINTED_CODEBOOK = "codebook.md", "codebook.pdf"
 # Name, media type and description of each file, in the order in which they are written: each may
 # describe those before it.
@@ -97,9 +100,7 @@ def add_metadata(release: Release, folder: Path, base: str) -> Release:
 
 
 def describe_file(path: Path, media: str, description: str, rows: int | None = None) -> File:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return File(path.name, media, path.stat().st_size, digest, description, rows)
+    return File(path.name, media, path.stat().st_size, sha256_of(path), description, rows)
 
 
 def render(name: str, release: Release, **more: object) -> bytes:
@@ -187,3 +188,51 @@ def _column_examples(file: Path, table: Table) -> dict[str, list[str]]:
                 if value and value not in values and len(values) < _EXAMPLES:
                     values.append(value)
     return examples
+
+
+def typeset(
+    template: Path,
+    document: Mapping[str, object],
+    issued: str,
+    pictures: Mapping[str, bytes] | None = None,
+    *,
+    system_fonts: bool = False,
+) -> bytes:
+    """Return the PDF of *document*, dated *issued* (UTC); *pictures* are files beside the template,
+    by name.
+
+    Without *system_fonts* only Typst's own fonts are used, so that the bytes are the same on every
+    machine; these have Latin, Greek and Cyrillic letters. Raises ReleaseError.
+    """
+    typst = import_module("typst")  # late: it maps 84 MB, and most commands typeset nothing
+    with TemporaryDirectory(prefix="stocktake-typst-") as folder:
+        work = Path(folder)
+        for name, content in (pictures or {}).items():
+            (work / name).write_bytes(content)
+        (work / "document.json").write_text(
+            json.dumps(_make_visible(document), ensure_ascii=False), encoding="utf-8"
+        )
+        source = work / template.name
+        source.write_bytes(template.read_bytes())
+        timestamp = int(datetime.fromisoformat(issued).timestamp())
+        try:
+            pdf = typst.compile(
+                source,
+                root=work,
+                format="pdf",
+                ignore_system_fonts=not system_fonts,
+                timestamp=timestamp,
+            )
+        except typst.TypstError as error:
+            raise ReleaseError(f"{template.stem}.pdf could not be typeset: {error}") from error
+    assert isinstance(pdf, bytes)
+    return pdf
+
+
+def _make_visible(value: object) -> object:
+    """Escape invisible and bidirectional control characters, as pages do."""
+    if isinstance(value, Mapping):
+        return {name: _make_visible(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_visible(item) for item in value]
+    return escape_unsafe_text(value) if isinstance(value, str) else value

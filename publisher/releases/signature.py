@@ -1,14 +1,27 @@
-"""Sign files with Ed25519 in the format of minisign (https://jedisct1.github.io/minisign/); the key
-is created at first use.
+"""Sign files with Ed25519 in the format of minisign (https://jedisct1.github.io/minisign/), and check
+the files of dumps, releases and reports against their signatures and checksums.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from minisign import KeyPair, PublicKey, SecretKey
 
+from journal.journal import Fault
+from publisher.errors import DamagedRelease
+from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
+
+_RELEASE_REMEDY = (
+    "restore this file from a backup or a mirror; a release is never rebuilt under its number"
+)
+_KEY_REMEDY = "restore signing/ from a backup; nobody trusts a new key"
+_REPORT_REMEDY = "delete this report's folder, then rebuild it with stocktake report"
+_DUMP_REMEDY = "run stocktake verify --repair, or delete it and run stocktake dump"
+SUMS = "SHA256SUMS"
 SUFFIX = ".minisig"
 PUBLIC = "stocktake.pub"
 SECRET = "stocktake.key"
@@ -50,3 +63,90 @@ def sign(path: Path, secret: SecretKey, comment: str) -> Path:
     signature_path = path.with_name(path.name + SUFFIX)
     signature_path.write_bytes(bytes(signature).rstrip(b"\n") + b"\n")
     return signature_path
+
+
+def sha256_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def dump_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the dumps in *folder* that do not match their checksum file."""
+    for sums in sorted(folder.glob("*.sha256")):
+        yield from _sum_faults(sums, folder.parent, _DUMP_REMEDY)
+
+
+def report_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the files of the reports in *folder* that do not match their checksums."""
+    for sums in sorted(folder.glob(f"*/{SUMS}")):
+        yield from _sum_faults(sums, folder.parent, _REPORT_REMEDY)
+
+
+def release_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the files of the releases in *folder* that are missing or do not match the manifest;
+    withdrawn releases have none.
+    """
+    for number in release_numbers(folder):
+        place, name = folder / str(number), f"{folder.name}/{number}"
+        try:
+            release = read_manifest(place)
+        except (OSError, DamagedRelease) as error:
+            yield Fault(f"{name}/{MANIFEST}", f"cannot be read: {error}", _RELEASE_REMEDY)
+            continue
+        if release.withdrawn:
+            continue
+        expected = {file.name: file.sha256 for file in release.files}
+        yield from _file_faults(place, expected, folder.parent, _RELEASE_REMEDY)
+        if (place / SUMS).exists():
+            yield from _sum_faults(place / SUMS, folder.parent, _RELEASE_REMEDY, expected)
+        for signature in sorted(place.glob(f"*{SUFFIX}")) if release.key else ():
+            try:
+                PublicKey.from_base64(release.key).verify_file(signature.with_suffix(""))
+            except (OSError, ValueError) as error:
+                problem = f"is not a signature of its file: {error}"
+                yield Fault(f"{name}/{signature.name}", problem, _RELEASE_REMEDY)
+
+
+def key_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the faults of the signing key in *folder*."""
+    if not (folder / SECRET).exists():
+        return
+    try:
+        public = SecretKey.from_file(folder / SECRET).get_public_key()
+        if (folder / PUBLIC).read_bytes() != bytes(public):
+            problem = f"is not the public key of {SECRET}"
+            yield Fault(f"{folder.name}/{PUBLIC}", problem, _KEY_REMEDY)
+    except (OSError, ValueError) as error:
+        problem = f"the key that signs releases cannot be read: {error}"
+        yield Fault(f"{folder.name}/{SECRET}", problem, _KEY_REMEDY)
+
+
+def _sum_faults(
+    sums: Path, data: Path, remedy: str, checked: Collection[str] = ()
+) -> Iterator[Fault]:
+    """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that
+    were *checked*.
+    """
+    try:
+        rows = [line.split(maxsplit=1) for line in sums.read_text().splitlines() if line]
+        expected = {name.lstrip("*"): digest for digest, name in rows}
+    except (OSError, ValueError) as error:
+        yield Fault(str(sums.relative_to(data)), f"cannot be read: {error}", remedy)
+        return
+    unchecked = {name: digest for name, digest in expected.items() if name not in checked}
+    yield from _file_faults(sums.parent, unchecked, data, remedy)
+
+
+def _file_faults(
+    folder: Path, expected: Mapping[str, str], data: Path, remedy: str
+) -> Iterator[Fault]:
+    """Yield the files in *folder* that have not the SHA-256 *expected*, by their names below
+    *data*.
+    """
+    for name, digest in expected.items():
+        try:
+            problem = "" if sha256_of(folder / name) == digest else "does not match its SHA-256"
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+        if problem:
+            yield Fault(str((folder / name).relative_to(data)), problem, remedy)

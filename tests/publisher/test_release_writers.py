@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+import gzip
+import io
+import json
+from pathlib import Path
+
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 from rows import each
 
 from publisher.rdf.ntriples_terms import parse_term
-from publisher.releases.dump import TEXT_FORMATS, stream_in_chunks
+from publisher.releases.dump import TEXT_FORMATS, write_json_lines, write_texts
+from web.formats import GRAPHS
 
 S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
 OBJECTS: list[NamedNode | Literal] = [
@@ -18,24 +23,26 @@ OBJECTS: list[NamedNode | Literal] = [
 ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
 
 
-@pytest.mark.parametrize("form", ["nt", "ttl", "jsonld"])
-def test_every_term_survives_every_form(form: str) -> None:
+def test_every_term_survives_every_form(tmp_path: Path) -> None:
     triples = [Triple(S, P, item) for item in OBJECTS] + [
         Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))
     ]
-    row = TEXT_FORMATS[form]
 
-    lines = sorted(str(triple).encode() for triple in triples)
-    text = row.head + row.subject(lines, [tuple(item.split(b" ", 2)) for item in lines]) + row.tail
-    read = {
-        quad.triple
-        for quad in parse(
-            text,
-            {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}[form],
-        )
-    }
+    written = write_texts(
+        sorted(
+            f"{triple} <https://x.org/g{graph}> .\n".encode()
+            for triple in triples
+            for graph in (1, 2)
+        ),
+        tmp_path,
+        "all",
+    )
 
-    assert read == set(triples)
+    assert (written.quads, written.triples) == (2 * len(triples), len(triples))
+    for form in TEXT_FORMATS:
+        text = gzip.decompress((tmp_path / f"all.{form}.gz").read_bytes())
+        read = [quad.triple for quad in parse(text, GRAPHS[form].writer)]
+        assert (len(read), set(read)) == (len(triples), set(triples))
 
 
 @each("term", [str(item).encode() for item in OBJECTS] + ODD)
@@ -50,29 +57,19 @@ def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
     assert item.language == getattr(known, "language", None)
 
 
-def line(value: int, graph: int) -> bytes:
-    return (
-        f'<https://x.org/s> <https://x.org/p> "{value:04}" <https://x.org/g{graph:04}> .\n'.encode()
-    )
-
-
-@each("most", [1, 2, 3, 7, 1000])
-def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_triple_once(
-    most: int,
-) -> None:
-    lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
-    chunks: list[bytes] = []
-
-    results = list(stream_in_chunks(lines, chunks.extend, most))
-
-    assert chunks == lines
-    assert [item for part in results for item in part] == [
-        b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)
+@each("longest", [1, 2, 3, 7, 1000])
+def test_a_subject_a_line_and_one_with_many_triples_on_several(longest: int) -> None:
+    triples = [
+        Triple(NamedNode(f"https://x.org/{subject}"), P, Literal(f"{value:02}"))
+        for subject in "abc"
+        for value in range(5)
     ]
-    assert max(map(len, results)) < 2 * most
+    out = io.BytesIO()
 
+    count = write_json_lines(triples, out, longest)
 
-def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
-    lines = [line(value, graph) for value in range(3) for graph in range(50)]
-
-    assert [len(part) for part in stream_in_chunks(lines, lambda _: None, 10)] == [3]
+    first, *lines, last, end = out.getvalue().split(b"\n")
+    assert (count, first, last, end) == (15, b"[", b"]", b"")
+    subjects = [json.loads(line.rstrip(b","))["@id"][-1] for line in lines]
+    assert subjects == sorted("abc" * -(-5 // longest))
+    assert {quad.triple for quad in parse(out.getvalue(), RdfFormat.JSON_LD)} == set(triples)

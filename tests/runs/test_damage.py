@@ -36,8 +36,8 @@ from publisher.app import create_app
 from publisher.projections.search.index import TOPICS
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
+from publisher.releases.signature import release_faults
 from publisher.releases.tables import open_release_tables
-from publisher.releases.verification import release_faults
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.snapshots import first_fault, unreadable_reason, write_checksums

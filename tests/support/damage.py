@@ -23,7 +23,7 @@ from stocktake import app
 FLIPPED = 64  # bytes
 # hold nothing that is read again
 _IGNORED = re.compile(
-    r"(^|/)([^/]*lock|locks|LOCK|LOG[^/]*|sound|first-start|[^/]*-(wal|shm))(/|$)"
+    r"(^|/)([^/]*lock|locks|LOCK|LOG[^/]*|verified|first-start|[^/]*-(wal|shm))(/|$)"
 )
 
 

@@ -41,9 +41,8 @@ from publisher.portal.report.content import (
 )
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
-from publisher.releases.metadata import NAME
+from publisher.releases.metadata import NAME, typeset
 from publisher.releases.tables import open_release_tables
-from publisher.releases.typesetting import typeset
 from publisher.store.process import command, environment, exit_with_parent
 from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
