@@ -1,4 +1,4 @@
-"""The ASGI application: all routes over one query service."""
+"""The ASGI application: all routes, in matching order, over one query service."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
@@ -15,21 +15,49 @@ from starlette.types import Scope
 
 from journal.errors import JournalError
 from journal.tracing import open_span
+from publisher.apis import mcp_route, reconciliation
 from publisher.background import in_background
+from publisher.catalog import journal, openapi, portals
 from publisher.error_handlers import ErrorHandlers
 from publisher.errors import COST, PublisherError
+from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.feeds.atom import WebSubNotifier
-from publisher.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
-from publisher.page_budget import PageLimits
+from publisher.linked_data import health, lists, mementos, signposting, status
+from publisher.middleware import (
+    HEADER_NAMES,
+    RELEASE_HEADER,
+    FreshnessMiddleware,
+    PageLimits,
+)
 from publisher.pages import DOCUMENTATION, Pages
+from publisher.portal import (
+    compare,
+    embeds,
+    entities,
+    entity_statistics,
+    figure_pages,
+    follow,
+    pages,
+    problems,
+    quality,
+    releases,
+    search,
+    search_feed,
+    source_report,
+    suggestions,
+    thing_lists,
+    vocabulary,
+    wizard,
+)  # fmt: skip
 from publisher.portal.commands import ClientQuota, VisitorCommand
 from publisher.portal.first_start import FirstStart, warming_up
 from publisher.portal.follow import SubscriptionStore, sending_changes
 from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.suggestions import build_rate_limiter
+from publisher.releases import void
 from publisher.releases.copies import follow_releases
-from publisher.routes import ROUTERS
+from publisher.sparql import endpoint, examples, exports
 from publisher.sparql.exports import ExportQueue
 from publisher.sparql.protocol import ENGINE_HEADER, Responses
 from publisher.sparql.rewriting import TEXT_HEADER
@@ -42,6 +70,54 @@ from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
 from web.page_cache import PageMiddleware
 from web.problems import HTTPProblem
 from web.static_files import STATIC_FOLDER, HashedStaticFiles
+
+ROUTERS: dict[str, APIRouter] = {
+    "home": figure_pages.router,
+    "about": pages.router,
+    "compare": compare.router,
+    "embeds": embeds.router,
+    "figures": entity_statistics.router,
+    "library": thing_lists.router,
+    "join": wizard.router,
+    "explain": pages.explain_router,
+    "search": search.router,
+    "search feeds": search_feed.router,
+    "follow": follow.router,
+    "suggest": suggestions.router,
+    "reconcile": reconciliation.router,
+    "sparql": endpoint.router,
+    "examples": examples.router,
+    "assistants": mcp_route.router,
+    "graphs": endpoint.graphs,
+    "linksets": signposting.router,
+    "mementos": mementos.router,
+    "source reports": source_report.router,
+    "quality": quality.router,
+    "problems": problems.router,
+    "sources": figure_pages.registries_router,
+    "vocabulary": vocabulary.router,
+    "things": entities.router,
+    "shapes": pages.shapes_router,
+    "lists": lists.router,
+    "releases": releases.router,
+    "reports": releases.reports,
+    "dumps": journal.dumps,
+    "exports": exports.router,
+    "journal": journal.router,
+    "catalog": pages.catalog_router,
+    "portals": portals.router,
+    "ldes": ldes.router,
+    "oai": oai.router,
+    "calendar": calendar.router,
+    "feeds": atom.router,
+    "activities": activities.router,
+    "robots": robots.router,
+    "openapi": openapi.router,
+    "void": void.router,
+    "health": health.router,
+    "status": status.router,
+}
+
 
 _QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
 # Response headers that scripts of other sites may read.

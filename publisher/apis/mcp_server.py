@@ -29,8 +29,14 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from languages.request_locale import use_language
-from publisher.apis.pinned import NothingFound, Part, PinnedAnswer, PinnedRelease, pin_release
-from publisher.apis.term_check import check_terms
+from publisher.apis.pinned import (
+    NothingFound,
+    Part,
+    PinnedAnswer,
+    PinnedRelease,
+    check_terms,
+    pin_release,
+)
 from publisher.errors import PublisherError, QueryError, QuerySyntaxError
 from publisher.portal.facet_labels import FacetLabels, facet_title, source_titles
 from publisher.projections.facets import filter_query
@@ -84,8 +90,6 @@ Bases = Annotated[
 Thing = Annotated[
     str, Field(description="The IRI of a thing, or the path of its page", max_length=2_000)
 ]
-Words = Annotated[str, Field(description="Search words, in any language", max_length=1_000)]
-Offset = Annotated[int, Field(ge=0, le=10_000)]
 
 OVERVIEW = ("kind", "source", "language", "basis", "year")  # facets of the overview
 MAX_RESULTS = 100  # of a search
@@ -150,11 +154,11 @@ class Tools:
     async def search(
         self,
         context: Context[Any, Any],
-        words: Words,
+        words: Annotated[str, Field(description="Search words, in any language", max_length=1_000)],
         filters: Filters = {},  # noqa: B006 - never changed
         basis: Bases = ["declared"],  # noqa: B006
         limit: Annotated[int, Field(ge=1, le=MAX_RESULTS)] = 10,
-        offset: Offset = 0,
+        offset: Annotated[int, Field(ge=0, le=10_000)] = 0,
         release: Release = None,
     ) -> PinnedAnswer:
         """Find things by words of their titles, descriptions and labels, the best first. Nothing

@@ -94,12 +94,6 @@ Identifier = Annotated[
         description="The IRI of an entity, or the name of a type or property",
     ),
 ]
-Prefix = Annotated[
-    str, Query(max_length=2_000, description="What was typed so far, or an identifier")
-]
-Cursor = Annotated[
-    int, Query(ge=0, le=1_000, description="How many suggestions to skip"), whole_number(0)
-]
 Suggested = Literal["entity", "type", "property"]
 Value = dict[str, object]
 _FACETS = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
@@ -126,7 +120,6 @@ def _check_name(names: Collection[str], kind: str, name: str) -> str:
     return name
 
 
-TypeName = Annotated[str, AfterValidator(partial(_check_name, TYPES, "type"))]
 PropertyName = Annotated[str, AfterValidator(partial(_check_name, PROPERTIES, "property"))]
 
 
@@ -140,7 +133,10 @@ class _Query(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     query: str | None = None
-    type: Annotated[list[TypeName], BeforeValidator(_as_list)] = []
+    type: Annotated[
+        list[Annotated[str, AfterValidator(partial(_check_name, TYPES, "type"))]],
+        BeforeValidator(_as_list),
+    ] = []
     limit: PositiveInt = 5
     properties: list[_StatedProperty] = []
     type_strict: Literal["any", "should", "all"] = "any"
@@ -241,7 +237,15 @@ async def reconcile(request: Request) -> Response:
     responses=problems(400, 404, 503),
 )
 async def suggest(
-    request: Request, service: ServiceDep, what: Suggested, prefix: Prefix = "", cursor: Cursor = 0
+    request: Request,
+    service: ServiceDep,
+    what: Suggested,
+    prefix: Annotated[
+        str, Query(max_length=2_000, description="What was typed so far, or an identifier")
+    ] = "",
+    cursor: Annotated[
+        int, Query(ge=0, le=1_000, description="How many suggestions to skip"), whole_number(0)
+    ] = 0,
 ) -> Response:
     """The Suggest service of the Reconciliation Service API."""
     if what == "entity":

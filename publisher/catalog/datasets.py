@@ -21,15 +21,15 @@ from starlette.routing import Match
 from journal import mirror_origin
 from publisher.rdf.results import Row
 from publisher.releases import metadata
-from publisher.releases.dump import NAME, list_dumps
+from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.releases.metadata import DEMO_NOTE, DEMO_PREFIX
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, list_releases
 from publisher.store.source_status import SourceStatus, data_version, source_statuses
 from vocab.iris import Iris, is_web
+from web.branding import NAME
 
-TITLE = "WSIS Stocktaking"
 ABOUT = (
     "Initiatives, events, documents and posts from public registries of digital development, in one vocabulary, linked to the WSIS action "
     "lines and the Sustainable Development Goals: as it is now. Each record names its registry, whose licence it keeps."
@@ -106,7 +106,7 @@ class Dataset:
     modified: str
     distributions: tuple[Distribution, ...]
     coverage_start: str
-    publisher: str = TITLE
+    publisher: str = NAME
     licence: str | None = None
     version: str | None = None
     previous: str | None = None
@@ -146,7 +146,7 @@ async def load_catalog(service: QueryService, request: Request) -> Catalog:
         kind=DatasetKind.CURRENT,
         name="wsis-stocktaking",
         iri=f"{service.iris.base}.well-known/void#dataset",
-        title=TITLE,
+        title=NAME,
         about=ABOUT,
         page=service.iris.base,
         issued=started,
@@ -291,14 +291,16 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
 
 def _dumps(folder: Path, iris: Iris, started: str, licence: str | None) -> Iterator[Dataset]:
     files = list_dumps(folder)
-    for number in dict.fromkeys(match[1] for file in files if (match := NAME.match(file.name))):
+    for number in dict.fromkeys(
+        match[1] for file in files if (match := DUMP_NAME.match(file.name))
+    ):
         own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
         issued = max(file.created for file in own)
         yield Dataset(
             kind=DatasetKind.DUMP,
             name=f"wsis-stocktaking-dump-{number}",
             iri=f"{iris.base}catalog#dump-{number}",
-            title=f"{TITLE}, dump of journal entry {number}",
+            title=f"{NAME}, dump of journal entry {number}",
             about=f"The whole database after journal entry {number}.",
             page=f"{iris.base}dumps/",
             issued=issued,

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from publisher.catalog.datasets import (
     KEYWORDS,
-    TITLE,
     Catalog,
     Dataset,
     DatasetKind,
@@ -22,6 +21,7 @@ from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.countries import AREA
 from vocab.iris import is_web
 from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS, SPDX, VCARD, XSD
+from web.branding import NAME
 
 DCATAP = "http://data.europa.eu/r5r/"
 AUTHORITY = "http://publications.europa.eu/resource/authority/"
@@ -73,8 +73,8 @@ def catalog_statements(
     latest = max(dataset.modified for dataset in catalog.datasets)
     themes = {"@id": f"{AUTHORITY}data-theme", "dct:title": _english("Data theme")}
     node = {
-        **_resource(iri, "Catalog", f"Catalogue of {TITLE}", _ABOUT),
-        **_published(f"{iri}#publisher", TITLE, current.issued, latest),
+        **_resource(iri, "Catalog", f"Catalogue of {NAME}", _ABOUT),
+        **_published(f"{iri}#publisher", NAME, current.issued, latest),
         "foaf:homepage": base,
         "dct:language": _ENGLISH,
         "dct:spatial": _WORLD,
@@ -87,7 +87,7 @@ def catalog_statements(
     series = (
         {
             "@id": f"{base}releases/",
-            **_published(f"{iri}#publisher", TITLE, releases[-1].issued, releases[0].issued),
+            **_published(f"{iri}#publisher", NAME, releases[-1].issued, releases[0].issued),
             "dcat:contactPoint": f"{iri}#contact" if catalog.contact else None,
             "dcat:first": releases[-1].iri,
             "dcat:last": releases[0].iri,
@@ -130,7 +130,7 @@ def _dataset(dataset: Dataset, base: str, contact: str) -> Node:
     }
     series = {
         "@id": f"{base}releases/",
-        "dct:title": _english(f"Releases of {TITLE}"),
+        "dct:title": _english(f"Releases of {NAME}"),
         "dct:description": _english(
             "Numbered, signed snapshots of the whole database that never change."
         ),
@@ -195,7 +195,7 @@ def _service(service: Service, current: Dataset, base: str, contact: str) -> Nod
     iri = base + service.path
     return {
         **_resource(iri, "DataService", service.title, service.about),
-        "dct:publisher": {"@id": f"{base}catalog#publisher", "foaf:name": _text(TITLE)},
+        "dct:publisher": {"@id": f"{base}catalog#publisher", "foaf:name": _text(NAME)},
         **_subjects(base, contact),
         "dcat:endpointURL": iri,
         "dcat:endpointDescription": base + service.description_path,
@@ -243,7 +243,7 @@ def _subjects(base: str, contact: str) -> Node:
     theme = f"{AUTHORITY}data-theme/TECH"
     card = {
         "@id": f"{base}catalog#contact",
-        "vcard:fn": _text(TITLE),
+        "vcard:fn": _text(NAME),
         "vcard:hasEmail": f"mailto:{contact}",
     }
     return {

@@ -31,8 +31,7 @@ from journal import mirror_origin
 from journal.entry import Entry, count_rows
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import Term
-from publisher.releases.dump import NAME as DUMP_NAME
-from publisher.releases.dump import list_dumps
+from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.store.descriptions import (
     Description,
     namespaces,

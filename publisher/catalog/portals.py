@@ -24,12 +24,12 @@ from typing_extensions import TypedDict
 
 from publisher.catalog.datasets import (
     KEYWORDS,
-    TITLE,
     Dataset,
     DatasetKind,
     load_catalog,
 )
 from publisher.dependencies import ServiceDep
+from web.branding import NAME
 from web.endpoints import WebAddress, get, problems
 from web.respond import respond
 
@@ -306,7 +306,7 @@ def _open_data(dataset: Dataset, contact: str) -> Json:
         "publisher": {"@type": "org:Organization", "name": dataset.publisher},
         "contactPoint": {
             "@type": "vcard:Contact",
-            "fn": TITLE,
+            "fn": NAME,
             **({"hasEmail": f"mailto:{contact}"} if contact else {}),
         },
         "accessLevel": "public",
@@ -346,7 +346,7 @@ def dataset_markup(dataset: Dataset) -> Json:
         "license": dataset.licence,
         "keywords": list(KEYWORDS),
         "isAccessibleForFree": True,
-        "creator": {"@type": "Organization", "name": TITLE},
+        "creator": {"@type": "Organization", "name": NAME},
         "isBasedOn": list(dataset.sources),
         "distribution": [
             {

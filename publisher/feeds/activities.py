@@ -36,9 +36,6 @@ _ACTIVITY_TYPES: dict[ChangeType, Literal["Create", "Update", "Delete"]] = {
 }
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
 
-PageNumber = Annotated[
-    int, Path(ge=1, le=1_000_000_000, description="The page, from 1"), whole_number()
-]
 
 ActivityCollection = TypedDict(
     "ActivityCollection",
@@ -145,7 +142,13 @@ def collection(request: Request, changes: ChangesDep) -> Response:
     response_description="A page of the collection",
     responses=problems(404, 503),
 )
-def page(request: Request, changes: ChangesDep, number: PageNumber) -> Response:
+def page(
+    request: Request,
+    changes: ChangesDep,
+    number: Annotated[
+        int, Path(ge=1, le=1_000_000_000, description="The page, from 1"), whole_number()
+    ],
+) -> Response:
     """Return a page of the collection."""
     size, host = _size(changes), origin(request)
     if number > size // PAGE_SIZE + 1:
@@ -188,7 +191,7 @@ def _activity(record: ChangedRecord, host: str) -> dict[str, object]:
         "published": timestamp,
         "endTime": timestamp,
         "object": {
-            "id": record.state.topic,
+            "id": record.topic,
             **(tombstone if change.change_type is ChangeType.DELETED else {"type": kind}),
             **({"nameMap": names} if names else {}),
             "url": f"{host}/page/{change.thing}",

@@ -35,12 +35,12 @@ from publisher.feeds.records import (
     ChangesDep,
     RecordValue,
     feed_path,
+    preferred_text,
     set_concept,
     set_title,
 )
 from publisher.feeds.xml import instant, render
 from publisher.history.change_reader import ALL, ChangeType
-from publisher.history.record_states import preferred_text
 from publisher.pages import Pages
 from publisher.store.query_service import QueryService
 from vocab.schemes import label
@@ -82,10 +82,6 @@ Family = Annotated[
 Code = Annotated[
     str,
     Path(description="The code of the action line, goal or country, or the name of the registry"),
-]
-BasisName = Annotated[
-    str,
-    Path(description="How the statement was made", json_schema_extra={"enum": list(BASIS_TITLES)}),
 ]
 
 router = APIRouter()
@@ -138,7 +134,12 @@ def changes_by_basis(
     pages: PagesDep,
     family: Family,
     code: Code,
-    basis: BasisName,
+    basis: Annotated[
+        str,
+        Path(
+            description="How the statement was made", json_schema_extra={"enum": list(BASIS_TITLES)}
+        ),
+    ],
     archive: Archive = None,
 ) -> Response:
     """A registry declares a statement, or a crosswalk translates it from the registry's own code."""
@@ -219,16 +220,16 @@ def write_feed(
 
 
 def _entry(record: ChangedRecord, host: str) -> dict[str, Any]:
-    change, state, iris = record.change, record.state, record.iris
-    entry = {"id": state.graph, "updated": instant(change.stamp)}
+    change, iris = record.change, record.iris
+    entry = {"id": record.graph, "updated": instant(change.stamp)}
     if change.change_type is ChangeType.DELETED:
-        reason = preferred_text(state.all(f"{iris.operations}reason", state.graph))
+        reason = preferred_text(record.all(f"{iris.operations}reason", record.graph))
         return {**entry, "deleted": True, "comment": reason}
-    first = state.one(f"{DCT}issued", state.graph)
+    first = record.one(f"{DCT}issued", record.graph)
     data = ((item.suffix, media_types(item)[0]) for item in GRAPHS.values())
     return {
         **entry,
-        "title": record.preferred("titles") or RecordValue(state.topic),
+        "title": record.preferred("titles") or RecordValue(record.topic),
         "published": first,
         "authors": [value.text for value in record.values["leads"]] or [record.source],
         "links": [

@@ -16,9 +16,8 @@ from starlette.responses import Response, StreamingResponse
 
 from publisher.dependencies import PagesDep
 from publisher.feeds.atom import Code
-from publisher.feeds.records import ChangedRecord, Changes, ChangesDep
+from publisher.feeds.records import BATCH, ChangedRecord, Changes, ChangesDep
 from publisher.history.change_reader import ChangeType
-from publisher.history.record_states import BATCH
 from vocab.iris import encode
 from vocab.terms import SCHEMA
 from web.endpoints import contents, get, problems
@@ -30,7 +29,6 @@ FORMAT_VERSION = "2"  # increase it with every change of the output
 _END = b"END:VCALENDAR\r\n"
 _MEDIA = "text/calendar; charset=utf-8"
 
-EventKey = Annotated[str, Path(description="The identifier of the event at its registry")]
 router = APIRouter()
 
 
@@ -65,7 +63,11 @@ def events(request: Request, changes: ChangesDep, pages: PagesDep) -> Response:
     responses=contents("text/calendar") | problems(404, 503),
 )
 def event(
-    request: Request, changes: ChangesDep, pages: PagesDep, source: Code, key: EventKey
+    request: Request,
+    changes: ChangesDep,
+    pages: PagesDep,
+    source: Code,
+    key: Annotated[str, Path(description="The identifier of the event at its registry")],
 ) -> Response:
     """The page of an event links to it."""
     name = f"{source}/{encode(key)}"
@@ -127,10 +129,10 @@ def _event(record: ChangedRecord, host: str) -> bytes:
     title, description = record.preferred("titles"), record.preferred("descriptions", "contents")
     statuses = {value.iri for value in record.values["event_statuses"]}
     properties = {
-        "uid": record.state.graph,
+        "uid": record.graph,
         "dtstamp": stamp,
         "last-modified": stamp,
-        "summary": _text(title.text, title.language) if title else record.state.topic,
+        "summary": _text(title.text, title.language) if title else record.topic,
         "description": description and _text(description.text, description.language),
         "url": f"{host}/page/{record.change.thing}",
         # RFC 5545 has no property for registration; clients show an attachment as a link.

@@ -24,10 +24,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangedRecord, ChangesDep
+from publisher.feeds.records import ChangedRecord, ChangesDep, written
 from publisher.feeds.xml import instant
 from publisher.history.change_reader import ALL, Change, ChangeType
-from publisher.history.record_states import written
 from publisher.rdf.results import PREFIXES, Term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
@@ -60,17 +59,9 @@ _PREFIXES = {**PREFIXES, "ldes": LDES, "tree": TREE, "as": STREAMS, "sh": SH}
 _NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
 
 
-FormatName = Annotated[str | None, format_parameter(_FORMATS)]
-MonthName = Annotated[str, Path(description="The month", examples=["2026-03"])]
-DayName = Annotated[str, Path(description="The day", examples=["2026-03-02"])]
-PageNumber = Annotated[str, Path(description="The page of the day, from 1")]
-After = Annotated[str, Path(description="The number of the change after which the page begins")]
 EntryNumber = Annotated[
     str,
     Query(description="The journal entry that was newest when the link to this page was written"),
-]
-VersionPath = Annotated[
-    str, Path(description="A journal entry, a registry and a key, from the IRI of a version")
 ]
 
 router = APIRouter()
@@ -90,7 +81,12 @@ Relation = tuple[str, int, int | None]
 class EventStream:
     """The stream as responses to *request* in its format."""
 
-    def __init__(self, request: Request, changes: ChangesDep, format: FormatName = None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        changes: ChangesDep,
+        format: Annotated[str | None, format_parameter(_FORMATS)] = None,
+    ) -> None:
         self._request, self._format, self.changes = request, format, changes
         self.host, self.base = origin(request), changes.iris.base
         self.iri, self.shape = f"{self.base}ldes", f"{self.host}/ldes/shape"
@@ -182,7 +178,7 @@ class EventStream:
         yield f"{version} <{DCT}isVersionOf> <{self.base}{change.graph}> ."
         yield f'{version} <{_TIME}> "{instant(change.stamp)}"^^<{XSD}dateTime> .'
         yield f'{version} <{SCHEMA}position> "{change.number}"^^<{XSD}integer> .'
-        yield from (f"{line} {version} ." for line in record.state.lines())
+        yield from (f"{line} {version} ." for line in record.lines())
 
 
 Stream = Annotated[EventStream, Depends(EventStream)]
@@ -257,7 +253,9 @@ def time(stream: Stream) -> Response:
     summary="List the days of a month with changes",
     **_DOCUMENTATION,
 )
-def days_of_month(stream: Stream, month: MonthName) -> Response:
+def days_of_month(
+    stream: Stream, month: Annotated[str, Path(description="The month", examples=["2026-03"])]
+) -> Response:
     """A past month never changes."""
     days = list(stream.days())
     names = [name for name in days if name[:7] == month]
@@ -274,7 +272,11 @@ def days_of_month(stream: Stream, month: MonthName) -> Response:
     summary="Return the versions of a day",
     **_DOCUMENTATION,
 )
-def page_of_day(stream: Stream, day: DayName, page: PageNumber) -> Response:
+def page_of_day(
+    stream: Stream,
+    day: Annotated[str, Path(description="The day", examples=["2026-03-02"])],
+    page: Annotated[str, Path(description="The page of the day, from 1")],
+) -> Response:
     """A full page never changes."""
     days = stream.days()
     first, last = days.get(day, (0, 0))
@@ -310,7 +312,11 @@ def latest(stream: Stream, entry: EntryNumber = "") -> Response:
     summary="Return a further page of the latest versions",
     **_DOCUMENTATION,
 )
-def latest_page(stream: Stream, after: After, entry: EntryNumber = "") -> Response:
+def latest_page(
+    stream: Stream,
+    after: Annotated[str, Path(description="The number of the change after which the page begins")],
+    entry: EntryNumber = "",
+) -> Response:
     """A copy of the data that is behind *entry* answers 503, so that a reader of several copies
     misses no version.
     """
@@ -357,7 +363,13 @@ def _latest_view(view: str) -> Node:
     summary="Return one version of a record",
     **_DOCUMENTATION,
 )
-def version(request: Request, stream: Stream, rest: VersionPath) -> Response:
+def version(
+    request: Request,
+    stream: Stream,
+    rest: Annotated[
+        str, Path(description="A journal entry, a registry and a key, from the IRI of a version")
+    ],
+) -> Response:
     """A version never changes."""
     _, entry, *names = [*path_segments(request), ""]  # a missing entry is empty
     change = None

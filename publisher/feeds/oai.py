@@ -7,7 +7,12 @@ and every publisher of the journal accepts it: its positions in the journal neve
 checksum is no protection: it detects truncated tokens and those of another journal. A forged token
 gives access to public data only.
 
-Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
+The metadata formats are Dublin Core, DataCite's metadata schema 4.5 (also in the envelope of
+DataCite's own provider) and all statements as RDF/XML.
+
+Sources: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0),
+http://www.openarchives.org/OAI/2.0/oai_dc.xsd, https://schema.datacite.org/meta/kernel-4.5/,
+https://www.openarchives.org/OAI/2.0/guidelines-provenance.htm
 """
 
 from __future__ import annotations
@@ -17,27 +22,30 @@ import hmac
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 import orjson
 from anyio import from_thread
 from fastapi import APIRouter, Depends, Query
+from markupsafe import Markup
 from pydantic import Field, TypeAdapter
+from pyoxigraph import NamedNode, RdfFormat, Triple, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
 from journal.journal import Journal
 from publisher.dependencies import PagesDep
 from publisher.errors import NotReady
-from publisher.feeds.oai_formats import FORMATS, describe_origin
-from publisher.feeds.records import Changes, ChangesDep, set_title
-from publisher.feeds.xml import instant, render
+from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, set_title
+from publisher.feeds.xml import instant, macro, render
 from publisher.history.change_reader import ALL, Change, ChangeType
-from publisher.rdf.results import Row
+from publisher.rdf.results import PREFIXES, Row, replace_invalid_characters, to_node
 from publisher.store.queries import query
+from vocab.terms import DCT
 from web.endpoints import contents, get, problems
 from web.links import origin
 from web.respond import respond
@@ -61,30 +69,104 @@ _PREFIX = re.compile(rf"{_NAME}\Z")
 _SET = re.compile(rf"{_NAME}(?::{_NAME})*\Z")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z", re.ASCII)
 
-Verb = Annotated[
-    str | None, Query(description="The request", json_schema_extra={"enum": list(VERBS)})
-]
-Identifier = Annotated[str | None, Query(description="The OAI identifier of a record")]
-MetadataPrefix = Annotated[
-    str | None,
-    Query(description="The format of records", json_schema_extra={"enum": list(FORMATS)}),
-]
-From = Annotated[
-    str | None, Query(alias="from", description="Only records changed since this UTC day or second")
-]
-Until = Annotated[
-    str | None, Query(description="Only records changed until this UTC day or second")
-]
-SetSpec = Annotated[
-    str | None, Query(alias="set", description="Only records of this set, such as `goal:3`")
-]
-ResumptionTokenText = Annotated[
-    str | None,
-    Query(description="The token of the previous response; the only other argument is the verb"),
-]
 Position = Annotated[int, Field(ge=0, lt=2**53)]
 
+# resourceTypeGeneral has no word for a project before 4.6.
+_GENERAL_TYPES = {"initiative": "Other", "event": "Event", "document": "Text", "post": "Text"}
+_YEAR = re.compile(r"\d{4}", re.ASCII)
 router = APIRouter()
+
+
+class MetadataFormat(NamedTuple):
+    """A metadata format: its schema and namespace, and the function that writes a record."""
+
+    schema: str
+    namespace: str
+    write: Callable[[ChangedRecord], Markup]
+
+
+def _dublin_core(record: ChangedRecord) -> Markup:
+    return macro("oai_dc.xml", "metadata")(record)
+
+
+def _datacite(record: ChangedRecord, *, is_wrapped: bool) -> Markup:
+    """Missing mandatory properties have DataCite's code for unavailable values (appendix 3); the
+    year of publication is the nearest year that is known.
+    """
+    dates = [record.first(name) for name in ("issued", "start", "modified")]
+    years = [match[0] for date in dates if date and (match := _YEAR.match(date))]
+    general_type = _GENERAL_TYPES.get(record.change.kind, "Other")
+    write = macro("datacite.xml", "metadata")
+    return write(record, is_wrapped, next(iter(years), "0000"), general_type)
+
+
+def _rdf(record: ChangedRecord) -> Markup:
+    """Write all statements of the record's graph."""
+    statements = sorted(
+        record.statements, key=lambda item: (*item[:2], item[2].value, item[2].language or "")
+    )
+    data = serialize(
+        (Triple(NamedNode(s), NamedNode(p), to_node(o)) for s, p, o in statements),
+        format=RdfFormat.RDF_XML,
+        prefixes={**PREFIXES, "wsis": record.iris.ns, "ops": record.iris.operations},
+    )
+    text = replace_invalid_characters(data or b"").decode()
+    return Markup(text.partition("?>")[2].lstrip())
+
+
+FORMATS = {
+    "oai_dc": MetadataFormat(
+        "http://www.openarchives.org/OAI/2.0/oai_dc.xsd",
+        "http://www.openarchives.org/OAI/2.0/oai_dc/",
+        _dublin_core,
+    ),
+    "datacite": MetadataFormat(
+        "http://schema.datacite.org/meta/kernel-4.5/metadata.xsd",
+        "http://datacite.org/schema/kernel-4",
+        partial(_datacite, is_wrapped=False),
+    ),
+    "oai_datacite": MetadataFormat(
+        "http://schema.datacite.org/oai/oai-1.1/oai.xsd",
+        "http://schema.datacite.org/oai/oai-1.1/",
+        partial(_datacite, is_wrapped=True),
+    ),
+    "rdf": MetadataFormat(
+        "http://www.openarchives.org/OAI/2.0/rdf.xsd",
+        "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+        _rdf,
+    ),
+}
+# The namespace of the metadata that each mapping reads. Other mappings read metadata of any.
+_NAMESPACES = {
+    "oai_dc": "http://www.openarchives.org/OAI/2.0/oai_dc/",
+    "datacite": "http://datacite.org/schema/kernel-4",
+    "mods": "http://www.loc.gov/mods/v3",
+    "dcat": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
+}
+
+
+def describe_origin(
+    record: ChangedRecord, repositories: Mapping[str, str]
+) -> dict[str, str] | None:
+    """Return the origin of a record that was harvested from one of *repositories* (base URLs by the
+    IRI of the source), None if it was not, or if its datestamp or format is not published.
+
+    It has one level: the repository at which it was harvested. Those before it are in the record,
+    without the dates that a level needs.
+    """
+    names = {
+        "identifier": f"{DCT}identifier",
+        "datestamp": f"{DCT}date",
+        "harvested": f"{DCT}modified",
+        "mapping": f"{record.iris.operations}mapping",
+    }
+    terms = {key: record.one(name, record.graph) for key, name in names.items()}
+    origin = {key: term.value for key, term in terms.items() if term}
+    repository = repositories.get(record.iris.source(record.source))
+    namespace = _NAMESPACES.get(origin.get("mapping", ""))
+    if not repository or not namespace or len(origin) < len(names):
+        return None
+    return {**origin, "repository": repository, "namespace": namespace}
 
 
 class OaiError(Exception):
@@ -119,13 +201,30 @@ _TOKEN = TypeAdapter(ResumptionToken)
 
 
 async def oai_parameters(
-    verb: Verb = None,
-    identifier: Identifier = None,
-    metadataPrefix: MetadataPrefix = None,
-    since: From = None,
-    until: Until = None,
-    set_spec: SetSpec = None,
-    resumptionToken: ResumptionTokenText = None,
+    verb: Annotated[
+        str | None, Query(description="The request", json_schema_extra={"enum": list(VERBS)})
+    ] = None,
+    identifier: Annotated[str | None, Query(description="The OAI identifier of a record")] = None,
+    metadataPrefix: Annotated[
+        str | None,
+        Query(description="The format of records", json_schema_extra={"enum": list(FORMATS)}),
+    ] = None,
+    since: Annotated[
+        str | None,
+        Query(alias="from", description="Only records changed since this UTC day or second"),
+    ] = None,
+    until: Annotated[
+        str | None, Query(description="Only records changed until this UTC day or second")
+    ] = None,
+    set_spec: Annotated[
+        str | None, Query(alias="set", description="Only records of this set, such as `goal:3`")
+    ] = None,
+    resumptionToken: Annotated[
+        str | None,
+        Query(
+            description="The token of the previous response; the only other argument is the verb"
+        ),
+    ] = None,
 ) -> None:
     """Declare the arguments. They are read from the URL or the body, and the protocol's own errors
     answer invalid ones.

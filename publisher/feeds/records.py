@@ -9,22 +9,24 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Annotated, NamedTuple
+from typing import Annotated, NamedTuple, Protocol, TypeVar, cast
 
 from fastapi import Depends
+from pyoxigraph import NamedNode
 
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.dependencies import ServiceDep
 from publisher.history.change_reader import Change, Watermark, open_history
-from publisher.history.record_states import RecordState, preferred_text, read_states
-from publisher.rdf.results import Term
+from publisher.rdf.results import Term, from_node
 from publisher.store.query_service import QueryService
+from vocab.countries import AREA
+from vocab.goals import SDG
 from vocab.iris import Iris
 from vocab.schemes import label
-from vocab.terms import RDFS, SKOS, WGS
+from vocab.terms import FOAF, RDFS, SKOS, WGS, literal
 from web.links import Link, typed_link
 
-_AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
+BATCH = 250  # records that are read at once
 FEED_FAMILIES = ("line", "goal", "country", "source")  # the families of sets that have feeds
 _TOP = {
     "line": "By action line",
@@ -65,21 +67,51 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class ChangedRecord:
-    """A record after a change."""
+    """A record after a change: *statements* are those of its graph, (subject, predicate, object),
+    without duplicates.
+    """
 
     change: Change
-    state: RecordState
+    graph: str
+    statements: tuple[tuple[str, str, Term], ...]
     iris: Iris
     properties: PropertyTable
+
+    @cached_property
+    def _objects(self) -> dict[tuple[str, str], list[Term]]:
+        objects = defaultdict[tuple[str, str], list[Term]](list)
+        for s, p, o in self.statements:
+            objects[s, p].append(o)
+        return objects
+
+    @cached_property
+    def topic(self) -> str:
+        """Return what the record describes, or the record itself if that is unknown."""
+        topic = self.one(f"{FOAF}primaryTopic", self.graph)
+        return topic.value if topic else self.graph
+
+    def all(self, predicate: str, subject: str | None = None) -> list[Term]:
+        """Return the values of a property, of the record's thing or of *subject*."""
+        return self._objects.get((subject or self.topic, predicate), [])
+
+    def one(self, predicate: str, subject: str | None = None) -> Term | None:
+        """Return the first value of a property, None if there is none."""
+        return next(iter(self.all(predicate, subject)), None)
+
+    def lines(self) -> list[str]:
+        """Write the statements in N-Triples, sorted, without the closing dot; all subjects and
+        predicates are IRIs.
+        """
+        return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)
 
     @cached_property
     def values(self) -> Mapping[str, list[RecordValue]]:
         """Return the values of the lists that ``properties.toml`` calls metadata, each once."""
         values = defaultdict[str, list[RecordValue]](list)
         for name, predicate in _lists(self.iris, self.properties):
-            terms = self.state.all(predicate)
+            terms = self.all(predicate)
             if name == "titles" and not terms:  # those of a deleted record
-                terms = self.state.all(predicate, self.state.graph)
+                terms = self.all(predicate, self.graph)
             for term in terms:
                 value = self._value(name, term)
                 if value and value not in values[name] and (value.iri or name not in _LINKS):
@@ -90,7 +122,7 @@ class ChangedRecord:
         if not term.is_iri:
             return RecordValue(term.value, term.language)
         if name in _PARTIES:
-            title = preferred_text(self.state.all(f"{SKOS}prefLabel", term.value))
+            title = preferred_text(self.all(f"{SKOS}prefLabel", term.value))
             return RecordValue(title.value, title.language, term.value) if title else None
         text = label(term.value, "en", self.iris.base) if name in _CONCEPTS else None
         return RecordValue(text or term.value, None, term.value)
@@ -115,13 +147,36 @@ class ChangedRecord:
         """Return the locations with coordinates."""
         places = []
         for location in self.values["places"]:
-            latitude, longitude = (
-                self.state.one(WGS + end, location.iri) for end in ("lat", "long")
-            )
-            name = preferred_text(self.state.all(f"{RDFS}label", location.iri))
+            latitude, longitude = (self.one(WGS + end, location.iri) for end in ("lat", "long"))
+            name = preferred_text(self.all(f"{RDFS}label", location.iri))
             if latitude and longitude:
                 places.append(Place(latitude.value, longitude.value, name.value if name else None))
         return places
+
+
+class Text(Protocol):
+    """A text in a language, None if that is unknown."""
+
+    @property
+    def language(self) -> str | None: ...
+
+
+TextT = TypeVar("TextT", bound=Text)
+
+
+def preferred_text(texts: Sequence[TextT]) -> TextT | None:
+    """Return the text in English, else one without a language, else any."""
+    ranks = {"en": 0, None: 1}
+    return min(texts, key=lambda text: ranks.get(text.language, 2), default=None)
+
+
+def written(term: Term) -> str:
+    """Write a term in canonical N-Triples."""
+    if term.is_iri:
+        return f"<{term.value}>"
+    return literal(term.value, term.language) + (
+        f"^^<{term.datatype}>" if term.datatype and not term.language else ""
+    )
 
 
 @lru_cache(maxsize=4)
@@ -147,10 +202,18 @@ class Changes:
         return self.history.watermark(time.time())
 
     def records(self, changes: Sequence[Change]) -> Iterator[ChangedRecord]:
-        """Yield the record of each of *changes*."""
-        properties = published_properties()
-        for change, state in read_states(self.history, self.iris.base, changes):
-            yield ChangedRecord(change, state, self.iris, properties)
+        """Yield the record of each of *changes*, in their order."""
+        base, properties = self.iris.base, published_properties()
+        for start in range(0, len(changes), BATCH):
+            batch = changes[start : start + BATCH]
+            versions = [(base + change.graph, change.entry) for change in batch]
+            for change, triples in zip(batch, self.history.states(versions), strict=True):
+                statements = tuple(  # No subject is a blank node.
+                    (cast(NamedNode, t.subject).value, t.predicate.value, from_node(t.object))
+                    for t in triples
+                )
+                graph = base + change.graph
+                yield ChangedRecord(change, graph, statements, self.iris, properties)
 
 
 def get_changes(service: ServiceDep) -> Changes:
@@ -163,8 +226,8 @@ ChangesDep = Annotated[Changes, Depends(get_changes)]
 def _spaces(iris: Iris) -> dict[str, str]:
     """Return the beginning of the IRIs of concepts by family of sets; areas are below goals."""
     return {
-        "country": _AREA,
-        "goal": _GOAL,
+        "country": AREA,
+        "goal": SDG,
         "line": iris.concept("action-line", ""),
         "source": iris.source(""),
     }

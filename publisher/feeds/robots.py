@@ -42,9 +42,6 @@ _DISALLOWED = (
 _EXPIRY = timedelta(days=180)  # RFC 9116 recommends less than a year
 
 
-SitemapNumber = Annotated[
-    str, Path(description="The number of the part, from 1; `/sitemap.xml` lists them")
-]
 router = APIRouter()
 
 
@@ -75,7 +72,13 @@ def sitemap_index(request: Request, changes: ChangesDep) -> Response:
     response_description="A sitemap",
     responses=contents("application/xml") | problems(404, 503),
 )
-def sitemap(request: Request, changes: ChangesDep, number: SitemapNumber) -> Response:
+def sitemap(
+    request: Request,
+    changes: ChangesDep,
+    number: Annotated[
+        str, Path(description="The number of the part, from 1; `/sitemap.xml` lists them")
+    ],
+) -> Response:
     """A page of a thing is listed in one sitemap."""
     is_number = number.isascii() and number.isdecimal() and len(number) < 9
     things = changes.history.slice_records(

@@ -292,22 +292,6 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
         ) from error
 
 
-_Source = Annotated[
-    str | None,
-    Query(description="Current records of a registry, by its name or IRI", examples=["demo"]),
-]
-_Gone = Annotated[
-    str | None, Query(description="Deleted records of a registry, by its name or IRI")
-]
-_Concept = Annotated[
-    str | None, Query(description="Things with a concept, goal, target or country, by its IRI")
-]
-_Words = Annotated[
-    str, Query(max_length=200, description="A part of the names of the organizations")
-]
-_Organization = Annotated[str | None, Query(description="Things of an organization, by its IRI")]
-
-
 class ListItemJson(TypedDict):
     """A thing of a list: its IRI, its page and its details; *source* and what follows it are those
     of an organization.
@@ -369,10 +353,19 @@ async def things(
     service: ServiceDep,
     pages: PagesDep,
     cursor: ListCursor,
-    concept: _Concept = None,
-    organization: _Organization = None,
-    source: _Source = None,
-    gone: _Gone = None,
+    concept: Annotated[
+        str | None, Query(description="Things with a concept, goal, target or country, by its IRI")
+    ] = None,
+    organization: Annotated[
+        str | None, Query(description="Things of an organization, by its IRI")
+    ] = None,
+    source: Annotated[
+        str | None,
+        Query(description="Current records of a registry, by its name or IRI", examples=["demo"]),
+    ] = None,
+    gone: Annotated[
+        str | None, Query(description="Deleted records of a registry, by its name or IRI")
+    ] = None,
 ) -> Response:
     """Exactly one of the parameters selects the list."""
     subjects = {"concept": concept, "organization": organization, "source": source, "gone": gone}
@@ -394,7 +387,13 @@ async def things(
 
 @register_list(router, "organizations", "List all organizations")
 async def organizations(
-    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor, q: _Words = ""
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    cursor: ListCursor,
+    q: Annotated[
+        str, Query(max_length=200, description="A part of the names of the organizations")
+    ] = "",
 ) -> Response:
     """Organizations publish, fund or take part in initiatives; those of one cluster are one."""
     list_page = await load_page(cursor, service, "organizations", words=q)

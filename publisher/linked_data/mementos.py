@@ -45,16 +45,6 @@ from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
-MementoPath = Annotated[
-    str,
-    Path(
-        description="A UTC time as 14 digits, a slash, and the path of a graph with or without a suffix"
-    ),
-]
-AcceptDatetime = Annotated[
-    str | None, Header(description="An HTTP date; without it, the newest state")
-]
-FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
 router = APIRouter()
 
@@ -71,7 +61,12 @@ router = APIRouter()
     responses=problems(400, 404, 503),
 )
 async def time_gate(
-    request: Request, service: ServiceDep, rest: GraphPath, accept_datetime: AcceptDatetime = None
+    request: Request,
+    service: ServiceDep,
+    rest: GraphPath,
+    accept_datetime: Annotated[
+        str | None, Header(description="An HTTP date; without it, the newest state")
+    ] = None,
 ) -> Response:
     """A time before the first state returns the first state."""
     graph = "/".join(path_segments(request))
@@ -124,8 +119,13 @@ async def memento(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
-    rest: MementoPath,
-    format: FormatName = None,
+    rest: Annotated[
+        str,
+        Path(
+            description="A UTC time as 14 digits, a slash, and the path of a graph with or without a suffix"
+        ),
+    ],
+    format: Annotated[str | None, format_parameter(FORMATS)] = None,
 ) -> Response:
     """A time between two states redirects to the one that was valid."""
     stamp, *parts = path_segments(request) or [""]

@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from publisher.dependencies import ServiceDep
 from publisher.linked_data.entities import Entity, EntityPage, find_thing, licence_of
+from publisher.linked_data.jsonld import SCHEMA_TYPES
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 from web.endpoints import Documentation, contents, get, path_segments, problems
@@ -31,14 +32,6 @@ from web.links import (
 )
 from web.respond import ResourceURLs, choose_format, respond
 
-# The schema.org type of each kind.
-SCHEMA_TYPES = {
-    "initiative": "Project",
-    "event": "Event",
-    "document": "DigitalDocument",
-    "post": "SocialMediaPosting",
-    "organization": "Organization",
-}
 _FORMATS = {
     "json": Format("json", "JSON", LINKSET_JSON, ("application/json",)),
     "txt": Format("txt", "text", LINKSET_TEXT, ("text/plain",)),
@@ -49,12 +42,6 @@ _GONE: Documentation = {
         "description": "The links of a thing that is deleted at its source",
     }
 }
-ThingPath = Annotated[
-    str,
-    Path(
-        description="Kind, registry and key of a thing, with or without the suffix `.json` or `.txt`"
-    ),
-]
 
 router = APIRouter()
 
@@ -144,7 +131,16 @@ def memento_links(host: str, graph: str) -> Iterable[Link]:
     response_description="A link set (RFC 9264)",
     responses=contents(LINKSET_JSON, LINKSET_TEXT) | _GONE | problems(404, 406, 503),
 )
-async def links(request: Request, service: ServiceDep, rest: ThingPath) -> Response:
+async def links(
+    request: Request,
+    service: ServiceDep,
+    rest: Annotated[
+        str,
+        Path(
+            description="Kind, registry and key of a thing, with or without the suffix `.json` or `.txt`"
+        ),
+    ],
+) -> Response:
     """Level 2 of FAIR Signposting: the links that are too many for the headers of a page."""
     *parents, last = path_segments(request) or [""]
     stem, _, suffix = last.rpartition(".")

@@ -20,8 +20,8 @@ from publisher.data.properties import published_properties
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import EntityPage
+from publisher.linked_data.jsonld import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.lists import load_page, read_cursor
-from publisher.linked_data.schema_org import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.signposting import memento_links, thing_path
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import entity_statistics

@@ -29,14 +29,14 @@ from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
 from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import Entity, EntityPage, first_segment
-from publisher.linked_data.schema_org import jsonld_block
+from publisher.linked_data.jsonld import jsonld_block
 from publisher.portal.entity_pages import Values
 from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.rdf.results import Term
 from publisher.releases import metadata
-from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK, SUMS
-from publisher.releases.signature import PUBLIC, SUFFIX
+from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK
+from publisher.releases.signature import PUBLIC, SUFFIX, SUMS
 from publisher.releases.tables import TABLES
 from publisher.store.descriptions import Description, namespaces, node_statements
 from publisher.store.query_service import QueryService

@@ -28,8 +28,15 @@ from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
 from publisher.history.versions import read_history, read_version
 from publisher.linked_data.entities import Entity, EntityPage, find_entity
-from publisher.linked_data.jsonld import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
-from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
+from publisher.linked_data.jsonld import (
+    CONTEXT_PATH,
+    FRAMES,
+    concept_markup,
+    jsonld_block,
+    jsonld_context,
+    jsonld_frame,
+    scheme_markup,
+)
 from publisher.portal.entity_pages import Values, code_order, figures, in_language
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title, source_titles

@@ -31,7 +31,7 @@ from publisher.rdf.results import PREFIXES
 from vocab.terms import ADMS, DCT, FOAF, PROV
 from web.formats import GRAPHS
 
-NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
+DUMP_NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
 # lines sorted in memory at once, and their bytes from which no more are added
@@ -69,7 +69,7 @@ class DumpFile(NamedTuple):
 
 def list_dumps(folder: Path) -> list[DumpFile]:
     """List the dumps, the newest first."""
-    paths = [path for path in folder.glob("stocktake-*.gz") if NAME.match(path.name)]
+    paths = [path for path in folder.glob("stocktake-*.gz") if DUMP_NAME.match(path.name)]
     digests = read_checksums(paths)
     paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))
     return [

@@ -30,8 +30,8 @@ from publisher.errors import ReleaseError
 from publisher.releases.signature import SUFFIX, SUMS, sha256_of
 from publisher.releases.tables import TABLES, Table
 from publisher.store.releases.manifest import MANIFEST, File, Release
+from web.branding import NAME
 
-NAME = "WSIS Stocktaking"
 ABSTRACT = (
     "Initiatives for the information society, gathered from public registries and published as linked data by WSIS action line and "
     "Sustainable Development Goal."

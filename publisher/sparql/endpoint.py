@@ -25,8 +25,8 @@ from typing_extensions import TypedDict
 
 from publisher.dependencies import ServiceDep, get_pages, get_service
 from publisher.errors import LimitError
-from publisher.freshness_headers import RELEASE_HEADER
 from publisher.limits import Limits
+from publisher.middleware import RELEASE_HEADER
 from publisher.rdf.results import iri
 from publisher.sparql.examples import (
     completions,

@@ -19,8 +19,7 @@ from harvesters.mappings.field_definitions import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options
 from harvesters.protocols.registry import PROTOCOLS
-from publisher.app import create_app
-from publisher.routes import ROUTERS
+from publisher.app import ROUTERS, create_app
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.formats import GRAPHS, TABLES

@@ -62,9 +62,9 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "publisher": (
         {"background", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
-        {"projections.facets"}, {"store"}, {"freshness_headers", "navigation", "page_budget"}, {"pages"},
-        {"dependencies", "error_handlers", "history", "releases"}, {"damaged_files"}, {"follower"},
-        {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"routes"}, {"app"}, {"editions"},
+        {"projections.facets"}, {"store"}, {"middleware", "pages"},
+        {"dependencies", "error_handlers"}, {"history", "releases"}, {"damaged_files"}, {"follower"},
+        {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
 # and the function or constant that each entry has

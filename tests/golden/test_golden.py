@@ -14,7 +14,7 @@ from prebuilt import ROOT, prebuilt
 from starlette.routing import Match, Route
 from world import build_world, site
 
-from publisher.routes import ROUTERS
+from publisher.app import ROUTERS
 
 MAKERS = [
     Path(__file__).with_name("world.py"),

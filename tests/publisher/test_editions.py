@@ -36,11 +36,10 @@ from waiting import wait_until
 
 from command_line.publishing.editions import app
 from journal.journal import Journal
-from publisher.editions.browser_data import EXAMPLES
-from publisher.editions.crawler import LOG, Crawler
-from publisher.editions.pages import Addresses, Target, file_name, rewrite
+from publisher.editions.crawler import LOG, Addresses, Crawler, Target, file_name, rewrite
 from publisher.editions.site import (
     ENGINE,
+    EXAMPLES,
     Edition,
     export_site,
     find_release,

@@ -16,9 +16,8 @@ from event_loops import session_loop
 from rows import each
 
 from languages.request_locale import LANGUAGES
-from publisher.app import SiteOptions, create_app
+from publisher.app import ROUTERS, SiteOptions, create_app
 from publisher.portal.embeds import BY_FACET, HEIGHTS
-from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
 from web.branding import Branding
 from web.charts.map import load_outlines

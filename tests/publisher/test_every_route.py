@@ -20,9 +20,9 @@ from waiting import wait_until
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from journal.journal import Journal
+from publisher.app import ROUTERS
 from publisher.portal.report import builder as reports
 from publisher.releases.dump import write_dumps
-from publisher.routes import ROUTERS
 from vocab.iris import Iris
 
 IRIS = Iris()

@@ -22,7 +22,7 @@ from mcp import Client, StdioServerParameters
 from publish_fixture import copy_data
 from rows import each
 
-from publisher.apis.term_check import UnknownTerm, check_terms, used_terms
+from publisher.apis.pinned import UnknownTerm, check_terms, used_terms
 from publisher.releases.builder import build_release
 from publisher.sparql.examples import examples
 from publisher.store.query_service import QueryService

@@ -25,7 +25,7 @@ from journal.tracing import open_span
 from publisher import page_budget
 from publisher.errors import PublisherError, describe_error
 from publisher.limits import Limits
-from publisher.page_budget import ALL_DATA_LINK, REST, PageLimits
+from publisher.middleware import ALL_DATA_LINK, REST, PageLimits
 from web.middleware import RequestMetrics
 from web.page_cache import PageMiddleware
 from web.problems import problem_response

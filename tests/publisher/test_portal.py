@@ -20,7 +20,7 @@ from rows import each
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
-from publisher.navigation import sections
+from publisher.pages import sections
 from publisher.portal.feed_samples import SOURCE_FORMATS
 from publisher.portal.source_definition import from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total

@@ -13,12 +13,10 @@ from pydantic import ValidationError
 from publisher.apis.matching import read_properties
 from publisher.data import properties as module
 from publisher.data.properties import PropertyTable
-from publisher.feeds.oai_formats import FORMATS
+from publisher.feeds.oai import FORMATS
 from publisher.feeds.records import ChangedRecord
 from publisher.history.change_reader import Change, ChangeType
-from publisher.history.record_states import RecordState
-from publisher.linked_data.jsonld import jsonld_context, plain_json
-from publisher.linked_data.schema_org import thing_markup
+from publisher.linked_data.jsonld import jsonld_context, plain_json, thing_markup
 from publisher.projections.projection import Subjects
 from publisher.projections.search.updater import EntryReader
 from publisher.rdf.ntriples_terms import Value
@@ -74,9 +72,9 @@ def test_an_added_property_is_in_dublin_core_and_datacite(properties: PropertyTa
     change = Change(1, 1, 0, "demo/a", 1, ChangeType.NEW, "initiative", (), 0, 0)
     record = f"{IRIS.base}record/demo/a"
     topic = (record, f"{FOAF}primaryTopic", Term(THING))
-    state = RecordState(record, (topic, (THING, AUDIENCE, Term("Farmers", "literal", "en"))))
+    statements = (topic, (THING, AUDIENCE, Term("Farmers", "literal", "en")))
 
-    item = ChangedRecord(change, state, IRIS, properties)
+    item = ChangedRecord(change, record, statements, IRIS, properties)
 
     assert '<dc:subject xml:lang="en">Farmers</dc:subject>' in FORMATS["oai_dc"].write(item)
     assert '<subject xml:lang="en">Farmers</subject>' in FORMATS["datacite"].write(item)

@@ -41,11 +41,12 @@ from publisher.portal.report.content import (
 )
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
-from publisher.releases.metadata import NAME, typeset
+from publisher.releases.metadata import typeset
 from publisher.releases.tables import open_release_tables
 from publisher.store.process import command, environment, exit_with_parent
 from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
+from web.branding import NAME
 from web.charts.svg import standalone_svg, stylesheet
 from web.templating import create_environment
 

@@ -28,10 +28,10 @@ from publisher.portal.figures import (
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import ListItem
 from publisher.projections.facets.thing_count import NONE
-from publisher.releases.metadata import NAME
 from publisher.store.releases.manifest import Release
 from vocab.countries import AREA, country
 from vocab.initiative import Basis
+from web.branding import NAME
 from web.charts.svg import Bar as DrawnBar
 from web.charts.svg import bar_chart
 
