@@ -191,11 +191,9 @@ class ConceptNames:
         shortest first.
         """
         folded = fold(prefix)
-        lengths: dict[str, int] = {}
-        for row in (row for kind in types if folded for row in self._names[kind]):
-            if row.name.startswith(folded):
-                lengths[row.iri] = min(lengths.get(row.iri, len(row.name)), len(row.name))
-        return sorted(lengths, key=lambda iri: (lengths[iri], iri))
+        names = (row for kind in types if folded for row in self._names[kind])
+        begun = sorted((len(row.name), row.iri) for row in names if row.name.startswith(folded))
+        return list(dict.fromkeys(iri for _, iri in begun))
 
 
 def _similar_names(names: Sequence[_Name], key: str) -> Iterable[tuple[str, float]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from functools import partial
@@ -217,7 +218,7 @@ async def reconcile(request: Request) -> Response:
         content = (
             await _match(service, queries)
             if queries is not None
-            else await _extend_table(service, extension or "")
+            else await _extend(service, extension or "")
         )
     finally:
         seconds = time.monotonic() - started
@@ -355,7 +356,7 @@ def _manifest(host: str, iris: Iris, branding: Branding, documented: bool) -> di
     """Return the manifest of the service at the origin *host*; *documented*: the documentation is
     served there too.
     """
-    content: dict[str, object] = {
+    return {
         "versions": ["0.2"],
         "name": branding.name,
         "identifierSpace": iris.base,
@@ -369,52 +370,68 @@ def _manifest(host: str, iris: Iris, branding: Branding, documented: bool) -> di
             "width": PREVIEW_WIDTH,
             "height": PREVIEW_HEIGHT,
         },
-        "suggest": {name: _suggest(host, name) for name in ("entity", "type", "property")},
+        "suggest": {
+            name: {
+                "service_url": host,
+                "service_path": f"/reconcile/suggest/{name}",
+                "flyout_service_url": host,
+                "flyout_service_path": f"/reconcile/flyout/{name}?id=${{id}}",
+            }
+            for name in ("entity", "type", "property")
+        },
         "extend": {
             "propose_properties": {"service_url": host, "service_path": "/reconcile/properties"},
             "property_settings": [],
         },
         "batchSize": BATCH_SIZE,
-    }
-    return (
-        {**content, "documentation": f"{host}/docs/how-to/openrefine.html"}
-        if documented
-        else content
-    )
-
-
-def _suggest(host: str, name: str) -> dict[str, str]:
-    return {
-        "service_url": host,
-        "service_path": f"/reconcile/suggest/{name}",
-        "flyout_service_url": host,
-        "flyout_service_path": f"/reconcile/flyout/{name}?id=${{id}}",
+        **({"documentation": f"{host}/docs/how-to/openrefine.html"} if documented else {}),
     }
 
 
 async def _match(service: QueryService, text: str) -> dict[str, object]:
     queries = _parse(_QUERIES, "queries", text)
     _check_size(queries, "queries")
-    matcher, remaining = _open_matcher(service), iter(queries.items())
-    results: dict[str, object] = {}
-    while part := dict(islice(remaining, _PART)):
-        results |= await asyncio.to_thread(_match_part, matcher, part)
+    matcher, results = _open_matcher(service), dict[str, object]()
+
+    def match_part(start: int) -> None:
+        for key, query in islice(queries.items(), start, start + _PART):
+            results[key] = {"result": matcher.candidates(query.as_name_query())}
+
+    for start in range(0, len(queries), _PART):
+        await asyncio.to_thread(match_part, start)
     return results
 
 
-def _match_part(matcher: Matcher, part: dict[str, _Query]) -> dict[str, object]:
-    return {
-        key: {"result": matcher.candidates(query.as_name_query())} for key, query in part.items()
-    }
-
-
-async def _extend_table(service: QueryService, text: str) -> dict[str, object]:
+async def _extend(service: QueryService, text: str) -> dict[str, object]:
+    """Return the metadata of the requested properties, and for each entity their values; an unknown
+    entity has none.
+    """
     extension = _parse(_EXTENSION, "extend", text)
     _check_size(extension.ids, "extend.ids")
-    names = dict.fromkeys(item.id for item in extension.properties)
-    requested = [PROPERTIES[name] for name in names]
-    ids = list(dict.fromkeys(extension.ids))
-    return await _extend(service, _open_matcher(service), ids, requested)
+    matcher, iris = _open_matcher(service), service.iris
+    requested = {item.id: PROPERTIES[item.id] for item in extension.properties}
+    entities = {name: matcher.entity(name) for name in extension.ids}
+    things = [
+        name for name, entity in entities.items() if entity and entity.kind not in CONCEPT_TYPES
+    ]
+    statements = await _statements(service, things, requested.values())
+    tables = require_facet_index(service) if "initiatives" in requested else None
+
+    def values(item: Property, entity: Candidate | None) -> list[Value]:
+        if entity is None or entity.kind not in item.types:
+            return []
+        if item.name == "initiatives" and tables:
+            return [{"int": _count_initiatives(entity, iris, tables)}]
+        return _values(item, entity, iris, statements)
+
+    def rows() -> dict[str, dict[str, list[Value]]]:
+        return {
+            name: {key: values(item, entity) for key, item in requested.items()}
+            for name, entity in entities.items()
+        }
+
+    meta = [_metadata(item) for item in requested.values()]
+    return {"meta": meta, "rows": await asyncio.to_thread(rows)}
 
 
 def _open_matcher(service: QueryService) -> Matcher:
@@ -432,47 +449,17 @@ def _entity(service: QueryService, iri: str) -> Candidate:
 
 
 def _suggestion(entity: Candidate) -> dict[str, object]:
-    notable = [{"id": entity.kind, "name": title_of(entity.kind)}]
     return {
         "id": entity.iri,
         "name": entity.name,
         "description": entity.description,
-        "notable": notable,
+        "notable": [{"id": entity.kind, "name": title_of(entity.kind)}],
     }
 
 
 def _json(request: Request, content: dict[str, object]) -> Response:
     headers = {**_VARY, "Content-Language": current_locale().language}
     return respond(request, orjson.dumps(content), JSON, headers=headers)
-
-
-async def _extend(
-    service: QueryService, matcher: Matcher, ids: list[str], requested: list[Property]
-) -> dict[str, object]:
-    """Return the metadata of the requested properties, and for each entity their values; an unknown
-    entity has none.
-    """
-    entities = {name: entity for name in ids if (entity := matcher.entity(name))}
-    values = await _statements(
-        service,
-        [name for name, entity in entities.items() if entity.kind not in CONCEPT_TYPES],
-        requested,
-    )
-    tables = (
-        require_facet_index(service)
-        if any(item.name == "initiatives" for item in requested)
-        else None
-    )
-
-    def row(name: str) -> dict[str, list[Value]]:
-        entity = entities.get(name)
-        return {
-            item.name: _values(item, entity, service.iris, values, tables) if entity else []
-            for item in requested
-        }
-
-    rows = await asyncio.to_thread(lambda: {name: row(name) for name in ids})
-    return {"meta": [_metadata(item) for item in requested], "rows": rows}
 
 
 def _metadata(item: Property) -> dict[str, object]:
@@ -489,16 +476,12 @@ async def _statements(
     predicate.
     """
     predicates = sorted({_predicate(item, service.iris) for item in requested if item.predicate})
-    if not things or not predicates:
-        return {}
-    text = (
-        stored_query("reconcile-values")
-        .replace("THINGS", " ".join(map(iri, things)))
-        .replace("PROPERTIES", " ".join(map(iri, predicates)))
-    )
-    rows: dict[tuple[str, str], list[Row]] = {}
-    for row in await service.rows(text):
-        rows.setdefault((row["thing"].value, row["property"].value), []).append(row)
+    rows = defaultdict[tuple[str, str], list[Row]](list)
+    if things and predicates:
+        text = stored_query("reconcile-values").replace("THINGS", " ".join(map(iri, things)))
+        text = text.replace("PROPERTIES", " ".join(map(iri, predicates)))
+        for row in await service.rows(text):
+            rows[row["thing"].value, row["property"].value].append(row)
     return rows
 
 
@@ -512,23 +495,14 @@ def _values(
     entity: Candidate,
     iris: Iris,
     statements: dict[tuple[str, str], list[Row]],
-    tables: FacetIndex | None,
 ) -> list[Value]:
-    if entity.kind not in item.types:
-        return []
     if item.predicate:
         return _stated(item, statements.get((entity.iri, _predicate(item, iris)), []), iris)
-    if item.name == "initiatives":
-        return [{"int": _initiatives(entity, iris, tables)}] if tables else []
     if item.name == "name":
         return [{"str": entity.name}]
     if entity.kind in CONCEPT_TYPES:
-        return [
-            {"str": text}
-            for text in _OF_CONCEPT[item.name](
-                concepts(SCHEMES[entity.kind], iris.base)[entity.iri]
-            )
-        ]
+        concept = concepts(SCHEMES[entity.kind], iris.base)[entity.iri]
+        return [{"str": text} for text in _OF_CONCEPT[item.name](concept)]
     parsed = parse_thing_iri(entity.iri, iris.base)
     return [{"str": parsed[1]}] if parsed else []
 
@@ -544,30 +518,26 @@ def _stated(item: Property, rows: list[Row], iris: Iris) -> list[Value]:
     """Return the values that *rows* state, each once: entities with their names in the language of
     the request, else texts.
     """
-    names: dict[Term, list[Term]] = {}
+    language = current_locale().language
+    names = defaultdict[Term, list[Term]](list)
     for row in rows:
-        names.setdefault(row["value"], []).extend([row["name"]] if "name" in row else [])
-    ordered = sorted(names, key=lambda term: (_rank(term.language), term.value))
-    return [_value(item, term, names[term], iris) for term in ordered]
+        names[row["value"]] += [row["name"]] if "name" in row else []
+
+    def order(term: Term) -> tuple[int, str]:
+        wanted = (language, "en", None)
+        return wanted.index(term.language) if term.language in wanted else 3, term.value
+
+    def value(term: Term) -> Value:
+        known = concept_name(term.value, language, iris.base) if term.is_iri else None
+        if not item.value_type or not term.is_iri:
+            return {"str": known or term.value}
+        titles = sorted(names[term], key=order)
+        return {"id": term.value, "name": known or str(next(iter(titles), term))}
+
+    return [value(term) for term in sorted(names, key=order)]
 
 
-def _value(item: Property, term: Term, names: list[Term], iris: Iris) -> Value:
-    if not term.is_iri:
-        return {"str": term.value}
-    known = concept_name(term.value, current_locale().language, iris.base)
-    name = known or next(
-        (name.value for name in sorted(names, key=lambda name: (_rank(name.language), name.value))),
-        term.value,
-    )
-    return {"id": term.value, "name": name} if item.value_type else {"str": known or term.value}
-
-
-def _rank(language: str | None) -> int:
-    wanted = (current_locale().language, "en", None)
-    return wanted.index(language) if language in wanted else len(wanted)
-
-
-def _initiatives(entity: Candidate, iris: Iris, tables: FacetIndex) -> int:
+def _count_initiatives(entity: Candidate, iris: Iris, tables: FacetIndex) -> int:
     """Count the initiatives of an entity: those that its registry declares to be linked, or in
     which an organization takes part.
     """

@@ -22,7 +22,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from waiting import wait_until_async
 
 from journal.tracing import open_span
-from publisher import page_budget
+from publisher import middleware
 from publisher.errors import PublisherError, describe_error
 from publisher.limits import Limits
 from publisher.middleware import ALL_DATA_LINK, REST, PageLimits
@@ -215,7 +215,7 @@ async def test_after_a_page_of_many_facets_none_is_begun_for_three_times_as_long
 async def test_a_turn_rests_half_of_the_time_that_others_wait_at_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(page_budget, "REST", 1e6)
+    monkeypatch.setattr(middleware, "REST", 1e6)
 
     async def slow(scope: Scope, receive: Receive, send: Send) -> None:
         await asyncio.sleep(0.01)
