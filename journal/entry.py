@@ -27,7 +27,7 @@ SUFFIX = ".rdfp.gz"
 COMPRESSION_LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
 _BLOCK = 1 << 20  # bytes compressed or unpacked at once
 HEADER_ROW = re.compile(rb'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\\n]*)") \.\n\Z')
-# a path segment of the run's IRI that needs no encoding
+# The name of a run is a segment of its IRI that needs no encoding.
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 

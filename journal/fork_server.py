@@ -16,7 +16,7 @@ from typing import Literal
 # waits for.
 lock = threading.Lock()
 _LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
-# names of modules, in order; each process loads the main one
+# The names of modules, in order; each process loads the main one.
 _preloaded = {"__main__": None, "stocktake": None, __name__: None}
 
 
@@ -24,7 +24,7 @@ def preload(*modules: str) -> None:
     """Have these modules loaded once, in the process that all others are forked from; it starts
     with the first of them, and what is named later is loaded in each of them.
     """
-    # numpy would start a thread for each processor, and threads do not survive a fork.
+    # The library numpy would start a thread for each processor, and threads do not survive a fork.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _preloaded.update(dict.fromkeys(modules))
     multiprocessing.get_context("forkserver").set_forkserver_preload(list(_preloaded))

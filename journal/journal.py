@@ -32,7 +32,7 @@ from journal.verification import verify_file
 
 _REMEDY = "restore this file from a backup or a mirror (docs: How to back up)"
 _STORE_FOLDER = "journal"  # the journal's folder in a store
-# bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+# An entry may have as many bytes unpacked: who may write the store is trusted not to fill our disk.
 _MAX_ENTRY_BYTES = 1 << 40
 _INCOMING = "incoming"  # the folder of fetched entries until they are verified
 _VERIFIED = "verified"  # the file that names the newest entry that was read to its end
@@ -247,7 +247,7 @@ class Journal:
             is_first = self._refreshed_at == -inf
             try:
                 self._fetch(self.store)
-                # a list costs more with each entry, so whoever looks once pays none
+                # A list costs more with each entry, so whoever looks once pays for none.
                 if not is_first and monotonic() - self._compared_at >= _COMPARE_SECONDS:
                     self._find_gap(self.store)
                 self.store_error = self._gap
@@ -328,7 +328,7 @@ class Journal:
         self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
-        # apart, so that a look that finds nothing changes no ``stamp``
+        # It is apart, so that a look that finds nothing changes no ``change_token``.
         folder = self.folder / _INCOMING
         folder.mkdir(exist_ok=True)
         part = folder / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
@@ -425,7 +425,7 @@ def journal_faults(journal: Journal) -> Iterator[Fault]:
         try:
             journal.compare(journal.store)
         except ChainError as error:
-            # its text ends with what to do
+            # Its text ends with what to do.
             problem, _, remedy = str(error).rpartition("; ")
             yield Fault(journal.store.url, problem, remedy)
         except JournalError as error:

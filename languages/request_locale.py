@@ -27,7 +27,7 @@ LANGUAGES = {
     "es": "Español",
 }
 COOKIE, PARAMETER = "language", "lang"
-# pages in frames of other sites, which store nothing in the visitor's browser
+# Pages in frames of other sites store nothing in the visitor's browser.
 _WITHOUT_COOKIE = "/embed/"
 _YEAR = 31_536_000  # seconds that a choice is kept
 
@@ -133,7 +133,7 @@ class LocaleMiddleware:
             query, headers.get("cookie", ""), headers.get("accept-language", "")
         )
         origin = f"{scope['scheme']}://{headers.get('host', '')}"
-        # a key may contain %2F
+        # A key may contain %2F.
         path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]
         token = _current.set(RequestLocale(language, path, query, scope["method"], origin))
         is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language and not scope[

@@ -153,7 +153,7 @@ def format_date(value: date) -> str:
     and others that do so.
     """
     language = current_locale().language
-    # their medium ones have digits, or the month first
+    # Their medium dates have digits, or the month first.
     width = {"ar": "long", "en": "d MMMM y"}.get(language, "medium")
     return str(dates.format_date(value, width, locale=_babel_locale(language)))
 

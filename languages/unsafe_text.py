@@ -25,7 +25,7 @@ _OPENERS = {
     "\u2068": "\u2069",
 }
 _CLOSERS = frozenset(_OPENERS.values())
-# line ends, and the joiners that some scripts and emoji need
+# Texts need line ends, and some scripts and emoji need the joiners.
 _VISIBLE = frozenset("\n\t\u200c\u200d")
 _INVISIBLE_CATEGORIES = frozenset(("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"))
 

@@ -198,7 +198,7 @@ def create_app(
     start = FirstStart(service, release=site.branding.demo)
     _set_state(app, service, pages, start, site)
     for router in ROUTERS.values():
-        # include_router() would build each route again; the routers have no lifespan of their own
+        # FastAPI's include_router would build each route again; the routers have no lifespan.
         app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
@@ -215,7 +215,7 @@ def _set_state(
     app.state.service, app.state.pages, app.state.start = service, pages, start
     app.state.is_warm, app.state.responses = True, Responses()
     app.state.commands = site.commands
-    # the command that takes submissions replaces both
+    # The command that takes submissions replaces both.
     app.state.waiting_submissions = no_submissions
     app.state.submissions_open = bool
     app.state.comments = no_comments
@@ -249,7 +249,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         """Return the version under which pages are cached; "" while none may be."""
         if service.snapshot is None or not service.is_consistent:
             return ""
-        # the navigation links to submissions while they are open
+        # The navigation links to submissions while they are open.
         return f"{service.snapshot.version} {app.state.submissions_open()}"
 
     def add_budget(scope: Scope, headers: MutableHeaders) -> None:

@@ -40,9 +40,9 @@ from publisher.store.verification import (
 )
 from vocab.iris import Iris
 
-# files with positions in the journal
+# These files have positions in the journal.
 _CHECKPOINTS = ("position.json", "text/position.json")
-# files of the search index that are replaced with each commit
+# These files of the search index are replaced with each commit.
 _CHANGED = ("meta.json", ".managed.json")
 
 
@@ -210,7 +210,7 @@ def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
     store, names = data / "store", {fault.name for fault in faults}
     require_unlocked(store / "lock")
     older = (f"store/snapshots/{path.name}/" for path in older_snapshots(store / "snapshots"))
-    # nobody reads the older snapshots now, and the server builds a release again when asked for it
+    # Nobody reads the older snapshots now, and the server builds a release again when asked for it.
     deleted = (*older, "store/releases/")
     for name in names:
         if name.startswith(deleted):

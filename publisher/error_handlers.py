@@ -28,9 +28,9 @@ from web.problems import HTTPProblem, problem_response, wants_page
 
 log = structlog.get_logger(component="problems")
 
-# what it has does not come from the journal, so it returns 404
+# What it has does not come from the journal, so it returns 404.
 _LOCAL_PATH = "/exports"
-# elsewhere a query needs little memory, unless a damaged file has a wrong length in it
+# Elsewhere a query needs little memory, unless a damaged file has a wrong length in it.
 _CLIENT_QUERIES = ("/sparql", "/exports")
 
 Steps = Callable[[], Awaitable[Sequence[object]]]
@@ -165,7 +165,7 @@ class ErrorHandlers:
         """
         assert isinstance(error, HTTPException)
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
-        # several routes may share a path, each with other methods
+        # Several routes may share a path, each with other methods.
         if status is HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(allowed_methods(request))
         return self._respond(

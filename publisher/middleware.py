@@ -132,7 +132,7 @@ def _is_own(client: str) -> bool:
         return not client
 
 
-# the entry that is being applied: a response may show part of it
+# It names the entry that is being applied: a response may show part of it.
 APPLYING_HEADER = "Stocktake-Applying-Entry"
 LAG_HEADER = "Stocktake-Lag"  # number of journal entries that are not applied yet, if any
 HEADER_NAMES = (
@@ -143,15 +143,15 @@ HEADER_NAMES = (
     APPLYING_HEADER,
     LAG_HEADER,
 )
-# on responses from a release, which say nothing about current data
+# Responses from a release have it, which say nothing about current data.
 RELEASE_HEADER = "Stocktake-Release"
-# index of the source's name in the path
+# Where the name of the source is in a path, by its first part.
 _SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}
-# static files do not change; health must answer when the store does not
+# Static files do not change; health must answer when the store does not.
 _EXCLUDED = ("static", "docs", "health")
 
-# of engines in Rust, such as over a damaged search index; it is no Exception, and its class is not
-# public
+# Engines in Rust raise it, such as over a damaged search index; it is no Exception, and its class is
+# not public.
 _PANIC = "PanicException"
 
 Headers = dict[str, str]
@@ -191,7 +191,7 @@ class FreshnessMiddleware:
             ):
                 response.update(headers)
                 if APPLYING_HEADER in headers and response.get("Cache-Control") == REVALIDATED:
-                    # it may show a part of the entry, and the tag would say that it is a state
+                    # It may show a part of the entry, and the tag would say that it is a state.
                     response["Cache-Control"] = "no-store"
                     del response["ETag"]
             await send(message)

@@ -27,7 +27,7 @@ from web.branding import PLAIN, Branding
 from web.static_files import font_sheets, static_url
 from web.templating import create_environment
 
-# parameters other than filters
+# These parameters are no filters.
 _OF_ONE_VIEW = (
     "page",
     "per",
@@ -208,9 +208,9 @@ def _source_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
 # code list have none.
 _UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
 PACKAGE_FOLDER = Path(__file__).parent
-# scripts that hatch_build.py builds; pages work without them
+# It has the scripts that hatch_build.py builds; pages work without them.
 BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"
-# built by `make docs`; without it there is no link to it
+# It is built by `make docs`; without it there is no link to it.
 DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"
 
 

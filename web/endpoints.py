@@ -279,10 +279,10 @@ def describe_validation_error(error: RequestValidationError) -> tuple[bool, Tran
     """
     items = error.errors()
     messages = [_describe_parameter_error(item) for item in items]
-    whole = messages[0]
+    combined = messages[0]
     for message in messages[1:]:
-        whole = TranslatableText("{first}. {second}", first=whole, second=message)
-    return any(item["loc"][0] == "path" for item in items), whole
+        combined = TranslatableText("{first}. {second}", first=combined, second=message)
+    return any(item["loc"][0] == "path" for item in items), combined
 
 
 def _describe_parameter_error(item: Mapping[str, Any]) -> TranslatableText:

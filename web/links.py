@@ -73,7 +73,7 @@ def linkset_json(links: Iterable[Link]) -> bytes:
 
 
 def _member(name: str, text: str) -> object:
-    # section 4.2.4: a repeatable attribute is a list
+    # Section 4.2.4: a repeatable attribute is a list.
     return text if name in ("type", "title", "media") else [text]
 
 

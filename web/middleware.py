@@ -52,14 +52,14 @@ _PRIVATE = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-o
 FRAMED = "/embed/"  # only pages under this path may be shown in frames of other sites
 _FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 _HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
-# bytes of a query string, well below the parser's limit; longer queries need POST
+# A query string has at most as many bytes, well below the parser's limit; longer queries need POST.
 MAX_QUERY_STRING = 48 << 10
 MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
 MAX_PRIVATE_BODY = 65_536  # bytes: the longest is a note of 2,000 characters
 BODY_TIMEOUT = 30.0  # seconds for the complete body
-# bytes and seconds in which the rest of a too large body is read and discarded
+# The rest of a too large body is read and discarded up to as many bytes and seconds.
 DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0
-# of private apps: their threads may wait for a locked ledger, and the portal needs threads too
+# Private apps have few at once: they may wait for a locked ledger, and the portal needs threads too.
 MAX_CONCURRENT_REQUESTS = 8
 
 
@@ -236,10 +236,10 @@ class SecurityMiddleware:
         is. HEAD is answered as GET, without the body.
         """
         is_head = scope["method"] == "HEAD"
-        whole: list[Message] = [{"type": "http.request", "body": await body.read()}]
+        unread: list[Message] = [{"type": "http.request", "body": await body.read()}]
 
         async def receive() -> Message:
-            return whole.pop() if whole else await body()
+            return unread.pop() if unread else await body()
 
         async def sending(message: Message) -> None:
             if is_head and message["type"] == "http.response.body":

@@ -147,7 +147,7 @@ class GuardedTransport(httpx.HTTPTransport):
         guard = _PublicAddresses(
             allow, deadline or Deadline(), resolve, dial or httpcore.SyncBackend()
         )
-        # httpx has no public parameter for a network backend.
+        # There is no public parameter of httpx for a network backend.
         self._pool = httpcore.ConnectionPool(
             ssl_context=ssl.create_default_context(), network_backend=guard
         )

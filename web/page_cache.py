@@ -125,7 +125,7 @@ class PageMiddleware:
         body_messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
 
         async def receive() -> Message:
-            # the page is rendered even if the client disconnects
+            # The page is rendered even if the client disconnects.
             return body_messages.pop() if body_messages else await asyncio.Future()
 
         async def send(message: Message) -> None:

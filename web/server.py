@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 log = structlog.get_logger(component="connection")
 
-# concurrent; each takes one of the 1,024 file handles that a process has by default
+# Each takes one of the 1,024 file handles that a process has by default.
 MAX_CONNECTIONS = 1000
 SHUTDOWN_SECONDS = 3  # for running responses to finish at shutdown
 MAX_URL = 65_535  # bytes: the parser's limit
@@ -135,7 +135,7 @@ class _TrailerApp:
         try:
             await self._app(scope, receive, sending)
         except asyncio.CancelledError:
-            # the app stops its work when the client leaves; uvicorn would log that as an error
+            # The app stops its work when the client leaves; uvicorn would log that as an error.
             if not self._cycle.disconnected:
                 raise
 

@@ -42,7 +42,7 @@ _SIMILAR = 20  # names of one type that are returned
 _GOOD = 85.0  # at this score of a name, things with similar words are not searched too
 _SHORTEST_PART = 4  # letters of a name that is only a part of the entity's
 _SUGGESTED = 200  # things that can be reached by suggestions
-# things whose names are compared: those with the same words, and those with similar ones
+# How many things have their names compared: of those with the same words, and with similar ones.
 _RETRIEVED = {False: 10, True: 25}
 _NAME_SHARE = 0.7  # of the score, where a query states properties
 
@@ -160,7 +160,7 @@ class ConceptNames:
                 for text in dict.fromkeys([*topics.names[topic.iri], *texts]):
                     if folded := fold(text):
                         names[kind].append(_Name(sorted_words_key(folded), folded, topic.iri))
-        # the shortest keys first, so that those of similar lengths are side by side
+        # The shortest keys come first, so that those of similar lengths are side by side.
         self._names = {
             kind: sorted(rows, key=lambda row: len(row.key)) for kind, rows in names.items()
         }

@@ -152,7 +152,7 @@ async def check_terms(service: QueryService, text: str) -> UsedTerms:
     for row in await service.rows(query("completions")):
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
     if any(used.keys() - known[name] for name, used in terms._asdict().items()):
-        # which may be about what no registry has yet, such as prizes
+        # The examples may be about what no registry has yet, such as prizes.
         for example in examples(service.iris):
             for name, used in used_terms(example.text, service.iris.base)._asdict().items():
                 known[name] |= used.keys()
@@ -362,9 +362,9 @@ class PinnedRelease:
         searches.
         """
         snapshot = await self.snapshot()
-        question = replace(parsed, snapshot=snapshot.path, release=self.release.number)
-        question = await rewrite(self.service, question, snapshot)
-        answer = await self.service.query(question, client=self.client)
+        request = replace(parsed, snapshot=snapshot.path, release=self.release.number)
+        request = await rewrite(self.service, request, snapshot)
+        answer = await self.service.query(request, client=self.client)
         body = bytearray()
         try:
             async for chunk in answer.chunks():
@@ -375,7 +375,7 @@ class PinnedRelease:
                     )
         finally:
             answer.close()
-        return bytes(body), answer.rows, answer.suffix, question.note
+        return bytes(body), answer.rows, answer.suffix, request.note
 
     async def _when_ready(self, attempt: Callable[[], Awaitable[Value]]) -> Value:
         deadline = asyncio.get_running_loop().time() + self.service.limits.wait

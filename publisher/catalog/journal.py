@@ -62,7 +62,7 @@ MAX_PAGE_SIZE = 1_000  # largest number of entries on a page
 _MAX_NUMBER = 999_999_999
 PATCH_MEDIA = "application/rdf-patch"
 _BLOCK = 1 << 18  # bytes sent at once
-# of a gzip member: deflate, without name and time, unknown system
+# The head of a gzip member: deflate, without name and time, of an unknown system.
 _HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
 _TAIL = 8  # bytes: CRC-32 and length
 _FIRST = 4096  # bytes at the start of the file that contain the first member

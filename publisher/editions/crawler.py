@@ -28,7 +28,7 @@ from languages.request_locale import PARAMETER, use_language
 from languages.translations import gettext as _
 from publisher.errors import ReleaseError
 
-# pages of an edition only
+# Only an edition has these pages.
 SEARCH, QUERY, NEEDS_SERVER = "search.html", "query.html", "needs-server.html"
 # First parts of the paths of pages that need no server.
 _PAGES = frozenset(
@@ -51,7 +51,7 @@ _PARAMETERS: Mapping[str, frozenset[str]] = {
     "map": frozenset(("region",)),
     "matrix": frozenset(("basis",)),
 }
-# that the search page filters by
+# The search page filters by these.
 FACETS = (
     "kind",
     "source",
@@ -77,7 +77,7 @@ _LONGEST = 60  # characters of a part of a path
 _REPEATED = 10_000  # links that are kept: most pages of an edition link to the same files
 _LINKS = ("href", "src", "action")
 _DROPPED = "//script[not(@type='application/ld+json')] | //details[contains(@class, 'embed')] | //meta[@http-equiv='refresh'] | //iframe"
-# elements whose text is not searched
+# The text of these elements is not searched.
 _UNREAD = ["script", "style", "nav", "form", "details", "button"]
 _WORD = re.compile(r"[぀-ヿ㐀-鿿가-힣]|[^\W_]+")  # a character of a script without spaces, or a word
 _WORDS = 400  # different words of a page that are searched

@@ -130,7 +130,7 @@ def write_index(
     shards: dict[int, dict[str, list[int]]] = {number: {} for number in range(SHARDS)}
     for word in sorted(words.keys() - set(common)):
         numbers = words[word]
-        # each less the one before: small numbers are short texts
+        # Each is written as its difference from the one before: small numbers are short texts.
         shards[shard_of(word)][word] = [one - last for last, one in pairwise([0, *numbers])]
     for number, shard in shards.items():
         _write(folder / f"words-{number}.js", "words", {"shard": number, "words": shard})
@@ -183,11 +183,11 @@ def query_examples(iris: Iris) -> list[Example]:
 FORMAT = 1  # of the log of an unfinished edition
 FINISHED = "edition.json"  # in the folder of an edition: what it is
 ENGINE = "edition.js"  # Oxigraph, which hatch_build.py bundles
-# origin of requests where no public URL is known: https://www.rfc-editor.org/rfc/rfc2606
+# Requests have this origin where no public URL is known (https://www.rfc-editor.org/rfc/rfc2606).
 _NOWHERE = "http://edition.invalid"
 _SECONDS = 600.0  # for a page and for a query
 _MEGABYTE = 1_000_000
-# by file: the template, and the path in whose place the page is
+# Each file has a template, and the path in whose place the page is.
 _OWN_PAGES = {
     SEARCH: ("edition_search.html", "/search"),
     QUERY: ("edition_query.html", "/sparql"),

@@ -97,7 +97,7 @@ def _metadata(edition: Edition) -> dict[str, str]:
         "Title": title,
         "Description": textwrap.shorten(description, _DESCRIPTION_LENGTH, placeholder="…"),
         "LongDescription": description,
-        # that of the index: kiwix-serve does not search a file of several languages
+        # The index has one language: kiwix-serve does not search a file of several.
         "Language": _ISO_639_3[languages[0]],
         "Date": release.day,
         "Creator": edition.branding.name,

@@ -71,7 +71,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z", re.ASCII)
 
 Position = Annotated[int, Field(ge=0, lt=2**53)]
 
-# resourceTypeGeneral has no word for a project before 4.6.
+# The vocabulary of resourceTypeGeneral has no word for a project before 4.6.
 _GENERAL_TYPES = {"initiative": "Other", "event": "Event", "document": "Text", "post": "Text"}
 _YEAR = re.compile(r"\d{4}", re.ASCII)
 router = APIRouter()
@@ -261,7 +261,7 @@ def oai(
         answer = _answer(changes, arguments)
     except OaiError as error:
         answer["error"] = error
-        # section 3.6: the request element of such errors has no attributes
+        # Section 3.6: the request element of such errors has no attributes.
         arguments = {} if error.code in ("badVerb", "badArgument") else arguments
     values = {
         **dict.fromkeys(("formats", "sets", "headers", "records"), ()),

@@ -35,8 +35,7 @@ _DISALLOWED = (
     "/search",
     "/admin",
     "/problem?",  # the form, with the path of the page that leads to it
-    # several facets or pages of a list: without end, and each costs more
-    # (publisher.page_budget)
+    # Pages of several facets, and of lists, have no end, and each costs more (publisher.middleware).
     "/*?*&",
 )
 _EXPIRY = timedelta(days=180)  # RFC 9116 recommends less than a year

@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
 import structlog
@@ -31,7 +30,6 @@ from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.errors import JournalError
-from journal.mirror_origin import Origin
 from publisher.dependencies import ServiceDep
 from publisher.errors import DamagedRelease
 from publisher.store.query_service import QueryService
@@ -123,32 +121,40 @@ class Faults:
     data: str
     items: list[FaultJson] = field(default_factory=list)
 
-    def add(self, part: str, cause: str, remedy: str) -> str:
-        """Add a part; return *cause* as it may be published: its paths relative, and as text that
-        UTF-8 can encode.
+    def add(self, part: str, cause: str, remedy: str) -> None:
+        """Add a part that has a *cause*, as it may be published: its paths relative, and as text
+        that UTF-8 can encode. *remedy* is a key of ``_REMEDIES``.
         """
-        cause = cause.replace(f"{self.data}/", "").encode(errors="replace").decode()
-        self.items.append({"part": part, "cause": cause, "remedy": remedy})
-        return cause
+        if cause:
+            text = cause.replace(f"{self.data}/", "").encode(errors="replace").decode()
+            self.items.append({"part": part, "cause": text, "remedy": _REMEDIES[remedy]})
+
+    def as_json(self) -> dict[str, Any]:
+        return {"faults": self.items} if self.items else {}
 
     async def attempt(
-        self, part: str, work: Awaitable[T], otherwise: T, remedy: str = _REMEDIES["journal"]
+        self,
+        part: str,
+        work: Awaitable[T],
+        otherwise: T,
+        remedy: str = "journal",
+        expected: tuple[type[Exception], ...] = (JournalError,),
     ) -> T:
         """Return the result of *work*; if it raises, whatever it is, add the part and return
-        *otherwise*. *remedy*: of a JournalError.
+        *otherwise*. *remedy*: of the *expected* errors.
 
         A monitor must learn what fails even if that is what nobody expected.
         """
         (result,) = await asyncio.gather(work, return_exceptions=True)
         if not isinstance(result, BaseException):
             return result
-        if isinstance(result, JournalError):
-            self.add(part, str(result), remedy)
-        elif isinstance(result, Exception):
-            log.error("health check failed", part=part, exc_info=result)
-            self.add(part, f"{type(result).__name__}: {result}", _REMEDIES["unknown"])
-        else:
+        if not isinstance(result, Exception):
             raise result
+        if isinstance(result, expected):
+            self.add(part, str(result), remedy)
+        else:
+            log.error("health check failed", part=part, exc_info=result)
+            self.add(part, f"{type(result).__name__}: {result}", "unknown")
         return otherwise
 
 
@@ -177,14 +183,8 @@ async def health(request: Request, service: ServiceDep) -> Response:
     details |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
     details |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
     if snapshot is None:
-        details |= {
-            "status": "starting",
-            "reason": service.starting,
-            "position": 0,
-            "quads": 0,
-            "lag": lag,
-        }
-        details |= {"faults": faults.items} if faults.items else {}
+        details |= {"status": "starting", "reason": service.starting, **faults.as_json()}
+        details |= {"position": 0, "quads": 0, "lag": lag}
         return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
     awaited = _describe_unbuilt(snapshot)
     if not (awaited or request.app.state.is_warm):
@@ -206,7 +206,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
         "lag": lag,
         "snapshot": snapshot.number,
         "projections": service.follower.projections,
-        **({"faults": faults.items} if faults.items else {}),
+        **faults.as_json(),
         **details,
     }
     return JSONResponse(
@@ -219,8 +219,13 @@ async def find_faults(service: QueryService, faults: Faults) -> tuple[int, dict[
     entries that are not published yet, and the state of the journal and of its origin.
     """
     lag, details = await _journal_state(service, faults)
-    _add_store_faults(service, faults)
-    await asyncio.to_thread(_add_release_faults, service.data / "releases", faults)
+    faults.add("SPARQL store", service.store_failure, "external")
+    faults.add("object store", service.journal.store_error, "shared")
+    faults.add("store", service.follower.reason, "store")
+    for name, state in service.follower.projections.items():
+        faults.add(name, str(state.get("error", "")), "index")
+    listed = asyncio.to_thread(list_releases, service.data / "releases")
+    await faults.attempt("releases", listed, [], "release", (OSError, DamagedRelease))
     return lag, details
 
 
@@ -242,10 +247,10 @@ async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, di
         "origin of the mirror",
         asyncio.to_thread(mirror_origin.read, service.journal.folder),
         None,
-        _REMEDIES["file"],
+        "file",
     )
-    # it is checked in the background: while it is down, a response would take as long as its
-    # timeouts
+    # A shared journal is checked in the background: while its store is down, a response would take
+    # as long as its timeouts.
     if not service.journal.store:
         lag = await faults.attempt("journal", asyncio.to_thread(lambda: service.lag), lag)
     if origin and snapshot:
@@ -255,36 +260,11 @@ async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, di
         {"journal": {"error": faults.items[known]["cause"]}} if faults.items[known:] else {}
     )
     if origin:
-        _add_origin_faults(origin, faults)
+        refused = origin.refused
+        cause = refused.reason if refused else origin.error
+        faults.add("origin of the mirror", cause, "refused" if refused else "origin")
         details["mirror"] = asdict(origin)
     return lag, details
-
-
-def _add_origin_faults(origin: Origin, faults: Faults) -> None:
-    if origin.refused:
-        faults.add("origin of the mirror", origin.refused.reason, _REMEDIES["refused"])
-    elif origin.error:
-        faults.add("origin of the mirror", origin.error, _REMEDIES["origin"])
-
-
-def _add_release_faults(folder: Path, faults: Faults) -> None:
-    try:
-        list_releases(folder)
-    except (OSError, DamagedRelease) as error:
-        faults.add("releases", str(error), _REMEDIES["release"])
-
-
-def _add_store_faults(service: QueryService, faults: Faults) -> None:
-    """Add what keeps the store, and the projections beside it, from following the journal."""
-    if service.store_failure:
-        faults.add("SPARQL store", service.store_failure, _REMEDIES["external"])
-    if service.journal.store_error:
-        faults.add("object store", service.journal.store_error, _REMEDIES["shared"])
-    if service.follower.reason:
-        faults.add("store", service.follower.reason, _REMEDIES["store"])
-    for name, state in service.follower.projections.items():
-        if "error" in state:
-            faults.add(name, str(state["error"]), _REMEDIES["index"])
 
 
 # Name, help text, names of labels, and the numbers by the values of these.

@@ -11,7 +11,6 @@ import asyncio
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
-from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
@@ -25,8 +24,8 @@ from journal.store import Store, read
 from publisher.background import in_background
 from publisher.errors import ReleaseError
 from publisher.releases.builder import build_lock
-from publisher.releases.signature import PUBLIC, SUFFIX, SUMS, sha256_of
-from publisher.store.releases.manifest import MANIFEST, Release, newest_release, read_manifest
+from publisher.releases.signature import PUBLIC, SECRET, SUFFIX, SUMS, sha256_of
+from publisher.store.releases.manifest import MANIFEST, newest_release, read_manifest
 from web.outbound_client import Deadline, GuardedTransport, create_client
 
 _PREFIX = "releases"  # folder of the releases in a store
@@ -78,30 +77,22 @@ def fetch(data: Path, url: str, client: httpx.Client) -> list[int]:
     journal does not match the manifest, httpx.HTTPError if the origin does not answer, and
     ReleaseError while a release is being built here.
     """
-    return _copy_all(data, partial(_copy_from_origin, data, f"{url}releases/", client))
+    return _copy_all(data, url, lambda name, path: _get(client, f"{url}{name}", path))
 
 
 def download(data: Path) -> list[int]:
     """Download the releases that other machines built since ours from the object store, if there is
-    one; return their numbers.
-
-    Raises ReleaseError while a release is being built here.
+    one; return their numbers. Raises ChainError and ReleaseError as ``fetch`` does.
     """
     store = read(data / "journal")
-    if store is None:
-        return []
-    downloaded = _copy_all(data, partial(_copy_from_store, store))
-    if downloaded and not (public := data / "signing" / PUBLIC).exists():
-        public.parent.mkdir(exist_ok=True)
-        store.get(f"{_PREFIX}/{PUBLIC}", public)
-    return downloaded
+    return _copy_all(data, store.url, store.get) if store else []
 
 
-def _copy_all(data: Path, copy: Callable[[int, Path], bool]) -> list[int]:
-    """Copy the releases after our newest as long as *copy* has the one of a number; it writes the
-    files into a folder.
+def _copy_all(data: Path, place: str, get: Callable[[str, Path], bool]) -> list[int]:
+    """Copy the releases after our newest from *place* as long as there are any; *get* downloads a
+    file by its name, and returns False if it does not exist.
     """
-    releases = data / "releases"
+    releases, keys, journal = data / "releases", data / "signing", Journal(data / "journal")
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
         newest = newest_release(releases)
@@ -110,72 +101,53 @@ def _copy_all(data: Path, copy: Callable[[int, Path], bool]) -> list[int]:
         while True:
             shutil.rmtree(part, ignore_errors=True)
             part.mkdir()
-            if not copy(number, part):
-                return list(range(first, number))
+            if not _copy(journal, place, get, number, part):
+                break
             part.rename(releases / str(number))
             number += 1
+        if number > first and not (keys / SECRET).exists():
+            keys.mkdir(exist_ok=True)
+            get(f"{_PREFIX}/{PUBLIC}", keys / PUBLIC)
+    return list(range(first, number))
 
 
-def _copy_from_origin(data: Path, url: str, client: httpx.Client, number: int, part: Path) -> bool:
-    release_url = f"{url}{number}/"
-    if not _download(client, release_url + MANIFEST, part / MANIFEST):
+def _copy(
+    journal: Journal, place: str, get: Callable[[str, Path], bool], number: int, part: Path
+) -> bool:
+    """Copy a release into the folder *part*; return False if there is none, or if our journal has
+    not its entry yet.
+    """
+    folder = f"{_PREFIX}/{number}"
+    if not get(f"{folder}/{MANIFEST}", part / MANIFEST):
         return False
     release = read_manifest(part)
-    if not _is_compatible(Journal(data / "journal"), release):
+    entry = journal.entry(release.position)
+    if entry is None:
         return False
-    names = [] if release.withdrawn else [*(file.name for file in release.files), SUMS, MANIFEST]
+    if entry.id != release.entry:
+        raise ChainError(
+            f"release {number} was built from entry {release.position} of another journal; it is not copied"
+        )
+    files = () if release.withdrawn else release.files
+    names = [*(file.name for file in files), SUMS, MANIFEST] if files else []
     for name in [*names, *(name + SUFFIX for name in names)]:
-        if "/" in name or not _download(client, release_url + name, part / name):
-            raise ChainError(f"release {number} of {url} lacks {name}; it is not copied")
-    _verify(part, release)
-    (data / "signing").mkdir(exist_ok=True)
-    _download(client, url + PUBLIC, data / "signing" / PUBLIC)
+        if "/" in name or not get(f"{folder}/{name}", part / name):
+            raise ChainError(f"release {number} of {place} lacks {name}; it is not copied")
+    for file in files:
+        if sha256_of(part / file.name) != file.sha256:
+            raise ChainError(
+                f"release {number}: {file.name} differs from its manifest; the release is not copied"
+            )
     return True
 
 
-def _is_compatible(journal: Journal, release: Release) -> bool:
-    """Return whether the journal has the entry of a release; raises ChainError if it has another
-    entry of that number.
-    """
-    entry = journal.entry(release.position)
-    if entry and entry.id != release.entry:
-        raise ChainError(
-            f"release {release.number} was built from entry {release.position} of another journal; it is not copied"
-        )
-    return entry is not None
-
-
-def _verify(part: Path, release: Release) -> None:
-    for file in () if release.withdrawn else release.files:
-        if sha256_of(part / file.name) != file.sha256:
-            raise ChainError(
-                f"release {release.number}: {file.name} differs from its manifest; the release is not copied"
-            )
-
-
-def _download(client: httpx.Client, url: str, path: Path) -> bool:
-    """Download a file; return False if it does not exist."""
+def _get(client: httpx.Client, url: str, path: Path) -> bool:
     with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code == HTTPStatus.NOT_FOUND:
             return False
         response.raise_for_status()
         with path.open("wb") as file:
             file.writelines(response.iter_bytes())
-    return True
-
-
-def _copy_from_store(store: Store, number: int, part: Path) -> bool:
-    folder = f"{_PREFIX}/{number}"
-    if not store.get(f"{folder}/{MANIFEST}", part / MANIFEST):
-        return False
-    for name in store.names(folder):
-        if name not in (MANIFEST, _CLAIM):
-            store.get(f"{folder}/{name}", part / name)
-    missing = [file.name for file in read_manifest(part).files if not (part / file.name).exists()]
-    if missing:
-        raise ChainError(
-            f"release {number} in {store.url} lacks {', '.join(missing)}; build it again"
-        )
     return True
 
 

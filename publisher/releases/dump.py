@@ -34,10 +34,10 @@ from web.formats import GRAPHS
 DUMP_NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
-# lines sorted in memory at once, and their bytes from which no more are added
+# As many lines are sorted in memory at once; from so many bytes on no more are added.
 RUN_LENGTH, RUN_BYTES = 100_000, 16_000_000
 MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
-# bytes after a line in a sorted file: a tab, six digits, the operation, the line end
+# A sorted file has as many bytes after a line: a tab, six digits, the operation, the line end.
 SUFFIX_LENGTH = 9
 CHUNK = 5_000  # triples of one subject in a line of JSON-LD; only registries have more
 _DIGEST = re.compile(rb"[0-9a-f]{64}\b")

@@ -65,7 +65,7 @@ _LICENCES = {
 }
 _EXAMPLES, _ROWS = 2, 2_000  # examples of a column, and rows that are read for them
 _LONGEST = 60  # characters of an example
-# letters of Typst's own fonts: Latin, Greek and Cyrillic
+# Typst's own fonts have these letters: Latin, Greek and Cyrillic.
 _PRINTABLE = re.compile("[\x20-\u052f\u1e00-\u20cf]*")
 
 Examples = Mapping[str, Mapping[str, list[str]]]  # by table and column

@@ -53,7 +53,7 @@ def follow(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
     """Build releases at the times of *every*, one at a time, until SIGINT or SIGTERM."""
-    # late: every command imports this module for `trigger`
+    # The import is late, since every command imports this module for `trigger`.
     background = import_module("apscheduler.schedulers.background")
     scheduler = background.BackgroundScheduler(timezone="UTC")
     scheduler.add_job(

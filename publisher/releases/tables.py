@@ -32,8 +32,8 @@ from vocab.terms import DCAT, DCT, RDF
 _SORTED_BYTES = 24 << 20  # bytes of rows that are sorted at once
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 PART = 50_000  # statements whose rows are computed at once
-# rows of a group, which DuckDB holds in memory while it writes them, if they have at most so many
-# bytes; a reader skips a group if its statistics exclude the condition
+# A group has as many rows, if they have at most so many bytes: DuckDB holds it in memory while it
+# writes it, and a reader skips it if its statistics exclude the condition.
 ROW_GROUP, _ROW_GROUP_BYTES = 20_000, 24 << 20
 _FETCHED = 5_000  # rows of a table that are in memory at once
 _TYPES = {"number": "BIGINT", "decimal": "DOUBLE", "iris": "VARCHAR[]", "words": "VARCHAR[]"}
@@ -132,7 +132,7 @@ def _property_column(row: PropertyRow) -> TableColumn:
 
 TABLES = read_tables(published_properties())
 INITIATIVES = TABLES["initiatives"]
-# of every table with a row a thing: of a topic, of the search, and of the initiatives of a release
+# Every table with a row a thing has these: of a topic, of the search, of a release's initiatives.
 LISTED = INITIATIVES.columns[: [column.name for column in INITIATIVES.columns].index("record")]
 
 
@@ -233,7 +233,7 @@ def _read_lines(file: Path, longest: int) -> str:
     """Return the SQL that reads the terms of a gzip file of N-Quads, whose longest line has
     *longest* bytes.
     """
-    # no term has a tab: https://www.w3.org/TR/rdf-canon/
+    # No term has a tab (https://www.w3.org/TR/rdf-canon/).
     return f"""SELECT s, p, g, substr(line, length(s) + length(p) + 3, length(line) - length(s) - length(p) - length(g) - 5) AS o
         FROM (SELECT line, split_part(line, ' ', 1) AS s, split_part(line, ' ', 2) AS p, string_split(line, ' ')[-2] AS g
             FROM read_csv('{file}', columns = {{'line': 'VARCHAR'}}, header = false, delim = '\t', quote = '', escape = '',

@@ -27,7 +27,7 @@ import structlog
 from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from journal.atomic_file import replace_file
@@ -44,6 +44,7 @@ from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import Count, Instant, get, other_contents, problems
 from web.formats import GRAPHS, TABLES, wants_html
 from web.problems import HTTPProblem
+from web.respond import respond
 from web.sessions import check_origin
 
 log = structlog.get_logger(component="exporter")
@@ -433,7 +434,7 @@ async def delete_from_page(exports: ExportsDep, export: FoundExport) -> Response
     response_description="The result, in the format that the query asked for",
     responses=other_contents((*TABLES.values(), *GRAPHS.values())) | problems(404, 409),
 )
-async def result(exports: ExportsDep, export: FoundExport) -> Response:
+async def result(request: Request, exports: ExportsDep, export: FoundExport) -> Response:
     """Range requests are supported."""
     if export["state"] != "done":
         raise HTTPProblem(
@@ -441,12 +442,14 @@ async def result(exports: ExportsDep, export: FoundExport) -> Response:
             TranslatableText("The export is {state} and has no result", state=export["state"]),
             _POLL_AGAIN if is_open(export) else {},
         )
-    return FileResponse(
-        exports.folder / export["id"] / "result",
-        media_type=export["media"],
-        headers={"Cache-Control": "private, no-cache", "ETag": f'"{export["sha256"]}"'},
-        filename=f"export-{export['id'][:8]}.{export['suffix']}",
-    )
+    name = f"export-{export['id'][:8]}.{export['suffix']}"
+    headers = {
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{export["sha256"]}"',
+        "Content-Disposition": f'attachment; filename="{name}"',
+    }
+    path = exports.folder / export["id"] / "result"
+    return respond(request, path, str(export["media"]), headers=headers)
 
 
 def _describe(export: Export, exports: ExportQueue) -> Export:

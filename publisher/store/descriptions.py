@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
@@ -53,7 +54,7 @@ def _property_iri(name: str) -> str:
     return NAMESPACES[prefix] + local if prefix in NAMESPACES else name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Description:
     """The statements about *iri*. *names* maps the IRIs that they mention to names, *spaces*
     prefixes to namespaces.
@@ -64,16 +65,18 @@ class Description:
     names: Mapping[str, str]
     spaces: Mapping[str, str]
 
+    @cached_property
+    def _objects(self) -> dict[tuple[str, str], list[Term]]:
+        objects = defaultdict[tuple[str, str], list[Term]](list)
+        for subject, predicate, term in self.statements:
+            objects[subject, predicate].append(term)
+        return objects
+
     def all(self, name: str, subject: str | None = None) -> list[Term]:
         """Return the values of the property *name*, such as ``dct:title``, of *subject* (default:
         the thing itself).
         """
-        about, predicate = subject or self.iri, self.expand(name)
-        return [
-            statement.object
-            for statement in self.statements
-            if statement.subject == about and statement.predicate == predicate
-        ]
+        return self._objects.get((subject or self.iri, self.expand(name)), [])
 
     def one(self, name: str, subject: str | None = None) -> Term | None:
         """Return the first value of the property *name*, None if there is none."""

@@ -60,6 +60,9 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     part = await served.client.get(
         str(results["result"]), headers={"Range": "bytes=0-3", "If-Range": result.headers["etag"]}
     )
+    same = await served.client.get(
+        str(results["result"]), headers={"If-None-Match": result.headers["etag"]}
+    )
 
     assert (accepted.status_code, accepted.json()["state"]) == (202, "queued")
     assert (results["state"], results["rows"], results["position"]) == ("done", 3_000, 1)
@@ -68,6 +71,7 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
         results["sha256"],
     )
     assert (part.status_code, part.content) == (206, b"s,o\r")
+    assert (same.status_code, same.content) == (304, b"")
     assert result.headers["content-disposition"].endswith('.csv"')
 
 
