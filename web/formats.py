@@ -50,45 +50,58 @@ class TableFormat(Format):
 
 
 FormatT = TypeVar("FormatT", bound=Format)
-_GRAPHS = (
-    GraphFormat(
-        "ttl", "Turtle", "text/turtle; charset=utf-8", ("application/x-turtle",), RdfFormat.TURTLE
-    ),
-    GraphFormat("nt", "N-Triples", "application/n-triples", ("text/plain",), RdfFormat.N_TRIPLES),
-    GraphFormat(
-        "jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD
-    ),
-    GraphFormat(
-        "rdf", "RDF/XML", "application/rdf+xml", ("application/xml", "text/xml"), RdfFormat.RDF_XML
-    ),
-)
+GRAPHS = {
+    row.suffix: row
+    for row in (
+        GraphFormat(
+            "ttl",
+            "Turtle",
+            "text/turtle; charset=utf-8",
+            ("application/x-turtle",),
+            RdfFormat.TURTLE,
+        ),
+        GraphFormat(
+            "nt", "N-Triples", "application/n-triples", ("text/plain",), RdfFormat.N_TRIPLES
+        ),
+        GraphFormat(
+            "jsonld", "JSON-LD", "application/ld+json", ("application/json",), RdfFormat.JSON_LD
+        ),
+        GraphFormat(
+            "rdf",
+            "RDF/XML",
+            "application/rdf+xml",
+            ("application/xml", "text/xml"),
+            RdfFormat.RDF_XML,
+        ),
+    )
+}
 HTML = Format("html", "HTML", "text/html; charset=utf-8", ("application/xhtml+xml",))
 JSON = Format("json", "JSON", "application/json")
-_TABLES = (
-    TableFormat(
-        "json",
-        "JSON",
-        "application/sparql-results+json",
-        ("application/json",),
-        QueryResultsFormat.JSON,
-    ),
-    TableFormat(
-        "xml",
-        "XML",
-        "application/sparql-results+xml",
-        ("application/xml", "text/xml"),
-        QueryResultsFormat.XML,
-    ),
-    TableFormat("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV),
-    TableFormat(
-        "tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV
-    ),
-)
-
-GRAPHS: dict[str, GraphFormat] = {row.suffix: row for row in _GRAPHS}
-TABLES: dict[str, TableFormat] = {row.suffix: row for row in _TABLES}
+TABLES = {
+    row.suffix: row
+    for row in (
+        TableFormat(
+            "json",
+            "JSON",
+            "application/sparql-results+json",
+            ("application/json",),
+            QueryResultsFormat.JSON,
+        ),
+        TableFormat(
+            "xml",
+            "XML",
+            "application/sparql-results+xml",
+            ("application/xml", "text/xml"),
+            QueryResultsFormat.XML,
+        ),
+        TableFormat("csv", "CSV", "text/csv; charset=utf-8", (), QueryResultsFormat.CSV),
+        TableFormat(
+            "tsv", "TSV", "text/tab-separated-values; charset=utf-8", (), QueryResultsFormat.TSV
+        ),
+    )
+}
 # The data formats of a resource: here application/json is our plain JSON, not an alias of JSON-LD.
-DATA_FORMATS: dict[str, Format] = {**{row.suffix: row for row in _GRAPHS}, "json": JSON}
+DATA_FORMATS: dict[str, Format] = {**GRAPHS, "json": JSON}
 FORMATS: dict[str, Format] = {**DATA_FORMATS, "html": HTML}
 
 
@@ -197,8 +210,7 @@ def quality(accept: str | None, media: str) -> float:
         media_range
         for media_range in ranges
         if media_range.includes(kind, subtype, media_parameters)
-    ]
-    matches = matches or [
+    ] or [
         media_range
         for media_range in ranges
         if media_range.includes(kind, subtype, media_range.parameters)

@@ -69,7 +69,7 @@ class Property:
 def read_properties(table: PropertyTable) -> dict[str, Property]:
     """Return all properties: those of any entity, those of *table*, and those of concepts."""
     rows: list[tuple[PropertyRow, dict[str, Any]]] = [
-        (row, {**row.reconcile}) for row in table if row.reconcile
+        (row, {"types": ("initiative",), **row.reconcile}) for row in table if row.reconcile
     ]
     items = [
         Property("name", TYPES, title="Name"),

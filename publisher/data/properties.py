@@ -97,7 +97,7 @@ class PropertyRow(BaseModel):
     type: Literal[
         "text", "string", "link", "date", "time", "year", "integer", "decimal", "boolean", "wkt",
         "hexadecimal",
-    ]  # fmt: skip
+    ] = "link"  # fmt: skip
     many: bool = False
     nested: bool = False
     inverse: bool = False

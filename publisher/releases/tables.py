@@ -50,8 +50,8 @@ class TableColumn:
     """
 
     name: str
-    type: str
     description: str
+    type: str = "text"
     sql: str = ""
     required: bool = False
     unit: str = ""
@@ -126,7 +126,7 @@ def read_tables(properties: PropertyTable) -> dict[str, Table]:
 
 def _property_column(row: PropertyRow) -> TableColumn:
     described: dict[str, Any] = {**row.column}
-    take = described.pop("take")
+    take = described.pop("take", "of_thing")
     return TableColumn(**described, sql=f"{take}('{row.iri}')")
 
 

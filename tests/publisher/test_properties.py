@@ -31,13 +31,14 @@ IRIS = Iris()
 THING = IRIS.thing("initiative", "demo", "a")
 AUDIENCE = f"{IRIS.ns}audience"
 ADDED = """
-audience.iri = "wsis:audience"
-audience.type = "text"
-audience.schema_org = "audience"
-audience.metadata = "subjects"
-audience.search = ["text"]
-audience.reconcile = { name = "audience", types = ["initiative"] }
-audience.column = { name = "audience", type = "text", description = "for whom it is", take = "best" }
+[audience]
+iri = "wsis:audience"
+type = "text"
+schema_org = "audience"
+metadata = "subjects"
+search = ["text"]
+reconcile = { name = "audience", types = ["initiative"] }
+column = { name = "audience", type = "text", description = "for whom it is", take = "best" }
 """
 
 
