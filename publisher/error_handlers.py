@@ -47,14 +47,6 @@ _JOURNAL_UNREADABLE = TranslatableText(
 )
 
 
-async def _no_steps() -> Sequence[object]:
-    return []
-
-
-async def _no_damage() -> str:
-    return ""
-
-
 class ErrorHandlers:
     """Responds to errors: with a page for a browser, with problem+json for any other client.
 
@@ -67,10 +59,10 @@ class ErrorHandlers:
     def __init__(
         self,
         pages: Pages,
-        behind: Callable[[], int] = lambda: 0,
-        steps: Steps = _no_steps,
-        starting: Callable[[], str] = str,
-        find_damage: Callable[[], Awaitable[str]] = _no_damage,
+        behind: Callable[[], int],
+        steps: Steps,
+        starting: Callable[[], str],
+        find_damage: Callable[[], Awaitable[str]],
     ) -> None:
         self._pages, self._behind, self._steps, self._starting = pages, behind, steps, starting
         self._find_damage = find_damage

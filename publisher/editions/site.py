@@ -29,8 +29,6 @@ from fastapi import FastAPI
 from journal.atomic_file import replace_file
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES, RequestLocale, use_language
-from languages.translations import gettext as _
-from languages.translations import term_title
 from publisher.app import SiteOptions, create_app
 from publisher.editions.crawler import (
     FACETS,
@@ -357,7 +355,7 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
     for language in edition.languages:
         for file, (template, path) in _OWN_PAGES.items():
             with use_language(language, RequestLocale(path=path)):
-                page = app.state.pages.page(template, **values, kinds=_kinds(), facets=_facets())
+                page = app.state.pages.page(template, **values)
                 target = Target(path, language, f"{language}/{file}")
                 content = rewrite(bytes(page.body), edition.addresses(), target).content
             if file in scripts:
@@ -380,32 +378,6 @@ def _write_index_page(edition: Edition, folder: Path) -> None:
         .replace("</body>", f"<ul>{links}</ul></body>")
     )
     replace_file(folder / "index.html", page)
-
-
-def _kinds() -> dict[str, str]:
-    return {
-        "initiative": term_title("Initiative"),
-        "event": _("Event"),
-        "document": _("Document"),
-        "post": _("Post"),
-        "organization": _("Organization"),
-        "topic": _("Topic"),
-    }
-
-
-def _facets() -> dict[str, str]:
-    return {
-        "kind": _("Type"),
-        "source": _("Registry"),
-        "line": term_title("actionLine"),
-        "goal": term_title("goal"),
-        "target": term_title("target"),
-        "country": _("Country"),
-        "year": _("Year"),
-        "status": term_title("status"),
-        "coverage": term_title("coverage"),
-        "type": term_title("activityType"),
-    }
 
 
 def _copy(source: Path, path: Path) -> None:
@@ -448,34 +420,20 @@ def link_release_data(data: Path, release: Release) -> Path:
         raise ReleaseError(
             f"the journal no longer has entry {release.position} of release {release.number}; export a newer release"
         )
-    (folder / "journal").mkdir(parents=True, exist_ok=True)
-    for item in journal.entries():
-        if item.number <= release.position:
-            _link(item.path, folder / "journal" / item.path.name)
-    for name in ("status.nq", "format.json"):
-        if (data / name).is_file() and not (folder / name).exists():
-            shutil.copy2(data / name, folder / name)
-    numbers = [number for number in release_numbers(data / "releases") if number <= release.number]
-    for number in numbers:
-        for path in (
-            data / "releases" / str(number),
-            *(data / "reports").glob(f"release-{number}.*"),
-        ):
-            copy = folder / path.relative_to(data)
-            shutil.copytree(path, copy, copy_function=_link, dirs_exist_ok=True)
-    if (data / "signing" / PUBLIC).is_file():
-        (folder / "signing").mkdir(exist_ok=True)
-        _link(data / "signing" / PUBLIC, folder / "signing" / PUBLIC)
+    wanted = [item.path for item in journal.entries() if item.number <= release.position]
+    wanted += [data / name for name in ("status.nq", "format.json", f"signing/{PUBLIC}")]
+    for number in release_numbers(data / "releases"):
+        if number <= release.number:
+            wanted += (data / "releases" / str(number)).rglob("*")
+            wanted += (data / "reports").glob(f"release-{number}.*/**/*")
+    for path in wanted:
+        if path.is_file() and not (copy := folder / path.relative_to(data)).exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(path, copy)
+            except OSError:
+                shutil.copy2(path, copy)
     return folder
-
-
-def _link(source: Path | str, path: Path | str) -> None:
-    if Path(path).exists():
-        return
-    try:
-        os.link(source, path)
-    except OSError:
-        shutil.copy2(source, path)
 
 
 def check_languages(text: str) -> tuple[str, ...]:
