@@ -45,26 +45,25 @@ def verify_file(path: Path, number: int, previous: str | None, max_bytes: int) -
     """
     try:
         with igzip.open(path, "rb") as file:
-            header, digest = _read(file, number, max_bytes)
+            digest = _read(file, number, max_bytes)
     except (EOFError, OSError, isal_zlib.IsalError) as error:
         raise ChainError(f"entry {number} cannot be decompressed completely: {error}") from error
-    if header.get("id") != digest:
+    entry = read_header(path, number)
+    if entry.id != digest:
         raise ChainError(
-            f"entry {number} does not match its id: it declares {header.get('id')}, its content has the hash {digest}"
+            f"entry {number} does not match its id: it declares {entry.id}, its content has the hash {digest}"
         )
-    read_header(path, number)
-    if header.get("prev") != previous:
-        follows, expected = header.get("prev") or "nothing", previous or "nothing"
+    if entry.previous != previous:
         raise ForkError(
-            f"entry {number} follows {follows}, but what we hold before it is {expected}: the two journals have diverged"
+            f"entry {number} follows {entry.previous or 'nothing'}, but what we hold before it is "
+            f"{previous or 'nothing'}: the two journals have diverged"
         )
 
 
-def _read(file: BufferedIOBase, number: int, max_bytes: int) -> tuple[dict[str, str], str]:
-    """Return the header and the hash of all that follows the id."""
-    digest = hashlib.sha256()
-    header = _header(file, digest, number)
-    size, ended = 0, False
+def _read(file: BufferedIOBase, number: int, max_bytes: int) -> str:
+    """Return the hash of all that follows the id."""
+    digest, size, ended = hashlib.sha256(), 0, False
+    _read_header_rows(file, digest, number)
     while block := file.read(_BLOCK):
         if block[-1:] != b"\n":
             block += file.readline(_LONGEST)
@@ -83,35 +82,29 @@ def _read(file: BufferedIOBase, number: int, max_bytes: int) -> tuple[dict[str, 
         _check_rows(block[:-5] if ended else block, number)
     if not ended:
         raise ChainError(f"entry {number} ends before its commit (TC)")
-    return header, digest.hexdigest()
+    return digest.hexdigest()
 
 
-def _header(file: BufferedIOBase, digest: hashlib._Hash, number: int) -> dict[str, str]:
-    header: dict[str, str] = {}
+def _read_header_rows(file: BufferedIOBase, digest: hashlib._Hash, number: int) -> None:
     for index in range(_HEADERS):
         line = file.readline(_LONGEST)
         if index:
             digest.update(line)
         if line == b"TX .\n":
-            return header
+            return
         match = HEADER_ROW.match(line)
         if match is None or (index == 0) != (match[1] == b"id"):
             break
-        header[match[1].decode()] = (match[2] or match[3] or b"").decode("utf-8", "replace")
     raise ChainError(f"entry {number} does not begin as an entry of a journal does")
 
 
 def _check_rows(rows: bytes, number: int) -> None:
-    match = _ROWS.match(rows)
+    match, quads = _ROWS.match(rows), _SIGN.sub(b"", rows)
     end = match.end() if match else 0
-    if end != len(rows):
+    fault = _excerpt(rows[end:]) if end != len(rows) else ""
+    if fault or not _is_canonical(quads):
         raise ChainError(
-            f"entry {number} has a row that is no quad in canonical form: {_excerpt(rows[end:])}"
-        )
-    quads = _SIGN.sub(b"", rows)
-    if not _is_canonical(quads):
-        raise ChainError(
-            f"entry {number} has a row that is no quad in canonical form: {_first_fault(quads)}"
+            f"entry {number} has a row that is no quad in canonical form: {fault or _first_fault(quads)}"
         )
 
 

@@ -22,6 +22,7 @@ import hmac
 import re
 import time
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
@@ -301,12 +302,11 @@ def parse_arguments(sent: bytes) -> dict[str, str]:
         pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=100)
     except ValueError as error:
         raise OaiError("badArgument", f"The arguments cannot be parsed: {error}") from error
-    arguments: dict[str, str] = {}
-    for name, value in pairs:
-        if name in arguments:
+    arguments = dict(pairs)
+    for name, count in Counter(name for name, _ in pairs).items():
+        if count > 1:
             code = "badVerb" if name == "verb" else "badArgument"
             raise OaiError(code, f"{name} is given more than once")
-        arguments[name] = value
     verb, names = arguments.get("verb", ""), arguments.keys() - {"verb"}
     if verb not in VERBS:
         raise OaiError("badVerb", f"The verb is one of {', '.join(VERBS)}")

@@ -276,15 +276,11 @@ def _expanded_value(term: Term) -> Json:
 def _fits(item: PropertyRow, term: Term) -> bool:
     if term.is_iri:
         return item.type == "link"
-    if item.type == "text":
-        return term.datatype is None
-    if item.type == "string":
-        return term.datatype is None and term.language is None
-    if item.type == "integer" and not _is_exact(term.value):
-        return False
-    if item.type == "boolean" and term.value not in _BOOLEANS:
-        return False
-    return term.datatype is not None and term.datatype == DATATYPES.get(item.type)
+    if item.type in ("text", "string"):
+        return term.datatype is None and (item.type == "text" or term.language is None)
+    is_readable = {"integer": _is_exact, "boolean": _BOOLEANS.__contains__}.get(item.type)
+    has_type = term.datatype is not None and term.datatype == DATATYPES.get(item.type)
+    return has_type and (is_readable is None or is_readable(term.value))
 
 
 def _is_exact(text: str) -> bool:

@@ -405,13 +405,14 @@ async def _organization_details(listed: Iterable[Row], service: QueryService) ->
     """Return what the list has of an organization beside its name: registry, countries, number of
     initiatives (while it is not counted: none) and type, by the names of the JSON.
     """
-    details: Details = {}
-    for row in listed:
-        address = row["thing"].value
-        source = address.partition("/id/organization/")[2].partition("/")[0]
-        details[address] = {"source": source, "countries": []}
-        if "initiatives" in row:
-            details[address]["initiatives"] = int(row["initiatives"].value)
+    details: Details = {
+        row["thing"].value: {
+            "source": row["thing"].value.partition("/id/organization/")[2].partition("/")[0],
+            "countries": [],
+            **({"initiatives": int(row["initiatives"].value)} if "initiatives" in row else {}),
+        }
+        for row in listed
+    }
     if not details:
         return {}
     text = query("organization-details").replace("THINGS", " ".join(map(iri, details)))
