@@ -20,7 +20,6 @@ import typer.main
 from command_line.lazy_group import LazyCommand
 from command_line.settings import Settings
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.option_schema import Option
 from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.protocols.registry import PROTOCOLS
@@ -102,25 +101,15 @@ def decisions() -> str:
     return table(("number", "title", "date", "status"), rows)
 
 
-def options(rows: Mapping[str, Option] | type[Options]) -> str:
+def options(model: type[Options]) -> str:
     """Return the table of a protocol's or a mapping's options."""
-    if not (rows.model_fields if isinstance(rows, type) else rows):
+    if not model.model_fields:
         return "No options."
-    if isinstance(rows, type):
-        cells = [
-            (
-                f"`{name}`",
-                item.description or "",
-                "required" if item.is_required() else code(item.default),
-            )
-            for name, field in rows.names().items()
-            for item in [rows.model_fields[field]]
-        ]
-    else:
-        cells = [
-            (f"`{name}`", row.help, "required" if row.required else code(row.default))
-            for name, row in rows.items()
-        ]
+    cells = []
+    for name, field in model.names().items():
+        item = model.model_fields[field]
+        default = "required" if item.is_required() else code(item.default)
+        cells.append((f"`{name}`", item.description or "", default))
     return table(("option", "meaning", "default"), cells)
 
 

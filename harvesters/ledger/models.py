@@ -74,7 +74,9 @@ class RecordState(Enum):
 
 
 _SMALLEST_CAP = 100  # records: limits of lists are its multiples
-ERASED = (Reason("erased"),)  # reasons of a deletion whose tombstone has neither title nor pages
+ERASED = (
+    Reason("removed on request"),
+)  # reasons of a deletion whose tombstone has neither title nor pages
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
 
 
@@ -141,9 +143,7 @@ class Run:
         """
         is_round = self.fetched >= _SMALLEST_CAP and self.fetched % _SMALLEST_CAP == 0
         is_known = self.reported_total is not None or not self.is_full or self.incomplete_reason
-        return (
-            Reason("round_number", {"count": self.fetched}) if is_round and not is_known else None
-        )
+        return Reason("round_number", count=self.fetched) if is_round and not is_known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,15 @@ Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any
 
+from pydantic import Field
+
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option, get_option
+from harvesters.mappings.mapping import Kind, RecordMapping
+from harvesters.options import Options
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import (
     CrosswalkLookup,
@@ -48,11 +50,14 @@ from vocab.initiative import (
     Text,
 )
 
-OPTIONS: Mapping[str, Option] = {
-    "kind": Option(
-        str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."
-    ),
-}
+
+class DcatOptions(Options):
+    """The options of a source with this mapping."""
+
+    kind: Kind = Field(
+        "document",
+        description="The class of the resources: `initiative`, `event`, `document` or `post`.",
+    )
 
 
 def _iris(*names: str) -> tuple[str, ...]:
@@ -94,7 +99,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
     description.
     """
     lexicon = CrosswalkLookup(crosswalks)
-    kind = KINDS[get_option(source, OPTIONS, "kind")]
+    kind = KINDS[DcatOptions.of(source).kind]
 
     return partial(
         _map_record, language=source.language, kind=kind, lexicon=lexicon, crosswalks=crosswalks
@@ -324,4 +329,6 @@ def _periods(graph_reader: GraphReader) -> Iterator[Period]:
             yield Period(*period)
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), kind="document", options=OPTIONS)
+MAPPING = RecordMapping(
+    build_mapper, frozenset({Payload.GRAPH}), kind="document", options=DcatOptions
+)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lxml import etree
+from pydantic import Field
 
 from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import SourceDefinitionError
-from harvesters.option_schema import Option, get_option, option_names
+from harvesters.options import Options, Texts
 from harvesters.page_model import Payload
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
@@ -25,38 +26,35 @@ from harvesters.source import Source
 from vocab.initiative import Document, Event, Initiative, Post, Resource
 from vocab.schemes import crosswalks as crosswalk_names
 
-OPTIONS: Mapping[str, Option] = {
-    "split": Option(
-        (str, dict),
-        None,
-        "The separator of values in one text, e.g. `;` or a line break, or a table of one for each field.",
-    ),
-    "nothing": Option(
-        list,
+
+class FieldsOptions(Options):
+    """The options of a source with a [fields] table."""
+
+    split: str | dict[str, Any] = Field(
+        "",
+        description="The separator of values in one text, e.g. `;` or a line break, or a table of one for each field.",
+    )
+    nothing: Texts = Field(
         (),
-        "Further words that stand for no value, beside N/A, None, not available and the like.",
-    ),
-    "crosswalk": Option(
-        (str, list),
-        None,
-        "The crosswalk, or a list of them, that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
-    ),
-    "dates": Option(
-        (str, list),
-        None,
-        "The registry's date format or formats, if not ISO 8601 (strptime, or `milliseconds` since 1970).",
-    ),
-    "initiatives_of": Option(
-        str,
-        None,
-        "The source of the initiatives whose keys are in the field `initiatives`; without it this one.",
-    ),
-    "namespaces": Option(
-        dict,
-        None,
-        "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more.",
-    ),
-}
+        description="Further words that stand for no value, beside N/A, None, not available and the like.",
+    )
+    crosswalk: Texts = Field(
+        (),
+        description="The crosswalk, or a list of them, that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
+    )
+    dates: Texts = Field(
+        (),
+        description="The registry's date format or formats, if not ISO 8601 (strptime, or `milliseconds` since 1970).",
+    )
+    initiatives_of: str = Field(
+        "",
+        description="The source of the initiatives whose keys are in the field `initiatives`; without it this one.",
+    )
+    namespaces: dict[str, str] = Field(
+        {},
+        description="Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more.",
+    )
+
 
 # The fields of each class.
 # a language tag may follow: "title@en"
@@ -145,62 +143,81 @@ def record_class(source: Source) -> type[Resource]:
 def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reason]:
     """Yield a reason for each unknown field or invalid expression; it says how to correct it."""
     if not source.fields:
-        yield located(source.name, Reason("fields_missing"))
+        yield located(
+            source.name, Reason("mapping 'fields' needs a [fields] table, at least with 'title'")
+        )
         return
     try:
         known = FIELDS[record_class(source)]
     except SourceDefinitionError as error:
         yield from error.faults
         return
-    for crosswalk in option_names(source, OPTIONS, "crosswalk"):
+    options = FieldsOptions.of(source)
+    for crosswalk in options.crosswalk:
         if crosswalk not in crosswalk_names():
             near = suggestion(crosswalk, crosswalk_names())
             yield located(
                 source.name,
-                Reason("unknown_crosswalk", {"name": repr(crosswalk), "suggestion": near}),
+                Reason(
+                    "unknown crosswalk %(name)s; %(suggestion)s",
+                    name=repr(crosswalk),
+                    suggestion=near,
+                ),
             )
-    yield from _split_faults(source, known)
-    prefixes = get_option(source, OPTIONS, "namespaces") or {}
+    yield from _split_faults(source, options.split, known)
     for name, text in source.fields.items():
         match = FIELD_NAME.match(name)
         if not match or match[1] not in known:
             yield located(
                 source.name,
                 Reason(
-                    "unknown_field", {"name": repr(name), "suggestion": suggestion(name, known)}
+                    "unknown field %(name)s; %(suggestion)s",
+                    name=repr(name),
+                    suggestion=suggestion(name, known),
                 ),
             )
         elif match[2] and match[1] not in TEXTS:
             yield located(
                 source.name,
-                Reason("field_without_language", {"name": repr(name), "names": ", ".join(TEXTS)}),
+                Reason(
+                    "field %(name)s takes no language; only %(names)s do",
+                    name=repr(name),
+                    names=", ".join(TEXTS),
+                ),
             )
         elif name == "key" and payload_type is not Payload.ROW:
-            yield located(source.name, Reason("field_key"))
+            yield located(
+                source.name,
+                Reason("field 'key' is not allowed here: the protocol's own identifier is the key"),
+            )
         elif name == "amounts" and payload_type is not Payload.ROW:
-            yield located(source.name, Reason("field_amounts"))
+            yield located(
+                source.name, Reason("field 'amounts' reads objects, which only rows have")
+            )
         elif name != "kind":
             try:
-                compile_path(text, field_location(source, name), payload_type, prefixes)
+                compile_path(text, field_location(source, name), payload_type, options.namespaces)
             except SourceDefinitionError as error:
                 yield from error.faults
 
 
-def _split_faults(source: Source, known: frozenset[str]) -> Iterator[Reason]:
-    split = get_option(source, OPTIONS, "split")
+def _split_faults(
+    source: Source, split: str | dict[str, Any], known: frozenset[str]
+) -> Iterator[Reason]:
     for name, mark in split.items() if isinstance(split, dict) else ():
         where = f"split.{name}"
         if name not in known:
             near = suggestion(name, known)
             yield located(
-                source.name, Reason("unknown_field", {"name": repr(where), "suggestion": near})
+                source.name,
+                Reason("unknown field %(name)s; %(suggestion)s", name=repr(where), suggestion=near),
             )
         elif not isinstance(mark, str):
-            yield located(source.name, expected(where, mark, "kind_text"))
+            yield located(source.name, expected(where, mark, "text"))
 
 
 def _field_named(name: str) -> Reason:
-    return Reason("field_named", {"name": repr(name)})
+    return Reason("field %(name)s", name=repr(name))
 
 
 def field_location(source: Source, name: str) -> Reason:
@@ -226,7 +243,10 @@ def compile_path(
         )
     except (etree.XPathSyntaxError, ValueError) as error:
         raise SourceDefinitionError(
-            located(where, Reason("not_xpath", {"text": repr(text), "error": str(error)}))
+            located(
+                where,
+                Reason("%(text)s is not an XPath: %(error)s", text=repr(text), error=str(error)),
+            )
         ) from error
 
     def find(node: Any) -> Any:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from harvesters.mappings.field_definitions import OPTIONS, record_class
+from harvesters.mappings.field_definitions import FieldsOptions, record_class
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.schema import FieldTable, Part, Schema, compile_entry
-from harvesters.option_schema import get_option, option_names
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.graph import Graph
 from harvesters.source import Source
@@ -39,20 +38,19 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any
 
 
 def _user_schema(source: Source, payload_type: Payload) -> Schema:
+    options = FieldsOptions.of(source)
     return Schema(
         payload_type,
         {name: text for name, text in source.fields.items() if name not in _NO_PATHS},
         {"amounts": [Part(source.fields["amounts"], _AMOUNT)]}
         if "amounts" in source.fields
         else {},
-        split=get_option(source, OPTIONS, "split") or "",
-        namespaces=get_option(source, OPTIONS, "namespaces") or {},
-        crosswalks=option_names(source, OPTIONS, "crosswalk"),
-        dates=option_names(source, OPTIONS, "dates"),
-        nothing=frozenset(
-            word.casefold().rstrip(".") for word in option_names(source, OPTIONS, "nothing")
-        ),
-        initiatives_of=get_option(source, OPTIONS, "initiatives_of"),
+        split=options.split,
+        namespaces=options.namespaces,
+        crosswalks=options.crosswalk,
+        dates=options.dates,
+        nothing=frozenset(word.casefold().rstrip(".") for word in options.nothing),
+        initiatives_of=options.initiatives_of,
         datestamp=True,
     )
 
@@ -82,4 +80,4 @@ def fields_without_values(source: Source, payloads: Sequence[Any]) -> list[str]:
     ]
 
 
-MAPPING = RecordMapping(build_mapper, frozenset(Payload), options=OPTIONS)
+MAPPING = RecordMapping(build_mapper, frozenset(Payload), options=FieldsOptions)

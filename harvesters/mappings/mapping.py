@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Annotated, Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
-from harvesters.option_schema import Option
 from harvesters.options import Options, one_of
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.html_to_text import html_to_text
@@ -52,7 +51,7 @@ class RecordMapping:
     build: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
     accepts: frozenset[Payload]
     kind: str = "initiative"
-    options: Mapping[str, Option] | type[Options] = Options
+    options: type[Options] = Options
 
     def prepare(self, source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
         """Return the function that maps the source's records: texts without a language have that of

@@ -5,15 +5,16 @@ Source: https://schema.org/docs/full.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
+from pydantic import Field
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option, get_option
+from harvesters.mappings.mapping import Kind, RecordMapping
+from harvesters.options import Options
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph, Term, iri
@@ -46,13 +47,14 @@ from vocab.initiative import (
 )
 from vocab.statements.describe import KIND
 
-OPTIONS: Mapping[str, Option] = {
-    "kind": Option(
-        str,
+
+class SchemaOrgOptions(Options):
+    """The options of a source with this mapping."""
+
+    kind: Kind | None = Field(
         None,
-        "The class of all records, whatever their own class: `initiative`, `event`, `document` or `post`.",
-    ),
-}
+        description="The class of all records, whatever their own class: `initiative`, `event`, `document` or `post`.",
+    )
 
 
 def _iris(*names: str) -> tuple[str, ...]:
@@ -109,7 +111,7 @@ def _map_record(
 ) -> Resource:
     graph_reader = GraphReader(record.payload, source.language)
     classes = _classes(graph_reader, record.payload.subject)
-    forced = get_option(source, OPTIONS, "kind")
+    forced = SchemaOrgOptions.of(source).kind
     kind = KINDS[forced] if forced else _record_class(record.key, classes)
     titles = parse_titles(
         graph_reader.texts(*_iris("name"))
@@ -334,4 +336,4 @@ def _address(graph_reader: GraphReader, address: Any) -> list[tuple[str, str | N
     )
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), options=OPTIONS)
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), options=SchemaOrgOptions)

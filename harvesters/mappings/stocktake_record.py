@@ -16,7 +16,6 @@ from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.graph import Graph, Term
 from harvesters.payloads.value_parsing import (
@@ -73,7 +72,6 @@ from vocab.terms import (
 )
 
 _KEYWORDS = (f"{DCAT}keyword", f"{DCT}subject")  # the second one in older records
-OPTIONS: Mapping[str, Option] = {}
 
 _CLASSES: Mapping[str, type[Resource]] = {
     "initiative": Initiative,
@@ -511,4 +509,4 @@ class RecordMapper:
         )
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), options=OPTIONS)
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}))

@@ -11,15 +11,12 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import normalize_block, parse_language, strip_contacts
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Claim, Picture, Resource, Text
 from vocab.iris import Iris, encode
-
-OPTIONS: Mapping[str, Option] = {}
 
 _COMMON = {
     "title": "title",
@@ -125,4 +122,4 @@ def _with_reason(claim: Claim, reasons: Mapping[str, Any]) -> Claim:
     )
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}), options=OPTIONS)
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}))

@@ -535,7 +535,7 @@ class OaiPmh(PagedProtocol[Any]):
                     Reason(
                         "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
                         "OAI-PMH's two",
-                        values,
+                        **values,
                     )
                 )
         except RECORD_ERRORS as failure:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from harvesters.option_schema import Option
 from harvesters.options import Options
 from harvesters.page_model import Pages, Payload
 from harvesters.source import Source
@@ -32,7 +31,7 @@ class Protocol:
 
     collect: Callable[..., Pages[Any]]
     payload_type: Payload
-    options: Mapping[str, Option] | type[Options]
+    options: type[Options]
     incremental: bool
     check: Callable[[Source], None] = _no_check
     is_incremental: Callable[[Source], bool] = _always

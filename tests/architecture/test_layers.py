@@ -56,7 +56,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "harvesters": (
         {"definition_texts"}, {"reason_texts"}, {"reasons"},
         {"definition_faults"}, {"errors", "quiet_hours", "stored_response"}, {"options"},
-        {"source", "optional_dependency", "parsing"}, {"option_schema", "lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
+        {"source", "optional_dependency", "parsing"}, {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
         {"payloads", "archive", "ledger"}, {"protocols", "mappings", "matching", "replay"}, {"compatibility"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},
     ),

@@ -12,7 +12,6 @@ from codebase import Codebase
 # Patterns that are known only when the program runs, and where they come from.
 DYNAMIC = {
     "harvesters.options": "the operator's, from a source definition",
-    "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.files": "the operator's, from a source definition",
     "harvesters.protocols.resourcesync": "the operator's, from a source definition",
     "harvesters.protocols.web": "the operator's, from a source definition",
