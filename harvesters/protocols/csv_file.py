@@ -232,11 +232,11 @@ def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
         faults.append(fault)
     guess = None if marked or named else _guess_charset(reply.path)
     if guess is None:
-        values = {"url": reply.url, "faults": " and ".join(faults)}
         raise CharsetError(
             Reason(
                 "%(url)s: its text is %(faults)s; set the option 'charset' in the source definition",
-                **values,
+                url=reply.url,
+                faults=" and ".join(faults),
             )
         )
     action = "set the option charset"

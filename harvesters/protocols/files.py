@@ -28,7 +28,7 @@ from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.document import ListedDocument
 from harvesters.protocols.file_formats import FORMATS, FileOptions, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
@@ -97,12 +97,13 @@ def _list_files(
             else:
                 yield ListedDocument(entry.address, key, stamp)
     if not matching and not last:
-        values: dict[str, Value] = {"source": source.name, "url": source.url, "count": total}
         raise ParseError(
             Reason(
                 "%(source)s: %(url)s shows %(count)s files, none of which matches; set the options "
                 "'format' and 'only'",
-                **values,
+                source=source.name,
+                url=source.url,
+                count=total,
             )
         )
 
@@ -123,11 +124,12 @@ def _walk_folder(
 ) -> Iterator[_Entry | Reason]:
     """Yield all files of a folder and its subfolders, without subfolders before the file *last*."""
     if depth > _MAX_DEPTH:
-        values: dict[str, Value] = {"source": source.name, "url": address, "limit": _MAX_DEPTH}
         raise ParseError(
             Reason(
                 "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end",
-                **values,
+                source=source.name,
+                url=address,
+                limit=_MAX_DEPTH,
             )
         )
     reply = fetch.get(address, accept=_ACCEPT)

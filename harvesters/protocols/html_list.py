@@ -107,11 +107,12 @@ def collect(
         (records,) = paths["records"]
         entries = records(root)
         if not isinstance(entries, list) or not entries:
-            values = {"source": source.name, "url": reply.url, "xpath": options.records}
             raise ParseError(
                 Reason(
                     "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
-                    **values,
+                    source=source.name,
+                    url=reply.url,
+                    xpath=options.records,
                 )
             )
         following = _link(root, paths["next"], reply)

@@ -213,12 +213,12 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
                 )
             )
         if root.tag != "iati-activities":
-            values = {"element": root.tag, "expected": "iati-activities"}
             raise ParseError(
                 Reason(
                     "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
                     "<%(expected)s>",
-                    **values,
+                    element=root.tag,
+                    expected="iati-activities",
                     url=reply.url,
                 )
             )

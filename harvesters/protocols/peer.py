@@ -217,11 +217,11 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
             return numbers[match[0]], match[0]
         least = min(numbers.values(), default=before)
         if least >= before:
-            values = {"source": source.name, "url": reply.url}
             raise ParseError(
                 Reason(
                     "%(source)s: %(url)s does not list the entries before %(number)s",
-                    **values,
+                    source=source.name,
+                    url=reply.url,
                     number=before,
                 )
             )
@@ -383,8 +383,16 @@ class JournalReplay:
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
-            values = {"source": source.name, "url": home, "id": previous, "expected": head.id}
-            raise ParseError(Reason("wrong_entry_id", **values, number=head.number))
+            raise ParseError(
+                Reason(
+                    "wrong_entry_id",
+                    source=source.name,
+                    url=home,
+                    id=previous,
+                    expected=head.id,
+                    number=head.number,
+                )
+            )
 
     def _apply_entry(self, entry: Entry) -> None:
         touched = set[str]()

@@ -87,11 +87,12 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
             if isinstance(document, dict)
             else type(document).__name__
         )
-        values = {"source": source.name, "url": reply.url, "kind": kind}
         raise ParseError(
             Reason(
                 "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
-                **values,
+                source=source.name,
+                url=reply.url,
+                kind=kind,
             )
         )
     wanted = _LISTS if options.series else {"dataset": "Dataset"}

@@ -144,12 +144,13 @@ def _check_content(source: Source, reply: Reply, store: Store, result: Discovere
         return
     if not record_discovery.is_catalogue(store):
         classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
-        values: dict[str, Value] = {"source": source.name, "url": reply.url, "classes": classes}
         raise ParseError(
             Reason(
                 "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
                 "'types'",
-                **values,
+                source=source.name,
+                url=reply.url,
+                classes=classes,
             )
         )
 
@@ -213,9 +214,12 @@ def _read_document(
     if state.paged:
         state = state.mark_incomplete(total_changed(state.total, total))
     if broken:
-        values = {"url": reply.url, "error": next(iter(broken.values()))}
         state = state.mark_incomplete(
-            Reason("%(url)s has parts that cannot be read: %(error)s", **values)
+            Reason(
+                "%(url)s has parts that cannot be read: %(error)s",
+                url=reply.url,
+                error=next(iter(broken.values())),
+            )
         )
     # Totals of several catalogues cannot be added: a record may be in more than one.
     state, whole = replace(state, total=total), total if len(state.seen) == 1 else None

@@ -33,7 +33,7 @@ from harvesters.payloads.graph import (
 )
 from harvesters.payloads.rdf_parser import LARGE, NodeErrors, check_xml, parse_quads, repair_xml
 from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 ACCEPT = (
@@ -217,12 +217,12 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
         try:
             inlined = inline_contexts(document, find)
         except LookupError as error:
-            values = {"url": reply.url, "context": str(error.args[0])}
             raise ParseError(
                 Reason(
                     "%(url)s: its JSON-LD needs the context %(context)s, which is not built in; name it "
                     "in the option `contexts` to allow it",
-                    **values,
+                    url=reply.url,
+                    context=str(error.args[0]),
                 )
             ) from error
         return content if inlined == document else dump_json(inlined)
@@ -260,8 +260,13 @@ class RdfReader:
             accept = "application/ld+json, application/json;q=0.9"
             document = load_json(self.fetch.get(address, accept=accept))
             if not isinstance(document, dict) or "@context" not in document:
-                values: dict[str, Value] = {"source": self.source.name, "url": address}
-                raise ParseError(Reason("%(source)s: %(url)s is not a JSON-LD context", **values))
+                raise ParseError(
+                    Reason(
+                        "%(source)s: %(url)s is not a JSON-LD context",
+                        source=self.source.name,
+                        url=address,
+                    )
+                )
             self.contexts[address] = document["@context"]
         return self.contexts[address]
 

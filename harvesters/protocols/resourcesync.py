@@ -174,11 +174,12 @@ def _walk_lists(
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
     loop_detector.check_token(address, address, "the document")
     if depth > _MAX_DEPTH:
-        values: dict[str, Value] = {"source": source.name, "url": address, "limit": _MAX_DEPTH}
         raise ParseError(
             Reason(
                 "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",
-                **values,
+                source=source.name,
+                url=address,
+                limit=_MAX_DEPTH,
             )
         )
     document = _fetch_document(source, fetch, address)
@@ -198,12 +199,13 @@ def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocum
     metadata, kind = _metadata(root), etree.QName(root).localname
     capability = metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        values: dict[str, Value] = {"source": source.name, "url": reply.url, "element": kind}
         raise ParseError(
             Reason(
                 "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a "
                 "capability; set url to its source description, such as /.well-known/resourcesync",
-                **values,
+                source=source.name,
+                url=reply.url,
+                element=kind,
             )
         )
     begin = parse_timestamp(metadata.get("from", ""))

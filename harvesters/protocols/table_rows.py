@@ -318,12 +318,13 @@ class _Table:
         lacking = [name for name in self.carried if name not in self.columns]
         if len(lacking) > 1:
             names = ", ".join(map(repr, lacking))
-            values: dict[str, Value] = {"source": source.name, "url": url, "names": names}
             raise ParseError(
                 Reason(
                     "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
                     "headings can fill one such column",
-                    **values,
+                    source=source.name,
+                    url=url,
+                    names=names,
                 )
             )
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
@@ -365,10 +366,10 @@ class _Table:
             if self.carried and self._carry(row, above):
                 continue
             if len(cells) < width or any(cells[width:]):
-                values: dict[str, Value] = {"line": line.number, "count": len(cells)}
                 reason = Reason(
                     "line %(line)s: %(count)s cells where the header has %(expected)s",
-                    **values,
+                    line=line.number,
+                    count=len(cells),
                     expected=width,
                 )
                 yield InvalidRecord(self.key(row) or None, reason)

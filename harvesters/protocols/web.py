@@ -188,11 +188,12 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
         is_index = kind == "sitemapindex"
     listed = {address: stamp for address, stamp in entries if is_web(address)}
     if len(listed) > _MAX_ENTRIES:
-        values: dict[str, Value] = {"url": reply.url, "count": len(listed), "limit": _MAX_ENTRIES}
         raise ParseError(
             Reason(
                 "%(url)s: has %(count)s entries, more than the %(limit)s that a sitemap may have",
-                **values,
+                url=reply.url,
+                count=len(listed),
+                limit=_MAX_ENTRIES,
             )
         )
     if is_text and not listed:
@@ -215,11 +216,11 @@ def _decompress(reply: Reply) -> Reply:
         for part in decode_content([reply.content], "gzip"):
             content += part
             if len(content) > _MAX_BYTES:
-                values: dict[str, Value] = {"url": reply.url, "limit": _MAX_BYTES}
                 raise ParseError(
                     Reason(
                         "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
-                        **values,
+                        url=reply.url,
+                        limit=_MAX_BYTES,
                     )
                 )
     except ValueError as error:
