@@ -4,13 +4,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 import pytest
 from rows import each
 from simulated import Site, define_source, harvest, items
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import ParseError, UnavailableError
+from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page, Payload, Record
 from harvesters.source import Source
 
@@ -148,24 +147,6 @@ def test_an_object_is_brought_from_where_it_says_also() -> None:
     pages = harvest(registry, source(format="json", also=True))
 
     assert summary(pages) == [("b", "InvalidRecord"), ("a", "A")]
-
-
-@each(
-    "broken, kind",
-    [(404, "DeletedRecord"), (410, "DeletedRecord"), (403, "InvalidRecord"), (500, "InvalidRecord"), (b"{", "InvalidRecord")],
-)  # fmt: skip
-def test_an_object_that_cannot_be_brought_stops_nothing(broken: Any, kind: str) -> None:
-    registry = site(act("Create", "a", 1), act("Create", "b", 1), a=broken, b={"name": "B"})
-
-    assert summary(harvest(registry, source(format="json"))) == [("b", "B"), ("a", kind)]
-
-
-def test_a_registry_that_goes_down_ends_the_harvest() -> None:
-    registry = site(act("Create", "a", 1))
-
-    with pytest.raises(UnavailableError):
-        harvest(lambda request: registry(request) if len(registry.request_log) < 2 else httpx.Response(503),
-        source(format="json"))  # fmt: skip
 
 
 @each(

@@ -12,8 +12,8 @@ from rows import each
 from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import NotFoundError, SourceDefinitionError, UnavailableError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
+from harvesters.errors import NotFoundError, SourceDefinitionError
+from harvesters.page_model import Payload
 from harvesters.source import Source
 
 HOST = "https://registry.example"
@@ -104,26 +104,9 @@ def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     assert registry.request_log == ["/f/"]  # and not the folder that was read
 
 
-@each(
-    "broken, kind",
-    [(b"{", InvalidRecord), (b"[1]", InvalidRecord), (b"<html>", InvalidRecord), (403, InvalidRecord), (404, DeletedRecord),
-     (500, InvalidRecord)],
-)  # fmt: skip
-def test_a_file_that_cannot_be_read_stops_nothing(broken: Any, kind: type) -> None:
-    pages = harvest(folder(files={"/f/a.json": broken}), source())
-
-    assert keys(pages) == ["a", "sub/b c", "z"]
-    assert [type(item) for item in items(pages)] == [kind, Record, Record]
-    assert pages[-1].incomplete_reason is None
-
-
 def test_a_folder_that_goes_away_ends_the_harvest() -> None:
     with pytest.raises(NotFoundError):
         harvest(folder(files={"/f/sub/": 404}), source())
-
-    registry = folder()
-    with pytest.raises(UnavailableError):
-        harvest(lambda request: registry(request) if len(registry.request_log) < 3 else httpx.Response(503), source())  # fmt: skip
 
 
 def test_xml_and_rdf_files_are_read_as_the_definition_says() -> None:

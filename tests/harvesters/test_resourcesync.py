@@ -13,7 +13,7 @@ from rows import each
 from simulated import Site, define_source, harvest, items
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import ParseError, UnavailableError
+from harvesters.errors import ParseError
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Page, Payload
 from harvesters.protocols.resourcesync import collect
@@ -92,40 +92,6 @@ def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_re
     late = document("changelist", deleted, begin="2026-02-04T00:00:00Z")
 
     assert summary(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
-
-
-def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
-    whole = harvest(site(), source())
-
-    for number, page in enumerate(whole[:-1], 1):
-        assert summary(harvest(site(), source(), cursor=page.cursor)) == summary(whole[number:])
-
-
-def test_a_harvest_whose_list_is_gone_begins_anew() -> None:
-    cursor = '{"v":3,"list":"https://registry.example/old","last":"https://registry.example/x"}'
-
-    pages = harvest(site(), source(), cursor=cursor)
-
-    assert (len(summary(pages)), pages[0].again) == (3, True)
-
-
-@each(
-    "broken, kind",
-    [(404, "DeletedRecord"), (410, "DeletedRecord"), (403, "InvalidRecord"), (500, "InvalidRecord"), (b"{", "InvalidRecord"),
-     ([1], "InvalidRecord")],
-)  # fmt: skip
-def test_a_resource_that_cannot_be_read_stops_nothing(broken: Any, kind: str) -> None:
-    pages = harvest(site(a=broken), source())
-
-    assert summary(pages) == [("a", kind), ("b", "Record"), ("c", "Record")]
-    assert pages[-1].incomplete_reason is None
-
-
-def test_a_source_that_goes_down_ends_the_harvest() -> None:
-    registry = site()
-
-    with pytest.raises(UnavailableError):
-        harvest(lambda request: registry(request) if len(registry.request_log) < 5 else httpx.Response(503), source())  # fmt: skip
 
 
 def test_only_resources_that_the_definition_names_are_read() -> None:

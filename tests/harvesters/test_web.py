@@ -11,8 +11,8 @@ from rdf_terms import value
 from rows import each
 from simulated import Site, define_source, harvest, items, keys
 
-from harvesters.errors import ForbiddenError, ParseError, UnavailableError
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.errors import ForbiddenError, ParseError
+from harvesters.page_model import Page
 from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
 
@@ -117,31 +117,8 @@ def test_sitemaps_lead_to_the_pages_that_are_asked_for(
 BROKEN = '<html><script type="application/ld+json">{"a":</script>'
 
 
-@each("fault, kind", [(410, DeletedRecord), (500, InvalidRecord), (403, InvalidRecord), (BROKEN, InvalidRecord)])  # fmt: skip
-def test_a_page_that_cannot_be_read_stops_nothing_and_is_gone_or_incomplete(
-    fault: Any, kind: type
-) -> None:
-    registry = Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")})
-
-    pages = harvest(registry, source())
-
-    assert paths(pages) == ["/1", "/2"]
-    assert [type(item) for item in items(pages)] == [kind, Record]
-    assert (f"{HOST}/1" in str(pages[-1].incomplete_reason)) == (kind is InvalidRecord)
-
-
 def test_a_broken_script_spoils_no_other() -> None:
     assert names(harvest(single(BROKEN + event("E")), source())) == ["E"]
-
-
-def test_a_site_that_goes_down_ends_the_harvest() -> None:
-    registry = Website({"/sitemap.xml": sitemap("/1", "/2", "/3"), **EVENTS})
-
-    def failing(request: httpx.Request) -> httpx.Response:
-        return registry(request) if len(registry.request_log) < 3 else httpx.Response(503)
-
-    with pytest.raises(UnavailableError):
-        harvest(failing, source())
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
@@ -154,15 +131,6 @@ def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
         assert paths(harvest(registry, source(), cursor=page.cursor)) == paths(whole[number:])
     assert paths(whole) == ["/1", "/2", "/0", "/3"]
     assert whole[-1].cursor is None
-
-
-def test_a_harvest_whose_sitemap_is_gone_begins_anew() -> None:
-    registry = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), **EVENTS})  # fmt: skip
-    cursor = '{"v":3,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}'
-
-    pages = harvest(registry, source(), cursor=cursor)
-
-    assert (paths(pages), pages[0].again) == (["/1"], True)
 
 
 def test_sitemaps_that_hold_each_other_end() -> None:
