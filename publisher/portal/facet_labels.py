@@ -12,8 +12,8 @@ from babel import Locale
 from fastapi import Depends
 
 from languages.request_locale import current_locale
+from languages.translations import TranslatableText, term_title
 from languages.translations import gettext as _
-from languages.translations import term_title
 from publisher.dependencies import ServiceDep
 from publisher.projections.facets.facets import FACETS
 from publisher.store.descriptions import prefer_english
@@ -29,61 +29,62 @@ _SHORT = ("goal",)
 _DATE = re.compile(r"(?:[^,،]{0,24}?20[23]\d[^,،]{0,8}[,،]|К 20\d\d году,?)\s*(?=.)")
 
 
+_TITLES = {
+    "kind": TranslatableText("Type"),
+    "goal": TranslatableText("SDG"),
+    "basis": TranslatableText("How the link was made"),
+    "country": TranslatableText("Country"),
+    "area": TranslatableText("Area"),
+    "region": TranslatableText("Region"),
+    "stakeholder": TranslatableText("Stakeholder type"),
+    "year": TranslatableText("Year"),
+    "source": TranslatableText("Registry"),
+    "language": TranslatableText("Language"),
+    "document": TranslatableText("Document type"),
+    "remark": TranslatableText("Records with quality warnings"),
+}
+# facets with the title of a term of ours
+_TERMS = {
+    **{name: name for name in ("target", "coverage", "status")},
+    "line": "actionLine",
+    "type": "activityType",
+    "prize": "prizeCategory",
+    "stage": "prizeStage",
+    "prizeyear": "prizeYear",
+}
+_PLURALS = {
+    "line": TranslatableText("Action lines"),
+    "goal": TranslatableText("SDGs"),
+    "region": TranslatableText("Regions"),
+    "area": TranslatableText("Areas"),
+    "country": TranslatableText("Countries"),
+    "source": TranslatableText("Registries"),
+}
+_KINDS = {
+    "initiative": TranslatableText("Initiatives"),
+    "event": TranslatableText("Events"),
+    "document": TranslatableText("Documents"),
+    "post": TranslatableText("Posts"),
+    "organization": TranslatableText("Organizations"),
+}
+_BASES = {
+    Basis.DECLARED.value: TranslatableText("stated by the registry"),
+    Basis.CROSSWALKED.value: TranslatableText("mapped from the registry's code"),
+    Basis.SUGGESTED.value: TranslatableText("suggested automatically"),
+}
+
+
 def facet_title(name: str) -> str:
-    return {
-        "kind": _("Type"),
-        "line": term_title("actionLine"),
-        "goal": _("SDG"),
-        "target": term_title("target"),
-        "basis": _("How the link was made"),
-        "country": _("Country"),
-        "area": _("Area"),
-        "region": _("Region"),
-        "stakeholder": _("Stakeholder type"),
-        "coverage": term_title("coverage"),
-        "status": term_title("status"),
-        "type": term_title("activityType"),
-        "year": _("Year"),
-        "source": _("Registry"),
-        "language": _("Language"),
-        "document": _("Document type"),
-        "prize": term_title("prizeCategory"),
-        "stage": term_title("prizeStage"),
-        "prizeyear": term_title("prizeYear"),
-        "remark": _("Records with quality warnings"),
-    }[name]
+    return term_title(_TERMS[name]) if name in _TERMS else _(_TITLES[name])
 
 
 def plural_title(name: str) -> str:
     """Return the title of a list of all codes of a facet."""
-    return {
-        "line": _("Action lines"),
-        "goal": _("SDGs"),
-        "region": _("Regions"),
-        "area": _("Areas"),
-        "country": _("Countries"),
-        "source": _("Registries"),
-    }[name]
-
-
-def kind_title(kind: str) -> str:
-    """Return the plural name of a kind of thing."""
-    return {
-        "initiative": _("Initiatives"),
-        "event": _("Events"),
-        "document": _("Documents"),
-        "post": _("Posts"),
-        "organization": _("Organizations"),
-    }.get(kind, kind)
+    return _(_PLURALS[name])
 
 
 def basis_title(basis: str) -> str:
-    """Return the label of a basis."""
-    return {
-        Basis.DECLARED.value: _("stated by the registry"),
-        Basis.CROSSWALKED.value: _("mapped from the registry's code"),
-        Basis.SUGGESTED.value: _("suggested automatically"),
-    }.get(basis, basis)
+    return _(_BASES[basis]) if basis in _BASES else basis
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class FacetLabels:
     def name(self, facet: str, code: str) -> str:
         """Return the label of a code, or the code itself."""
         if facet == "kind":
-            return kind_title(code)
+            return _(_KINDS[code]) if code in _KINDS else code
         if facet == "basis":
             return basis_title(code)
         if facet == "source":

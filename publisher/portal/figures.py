@@ -31,7 +31,7 @@ from vocab.countries import AREA
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts
-from web.charts import map
+from web.charts.map import outlined_areas, world_map
 from web.charts.svg import (
     SERIES,
     HeatmapLabel,
@@ -167,13 +167,31 @@ class Bar(NamedTuple):
 
 
 class Coverage(NamedTuple):
-    """*part* of *all* things have a value, the members of each cluster counted once; *text* is the
-    sentence.
+    """*part* of *all* things have a value of each of *facets*, the members of each cluster counted
+    once.
     """
 
+    facets: tuple[str, ...]
     part: ThingCount
     all: ThingCount
-    text: str
+
+    @property
+    def text(self) -> str:
+        """Return the sentence, "" without facets."""
+        known = {
+            (): "",
+            ("line",): _("{part} of {all} have an action line"),
+            ("goal",): _("{part} of {all} have an SDG"),
+            ("target",): _("{part} of {all} have an SDG target"),
+            ("country",): _("{part} of {all} have a country"),
+            ("region",): _("{part} of {all} have a country in a region"),
+            ("year",): _("{part} of {all} have a start year"),
+            ("line", "goal"): _("{part} of {all} have both an action line and an SDG"),
+        }
+        text = known.get(self.facets, _("{part} of {all} have a value: {facets}"))
+        titles = " + ".join(map(facet_title, self.facets))
+        part, every = format_number(self.part), format_number(self.all)
+        return text.format(part=part, all=every, facets=titles)
 
 
 @dataclass(frozen=True)
@@ -297,7 +315,7 @@ class Bars(FigureView):
     def coverage(self) -> Coverage:
         """Return how many things it speaks of; of facets that every thing has, nothing."""
         if self.facet in _ALWAYS:
-            return Coverage(NONE, NONE, "")
+            return Coverage((), NONE, NONE)
         return coverage(self.data.tables, self.data.filters, self.facet)
 
     @property
@@ -335,7 +353,7 @@ class WorldMap(Bars):
         """
         filters, names = self.data.filters, self.data.names
         within = {one for code in filters.codes("area") for one in areas_within().get(code, ())}
-        return map.world_map(
+        return world_map(
             {code.zfill(3): things for code, things in self.counts.items()},
             lambda code: names.name("country", code),
             lambda code: names.page("country", code),
@@ -350,7 +368,7 @@ class WorldMap(Bars):
     @property
     def unmapped(self) -> list[Bar]:
         """Return the areas without an outline, such as regions and continents."""
-        drawn = map.outlined_areas()
+        drawn = outlined_areas()
         return [bar for bar in self.bars if bar.code.zfill(3) not in drawn]
 
 
@@ -597,25 +615,9 @@ def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
     for facet in others:
         codes = tuple(tables.counts_once(unfiltered).get(facet, {}))
         if not codes:
-            return Coverage(NONE, total, _coverage_text(facets, NONE, total))
+            return Coverage(facets, NONE, total)
         unfiltered = unfiltered.with_codes(facet, *codes)
-    part = tables.count_covered(unfiltered, last)
-    return Coverage(part, total, _coverage_text(facets, part, total))
-
-
-def _coverage_text(facets: tuple[str, ...], part: ThingCount, total: ThingCount) -> str:
-    known = {
-        ("line",): _("{part} of {all} have an action line"),
-        ("goal",): _("{part} of {all} have an SDG"),
-        ("target",): _("{part} of {all} have an SDG target"),
-        ("country",): _("{part} of {all} have a country"),
-        ("region",): _("{part} of {all} have a country in a region"),
-        ("year",): _("{part} of {all} have a start year"),
-        ("line", "goal"): _("{part} of {all} have both an action line and an SDG"),
-    }
-    titles = " + ".join(facet_title(facet) for facet in facets)
-    text = known.get(facets) or _("{part} of {all} have a value: {facets}")
-    return text.format(part=format_number(part), all=format_number(total), facets=titles)
+    return Coverage(facets, tables.count_covered(unfiltered, last), total)
 
 
 class ChartHint(NamedTuple):

@@ -65,10 +65,9 @@ class FirstStart:
     async def _steps(self) -> list[Step]:
         service, snapshot = self._service, self._service.snapshot
         statuses: dict[str, SourceStatus] = {}
-        if snapshot is not None:
-            # the store is busy: the page is loaded again in a moment
-            with suppress(PublisherError):
-                statuses = await source_statuses(service)
+        # the store is busy: the page is loaded again in a moment
+        with suppress(PublisherError):
+            statuses = await source_statuses(service) if snapshot else {}
         active = [
             status.properties
             for status in statuses.values()
@@ -88,12 +87,17 @@ class FirstStart:
             ("search", is_indexed, 0, 0),
             ("release", released and reported, released + reported, 2),
         )
-        steps, is_next = [], True  # the first step that is not done is active, and those begun
-        for name, is_done, done, total in parts:
-            state = "done" if is_done else "active" if is_next or done else "waiting"
-            steps.append(Step(name, state, done, total))
-            is_next = is_next and is_done
-        return steps
+        # the first step that is not done is active, and those begun
+        first = next((name for name, is_done, *_ in parts if not is_done), "")
+        return [
+            Step(
+                name,
+                "done" if is_done else "active" if name == first or done else "waiting",
+                done,
+                total,
+            )
+            for name, is_done, done, total in parts
+        ]
 
 
 def warming_up(service: QueryService, state: State) -> AbstractAsyncContextManager[None]:
