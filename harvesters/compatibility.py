@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harvesters.definition_faults import located, suggestion
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import field_definitions
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.mappings.topics.suggest import model_fault
+from harvesters.options import located, suggestion
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.reasons import Reason

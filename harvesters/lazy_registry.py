@@ -64,7 +64,13 @@ class LazyRegistry(Mapping[str, Entry]):
         except ParseError as error:
             fault = message(error.__cause__ or error)
         values = {"name": repr(point.name), "package": _package(point), "error": fault}
-        raise SourceDefinitionError(Reason("plugin_broken", values))
+        raise SourceDefinitionError(
+            Reason(
+                "the plugin %(name)s of the package %(package)s cannot be used: %(error)s; update "
+                "the package, or uninstall it",
+                **values,
+            )
+        )
 
     def __contains__(self, name: object) -> bool:
         return name in self._modules or name in self._plugins

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
-from harvesters.definition_faults import expected
+from harvesters.options import expected
 from harvesters.reasons import Reason
 
 _FORM = re.compile(r"\s*([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)\s*\Z", re.ASCII)

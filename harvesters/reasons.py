@@ -7,16 +7,27 @@ request, by the catalogues of ``languages``.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from harvesters.reason_texts import TEXTS
 
 Value: TypeAlias = "str | int | Reason"
 
+_RETIRED = Path(__file__).parent / "retired_reasons.json"
 REVIEW = "review"  # code of the reason that names the command to review a plan
+
+
+@cache
+def _retired_texts() -> Mapping[str, str]:
+    """Return the texts of reasons that ledgers of the first version stored by their codes."""
+    texts: dict[str, str] = json.loads(_RETIRED.read_text(encoding="utf-8"))
+    return texts
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -36,9 +47,9 @@ class Reason:
     code: str
     values: Mapping[str, str | int | Reason]
 
-    def __init__(self, code: str, values: Mapping[str, Value] | None = None, /, **named: Value):
+    def __init__(self, code: str, /, **values: Value) -> None:
         object.__setattr__(self, "code", code)
-        object.__setattr__(self, "values", {**(values or {}), **named})
+        object.__setattr__(self, "values", values)
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Self:
@@ -51,7 +62,9 @@ class Reason:
             name: cls.from_json(value) if isinstance(value, Mapping) else value
             for name, value in row["values"].items()
         }
-        return cls(row["code"], values)
+        code = row["code"]
+        is_known = code in TEXTS or not code.isidentifier()
+        return cls(code if is_known else _retired_texts().get(code, code), **values)
 
     def map_texts(self, change: Callable[[str], str]) -> Reason:
         """Return the reason with *change* applied to each value that is a text."""
@@ -117,7 +130,7 @@ def as_reason(reason: str | Reason) -> Reason:
 def join_reasons(reasons: Iterable[Reason]) -> str:
     """Return the English texts as one.
 
-    >>> join_reasons([Reason("no_records"), Reason("superseded", {"run": "a.2"})])
+    >>> join_reasons([Reason("no_records"), Reason("superseded by the plan of %(run)s", run="a.2")])
     'the source returned no records; the last good data stays; superseded by the plan of a.2'
     """
     return "; ".join(reason.text for reason in reasons)
@@ -128,8 +141,8 @@ def parse_reason(text: str, codes: Iterable[str], known: Mapping[str, str] | Non
 
     Values are those of *known*, or else the words in their place.
 
-    >>> parse_reason("superseded by the plan of a.2", ["superseded"])
-    Reason(code='superseded', values={'run': 'a.2'})
+    >>> parse_reason("restores what was published before a.2", ["restores"])
+    Reason(code='restores', values={'run': 'a.2'})
     """
     for code in codes:
         if known and Reason(code, **known).text == text:

@@ -22,9 +22,16 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from harvesters.definition_faults import located, suggestion
 from harvesters.errors import SourceDefinitionError
-from harvesters.options import as_tuple, is_number, must_be, one_of, value_fault
+from harvesters.options import (
+    as_tuple,
+    is_number,
+    located,
+    must_be,
+    one_of,
+    suggestion,
+    value_fault,
+)
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
 from harvesters.reasons import Reason
 from languages.request_locale import LANGUAGES

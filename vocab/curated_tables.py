@@ -15,7 +15,7 @@ _MAX_FIELD = 1 << 16  # characters of a cell
 class RowFault:
     """What is wrong with a row; *line* is 0 if the row is in no table.
 
-    *code* names a text of ``harvesters.definition_texts``, which *values* fill.
+    *code* is an English text of the catalogues, which *values* fill.
     """
 
     code: str

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.decision_tables import replace_line
+from harvesters.options import located
 from harvesters.reasons import Reason
 from harvesters.source import read_word_table, word_table
 from vocab.curated_words import CuratedWord, fault_of, short_name, write_words

@@ -12,12 +12,12 @@ from urllib.parse import unquote
 
 from pyoxigraph import NamedNode, RdfFormat, parse
 
-from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.decision_tables import replace_line
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.mappings.topics.suggest import CURATOR
+from harvesters.options import located
 from harvesters.reasons import Reason
 from harvesters.source import decision_table, read_decision_table
 from vocab.curated_topics import SUGGESTED, TopicDecision, fault_of, write_decisions

@@ -13,9 +13,8 @@ from typing import Any
 from lxml import etree
 from pydantic import Field
 
-from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import SourceDefinitionError
-from harvesters.options import Options, Texts
+from harvesters.options import Options, Texts, expected, located, not_one_of, suggestion
 from harvesters.page_model import Payload
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path

@@ -9,8 +9,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from harvesters.definition_faults import expected, located, not_one_of, suggestion
 from harvesters.errors import HarvestError
+from harvesters.options import expected, located, not_one_of, suggestion
 from harvesters.reasons import Reason, join_reasons
 from languages.request_locale import LANGUAGES
 from vocab.addresses import is_mail_address

@@ -13,8 +13,8 @@ from jmespath import functions
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 
-from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
+from harvesters.options import located
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.definition_faults import located
 from harvesters.errors import SourceDefinitionError
+from harvesters.options import located
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
 from harvesters.reasons import Reason, Value
 

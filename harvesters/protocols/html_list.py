@@ -15,12 +15,11 @@ from lxml import etree, html
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.definition_faults import located, option_named
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import empty_reason
 from harvesters.network.reply import Reply
-from harvesters.options import Options
+from harvesters.options import Options, located, option_named
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor

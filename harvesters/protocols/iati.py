@@ -23,12 +23,11 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.definition_faults import located
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, refuse_doctype, refuse_html
-from harvesters.options import Options, Texts
+from harvesters.options import Options, Texts, located
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.protocols.ckan_envelope import unwrap_result

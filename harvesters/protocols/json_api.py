@@ -12,12 +12,11 @@ from urllib.parse import unquote
 
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from harvesters.definition_faults import option_named
 from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
-from harvesters.options import Options, Positive
+from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.jmespath_search import Find, compile_jmespath

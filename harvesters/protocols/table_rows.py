@@ -16,11 +16,10 @@ from typing import Any, TypeGuard
 import orjson
 from pydantic import Field
 
-from harvesters.definition_faults import located
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.options import Count, Options, Texts
+from harvesters.options import Count, Options, Texts, located
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
 from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.protocols.document import read_document

@@ -54,9 +54,9 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"page_cache", "static_files"}, {"charts"},
     ),
     "harvesters": (
-        {"definition_texts"}, {"reason_texts"}, {"reasons"},
-        {"definition_faults"}, {"errors", "quiet_hours", "stored_response"}, {"options"},
-        {"source", "optional_dependency", "parsing"}, {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
+        {"reason_texts"}, {"reasons"}, {"errors", "stored_response"}, {"options"}, {"quiet_hours", "optional_dependency", "parsing"},
+        {"source"},
+        {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
         {"payloads", "archive", "ledger"}, {"protocols", "mappings", "matching", "replay"}, {"compatibility"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},
     ),

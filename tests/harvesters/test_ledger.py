@@ -80,7 +80,7 @@ def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
 
 def test_why_a_record_is_withheld_is_stored_with_its_codes(ledger: Ledger) -> None:
     message = {"message": "It has no title.", "property": "title"}
-    reasons = (Reason("broken_rule", message), Reason("row_without_key", {"line": 6}))
+    reasons = (Reason("broken_rule", **message), Reason("row_without_key", line=6))
     withheld = StagedRecord("a", Outcome.WITHHELD, reasons=reasons)
     run = start_run(ledger, withheld, StagedRecord("b", Outcome.NEW))
 
@@ -92,7 +92,7 @@ def test_why_a_record_is_withheld_is_stored_with_its_codes(ledger: Ledger) -> No
 
 
 def test_why_a_run_is_incomplete_is_stored_with_its_code(ledger: Ledger) -> None:
-    reason = Reason("list_ended_early", {"fetched": 2, "total": 3})
+    reason = Reason("the list ended after %(fetched)s of %(total)s records", fetched=2, total=3)
     run = replace(start_run(ledger), incomplete_reason=reason)
 
     ledger.save(run)

@@ -168,6 +168,14 @@ def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None
     assert ParseError("a.json: broken").reason == Reason("other", text="a.json: broken")
 
 
+def test_a_reason_of_the_first_version_is_read_by_its_code() -> None:
+    refused = {"code": "not_found", "values": {"url": URL, "status": "404"}}
+    row = {"code": "robots_unavailable", "values": {"error": refused}}
+
+    assert Reason.from_json(row).text.startswith(f"{URL}: answered 404; correct the source's url")
+    assert Reason.from_json({"code": "unheard_of", "values": {}}).text == "unheard_of"
+
+
 def test_an_error_of_the_journal_has_its_reason_in_the_language(tmp_path: Path) -> None:
     entry = Journal(tmp_path / "journal").append([], run="a.1", time=NEW_YEAR)
     entry.path.write_bytes(entry.path.read_bytes()[:-20])

@@ -160,8 +160,12 @@ def check_contents(ledger: Ledger) -> None:
     assert incomplete
     assert waiting
     assert incomplete.reasons == (
-        Reason("short", {"reported": "9", "fetched": "4"}),
-        Reason("no_deletions"),
+        Reason(
+            "the source reported %(reported)s records but returned %(fetched)s",
+            reported="9",
+            fetched="4",
+        ),
+        Reason("no record was marked as deleted"),
     )
     assert "5 of 6 published records are missing (83%)" in str(waiting.reason)
     assert [item.id for item in ledger.awaiting_review()] == ["events.2"]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from harvesters.definition_faults import suggestion
 from harvesters.errors import ParseError
 from harvesters.ledger.participation.models import Content
+from harvesters.options import suggestion
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
 from languages.request_locale import current_locale

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from harvesters.admin.errors import InvalidValue
-from harvesters.definition_faults import suggestion
 from harvesters.errors import ParseError
+from harvesters.options import suggestion
 from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
 from harvesters.participation.submissions.members import MEMBERS, Kind
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
