@@ -325,7 +325,7 @@ def _edit(_: FieldTable, fields: Fields, kind: type[Resource], values: dict[str,
 def _contacts(fields: Fields, parties: Iterable[Party]) -> Iterator[Contact]:
     """Yield the contacts that have the name of one of *parties*; others may be persons."""
     known = {party.name.value.casefold(): party.name for party in parties}
-    rows = [tuple(fields.get(name) for name in names) for names in _CONTACTS]
+    rows = [tuple(map(fields.get, names)) for names in _CONTACTS if names[0] in fields]
     rows += [
         (item.get("name"), item.get("email"), item.get("url"))
         for name in _CONTACT_LISTS

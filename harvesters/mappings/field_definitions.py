@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import methodcaller
 from typing import Any
 
 from lxml import etree
@@ -122,7 +123,8 @@ PREFIXES = {
     "mods": "http://www.loc.gov/mods/v3",
 }
 FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
-# Most paths of rows: names need no interpreter of JMESPath, which takes longer than all the rest.
+# Most paths: names need no interpreter of JMESPath or XPath, which takes longer than all the rest.
+_ATTRIBUTE = re.compile(r"@[A-Za-z_]\w*\Z", re.ASCII)
 _MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _ANY_NAMESPACE = re.compile(r"\*:([\w.-]+)")
 
@@ -230,6 +232,8 @@ def compile_path(
     """Return the function that reads a path of a record. Raise SourceDefinitionError at an invalid
     one.
     """
+    if payload_type is Payload.XML and _ATTRIBUTE.match(text):
+        return methodcaller("get", text[1:])
     if payload_type is Payload.ROW and _MEMBER.match(text):
         return _find_member(text.split("."))
     if payload_type is Payload.ROW:
@@ -269,6 +273,8 @@ def expand_path(text: str) -> str:
 def _find_member(names: Sequence[str]) -> Find:
     """Return the function that follows names from object to object, as JMESPath does."""
     first, *others = names
+    if not others:
+        return methodcaller("get", first)
 
     def find(row: Any) -> Any:
         value = row.get(first)

@@ -208,7 +208,9 @@ def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Fi
         return entry
     finds = [compile_entry(source, schema, name, each) for each in entry]
     if isinstance(entry, list):
-        return lambda row: [item for find in finds for item in as_list(find(row))]
+        return lambda row: [
+            item for find in finds if (value := find(row)) is not None for item in as_list(value)
+        ]
     return lambda row: next((value for find in finds if _has_text(value := find(row))), None)
 
 
@@ -322,16 +324,17 @@ class FieldTable:
         return [word for find, _ in finds for word in self._split(find(row), name)]
 
     def _split(self, value: Any, name: str) -> Sequence[str]:
-        if value is None:
+        if value is None or value == []:
             return ()
+        mark, nothing = self._marks[name], self.schema.nothing
+        if not mark:
+            items = value if isinstance(value, list) else (value,)
+            return [text for item in items if (text := _text(item))]
         if not isinstance(value, str):
             value = [_text_of(item) for item in as_list(value)]
-        mark, nothing = self._marks[name], self.schema.nothing
         words = split_words(value, mark)
         return (
-            [word for word in words if not is_nothing(word, nothing)]
-            if mark and nothing is not None
-            else words
+            words if nothing is None else [word for word in words if not is_nothing(word, nothing)]
         )
 
     def word(self, row: Any, name: str) -> str | None:
@@ -391,13 +394,13 @@ class FieldTable:
             if (start in self.finds or end in self.finds) and start in kind.__dataclass_fields__:
                 values[start], values[end] = self.period(row, start, end)
         values = {**self._subjects(row, kind), **values}
-        addresses = unique_urls(self.words(row, "addresses"))
-        if addresses:
-            values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
         words = self.words(row, "identifiers")
-        values["identifiers"] = unique_non_contact(
-            [text for text in words if text != record.key and text not in addresses]
-        )
+        if "addresses" in self.finds:
+            is_same = self.schema.fields["addresses"] == self.schema.fields.get("identifiers")
+            addresses = unique_urls(words if is_same else self.words(row, "addresses"))
+            values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
+            words = [text for text in words if text not in addresses]
+        values["identifiers"] = unique_non_contact([text for text in words if text != record.key])
         if self.schema.datestamp and not values.get("modified"):
             values["modified"] = record.modified
         if self.schema.edit:
@@ -575,10 +578,8 @@ class FieldTable:
 
     def places(self, row: Any, name: str, *_: str) -> Iterator[Place]:
         """Yield the points, each with a latitude and a longitude."""
-        for table, node in [
-            (self, row),
-            *((table, node) for _, table, node in self.nodes(row, name)),
-        ]:
+        own = [(self, row)] if "latitude" in self.finds else []
+        for table, node in [*own, *((table, node) for _, table, node in self.nodes(row, name))]:
             latitude, longitude = (
                 parse_number(table.word(node, each)) for each in ("latitude", "longitude")
             )
