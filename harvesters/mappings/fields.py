@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+from lxml.etree import _Element
 
 from harvesters.mappings.field_definitions import FieldsOptions, record_class
 from harvesters.mappings.mapping import RecordMapping
@@ -15,6 +18,7 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Resource
 
 _NO_PATHS = frozenset(("kind", "key", "amounts"))
+_WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # a name in a path, with its prefix
 _AMOUNT = {name: name for name in ("value", "currency", "name", "start", "end")}
 
 
@@ -78,6 +82,39 @@ def fields_without_values(source: Source, payloads: Sequence[Any]) -> list[str]:
         for name, find in finds.items()
         if all(find(payload) in (None, "", [], {}) for payload in payloads)
     ]
+
+
+def unread_fields(
+    source: Source, records: Iterable[tuple[str, Any, Mapping[str, list[str]]]]
+) -> list[str]:
+    """Return the fields that the source's [fields] read in none of *records*: their keys, their
+    payloads, and the values of their fields, by the names that their publisher has for them.
+
+    A field is read if a path selects one of its values, or has all of its names; one with the key
+    is read by the protocol.
+    """
+    paths = [text for name, text in source.fields.items() if name != "kind"]
+    words = [set(_WORD.findall(path)) for path in paths]
+    unread: dict[str, bool] = {}
+    for key, payload, values in records:
+        schema = _user_schema(source, _payload_type(payload))
+        finds = [compile_entry(source, schema, "title", path) for path in paths]
+        texts = {key, *(text for find in finds for text in _leaves(find(payload)))}
+        for name, listed in values.items():
+            names = set(_WORD.findall(name))
+            is_read = not texts.isdisjoint(listed) or any(names <= each for each in words)
+            unread[name] = unread.get(name, True) and not is_read
+    return [name for name, is_unread in unread.items() if is_unread]
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(item)
+    elif isinstance(value, _Element):
+        yield from (str(text).strip() for text in value.itertext())
+    else:
+        yield str(getattr(value, "value", value)).strip()
 
 
 MAPPING = RecordMapping(build_mapper, frozenset(Payload), options=FieldsOptions)

@@ -16,7 +16,7 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.mappings.fields import fields_without_values
+from harvesters.mappings.fields import fields_without_values, unread_fields
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import NetworkSettings
@@ -252,29 +252,31 @@ def _open_client(source: Source, network: NetworkSettings) -> Fetch:
     )
 
 
-def _notes(source: Source, records: list[Record[Any]]) -> tuple[Reason, ...]:
-    """Return a note that names the fields of the definition that match nothing in *records*."""
+def _notes(source: Source, records: list[Record[Any]]) -> Iterator[Reason]:
+    """Yield a note that names the fields of the definition that match nothing in *records*, and one
+    that names the fields of the records that the definition does not read.
+    """
     if not source.fields:
-        return ()
+        return
     try:
         payloads = [record.parsed().payload for record in records]
     except HarvestError:
-        return ()
-    unmatched = fields_without_values(source, payloads)
-    if not unmatched:
-        return ()
-    names = sorted({name for payload in payloads for name in fields_of(payload)})
-    values = {
-        "fields": ", ".join(f"{name} = {source.fields[name]!r}" for name in unmatched),
-        "names": ", ".join(names[:MOST_FIELD_NAMES]),
-    }
-    return (
-        Reason(
+        return
+    fields = [fields_of(payload) for payload in payloads]
+    if unmatched := fields_without_values(source, payloads):
+        names = sorted({name for each in fields for name in each})
+        yield Reason(
             "these fields of the definition match nothing in the records: %(fields)s; the "
             "records have the fields %(names)s",
-            **values,
-        ),
-    )
+            fields=", ".join(f"{name} = {source.fields[name]!r}" for name in unmatched),
+            names=", ".join(names[:MOST_FIELD_NAMES]),
+        )
+    keys = [record.key for record in records]
+    if unread := unread_fields(source, zip(keys, payloads, fields, strict=True)):
+        yield Reason(
+            "the definition does not read these fields of the records: %(names)s",
+            names=", ".join(unread[:MOST_FIELD_NAMES]),
+        )
 
 
 def _create_processor(source: Source, base: str, engine: EngineName) -> RecordProcessor:

@@ -57,10 +57,23 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(
         notes = result.note_texts()
 
     assert [record.outcome for record in result.records] == ["withheld"] * len(result.records)
-    assert [note.values["fields"] for note in result.notes] == ["title@en = 'projectName'"]
+    unmatched, unread = result.notes
+    assert unmatched.values["fields"] == "title@en = 'projectName'"
+    assert unread.values == {"names": "name"}
     assert "name" in str(result.notes[0].values["names"]).split(", ")
     assert notes[0].startswith("ces champs de la définition ne trouvent rien")
     assert tried(source, registry).notes == ()
+
+
+def test_a_preview_names_fields_of_the_records_that_no_path_reads() -> None:
+    rows = b"id;name;country;budget\nA;Wells;KE;7\nB;Schools;UG;8\n"
+    source, network = define_table(rows)
+
+    result = preview_source(source, BASE, network)
+
+    assert [note.text for note in result.notes] == [
+        "the definition does not read these fields of the records: country, budget"
+    ]
 
 
 def test_a_preview_names_the_charset_that_was_guessed() -> None:
