@@ -40,7 +40,6 @@ def are_recorded(data: Path) -> bool:
 
 
 def record_formats(data: Path) -> None:
-    """Record that the folders of *data* have this version's formats."""
     content = {"version": version("stocktake"), "formats": dict(FORMATS)}
     replace_file(data / FILE, json.dumps(content, indent=1) + "\n")
 

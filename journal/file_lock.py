@@ -64,7 +64,6 @@ class FileLock:
             self._handle = -1
 
     def __enter__(self) -> FileLock:
-        """Return the lock."""
         return self
 
     def __exit__(
@@ -73,7 +72,6 @@ class FileLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Release the lock."""
         self.close()
 
 
@@ -85,7 +83,6 @@ class SharedLock:
         fcntl.flock(self._handle, fcntl.LOCK_SH)
 
     def close(self) -> None:
-        """Release the lock."""
         os.close(self._handle)
 
 

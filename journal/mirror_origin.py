@@ -70,5 +70,4 @@ def read(folder: Path) -> Origin | None:
 
 
 def write(folder: Path, origin: Origin) -> None:
-    """Store the origin; the file is replaced atomically."""
     replace_file(folder / NAME, json.dumps(asdict(origin)))

@@ -73,7 +73,6 @@ class Span:
             self._span.set_attributes(attributes)
 
     def fail(self, reason: str) -> None:
-        """Mark the span as failed."""
         if self._span is not None:
             status = import_module("opentelemetry.trace").Status
             self._span.set_status(

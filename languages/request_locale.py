@@ -46,7 +46,6 @@ class RequestLocale:
 
     @property
     def direction(self) -> str:
-        """Return the direction of the language's script."""
         return "rtl" if self.language == "ar" else "ltr"
 
     def url_with(self, **changed: str) -> str:
@@ -60,7 +59,6 @@ _current: ContextVar[RequestLocale] = ContextVar("locale", default=RequestLocale
 
 
 def current_locale() -> RequestLocale:
-    """Return the locale of the request that is being answered."""
     return _current.get()
 
 
@@ -125,7 +123,6 @@ class LocaleMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Set the locale, then let the app answer."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")

@@ -75,7 +75,6 @@ class TranslatableText(str):
     values: dict[str, object]
 
     def __new__(cls, template: str, **values: object) -> Self:
-        """Return the English text."""
         text = super().__new__(cls, template.format(**values))
         text.template, text.values = template, values
         return text

@@ -278,7 +278,6 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
 
 
 def _first_parts() -> set[str]:
-    """Return the first parts of the paths of all routes."""
     paths = [
         str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes
     ]

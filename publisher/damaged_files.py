@@ -181,7 +181,6 @@ def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
 
 
 def release_store_faults(data: Path) -> Iterator[Fault]:
-    """Yield the changed files of the stores of releases."""
     for folder in sorted((data / "store" / "releases").glob("[0-9]*")):
         yield from checksum_faults(folder)
 

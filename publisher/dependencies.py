@@ -18,12 +18,10 @@ from web.problems import HTTPProblem
 
 
 async def get_service(request: Request) -> QueryService:
-    """Return the query service of the app."""
     return cast(QueryService, request.app.state.service)
 
 
 async def get_pages(request: Request) -> Pages:
-    """Return the page renderer of the app."""
     return cast(Pages, request.app.state.pages)
 
 

@@ -125,7 +125,6 @@ class ErrorHandlers:
         )
 
     async def handle_http_problem(self, request: Request, error: Exception) -> Response:
-        """Respond to an HTTPProblem."""
         assert isinstance(error, HTTPProblem)
         if (
             error.status is HTTPStatus.NOT_FOUND

@@ -211,7 +211,6 @@ def read_input(check: Event) -> NoReturn:
 
 
 def parse_options(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description="Follow the journal and update every projection of it."
     )

@@ -67,7 +67,6 @@ class RepeatFilter:
     _last: dict[tuple[tuple[str, str], ...], tuple[float, int]] = field(default_factory=dict)
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-        """Pass an event on, or raise DropEvent."""
         if event.get("level") not in _COUNTED:
             return event
         key = tuple(sorted((name, str(value)) for name, value in event.items()))
@@ -105,7 +104,6 @@ _LOGFMT = structlog.processors.LogfmtRenderer(
 
 
 def logfmt_line(event: EventDict) -> str:
-    """Return an event as ``name=value`` pairs."""
     return _LOGFMT(None, "", event)
 
 
@@ -132,7 +130,6 @@ class Renderer:
         self._line = line
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        """Return the text."""
         lines = str(event.pop("exception", "")).splitlines()
         return "\n    ".join(
             [self._line(escape_fields(logger, name, event)), *map(_escaped, lines)]
@@ -146,7 +143,6 @@ class JSONRenderer:
     """
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        """Return the text; control characters are escaped by JSON."""
         return json.dumps(event, ensure_ascii=True, default=str)
 
 

@@ -70,7 +70,6 @@ class NavigationSection(NamedTuple):
 
     @property
     def path(self) -> str:
-        """Return the path of the section's first page."""
         return self.entries[0].path
 
     def links(self, path: str) -> list[tuple[str, str, bool]]:
@@ -93,7 +92,6 @@ class NavigationSection(NamedTuple):
         ]
 
     def contains(self, path: str) -> bool:
-        """Return whether the page at *path* belongs to the section."""
         return self.current(path) is not None or path.startswith(_PREFIXES.get(self.name, ("//",)))
 
     def current(self, path: str) -> NavigationEntry | None:

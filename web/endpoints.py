@@ -91,7 +91,6 @@ class Problem(TypedDict):
 
 
 def problems(*statuses: int) -> Documentation:
-    """Return the documentation of the errors with these statuses."""
     content = {PROBLEM_MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
 

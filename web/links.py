@@ -78,7 +78,6 @@ def _member(name: str, text: str) -> object:
 
 
 def origin(request: Request) -> str:
-    """Return the URL of this host, without a trailing slash."""
     return str(request.base_url).rstrip("/")
 
 

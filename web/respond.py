@@ -87,7 +87,6 @@ def choose_format(
 
 
 def not_acceptable(rows: Collection[Format], urls: ResourceURLs | None = None) -> HTTPProblem:
-    """Return the error 406 with the formats that there are."""
     available = [
         f"{urls.form(row)} ({row.media.partition(';')[0]})" if urls else row.media for row in rows
     ]

@@ -74,7 +74,6 @@ class LimitedConnection(HttpToolsProtocol):
         self._set_timer(self.body_timeout, self._on_timeout)
 
     def on_message_complete(self) -> None:
-        """Cancel the timeout: the request is complete."""
         self._set_timer(None)
         if not self._too_long:
             super().on_message_complete()

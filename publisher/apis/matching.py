@@ -265,7 +265,6 @@ class Candidate:
         )
 
     def as_json(self, match: bool) -> dict[str, object]:
-        """Return the JSON of a reconciliation candidate."""
         return {
             "id": self.iri,
             "name": self.name,

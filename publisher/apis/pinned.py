@@ -301,7 +301,6 @@ class PinnedRelease:
         return part["data"].split()[1] != "0"
 
     def file(self, name: str) -> Part:
-        """Return a text file of the release."""
         path = self.service.data / "releases" / str(self.release.number) / name
         described = self.release.file(name)
         if described is None:
@@ -317,7 +316,6 @@ class PinnedRelease:
         )
 
     def link(self, path: str, **parameters: str) -> str:
-        """Return an absolute link."""
         return f"{self.host}{path}?{urlencode(parameters)}" if parameters else f"{self.host}{path}"
 
     async def answer(

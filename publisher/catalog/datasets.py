@@ -128,7 +128,6 @@ class Catalog(NamedTuple):
     contact: str
 
     def by_kind(self, kind: DatasetKind) -> list[Dataset]:
-        """Return the datasets of a kind."""
         return [dataset for dataset in self.datasets if dataset.kind is kind]
 
 
@@ -183,7 +182,6 @@ def _mark_demo(dataset: Dataset) -> Dataset:
 
 
 async def _shares(service: QueryService, started: str) -> list[Dataset]:
-    """Return the dataset of each registry."""
     statuses, counts = await source_statuses(service), await service.rows(query("source-counts"))
     records = {row["source"].value: int(row["records"].value) for row in counts}
     rows: dict[str, Row] = {}
@@ -422,7 +420,6 @@ SERVICES = (
 
 
 def available_services(app: Starlette) -> tuple[Service, ...]:
-    """Return the services that *app* has routes for."""
     scope = {"type": "http", "method": "GET", "root_path": "", "headers": []}
     return tuple(
         service

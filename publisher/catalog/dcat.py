@@ -99,7 +99,6 @@ def catalog_statements(
 
 
 def dataset_statements(dataset: Dataset, base: str, contact: str = "") -> tuple[Statement, ...]:
-    """Return one dataset as a ``dcat:Dataset``."""
     return _typed(_dataset(dataset, base, contact))
 
 
@@ -239,7 +238,6 @@ def _published(agent: str, name: str, issued: str, modified: str) -> Node:
 
 
 def _subjects(base: str, contact: str) -> Node:
-    """Return the theme, the keywords and the contact."""
     theme = f"{AUTHORITY}data-theme/TECH"
     card = {
         "@id": f"{base}catalog#contact",

@@ -70,7 +70,6 @@ def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:
 
 
 def _groups(description: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
-    """Return the title and the operations of each tag."""
     titles = {
         "find": _("Search and lists"),
         "read": _("Things, registries and concepts"),

@@ -137,6 +137,5 @@ class PropertyTable:
 
 @cache
 def published_properties() -> PropertyTable:
-    """Return the properties of ``properties.toml``."""
     file = Path(__file__).with_name("properties.toml")
     return PropertyTable(file.read_text(encoding="utf-8"))

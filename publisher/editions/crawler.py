@@ -298,7 +298,6 @@ def _read(root: html.HtmlElement) -> tuple[str, list[str]]:
 
 
 def _select(root: html.HtmlElement, path: str) -> list[object]:
-    """Return the nodes that an XPath expression selects."""
     nodes = root.xpath(path)
     return list(nodes) if isinstance(nodes, list) else []
 

@@ -102,7 +102,6 @@ def read_facets(release_folder: Path, iris: Iris) -> dict[str, dict[str, str]]:
 
 
 def read_table(release_folder: Path, name: str) -> Iterator[dict[str, str]]:
-    """Yield the rows of a table of a release."""
     with gzip.open(release_folder / f"{name}.csv.gz", "rt", encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file)
 

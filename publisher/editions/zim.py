@@ -43,22 +43,18 @@ class _Page(Item):  # type: ignore[misc]
         self._media = _MEDIA.get(file.suffix[1:], _OTHER)
 
     def get_path(self) -> str:
-        """Return the path in the archive."""
         return self._path
 
     def get_title(self) -> str:
-        """Return the title of a page, "" for other files."""
         if self._media != "text/html":
             return ""
         match = _TITLE.search(self._file.read_text(encoding="utf-8"))
         return match.group(1).strip() if match else ""
 
     def get_mimetype(self) -> str:
-        """Return the media type."""
         return self._media
 
     def get_contentprovider(self) -> FileProvider:
-        """Return the content."""
         return FileProvider(self._file)
 
     def get_hints(self) -> dict[Any, Any]:
@@ -113,7 +109,6 @@ def _metadata(edition: Edition) -> dict[str, str]:
 
 
 def _icon() -> bytes:
-    """Return the icon as PNG."""
     page = f'#set page(width: {_ICON}pt, height: {_ICON}pt, margin: 0pt)\n#image("icon.svg", width: 100%)'
     with TemporaryDirectory(prefix="stocktake-zim-") as folder:
         shutil.copyfile(PACKAGE_FOLDER / "static" / "icon.svg", Path(folder) / "icon.svg")

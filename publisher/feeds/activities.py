@@ -171,7 +171,6 @@ def page(
 
 
 def _size(changes: Changes) -> int:
-    """Return the number of changes."""
     return changes.history.last_number(ALL, changes.watermark.sequence)
 
 

@@ -102,7 +102,6 @@ def _calendar(head: bytes, changes: Changes, host: str) -> Iterator[bytes]:
 
 
 def _head(uid: str, site_name: str) -> bytes:
-    """Return the head of a calendar."""
     calendar = Calendar()
     for name, value in {
         "prodid": "-//WSIS Stocktaking//stocktake//EN",

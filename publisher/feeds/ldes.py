@@ -345,7 +345,6 @@ def _latest(stream: EventStream, after: str, entry: str) -> Response:
 
 
 def _latest_view(view: str) -> Node:
-    """Declare *view* a view of the latest version of each record."""
     one = Term("1", "literal", None, f"{XSD}integer")
     policy = {
         "@id": f"{view}#policy",

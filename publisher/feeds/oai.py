@@ -102,7 +102,6 @@ def _datacite(record: ChangedRecord, *, is_wrapped: bool) -> Markup:
 
 
 def _rdf(record: ChangedRecord) -> Markup:
-    """Write all statements of the record's graph."""
     statements = sorted(
         record.statements, key=lambda item: (*item[:2], item[2].value, item[2].language or "")
     )
@@ -422,7 +421,6 @@ def _list(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
 
 
 def _begun(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
-    """Return the token of the first page of a list."""
     since, until = parse_bounds(arguments.get("from"), arguments.get("until"))
     set_name, history = arguments.get("set", ALL), changes.history
     sequence = changes.watermark.sequence
@@ -492,7 +490,6 @@ def signing_key(journal: Journal) -> bytes:
 
 
 def write_token(token: ResumptionToken, key: bytes) -> str:
-    """Serialize a token for a URL."""
     payload = orjson.dumps([*token])
     return urlsafe_b64encode(_signature(payload, key) + payload).decode().rstrip("=")
 

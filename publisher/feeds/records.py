@@ -139,7 +139,6 @@ class ChangedRecord:
 
     @property
     def source(self) -> str:
-        """Return the name of the registry."""
         return self.change.name.partition("/")[0]
 
     @property

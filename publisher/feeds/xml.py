@@ -30,7 +30,6 @@ def macro(template: str, name: str) -> Callable[..., Markup]:
 
 
 def clean(text: str) -> str:
-    """Replace characters that XML does not allow."""
     return _ILLEGAL.sub("\ufffd", text)
 
 

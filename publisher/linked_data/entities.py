@@ -104,7 +104,6 @@ def candidates(name: str) -> list[tuple[str, str | None]]:
 
 
 def first_segment(request: Request) -> str:
-    """Return the first segment of the path, such as ``record``."""
     path = request.url.path.removeprefix(request.scope.get("root_path", ""))
     return path.strip("/").partition("/")[0]
 
@@ -178,7 +177,6 @@ async def _describe_thing(service: QueryService, thing: str) -> Description:
 
 
 def is_gone(description: Description, record: str) -> bool:
-    """Return whether a record was deleted at its source."""
     gone = description.expand("ops:gone")
     return any(term.value == gone for term in description.all("adms:status", record))
 

@@ -328,7 +328,6 @@ def thing_markup(
 
 
 def source_markup(description: Description, records: int | None, host: str) -> Node:
-    """Describe a registry as a dataset published here."""
     title = description.one("dct:title")
     about = f"Records of {title.value if title else description.iri}, harvested and published as linked data by WSIS action line and goal."
     return _compact(
@@ -377,7 +376,6 @@ def concept_markup(description: Description, base: str) -> Node:
 
 
 def scheme_markup(description: Description) -> Node:
-    """Describe a concept scheme as a set of defined terms."""
     return _compact(
         {
             "@type": "DefinedTermSet",

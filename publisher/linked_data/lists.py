@@ -434,7 +434,6 @@ def respond_list(
     list_page: ListPage,
     details: Details | None = None,
 ) -> Response:
-    """Return a page of the list *name* in the requested format."""
     path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
     details, chosen_format = details or {}, choose_list_format(request)
     links = list_page.links(origin(request) + path)

@@ -105,7 +105,6 @@ def _absolute(page: EntityPage) -> ResourceURLs:
 
 
 def _items(page: EntityPage) -> list[str]:
-    """Return the pages of a thing on the web."""
     terms = page.description.all("foaf:page")
     return list(dict.fromkeys(term.value for term in terms if term.is_iri and is_web(term.value)))
 

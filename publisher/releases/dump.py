@@ -68,7 +68,6 @@ class DumpFile(NamedTuple):
 
 
 def list_dumps(folder: Path) -> list[DumpFile]:
-    """List the dumps, the newest first."""
     paths = [path for path in folder.glob("stocktake-*.gz") if DUMP_NAME.match(path.name)]
     digests = read_checksums(paths)
     paths.sort(key=lambda path: (-int(path.name.split("-")[1].split(".")[0]), path.name))

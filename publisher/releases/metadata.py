@@ -80,7 +80,6 @@ def abstract(release: Release) -> str:
 
 
 def licences(release: Release) -> list[str]:
-    """List the licences of the sources."""
     return sorted({source.licence for source in release.sources if source.licence})
 
 
@@ -104,7 +103,6 @@ def describe_file(path: Path, media: str, description: str, rows: int | None = N
 
 
 def render(name: str, release: Release, **more: object) -> bytes:
-    """Return the file of metadata *name*."""
     known = [
         _LICENCES.get(re.sub(r"^https?://|/*(deed\.en)?/*$", "", licence))
         for licence in licences(release)

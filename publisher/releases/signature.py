@@ -108,7 +108,6 @@ def release_faults(folder: Path) -> Iterator[Fault]:
 
 
 def key_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the faults of the signing key in *folder*."""
     if not (folder / SECRET).exists():
         return
     try:
