@@ -28,9 +28,8 @@ def configure_tracing(environment: Mapping[str, str]) -> str:
     if (
         not any(environment.get(name) for name in _ENDPOINTS)
         or environment.get("OTEL_TRACES_EXPORTER", "otlp") == "none"
+        or environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
     ):
-        return ""
-    if environment.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return ""
     try:
         sdk = import_module("opentelemetry.sdk.trace")

@@ -8,7 +8,6 @@ counted.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import sys
@@ -46,7 +45,10 @@ def configure_logging(*processors: Processor, form: str = "") -> None:
             RepeatFilter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             render_exception,
-            JSONRenderer() if form == "json" else Renderer(prose_line if prose else logfmt_line),
+            # One object a line (https://jsonlines.org/), whose control characters JSON escapes.
+            structlog.processors.JSONRenderer(default=str)
+            if form == "json"
+            else Renderer(prose_line if prose else logfmt_line),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
@@ -134,16 +136,6 @@ class Renderer:
         return "\n    ".join(
             [self._line(escape_fields(logger, name, event)), *map(_escaped, lines)]
         )
-
-
-class JSONRenderer:
-    """Render an event as a JSON object on one line; a traceback is its member ``exception``.
-
-    Source: https://jsonlines.org/
-    """
-
-    def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        return json.dumps(event, ensure_ascii=True, default=str)
 
 
 def _one_line(text: str) -> str:

@@ -176,15 +176,11 @@ def accepts_gzip(accept_encoding: str | None) -> bool:
     (True, False, True, False)
     """
     codings = {
-        match[1].lower(): _positive(match[2])
+        match[1].lower(): match[2] is None or match[2].strip("0.") != ""
         for part in (accept_encoding or "").split(",")
         if (match := _CODING.match(part))
     }
     return codings.get("gzip", codings.get("x-gzip", codings.get("*", False)))
-
-
-def _positive(quality_text: str | None) -> bool:
-    return quality_text is None or quality_text.strip("0.") != ""
 
 
 _ANYTHING = (MediaRange("*", "*", 1.0, frozenset()),)

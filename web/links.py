@@ -65,16 +65,15 @@ def linkset_json(links: Iterable[Link]) -> bytes:
             relations.setdefault(link.rel, []).append(
                 {
                     "href": _to_uri(link.target),
-                    **{name: _member(name, text) for name, text in link.attributes},
+                    # Section 4.2.4: a repeatable attribute is a list.
+                    **{
+                        name: text if name in ("type", "title", "media") else [text]
+                        for name, text in link.attributes
+                    },
                 }
             )
         contexts.append(context | relations)
     return orjson.dumps({"linkset": contexts}, option=orjson.OPT_INDENT_2)
-
-
-def _member(name: str, text: str) -> object:
-    # Section 4.2.4: a repeatable attribute is a list.
-    return text if name in ("type", "title", "media") else [text]
 
 
 def origin(request: Request) -> str:
