@@ -20,7 +20,7 @@ from journal.journal import Journal
 from publisher.projections.projection import JournalReader
 from publisher.store.columns import database, engine
 from publisher.store.columns.database import ColumnDatabase, log_file
-from publisher.store.columns.engine import ColumnEngine, SnapshotColumns, open_columns
+from publisher.store.columns.engine import ColumnEngine, open_columns
 from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
@@ -46,7 +46,7 @@ def commit(data: Path, rows: Iterable[str]) -> None:
 
 def values(columns: ColumnEngine) -> set[tuple[str, str]]:
     """Return all subjects, each with its values, as the columns answer."""
-    solutions = SnapshotColumns(columns, 0).answer(QueryRequest(ALL))
+    solutions = columns.answer(QueryRequest(ALL), 0)
     assert solutions is not None
     return {(str(solution[0]), str(solution[1])) for solution in solutions}
 
@@ -353,7 +353,7 @@ def test_the_columns_of_a_snapshot_have_its_status_graph(
 
         with closing(OpenSnapshot(newest.path)) as opened:
             assert opened.columns is not None
-            assert (f"<{BASE}source/a>", f'"{number}"') in values(opened.columns.engine)
+            assert (f"<{BASE}source/a>", f'"{number}"') in values(opened.columns)
 
 
 def test_columns_with_another_status_graph_are_not_used(

@@ -13,7 +13,7 @@ from column_store import write_columns
 from pyoxigraph import QuerySolutions
 from rows import each
 
-from publisher.store.columns.engine import ColumnEngine, SnapshotColumns
+from publisher.store.columns.engine import ColumnEngine
 from publisher.store.workers import reader
 from publisher.store.workers.query_request import QueryRequest, dataset_graphs
 from vocab.terms import XSD
@@ -24,7 +24,7 @@ NAMES = "SELECT DISTINCT ?g {} {{ GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g"
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnapshotColumns]:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColumnEngine]:
     x = "http://x/"
     rows = [
         f'A <{x}s> <{x}p> "{value}"^^<{XSD}integer> <{x}{graph}> .\n'.encode()
@@ -32,12 +32,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SnapshotColumns
     ]
     deleted = rows[-1].replace(b"A ", b"D ", 1)
     path = write_columns([*rows, deleted], tmp_path_factory.mktemp("dataset"))
-    with closing(SnapshotColumns(ColumnEngine(path), 0)) as columns:
+    with closing(ColumnEngine(path, small=0)) as columns:
         yield columns
 
 
 def ask(
-    columns: SnapshotColumns,
+    columns: ColumnEngine,
     text: str,
     default: tuple[str, ...] | None = None,
     named: tuple[str, ...] | None = None,
@@ -65,12 +65,12 @@ def ask(
      ("FROM NAMED <a> FROM NAMED <b>", "")],
 )  # fmt: skip
 def test_default_graphs_are_merged_and_nothing_counts_twice(
-    filled: SnapshotColumns, clauses: str, values: str
+    filled: ColumnEngine, clauses: str, values: str
 ) -> None:
     assert ask(filled, VALUES.format(clauses)) == values.split()
 
 
-def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: SnapshotColumns) -> None:
+def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: ColumnEngine) -> None:
     assert ask(
         filled,
         "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b"),
@@ -82,14 +82,14 @@ def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: SnapshotColu
     [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
 )  # fmt: skip
 def test_named_graphs_are_those_that_are_named(
-    filled: SnapshotColumns, clauses: str, names: str
+    filled: ColumnEngine, clauses: str, names: str
 ) -> None:
     assert ask(filled, NAMES.format(clauses)) == names.split()
 
 
 @pytest.mark.parametrize("clauses", ["", "FROM <c>", "FROM <c> FROM <b> FROM NAMED <c>"])
 def test_the_protocols_dataset_takes_the_place_of_the_querys(
-    filled: SnapshotColumns, clauses: str
+    filled: ColumnEngine, clauses: str
 ) -> None:
     graphs = ("http://x/a", "http://x/b"), ("http://x/a",)
 
@@ -110,18 +110,18 @@ def test_the_protocols_dataset_takes_the_place_of_the_querys(
     ],
 )  # fmt: skip
 def test_what_is_in_a_graph_that_is_a_variable(
-    filled: SnapshotColumns, pattern: str, names: str
+    filled: ColumnEngine, pattern: str, names: str
 ) -> None:
     assert ask(filled, f"SELECT DISTINCT ?g {{ {pattern} }} ORDER BY ?g") == names.split()
 
 
-def test_a_graph_that_lost_its_last_triple_is_no_graph(filled: SnapshotColumns) -> None:
+def test_a_graph_that_lost_its_last_triple_is_no_graph(filled: ColumnEngine) -> None:
     assert ask(filled, "SELECT ?n { GRAPH <gone> {} BIND(1 AS ?n) }") == []
     assert ask(filled, "SELECT ?n { GRAPH <c> {} BIND(1 AS ?n) }") == ["1"]
 
 
 def test_a_pattern_with_a_backslash_does_not_read_everything(
-    filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
+    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
 
@@ -133,7 +133,7 @@ def test_a_pattern_with_a_backslash_does_not_read_everything(
 
 
 def test_a_filter_that_names_a_graph_reads_no_other(
-    filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
+    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
 
@@ -141,7 +141,7 @@ def test_a_filter_that_names_a_graph_reads_no_other(
 
 
 def test_a_query_that_would_read_too_much_needs_too_much_memory(
-    filled: SnapshotColumns, monkeypatch: pytest.MonkeyPatch
+    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 4)
 
@@ -164,7 +164,7 @@ NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORD
     ],
 )
 def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(
-    filled: SnapshotColumns, clauses: str, names: str
+    filled: ColumnEngine, clauses: str, names: str
 ) -> None:
     assert ask(filled, NAMED_AND_DEFAULT.format(clauses)) == names.split()
 
@@ -175,7 +175,7 @@ def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its
      (("http://x/a", "http://x/c"), ("http://x/c",), "c")],
 )  # fmt: skip
 def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
-    filled: SnapshotColumns, default: tuple[str, ...], named: tuple[str, ...], names: str
+    filled: ColumnEngine, default: tuple[str, ...], named: tuple[str, ...], names: str
 ) -> None:
     for clauses in ("", "FROM <a>", "FROM <a> FROM NAMED <b>", "FROM NAMED <c>"):
         assert ask(filled, NAMED_AND_DEFAULT.format(clauses), default, named) == names.split()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from multiprocessing.connection import Connection
 
-from publisher.store.columns.engine import SnapshotColumns
 from publisher.store.workers import reader
 from publisher.store.workers.query_request import QueryRequest, Result
 from publisher.store.workers.reader import COLUMNS, OpenSnapshot
@@ -13,15 +12,10 @@ from publisher.store.workers.reader import COLUMNS, OpenSnapshot
 class ForcedSnapshot(OpenSnapshot):
     """An open snapshot that asks its columns first."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        assert self.columns
-        self.columns = SnapshotColumns(self.columns.engine, 0)
-
     def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
         """Return the result of *request* and the name of the engine that answers it."""
         is_plain = request.default_graphs is None and request.named_graphs is None
-        if is_plain and self.columns and (result := self.columns.answer(request)) is not None:
+        if is_plain and self.columns and (result := self.columns.answer(request, 0)) is not None:
             return result, COLUMNS
         return super().evaluate(request)
 

@@ -41,6 +41,7 @@ from publisher.store.columns.query_parser import (
 )
 from publisher.store.columns.terms import SCALE, TermKind, text_sql
 
+_MAX_FIRST = 1000  # solutions up to which the first of several sort keys is sorted apart
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
 
 
@@ -51,7 +52,10 @@ def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifier
     used = list(dict.fromkeys(variables_of([item.expr for item in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
-    length = modifiers.length
+    length, end = modifiers.length, modifiers.start + (modifiers.length or 0)
+    is_first_variable = isinstance(modifiers.order[0].expr, Variable)
+    if is_first_variable and len(modifiers.order) > 1 and length is not None and end <= _MAX_FIRST:
+        relation = _first_solutions(names, relation, modifiers.order[0], end)
     full = with_properties(names, relation, used)
     keys, kinds = [], []
     for item in modifiers.order:
@@ -71,6 +75,28 @@ def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifier
     )
     columns = {item: relation.columns[item] for item in modifiers.variables}
     return SolutionTable(sql, columns, frozenset(described))
+
+
+def _first_solutions(
+    names: Names, relation: SolutionTable, first: CompValue, end: int
+) -> SolutionTable:
+    """Return the solutions of *relation* whose *first* sort key, a variable, is among those of the
+    first *end*, so that the terms of the others are not looked up.
+    """
+    variable, name = str(first.expr), names[str(first.expr)]
+    counted = f"SELECT {name}, count(*) AS number FROM everything GROUP BY {name}"
+    values = SolutionTable(counted, {variable: relation.columns[variable]})
+    full = with_properties(names, values, [variable])
+    parts, kinds = _sort_keys(names, first.expr, full)
+    order = ", ".join(_directed(part, first) for part in parts)
+    return SolutionTable(
+        f"WITH everything AS MATERIALIZED ({relation.sql}), solutions AS MATERIALIZED ({full.sql}), "
+        f"first_values AS (SELECT * FROM solutions{_check(kinds)} ORDER BY {order} LIMIT {end}), "
+        f"numbered AS (SELECT *, sum(number) OVER (ROWS UNBOUNDED PRECEDING) - number AS place FROM first_values) "
+        f"SELECT l.* FROM everything l SEMI JOIN (SELECT {name} FROM numbered WHERE place < {end}) r "
+        f"ON l.{name} IS NOT DISTINCT FROM r.{name}",
+        relation.columns,
+    )
 
 
 def _check(kinds: list[str]) -> str:

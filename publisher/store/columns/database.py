@@ -38,7 +38,6 @@ from publisher.projections.projection import in_batches
 from publisher.store.change_writer import ChangeWriter, read_arrived
 from publisher.store.columns.terms import (
     DEFAULT_GRAPH,
-    TermKind,
     digest,
     is_unchanged,
     stored_rows,
@@ -313,7 +312,7 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     return array
 
 
-FORMAT = 11  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 12  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # rows encoded at once, and their bytes from which no more are added: about 50 MB
@@ -322,9 +321,6 @@ BATCH, BATCH_BYTES = 50_000, 16 << 20
 # linear time
 MIN_APPLIED = 500_000
 STAGED_SHARE = 4  # one quarter of the quads
-# a predicate with so many triples for each object has common terms for its objects
-COMMON = 10
-SHORT = 12  # characters of a literal of another type, such as a year, that is a common term too
 # bytes of new terms that are stored before the quads: DuckDB holds texts in memory, beyond its limit,
 # until they are committed to the file
 MAX_STAGED_TEXT = 64 << 20
@@ -340,18 +336,7 @@ SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
 TABLES = sql("columns") + read_sql("schema")
-_SORTED = ("quads", "triples", "terms", "predicates", "common_terms", "layout", "base")
-_COMMON = f"""
-CREATE OR REPLACE TABLE common_terms AS
-    SELECT * FROM terms SEMI JOIN (
-        SELECT p AS id FROM predicates UNION
-        SELECT o FROM triples SEMI JOIN
-            (SELECT p FROM predicates WHERE triples >= {COMMON} * objects) USING (p)
-        UNION
-        SELECT id FROM terms WHERE kind BETWEEN {TermKind.INTEGER:d} AND {TermKind.DECIMAL:d}
-            OR kind = {TermKind.OTHER:d} AND length(lexical) <= {SHORT}
-    ) USING (id) ORDER BY id;
-"""
+_SORTED = ("quads", "triples", "terms", "predicates", "layout", "base")
 
 
 class ColumnDatabase:
@@ -519,7 +504,6 @@ class ColumnDatabase:
         if self._is_unsorted:
             self._sort()
         self._connection.execute(sql("count-predicates"))
-        self._connection.execute(_COMMON)
         self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)

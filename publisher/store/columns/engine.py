@@ -58,14 +58,38 @@ from publisher.store.workers.query_request import (
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
-CACHED_TERMS = 10_000  # common terms whose texts are cached
+CACHED_TERMS, CACHED_LENGTH = 10_000, 100  # terms whose texts are cached, and their characters
 CACHED = 500  # queries whose SQL is cached
+SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
+# one triple of the store in this number may be visited too: the columns read all terms to look up
+# one
+SHARE = 1_000
+
+# After these errors the RDF store answers.
+_FAILURES = (
+    duckdb.Error,
+    RuntimeError,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
+
+log = logging.getLogger(__name__)
 
 
 class ColumnEngine:
-    """The columns in the file *path*, which take at most *memory* bytes."""
+    """The columns in the file *path*, which take at most *memory* bytes; a query that visits fewer
+    than *small* triples and solutions is left to the RDF store.
 
-    def __init__(self, path: Path, memory: int = MEMORY) -> None:
+    *small* None is SMALL and one in SHARE of the triples. With 0 every query that is compiled is
+    answered.
+    """
+
+    def __init__(self, path: Path, memory: int = MEMORY, small: float | None = None) -> None:
+        self._fixed = small
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory >> 20}MiB",
             "threads": 1,
@@ -87,7 +111,7 @@ class ColumnEngine:
         # SQL that a query was compiled to reads no other file, whatever fault the compiler has.
         self.connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         self._objects: dict[tuple[int, int], int] = {}
-        self._texts: dict[int, str] = {}  # of common terms
+        self._texts: dict[int, str] = {}
         self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
 
     @property
@@ -135,7 +159,7 @@ class ColumnEngine:
             raise NotCompiled(compiled)
         return compiled
 
-    def answer(self, query: CompiledQuery, rows: int | None = None) -> QuerySolutions:
+    def solutions(self, query: CompiledQuery, rows: int | None = None) -> QuerySolutions:
         """Run a compiled query; of unsorted solutions one more than *rows* is enough. Raises
         NotCompiled if it reads values that are not supported.
         """
@@ -176,14 +200,17 @@ class ColumnEngine:
         return "".join([f"{line}\n" for line in lines])
 
     def texts_of(self, numbers: Collection[int]) -> dict[int, str]:
-        """Return the N-Triples forms of the terms with *numbers*; those of common terms are cached."""
+        """Return the N-Triples forms of the terms with *numbers*; short ones are cached."""
         if len(self._texts) > CACHED_TERMS:
             self._texts.clear()
-        if rest := [number for number in numbers if number not in self._texts]:
-            self._texts.update(self._looked_up("common_terms", rest))
         texts = {number: self._texts[number] for number in numbers if number in self._texts}
-        if rest := [number for number in rest if number not in texts]:
-            texts.update(self._looked_up("terms", rest))
+        if rest := [number for number in numbers if number not in texts]:
+            wanted = "(SELECT unnest(?::UBIGINT[]) AS id)"
+            query = f"SELECT t.id, {TERM_TEXT} FROM terms t JOIN {wanted} n ON t.id = n.id"
+            read = dict(self.connection.execute(query, [rest]).fetchall())
+            texts |= read
+            short = (item for item in read.items() if len(item[1]) <= CACHED_LENGTH)
+            self._texts.update(short)
         return texts
 
     def rows(
@@ -207,10 +234,82 @@ class ColumnEngine:
         where = " AND ".join(conditions) or "true"
         return self.connection.execute(f"{query} WHERE {where} LIMIT {limit}", values).fetchall()
 
-    def _looked_up(self, table: str, numbers: Sequence[int]) -> list[tuple[int, str]]:
-        wanted = "(SELECT unnest(?::UBIGINT[]) AS id)"
-        query = f"SELECT t.id, {TERM_TEXT} FROM {table} t JOIN {wanted} n ON t.id = n.id"
-        return self.connection.execute(query, [numbers]).fetchall()
+    def _is_worth(self, query: CompiledQuery, small: float | None) -> bool:
+        """Return whether *query* visits so much that the columns are faster than another engine."""
+        least = self._least(small)
+        return query.cost >= least and (query.is_blocking or least == 0 or small is not None)
+
+    def _least(self, small: float | None) -> float:
+        fixed = self._fixed if small is None else small
+        return SMALL + self.triples // SHARE if fixed is None else fixed
+
+    def answer(
+        self, query_request: QueryRequest, small: float | None = None
+    ) -> QuerySolutions | None:
+        """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
+        it too, for its error message. *small* takes the place of the number that was given first.
+        """
+        try:
+            if query_request.bindings or self.triples < min(self._least(small), SMALL):
+                return None  # one thing has few solutions
+            query = self.compile(query_request.text, query_request.base)
+            if self._is_worth(query, small):
+                return self.solutions(query, query_request.rows)
+        except (NotCompiled, SyntaxError):
+            pass
+        except _FAILURES:
+            log.exception("columns failed; the RDF store answers")
+        return None
+
+    def matching(self, query_request: QueryRequest, merge: Store | None = None) -> QueryDataset:
+        """Return a dataset in memory with all quads that *query_request*, a valid query over named
+        graphs, can match; *merge* has the triples of all graphs. Raises MemoryError if the quads are
+        too many.
+        """
+        default, named = dataset_graphs(query_request)
+        graphs = None
+        if default is not None or named is not None:
+            merged, others = (
+                {term_id(str(graph)) for graph in part or ()} for part in (default, named)
+            )
+            graphs = merged, others
+        reading = MatchingQuads(self, graphs, merge)
+        try:
+            algebra = parse(query_request.text, query_request.base)
+        except NotCompiled:
+            reading.read_all()
+        else:
+            reading.read_query(algebra, query_request.bindings)
+        if graphs is None:
+            return QueryDataset(reading.store(), None, None)
+        return QueryDataset(reading.store(), [DefaultGraph()], [*(named or ())])
+
+    def explain(self, query_request: QueryRequest, small: float | None = None) -> dict[str, object]:
+        """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
+        description of the evaluation.
+
+        The description has the ``reason``, the ``estimated`` number of triples and
+        solutions to visit, the ``sql``, its ``steps`` and the number of ``rows``.
+        """
+        explanation: dict[str, object] = {"engine": "store"}
+        try:
+            query = self.compile(query_request.text, query_request.base)
+            explanation |= {"estimated": round(query.cost), "sql": query.sql}
+            if not self._is_worth(query, small):
+                return explanation | {
+                    "reason": "the RDF store is as fast: few triples and solutions to visit"
+                }
+            rows = count_rows(self.solutions(query), query_request.rows)
+            plan = f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}"
+            ((_, steps),) = self.connection.execute(plan).fetchall()
+        except (NotCompiled, SyntaxError) as error:
+            return explanation | {"reason": str(error)}
+        return explanation | {
+            "engine": "columns",
+            "reason": "compiled",
+            "rows": rows,
+            "steps": json.loads(steps)["operator"],
+        }
 
     def close(self) -> None:
         self.connection.close()
@@ -359,10 +458,12 @@ class MatchingQuads:
             case "Graph":
                 return self._graph(node, known)
             case "values":
-                return {}
+                return _inline(node.res)
             case "ToMultiSet":
                 return self._pattern(node.p, graph, {}) if node.p else {}
             case _:  # FILTER, BIND, an aggregate or a modifier of the solutions
+                if node.name == "Filter":
+                    known = {**known, **_equal(node.expr)}
                 values = self._pattern(node.p, graph, known) if node.p else {}
                 others = {} if node.name == "AggregateJoin" else values
         for part in existences_of([node.expr, node.A]):
@@ -484,124 +585,33 @@ def _numbers(term: object, values: Values) -> Numbers:
         return None
 
 
-SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
-# one triple of the store in this number may be visited too: the columns read all terms to look up
-# one
-SHARE = 1_000
-
-# After these errors the RDF store answers.
-_FAILURES = (
-    duckdb.Error,
-    RuntimeError,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-
-log = logging.getLogger(__name__)
+def _equal(expression: object) -> dict[str, Collection[int]]:
+    """Return the values of the variables that a filter, or a part of its AND, says to be an IRI."""
+    if not isinstance(expression, CompValue):
+        return {}
+    is_and = expression.name == "ConditionalAndExpression"
+    return {
+        str(part.expr): numbers
+        for part in ([expression.expr, *expression.other] if is_and else [expression])
+        if isinstance(part, CompValue) and part.name == "RelationalExpression" and part.op == "="
+        if isinstance(part.expr, Variable) and isinstance(part.other, URIRef)
+        if (numbers := _numbers(part.other, {})) is not None
+    }
 
 
-class SnapshotColumns:
-    """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to
-    the RDF store.
-
-    *small* None is SMALL and one in SHARE of the triples. With 0 every query that is compiled is
-    answered.
-    """
-
-    def __init__(self, engine: ColumnEngine, small: float | None = None) -> None:
-        self.engine, self._fixed = engine, small
-
-    def _is_worth(self, query: CompiledQuery, small: float | None) -> bool:
-        """Return whether *query* visits so much that the columns are faster than another engine."""
-        least = self._least(small)
-        return query.cost >= least and (query.is_blocking or least == 0 or small is not None)
-
-    def _least(self, small: float | None) -> float:
-        fixed = self._fixed if small is None else small
-        return SMALL + self.engine.triples // SHARE if fixed is None else fixed
-
-    def answer(
-        self, query_request: QueryRequest, small: float | None = None
-    ) -> QuerySolutions | None:
-        """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
-        it too, for its error message. *small* takes the place of the number that was given first.
-        """
-        try:
-            if query_request.bindings or self.engine.triples < min(self._least(small), SMALL):
-                return None  # one thing has few solutions
-            query = self.engine.compile(query_request.text, query_request.base)
-            if self._is_worth(query, small):
-                return self.engine.answer(query, query_request.rows)
-        except (NotCompiled, SyntaxError):
-            pass
-        except _FAILURES:
-            log.exception("columns failed; the RDF store answers")
-        return None
-
-    def matching(self, query_request: QueryRequest, merge: Store | None = None) -> QueryDataset:
-        """Return a dataset in memory with all quads that *query_request*, a valid query over named
-        graphs, can match; *merge* has the triples of all graphs. Raises MemoryError if the quads are
-        too many.
-        """
-        default, named = dataset_graphs(query_request)
-        graphs = None
-        if default is not None or named is not None:
-            merged, others = (
-                {term_id(str(graph)) for graph in part or ()} for part in (default, named)
-            )
-            graphs = merged, others
-        reading = MatchingQuads(self.engine, graphs, merge)
-        try:
-            algebra = parse(query_request.text, query_request.base)
-        except NotCompiled:
-            reading.read_all()
-        else:
-            reading.read_query(algebra, query_request.bindings)
-        if graphs is None:
-            return QueryDataset(reading.store(), None, None)
-        return QueryDataset(reading.store(), [DefaultGraph()], [*(named or ())])
-
-    def explain(self, query_request: QueryRequest, small: float | None = None) -> dict[str, object]:
-        """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
-        description of the evaluation.
-
-        The description has the ``reason``, the ``estimated`` number of triples and
-        solutions to visit, the ``sql``, its ``steps`` and the number of ``rows``.
-        """
-        explanation: dict[str, object] = {"engine": "store"}
-        try:
-            query = self.engine.compile(query_request.text, query_request.base)
-            explanation |= {"estimated": round(query.cost), "sql": query.sql}
-            if not self._is_worth(query, small):
-                return explanation | {
-                    "reason": "the RDF store is as fast: few triples and solutions to visit"
-                }
-            rows = count_rows(self.engine.answer(query), query_request.rows)
-            plan = f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}"
-            ((_, steps),) = self.engine.connection.execute(plan).fetchall()
-        except (NotCompiled, SyntaxError) as error:
-            return explanation | {"reason": str(error)}
-        return explanation | {
-            "engine": "columns",
-            "reason": "compiled",
-            "rows": rows,
-            "steps": json.loads(steps)["operator"],
-        }
-
-    def close(self) -> None:
-        self.engine.close()
+def _inline(rows: Sequence[Mapping[Variable, object]]) -> dict[str, Collection[int]]:
+    """Return the values of the variables that each of the *rows* of VALUES binds."""
+    names = set.intersection(*({*row} for row in rows)) if rows else set()
+    values = {str(name): _numbers([row[name] for row in rows], {}) for name in names}
+    return {name: numbers for name, numbers in values.items() if numbers is not None}
 
 
-def open_columns(folder: Path, small: float | None = None) -> SnapshotColumns | None:
+def open_columns(folder: Path, small: float | None = None) -> ColumnEngine | None:
     """Open the columns of the snapshot in *folder*; None if it has none that are at its position,
     or another version wrote them: a query would look for other numbers of terms.
 
     Queries that visit fewer than *small* triples and solutions are left to the store, as
-    ``SnapshotColumns`` does.
+    ``ColumnEngine`` does.
     """
     try:
         about = json.loads((folder / "about.json").read_text())
@@ -613,9 +623,9 @@ def open_columns(folder: Path, small: float | None = None) -> SnapshotColumns | 
             return None
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
-        engine = ColumnEngine(columns / FILE, limit)
+        engine = ColumnEngine(columns / FILE, limit, small)
         if engine.version == BUILD_VERSION:
-            return SnapshotColumns(engine, small)
+            return engine
         engine.close()
     # a damaged file, or a folder that was removed meanwhile
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):

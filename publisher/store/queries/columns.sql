@@ -6,7 +6,6 @@ CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-T
 CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
-CREATE TABLE common_terms AS FROM terms;  -- objects of many triples, numbers, times and booleans
 CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault VARCHAR);
 CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
