@@ -53,7 +53,7 @@ class Near:
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class UnmappedWord:
     """A word that no crosswalk translates: its *field*, the number of published records of each
     source, and the nearest concepts.
     """
@@ -74,7 +74,7 @@ Curated = Mapping[str, Iterable[CuratedWord]]  # what curators chose, by source
 
 def find_gaps(
     ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int, curated: Curated | None = None
-) -> list[Gap]:
+) -> list[UnmappedWord]:
     """Return the *limit* most frequent words of the published records of *sources* that no
     crosswalk translates.
 
@@ -91,7 +91,7 @@ def find_gaps(
             counts.setdefault((field, word), Counter())[source] += 1
     most = sorted(counts, key=lambda key: (-counts[key].total(), key[1], key[0]))[:limit]
     return [
-        Gap(word, field, dict(counts[field, word]), _nearest(word, field, iris))
+        UnmappedWord(word, field, dict(counts[field, word]), _nearest(word, field, iris))
         for field, word in most
     ]
 

@@ -221,7 +221,7 @@ def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:
             yield rule, about.get(f"{SH}resultPath", "")
 
 
-def is_counted(outcome: Outcome) -> str | None:
+def count_name(outcome: Outcome) -> str | None:
     """Return under which name records with *outcome* are counted; None for records that the feed
     does not have.
     """
@@ -248,7 +248,7 @@ def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
     """Return the number of records of a feed by result, without results that no record has."""
     counts: Counter[str] = Counter()
     for outcome, number in outcomes.items():
-        if name := is_counted(outcome):
+        if name := count_name(outcome):
             counts[name] += number
     return {name: number for name, number in counts.items() if number}
 

@@ -63,7 +63,7 @@ class ExplainError(HarvestError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ValueLocation:
     """The position of a value in a response: *offset* and *length* in bytes of its body; the
     *value* as it is written there, and the bytes *before* and *after* it, as text.
     """
@@ -90,7 +90,7 @@ class StatementOrigin:
     origin: str
     fields: tuple[str, ...] = ()
     value: str = ""
-    place: Place | None = None
+    place: ValueLocation | None = None
     classification: Classification | None = None
     is_constant: bool = False
 
@@ -448,7 +448,7 @@ def _literal(line: str) -> str:
     return term.value if isinstance(term, Literal) else ""
 
 
-def find_value(body: bytes, value: str, key: str) -> Place | None:
+def find_value(body: bytes, value: str, key: str) -> ValueLocation | None:
     """Return the position of *value* in *body*: first after the record's *key*, else anywhere; None
     if it is written in another way.
 
@@ -467,7 +467,7 @@ def find_value(body: bytes, value: str, key: str) -> Place | None:
             if (offset := _find_word(body, needle, begin)) >= 0:
                 end = offset + len(needle)
                 before, after = body[max(offset - _CONTEXT, 0) : offset], body[end : end + _CONTEXT]
-                return Place(
+                return ValueLocation(
                     offset,
                     len(needle),
                     _excerpt(before),

@@ -211,12 +211,17 @@ def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Fi
         return lambda row: [
             item for find in finds if (value := find(row)) is not None for item in as_list(value)
         ]
-    return lambda row: next((value for find in finds if _has_text(value := find(row))), None)
+
+    def first(row: Any) -> Any:
+        for find in finds:
+            if _has_text(value := find(row)):
+                return value
+        return None
+
+    return first
 
 
 def _has_text(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(value) and not value.isspace()
     return any(isinstance(item, dict) or _text(item) for item in as_list(value))
 
 
