@@ -116,8 +116,8 @@ def write_index(
     for number, document in enumerate(documents):
         for word in document.words:
             words[word].append(number)
-    most = len(documents) * _COMMON if len(documents) >= _FEW else len(documents)
-    common = sorted(word for word, numbers in words.items() if len(numbers) > most)
+    limit = len(documents) * _COMMON if len(documents) >= _FEW else len(documents)
+    common = sorted(word for word, numbers in words.items() if len(numbers) > limit)
     columns = ["file", "title", *FACETS]
     _write(
         folder / "documents.js",

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangedRecord, ChangesDep, written
+from publisher.feeds.records import ChangedRecord, ChangesDep, to_ntriples
 from publisher.feeds.xml import instant
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.rdf.results import PREFIXES, Term
@@ -157,7 +157,7 @@ class EventStream:
         """Return *nodes* and the versions *records* in the negotiated format."""
         chosen_format = choose_format(self._request, _FORMATS, self._format)
         described = (
-            f"<{statement.subject}> <{statement.predicate}> {written(statement.object)} ."
+            f"<{statement.subject}> <{statement.predicate}> {to_ntriples(statement.object)} ."
             for node in nodes
             for statement in node_statements(node)
         )

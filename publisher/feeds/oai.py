@@ -405,9 +405,15 @@ def _list(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
     """Return a page of headers or records, with the token of the next page."""
     verb, text = arguments["verb"], arguments.get("resumptionToken")
     key = signing_key(changes.service.journal)
-    token = _resumed(changes, read_token(text, verb, key)) if text else _begun(changes, arguments)
-    most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
-    page = changes.history.changes(token.set_name, token.after, token.last, most, token.sequence)
+    token = (
+        _resume_list(changes, read_token(text, verb, key))
+        if text
+        else _begin_list(changes, arguments)
+    )
+    page_size = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
+    page = changes.history.changes(
+        token.set_name, token.after, token.last, page_size, token.sequence
+    )
     done = token.done + len(page)
     is_last = done >= token.total or not page
     answer: dict[str, Any] = {"token": token}
@@ -420,7 +426,7 @@ def _list(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
     return {**answer, "headers": page}
 
 
-def _begun(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
+def _begin_list(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
     since, until = parse_bounds(arguments.get("from"), arguments.get("until"))
     set_name, history = arguments.get("set", ALL), changes.history
     sequence = changes.watermark.sequence
@@ -444,7 +450,7 @@ def _begun(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
     )
 
 
-def _resumed(changes: Changes, token: ResumptionToken) -> ResumptionToken:
+def _resume_list(changes: Changes, token: ResumptionToken) -> ResumptionToken:
     """Return *token* if this publisher can continue its list."""
     newest = changes.watermark.entry
     # Another publisher of the journal, which is ahead of this one, issued the token.

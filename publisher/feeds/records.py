@@ -102,7 +102,7 @@ class ChangedRecord:
         """Write the statements in N-Triples, sorted, without the closing dot; all subjects and
         predicates are IRIs.
         """
-        return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)
+        return sorted(f"<{s}> <{p}> {to_ntriples(o)}" for s, p, o in self.statements)
 
     @cached_property
     def values(self) -> Mapping[str, list[RecordValue]]:
@@ -169,7 +169,7 @@ def preferred_text(texts: Sequence[TextT]) -> TextT | None:
     return min(texts, key=lambda text: ranks.get(text.language, 2), default=None)
 
 
-def written(term: Term) -> str:
+def to_ntriples(term: Term) -> str:
     """Write a term in canonical N-Triples."""
     if term.is_iri:
         return f"<{term.value}>"

@@ -165,7 +165,7 @@ async def memento(
         return pages.page(
             "memento.html",
             description=description,
-            shown=selected,
+            version=selected,
             near={
                 "before": earlier[0].address(graph) if earlier else None,
                 "after": later[0].address(graph) if later else None,
