@@ -257,8 +257,9 @@ class PagedProtocol(ABC, Generic[P]):
         items: tuple[Item[P], ...],
         size: int,
     ) -> ListCursor:
-        """Return the cursor after a page. A window of more records than the registry shows of one
-        is split at once, unless its total is that of the whole list, and may be wrong.
+        """Return the cursor after a page. Where the registry ended a window before, this one is
+        split at once; so is one of more records, unless its total is that of the whole list, and
+        may be wrong.
         """
         before, count, reply = state, len(batch.records), batch.reply
         url = reply.url if reply else self.source.url
@@ -299,16 +300,17 @@ class PagedProtocol(ABC, Generic[P]):
             faults=0 if count else state.faults,
         )
         is_complete = total is not None and state.offset >= total
-        if not before.offset and 0 < before.cap < (total or 0) < (before.total or 0):
+        if batch.next == "" or (batch.next is None and (is_complete or not count)):
+            return self._finish(state, total)
+        is_larger = not before.offset and 0 < before.cap < (total or 0) < (before.total or 0)
+        if is_larger or (batch.next is None and 0 < state.cap <= state.offset):
             why = Reason(
                 "the list ended after %(fetched)s of %(total)s records",
                 fetched=before.cap,
                 total=total or 0,
             )
             with suppress(*RECORD_ERRORS):
-                return self._split(before, EndedError(why))
-        if batch.next == "" or (batch.next is None and (is_complete or not count)):
-            return self._finish(state, total)
+                return self._split(before if is_larger else state, EndedError(why))
         return state
 
     def _follow_order(self, state: ListCursor, batch: Batch) -> ListCursor:

@@ -4,11 +4,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import pytest
 from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
-from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord
 from harvesters.source import Source
 
@@ -79,8 +77,3 @@ def test_a_document_of_packages_is_read_in_each_of_its_shapes(
     path: str, document: Any, expected: list[str]
 ) -> None:
     assert keys(harvest(always(document), portal(url=f"https://registry.example/{path}"))) == expected  # fmt: skip
-
-
-def test_pages_that_repeat_are_reported() -> None:
-    with pytest.raises(ParseError, match="repeats the records"):
-        harvest(always(search_result(9, package("a"))), portal())

@@ -128,15 +128,6 @@ def test_a_page_without_one_readable_record_costs_its_records() -> None:
     assert kinds(harvest(respond)) == expected(respond)
 
 
-def test_a_repository_that_is_down_is_not_cut_in_parts() -> None:
-    respond = Oai(records(30), mute={"ListRecords", "Identify"})
-
-    with pytest.raises(UnavailableError):
-        harvest(respond)
-
-    assert [element["verb"] for element in respond.request_log] == ["ListRecords", "Identify"]
-
-
 @each("status, error", [(429, LimitedError), (500, UnavailableError)])
 def test_a_failure_of_the_health_check_keeps_its_own_error(
     status: int, error: type[Exception]
@@ -334,16 +325,6 @@ def test_a_list_of_a_set_that_ends_before_its_size_is_doubted() -> None:
     pages = harvest(in_turn(*parts), set=["x", "y"])
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 2 of 3 records"
-
-
-@each("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":3,"unheard":2}'])
-def test_a_cursor_of_another_version_begins_the_list_anew(cursor: str) -> None:
-    respond = Oai(records(15))
-
-    pages = harvest(respond, cursor)
-
-    assert kinds(pages) == expected(respond)
-    assert all(page.again for page in pages)
 
 
 def test_sets_are_kept_while_windows_are_cut() -> None:

@@ -14,7 +14,7 @@ from rdf_terms import value
 from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
-from harvesters.errors import ParseError, UnavailableError, UnexpectedStatusError
+from harvesters.errors import ParseError, UnexpectedStatusError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.source import Source
@@ -153,21 +153,10 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count() ->
 LARGE = projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " ."
 
 
-@each(
-    "server, count, lost",
-    [(SourceEndpoint(LARGE, triples=20), 9, ["p004"]), (SourceEndpoint(projects(50), poison=["p013"]), 50, ["p013"])],
-)  # fmt: skip
-def test_a_record_that_the_endpoint_cannot_give_is_unreadable_alone(
-    server: SourceEndpoint, count: int, lost: list[str]
-) -> None:
-    result = items(harvest(server, source()))
+def test_a_record_that_the_endpoint_never_sends_whole_is_unreadable_alone() -> None:
+    result = items(harvest(SourceEndpoint(LARGE, triples=20), source()))
 
-    assert (unreadable(result), len(result)) == (lost, count)
-
-
-def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error() -> None:
-    with pytest.raises(UnavailableError):
-        harvest(SourceEndpoint(projects(5), mute=["SELECT"]), source())
+    assert (unreadable(result), len(result)) == (["p004"], 9)
 
 
 def test_an_endpoint_that_describes_nothing_is_left_after_three_records() -> None:
@@ -218,14 +207,6 @@ def test_only_what_changed_is_asked_for_unless_one_has_no_date(more: str, count:
 
     assert len(items(pages)) == pages[0].reported_total == count
     assert more or names(pages) == ["p025", "p026", "p027"]
-
-
-def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
-    server = SourceEndpoint(projects(45))
-    whole = harvest(server, source(size=10))
-
-    for number, page in enumerate(whole[:-1], 1):
-        assert keys(harvest(server, source(size=10), cursor=page.cursor)) == keys(whole[number:])
 
 
 def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query() -> None:
