@@ -49,8 +49,8 @@ _XML = "application/xml, text/xml;q=0.9, */*;q=0.5"
 # Comments and CDATA may contain the other marks: each mark is found alone, so that the time does
 # not grow with the square of marks that are never closed.
 _PART = re.compile(
-    rb"(?P<comment><!--)|(?P<text><!\[CDATA\[)|(?P<start><iati-activity(?=[\s>]))"
-    rb"|(?P<end></iati-activity\s*+>)|(?P<root></iati-activities\s*+>)"
+    rb"<(?:(?P<comment>!--)|(?P<text>!\[CDATA\[)|(?P<start>iati-activity(?=[\s>]))"
+    rb"|(?P<end>/iati-activity\s*+>)|(?P<root>/iati-activities\s*+>))"
 )
 _DECLARATION = re.compile(rb"<\?xml[^<>?]*+\?>")
 _IDENTIFIER = re.compile(rb"<iati-identifier[^<>]*+>([^<&]{1,500})</iati-identifier")
