@@ -202,7 +202,8 @@ def read_record(ledger: Ledger, source: str, key: str) -> Described:
         )
     archived = next((item for item in seen if item.run == row.run and item.file is not None), None)
     history = tuple(
-        RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome) for item in seen
+        RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome.value)
+        for item in seen
     )
     position = SourcePosition(archived.file, archived.offset, archived.length) if archived else None
     return Described(
