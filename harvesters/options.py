@@ -22,9 +22,8 @@ from pydantic import (
     Field,
     PlainValidator,
     ValidationError,
-    ValidationInfo,
 )
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import ErrorDetails
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.reasons import Reason
@@ -48,19 +47,21 @@ def one_of(names: Iterable[str]) -> AfterValidator:
 
     def check(value: str) -> str:
         if value not in known:
-            raise PydanticCustomError("not_one_of", "unknown", {"names": known})
+            raise ValueError(lambda key: not_one_of(key, value, known))
         return value
 
     return AfterValidator(check)
 
 
-def _check_regex(value: str, info: ValidationInfo) -> str:
+def _check_regex(value: str) -> str:
     try:
         re.compile(value)
     except re.error as error:
-        where = option_named(str(info.field_name))
+        text = str(error)
         raise ValueError(
-            Reason("%(where)s is no regular expression: %(error)s", where=where, error=str(error))
+            lambda key: Reason(
+                "%(where)s is no regular expression: %(error)s", where=key, error=text
+            )
         ) from error
     return value
 
@@ -77,7 +78,7 @@ def must_be(kind: str, is_valid: Callable[[Any], bool]) -> PlainValidator:
 
     def check(value: Any) -> Any:
         if not is_valid(value):
-            raise PydanticCustomError("must_be", "unexpected", {"kind": kind})
+            raise ValueError(lambda key: expected(key, value, kind))
         return value
 
     return PlainValidator(check)
@@ -106,7 +107,8 @@ class Options(BaseModel):
     """The options of a protocol or mapping: a field each, with its default and a description for
     the documentation. The table of a source definition also holds those of the other of the two.
 
-    A validator of a field or of the model raises ValueError with a Reason.
+    A validator of a field or of the model raises ValueError with a Reason, or with a function that
+    returns it for the name of the value.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
@@ -159,12 +161,9 @@ def value_fault(key: str | Reason, value: object, errors: list[ErrorDetails]) ->
     """Return the fault of the value of *key*, about which pydantic raised *errors*: one for each
     type that it may have.
     """
-    context = errors[0].get("ctx", {})
-    if "error" in context:
-        reason = context["error"].args[0]
-        return reason if isinstance(reason, Reason) else Reason("other", text=str(reason))
-    if errors[0]["type"] == "not_one_of":
-        return not_one_of(key, value, context["names"])
+    if cause := errors[0].get("ctx", {}).get("error"):
+        fault: Reason = cause.args[0] if isinstance(cause.args[0], Reason) else cause.args[0](key)
+        return fault
     kinds = {kind.text: kind for kind in map(_kind, errors)}
     return expected(key, value, reduce(_either, kinds.values()))
 
@@ -175,8 +174,6 @@ def _either(first: Reason, second: Reason) -> Reason:
 
 def _kind(error: ErrorDetails) -> Reason:
     """Return what to write instead of a value that is of another kind."""
-    if error["type"] == "must_be":
-        return Reason(error["ctx"]["kind"])
     if any(isinstance(part, int) for part in error["loc"]):
         return Reason("a list of texts")
     if error["type"] in ("tuple_type", "too_short"):

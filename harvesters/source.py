@@ -44,13 +44,11 @@ RowT = TypeVar("RowT")
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
 
-
-# one recipient, and nothing that begins a header
+# One recipient, and nothing that begins a header.
 _MAIL = re.compile(r"[^@\s<>,;\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
 
-
-MAX_PAUSE = 86_400  # seconds: a day
-# what topics are suggested from
+MAX_PAUSE = 86_400  # Seconds: a day.
+# What topics are suggested from.
 NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
@@ -180,8 +178,7 @@ class Source:
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 # These are no keys of the table.
 _OWN = {"name", "words", "decisions"}
-_TABLES: Mapping[str, type[Limits | Notify]] = {"limits": Limits, "notify": Notify}
-_NAMED = {"limits": "limit %(name)s", "fields": "field %(name)s"}
+_TABLES: Mapping[str, type[Source | Limits | Notify]] = {"limits": Limits, "notify": Notify}
 
 
 def load(file: Path) -> Source:
@@ -325,7 +322,7 @@ def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source
             )
         ]
     )
-    faults += (_unknown((key,)) for key in _OWN if key in table)
+    faults += (_unknown(key) for key in _OWN if key in table)
     valid = {key: value for key, value in table.items() if key not in _OWN}
     try:
         source = _adapter().validate_python(blank | valid | {"name": name})
@@ -353,20 +350,14 @@ def _adapter() -> TypeAdapter[Source]:
 
 
 def _fault(detail: ErrorDetails) -> Reason:
-    path = detail["loc"]
+    key = ".".join(part for part in detail["loc"] if isinstance(part, str))
     if detail["type"] == "unexpected_keyword_argument":
-        return _unknown(path)
-    key: str | Reason = ".".join(part for part in path if isinstance(part, str))
-    if len(path) > 1 and path[0] in _NAMED:
-        key = Reason(_NAMED[path[0]], name=repr(path[1]))
+        return _unknown(key)
     return value_fault(key, detail["input"], [detail])
 
 
-def _unknown(path: tuple[int | str, ...]) -> Reason:
-    *parents, key = map(str, path)
-    known = {item.name for item in fields(_TABLES[parents[0]] if parents else Source)} - _OWN
-    near = suggestion(key, known)
-    if parents == ["limits"]:
-        return Reason("unknown limit %(name)s; %(suggestion)s", name=repr(key), suggestion=near)
-    name = ".".join((*parents, key)) if parents else repr(key)
-    return Reason("unknown key %(name)s; %(suggestion)s", name=name, suggestion=near)
+def _unknown(key: str) -> Reason:
+    table, _, name = key.rpartition(".")
+    known = {item.name for item in fields(_TABLES.get(table, Source))} - _OWN
+    near = suggestion(name, known)
+    return Reason("unknown key %(name)s; %(suggestion)s", name=repr(key), suggestion=near)

@@ -24,7 +24,6 @@ from harvesters.options import _KINDS, _MINIMA
 from harvesters.protocols.error_recovery import Kind
 from harvesters.reason_texts import TEXTS
 from harvesters.reasons import Reason
-from harvesters.source import _NAMED
 from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.journal import Journal
@@ -91,7 +90,7 @@ def test_each_reason_has_the_values_of_its_text() -> None:
 
 @each("language", [tag for tag in LANGUAGES if tag != "en"])
 def test_every_text_of_a_reason_is_in_every_catalogue(language: str) -> None:
-    tables = (TEXTS, _KINDS, _MINIMA, _NAMED)
+    tables = (TEXTS, _KINDS, _MINIMA)
     texts = {
         *texts_with_places(),
         *get_args(Kind),

@@ -259,7 +259,7 @@ def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> Non
      ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail is"), ({"webhook": ["ftp://x"]}, "notify.webhook is 'ftp://x'"),
      ({"tracker": 1}, "notify.tracker is 1"), ({"language": "de"}, "notify.language is 'de'; use one of en, ar"),
      ({"language": []}, "notify.language is []"), ({"reports": "daily"}, "use one of never, always, errors, change"),
-     ({"maill": []}, "unknown key notify.maill; did you mean 'mail'?")],
+     ({"maill": []}, "unknown key 'notify.maill'; did you mean 'mail'?")],
 )  # fmt: skip
 def test_a_faulty_table_notify_is_named(table: dict[str, Any], fault: str) -> None:
     with pytest.raises(SourceDefinitionError) as caught:
