@@ -23,7 +23,7 @@ from languages.translations import gettext as _
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.pages import Pages
-from publisher.portal.datasets import write_listed
+from publisher.portal.datasets import TABLE_FORMATS, write_listed
 from publisher.portal.facet_filters import (
     active_filters,
     facet_parameters,
@@ -64,7 +64,7 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
+from web.formats import HTML, Format, GraphFormat
 from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 
@@ -78,11 +78,6 @@ PRESENTATION = ("page", "per", "sort", "format", "view", "lang")
 FEED_FORMATS: dict[str, Format] = {
     "atom": Format("atom", "Atom", ATOM),
     "json": Format("json", "JSON Feed", "application/feed+json"),
-}
-RESULT_FORMATS: dict[str, Format] = {
-    "json": JSON,
-    "csv": Format("csv", "CSV", "text/csv; charset=utf-8"),
-    **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
 }
 _CLASS = {
     "event": f"{SCHEMA}Event",
@@ -109,7 +104,7 @@ PageNumber = Annotated[
 PerPage = Annotated[
     int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PAGE_SIZE)
 ]
-FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
+FormatName = Annotated[str | None, format_parameter(TABLE_FORMATS)]
 _PAGE_ONLY = Field(exclude=True)  # not in the JSON
 Pieces = Sequence[tuple[str, bool]]  # Piece, as far as the schema of the JSON knows it
 
@@ -205,7 +200,7 @@ router = APIRouter()
     tags=["find"],
     response_model=SearchResultsJson,
     response_description="A page of results",
-    responses=other_contents(RESULT_FORMATS.values()) | problems(400, 406, 503),
+    responses=other_contents(TABLE_FORMATS.values()) | problems(400, 406, 503),
     openapi_extra={"parameters": facet_parameters()},
 )
 def search(
@@ -230,7 +225,7 @@ def search(
         HTTPStatus.BAD_REQUEST,
     )
     parameters = SearchParameters(q, parse_search(request.query_params), sort, page, per)
-    data_format = choose_format(request, {**RESULT_FORMATS, "html": HTML}, format)
+    data_format = choose_format(request, {**TABLE_FORMATS, "html": HTML}, format)
     if data_format.suffix == "csv":
         filters, _matches = match_words(service, parameters)
         paged = not {"page", "per"}.isdisjoint(request.query_params)
@@ -238,21 +233,19 @@ def search(
         lines = write_listed(tables, filters, parameters.order, service.iris, *part)
         return StreamingResponse(lines, media_type=data_format.media, headers={"Vary": "Accept"})
     snapshot, locale = service.current, current_locale()
-    is_current = snapshot.text == snapshot.position
-    headers = {} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}
+    first = locale.language if data_format is HTML else None
+    # data are the same in all languages
+    with use_language(first or "en", locale):
+        results = find_page(request, service, tables, replace(parameters, first=first), names)
     content: bytes | Response
     if data_format is HTML:
-        parameters = replace(parameters, first=locale.language)
-        results = find_page(request, service, tables, parameters, names)
         content = _page(request, pages, parameters, results, names)
+    elif isinstance(data_format, GraphFormat):
+        content = serialize_description(_describe(results.results, service.iris), data_format)
     else:
-        with use_language("en", locale):  # data are the same in all languages
-            results = find_page(request, service, tables, parameters, names)
-        content = (
-            serialize_description(_describe(results.results, service.iris), data_format)
-            if isinstance(data_format, GraphFormat)
-            else _RESULTS.dump_json(results, indent=2)
-        )
+        content = _RESULTS.dump_json(results, indent=2)
+    is_current = snapshot.text == snapshot.position
+    headers = {} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}
     return respond(request, content, data_format, headers=headers)
 
 
@@ -298,7 +291,7 @@ def _page(
         query=query_page_url(results.sparql or ""),
         formats=[
             (row.label, f"/search?{_with_page(request, parameters.page, format=row.suffix)}")
-            for row in RESULT_FORMATS.values()
+            for row in TABLE_FORMATS.values()
         ],
         exports={
             "json": f"/search?{with_parameters(request, 'page', per=most, format='json')}",

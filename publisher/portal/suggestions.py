@@ -268,15 +268,17 @@ def suggest(
     ] = None,
 ) -> Response:
     """The script of the pages reads this while a person types."""
-    data_format = choose_format(request, _SUGGESTION_FORMATS, format)
-    typed = q.lstrip()
+    data_format, typed = choose_format(request, _SUGGESTION_FORMATS, format), q.lstrip()
     matches = suggestions(require_searcher(service), tables, pages, names, typed, limit)
-    if data_format is HTML:
-        return pages.page("suggest.html", typed=typed, suggestions=matches)
     document = {"query": typed, "suggestions": [asdict(item) for item in matches]}
+    content = (
+        pages.page("suggest.html", typed=typed, suggestions=matches)
+        if data_format is HTML
+        else orjson.dumps(document)
+    )
     # labels are in the language of the request
     headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
-    return respond(request, orjson.dumps(document), data_format, headers=headers)
+    return respond(request, content, data_format, headers=headers)
 
 
 def suggestions(
