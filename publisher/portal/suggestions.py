@@ -276,9 +276,9 @@ def suggest(
         if data_format is HTML
         else orjson.dumps(document)
     )
-    # labels are in the language of the request
+    # labels are in the language of the request, as pages are
     headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
-    return respond(request, content, data_format, headers=headers)
+    return respond(request, content, data_format, headers=None if data_format is HTML else headers)
 
 
 def suggestions(
