@@ -19,10 +19,9 @@ from command_line.harvesting.terminal import harvest_context, load_sources, noti
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
-from harvesters.ledger import operators
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.locks import name_worker
-from harvesters.ledger.models import RunRequest, State
+from harvesters.ledger.models import State
 from harvesters.notifications.alerts import check_rules
 from harvesters.notifications.delivery import deliver_due, prune
 from harvesters.notifications.source_reports import send_reports
@@ -31,12 +30,17 @@ from harvesters.participation.submissions.reminders import create_reminder
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.jobs.local import Jobs, LocalJobs, claim_requests
 from harvesters.runs.locks import ScheduleLock, interrupted_runs
 from harvesters.runs.run_logging import harvest_and_log
-from harvesters.runs.schedule import run_requests
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
 from harvesters.runs.schedule.match_changes import create_matcher
-from harvesters.runs.schedule.scheduler import Jobs, create_scheduler
+from harvesters.runs.schedule.scheduler import (
+    REQUEST_INTERVAL,
+    RequestWatch,
+    Timer,
+    create_scheduler,
+)
 from harvesters.runs.status_file import update_status
 from harvesters.source import Definitions, Source, load_all
 from journal.outage import Outage
@@ -140,41 +144,34 @@ def _create_scheduler(
 ) -> BackgroundScheduler:
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
 
-    def run(source: Source) -> None:
-        if not operators.is_retired(context.ledger, source.name):
-            run_source(source, context, harvest_and_log, None)
-
-    def run_request(request: RunRequest) -> None:
-        run_requests.execute_request(
-            request,
-            sources,
-            context,
-            lambda source, full: harvest_and_log(source, context, full=full),
-        )
-
-    resume: Callable[[Source], None] = run
     outage = Outage("cannot read run requests", "run requests are readable again")
-    if context.ledger.is_shared:
-        queue = import_optional("harvesters.runs.queue.enqueue", "postgresql").RunEnqueuer(
-            context, settings.ledger, stopping
-        )
-        queue.prepare()
-        run, run_request, resume = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
-    else:
-        run_requests.recover_requests(context)
-    jobs = Jobs(
-        harvest=run,
-        refresh=_create_refresh(context, lock),
-        changed_sources=_create_watcher(sources, context),
-        requests=(lambda: run_requests.claim_requests(context, outage), run_request),
-        is_postponed=lambda source: context.ledger.open_run(source.name) is not None,
-        resume=resume,
-        notify=_create_notifier(settings, context, sources),
-        check_links=_create_link_checker(context, sources),
-        match=create_matcher(context, settings.ledger),
-        deliver=_create_delivery(settings, context),
+    jobs: Jobs = LocalJobs(
+        context,
+        sources,
+        run=lambda source: run_source(source, context, harvest_and_log, None),
+        harvest=lambda source, full: harvest_and_log(source, context, full=full),
     )
-    return create_scheduler(sources, jobs, interrupted_sources(sources, context))
+    if context.ledger.is_shared:
+        queued = import_optional("harvesters.runs.jobs.queued", "postgresql")
+        jobs = queued.QueuedJobs(context, settings.ledger, stopping)
+    jobs.prepare()
+    timers = [
+        Timer("status", "clock", _create_refresh(context, lock)),
+        Timer("notifications", "notifications", _create_notifier(settings, context, sources)),
+        Timer("links", "links", _create_link_checker(context, sources)),
+        Timer("identity", "identity", create_matcher(context, settings.ledger)),
+        # People wait for the link in a mail.
+        Timer("deliveries", "notifications", _create_delivery(settings, context), REQUEST_INTERVAL),
+    ]
+    watch = RequestWatch(lambda: claim_requests(context, outage), _create_watcher(sources, context))
+    return create_scheduler(
+        sources,
+        jobs,
+        timers,
+        watch,
+        is_postponed=lambda source: context.ledger.open_run(source.name) is not None,
+        overdue=interrupted_sources(sources, context),
+    )
 
 
 def _create_refresh(context: HarvestContext, lock: ScheduleLock) -> Callable[[], None]:
@@ -283,7 +280,7 @@ def worker(
         context.pool.check_cluster()
         publish_vocabularies.publish(context)
         with reduced_gc():
-            import_optional("harvesters.runs.queue.worker", "postgresql").run_worker(
+            import_optional("harvesters.runs.jobs.worker", "postgresql").run_worker(
                 context, settings.ledger, settings.sources, concurrency, heartbeat
             )
 

@@ -110,7 +110,7 @@ def system_view(context: AdminContext) -> SystemView:
 
 def _has_queue(ledger: Ledger, connection: sa.Connection) -> bool:
     """Return whether the ledger has the tables of Procrastinate's queue, see
-    ``harvesters.runs.queue``.
+    ``harvesters.runs.jobs``.
     """
     return (
         ledger.is_shared

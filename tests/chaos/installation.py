@@ -24,7 +24,7 @@ from processes import Process, free_port
 from waiting import wait_until
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.runs.queue.jobs import JobQueue, create_app, create_tables
+from harvesters.runs.jobs.queued import create_app, create_tables, enqueue_due
 from journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]
@@ -144,7 +144,7 @@ class Installation:
         async def enqueue_all() -> None:
             async with app.open_async():
                 for name in names:
-                    await JobQueue(app).enqueue_due(name, due)
+                    await enqueue_due(app, name, due)
 
         ledger = Ledger(self.ledger)
         create_tables(app, ledger)

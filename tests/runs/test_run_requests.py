@@ -5,12 +5,13 @@ from projects import Harvester
 from structlog.testing import capture_logs
 
 from harvesters.ledger import operators
+from harvesters.ledger.models import Removal, RemovalKind
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
+from harvesters.runs.jobs.local import LocalJobs, claim_requests
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.schedule import run_requests
-from harvesters.runs.schedule.scheduler import Jobs, create_scheduler
+from harvesters.runs.schedule.scheduler import RequestWatch, create_scheduler
 from harvesters.source import Source
 
 
@@ -18,13 +19,17 @@ def request_run(context: HarvestContext, source: str = "projects") -> int:
     return operators.request_run(context.ledger, source, True, "ann", context.now())
 
 
-def execute_requests(context: HarvestContext, *cards: Source) -> None:
-    def run(source: Source, full: bool) -> Plan:
+def jobs_of(context: HarvestContext, *sources: Source) -> LocalJobs:
+    def run(source: Source, full: bool = False) -> Plan:
         return harvest(source, context, full=full)
 
+    return LocalJobs(context, sources, run, run)
+
+
+def execute_requests(context: HarvestContext, *sources: Source) -> None:
     with capture_logs():
-        for request in run_requests.claim_requests(context):
-            run_requests.execute_request(request, cards, context, run)
+        for request in claim_requests(context):
+            jobs_of(context, *sources).run_requested(request)
 
 
 def stored_run(harvester: Harvester, number: int) -> str | None:
@@ -72,40 +77,47 @@ def test_a_request_whose_run_fails_stores_the_run(harvester: Harvester) -> None:
 
 def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) -> None:
     request_run(context)
-    run_requests.claim_requests(context)
+    claim_requests(context)
 
     operators.requeue_all(context.ledger)
 
-    assert len(run_requests.claim_requests(context)) == 1
+    assert len(claim_requests(context)) == 1
 
 
 def test_a_request_whose_run_ended_before_a_crash_is_complete(harvester: Harvester) -> None:
     number = request_run(harvester.context)
-    run_requests.claim_requests(harvester.context)
+    claim_requests(harvester.context)
     plan = harvester.harvest(full=True)
 
-    run_requests.recover_requests(harvester.context)
+    jobs_of(harvester.context).prepare()
 
     assert stored_run(harvester, number) == plan.run.id
-    assert run_requests.claim_requests(harvester.context) == []
+    assert claim_requests(harvester.context) == []
 
 
 def test_a_request_interrupted_before_its_run_is_requeued(harvester: Harvester) -> None:
     harvester.harvest(full=True)
     number = request_run(harvester.context)
-    run_requests.claim_requests(harvester.context)
+    claim_requests(harvester.context)
 
-    run_requests.recover_requests(harvester.context)
+    jobs_of(harvester.context).prepare()
 
-    assert [request.id for request in run_requests.claim_requests(harvester.context)] == [number]
+    assert [request.id for request in claim_requests(harvester.context)] == [number]
 
 
-def test_the_scheduler_claims_requests_within_five_seconds(source: Source) -> None:
-    jobs = {
-        job.id: job
-        for job in create_scheduler(
-            [source], Jobs(lambda _: None, requests=(lambda: [], lambda _: None))
-        ).get_jobs()
-    }
+def test_the_scheduler_claims_requests_within_five_seconds(harvester: Harvester) -> None:
+    jobs = jobs_of(harvester.context)
+    scheduler = create_scheduler([harvester.source], jobs, watch=RequestWatch(list))
 
-    assert jobs[":requests"].trigger.interval.total_seconds() < 5
+    assert scheduler.get_job(":requests").trigger.interval.total_seconds() < 5
+
+
+def test_a_retired_source_is_not_due(harvester: Harvester) -> None:
+    jobs = jobs_of(harvester.context)
+    removal = Removal("projects.1", "projects", RemovalKind.RETIRE)
+    jobs.run_due(harvester.source)
+    operators.plan_removal(harvester.ledger, removal)
+
+    jobs.run_due(harvester.source)
+
+    assert [run.id for run in harvester.ledger.runs()] == ["projects.1"]

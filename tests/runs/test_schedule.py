@@ -10,11 +10,11 @@ from structlog.testing import capture_logs
 from command_line.harvesting.schedule import CurrentSources, file_states, interrupted_sources
 from command_line.settings import Settings
 from command_line.site import suggest_schedule
-from harvesters.ledger.models import State
+from harvesters.ledger.models import RunRequest, State
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import ScheduleLock, is_schedule_running, source_lock
-from harvesters.runs.schedule.scheduler import Jobs, create_scheduler, log_missed
+from harvesters.runs.schedule.scheduler import RequestWatch, Timer, create_scheduler, log_missed
 from harvesters.source import Source, load_all
 from vocab.iris import BASE
 
@@ -31,6 +31,24 @@ key = "id"
 """
 
 
+class RecordedJobs:
+    """Jobs that only record which sources they were called for."""
+
+    def __init__(self) -> None:
+        self.sources: list[str] = []
+
+    def prepare(self) -> None:
+        pass
+
+    def run_due(self, source: Source) -> None:
+        self.sources.append(source.name)
+
+    def run_requested(self, request: RunRequest) -> None:
+        self.sources.append(request.source)
+
+    run_postponed = run_due
+
+
 @pytest.fixture
 def definitions(tmp_path: Path) -> CurrentSources:
     (tmp_path / "projects.toml").write_text(DEFINITION, encoding="utf-8")
@@ -42,8 +60,7 @@ def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> Non
     often = replace(source, name="often", every="*/10 * * * *")
 
     jobs = {
-        job.id: job
-        for job in create_scheduler([source, quiet, often], Jobs(lambda _: None)).get_jobs()
+        job.id: job for job in create_scheduler([source, quiet, often], RecordedJobs()).get_jobs()
     }
 
     assert sorted(jobs) == ["often", "projects"]
@@ -53,38 +70,33 @@ def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> Non
     assert jobs["often"].trigger.get_next_fire_time(None, NOON) == NOON
 
 
-def test_the_status_is_updated_every_minute(source: Source) -> None:
-    jobs = create_scheduler([source], Jobs(lambda _: None, lambda: None)).get_jobs()
+def test_a_timer_is_called_in_its_pool_at_its_interval(source: Source) -> None:
+    timers = [Timer("status", "clock", print), Timer("deliveries", "notifications", print, 3)]
 
-    assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [
-        (":status", timedelta(minutes=1))
-    ]
+    jobs = create_scheduler([source], RecordedJobs(), timers).get_jobs()
+
+    assert [(job.id, job.executor, job.trigger.interval) for job in jobs if job.id != source.name] == [
+        (":status", "clock", timedelta(minutes=1)), (":deliveries", "notifications", timedelta(seconds=3)),
+    ]  # fmt: skip
 
 
 def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> None:
-    (job,) = create_scheduler([source], Jobs(lambda _: None)).get_jobs()
+    (job,) = create_scheduler([source], RecordedJobs()).get_jobs()
 
     assert (job.coalesce, job.max_instances) == (True, 1)
 
 
 def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None:
     calm = replace(source, quiet=parse_quiet_hours("22:00-06:30"))
-    ran = list[str]()
-    waiting = set[str]()
-    jobs = {
-        job.id: job
-        for job in create_scheduler(
-            [calm],
-            Jobs(lambda due: ran.append(due.name), is_postponed=lambda due: due.name in waiting),
-        ).get_jobs()
-    }
-    job = jobs[":quiet-projects"]
+    recorded, waiting = RecordedJobs(), set[str]()
+    scheduler = create_scheduler([calm], recorded, is_postponed=lambda due: due.name in waiting)
+    job = scheduler.get_job(":quiet-projects")
 
     job.func(*job.args)
     waiting.add("projects")
     job.func(*job.args)
 
-    assert ran == ["projects"]
+    assert recorded.sources == ["projects"]
     assert job.trigger.get_next_fire_time(None, NOON) == datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
 
 
@@ -106,19 +118,6 @@ def test_internal_jobs_are_not_logged_as_missed_runs() -> None:
         log_missed(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":requests", "default", NOON))
 
     assert logs == []
-
-
-def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
-    jobs = {
-        job.id: job
-        for job in create_scheduler(
-            [source], Jobs(lambda _: None, lambda: None, notify=lambda: None, deliver=lambda: None)
-        ).get_jobs()
-    }
-
-    assert (jobs[":status"].executor, jobs[":notifications"].executor) == ("clock", "notifications")
-    assert jobs[":deliveries"].executor == "notifications"
-    assert jobs[":deliveries"].trigger.interval == timedelta(seconds=3)
 
 
 def test_definitions_are_read_again_when_a_file_changes(definitions: CurrentSources) -> None:
@@ -178,12 +177,8 @@ def test_requests_are_claimed_with_the_definitions_as_they_are_now(source: Sourc
     )
     moved = replace(source, url="https://registry.example/moved")
     changes = iter([[moved, replace(calm, quiet=None), replace(source, name="added")]])
-    jobs = Jobs(
-        lambda _: None,
-        requests=(lambda: [], lambda _: None),
-        changed_sources=lambda: next(changes, None),
-    )
-    scheduler = create_scheduler([source, gone, calm], jobs)
+    watch = RequestWatch(list, lambda: next(changes, None))
+    scheduler = create_scheduler([source, gone, calm], RecordedJobs(), watch=watch)
     before = sorted(job.id for job in scheduler.get_jobs())
 
     for _ in range(2):
@@ -202,7 +197,7 @@ def _last_jobs(scheduler: Any) -> dict[str, Any]:
 def test_a_source_whose_run_was_interrupted_is_due_at_once(source: Source) -> None:
     later = replace(source, name="later")
 
-    jobs = _last_jobs(create_scheduler([source, later], Jobs(lambda _: None), ["projects"]))
+    jobs = _last_jobs(create_scheduler([source, later], RecordedJobs(), overdue=["projects"]))
 
     assert jobs["projects"].next_run_time <= datetime.now(UTC)
     assert not hasattr(jobs["later"], "next_run_time")  # computed when the scheduler starts

@@ -31,8 +31,8 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.jobs.local import LocalJobs, claim_requests
 from harvesters.runs.plans import plan_decisions
-from harvesters.runs.schedule import run_requests
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
@@ -152,11 +152,12 @@ def request_run(home: Path, action: str) -> None:
 def execute_requests(home: Path, action: str) -> None:
     with open_harvest(home, action) as context:
         publish_vocabularies.publish(context, VOCABULARY)
-        run_requests.recover_requests(context)
-        for request in run_requests.claim_requests(context):
-            run_requests.execute_request(
-                request, [source()], context, lambda source, full: harvest(source, context, full=full),
-            )  # fmt: skip
+        jobs = LocalJobs(
+            context, [source()], print, lambda source, full: harvest(source, context, full=full)
+        )
+        jobs.prepare()
+        for request in claim_requests(context):
+            jobs.run_requested(request)
 
 
 ACTIONS: dict[str, Callable[[Path, str], Any]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
-from harvesters.runs.queue.jobs import JobQueue, create_app, create_tables
+from harvesters.runs.jobs.queued import create_app, create_tables, enqueue_due
 from journal.journal import Journal
 
 BEAT = "0.5"  # seconds
@@ -18,7 +18,7 @@ def put(ledger: str, *sources: str, at: int = 1) -> list[bool]:
     async def all_of_them() -> list[bool]:
         app = create_app(ledger)
         async with app.open_async():
-            return [await JobQueue(app).enqueue_due(source, at) for source in sources]
+            return [await enqueue_due(app, source, at) for source in sources]
 
     opened = Ledger(ledger)
     create_tables(create_app(ledger), opened)

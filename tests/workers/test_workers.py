@@ -16,8 +16,8 @@ from harvesters.ledger import operators
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
-from harvesters.runs.queue.enqueue import RunEnqueuer
-from harvesters.runs.queue.worker import JobHandlers
+from harvesters.runs.jobs.queued import QueuedJobs
+from harvesters.runs.jobs.worker import JobHandlers
 from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE
@@ -63,14 +63,14 @@ def test_two_schedulers_queue_a_due_run_once(house: House, ledger: str, tmp_path
     with open_context(
         tmp_path / "data", ledger, BASE, NetworkSettings("operator@example.org")
     ) as real:
-        schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
+        schedules = [QueuedJobs(replace(real, now=lambda: AT), ledger) for _ in range(2)]
         schedules[0].prepare()
 
         for schedule in schedules:
-            schedule.enqueue_due(source)
+            schedule.run_due(source)
         # as when a worker has done it already
         house.rows("DELETE FROM procrastinate_jobs RETURNING id")
-        schedules[1].enqueue_due(source)
+        schedules[1].run_due(source)
 
     assert house.rows("SELECT id FROM procrastinate_jobs") == []
     assert len(house.rows("SELECT id FROM procrastinate_periodic_defers")) == 1
@@ -100,7 +100,7 @@ def test_a_worker_executes_due_and_requested_runs(house: House, ledger: str) -> 
     put(ledger, "a")
     with open_context(house.data, ledger, BASE, NetworkSettings("operator@example.org")) as context:
         number = operators.request_run(context.ledger, "b", True, "ann", AT)
-        RunEnqueuer(context, ledger).enqueue_requested(
+        QueuedJobs(context, ledger).run_requested(
             next(
                 request
                 for request in operators.waiting_requests(context.ledger)

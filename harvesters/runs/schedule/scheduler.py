@@ -5,9 +5,9 @@ logged.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 
 import structlog
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -16,52 +16,58 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.ledger.models import RunRequest
+from harvesters.runs.jobs.local import Jobs
 from harvesters.source import Source
 
 # seconds after its due time in which a run still starts, e.g. after the machine slept
 _MISFIRE_GRACE = 3600
 _REFRESH_INTERVAL = 60  # seconds
-_REQUEST_INTERVAL = 3  # seconds between checks for run requests and for messages: people wait
+REQUEST_INTERVAL = 3  # seconds between checks for run requests and for messages: people wait
 _CONCURRENT_REQUESTS = 2  # requested runs at the same time, in addition to scheduled ones
 _CONCURRENT_RUNS = 4  # scheduled runs at the same time: they mostly wait for their hosts
 _QUIET = ":quiet-"  # before a source's name, in the id of the job when its quiet hours end
 
 log = structlog.get_logger()
 
-# functions that claim and execute requests
-RequestHandlers = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """An *action* that is called every *seconds* in the thread *pool*, and by its *name* listed.
+
+    Mail servers, web pages and the comparison of many records are slow, so each kind of work has a
+    pool of its own.
+    """
+
+    name: str
+    pool: str
+    action: Callable[[], None]
+    seconds: int = _REFRESH_INTERVAL
 
 
 @dataclass(frozen=True, slots=True)
-class Jobs:
-    """What a scheduler calls; None: nothing.
-
-    *refresh* is called every minute to update the status file. Run requests are claimed every three
-    seconds by *requests* and executed in addition to scheduled runs; *changed_sources* is called
-    before, and returns all sources if a definition has changed, else None. When a source's quiet hours
-    end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called. *notify* is
-    called every minute in a thread of its own, since mail servers may be slow, and *check_links*
-    too, since web pages are, and *match*, since comparing many records takes long. *deliver* is called
-    every three seconds in the thread of *notify*: people wait for the link in a mail.
+class RequestWatch:
+    """How run requests are claimed (*claim*), every three seconds, and run in addition to what is
+    due; *changed_sources* is called before, and returns all sources if a definition has changed,
+    else None.
     """
 
-    harvest: Callable[[Source], None]
-    refresh: Callable[[], None] | None = None
-    requests: RequestHandlers | None = None
+    claim: Callable[[], Sequence[RunRequest]]
     changed_sources: Callable[[], Iterable[Source] | None] = lambda: None
-    is_postponed: Callable[[Source], bool] = lambda _: False
-    resume: Callable[[Source], None] | None = None
-    notify: Callable[[], None] | None = None
-    check_links: Callable[[], None] | None = None
-    match: Callable[[], None] | None = None
-    deliver: Callable[[], None] | None = None
 
 
 def create_scheduler(
-    sources: Iterable[Source], jobs: Jobs, overdue: Iterable[str] = ()
+    sources: Iterable[Source],
+    jobs: Jobs,
+    timers: Iterable[Timer] = (),
+    watch: RequestWatch | None = None,
+    *,
+    is_postponed: Callable[[Source], bool] = lambda _: False,
+    overdue: Iterable[str] = (),
 ) -> BackgroundScheduler:
     """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
     ``shutdown()``, those of the sources named in *overdue* at once.
+
+    When a source's quiet hours end and *is_postponed* returns True for it, its run is resumed.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
@@ -71,34 +77,49 @@ def create_scheduler(
     }
     scheduler = BackgroundScheduler(timezone="UTC", executors=pools)
 
-    _schedule_sources(scheduler, sources, jobs)
+    def resume(source: Source) -> None:
+        if is_postponed(source):
+            jobs.run_postponed(source)
+
+    def claim() -> None:
+        assert watch
+        if (changed := watch.changed_sources()) is not None:
+            _schedule_sources(scheduler, changed, jobs.run_due, resume)
+        for request in watch.claim():
+            scheduler.add_job(
+                jobs.run_requested,
+                args=(request,),
+                id=f":request-{request.id}",
+                misfire_grace_time=None,
+                executor="requests",
+                replace_existing=True,
+            )
+
+    _schedule_sources(scheduler, sources, jobs.run_due, resume)
     for name in overdue:
         scheduler.modify_job(name, next_run_time=datetime.now(UTC))
-    others = {"notifications": jobs.notify, "links": jobs.check_links, "identity": jobs.match}
-    _add_interval_jobs(
-        scheduler,
-        {"status": (jobs.refresh, "clock")}
-        | {name: (action, name) for name, action in others.items()},
-        _REFRESH_INTERVAL,
-    )
-    _add_interval_jobs(
-        scheduler, {"deliveries": (jobs.deliver, "notifications")}, _REQUEST_INTERVAL
-    )
-    if jobs.requests is not None:
-        _add_request_job(scheduler, jobs, *jobs.requests)
+    claiming = [Timer("requests", "clock", claim, REQUEST_INTERVAL)] if watch else []
+    for timer in (*timers, *claiming):
+        scheduler.add_job(
+            timer.action,
+            "interval",
+            seconds=timer.seconds,
+            id=f":{timer.name}",  # the colon keeps it from being a source's
+            coalesce=True,
+            misfire_grace_time=None,
+            executor=timer.pool,
+        )
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
 
 
 def _schedule_sources(
-    scheduler: BackgroundScheduler, sources: Iterable[Source], jobs: Jobs
+    scheduler: BackgroundScheduler,
+    sources: Iterable[Source],
+    run: Callable[[Source], None],
+    resume: Callable[[Source], None],
 ) -> None:
     """Have a job for each enabled source, by its definition as it is now, and none for others."""
-
-    def resume_postponed(source: Source) -> None:
-        if jobs.is_postponed(source):
-            (jobs.resume or jobs.harvest)(source)
-
     before = {job.id: job.args for job in scheduler.get_jobs()}
     enabled = {source.name: source for source in sources if source.enabled}
     for name in before:
@@ -108,91 +129,31 @@ def _schedule_sources(
             scheduler.remove_job(name)
     for name, source in enabled.items():
         if before.get(name) != (source,):
-            _add_harvest_job(scheduler, source, jobs.harvest)
+            trigger = CronTrigger.from_crontab(source.every, timezone="UTC")
+            _add_source_job(scheduler, name, source, run, trigger)
             if source.quiet:
-                _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
+                end = source.quiet.end
+                trigger = CronTrigger(hour=end.hour, minute=end.minute, timezone="UTC")
+                _add_source_job(scheduler, f"{_QUIET}{name}", source, resume, trigger)
 
 
-def _add_harvest_job(
-    scheduler: BackgroundScheduler, source: Source, harvest: Callable[[Source], None]
+def _add_source_job(
+    scheduler: BackgroundScheduler,
+    id: str,
+    source: Source,
+    action: Callable[[Source], None],
+    trigger: CronTrigger,
 ) -> None:
     scheduler.add_job(
-        harvest,
-        CronTrigger.from_crontab(source.every, timezone="UTC"),
+        action,
+        trigger,
         (source,),
-        id=source.name,
+        id=id,
         name=source.title,
         coalesce=True,
         max_instances=1,
         misfire_grace_time=_MISFIRE_GRACE,
         replace_existing=True,
-    )
-
-
-def _add_interval_jobs(
-    scheduler: BackgroundScheduler,
-    jobs: Mapping[str, tuple[Callable[[], None] | None, str]],
-    seconds: int,
-) -> None:
-    """Call each action, by its name, in its pool at an interval; the colon before the name keeps
-    its id from being a source's.
-    """
-    for name, (action, executor) in jobs.items():
-        if action is not None:
-            scheduler.add_job(
-                action,
-                "interval",
-                seconds=seconds,
-                id=f":{name}",
-                coalesce=True,
-                misfire_grace_time=None,
-                executor=executor,
-            )
-
-
-def _add_resume_job(
-    scheduler: BackgroundScheduler, source: Source, end: time, harvest: Callable[[Source], None]
-) -> None:
-    trigger = CronTrigger(hour=end.hour, minute=end.minute, timezone="UTC")
-    scheduler.add_job(
-        harvest,
-        trigger,
-        (source,),
-        id=f"{_QUIET}{source.name}",
-        name=source.title,
-        coalesce=True,
-        misfire_grace_time=_MISFIRE_GRACE,
-        replace_existing=True,
-    )
-
-
-def _add_request_job(
-    scheduler: BackgroundScheduler,
-    jobs: Jobs,
-    take: Callable[[], Sequence[RunRequest]],
-    run: Callable[[RunRequest], None],
-) -> None:
-    def claim() -> None:
-        if (sources := jobs.changed_sources()) is not None:
-            _schedule_sources(scheduler, sources, jobs)
-        for request in take():
-            scheduler.add_job(
-                run,
-                args=(request,),
-                id=f":request-{request.id}",
-                misfire_grace_time=None,
-                executor="requests",
-                replace_existing=True,
-            )
-
-    scheduler.add_job(
-        claim,
-        "interval",
-        seconds=_REQUEST_INTERVAL,
-        id=":requests",
-        coalesce=True,
-        misfire_grace_time=None,
-        executor="clock",
     )
 
 

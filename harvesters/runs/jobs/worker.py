@@ -13,7 +13,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,8 +21,8 @@ from pathlib import Path
 import psycopg
 import structlog
 from procrastinate import App
-from procrastinate.exceptions import ConnectorException
-from procrastinate.jobs import Job
+from procrastinate.exceptions import ConnectorException, UniqueViolation
+from procrastinate.jobs import Job, Status
 
 from harvesters.errors import (
     HarvestError,
@@ -35,17 +34,11 @@ from harvesters.errors import (
 from harvesters.ledger import operators
 from harvesters.ledger.database import wait_for_database
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.jobs.local import ENDED_STATES, execute_request, find_run
+from harvesters.runs.jobs.queued import create_app, create_tables
 from harvesters.runs.locks import source_lock, source_lock_name
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.queue.jobs import (
-    create_app,
-    create_tables,
-    orphaned_jobs,
-    requeue_job,
-    started_jobs,
-)
 from harvesters.runs.run_logging import harvest_and_log
-from harvesters.runs.schedule import run_requests
 from harvesters.source import Source, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause
@@ -111,10 +104,11 @@ class JobHandlers:
         request = operators.run_request(self.context.ledger, number)
         if request is None or request.run is not None:
             return
-        if again and (run := run_requests.find_run(request, self.context)):
+        if again and (run := find_run(request, self.context)):
             operators.complete_request(self.context.ledger, number, run.id)
             return
-        run_requests.execute_request(request, self._load_sources(), self.context, self._harvest)
+        sources = load_all(self.source_dir).sources.values()
+        execute_request(request, sources, self.context, self._harvest)
 
     def _find_run_since(self, source: str, due: int) -> str | None:
         """Return the id of a run started after *due* that ended, e.g. the job's own if its worker
@@ -123,7 +117,7 @@ class JobHandlers:
         A run of the future, from before the clock was set back, is not such a run: the source would
         not be harvested until then.
         """
-        last = self.context.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
+        last = self.context.ledger.last_run(source, ENDED_STATES, fetched_only=True)
         has_ended = (
             due
             and last
@@ -131,9 +125,6 @@ class JobHandlers:
             and self.context.ledger.open_run(source) is None
         )
         return last.id if has_ended and last else None
-
-    def _load_sources(self) -> Sequence[Source]:
-        return [*load_all(self.source_dir).sources.values()]
 
     def _harvest(self, source: Source, full: bool) -> Plan:
         try:
@@ -250,8 +241,11 @@ class Recovery:
 
     async def recover(self) -> None:
         """Requeue the jobs of lost workers."""
-        jobs = {job.id: job for job in await started_jobs(self.app) if job.id is not None}
-        orphans = await orphaned_jobs(self.app, self.silence)
+        manager = self.app.job_manager
+        started = await manager.list_jobs_async(status=Status.DOING.value)
+        jobs = {job.id: job for job in started if job.lock and job.id is not None}
+        stalled = await manager.get_stalled_jobs(seconds_since_heartbeat=self.silence)
+        orphans = {job.id for job in stalled if job.id is not None}
         names = {source_lock_name(str(job.lock)) for job in jobs.values()}
         locked = (
             await asyncio.to_thread(self.context.ledger.locked_names, names) if names else set()
@@ -298,7 +292,7 @@ class Recovery:
         source = str(job.lock)
         with suppress(SourceLockedError), source_lock(source, self.context):
             run = self.context.ledger.open_run(source)
-            asyncio.run_coroutine_threadsafe(requeue_job(self.app, job), loop).result()
+            asyncio.run_coroutine_threadsafe(_requeue_job(self.app, job), loop).result()
             details = {"run": run.id, "pages": run.pages, "records": run.fetched} if run else {}
             log.warning(
                 "worker heartbeat lost; run requeued",
@@ -314,3 +308,15 @@ async def _recover_repeatedly(recovery: Recovery, heartbeat: float) -> None:
     while True:
         await asyncio.sleep(heartbeat)
         await recovery.try_recover()
+
+
+async def _requeue_job(app: App, job: Job) -> None:
+    """Requeue a job that lost its worker.
+
+    If the source's next job is queued already, the lost job is removed: the next one resumes its
+    run.
+    """
+    try:
+        await app.job_manager.retry_job(job)
+    except UniqueViolation:
+        await app.job_manager.finish_job(job, Status.ABORTED, delete_job=True)

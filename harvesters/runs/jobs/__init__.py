@@ -1,0 +1,1 @@
+"""Run what is due, postponed or requested: in this process from the ledger's table, or in workers on any machine by Procrastinate."""
