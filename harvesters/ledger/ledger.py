@@ -376,7 +376,7 @@ class Ledger(Database):
     def absent(self, run: Run) -> Iterator[AbsentRecord]:
         """Yield the source's published records that this run did not see, by key."""
         r = _record
-        query = sa.select(r.key, r.state, r.misses, r.vanished_since).where(_is_absent(run))
+        query = sa.select(r.key, r.state, r.misses, r.vanished_since).where(is_absent(run))
         yield from (AbsentRecord(*row) for row in self.stream(query.order_by(r.key)))
 
     def rekeyed(self, run: Run) -> dict[str, str]:
@@ -390,7 +390,7 @@ class Ledger(Database):
         is_single = s.fingerprint.in_(single.having(sa.func.count() == 1))
         same = sa.and_(r.fingerprint == s.fingerprint, r.source == s.source)
         query = sa.select(r.key, s.key).select_from(t.staged.join(t.record, same))
-        pairs = self.rows(query.where(new, _is_absent(run), is_single))
+        pairs = self.rows(query.where(new, is_absent(run), is_single))
         occurrences = Counter(key for _, key in pairs)
         return {old: key for old, key in pairs if occurrences[key] == 1}
 
@@ -669,9 +669,11 @@ def _changes(
     return query.where(*of_run).order_by(_staged.seq), now, old
 
 
-def _is_absent(run: Run) -> sa.ColumnElement[bool]:
+def is_absent(run: Run) -> sa.ColumnElement[bool]:
+    """Return the condition of a published record that a run did not see."""
     seen = t.staged.alias("seen").c
-    listed = sa.exists().where(seen.run == run.id, seen.key == _record.key, seen.seq >= 0)
+    # The key is in the index of keys: with all columns, SQLite would look through the run's rows.
+    listed = sa.exists(seen.key).where(seen.run == run.id, seen.key == _record.key, seen.seq >= 0)
     of_source = sa.and_(_record.source == run.source, _record.state.in_(SERVED))
     return sa.and_(of_source, ~listed.correlate(t.record))
 

@@ -10,7 +10,7 @@ from rows import each
 
 from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger import graphs
-from harvesters.ledger.ledger import LISTED_RUNS, Ledger
+from harvesters.ledger.ledger import LISTED_RUNS, Ledger, is_absent
 from harvesters.ledger.models import (
     AbsentRecord,
     CrossSourceDuplicate,
@@ -22,6 +22,7 @@ from harvesters.ledger.models import (
     State,
     StateChange,
 )
+from harvesters.ledger.tables import record
 from harvesters.reasons import Reason, other
 from harvesters.stored_response import SourcePosition, Validator
 
@@ -138,6 +139,15 @@ def test_a_vanished_record_is_still_served_with_its_mark_and_its_misses(ledger: 
     later = start_run(ledger, unchanged("a"))
     assert ledger.count_published("s") == 2
     assert list(ledger.absent(later)) == [AbsentRecord("b", RecordState.VANISHED, 1, NOW)]
+
+
+def test_a_key_that_was_not_seen_is_looked_up_in_an_index(ledger: Ledger) -> None:
+    query = sa.select(record.c.key).where(is_absent(start_run(ledger)))
+    with ledger.transaction() as connection:
+        text = query.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all())
+
+    assert "USING COVERING INDEX staged_by_key (run=? AND key=?" in plan
 
 
 def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
