@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Self, TypeAlias
@@ -45,7 +45,7 @@ class Reason:
     """
 
     code: str
-    values: Mapping[str, str | int | Reason]
+    values: Mapping[str, str | int | Reason] = field(default_factory=dict)
 
     def __init__(self, code: str, /, **values: Value) -> None:
         object.__setattr__(self, "code", code)
