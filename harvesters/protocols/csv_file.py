@@ -239,8 +239,12 @@ def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
                 faults=" and ".join(faults),
             )
         )
-    action = "set the option charset"
-    log.warning("charset guessed from the content", url=reply.url, charset=guess, action=action)
+    log.warning(
+        "charset guessed from the content",
+        url=reply.url,
+        charset=guess,
+        action="set the option charset",
+    )
     return guess, True
 
 

@@ -242,8 +242,12 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
             else:
                 yield _parse_activity(reply, node)
     if excluded:
-        message = "activities excluded by the source definition"
-        log.info(message, source=source.name, file=reply.url, **excluded)
+        log.info(
+            "activities excluded by the source definition",
+            source=source.name,
+            file=reply.url,
+            **excluded,
+        )
     with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
         if not is_ended:
             raise ValueError("it has no </iati-activities> at its end")
@@ -366,8 +370,11 @@ def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
         "secondary_publisher"
     )
     if is_secondary and not secondary:
-        message = "file of a secondary publisher excluded by the source definition"
-        log.info(message, source=source.name, package=package.get("name"))
+        log.info(
+            "file of a secondary publisher excluded by the source definition",
+            source=source.name,
+            package=package.get("name"),
+        )
         return []
     resources = (item for item in package.get("resources") or () if isinstance(item, dict))
     urls = (str(resource.get("url")).strip() for resource in resources)

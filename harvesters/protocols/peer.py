@@ -163,8 +163,11 @@ def collect(
                     yield page
             return
         except OutOfSync as error:
-            message = "remote index unavailable; reading changes from the whole journal"
-            log.info(message, source=source.name, reason=str(error))
+            log.info(
+                "remote index unavailable; reading changes from the whole journal",
+                source=source.name,
+                reason=str(error),
+            )
     with peer.replay(state, 0, None) as replay:
         for page, _ in _read_pages(state, replay, peer.records_from_journal):
             yield page
@@ -227,8 +230,11 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
             )
         before = least
     if match:
-        message = "remote journal was rewound or replaced; re-reading from the start"
-        log.warning(message, source=source.name, known=match[0])
+        log.warning(
+            "remote journal was rewound or replaced; re-reading from the start",
+            source=source.name,
+            known=match[0],
+        )
     return 0, ""
 
 
@@ -318,8 +324,11 @@ class PeerReader:
             reply = self.fetch.get(url, accept="application/n-quads, application/n-triples;q=0.9")
         except NotFoundError as error:
             raise OutOfSync(str(error)) from error
-        subject = f"{reply.url}: the N-Quads cannot be parsed"
-        quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, subject))
+        quads = list(
+            parse_quads(
+                reply.content, RdfFormat.N_QUADS, f"{reply.url}: the N-Quads cannot be parsed"
+            )
+        )
         in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
         return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]
 
@@ -419,15 +428,18 @@ class JournalReplay:
         of the last entry, sorted.
         """
         begin, end = self._range
-        query = (
-            "SELECT graph, entry FROM changed WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?"
-        )
-        return self._file.execute(query, (after or begin, end, most)).fetchall()
+        return self._file.execute(
+            "SELECT graph, entry FROM changed WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?",
+            (after or begin, end, most),
+        ).fetchall()
 
     def count_changed(self) -> int:
         """Return the number of record graphs that were changed."""
-        query = "SELECT count(*) FROM changed WHERE graph > ? AND graph < ?"
-        return int(self._file.execute(query, self._range).fetchone()[0])
+        return int(
+            self._file.execute(
+                "SELECT count(*) FROM changed WHERE graph > ? AND graph < ?", self._range
+            ).fetchone()[0]
+        )
 
     def statements(self, graph: str) -> list[str]:
         """Return the statements of a graph after the applied entries, in N-Triples without the

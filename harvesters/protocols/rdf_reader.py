@@ -257,8 +257,9 @@ class RdfReader:
             if address not in self.options.contexts:
                 raise LookupError(address) from None
         if address not in self.contexts:
-            accept = "application/ld+json, application/json;q=0.9"
-            document = load_json(self.fetch.get(address, accept=accept))
+            document = load_json(
+                self.fetch.get(address, accept="application/ld+json, application/json;q=0.9")
+            )
             if not isinstance(document, dict) or "@context" not in document:
                 raise ParseError(
                     Reason(

@@ -244,8 +244,9 @@ def _read_package(
     subject = Reason("%(source)s: %(url)s is not a readable ZIP file", **values)
     most = fetch.network.retry_policy.max_bytes
     with ExitStack() as stack:
-        accept = "application/zip, application/octet-stream;q=0.9"
-        reply = stack.enter_context(fetch.download(address, accept=accept))
+        reply = stack.enter_context(
+            fetch.download(address, accept="application/zip, application/octet-stream;q=0.9")
+        )
         with parser_errors(subject):
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)

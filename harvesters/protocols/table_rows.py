@@ -433,12 +433,11 @@ class _Table:
             return Reason("row_without_key", line=line)
         texts = [str(row.get(name, "")) for name in self.keys] or [key]
         if control := next(filter(None, map(_CONTROL.search, texts)), None):
-            character = f"U+{ord(control[0]):04X}"
             return Reason(
                 "line %(line)s: the key has the control character %(character)s; set the option "
                 "'charset' to that of the text",
                 line=line,
-                character=character,
+                character=f"U+{ord(control[0]):04X}",
             )
         return None
 
