@@ -74,11 +74,11 @@ def grown(registry: ProjectRegistry) -> None:
     [(first(0), HELD, {"vanished": 40}, 40, 0, "the source returned no records"),
      (first(20), HELD, {"vanished": 20, "unchanged": 20}, 40, 0, "20 of 40 published records are missing (50%); the limit is 10%"),
      (first(20, total=40), INCOMPLETE, {"unchanged": 20}, 40, 0,
-      "the source reported 40 records but returned 20; no record was marked as deleted"),
+      "the list ended after 20 of 40 records; no record was marked as deleted"),
      (first(38), COMMITTED, {"vanished": 2, "unchanged": 38}, 40, 2, ""), (grown, COMMITTED, {"new": 320, "unchanged": 40}, 360, 0, ""),
      (flipped, HELD, {"reidentified": 40, "replaced": 40}, 40, 0, "40 of 40 published records have another key (100%); the limit is 5%"),
      (each_of(name="Renamed"), HELD, {"changed": 40}, 40, 0, "40 of 40"), (each_of(name=""), HELD, {"withheld": 40}, 40, 0, "40 of 40"),
-     (each_of(80, name="New"), HELD, {"changed": 40}, 40, 0, "the source reported 80 records but returned 40")],
+     (each_of(80, name="New"), HELD, {"changed": 40}, 40, 0, "the list ended after 40 of 80 records")],
 )  # fmt: skip
 def test_a_plan_is_held_or_incomplete_by_what_it_would_change(
     filled: Harvester, spoil: Spoil, state: State, counts: dict[str, int], published: int, missing: int, reason: str

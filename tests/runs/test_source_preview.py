@@ -99,7 +99,7 @@ def test_a_preview_says_what_a_run_would_not_publish(
     assert "its key occurred before" in result.records[1].reason
     assert len(short.notes) == 2
     assert short.notes[0].text.startswith("1 of the 3 records read would not be published: ")
-    assert "reported 9 records but returned 3" in short.notes[1].text
+    assert "the list ended after 3 of 9 records" in short.notes[1].text
 
 
 def test_a_preview_error_comes_with_the_records_before_it(
