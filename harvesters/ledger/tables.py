@@ -85,7 +85,7 @@ class Json(sa.TypeDecorator[Any]):
         """Return the value as JSON."""
         if value is None:
             return None
-        return json.dumps(value, ensure_ascii=False, sort_keys=self.sort, default=_plain)
+        return json.dumps(value, ensure_ascii=False, sort_keys=self.sort, default=_serializable)
 
     def coerce_compared_value(self, op: object, value: object) -> Any:
         """Return the type of what is searched in the JSON: a text."""
@@ -111,7 +111,7 @@ class PackedJson(Json):
         return super().process_result_value(decompress(value) or None, dialect)
 
 
-def _plain(value: Any) -> Any:
+def _serializable(value: Any) -> Any:
     if isinstance(value, Reason):
         return asdict(value)
     return dict(value) if isinstance(value, Mapping) else str(value)
