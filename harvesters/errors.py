@@ -94,64 +94,42 @@ class FetchError(HarvestError):
 
 
 class RefusedError(FetchError):
-    """An address is not on the public internet."""
-
     outcome = "refused"
 
 
 class InvalidURLError(RefusedError):
-    """A URL is not a valid http or https URL."""
-
     outcome = "invalid_url"
 
 
 class TooManyRedirectsError(FetchError):
-    """A request was redirected too often."""
-
     outcome = "redirect_loop"
 
 
 class TooLargeError(FetchError):
-    """A response is over its size limit."""
-
     outcome = "too_large"
 
 
 class ForbiddenError(FetchError):
-    """A registry denies access."""
-
     outcome = "denied"
 
 
 class NotFoundError(ForbiddenError):
-    """A URL does not exist."""
-
     outcome = "missing"
 
 
 class BotProtectionError(FetchError):
-    """Bot protection in front of a registry blocks requests, perhaps without the registry's
-    knowledge.
-    """
-
     outcome = "bot_protection"
 
 
 class RobotsError(FetchError):
-    """A robots.txt forbids a request."""
-
     outcome = "robots"
 
 
 class QuietHoursError(FetchError):
-    """A registry must not be requested during its quiet hours."""
-
     outcome = "quiet_hours"
 
 
 class TemporaryFetchError(FetchError):
-    """A registry does not answer at present."""
-
     outcome = "unavailable"
 
 
@@ -164,8 +142,6 @@ class RetryLaterError(TemporaryFetchError):
 
 
 class LimitedError(RetryLaterError):
-    """A registry received too many requests."""
-
     outcome = "limited"
 
 
@@ -174,38 +150,26 @@ class UnavailableError(RetryLaterError):
 
 
 class UnreachableError(TemporaryFetchError):
-    """A registry cannot be connected to."""
-
     outcome = "unreachable"
 
 
 class ReadTimeoutError(TemporaryFetchError):
-    """A response did not arrive, or not completely, in time."""
-
     outcome = "stalled"
 
 
 class TruncatedError(TemporaryFetchError):
-    """A response is incomplete."""
-
     outcome = "truncated"
 
 
 class UndecodableError(TemporaryFetchError):
-    """A response does not match its Content-Encoding."""
-
     outcome = "undecodable"
 
 
 class InvalidHTTPError(TemporaryFetchError):
-    """A response is not HTTP."""
-
     outcome = "malformed"
 
 
 class UnexpectedStatusError(TemporaryFetchError):
-    """A response has a status that is not handled."""
-
     outcome = "unexpected"
 
 
@@ -218,32 +182,22 @@ class ParseError(HarvestError):
 
 
 class WebPageError(ParseError):
-    """A response is a web page instead of data."""
-
     outcome = "web_page"
 
 
 class CharsetError(ParseError):
-    """A text does not match the charset of its header, source definition or byte order mark."""
-
     outcome = "charset"
 
 
 class CrashingReplyError(ParseError):
-    """A response crashes or blocks the process that reads it."""
-
     outcome = "crashing"
 
 
 class RepeatedPageError(ParseError):
-    """A page has the records of an earlier one."""
-
     outcome = "repeated"
 
 
 class PaginationLoopError(ParseError):
-    """A list does not end."""
-
     outcome = "endless"
 
 
@@ -269,8 +223,6 @@ class IdentityError(HarvestError):
 
 
 class PrizeError(HarvestError):
-    """An edition of the prizes is not valid; nothing was stored."""
-
     exit_code = 2
 
 
@@ -307,16 +259,10 @@ class LedgerError(HarvestError):
 
 
 class EncodingError(LedgerError):
-    """A ledger's database cannot store every text."""
-
     exit_code = 2
 
 
 class SchemaVersionError(LedgerError):
-    """A ledger's tables were created by another version of Stocktake, which this one cannot
-    migrate.
-    """
-
     exit_code = 2
 
 

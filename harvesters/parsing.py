@@ -13,9 +13,9 @@ from urllib.parse import urljoin, urlsplit
 from harvesters.errors import HarvestError, ParseError
 from harvesters.reasons import Reason
 
-# the module of PanicException, which libraries in Rust raise and which is no Exception
+# The module of PanicException, which libraries in Rust raise and which is no Exception.
 _PANIC = "pyo3_runtime"
-_LENGTH = 200  # characters of a library's message that are repeated
+_LENGTH = 200  # Characters of a library's message that are repeated.
 
 
 @contextmanager
@@ -24,7 +24,6 @@ def parser_errors(subject: str | Reason) -> Iterator[None]:
     inside the block.
 
     A HarvestError passes unchanged, and so do KeyboardInterrupt, SystemExit and GeneratorExit.
-
 
     >>> with parser_errors("a.json: not JSON"):
     ...     int("x")
