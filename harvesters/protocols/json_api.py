@@ -350,8 +350,8 @@ class JsonFolder(JsonPages):
             reply = self.fetch.get(left[0], accept=_ACCEPT)
         except _FILE_ERRORS as error:
             raise ParseError(error.reason) from error
-        found = self.find_rows(reply, self.load(reply))
-        rows = [(_stem(left[0]) if name is None else name, row) for name, row in found]
+        listed = self.find_rows(reply, self.load(reply))
+        rows = [(_stem(left[0]) if name is None else name, row) for name, row in listed]
         return Batch(reply, rows, total, left[0] if left[1:] else "", passed=1)
 
     def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
