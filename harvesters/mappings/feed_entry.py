@@ -18,7 +18,7 @@ from harvesters.payloads.value_parsing import as_list, normalize_block, parse_ti
 from vocab.initiative import Post, Resource
 
 
-class FeedOptions(Options):
+class FeedEntryOptions(Options):
     """The options of a source with this mapping."""
 
     kind: Kind = Field(
@@ -73,7 +73,7 @@ SCHEMA = Schema(
     root=_entry,
     edit=_edit,
     kind="post",
-    options=FeedOptions,
+    options=FeedEntryOptions,
     publisher_leads=True,
 )
 MAPPING = SCHEMA.mapping()

@@ -96,7 +96,7 @@ def test_every_text_of_a_reason_is_in_every_catalogue(language: str) -> None:
         *get_args(Kind),
         *(text for table in tables for text in table.values()),
     }
-    texts |= {TEXTS.get(text, text) for _, _, found in calls_with_texts() for text in found}
+    texts |= {TEXTS.get(text, text) for _, _, parts in calls_with_texts() for text in parts}
     with (FOLDER / f"{language}.po").open("rb") as catalogue:
         messages = [item for item in read_po(catalogue, locale=language) if not item.fuzzy]
     known = {
