@@ -184,6 +184,7 @@ def unpack(dumps: Path, folder: Path) -> list[Path]:
 
 def _oxigraph(open_: ExitStack, folder: Path, files: Sequence[Path]) -> Endpoint:
     store = folder / "oxigraph" / "store"
+    store.parent.mkdir()
     command = [str(Path(sys.executable).with_name("oxigraph")), "load", "--lenient"]
     line = [*command, "--location", str(store), "--file", *map(str, files)]
     subprocess.run(line, check=True, capture_output=True)
