@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import pwd
 import re
+from importlib import import_module
 from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -19,6 +19,7 @@ import zstandard
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from languages.translations import TranslatableText
+from publisher.database import connect
 from publisher.errors import NotReady
 from publisher.projections.facets.queries import MEMORY
 from publisher.store.change_writer import LEAD, RECORD, VANISHED
@@ -125,9 +126,7 @@ class History:
     """
 
     def __init__(self, path: Path, at: int, base: str) -> None:
-        self._connection = duckdb.connect(
-            str(path), read_only=True, config={"memory_limit": MEMORY}
-        )
+        self._connection = connect(path, read_only=True, memory_limit=MEMORY)
         self._announced, self._base = at + LEAD, base
         if self.rows("SELECT version FROM checkpoint") != [(BUILD_VERSION,)]:
             raise NotReady(_NOT_READY)

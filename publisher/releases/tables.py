@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from publisher.data.properties import PropertyRow, PropertyTable, namespaces, published_properties
+from publisher.database import connect
 from publisher.projections.facets.facets import FACETS, describe_area, read_sql
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import parse_term
@@ -154,10 +155,8 @@ def open_tables(
 ) -> duckdb.DuckDBPyConnection:
     """Open a new database in the folder *work*, in which the tables are computed."""
     work.mkdir(parents=True, exist_ok=True)
-    connection = duckdb.connect(
-        work / "tables.duckdb",
-        config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(work / "spilled")},
-    )
+    file, spilled = work / "tables.duckdb", str(work / "spilled")
+    connection = connect(file, memory_limit=MEMORY, threads=1, temp_directory=spilled)
     connection.create_function(
         "literal_text", lambda term: parse_term(term.encode()).text, ["VARCHAR"], "VARCHAR"
     )

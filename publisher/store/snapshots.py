@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from pyoxigraph import Store
 from journal.atomic_file import replace_file
 from journal.file_lock import is_locked
 from journal.journal import Fault
+from publisher.database import attach
 from publisher.errors import DamagedFiles
 from publisher.projections.projection import POSITION_FILE, read_position
 from publisher.projections.search.index import is_current
@@ -101,12 +102,9 @@ def unreadable_reason(path: Path) -> str:
     https://duckdb.org/docs/stable/internals/storage
     """
     try:
-        # Attached, since this process may have opened the file already, with other settings.
-        with closing(duckdb.connect(config={"memory_limit": _MEMORY, "threads": 1})) as connection:
-            connection.execute("ATTACH ? AS file (READ_ONLY)", [str(path)])
-            connection.execute("USE file")
+        with attach(path, memory_limit=_MEMORY, threads=1) as connection:
             for (table,) in connection.execute(
-                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'file'"
+                "SELECT table_name FROM duckdb_tables() WHERE database_name = 'stored'"
             ).fetchall():
                 connection.execute(f'SELECT bit_xor(hash(rows)) FROM "{table}" AS rows').fetchall()
     except (duckdb.Error, UnicodeDecodeError) as error:

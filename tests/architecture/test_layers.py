@@ -61,7 +61,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},
     ),
     "publisher": (
-        {"background", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
+        {"background", "database", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
         {"projections.facets"}, {"store"}, {"middleware", "pages"},
         {"dependencies", "error_handlers"}, {"history", "releases"}, {"damaged_files"}, {"follower"},
         {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},

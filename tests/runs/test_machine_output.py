@@ -23,7 +23,9 @@ from rows import each
 from typer.main import get_command
 from typer.testing import CliRunner
 
+import publisher
 from harvesters.matching.decision_table import COLUMNS
+from publisher.database import connect
 from stocktake import app
 from vocab.iris import BASE
 
@@ -206,6 +208,16 @@ def test_output_of_each_command_is_whole(outputs: Outputs, form: str) -> None:
     for words, text in outputs.by_form[form]:
         assert text, words
         PARSERS[form](text)
+
+
+def test_no_database_shows_progress_on_standard_output() -> None:
+    root = Path(publisher.__file__).parent
+    opened = [path.name for path in root.rglob("*.py") if "duckdb.connect(" in path.read_text()]
+
+    with connect() as connection:
+        rows = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
+
+    assert (opened, rows) == (["database.py"], [(False,)])
 
 
 @pytest.mark.nightly

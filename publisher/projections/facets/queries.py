@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
-import duckdb
 from cachetools import LRUCache
 
+from publisher.database import connect
 from publisher.projections.facets.facets import (
     BITS,
     FACETS,
@@ -87,9 +87,7 @@ class FacetIndex:
     """The tables in the file *path*, which does not change while they are open."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = duckdb.connect(
-            str(path), read_only=True, config={"memory_limit": MEMORY}
-        )
+        self._connection = connect(path, read_only=True, memory_limit=MEMORY)
         self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
         self._lock = Lock()
         # number of their last journal entry, and whether an initiative counts with its whole

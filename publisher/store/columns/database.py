@@ -28,6 +28,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
+from publisher.database import connect
 from publisher.projections.facets.facets import (
     areas_within,
     coded_properties,
@@ -352,13 +353,13 @@ class ColumnDatabase:
     @cached_property
     def _connection(self) -> duckdb.DuckDBPyConnection:
         spilled = str(self._path.with_name("spilled"))
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": self._memory,
-            "threads": 2,
-            "temp_directory": spilled,
-            "checkpoint_threshold": _NO_CHECKPOINT,
-        }
-        connection = duckdb.connect(str(self._path), config=config)
+        connection = connect(
+            self._path,
+            memory_limit=self._memory,
+            threads=2,
+            temp_directory=spilled,
+            checkpoint_threshold=_NO_CHECKPOINT,
+        )
         try:
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             tables = _tables(connection)

@@ -36,6 +36,7 @@ from rdflib.paths import AlternativePath, MulPath, NegatedPath
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
+from publisher.database import attach
 from publisher.projections.projection import read_position
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import CompiledQuery, compile_query
@@ -90,15 +91,13 @@ class ColumnEngine:
 
     def __init__(self, path: Path, memory: int = MEMORY, small: float | None = None) -> None:
         self._fixed = small
-        config: dict[str, str | bool | int | float | list[str]] = {
-            "memory_limit": f"{memory >> 20}MiB",
-            "threads": 1,
-            "async_threads": 0,  # each thread would reserve address space, which is limited
-            "temp_directory": "",
-        }
-        self.connection = duckdb.connect(config=config)
-        self.connection.execute("ATTACH ? AS stored (READ_ONLY)", [str(path)])
-        self.connection.execute("USE stored")
+        self.connection = attach(
+            path,
+            memory_limit=f"{memory >> 20}MiB",
+            threads=1,
+            async_threads=0,  # each thread would reserve address space, which is limited
+            temp_directory="",
+        )
         self.connection.execute(
             "CREATE TEMP VIEW named_quads AS SELECT * FROM stored.quads WHERE g <> 0"
         )

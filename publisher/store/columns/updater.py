@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
 from journal.errors import JournalError
+from publisher.database import attach
 from publisher.projections.projection import (
     JournalReader,
     Subjects,
@@ -265,14 +266,7 @@ class ColumnStatements:
 @contextmanager
 def open_statements(path: Path) -> Iterator[ColumnStatements]:
     """Open the file *path* of columns, which no process writes."""
-    config: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": MEMORY,
-        "threads": 2,
-    }
-    # Attached, since this process may have opened the file already, with other settings.
-    with duckdb.connect(config=config) as connection:
-        connection.execute("ATTACH ? AS file (READ_ONLY)", [str(path)])
-        connection.execute("USE file")
+    with attach(path, memory_limit=MEMORY, threads=2) as connection:
         yield ColumnStatements(lambda query, values: connection.execute(query, dict(values)))
 
 

@@ -1,0 +1,32 @@
+"""Open databases of DuckDB, as all parts of the publisher do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+
+def connect(
+    path: Path | None = None, *, read_only: bool = False, **config: str | int
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection to the file *path*, or to a database in memory, with the settings
+    *config*.
+
+    It shows no progress: DuckDB does after two seconds, on standard output, also where that is a
+    file that a command writes.
+    """
+    settings: dict[str, str | bool | int | float | list[str]] = {**config}
+    connection = duckdb.connect(str(path or ":memory:"), read_only, settings)
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def attach(path: Path, **config: str | int) -> duckdb.DuckDBPyConnection:
+    """Return a connection that only reads the file *path*, also where this process has opened it
+    already, with other settings.
+    """
+    connection = connect(**config)  # type: ignore[arg-type]  # the settings are no path
+    connection.execute("ATTACH ? AS stored (READ_ONLY)", [str(path)])
+    connection.execute("USE stored")
+    return connection
