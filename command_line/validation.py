@@ -257,10 +257,10 @@ def _external_store(sparql_url: str, update: str, graphs: str) -> StoreURLs | No
     if not (sparql_url or update or graphs):
         return None
     # late, since it loads an HTTP client, which few commands need
-    from publisher.store.external.client import parse_settings
-
+    client = import_module("publisher.store.external.client")
     try:
-        return parse_settings(sparql_url, update, graphs)
+        urls: StoreURLs = client.parse_settings(sparql_url, update, graphs)
+        return urls
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

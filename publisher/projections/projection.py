@@ -46,7 +46,8 @@ class Checkpoint:
         """Read the file *path*; raises OSError, or ValueError if it is damaged."""
         match json.loads(path.read_text()):
             case {"position": int(position), "entry": str(entry), **rest}:
-                return cls(position, entry, str(rest.get("version", "")))
+                if not rest.keys() - {"version"}:
+                    return cls(position, entry, str(rest.get("version", "")))
         raise ValueError("it is not a checkpoint")
 
     def write(self, path: Path) -> None:

@@ -168,10 +168,10 @@ def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None
 
 
 def test_a_reason_of_the_first_version_is_read_by_its_code() -> None:
-    refused = {"code": "not_found", "values": {"url": URL, "status": "404"}}
+    refused = {"code": "forbidden", "values": {"url": URL, "status": "403"}}
     row = {"code": "robots_unavailable", "values": {"error": refused}}
 
-    assert Reason.from_json(row).text.startswith(f"{URL}: answered 404; correct the source's url")
+    assert Reason.from_json(row).text.startswith(f"{URL}: answered 403; correct the source's url")
     assert Reason.from_json({"code": "unheard_of", "values": {}}).text == "unheard_of"
 
 
