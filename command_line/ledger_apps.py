@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.participation.comments.admin_routes import routes as comment_moderation
+from harvesters.participation.comments.actions import routes as comment_moderation
 from harvesters.participation.comments.page_routes import routes as comment_pages
-from harvesters.participation.inbox.routes import routes as inbox
+from harvesters.participation.inbox.receive import routes as inbox
 from harvesters.participation.prizes.admin_routes import routes as prize_administration
 from harvesters.participation.prizes.api import routes as prize_api
 from harvesters.participation.prizes.page_routes import routes as prize_pages

@@ -36,7 +36,7 @@ from command_line.supervisor import subcommand
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext, utc_now
 from harvesters.errors import HarvestError
 from harvesters.participation.comments.actions import shown_comments
-from harvesters.participation.inbox.link import InboxLink, takes_notifications
+from harvesters.participation.inbox.receive import InboxLink, takes_notifications
 from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization

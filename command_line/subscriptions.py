@@ -14,9 +14,8 @@ from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger import outbox
 from harvesters.ledger.participation import subscriptions
 from harvesters.ledger.participation.models import Subscription
-from harvesters.notifications.delivery import MAIL, WEBHOOK
+from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
-from harvesters.notifications.webhook import derive_secret
 from publisher.errors import StoreBusy
 from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription
 from vocab.addresses import is_mail_address

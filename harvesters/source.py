@@ -35,9 +35,8 @@ from harvesters.options import (
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
 from harvesters.reasons import Reason
 from languages.request_locale import LANGUAGES
-from vocab.curated_tables import RowFault
 from vocab.curated_topics import TopicDecision, read_decisions
-from vocab.curated_words import NO_CONCEPT, CuratedWord, read_words
+from vocab.curated_words import NO_CONCEPT, CuratedWord, RowFault, read_words
 from vocab.iris import is_web
 
 RowT = TypeVar("RowT")

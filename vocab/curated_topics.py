@@ -13,8 +13,7 @@ import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from vocab.curated_tables import RowFault, TableError, date_fault, read_rows
-from vocab.curated_words import resolve_concept
+from vocab.curated_words import RowFault, TableError, date_fault, read_rows, resolve_concept
 
 CONFIRMED, REFUSED, SUGGESTED = DECISIONS = ("confirmed", "refused", "suggested")
 COLUMNS = (

@@ -7,7 +7,7 @@ from __future__ import annotations
 import structlog
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger import operators

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from harvesters.admin.access.keys import Key
+from harvesters.admin.access.key_store import Key
 from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.admin.plans import NoticeView
 from harvesters.reasons import Reason, parse_reason, without_review

@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from harvesters.admin.access.keys import Key
+from harvesters.admin.access.key_store import Key
+from harvesters.admin.context import AdminContext
+from harvesters.ledger import operators
 from harvesters.ledger.models import Run, RunRequest, State
 from harvesters.reasons import Reason
+from harvesters.runs.status_file import source_statuses
+from harvesters.source import Source
+from vocab.freshness import freshness
+from vocab.statements.provenance import SourceStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,4 +193,53 @@ def run_request_view(request: RunRequest) -> RunRequestView:
         request.by,
         request.claimed,
         request.run,
+    )
+
+
+def source_views(context: AdminContext) -> list[SourceView]:
+    """Return all sources with a valid definition, by name."""
+    harvest, now = context.reader(), context.now()
+    statuses = {status.source: status for status in source_statuses(harvest, now)}
+    holds = {
+        name: HoldView(status.since, status.by, status.reason)
+        for name, status in operators.holds(harvest.ledger).items()
+    }
+    known = [source for source in context.sources() if source.name in statuses]
+    return [
+        _view(
+            status,
+            statuses[status.name],
+            freshness(statuses[status.name].marks, now).value,
+            holds.get(status.name),
+        )
+        for status in known
+    ]
+
+
+def source_view(context: AdminContext, name: str) -> SourceView:
+    """Return one source; raise NotFound."""
+    context.source(name)
+    return next(view for view in source_views(context) if view.name == name)
+
+
+def _view(source: Source, status: SourceStatus, fresh: str, hold: HoldView | None) -> SourceView:
+    return SourceView(
+        name=source.name,
+        title=source.title,
+        protocol=source.protocol,
+        mapping=source.mapping,
+        url=source.url,
+        every=source.every,
+        enabled=source.enabled,
+        freshness=fresh,
+        published=status.published,
+        last_run=status.run,
+        outcome=status.outcome,
+        reason=status.reason,
+        last_attempt=status.attempt,
+        last_success=status.success,
+        failures=status.marks.failures,
+        next_due=status.due,
+        open_plan=status.plan,
+        hold=hold,
     )

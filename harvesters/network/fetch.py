@@ -23,9 +23,7 @@ from harvesters.errors import (
     RobotsError,
     TooManyRedirectsError,
 )
-from harvesters.network.body_reader import read_body, read_to_file
-from harvesters.network.connection_errors import transport_error
-from harvesters.network.encoding import OFFERED
+from harvesters.network.body_reader import OFFERED, read_body, read_to_file
 from harvesters.network.reply import (
     Reply,
     ResponseArchive,
@@ -34,6 +32,7 @@ from harvesters.network.reply import (
     merge_responses,
 )
 from harvesters.network.response_check import check_response, check_robots_response
+from harvesters.network.retry import transport_error
 from harvesters.network.robots_check import RobotsCheck
 from harvesters.network.settings import NetworkSettings
 from harvesters.quiet_hours import QuietHours

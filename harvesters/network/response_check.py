@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import html
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
+from urllib.parse import urlsplit
 
 from harvesters.errors import (
     BotProtectionError,
@@ -19,10 +23,176 @@ from harvesters.errors import (
     UnexpectedStatusError,
     WebPageError,
 )
-from harvesters.network import bot_protection
-from harvesters.network.html_detection import is_html, web_page_reason
 from harvesters.network.retry import retry_after
+from harvesters.network.robots import USER_AGENT_TOKEN
 from harvesters.reasons import Reason, Value
+
+# Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
+_HTML = re.compile(
+    rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
+_HEAD_BYTES = 4096  # bytes in which an HTML page shows what it is
+_TITLE_BYTES = 64 * 1024  # bytes of a page in which its title is looked for
+
+
+def is_html(content: bytes) -> bool:
+    """Return whether *content* is an HTML page.
+
+
+    >>> is_html(b"<!DOCTYPE html><title>Maintenance</title>"), is_html(b"<OAI-PMH>")
+    (True, False)
+    """
+    return bool(_HTML.match(content[:_HEAD_BYTES].removeprefix(codecs.BOM_UTF8)))
+
+
+def page_title(content: bytes) -> str:
+    """Return a page's title on one line, empty if it has none.
+
+
+    >>> page_title(b"<html><head><title> We are\\nback &amp; soon </title>")
+    'We are back & soon'
+    """
+    match = _TITLE.search(content[:_TITLE_BYTES])
+    return (
+        " ".join(html.unescape(match.group(1).decode("utf-8", "replace")).split())[:120]
+        if match
+        else ""
+    )
+
+
+def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
+    """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a
+    table".
+    """
+    named = Reason(expected)  # which catalogues have, but for an abbreviation such as JSON
+    if title := page_title(content):
+        return Reason(
+            '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was '
+            "expected; open it in a browser",
+            url=url,
+            title=title,
+            expected=named,
+        )
+    return Reason(
+        "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a browser",
+        url=url,
+        expected=named,
+    )
+
+
+def empty_reason(url: str, expected: str) -> Reason:
+    """Return the reason why the empty body of *url* is not what was *expected*."""
+    return Reason(
+        "%(url)s: empty response; expected %(expected)s",
+        url=url,
+        expected=Reason(expected),
+    )
+
+
+_SCANNED_BYTES = 64 * 1024  # bytes of a page in which its marks are looked for
+_DENIED_STATUSES = frozenset((401, 403, 405, 406))
+# a challenge may come with any of these
+_CHALLENGE_STATUSES = frozenset((200, 202, 429, 503, *_DENIED_STATUSES))
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A vendor of bot protection: the headers (name to pattern of the value) and texts that
+    identify it.
+
+    *challenge_marks* are marks of a challenge, which no registry's own response has; *block_marks*
+    count only in a response that denies access. *allow_rule* is the configuration with which its
+    owner allows us; it may contain {host} and {path}.
+    """
+
+    name: str
+    headers: Mapping[str, str]
+    challenge_marks: tuple[str, ...] = ()
+    block_marks: tuple[str, ...] = ()
+    allow_rule: str = ""
+
+
+_CLOUDFLARE = (
+    'Cloudflare, Security > WAF > Custom rules, action Skip: (http.host eq "{host}" and starts_with(http.request.uri.path, "{path}")'
+    f' and http.user_agent contains "{USER_AGENT_TOKEN}/")'
+)
+_AWS = f"AWS WAF: first rule, action Allow, where header user-agent contains {USER_AGENT_TOKEN}/ and the path starts with {{path}}"
+_ANUBIS = f"Anubis, in its policies: - name: {USER_AGENT_TOKEN.lower()}, user_agent_regex: ^{USER_AGENT_TOKEN}/, action: ALLOW"
+_AKAMAI = f"Akamai, Bot Manager or Network Lists: a custom bot of User-Agent {USER_AGENT_TOKEN}/*, action Allow, for {{host}}{{path}}*"
+_IMPERVA = f'Imperva, Security Rules > Exceptions: User-Agent contains "{USER_AGENT_TOKEN}/" and URL starts with {{path}}, action Allow'
+VENDORS = (
+    Vendor("Cloudflare", {"cf-mitigated": "challenge"}, ("/cdn-cgi/challenge-platform/", "_cf_chl_opt"),
+         ("attention required! | cloudflare", "cf-error-details", "error code: 10"), _CLOUDFLARE),
+    Vendor("Vercel", {"x-vercel-mitigated": "challenge|deny"}, ("vercel security checkpoint",)),
+    Vendor("AWS WAF", {"x-amzn-waf-action": "challenge|captcha"}, ("awswafintegration", "token.awswaf.com"), (), _AWS),
+    Vendor("Amazon CloudFront", {}, (), ("generated by cloudfront",), _AWS),
+    Vendor("Akamai", {}, ("sec-if-cpt-container",), ("errors.edgesuite.net", "reference&#32;&#35;"), _AKAMAI),
+    Vendor("Imperva", {}, ("_incapsula_resource", "incapsula incident id"), ("request unsuccessful. incapsula",), _IMPERVA),
+    Vendor("DataDome", {"x-dd-b": ".", "x-datadome": "protected"}, ("captcha-delivery.com",)),
+    Vendor("HUMAN", {}, ("px-captcha", "_pxappid")),
+    Vendor("Sucuri", {"x-sucuri-block": "."}, ("sucuri_cloudproxy_js",), ("sucuri website firewall",)),
+    Vendor("F5", {}, ("the requested url was rejected. please consult with your administrator",)),
+    Vendor("DDoS-Guard", {}, ("ddos-guard/js-challenge", "/.well-known/ddos-guard/"), ("ddos-guard",)),
+    Vendor("Anubis", {}, ("/.within.website/x/cmd/anubis", "making sure you're not a bot", "you&#39;re not a bot"), (), _ANUBIS),
+    Vendor("Wordfence", {}, (), ("generated by wordfence",)),
+    Vendor("Azure", {}, ("azure waf js challenge",), ("microsoft-azure-application-gateway",)),
+    Vendor("a captcha", {}, (), ("g-recaptcha", "h-captcha", "hcaptcha.com", "cf-turnstile", "captcha")),
+)  # fmt: skip
+
+
+def detect_bot_protection(status: int, headers: Mapping[str, str], content: bytes) -> Vendor | None:
+    """Return the vendor whose bot protection sent this response; None if the registry itself did."""
+    if status not in _CHALLENGE_STATUSES:
+        return None
+    denied = status in _DENIED_STATUSES
+    page = (
+        content[:_SCANNED_BYTES].decode("utf-8", "replace").lower()
+        if denied or is_html(content)
+        else ""
+    )
+    return next(
+        (wall for wall in VENDORS if _has_header(wall, headers) or _has_mark(wall, page, denied)),
+        None,
+    )
+
+
+def _has_header(wall: Vendor, headers: Mapping[str, str]) -> bool:
+    return any(
+        re.search(pattern, headers[name], re.IGNORECASE)
+        for name, pattern in wall.headers.items()
+        if name in headers
+    )
+
+
+def _has_mark(wall: Vendor, page: str, denied: bool) -> bool:
+    return any(
+        mark in page
+        for mark in (wall.challenge_marks + wall.block_marks if denied else wall.challenge_marks)
+    )
+
+
+def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
+    """Return what to send to the publisher: our identity, and the rules that allow us at *address*."""
+    parts = urlsplit(address)
+    host, path = parts.hostname or "", parts.path or "/"
+    values = {"page": host + path, "token": USER_AGENT_TOKEN, "agent": agent, "path": path}
+    if wall.allow_rule:
+        return Reason(
+            "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+            '"%(agent)s". In its firewall: %(rule)s. In its robots.txt: "User-agent: %(token)s" '
+            'and on the next line "Allow: %(path)s".',
+            **values,
+            rule=wall.allow_rule.format(host=host, path=path),
+        )
+    return Reason(
+        "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+        '"%(agent)s". In its robots.txt: "User-agent: %(token)s" and on the next line '
+        '"Allow: %(path)s".',
+        **values,
+    )
+
 
 # from 520 on: Cloudflare, which does not reach the registry
 _UNAVAILABLE_STATUSES = {
@@ -68,8 +238,8 @@ def check_response(reply: Response, accept: str, agent: str) -> None:
     """
     if reply.status == 304:
         return
-    if vendor := bot_protection.detect(reply.status, reply.headers, reply.content):
-        remedy = bot_protection.unblock_instructions(vendor, reply.url, agent)
+    if vendor := detect_bot_protection(reply.status, reply.headers, reply.content):
+        remedy = unblock_instructions(vendor, reply.url, agent)
         values: dict[str, Value] = {
             "url": reply.url,
             "status": str(reply.status),

@@ -6,6 +6,7 @@ import codecs
 import json
 import re
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -13,11 +14,30 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import CharsetError, ParseError, WebPageError
-from harvesters.network.charset import is_charset
-from harvesters.network.html_detection import empty_reason, is_html, web_page_reason
 from harvesters.network.reply import Reply
+from harvesters.network.response_check import empty_reason, is_html, web_page_reason
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason, Value
+
+# Python's own notations of text, not charsets: two of them take quadratic time, none is sent by a
+# server.
+_NOTATIONS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"))
+
+
+@lru_cache(maxsize=256)
+def is_charset(name: str) -> bool:
+    """Return whether *name* is a charset that Python can decode; its compressions and notations are
+    none.
+
+    >>> is_charset("utf-8"), is_charset("windows-1252"), is_charset("zlib"), is_charset("punycode"), is_charset("none such")
+    (True, True, False, False, False)
+    """
+    try:
+        bytes(4).decode(name)  # four bytes: also one character of UTF-32
+        return codecs.lookup(name).name.replace("_", "-") not in _NOTATIONS
+    except (LookupError, ValueError):  # unknown, no text encoding, or a name with a null character
+        return False
+
 
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)

@@ -22,10 +22,9 @@ import structlog
 from pydantic import Field
 
 from harvesters.errors import CharsetError, ParseError
-from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import refuse_html
+from harvesters.network.response_parsing import is_charset, refuse_html
 from harvesters.options import must_be
 from harvesters.page_model import InvalidRecord, Pages, Payload, Row
 from harvesters.parsing import parser_errors

@@ -21,12 +21,12 @@ from lxml import etree
 from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import (
     declared_charset,
     dump_json,
+    is_charset,
     refuse_doctype,
     refuse_html,
 )

@@ -18,8 +18,8 @@ from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.html_detection import is_html
 from harvesters.network.reply import Reply
+from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload

@@ -17,8 +17,8 @@ from pydantic import Field
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
-from harvesters.network.html_detection import empty_reason
 from harvesters.network.reply import Reply
+from harvesters.network.response_check import empty_reason
 from harvesters.options import Options, located, option_named
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import join_url, parser_errors

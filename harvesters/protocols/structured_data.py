@@ -18,9 +18,8 @@ from extruct.w3cmicrodata import MicrodataExtractor
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.charset import is_charset
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json
+from harvesters.network.response_parsing import dump_json, is_charset
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context, inline_contexts
 from harvesters.payloads.graph import iri_or_text, merge_graphs

@@ -18,10 +18,10 @@ from lxml.etree import _Element
 from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.network.encoding import decode_content
+from harvesters.network.body_reader import decode_content
 from harvesters.network.fetch import Fetch
-from harvesters.network.html_detection import is_html
 from harvesters.network.reply import Reply
+from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload

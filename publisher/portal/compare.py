@@ -37,7 +37,7 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.history.versions import compare_versions
-from publisher.portal.datasets import Cell, Column, Dataset, DataTable, register_dataset
+from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title
 from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
@@ -108,7 +108,7 @@ router = APIRouter()
 @register_dataset(
     router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS
 )
-async def compare_topics(request: Request, service: ServiceDep, names: NamesDep) -> Dataset:
+async def compare_topics(request: Request, service: ServiceDep, names: NamesDep) -> DataPage:
     """Compare the topics of *one* and *other*, or the moments *from* and *to*."""
     form = {name: request.query_params.get(name, "").strip() for name in _FORM}
     if form["from"] or form["record"]:
@@ -117,7 +117,7 @@ async def compare_topics(request: Request, service: ServiceDep, names: NamesDep)
     return await asyncio.to_thread(_compare_topics, request, figures)
 
 
-def _compare_topics(request: Request, figures: Figures) -> Dataset:
+def _compare_topics(request: Request, figures: Figures) -> DataPage:
     chosen = [request.query_params.get(name, "") for name in ("one", "other")]
     topics = _topics(figures)
     known = {key for _title, items in topics for key, _name in items}
@@ -136,7 +136,7 @@ def _compare_topics(request: Request, figures: Figures) -> Dataset:
         )
         sides.append(_side(facet, code, replace(figures, filters=filters)))
     panels = [panel for side in sides for panel in side["panels"]]
-    return Dataset(
+    return DataPage(
         lambda: [panel.table for panel in panels] or [DataTable("none", "", (), ())],
         "compare.html",
         lambda: {
@@ -207,7 +207,7 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 
 async def _compare_moments(
     request: Request, service: QueryService, names: FacetLabels, form: Mapping[str, str]
-) -> Dataset:
+) -> DataPage:
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
     before, record = form["from"] or "entry/1", form["record"]
     one, other = await asyncio.to_thread(find_moments, service, before, form["to"])
@@ -220,7 +220,7 @@ async def _compare_moments(
         moments = {"form": form, "moments": (one, other), "changes": CHANGES}
         return moments | {"tables": tables(), "names": names, "fields": fields}
 
-    return Dataset(tables, "moments.html", values)
+    return DataPage(tables, "moments.html", values)
 
 
 async def record_fields(

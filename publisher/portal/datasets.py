@@ -88,7 +88,7 @@ class DataTable:
     is_observation: bool = True  # rows are counts, the last column their number
 
 
-class Dataset(NamedTuple):
+class DataPage(NamedTuple):
     """What an address has: its tables as data, and *template* with *values* as its page, or the
     page at the path *page*. Only what is requested is made. *drawing* is its SVG.
     """
@@ -124,7 +124,7 @@ def register_dataset(
     parameters: Sequence[dict[str, object]] = (),
     drawn: bool = False,
 ) -> Callable[[EndpointT], EndpointT]:
-    """Register an endpoint that returns a Dataset at *path*, and at *path* with the suffix of a
+    """Register an endpoint that returns a DataPage at *path*, and at *path* with the suffix of a
     format.
 
     Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*:
@@ -172,7 +172,7 @@ async def suffix_parameter(
     """
 
 
-def dataset_response(request: Request, dataset: Dataset | Response) -> Response:
+def dataset_response(request: Request, dataset: DataPage | Response) -> Response:
     """Return *dataset* in the requested format; a response unchanged."""
     if isinstance(dataset, Response):
         return dataset

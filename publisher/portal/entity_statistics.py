@@ -23,7 +23,7 @@ from publisher.portal.datasets import (
     TABLE_FORMATS,
     THINGS,
     Column,
-    Dataset,
+    DataPage,
     DataTable,
     FiguresJson,
     dataset_response,
@@ -321,7 +321,7 @@ def entity_figures(
         lines = write_listed(tables, filters.with_codes("kind", "initiative"), "title", names.iris)
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
     figures = Figures(tables, names, filters)
-    return dataset_response(request, Dataset(lambda: statistics_tables(figures), page=page))
+    return dataset_response(request, DataPage(lambda: statistics_tables(figures), page=page))
 
 
 def _find_page(facet: str, code: str, tables: FacetIndex, names: FacetLabels) -> str:

@@ -26,7 +26,7 @@ from publisher.linked_data.lists import (
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     Column,
-    Dataset,
+    DataPage,
     DataTable,
     list_table,
     register_dataset,
@@ -102,7 +102,7 @@ def _missing(figures: Figures, facets: Sequence[str]) -> dict[str, Any]:
 @register_dataset(router, "/", "home", "Count what is published, and list what changed last")
 async def home(
     request: Request, service: ServiceDep, tables: OptionalTablesDep, names: NamesDep
-) -> Dataset:
+) -> DataPage:
     """Show the key figures, the map, the newest records and the registries."""
     rows, statuses = await service.rows(query("sources")), await source_statuses(service)
     steps = await request.app.state.start.steps()
@@ -125,7 +125,7 @@ async def home(
             "states": count_by_state(statuses, service.now()),
         }
 
-    return Dataset(tables_of_page, "home.html", values)
+    return DataPage(tables_of_page, "home.html", values)
 
 
 def _home(figures: Figures | None, today: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _home(figures: Figures | None, today: str) -> dict[str, Any]:
 @register_dataset(
     router, "/map", "map", "Count initiatives by country and region", facet_parameters(), drawn=True
 )
-def world_map(request: Request, figures: FiguresDep) -> Dataset:
+def world_map(request: Request, figures: FiguresDep) -> DataPage:
     """Draw the initiatives of each country on a map of the world."""
     place, panels = figures["map"], figures.bars(("country", "region"))
 
@@ -176,7 +176,7 @@ def world_map(request: Request, figures: FiguresDep) -> Dataset:
             "map": place.drawing,
         }
 
-    return Dataset(lambda: _tables(panels), "map.html", values, place.drawing)
+    return DataPage(lambda: _tables(panels), "map.html", values, place.drawing)
 
 
 @register_dataset(
@@ -187,7 +187,7 @@ def world_map(request: Request, figures: FiguresDep) -> Dataset:
     [*facet_parameters(), _BY],
     drawn=True,
 )
-def trends(request: Request, figures: FiguresDep) -> Dataset:
+def trends(request: Request, figures: FiguresDep) -> DataPage:
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
     by = request.query_params.get("by", "")
     require(
@@ -208,17 +208,17 @@ def trends(request: Request, figures: FiguresDep) -> Dataset:
             "note": figures.note,
         }
 
-    return Dataset(lambda: _tables(drawn), "trends.html", values, drawn[0].drawing)
+    return DataPage(lambda: _tables(drawn), "trends.html", values, drawn[0].drawing)
 
 
 @register_dataset(
     router, "/topics", "topics", "Count initiatives by action line, goal, region and country"
 )
-def topics(request: Request, tables: TablesDep, names: NamesDep) -> Dataset:
+def topics(request: Request, tables: TablesDep, names: NamesDep) -> DataPage:
     """List the values of each facet with their numbers of initiatives."""
     initiatives = Figures(tables, names, INITIATIVES)
     panels = initiatives.bars(TOPICS)
-    return Dataset(
+    return DataPage(
         lambda: _tables(panels),
         "topics.html",
         lambda: {
@@ -237,12 +237,12 @@ def topics(request: Request, tables: TablesDep, names: NamesDep) -> Dataset:
     "List action lines, goals and countries for which nothing is reported",
     facet_parameters(),
 )
-def gaps(request: Request, figures: MatrixDep) -> Dataset:
+def gaps(request: Request, figures: MatrixDep) -> DataPage:
     """Links between action lines and goals of the official matrix that no initiative has are a
     table too.
     """
     missing, matrix = [figures[f"gap/{facet}"] for facet in GAPS], figures["matrix"]
-    return Dataset(
+    return DataPage(
         lambda: [*_tables(missing), matrix.gaps],
         "gaps.html",
         lambda: {"gaps": missing, "matrix": matrix, "names": figures.names},
@@ -257,11 +257,11 @@ def gaps(request: Request, figures: MatrixDep) -> Dataset:
     facet_parameters(),
     drawn=True,
 )
-def matrix_counts(request: Request, figures: MatrixDep) -> Dataset:
+def matrix_counts(request: Request, figures: MatrixDep) -> DataPage:
     """The page is `/matrix`."""
     matrix = figures["matrix"]
     page = f"/matrix{f'?{request.url.query}' if request.url.query else ''}"
-    return Dataset(lambda: _tables([matrix]), page=page, drawing=matrix.drawing)
+    return DataPage(lambda: _tables([matrix]), page=page, drawing=matrix.drawing)
 
 
 # facets whose completeness is counted
@@ -337,7 +337,7 @@ def _registries_query(service: QueryService, tables: FacetIndex | None) -> str:
 )
 async def registries(
     request: Request, service: ServiceDep, tables: OptionalTablesDep
-) -> Dataset | Response:
+) -> DataPage | Response:
     """The page is `/sources`."""
     if request.url.path == "/registries":
         language = f"?lang={lang}" if (lang := request.query_params.get("lang")) else ""
@@ -361,4 +361,4 @@ async def registries(
     )
     text = _registries_query(service, tables)
     table = DataTable("registries", "Registries", columns, rows, text, is_observation=False)
-    return Dataset(lambda: [table], page="/sources")
+    return DataPage(lambda: [table], page="/sources")

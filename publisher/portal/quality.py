@@ -24,7 +24,7 @@ from starlette.requests import Request
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.dependencies import ServiceDep, require
-from publisher.portal.datasets import Column, Dataset, DataTable, register_dataset
+from publisher.portal.datasets import Column, DataPage, DataTable, register_dataset
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.figures import query_page_url
 from publisher.rdf.results import iri
@@ -367,7 +367,7 @@ async def compare_quality(
     record: Annotated[
         str, Query(max_length=2000, description="IRI of a record, or the path of its page")
     ] = "",
-) -> Dataset:
+) -> DataPage:
     """The indicators with their weights and queries, the measurements of each registry, and the
     registry that is best at each.
     """
@@ -387,10 +387,10 @@ async def compare_quality(
         "query_page_url": query_page_url,
     }
     tables = [measurement_table(qualities, service.iris), metric_table(service.iris)]
-    return Dataset(lambda: tables, "quality.html", lambda: values)
+    return DataPage(lambda: tables, "quality.html", lambda: values)
 
 
-async def _record_quality(request: Request, service: QueryService, record: str) -> Dataset:
+async def _record_quality(request: Request, service: QueryService, record: str) -> DataPage:
     base = service.iris.base
     about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
     quality = require(
@@ -413,11 +413,11 @@ def _quality_of(
     *,
     drawing: Markup | None = None,
     **values: object,
-) -> Dataset:
+) -> DataPage:
     known = {"quality": quality, "query_page_url": query_page_url, "host": origin(request)}
     absent: dict[str, object] = {"record": "", "name": "", "history": [], "next_steps": None}
     table = measurement_table({about: quality} if quality else {}, service.iris)
-    return Dataset(
+    return DataPage(
         lambda: [table], "source_quality.html", lambda: {**absent, **known, **values}, drawing
     )
 
@@ -431,7 +431,7 @@ def _quality_of(
 )
 async def source_quality(
     request: Request, service: ServiceDep, names: NamesDep, source: SourcePath
-) -> Dataset:
+) -> DataPage:
     """Each indicator with its query, the history by release, and what would gain most; as SVG it is
     a badge.
     """

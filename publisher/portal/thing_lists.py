@@ -19,7 +19,7 @@ from languages.translations import TranslatableText, month_names
 from languages.translations import gettext as _
 from publisher.dependencies import ServiceDep, TablesDep, require
 from publisher.portal.datasets import (
-    Dataset,
+    DataPage,
     DataTable,
     list_table,
     prize_table,
@@ -79,7 +79,7 @@ router = APIRouter()
     "List the events of a month",
     [*facet_parameters(), *_MONTH_PARAMETERS],
 )
-def events(request: Request, service: ServiceDep, tables: TablesDep) -> Dataset:
+def events(request: Request, service: ServiceDep, tables: TablesDep) -> DataPage:
     """`/feeds/events.ics` is the calendar to subscribe to."""
     filters = parse_filters(request.query_params).with_codes("kind", "event")
     keep_for(MINUTE)  # it shows what takes place from today on
@@ -111,7 +111,7 @@ def events(request: Request, service: ServiceDep, tables: TablesDep) -> Dataset:
             "query": query_page_url(query),
         }
 
-    return Dataset(data, "events.html", values)
+    return DataPage(data, "events.html", values)
 
 
 def _first_day(request: Request, now: datetime) -> date:
@@ -139,7 +139,9 @@ def _takes_place(event: ListItem, day: date) -> bool:
     f"List documents and good practices, the newest {DATA}",
     [*facet_parameters(), _PAGE],
 )
-def documents(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> Dataset:
+def documents(
+    request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep
+) -> DataPage:
     """Counts by type, country and language are tables too."""
     return _newest(request, service, tables, names, "document")
 
@@ -147,14 +149,14 @@ def documents(request: Request, service: ServiceDep, tables: TablesDep, names: N
 @register_dataset(
     router, "/posts", "posts", f"List posts, the newest {DATA}", [*facet_parameters(), _PAGE]
 )
-def posts(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> Dataset:
+def posts(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> DataPage:
     """Counts by registry and language are tables too."""
     return _newest(request, service, tables, names, "post")
 
 
 def _newest(
     request: Request, service: QueryService, tables: FacetIndex, names: FacetLabels, kind: str
-) -> Dataset:
+) -> DataPage:
     filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
     query, figures = listing(filters, service.iris), Figures(tables, names, filters)
 
@@ -180,7 +182,7 @@ def _newest(
             "query": query_page_url(query),
         }
 
-    return Dataset(data, "documents.html", values)
+    return DataPage(data, "documents.html", values)
 
 
 def _number(request: Request) -> int:
@@ -221,7 +223,7 @@ def _texts(lines: list[ListItem], snapshot: str) -> list[tuple[ListItem, Text, T
     "List WSIS Prize winners, champions and nominees, by year and category",
     facet_parameters(),
 )
-def prizes(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> Dataset:
+def prizes(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> DataPage:
     """A prize has a category, a year and a stage: nominated, champion or winner."""
     filters = parse_filters(request.query_params)
     figures = Figures(tables, names, filters)
@@ -255,7 +257,7 @@ def prizes(request: Request, service: ServiceDep, tables: TablesDep, names: Name
             "query": pairs.query,
         }
 
-    return Dataset(data, "prizes.html", values)
+    return DataPage(data, "prizes.html", values)
 
 
 def by_category(prizes: list[Prize]) -> list[tuple[str, list[Prize]]]:

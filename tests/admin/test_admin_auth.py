@@ -13,7 +13,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.access.throttle import MAX_FAILURES, WINDOW_SECONDS
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext

@@ -9,7 +9,7 @@ import pytest
 from clocks import NOON
 from typer.testing import CliRunner
 
-from harvesters.admin.access.keys import Scope, create_key, parse_token
+from harvesters.admin.access.key_store import Scope, create_key, parse_token
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from stocktake import app

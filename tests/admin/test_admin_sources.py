@@ -17,7 +17,7 @@ from clocks import NOON
 from command_line.settings import Settings
 from command_line.site import remap_source
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.definitions import apply_form, digest
 from harvesters.ledger import operators, outbox, run_log
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Notice, Outcome, State

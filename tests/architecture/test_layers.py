@@ -27,7 +27,7 @@ ALLOWED: Mapping[str, set[str]] = {
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
         {
-            *("product", "statements", "addresses", "curated_tables", "freshness", "identifiers"),
+            *("product", "statements", "addresses", "freshness", "identifiers"),
             *("initiative", "iris", "normalization", "well_known"),
         },
         {"terms"},

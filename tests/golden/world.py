@@ -24,7 +24,7 @@ from waiting import wait_until
 from command_line.settings import Settings
 from command_line.site import create_site
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings

@@ -17,10 +17,9 @@ from harvesters.errors import (
     TooLargeError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.reply import Reply
 from harvesters.network.retry import RetryPolicy, install_retry_logging
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import LocalRateLimiter, NetworkSettings
 from harvesters.stored_response import Validator
 
 URL = "https://registry.example/records"

@@ -24,7 +24,7 @@ from harvesters.errors import (
     TooLargeError,
     UndecodableError,
 )
-from harvesters.network.encoding import decode_content
+from harvesters.network.body_reader import decode_content
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from web.outbound_client import Deadline, GuardedTransport

@@ -17,9 +17,15 @@ from harvesters.mappings import datacite, mods, oai_dc
 from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.decision_table import COLUMNS, read_table, write_table
-from harvesters.matching.entities import Entity, EntityReader, add_known_names, normalize_page
+from harvesters.matching.entities import (
+    Entity,
+    EntityReader,
+    acronyms,
+    add_known_names,
+    name_words,
+    normalize_page,
+)
 from harvesters.matching.entity_store import open_entities
-from harvesters.matching.names import acronyms, name_words
 from harvesters.matching.pairs import (
     Clusters,
     Judgement,

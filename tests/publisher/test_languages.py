@@ -19,7 +19,7 @@ from rdf_terms import value
 from rows import each
 
 from harvesters.admin import labels
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
 from harvesters.ledger.participation.models import SubmissionState

@@ -31,7 +31,7 @@ from small_world import IRIS
 from waiting import wait_until, wait_until_async
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.robots import parse_robots as read_robots
 from journal.journal import Journal

@@ -23,9 +23,8 @@ from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message, QueuedMessage
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import MAIL, MAX_AGE, WEBHOOK, Channels, deliver
+from harvesters.notifications.delivery import MAIL, MAX_AGE, WEBHOOK, Channels, deliver, verify
 from harvesters.notifications.mail import MailServer, parse_mail_server
-from harvesters.notifications.webhook import verify
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECRET = "a long secret"

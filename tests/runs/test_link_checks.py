@@ -21,8 +21,7 @@ from harvesters.ledger import graphs
 from harvesters.ledger import tables as t
 from harvesters.ledger.links import due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
-from harvesters.network.rate_limit import LocalRateLimiter
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import LocalRateLimiter, NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest

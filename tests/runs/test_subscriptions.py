@@ -16,8 +16,7 @@ from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import subscriptions
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, prune
-from harvesters.notifications.webhook import verify
+from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, prune, verify
 from journal.outage import Outage
 from publisher.errors import StoreBusy
 from publisher.portal.follow import ChangedThing, ComparedResults

@@ -22,7 +22,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import outbox

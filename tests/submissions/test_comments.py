@@ -11,7 +11,7 @@ from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.comments import comments_in, prune_comments
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
-from harvesters.participation.comments.admin_routes import routes as moderation_pages
+from harvesters.participation.comments.actions import routes as moderation_pages
 from harvesters.participation.comments.page_routes import routes
 
 from .conftest import (

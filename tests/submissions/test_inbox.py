@@ -17,14 +17,13 @@ from typer.testing import CliRunner
 from command_line.harvesting.inbox import app
 from command_line.settings import Settings
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import notifications, submissions
 from harvesters.ledger.participation.models import Notification, Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.participation.inbox.link import InboxLink, takes_notifications
-from harvesters.participation.inbox.routes import routes
+from harvesters.participation.inbox.receive import InboxLink, routes, takes_notifications
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext

@@ -15,7 +15,7 @@ from processes import free_port, started, wait_for_url
 from typer.testing import CliRunner
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import outbox
 from harvesters.ledger.participation import notifications, submissions

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from command_line.harvesting.prizes import app
 from command_line.settings import Settings
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators
 from harvesters.ledger.participation import prizes

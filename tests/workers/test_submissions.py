@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import prizes, submissions

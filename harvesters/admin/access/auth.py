@@ -10,7 +10,7 @@ from fastapi import Depends, Request, Security
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from harvesters.admin.access import key_store
-from harvesters.admin.access.keys import Key, Scope
+from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import (
     CSRFError,

@@ -12,7 +12,7 @@ from pydantic.dataclasses import dataclass
 from harvesters.admin import actions
 from harvesters.admin.access import key_store
 from harvesters.admin.access.auth import Administrator, ContextDep
-from harvesters.admin.access.keys import Scope, parse_scope
+from harvesters.admin.access.key_store import Scope, parse_scope
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import KeyView, NewKey, key_view

@@ -12,8 +12,13 @@ from pydantic.dataclasses import dataclass
 from harvesters.admin import actions
 from harvesters.admin.access.auth import ContextDep, Operator, Reader
 from harvesters.admin.problems import ERROR_RESPONSES
-from harvesters.admin.schemas import RunRequestView, SourceView, run_request_view
-from harvesters.admin.source_status import source_view, source_views
+from harvesters.admin.schemas import (
+    RunRequestView,
+    SourceView,
+    run_request_view,
+    source_view,
+    source_views,
+)
 from harvesters.ledger import operators
 
 routes = APIRouter(tags=["sources"], responses=ERROR_RESPONSES)

@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
 from harvesters.admin.errors import InvalidValue
 from harvesters.admin.forms import FormFields, redirect

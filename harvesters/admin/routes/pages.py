@@ -17,11 +17,10 @@ from harvesters.admin.access.auth import (
     render_errors_as_pages,
     require_scope,
 )
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import get_pages
-from harvesters.admin.schemas import key_view
-from harvesters.admin.source_status import source_views
+from harvesters.admin.schemas import key_view, source_views
 from harvesters.ledger import operators, run_log
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.locks import is_schedule_running

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pages import get_pages

@@ -22,12 +22,12 @@ from harvesters.admin.access.auth import (
     render_errors_as_pages,
     require_scope,
 )
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.pages import get_pages
-from harvesters.admin.source_status import source_view, source_views
+from harvesters.admin.schemas import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
 from harvesters.ledger import operators
 from harvesters.ledger.models import State

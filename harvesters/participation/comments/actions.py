@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 from urllib.parse import unquote
 
+from fastapi import APIRouter, Depends, Query, Request
 from pyoxigraph import Literal, RdfFormat, parse
+from starlette.responses import Response
 
-from harvesters.admin.access.keys import Key
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
+from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pages import get_pages
 from harvesters.errors import LedgerError
 from harvesters.ledger import operators
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import comments, submissions
+from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
 from harvesters.ledger.participation.models import Comment, SubmissionState, Submitter
 from harvesters.ledger.participation.prizes import published_statements
 from harvesters.ledger.participation.submissions import new_id
@@ -259,3 +266,50 @@ def _send_reason(context: AdminContext, comment: Comment, reason: str) -> None:
         subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
         lines = [gettext(REFUSED) % {"title": comment.title}, reason]
     queue_mail(context, submitter.mail, subject, lines)
+
+
+_ROWS = 100
+_LISTED = (
+    SubmissionState.SUBMITTED,
+    SubmissionState.QUARANTINED,
+    SubmissionState.ACCEPTED,
+    SubmissionState.REJECTED,
+    SubmissionState.SPAM,
+)
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get("/page/comments")
+def show_comments(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    state: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Show the comments that wait, the oldest first, or those in another state, each with what can
+    be decided.
+    """
+    chosen = next((item for item in _LISTED if item.value == state), SubmissionState.SUBMITTED)
+    values = {
+        "rows": comments_in(context.ledger, chosen, _ROWS),
+        "states": _LISTED,
+        "chosen": chosen,
+        "waits": chosen in WAITING,
+        "may_reject": chosen in (*WAITING, SubmissionState.ACCEPTED),
+        "number_waiting": count_comments(context.ledger, SubmissionState.SUBMITTED),
+    }
+    return get_pages(request).render("comments.html", {"user": user, **values})
+
+
+@routes.post("/page/comments/{id}/{decision}")
+def decide_comment(
+    id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep
+) -> Response:
+    """Carry out what a moderator decided."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    comment = find_comment(context.ledger, id)
+    if comment is None or comment.state is SubmissionState.DRAFT:
+        raise NotFound("There is no comment with this identifier.")
+    decide(context, user.key, comment, decision, form.get("note", ""))
+    return redirect(f"/page/comments?state={comment.state.value}")

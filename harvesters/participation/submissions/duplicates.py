@@ -19,8 +19,7 @@ from harvesters.ledger.database import Database
 from harvesters.ledger.models import RecordState
 from harvesters.ledger.participation import submissions
 from harvesters.matching.blocking import WordWeights
-from harvesters.matching.entities import Entity, EntityReader
-from harvesters.matching.names import name_words
+from harvesters.matching.entities import Entity, EntityReader, name_words
 from harvesters.matching.scoring import QUEUED, Score, score
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
 from vocab.iris import Iris

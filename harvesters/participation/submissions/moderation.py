@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harvesters.admin.access.keys import Key
+from harvesters.admin.access.key_store import Key
 from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound

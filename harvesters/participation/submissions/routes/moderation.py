@@ -17,7 +17,7 @@ from harvesters.admin.access.auth import (
     check_csrf,
     render_errors_as_pages,
 )
-from harvesters.admin.access.keys import Scope
+from harvesters.admin.access.key_store import Scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
