@@ -93,7 +93,7 @@ async def test_a_saved_definition_is_a_version_with_who_and_why(world: Any) -> N
     [("en", 'title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3',
       ("title is 1", "every 'often'", "unknown key 'speed'", "'url' is missing")),
      ("fr", 'titel = "x"\n[limits]\nvanished = 2',
-      ("la limite 'vanished' vaut 2 ; écrivez une part de 0 à 1", "dire 'title' ?", "'url' manque")),
+      ("limits.vanished vaut 2 ; écrivez une part de 0 à 1", "dire 'title' ?", "'url' manque")),
      ("es", 'protocol = "json"\nmapping = "fields"\n[options]\nsize = "10"',
       ("la opción 'size' vale '10'; escriba un número entero", "falta 'url'"))],
 )  # fmt: skip
