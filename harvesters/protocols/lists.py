@@ -358,7 +358,8 @@ class PagedProtocol(ABC, Generic[P]):
 
     def _split(self, state: ListCursor, error: HarvestError) -> ListCursor:
         """Return where to continue beyond what can be read. Raise *error* if that is nowhere."""
-        smaller = self.split(state, error)
+        is_read = not state.is_part and state.total is not None and state.offset >= state.total
+        smaller = None if is_read else self.split(state, error)
         if smaller is None:
             raise error
         # A token that was rejected shows nothing of a limit.

@@ -258,13 +258,13 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
         organizations = make_filter(kind="organization")
         bodies = figures.tables.count_different(organizations)
         office = organization_counts(figures.tables)
-        placed = figures["map"].coverage
+        placed = figures["map"].coverage.text
         [findings] = [
             item for item in sections(figures, scope, release, {}) if item.key == "findings"
         ]
     assert bodies.records - bodies == 1
     assert office == [(4, 6)]
-    assert placed.text == "123 sur 124 ont un pays"
+    assert placed == "123 sur 124 ont un pays"
     assert findings.text[0].startswith(
         "128 notices d’initiatives décrivent 124 initiatives différentes"
     )

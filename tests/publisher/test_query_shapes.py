@@ -83,7 +83,7 @@ def test_queries_that_differ_in_constants_are_parsed_once(tmp_path: Path) -> Non
 
     answers = [
         solutions(
-            columns.answer(
+            columns.solutions(
                 columns.compile(
                     f'SELECT (COUNT(*) AS ?n) {{ ?s {predicate} "value {number}" }} # {number}'
                 )

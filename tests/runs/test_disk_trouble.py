@@ -140,7 +140,7 @@ def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(harvester: H
 
     run = harvester.harvest().run
 
-    reason = "the source reported 12 records but returned 10; no record was marked as deleted"
+    reason = "the list ended after 10 of 12 records; no record was marked as deleted"
     assert (run.id, run.state, run.reason) == ("projects.1", State.INCOMPLETE, reason)
 
 

@@ -287,11 +287,14 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(
 def test_an_inconsistent_list_ends_the_run_and_changes_nothing(
     published: Callable[[str], FaultRegistry], name: str, fault: Fault, outcome: str, reason: str
 ) -> None:
-    run = published(name).unharmed(fault, State.INCOMPLETE)
+    # OAI-PMH is read on from the last datestamp, so that nothing is missing.
+    is_read_on = name == "oai" and fault in (Fault.TOKEN, Fault.REPEAT)
 
-    assert re.search(reason, str(run.reason))
-    assert run.network[outcome] >= 1
-    assert run.network["sent"] < 200
+    run = published(name).unharmed(fault, State.UNCHANGED if is_read_on else State.INCOMPLETE)
+
+    assert run.reason is None if is_read_on else re.search(reason, str(run.reason))
+    assert is_read_on or run.network[outcome] >= 1
+    assert run.network["sent"] < 300
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])

@@ -129,7 +129,7 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
 
     assert plan.run.state is State.INCOMPLETE
     assert plan.run.reason is not None
-    assert "the record at 17 of the list cannot be read" in plan.run.reason
+    assert "the record at 18 of the list cannot be read" in plan.run.reason
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
     assert "reading it" in reasons(isolated, plan.run)[0]
 
