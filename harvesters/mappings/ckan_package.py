@@ -147,25 +147,31 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
     ]
     places = [group for group in groups if lexicon.find_country(group)]
     themes = _texts(fields, ("theme", "themes"))
-    words = [theme for theme in themes if not is_web(theme) or _is_goal(lexicon, theme)]
+    words = [
+        theme
+        for theme in themes
+        if not is_web(theme) or lexicon.goal(theme) or lexicon.target(theme)
+    ]
     words += [group for group in groups if group not in places]
     title = _translated(package, "title", tag, normalize_inline)
-    fields["_title"] = title or [Text(normalize_inline(package.get("name")), tag)]
-    fields["_notes"] = _translated(package, "notes", tag, normalize_block)
-    fields["_name"] = package.get("name")
-    fields["_keywords"] = [*_tags(package), *map(Text, words)]
-    fields["_themes"] = [theme for theme in themes if theme not in words]
-    fields["_countries"] = _countries(fields, places, lexicon)
-    fields["_lead"] = _lead(package, fields)
-    fields["_files"] = [
-        {
-            **resource,
-            "title": _translated(resource, "name", tag, normalize_inline),
-            "description": _translated(resource, "description", tag, normalize_block),
-        }
-        for resource in _objects(package.get("resources"))
-    ]
-    return fields
+    return {
+        **fields,
+        "_title": title or [Text(normalize_inline(package.get("name")), tag)],
+        "_notes": _translated(package, "notes", tag, normalize_block),
+        "_name": package.get("name"),
+        "_keywords": [*_tags(package), *map(Text, words)],
+        "_themes": [theme for theme in themes if theme not in words],
+        "_countries": _countries(fields, places, lexicon),
+        "_lead": _lead(package, fields),
+        "_files": [
+            {
+                **resource,
+                "title": _translated(resource, "name", tag, normalize_inline),
+                "description": _translated(resource, "description", tag, normalize_block),
+            }
+            for resource in _objects(package.get("resources"))
+        ],
+    }
 
 
 def _known_fields(package: Row) -> dict[str, Any]:
@@ -182,10 +188,6 @@ def _known_fields(package: Row) -> dict[str, Any]:
         if name in _KNOWN_KEYS and name not in fields and (item or item not in (None, "", [])):
             fields[name] = _decode_json(item)
     return fields
-
-
-def _is_goal(lexicon: CrosswalkLookup, theme: str) -> bool:
-    return bool(lexicon.goal(theme) or lexicon.target(theme))
 
 
 def _countries(fields: Fields, groups: Iterable[str], lexicon: CrosswalkLookup) -> list[str]:
@@ -314,8 +316,8 @@ def _kind(table: FieldTable, fields: Fields) -> type[Resource]:
     """Return the class of a package: an initiative if it states a type of activity, else what its
     type says.
     """
-    is_activity = table.words(fields, "activity_types")
-    return Initiative if is_activity else table.lexicon.kind(table.words(fields, "type"))
+    is_activity = table.words["activity_types"](fields)
+    return Initiative if is_activity else table.lexicon.kind(table.words["type"](fields))
 
 
 def _edit(_: FieldTable, fields: Fields, kind: type[Resource], values: dict[str, Any]) -> None:

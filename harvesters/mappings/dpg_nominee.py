@@ -16,6 +16,7 @@ from harvesters.payloads.value_parsing import (
     as_list,
     normalize_block,
     normalize_inline,
+    parse_titles,
     unique_urls,
 )
 from vocab.initiative import Basis, Resource, Role
@@ -57,10 +58,12 @@ def _goals(nomination: Row) -> list[Any]:
 def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[str, Any]) -> None:
     """Add the evidence for each goal, a text and the page that it cites; and the stage."""
     evidence: dict[str, dict[str, Any]] = {}
-    for _part, part_table, item in table.nodes(nomination, "evidence"):
-        text = part_table.text(item, "text", normalize_block)
-        page = next(iter(unique_urls(part_table.words(item, "page"))), None)
-        declared = table.lexicon.parse_declared((), table.words({"SDGs": [item]}, "goals"), ())
+    for item in as_list(nomination.get("SDGs")):
+        about = item if isinstance(item, dict) else {}
+        texts = [(normalize_block(about.get("evidenceText")), table.language)]
+        text = next(iter(parse_titles(texts)), None)
+        page = next(iter(unique_urls([normalize_inline(about.get("evidenceURL"))])), None)
+        declared = table.lexicon.parse_declared((), table.words["goals"]({"SDGs": [item]}), ())
         if text or page:
             for claim in (*declared.goals, *declared.targets):
                 evidence.setdefault(claim.concept, {"evidence": text, "evidence_page": page})
@@ -71,7 +74,7 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
             else claim
             for claim in values[name]
         )
-    word = table.word(nomination, "stage") or ""
+    word = table.word["stage"](nomination) or ""
     stages = concepts("dpga-stage", table.crosswalks.iris.base)
     known = {fold(name): iri for iri, item in stages.items() for name in item.notations}
     values["stage"] = known.get(fold(word), word) or None
@@ -93,12 +96,6 @@ SCHEMA = Schema(
         "types": "type",
     },
     {
-        "evidence": [
-            Part(
-                "SDGs[?evidenceText || evidenceURL]",
-                {"text": "evidenceText", "page": "evidenceURL"},
-            )
-        ],
         # Maintainers, implementers and others are partners. Contact persons are left out.
         "parties": [
             Part(

@@ -14,7 +14,7 @@ from harvesters.mappings.mapping import Kind
 from harvesters.mappings.schema import FieldTable, Schema
 from harvesters.options import Options
 from harvesters.page_model import Payload, Record, Row
-from harvesters.payloads.value_parsing import as_list, normalize_block, parse_titles
+from harvesters.payloads.value_parsing import as_list, parse_titles
 from vocab.initiative import Post, Resource
 
 
@@ -46,10 +46,10 @@ def _edit(table: FieldTable, entry: Row, kind: type[Resource], values: dict[str,
     """Add the language of the texts; and what is no post has its content as its description, if it
     has no other.
     """
-    texts = [table.texts(entry, name) for name in ("content", "description", "title")]
+    texts = [table.texts[name](entry) for name in ("content", "description", "title")]
     values["languages"] = tuple([tag for each in texts for _, tag in each if tag][:1])
-    if kind is not Post and not values["descriptions"]:
-        values["descriptions"] = parse_titles(table.texts(entry, "content", normalize_block))
+    if kind is not Post and not values.get("descriptions"):
+        values["descriptions"] = parse_titles(table.texts["content"](entry))
 
 
 SCHEMA = Schema(

@@ -125,7 +125,8 @@ PREFIXES = {
 FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 # Most paths: names need no interpreter of JMESPath or XPath, which takes longer than all the rest.
 _ATTRIBUTE = re.compile(r"@[A-Za-z_]\w*\Z", re.ASCII)
-_MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
+_MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d{1,9}\])*\Z", re.ASCII)
+_STEP = re.compile(r"\w+", re.ASCII)
 _ANY_NAMESPACE = re.compile(r"\*:([\w.-]+)")
 
 Find = Callable[[Any], Any]
@@ -235,7 +236,7 @@ def compile_path(
     if payload_type is Payload.XML and _ATTRIBUTE.match(text):
         return methodcaller("get", text[1:])
     if payload_type is Payload.ROW and _MEMBER.match(text):
-        return _find_member(text.split("."))
+        return _find_member(_STEP.findall(text))
     if payload_type is Payload.ROW:
         return compile_jmespath(text, where)
     if payload_type is Payload.GRAPH:
@@ -270,16 +271,21 @@ def expand_path(text: str) -> str:
     return _ANY_NAMESPACE.sub(r"*[local-name()='\1']", text)
 
 
-def _find_member(names: Sequence[str]) -> Find:
-    """Return the function that follows names from object to object, as JMESPath does."""
-    first, *others = names
-    if not others:
-        return methodcaller("get", first)
+def _find_member(steps: Sequence[str]) -> Find:
+    """Return the function that follows names and indexes from value to value, as JMESPath does."""
+    if len(steps) == 1:
+        return methodcaller("get", steps[0])
+    path = [int(step) if step.isdigit() else step for step in steps]
 
     def find(row: Any) -> Any:
-        value = row.get(first)
-        for name in others:
-            value = value.get(name) if isinstance(value, dict) else None
+        value = row
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                value = value[step]
+            else:
+                return None
         return value
 
     return find

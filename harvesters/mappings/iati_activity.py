@@ -95,11 +95,13 @@ def _budget(budget: _Element) -> list[Text]:
 def _edit(table: FieldTable, activity: _Element, _: type[Resource], values: dict[str, Any]) -> None:
     claims, left = _classify(activity, table)
     of_goals = [claim for claim in claims if claim.concept.startswith(_SDG)]
-    values["action_lines"] = tuple([claim for claim in claims if claim not in of_goals])
-    values["goals"] = tuple([claim for claim in of_goals if not _is_target(claim)])
-    values["targets"] = tuple([claim for claim in of_goals if _is_target(claim)])
-    values["subjects"] = tuple(left)
-    values["countries"] = tuple(_countries(activity, table))
+    values |= {
+        "action_lines": tuple([claim for claim in claims if claim not in of_goals]),
+        "goals": tuple([claim for claim in of_goals if not _is_target(claim)]),
+        "targets": tuple([claim for claim in of_goals if _is_target(claim)]),
+        "subjects": tuple(left),
+        "countries": tuple(_countries(activity, table)),
+    }
 
 
 def _is_target(claim: Claim) -> bool:

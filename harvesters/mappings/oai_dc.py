@@ -115,7 +115,7 @@ def _edit(table: FieldTable, fields: Fields, kind: type[Resource], values: dict[
     _add_dates(table, fields, kind, values)
     _add_parties(table, fields, kind, values)
     if kind is Document:
-        types = table.words(fields, "types")
+        types = table.words["types"](fields)
         known = [word for word in types if table.lexicon.find_activity_type(word)]
         concepts = [concept_of(table.lexicon.activity_type(word)) for word in known]
         values["kind"] = next(iter([*concepts, *types]), None)
@@ -129,7 +129,7 @@ def _add_coverage(
     """
     lexicon, countries = table.lexicon, dict[str, None]()
     periods, scope, left = list[Period](), None, list[Text]()
-    for word in table.words(fields, "covered"):
+    for word in table.words["covered"](fields):
         if country := lexicon.find_country(word):
             countries[country] = None
         elif listed := _country_list(lexicon, word):
@@ -171,13 +171,13 @@ def _add_dates(
     """Add the dates. The earliest of several is the date of issue, since repositories add dates of
     their own bookkeeping.
     """
-    words = table.words(fields, "dates")
+    words = table.words["dates"](fields)
     texts = [text for word in words if (text := normalize_date(word))]
     dates = sorted([text for text in texts if _FULL_YEAR.match(text) and not parse_interval(text)])
     others = [text for text in texts if not _FULL_YEAR.match(text)]
-    issued = values["issued"] or next(iter([*dates[:1], *others]), None)
+    issued = values.get("issued") or next(iter([*dates[:1], *others]), None)
     values["issued"] = issued
-    if not values["modified"] and dates and dates[-1] != issued:
+    if not values.get("modified") and dates and dates[-1] != issued:
         values["modified"] = dates[-1]
     spans = [span for word in words if (span := parse_interval(word))]
     if spans and "start" in kind.__dataclass_fields__:
@@ -192,16 +192,16 @@ def _add_parties(
     The repository itself, by the publisher or title of its source definition, leads no initiative:
     it only describes it.
     """
-    names, source = parse_titles(table.texts(fields, "publishers")), table.source
+    names, source = parse_titles(table.texts["publishers"](fields)), table.source
     if kind is Initiative:
         repository = {fold(name) for name in (source.publisher, source.title) if name}
         names = tuple(name for name in names if fold(name.value) not in repository)
     parties = [
         Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)
     ]
-    parties += [Party(Role.FUNDER, name) for name in parse_titles(table.texts(fields, "sponsors"))]
+    parties += [Party(Role.FUNDER, name) for name in parse_titles(table.texts["sponsors"](fields))]
     if DublinCoreOptions.of(source).contributors:
-        names = parse_titles(table.texts(fields, "contributors"))
+        names = parse_titles(table.texts["contributors"](fields))
         parties += [Party(Role.PARTNER, name) for name in names]
     values["parties"] = tuple(dict.fromkeys(parties))
 
@@ -229,7 +229,7 @@ SCHEMA = Schema(
     },
     root=_fields,
     edit=_edit,
-    kind=lambda table, fields: table.lexicon.kind(table.words(fields, "types")),
+    kind=lambda table, fields: table.lexicon.kind(table.words["types"](fields)),
     payload_type=Payload.ROW,
     options=DublinCoreOptions,
     split={"keywords": ";"},

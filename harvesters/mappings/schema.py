@@ -6,10 +6,11 @@ Paths are JMESPath (JSON, rows), XPath (XML) or property paths (RDF).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from lxml import etree
 from lxml.etree import _Element
@@ -78,10 +79,13 @@ from vocab.iris import is_web
 _YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
 _NOTHING_DECLARED = Subjects((), (), (), ())
 _DECLARED = ("action_lines", "goals", "targets")
+_TERMS = (Literal, NamedNode, Text)
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-T = TypeVar("T", bound=Coded)
-Read: TypeAlias = Callable[..., Any]
+Read: TypeAlias = Callable[[Any], Any]  # of what the paths start from
+Bind: TypeAlias = "Callable[..., Read]"  # of a table and the names of fields
+# How each member is read, and from which fields or parts.
+Slots: TypeAlias = "Mapping[str, tuple[Bind, tuple[str, ...]]]"
 Tagged: TypeAlias = tuple[str, str | None]
 
 # A path; a tuple of paths, of which the first with a value counts; a list, of which all count; or
@@ -207,27 +211,66 @@ def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Fi
     if callable(entry):
         return entry
     finds = [compile_entry(source, schema, name, each) for each in entry]
-    if isinstance(entry, list):
-        return lambda row: [
-            item for find in finds if (value := find(row)) is not None for item in as_list(value)
-        ]
+    return _every(finds) if isinstance(entry, list) else _first(finds)
 
-    def first(row: Any) -> Any:
-        for find in finds:
-            if _has_text(value := find(row)):
+
+def _every(finds: Sequence[Find]) -> Find:
+    """Return the function that reads what all *finds* read."""
+    if len(finds) == 1:
+        return finds[0]
+    return lambda row: [item for find in finds for item in as_list(find(row))]
+
+
+def _first(finds: Sequence[Find]) -> Find:
+    """Return the function that reads what the first of *finds* reads that reads a text."""
+
+    def find(row: Any) -> Any:
+        for each in finds:
+            if _has_text(value := each(row)):
                 return value
         return None
 
-    return first
+    return find
 
 
 def _has_text(value: Any) -> bool:
-    return any(isinstance(item, dict) or _text(item) for item in as_list(value))
+    if value is None or isinstance(value, str):
+        return bool(value and not value.isspace())
+    return bool([item for item in as_list(value) if isinstance(item, dict) or _text(item)])
 
 
 def _text(value: Any) -> str:
     """Return a value as one line."""
-    return normalize_inline(_text_of(value))
+    if not isinstance(value, str):
+        value = _text_of(value)
+    return " ".join(value.split()) if isinstance(value, str) else normalize_inline(value)
+
+
+def _read_values(find: Find) -> Callable[[Any], Sequence[str]]:
+    """Return the function that reads the texts of a value, each as one line."""
+
+    def read(row: Any) -> Sequence[str]:
+        value = find(row)
+        if value is None:
+            return ()
+        return [text for item in as_list(value) if (text := _text(item))]
+
+    return read
+
+
+def _first_word(values: Callable[[Any], Sequence[str]], row: Any) -> str | None:
+    return next(iter(values(row)), None)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+# Other texts are one line.
+_FORMS: Mapping[str, Callable[[Any], Any]] = {
+    **dict.fromkeys(("description", "content", "text"), normalize_block),
+    **dict.fromkeys(("subjects", "keywords"), _same),
+}
 
 
 class FieldTable:
@@ -245,38 +288,32 @@ class FieldTable:
         self.lexicon = lexicon or CrosswalkLookup(crosswalks)
         owner = schema.initiatives_of or source.name
         self.initiative = partial(crosswalks.iris.thing, "initiative", owner)
-        self.finds: dict[str, list[tuple[Find, str | None]]] = {}
+        finds: dict[str, list[tuple[Find, str | None]]] = {}
         for name, entry in schema.fields.items():
             if match := FIELD_NAME.match(name):
                 find = self._valued(compile_entry(source, schema, name, entry))
-                self.finds.setdefault(match[1], []).append((find, match[2]))
-        self._parts = {
-            name: [
-                (
-                    part,
-                    compile_entry(source, schema, name, part.path),
-                    FieldTable(
-                        source,
-                        crosswalks,
-                        replace(schema, fields=part.fields, parts={}),
-                        self.lexicon,
-                    ),
-                )
-                for part in parts
-            ]
-            for name, parts in schema.parts.items()
-        }
-        self._marks = {name: schema.separator(name) for name in self.finds}
-        named = {*self.finds, *self._parts}
-        self._declares = not named.isdisjoint(_DECLARED)
-        self._members: dict[type[Resource], list[tuple[str, Read, tuple[str, ...]]]] = {
-            kind: [
-                (name, read, names)
-                for name, (read, names) in _MEMBERS.items()
-                if name in kind.__dataclass_fields__ and not named.isdisjoint(names)
-            ]
-            for kind in KINDS.values()
-        }
+                finds.setdefault(match[1], []).append((find, match[2]))
+        self.finds = {name: _every([find for find, _ in each]) for name, each in finds.items()}
+        self.word: dict[str, Read] = defaultdict(lambda: lambda row: None)
+        self.words: dict[str, Callable[[Any], Sequence[str]]] = defaultdict(lambda: lambda row: ())
+        self.texts: dict[str, Callable[[Any], list[Tagged]]] = defaultdict(lambda: lambda row: [])
+        for name, find in self.finds.items():
+            values = _read_values(find)
+            self.word[name] = partial(_first_word, values)
+            self.words[name] = self._read_split(find, name) if schema.separator(name) else values
+            self.texts[name] = self._read_texts(name, finds[name])
+        self.parts: dict[str, list[tuple[Part, Find, FieldTable]]] = {}
+        if "latitude" in finds:
+            self.parts["places"] = [(Part(".", schema.fields), as_list, self)]
+        for name, parts in schema.parts.items():
+            for part in parts:
+                find = compile_entry(source, schema, name, part.path)
+                own = replace(schema, fields=part.fields, parts={})
+                table = FieldTable(source, crosswalks, own, self.lexicon)
+                self.parts.setdefault(name, []).append((part, find, table))
+        self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
+        self._subject_words, self._keywords = map(self._read_tagged, ("subjects", "keywords"))
+        self._plans: dict[type[Resource], list[tuple[str, Read]]] = {}
 
     def _valued(self, find: Find) -> Find:
         """Return *find* without what stands for no value, and with an editor's JSON as text."""
@@ -296,113 +333,64 @@ class FieldTable:
 
         return read
 
-    def nodes(self, row: Any, name: str) -> Iterator[tuple[Part, FieldTable, Any]]:
-        """Yield the parts of a record with this name, each with its table and its node."""
-        for part, find, table in self._parts.get(name, ()):
-            for node in as_list(find(row)):
-                yield part, table, node
+    def _read_split(self, find: Find, name: str) -> Callable[[Any], Sequence[str]]:
+        """Return the function that splits the texts of a value, except what stands for no value."""
+        mark, nothing = self.schema.separator(name), self.schema.nothing
 
-    def texts(
-        self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline
-    ) -> list[Tagged]:
-        """Return a field's texts with their languages: the field's, else the record's, else the
-        source definition's.
-        """
+        def read(row: Any) -> Sequence[str]:
+            value = find(row)
+            texts = value if isinstance(value, str) else [*map(_text_of, as_list(value))]
+            words = split_words(texts, mark)
+            return words if nothing is None else [w for w in words if not is_nothing(w, nothing)]
+
+        return read
+
+    def _read_tagged(self, name: str) -> Callable[[Any], list[Tagged]]:
+        """Return the function that reads the words of a field with their languages."""
+        texts = self.texts[name]
+        split = (
+            self._read_split(_same, name) if self.schema.separator(name) else _read_values(_same)
+        )
+        return lambda row: [(word, tag) for text, tag in texts(row) for word in split(text)]
+
+    def _read_texts(
+        self, name: str, finds: Sequence[tuple[Find, str | None]]
+    ) -> Callable[[Any], list[Tagged]]:
+        """Return the function that reads the texts of a field with their languages."""
+        form = _FORMS.get(name, normalize_inline)
         default = None if name in self.schema.untagged else self.language
-        texts: list[Tagged] = []
-        for find, tag in self.finds.get(name, ()):
-            value = find(row)
-            if isinstance(value, str):
-                texts.append((form(value), tag or default))
-            elif value is not None:
-                for item in as_list(value):
-                    texts += _tagged(item, tag, default, form)
-        return texts
+        return lambda row: [
+            text
+            for find, tag in finds
+            for item in as_list(find(row))
+            for text in _tagged(item, tag, default, form)
+        ]
 
-    def words(self, row: Any, name: str) -> Sequence[str]:
-        """Return the values of a field that takes several."""
-        finds = self.finds.get(name)
-        if finds is None:
-            return ()
-        if len(finds) == 1:
-            return self._split(finds[0][0](row), name)
-        return [word for find, _ in finds for word in self._split(find(row), name)]
+    def bind(self, slots: Slots) -> list[tuple[str, Read]]:
+        """Return the functions that read those of *slots* of which the table has a field."""
+        known = {*self.finds, *self.parts}
+        return [
+            (slot, bind(self, *names))
+            for slot, (bind, names) in slots.items()
+            if not known.isdisjoint(names)
+        ]
 
-    def _split(self, value: Any, name: str) -> Sequence[str]:
-        if value is None or value == []:
-            return ()
-        mark, nothing = self._marks[name], self.schema.nothing
-        if not mark:
-            items = value if isinstance(value, list) else (value,)
-            return [text for item in items if (text := _text(item))]
-        if not isinstance(value, str):
-            value = [_text_of(item) for item in as_list(value)]
-        words = split_words(value, mark)
-        return (
-            words if nothing is None else [word for word in words if not is_nothing(word, nothing)]
-        )
-
-    def word(self, row: Any, name: str) -> str | None:
-        """Return the first value of a field that takes one."""
-        for find, _ in self.finds.get(name, ()):
-            value = find(row)
-            if value is not None:
-                for item in value if isinstance(value, list) else (value,):
-                    if text := _text(item):
-                        return text
-        return None
-
-    def text(
-        self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline
-    ) -> Text | None:
-        """Return a field's first text."""
-        return next(iter(parse_titles(self.texts(row, name, form))), None)
-
-    def date(self, row: Any, name: str) -> str | None:
-        """Return a field's date."""
-        return parse_date(word, self.schema.dates) if (word := self.word(row, name)) else None
-
-    def flag(self, row: Any, name: str) -> bool:
-        """Return whether a field is true, as a JSON boolean or a word."""
-        values = [value for find, _ in self.finds[name] for value in as_list(find(row))]
-        return any(value is True or _text(value).lower() in _YES for value in values)
-
-    def period(self, row: Any, start: str, end: str) -> tuple[str | None, str | None]:
-        """Return the dates of two fields; a period in one of them, such as 2006-2010, has both ends."""
-        first, last = self.date(row, start), self.date(row, end)
-        begun, ended = (parse_interval(date or "") for date in (first, last))
-        return (
-            begun[0] if begun else first or (ended[0] if ended else None),
-            ended[1] if ended else last or (begun[1] if begun else None),
-        )
-
-    def lookup(self, row: Any, name: str, look: Callable[[str], T]) -> T | None:
-        """Return the concept for a field's value, or the value if there is none."""
-        return look(word) if (word := self.word(row, name)) else None
-
-    def concept(self, row: Any, name: str, look: str) -> Coded | None:
-        """Return the concept for a field's value by its translation, else by the lookup *look*."""
-        scheme = self.schema.translations.get(name)
-        if scheme is None:
-            return self.lookup(row, name, getattr(self.lexicon, look))
-        code = self.word(row, name)
-        concept = self.crosswalks.find_match(scheme, code) if code else None
-        if code is None or concept is None:
-            return code
-        iri = self.crosswalks.iris.scheme(scheme)
-        return Claim(concept, Basis.CROSSWALKED, code, crosswalk=iri)
+    def translate(self, scheme: str, code: str) -> Coded:
+        """Return the concept that a crosswalk has for a code, else the code."""
+        concept, iri = self.crosswalks.find_match(scheme, code), self.crosswalks.iris.scheme(scheme)
+        return Claim(concept, Basis.CROSSWALKED, code, crosswalk=iri) if concept else code
 
     def map_record(self, kind: type[Resource], record: Record[Any], row: Any) -> Resource:
         """Map one record."""
-        values = {name: read(self, row, *names) for name, read, names in self._members[kind]}
-        for start, end in _SPANS:
-            if (start in self.finds or end in self.finds) and start in kind.__dataclass_fields__:
-                values[start], values[end] = self.period(row, start, end)
-        values = {**self._subjects(row, kind), **values}
-        words = self.words(row, "identifiers")
+        if kind not in self._plans:
+            self._plans[kind] = [
+                each for each in self.bind(_MEMBERS) if each[0] in kind.__dataclass_fields__
+            ]
+        values = {slot: read(row) for slot, read in self._plans[kind]}
+        values |= self._subjects(row, kind)
+        words = self.words["identifiers"](row)
         if "addresses" in self.finds:
-            is_same = self.schema.fields["addresses"] == self.schema.fields.get("identifiers")
-            addresses = unique_urls(words if is_same else self.words(row, "addresses"))
+            addresses = unique_urls(words if self._is_same else self.words["addresses"](row))
             values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
             words = [text for text in words if text not in addresses]
         values["identifiers"] = unique_non_contact([text for text in words if text != record.key])
@@ -417,25 +405,23 @@ class FieldTable:
         in ``subjects``, which stay subjects, and what the words in ``keywords`` name, of which only
         the others become subjects, as do the types of an initiative that are no activity types.
         """
-        linked = _NOTHING_DECLARED
-        if self._declares:
-            words = [self.words(row, name) for name in _DECLARED]
-            linked = self.lexicon.parse_declared(*words)
+        declared = [self.words[name](row) for name in _DECLARED]
+        linked = self.lexicon.parse_declared(*declared) if any(declared) else _NOTHING_DECLARED
         left = [word for word in linked.unmatched if word]
-        tagged = self._split_texts(row, "subjects")
-        keywords = self._split_texts(row, "keywords")
+        tagged, keywords = self._subject_words(row), self._keywords(row)
         if tagged and (self.schema.crosswalks or self.crosswalks.words):
             linked = merge_subjects(linked, self._translated([word for word, _ in tagged]))
         if keywords:
             named = self._translated([word for word, _ in keywords], keywords=True)
-            linked, left = merge_subjects(linked, named), [*left, *named.unmatched]
+            left += named.unmatched
+            linked = named if linked is _NOTHING_DECLARED else merge_subjects(linked, named)
         tags = dict(keywords)
         texts = [parse_name(word, tag) for word, tag in tagged]
         texts += [parse_name(word, tags.get(word, self.language)) for word in left]
         if kind is Initiative and "types" in self.finds:
             texts += [
                 parse_name(word, tag)
-                for word, tag in self.texts(row, "types")
+                for word, tag in self.texts["types"](row)
                 if word and not self.lexicon.find_activity_type(word)
             ]
         return {
@@ -445,166 +431,82 @@ class FieldTable:
             "subjects": tuple(dict.fromkeys(texts)),
         }
 
-    def _split_texts(self, row: Any, name: str) -> list[Tagged]:
-        texts = self.texts(row, name, lambda value: value) if name in self.finds else ()
-        return [(word, tag) for text, tag in texts for word in self._split(text, name)]
-
     def _translated(self, words: list[str], keywords: bool = False) -> Subjects:
         """Return the concepts that a curator or the source's crosswalks have for *words*, and for
         *keywords* also those that they name.
         """
-        curated = [word for word in words if self.crosswalks.is_curated(word)]
-        result = self.lexicon.parse_subjects(() if keywords else curated)
+        curated = () if keywords else filter(self.crosswalks.is_curated, words)
+        result = self.lexicon.parse_subjects(curated)
         for scheme in self.schema.crosswalks:
             iri = self.crosswalks.iris.scheme(scheme)
             subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
             result = merge_subjects(result, subjects._replace(unmatched=()))
             words = list(subjects.unmatched)
-        if keywords:
-            return merge_subjects(result, self.lexicon.parse_subjects(words))
-        return result._replace(unmatched=())
+        if not keywords:
+            return result._replace(unmatched=())
+        named = self.lexicon.parse_subjects(words)
+        return merge_subjects(result, named) if self.schema.crosswalks else named
 
     def licences(self, row: Any, name: str, choices: str) -> tuple[str, ...]:
         """Return the licences; of *choices* the web addresses, else the first name."""
-        words = self.words(row, choices)
-        return tuple(dict.fromkeys(self.words(row, name))) or unique_urls(words) or tuple(words[:1])
+        words = self.words[choices](row)
+        return tuple(dict.fromkeys(self.words[name](row))) or unique_urls(words) or tuple(words[:1])
 
     def countries(self, row: Any, name: str, names: str) -> tuple[str, ...]:
         """Return the countries; of *names* only those that are a country's."""
-        listed = [self.lexicon.country(word) for word in self.words(row, name)]
-        named = map(self.lexicon.find_country, self.words(row, names))
+        listed = [self.lexicon.country(word) for word in self.words[name](row)]
+        named = map(self.lexicon.find_country, self.words[names](row))
         return tuple(dict.fromkeys([*listed, *filter(None, named)]))
 
-    def parties(self, row: Any, name: str, *_: str) -> tuple[Party, ...]:
-        """Return the parties, each once in a role. One leads; other leads are partners."""
-        parties: dict[tuple[Role, str], Party] = {}
-        lead = ""
-        for party in (
-            self._described_parties(row, name) if name in self._parts else self._named_parties(row)
-        ):
-            identity = party.key or party.name.value
-            if party.role is Role.LEAD and not lead:
-                lead = identity
-            elif party.role is Role.LEAD:
-                party = party._replace(role=Role.PARTNER)
-            if party.role is not Role.PARTNER or identity != lead:
-                parties.setdefault((party.role, identity), party)
-        return tuple(parties.values())
-
-    def _described_parties(self, row: Any, name: str) -> Iterator[Party]:
-        for part, table, node in self.nodes(row, name):
-            key, text = table.word(node, "key"), table.text(node, "name")
-            if text is None and key is None:
-                continue
-            words = [word.lower() for word in table.words(node, "role")]
-            roles = [role for word, role in part.roles.items() if word in words]
-            yield Party(
-                roles[0] if roles else part.role,
-                text or parse_name(key or ""),
-                key,
-                table.concept(node, "kind", "stakeholder_type"),
-                table.lookup(node, "country", self.lexicon.country),
-                next(iter(unique_urls(table.words(node, "page"))), None),
-                tuple(dict.fromkeys(table.words(node, "identifiers"))),
-            )
-
-    def _named_parties(self, row: Any) -> Iterator[Party]:
-        lead = self.word(row, "lead")
+    def named_parties(self, row: Any) -> Iterator[Party]:
+        """Yield the parties that fields name."""
+        lead = self.word["lead"](row)
         if self.schema.publisher_leads and (not lead or "@" in lead):
             lead = self.source.publisher
         if lead:
-            kind = self.lookup(row, "lead_type", self.lexicon.stakeholder_type)
-            country = self.lookup(row, "lead_country", self.lexicon.country)
-            identifiers = tuple(self.words(row, "lead_identifiers"))
-            key = self.word(row, "lead_key")
-            yield Party(Role.LEAD, parse_name(lead), key, kind, country, identifiers=identifiers)
+            kind, country = self.word["lead_type"](row), self.word["lead_country"](row)
+            yield Party(
+                Role.LEAD,
+                parse_name(lead),
+                self.word["lead_key"](row),
+                self.lexicon.stakeholder_type(kind) if kind else None,
+                self.lexicon.country(country) if country else None,
+                identifiers=tuple(self.words["lead_identifiers"](row)),
+            )
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
-            yield from [Party(role, parse_name(word)) for word in self.words(row, name)]
+            yield from [Party(role, parse_name(word)) for word in self.words[name](row)]
 
     def related(self, row: Any, name: str, addresses: str, initiatives: str) -> tuple[str, ...]:
         """Return the IRIs of related things: as they are, those of *addresses* that are web
         addresses, and those of the initiatives with these keys.
         """
-        keys = self.words(row, initiatives)
-        links = unique_urls(self.words(row, addresses))
-        return (*self.words(row, name), *links, *map(self.initiative, keys))
+        keys = self.words[initiatives](row)
+        links = unique_urls(self.words[addresses](row))
+        return (*self.words[name](row), *links, *map(self.initiative, keys))
 
     def activity_types(self, row: Any, name: str, types: str) -> tuple[Coded, ...]:
         """Return the activity types; of *types* only those that are known."""
-        words = [word for word in self.words(row, types) if self.lexicon.find_activity_type(word)]
+        words = [word for word in self.words[types](row) if self.lexicon.find_activity_type(word)]
         return tuple(
-            dict.fromkeys(map(self.lexicon.activity_type, [*self.words(row, name), *words]))
+            dict.fromkeys(map(self.lexicon.activity_type, [*self.words[name](row), *words]))
         )
 
     def whole(self, word: str) -> str:
         """Return the IRI of the initiative with a key; a title, which has a space, unchanged."""
         return word if " " in word or is_web(word) else self.initiative(word)
 
-    def amounts(self, row: Any, name: str) -> Iterator[Amount]:
-        """Yield the amounts of money: nodes with ``value``, ``currency``, ``name``, ``start`` and
-        ``end``.
-        """
-        for _, table, node in self.nodes(row, name):
-            value = parse_amount(table.word(node, "value"))
-            if value is not None:
-                start, end = table.date(node, "start"), table.date(node, "end")
-                yield Amount(
-                    value, table.word(node, "currency"), table.text(node, "name"), start, end
-                )
-
-    def files(self, row: Any, name: str) -> Iterator[File]:
-        """Yield the files that have an address."""
-        for _, table, node in self.nodes(row, name):
-            access, download, licence = (
-                next(iter(unique_urls(table.words(node, each))), None)
-                for each in ("access", "download", "licence")
-            )
-            if access or download:
-                titles = parse_titles(table.texts(node, "title"))
-                texts = parse_titles(table.texts(node, "description", normalize_block))
-                size, form = parse_size(table.word(node, "size")), table.word(node, "form")
-                digits, algorithm = table.word(node, "checksum"), table.word(node, "algorithm")
-                checksum = parse_checksum(digits, algorithm)
-                yield File(access, download, titles, form, licence, texts, size, checksum)
-
-    def periods(self, row: Any, name: str) -> Iterator[Period]:
-        """Yield the periods, each with a start or an end."""
-        for _, table, node in self.nodes(row, name):
-            start, end = table.period(node, "start", "end")
-            if start or end:
-                yield Period(start, end)
-
-    def outcomes(self, row: Any, name: str) -> Iterator[Outcome]:
-        """Yield the results that have a title."""
-        for _, table, node in self.nodes(row, name):
-            if titles := parse_titles(table.texts(node, "title")):
-                texts = parse_titles(table.texts(node, "description", normalize_block))
-                yield Outcome(titles, texts, table.word(node, "kind"))
-
-    def places(self, row: Any, name: str, *_: str) -> Iterator[Place]:
-        """Yield the points, each with a latitude and a longitude."""
-        own = [(self, row)] if "latitude" in self.finds else []
-        for table, node in [*own, *((table, node) for _, table, node in self.nodes(row, name))]:
-            latitude, longitude = (
-                parse_number(table.word(node, each)) for each in ("latitude", "longitude")
-            )
-            if latitude is not None and longitude is not None:
-                yield Place(table.text(node, "place"), latitude, longitude)
-
-    def prizes(self, row: Any, *_: str) -> Iterator[Prize]:
-        """Yield the prize, if the record has one."""
-        category = self.lookup(row, "prize_category", self.lexicon.prize_category)
-        stage = self.lookup(row, "prize_stage", self.lexicon.prize_stage)
-        year, edition = self.word(row, "prize_year") or "", self.word(row, "prize_edition")
-        if category or stage:
-            yield Prize(
-                category or "",
-                stage or "",
-                int(year) if re.fullmatch("[0-9]{4}", year) else None,
-                self.date(row, "prize_date"),
-                self.crosswalks.iris.thing("event", "prizes", edition) if edition else None,
-                self.text(row, "prize_name"),
-            )
+    def prizes(self, row: Any, *names: str) -> tuple[Prize, ...]:
+        """Return the prize, if the record has one."""
+        category, stage, year, day, edition = (self.word[name](row) for name in names)
+        prize = Prize(
+            self.lexicon.prize_category(category) if category else "",
+            self.lexicon.prize_stage(stage) if stage else "",
+            int(year) if year and re.fullmatch("[0-9]{4}", year) else None,
+            parse_date(day, self.schema.dates) if day else None,
+            self.crosswalks.iris.thing("event", "prizes", edition) if edition else None,
+            next(iter(parse_titles(self.texts["prize_name"](row))), None),
+        )
+        return (prize,) if category or stage else ()
 
 
 def _is_nothing(value: Any, nothing: frozenset[str]) -> bool:
@@ -617,27 +519,22 @@ def _tagged(
     item: Any, tag: str | None, default: str | None, form: Callable[[Any], str]
 ) -> list[Tagged]:
     """Return the texts of a value with their languages: its own, else *default*."""
-    if isinstance(item, dict) and "value" in item:
-        own_tag = item.get("language")
-        item = item["value"]
-    elif isinstance(item, dict):
+    if isinstance(item, str):
+        return [(form(item), tag or default)]
+    if isinstance(item, dict) and "value" not in item:
         return [(form(text), tag or parse_language(key) or key) for key, text in item.items()]
-    elif isinstance(item, _Element):
-        own_tag = stated_language(item)
+    if isinstance(item, dict):
+        own, item = item.get("language"), item["value"]
     else:
-        own_tag = getattr(item, "language", None)
-    return [
-        (form(_text_of(item)), tag or (own_tag and (parse_language(own_tag) or own_tag)) or default)
-    ]
+        own = stated_language(item) if isinstance(item, _Element) else getattr(item, "language", "")
+    return [(form(_text_of(item)), tag or (own and (parse_language(own) or own)) or default)]
 
 
-def stated_language(node: _Element | None) -> str | None:
+def stated_language(node: _Element) -> str | None:
     """Return the language of an element: its own, else that of the nearest element around it."""
-    while node is not None:
-        if tag := node.get(_LANG) or node.get("lang"):
-            return tag
-        node = node.getparent()
-    return None
+    own = node.get(_LANG) or node.get("lang")
+    around = (each.get(_LANG) or each.get("lang") for each in node.iterancestors())
+    return own or next(filter(None, around), None)
 
 
 def _text_of(value: Any) -> Any:
@@ -646,67 +543,257 @@ def _text_of(value: Any) -> Any:
         return value
     if isinstance(value, _Element):
         return "".join(map(str, value.itertext())) if len(value) else value.text
-    return value.value if isinstance(value, Literal | NamedNode | Text) else value
+    return value.value if isinstance(value, _TERMS) else value
 
 
-def _all(read: Callable[..., Iterator[Any]]) -> Read:
-    return lambda table, row, *names: tuple(read(table, row, *names))
+def _reader(read: Callable[..., Any]) -> Bind:
+    """Return how a method of the table reads fields."""
+    return lambda table, *names: lambda row: read(table, row, *names)
 
 
-def _concept(look: str) -> Read:
-    return lambda table, row, name: table.concept(row, name, look)
+def _made(readers: str, form: Callable[[Any], Any]) -> Bind:
+    """Return how a member is made of the ``words`` or ``texts`` of a field."""
+
+    def bind(table: FieldTable, name: str) -> Read:
+        read = getattr(table, readers)[name]
+        return lambda row: form(read(row))
+
+    return bind
 
 
-def _concepts(look: str) -> Read:
-    return lambda table, row, name: tuple(
-        dict.fromkeys(map(getattr(table.lexicon, look), table.words(row, name)))
-    )
+def _words(form: Callable[[Sequence[str]], Any]) -> Bind:
+    return _made("words", form)
 
 
-def _block(table: FieldTable, row: Any, name: str) -> tuple[Text, ...]:
-    return parse_titles(table.texts(row, name, normalize_block))
+def _word(form: Callable[[str], Any]) -> Bind:
+    """Return how a member is made of the first word of a field, None if there is none."""
+
+    def bind(table: FieldTable, name: str) -> Read:
+        read = table.word[name]
+        return lambda row: form(word) if (word := read(row)) else None
+
+    return bind
 
 
-def _unique(table: FieldTable, row: Any, name: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(table.words(row, name)))
+def _date(table: FieldTable, name: str) -> Read:
+    forms = table.schema.dates
+    return _word(lambda word: parse_date(word, forms))(table, name)
 
 
+def _lookup(look: str) -> Bind:
+    """Return how a coded field is read: by its translation, else by the lookup *look*."""
+
+    def bind(table: FieldTable, name: str) -> Read:
+        scheme = table.schema.translations.get(name)
+        find = partial(table.translate, scheme) if scheme else getattr(table.lexicon, look)
+        return _word(find)(table, name)
+
+    return bind
+
+
+def _end_of_period(side: int) -> Bind:
+    """Return how a date is read; a period in it, or in that of the other end, has both."""
+
+    def bind(table: FieldTable, own: str, other: str) -> Read:
+        own_date, other_date = _date(table, own), _date(table, other)
+
+        def read(row: Any) -> str | None:
+            if text := own_date(row):
+                return (parse_interval(text) or (text, text))[side]
+            interval = parse_interval(other_date(row) or "")
+            return interval[side] if interval else None
+
+        return read
+
+    return bind
+
+
+def _each(slots: Slots, build: Callable[[Part, dict[str, Any]], Any]) -> Bind:
+    """Return how parts are read: by *slots*, of whose values *build* returns None if they are no
+    part.
+    """
+
+    def bind(table: FieldTable, name: str, *_: str) -> Read:
+        bound = [(part, find, own.bind(slots)) for part, find, own in table.parts.get(name, ())]
+
+        def read(row: Any) -> tuple[Any, ...]:
+            built = [
+                build(part, {slot: read(node) for slot, read in reads})
+                for part, find, reads in bound
+                for node in as_list(find(row))
+            ]
+            return tuple(filter(None, built))
+
+        return read
+
+    return bind
+
+
+def _party(part: Part, values: dict[str, Any]) -> Party | None:
+    words = set(map(str.lower, values.pop("role", ())))
+    role = next((role for word, role in part.roles.items() if word in words), part.role)
+    name, key = values.pop("name", None), values.get("key")
+    return Party(role, name or parse_name(key or ""), **values) if name or key else None
+
+
+def _file(_: Part, values: dict[str, Any]) -> File | None:
+    checksum = parse_checksum(values.pop("checksum", None), values.pop("algorithm", None))
+    has_address = values.get("access") or values.get("download")
+    return File(checksum=checksum, **values) if has_address else None
+
+
+def _place(_: Part, values: Any) -> Place | None:
+    point = values.get("latitude"), values.get("longitude")
+    return None if None in point else Place(values.get("name"), *point)
+
+
+def _is_true(value: Any) -> bool:
+    """Return whether a value is true, as a JSON boolean or a word."""
+    return value is True or _text(value).lower() in _YES
+
+
+def _parties(table: FieldTable, name: str, *_: str) -> Read:
+    """Return the function that reads the parties, each once in a role. One leads; other leads are
+    partners.
+    """
+    read_all = _each(_PARTY, _party)(table, name) if name in table.parts else table.named_parties
+
+    def read(row: Any) -> tuple[Party, ...]:
+        parties: dict[tuple[Role, str], Party] = {}
+        lead = ""
+        for party in read_all(row):
+            identity = party.key or party.name.value
+            if party.role is Role.LEAD and not lead:
+                lead = identity
+            elif party.role is Role.LEAD:
+                party = party._replace(role=Role.PARTNER)
+            if party.role is not Role.PARTNER or identity != lead:
+                parties.setdefault((party.role, identity), party)
+        return tuple(parties.values())
+
+    return read
+
+
+def _unique(words: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(words))
+
+
+_TITLES = _made("texts", parse_titles)
+_TITLE = _made("texts", lambda texts: next(iter(parse_titles(texts)), None))
+_STATED = _word(str)
+_URL = _words(lambda words: next(iter(unique_urls(words)), None))
+_START, _END = _end_of_period(0), _end_of_period(1)
+_PARTY: Slots = {
+    "role": (_words(set), ("role",)),
+    "name": (_TITLE, ("name",)),
+    "key": (_STATED, ("key",)),
+    "kind": (_lookup("stakeholder_type"), ("kind",)),
+    "country": (_lookup("country"), ("country",)),
+    "page": (_URL, ("page",)),
+    "identifiers": (_words(_unique), ("identifiers",)),
+}
 # How each member of a resource is read, and the fields or parts that it is read from.
-_MEMBERS: Mapping[str, tuple[Read, tuple[str, ...]]] = {
-    "titles": (lambda table, row, name: parse_titles(table.texts(row, name)), ("title",)),
-    "descriptions": (_block, ("description",)),
-    "pages": (lambda table, row, name: unique_non_contact(table.words(row, name)), ("pages",)),
-    "languages": (lambda table, row, name: parse_languages(table.words(row, name)), ("languages",)),
-    "licences": (FieldTable.licences, ("licence", "licences")),
-    "issued": (FieldTable.date, ("issued",)),
-    "modified": (FieldTable.date, ("modified",)),
-    "countries": (FieldTable.countries, ("countries", "country_names")),
-    "parties": (FieldTable.parties, ("parties", "lead", "partners", "funders")),
-    "themes": (_unique, ("themes",)),
-    "periods": (_all(FieldTable.periods), ("periods",)),
-    "conforms_to": (_unique, ("conforms_to",)),
-    "access_rights": (FieldTable.word, ("access_rights",)),
-    "frequency": (FieldTable.word, ("frequency",)),
-    "files": (_all(FieldTable.files), ("files",)),
-    "related": (FieldTable.related, ("related", "related_addresses", "initiatives")),
+_MEMBERS: Slots = {
+    "titles": (_TITLES, ("title",)),
+    "descriptions": (_TITLES, ("description",)),
+    "pages": (_words(unique_non_contact), ("pages",)),
+    "languages": (_words(parse_languages), ("languages",)),
+    "licences": (_reader(FieldTable.licences), ("licence", "licences")),
+    "issued": (_date, ("issued",)),
+    "modified": (_date, ("modified",)),
+    "countries": (_reader(FieldTable.countries), ("countries", "country_names")),
+    "parties": (_parties, ("parties", "lead", "partners", "funders")),
+    "themes": (_words(_unique), ("themes",)),
+    "periods": (
+        _each(
+            {"start": (_START, ("start", "end")), "end": (_END, ("end", "start"))},
+            lambda _, each: Period(**each) if any(each.values()) else None,
+        ),
+        ("periods",),
+    ),
+    "conforms_to": (_words(_unique), ("conforms_to",)),
+    "access_rights": (_STATED, ("access_rights",)),
+    "frequency": (_STATED, ("frequency",)),
+    "files": (
+        _each(
+            {
+                "access": (_URL, ("access",)),
+                "download": (_URL, ("download",)),
+                "titles": (_TITLES, ("title",)),
+                "form": (_STATED, ("form",)),
+                "licence": (_URL, ("licence",)),
+                "descriptions": (_TITLES, ("description",)),
+                "size": (_word(parse_size), ("size",)),
+                "checksum": (_STATED, ("checksum",)),
+                "algorithm": (_STATED, ("algorithm",)),
+            },
+            _file,
+        ),
+        ("files",),
+    ),
+    "related": (_reader(FieldTable.related), ("related", "related_addresses", "initiatives")),
     "part_of": (
-        lambda table, row, name: tuple(map(table.whole, table.words(row, name))),
+        lambda table, name: lambda row: tuple(map(table.whole, table.words[name](row))),
         ("part_of",),
     ),
-    "developed_in": (_concepts("country"), ("developed_in",)),
-    "amounts": (_all(FieldTable.amounts), ("amounts",)),
-    "outcomes": (_all(FieldTable.outcomes), ("outcomes",)),
-    "coverage": (_concept("coverage"), ("coverage",)),
-    "status": (_concept("status"), ("status",)),
-    "activity_types": (FieldTable.activity_types, ("activity_types", "types")),
-    "places": (_all(FieldTable.places), ("places", "latitude", "longitude")),
-    "prizes": (_all(FieldTable.prizes), ("prize_category", "prize_stage")),
-    "venue": (FieldTable.text, ("venue",)),
-    "registration": (FieldTable.word, ("registration",)),
-    "cancelled": (FieldTable.flag, ("cancelled",)),
-    "creators": (lambda table, row, name: parse_titles(table.texts(row, name)), ("creators",)),
-    "kind": (FieldTable.word, ("type",)),
-    "content": (lambda table, row, name: table.text(row, name, normalize_block), ("content",)),
-    "container": (FieldTable.word, ("container",)),
+    "developed_in": (
+        lambda table, name: lambda row: _unique(map(table.lexicon.country, table.words[name](row))),
+        ("developed_in",),
+    ),
+    "amounts": (
+        _each(
+            {
+                "value": (_word(parse_amount), ("value",)),
+                "currency": (_STATED, ("currency",)),
+                "name": (_TITLE, ("name",)),
+                "start": (_date, ("start",)),
+                "end": (_date, ("end",)),
+            },
+            lambda _, each: Amount(**each) if each["value"] is not None else None,
+        ),
+        ("amounts",),
+    ),
+    "outcomes": (
+        _each(
+            {
+                "titles": (_TITLES, ("title",)),
+                "descriptions": (_TITLES, ("description",)),
+                "kind": (_STATED, ("kind",)),
+            },
+            lambda _, each: Outcome(**each) if each["titles"] else None,
+        ),
+        ("outcomes",),
+    ),
+    "coverage": (_lookup("coverage"), ("coverage",)),
+    "status": (_lookup("status"), ("status",)),
+    "activity_types": (_reader(FieldTable.activity_types), ("activity_types", "types")),
+    "places": (
+        _each(
+            {
+                "name": (_TITLE, ("place",)),
+                "latitude": (_word(parse_number), ("latitude",)),
+                "longitude": (_word(parse_number), ("longitude",)),
+            },
+            _place,
+        ),
+        ("places", "latitude", "longitude"),
+    ),
+    "prizes": (
+        _reader(FieldTable.prizes),
+        tuple(f"prize_{name}" for name in ("category", "stage", "year", "date", "edition")),
+    ),
+    "start": (_START, ("start", "end")),
+    "end": (_END, ("end", "start")),
+    "planned_start": (_START, ("planned_start", "planned_end")),
+    "planned_end": (_END, ("planned_end", "planned_start")),
+    "venue": (_TITLE, ("venue",)),
+    "registration": (_STATED, ("registration",)),
+    "cancelled": (
+        lambda table, name: lambda row: any(map(_is_true, as_list(table.finds[name](row)))),
+        ("cancelled",),
+    ),
+    "creators": (_TITLES, ("creators",)),
+    "kind": (_STATED, ("type",)),
+    "content": (_TITLE, ("content",)),
+    "container": (_STATED, ("container",)),
 }
-_SPANS = (("start", "end"), ("planned_start", "planned_end"))
