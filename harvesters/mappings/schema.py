@@ -551,8 +551,8 @@ def _reader(read: Callable[..., Any]) -> Bind:
     return lambda table, *names: lambda row: read(table, row, *names)
 
 
-def _made(readers: str, form: Callable[[Any], Any]) -> Bind:
-    """Return how a member is made of the ``words`` or ``texts`` of a field."""
+def _member(readers: str, form: Callable[[Any], Any]) -> Bind:
+    """Return how a member is read from the ``words`` or ``texts`` of a field."""
 
     def bind(table: FieldTable, name: str) -> Read:
         read = getattr(table, readers)[name]
@@ -562,11 +562,11 @@ def _made(readers: str, form: Callable[[Any], Any]) -> Bind:
 
 
 def _words(form: Callable[[Sequence[str]], Any]) -> Bind:
-    return _made("words", form)
+    return _member("words", form)
 
 
 def _word(form: Callable[[str], Any]) -> Bind:
-    """Return how a member is made of the first word of a field, None if there is none."""
+    """Return how a member is read from the first word of a field, None if there is none."""
 
     def bind(table: FieldTable, name: str) -> Read:
         read = table.word[name]
@@ -678,8 +678,8 @@ def _unique(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-_TITLES = _made("texts", parse_titles)
-_TITLE = _made("texts", lambda texts: next(iter(parse_titles(texts)), None))
+_TITLES = _member("texts", parse_titles)
+_TITLE = _member("texts", lambda texts: next(iter(parse_titles(texts)), None))
 _STATED = _word(str)
 _URL = _words(lambda words: next(iter(unique_urls(words)), None))
 _START, _END = _end_of_period(0), _end_of_period(1)
