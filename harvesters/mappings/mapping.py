@@ -67,7 +67,7 @@ class RecordMapping:
             tag = _stated_language(resource, source.language)
             if tag not in (None, source.language) and _has_untagged(resource, source.language):
                 resource = mapper(tag)(record)
-            return _tag_keywords(normalize_resource(resource), tag)
+            return normalize_resource(resource, tag)
 
         return map_record
 
@@ -89,22 +89,10 @@ def _has_untagged(resource: Resource, default: str | None) -> bool:
     return any(text.language == default for text in texts)
 
 
-def _tag_keywords(resource: Resource, tag: str | None) -> Resource:
-    """Return the resource; keywords without a language, which several mappings leave so, have
-    *tag*.
-    """
-    if tag is None or all(text.language for text in resource.subjects):
-        return resource
-    return replace(
-        resource,
-        subjects=tuple(
-            text if text.language else text._replace(language=tag) for text in resource.subjects
-        ),
-    )
-
-
-def normalize_resource(resource: Resource) -> Resource:
+def normalize_resource(resource: Resource, tag: str | None = None) -> Resource:
     """Return the resource by the rules that all mappings share.
+
+    Keywords without a language, which several mappings leave so, have *tag*.
 
     Titles and descriptions, those of files and results, and the content of a post have no HTML;
     ``markup`` names the resource's own fields that had any. Licences of SPDX are addresses, and a
@@ -124,6 +112,10 @@ def normalize_resource(resource: Resource) -> Resource:
     parties = tuple(part for party in resource.parties for part in _divided(party))
     if parties != resource.parties:
         changed["parties"] = parties
+    if tag and not all(text.language for text in resource.subjects):
+        changed["subjects"] = tuple(
+            [text if text.language else text._replace(language=tag) for text in resource.subjects]
+        )
     if isinstance(resource, Post) and resource.content:
         changed["content"] = next(iter(_plain_texts((resource.content,), html_to_text)), None)
     return replace(resource, **changed) if changed else resource

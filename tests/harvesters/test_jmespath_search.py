@@ -3,7 +3,10 @@ from __future__ import annotations
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.mappings.field_definitions import compile_path
+from harvesters.page_model import Payload
 from harvesters.payloads.jmespath_search import compile_jmespath
+from harvesters.reasons import Reason
 
 
 @pytest.mark.parametrize(
@@ -22,3 +25,12 @@ def test_a_function_that_does_not_take_the_value_is_a_fault_of_the_record(text: 
 
     with pytest.raises(ParseError, match=r"here: '.*' does not fit the record: "):
         find({"a": None})
+
+
+@pytest.mark.parametrize("path", ["a", "a.b", "a[0]", "a[1].b", "a.b[0]"])
+def test_names_and_indexes_are_followed_as_jmespath_does(path: str) -> None:
+    values = (None, "text", [1], [1, {"b": [2]}], {"b": [3]}, {"b": {"0": 4}})
+    rows = [{}, *({"a": value} for value in values)]
+    find, expected = compile_path(path, Reason("here"), Payload.ROW, {}), compile_jmespath(path)
+
+    assert [find(row) for row in rows] == [expected(row) for row in rows]
