@@ -77,10 +77,13 @@ def _by_language(name: str, mark: str = "") -> Callable[[_Element], list[Text]]:
     return read
 
 
-def _date(code: str, word: str) -> tuple[Entry, ...]:
-    """Return the paths of a date, by its code in 2.0x or its word in 1.0x."""
-    node = f"activity-date[@type='{code}' or @type='{word}']"
-    return f"{node}/@iso-date", node
+def _date(code: str, word: str) -> Callable[[_Element], list[Any]]:
+    """Return the function that reads a date, by its code in 2.0x or its word in 1.0x."""
+    return lambda activity: [
+        node.get("iso-date") or node
+        for node in activity.iterchildren("activity-date")
+        if node.get("type") in {code, word}
+    ]
 
 
 def _types(activity: _Element) -> str | None:
