@@ -3,7 +3,7 @@
 The score is a sum of weights in bits, the logarithm of how much more often the feature is seen in
 pairs of one thing than in pairs of two (Fellegi and Sunter,
 https://doi.org/10.1080/01621459.1969.10501049). The weights are set by hand;
-``benchmarks/identity.py`` measures them.
+``tests/support/labelled.py`` measures them.
 """
 
 from __future__ import annotations
