@@ -17,7 +17,7 @@ from journal.errors import JournalError
 from journal.tracing import open_span
 from publisher.apis import mcp_route, reconciliation
 from publisher.background import in_background
-from publisher.catalog import journal, openapi, portals
+from publisher.catalog import journal, openapi, portals, void
 from publisher.error_handlers import ErrorHandlers
 from publisher.errors import COST, PublisherError
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
@@ -55,7 +55,6 @@ from publisher.portal.follow import SubscriptionStore, sending_changes
 from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.suggestions import build_rate_limiter
-from publisher.releases import void
 from publisher.releases.copies import follow_releases
 from publisher.sparql import endpoint, examples, exports
 from publisher.sparql.exports import ExportQueue

@@ -179,9 +179,11 @@ def _known_fields(package: Row) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     extras = [(extra.get("key"), extra.get("value")) for extra in _objects(package.get("extras"))]
     for key, item in [*package.items(), *extras]:
+        if not isinstance(key, str):
+            continue
         if key in _KNOWN_KEYS:
             name = key
-        elif isinstance(key, str) and (not key.islower() or "-" in key):
+        elif not key.islower() or "-" in key:
             name = key.replace("-", "_").lower()
         else:
             continue

@@ -1,0 +1,128 @@
+"""``/.well-known/void``: the VoID description of the dataset (https://www.w3.org/TR/void/)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter
+from pyoxigraph import NamedNode, RdfFormat, parse
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.dependencies import ServiceDep
+from publisher.errors import LimitError
+from publisher.rdf.results import Term, from_node
+from publisher.releases.dump import list_dumps
+from publisher.releases.void import FILE, TARGETS, VoidCount, void_statements
+from publisher.store.descriptions import (
+    Description,
+    Statement,
+    namespaces,
+    node_statements,
+    serialize_description,
+)
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import Release, list_releases
+from web.branding import NAME
+from web.endpoints import contents, get, problems
+from web.formats import GRAPHS, best_match
+from web.problems import HTTPProblem
+from web.respond import respond
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/.well-known/void",
+    operation_id="void",
+    summary="Describe the dataset: its size, vocabularies, links and dumps",
+    tags=["have"],
+    response_class=Response,
+    response_description="A VoID description",
+    responses=contents(*(graph_format.media for graph_format in GRAPHS.values())) | problems(503),
+)
+async def void(request: Request, service: ServiceDep) -> Response:
+    """The numbers are those of the newest release, if there is one."""
+    # Clients that accept none of the formats get Turtle.
+    chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
+    if not service.snapshot:
+        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
+    content = serialize_description(await describe(service), chosen_format)
+    return respond(request, content, chosen_format, headers={"Vary": "Accept"})
+
+
+async def describe(service: QueryService) -> Description:
+    """Describe the dataset, with the counts of the newest release that has them, else those of the
+    current snapshot.
+    """
+    dataset, spaces = f"{service.iris.base}.well-known/void#dataset", namespaces(service.iris)
+    available = await asyncio.to_thread(list_releases, service.data / "releases")
+    release = next((item for item in available if not item.withdrawn and item.file(FILE)), None)
+    statements = node_statements(_dataset(service, dataset, release))
+    if release:
+        file = service.data / "releases" / str(release.number) / FILE
+        statements += (
+            Statement(quad.subject.value, quad.predicate.value, from_node(quad.object))
+            for quad in parse(file.read_bytes(), RdfFormat.TURTLE)
+            if isinstance(quad.subject, NamedNode)
+        )
+    else:
+        statements += void_statements(await _count_snapshot(service), service.iris, spaces)
+    ordered = sorted(dict.fromkeys(statements), key=lambda item: item.subject != dataset)
+    return Description(dataset, tuple(ordered), {}, spaces)
+
+
+async def _count_snapshot(service: QueryService) -> list[VoidCount]:
+    """Count the current snapshot; links are left out if counting them exceeds the time limit of a
+    query.
+    """
+    properties, classes, kinds = await asyncio.gather(
+        *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
+    )
+    counts = [
+        ("properties", row["property"].value, "", int(row["triples"].value)) for row in properties
+    ]
+    counts.append(("triples", "", "", sum(number for *_, number in counts)))
+    counts.append(("entities", "", "", sum(int(row["things"].value) for row in kinds)))
+    counts += [("classes", row["class"].value, "", int(row["entities"].value)) for row in classes]
+    spaces = " ".join(f'"{space}"' for space in TARGETS)
+    try:
+        links = await service.rows(query("void-links").replace("SPACES", spaces))
+    except LimitError:
+        return counts
+    totals = Counter(
+        {(row["property"].value, row["space"].value): int(row["triples"].value) for row in links}
+    )
+    # Each link counts for its longest prefix: the IRIs of areas begin with that of the goals.
+    for (name, space), count in list(totals.items()):
+        for wider in TARGETS:
+            if wider != space and space.startswith(wider):
+                totals[name, wider] -= count
+    return counts + [("links", *link, count) for link, count in (+totals).items()]
+
+
+def _dataset(service: QueryService, dataset: str, release: Release | None) -> dict[str, Any]:
+    base, files = service.iris.base, list_dumps(service.data / "dumps")
+    dumps = [f"dumps/{file.name}" for file in files if ".gone." not in file.name]
+    if release:
+        names = [file.name for file in release.files if file.name.startswith("stocktake-")]
+        dumps = [*(f"releases/{release.number}/{name}" for name in names), *dumps]
+    return {
+        "@id": dataset,
+        "dct:title": Term(NAME, "literal", "en"),
+        "foaf:homepage": base,
+        "void:sparqlEndpoint": f"{base}sparql",
+        "void:uriSpace": Term(base, "literal"),
+        "void:vocabulary": [service.iris.ns, service.iris.operations],
+        "void:feature": [
+            f"http://www.w3.org/ns/formats/{name}"
+            for name in ("Turtle", "N-Triples", "JSON-LD", "RDF_XML")
+        ],
+        "dct:hasVersion": release.iri if release else None,
+        "void:dataDump": [base + path for path in dumps],
+    }
