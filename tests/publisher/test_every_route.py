@@ -95,6 +95,7 @@ TAILS = [
 
 
 @each("stem", STEMS)
+@pytest.mark.nightly
 def test_odd_path_is_no_server_error(client: httpx.Client, stem: str) -> None:
     # each tail after every fifth stem, since a route often has several stems
     assert _failures(client, stem, TAILS[STEMS.index(stem) % 5 :: 5]) == {}

@@ -116,27 +116,11 @@ def data(reply: dict[str, Any], name: str) -> str:
     return next(str(part["data"]) for part in reply["parts"] if part["name"] == name)
 
 
-DAILY = list(
-    {tool: (tool, arguments) for tool, arguments in QUESTIONS}.values()
-)  # one of each tool
-
-
-@each("tool, arguments", DAILY)
+@pytest.mark.nightly
+@each("tool, arguments", QUESTIONS)
 async def test_each_link_returns_the_bytes_of_the_answer(
     url: str, tool: str, arguments: dict[str, Any]
 ) -> None:
-    await links_return_the_answer(url, tool, arguments)
-
-
-@pytest.mark.nightly
-@each("tool, arguments", [question for question in QUESTIONS if question not in DAILY])
-async def test_each_link_of_all_questions_returns_the_bytes_of_the_answer(
-    url: str, tool: str, arguments: dict[str, Any]
-) -> None:
-    await links_return_the_answer(url, tool, arguments)
-
-
-async def links_return_the_answer(url: str, tool: str, arguments: dict[str, Any]) -> None:
     async with asked_over_http(url) as client:
         reply = await answer(client, tool, **arguments)
 
@@ -322,6 +306,7 @@ async def test_resources_and_prompts_hold_the_vocabulary_and_the_examples(url: s
         assert all(name in written for name in TEXTS)
 
 
+@pytest.mark.nightly
 async def test_standard_streams_answer_like_http(url: str, release_data: Path) -> None:
     async with asked_over_http(url) as client:
         arguments = {"by": "goal", "filters": {"kind": ["initiative"]}}

@@ -215,7 +215,6 @@ def _running(data: Path) -> Process:
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
-@pytest.mark.smoke
 def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     tmp_path: Path, follow: Follow
 ) -> None:

@@ -153,7 +153,6 @@ def test_children_of_serve_end_with_it(tmp_path: Path) -> None:
     check_children_end(start(tmp_path, "serve", "--port", str(free_port())), *READERS)
 
 
-@pytest.mark.smoke
 def test_children_of_up_end_with_it_and_release_the_port(tmp_path: Path) -> None:
     port = free_port()
     up = start(tmp_path, "--releases", "0 0 1 1 *", "up", "--port", str(port))

@@ -309,6 +309,7 @@ def test_read_only_keys_write_nothing_and_are_reported(
     assert (one.head, Store(url).names("")) == (None, [])
 
 
+@pytest.mark.nightly
 def test_a_commit_waits_for_the_end_of_an_outage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
