@@ -274,7 +274,7 @@ def expand_path(text: str) -> str:
 def _find_member(steps: Sequence[str]) -> Find:
     """Return the function that follows names and indexes from value to value, as JMESPath does."""
     if len(steps) == 1:
-        return methodcaller("get", steps[0])
+        return lambda row: row.get(steps[0]) if isinstance(row, dict) else None
     path = [int(step) if step.isdigit() else step for step in steps]
 
     def find(row: Any) -> Any:

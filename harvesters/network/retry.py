@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-import httpx
 import stamina
 import structlog
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from harvesters.errors import (
-    HarvestError,
-    InvalidHTTPError,
-    ReadTimeoutError,
-    RefusedError,
     RetryLaterError,
     TemporaryFetchError,
     UnexpectedStatusError,
-    UnreachableError,
 )
-from harvesters.reasons import Reason, Value
-from web.outbound_client import PrivateAddressError
 
 log = structlog.get_logger()
 
@@ -114,55 +105,3 @@ def _date(text: str) -> datetime | None:
     except ValueError:
         return None
     return when.replace(tzinfo=UTC) if when.tzinfo is None else when
-
-
-def transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
-    """Return the exception for a request without a response."""
-    if isinstance(cause := error.__cause__, PrivateAddressError):
-        values = {"host": cause.host, "address": cause.address}
-        return RefusedError(
-            Reason(
-                "%(host)s has the private address %(address)s. To allow it: "
-                "STOCKTAKE_ALLOW_HOSTS=%(host)s",
-                **values,
-            )
-        )
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        values = {"url": str(url), "error": str(error) or type(error).__name__}
-        return ReadTimeoutError(Reason("%(url)s: no answer in time: %(error)s", **values))
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return InvalidHTTPError(
-            Reason("%(url)s: the response is not HTTP: %(error)s", url=str(url), error=str(error))
-        )
-    return UnreachableError(_connection_reason(url, error))
-
-
-def _connection_reason(url: httpx.URL, error: httpx.TransportError) -> Reason:
-    """Return the server that cannot be reached, why, and what to do; the path does not matter."""
-    port = url.port or {"http": 80, "https": 443}[url.scheme]
-    server = f"{url.host}:{port}"
-    text = re.sub(r"^\[[^\]]*\] ", "", str(error))
-    values: dict[str, Value] = {"server": server, "error": text or Reason("no reason is known")}
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Reason(
-            "%(server)s: the server's certificate is not valid (%(error)s); report this to the "
-            "registry",
-            **values,
-        )
-    if isinstance(error, httpx.ConnectTimeout):
-        return Reason(
-            "could not connect to %(server)s (%(error)s); check that the registry is running, "
-            "and that the source's url is right",
-            server=server,
-            error=Reason("no answer in time"),
-        )
-    if isinstance(error, httpx.ConnectError):
-        return Reason(
-            "could not connect to %(server)s (%(error)s); check that the registry is running, "
-            "and that the source's url is right",
-            **values,
-        )
-    return Reason(
-        "%(server)s: the connection broke before a response began (%(error)s); try again later",
-        **values,
-    )
