@@ -51,11 +51,11 @@ _ROOTS = {
 }
 # Of lists whose records are of one schema: the format, the list, and what the records have.
 _SCHEMAS = (
-    ("csw-iso19115-3", "csw", re.compile("<[^<>]+/19115/-3/mdb/")),
+    ("csw-iso19115-3", "csw", re.compile("/19115/-3/mdb/")),
     ("csw-iso19139", "csw", re.compile(r"<(?:[\w.-]+:)?M[DI]_Metadata\b")),
     ("iso19115", "oai-pmh", re.compile(r"<(?:[\w.-]+:)?M[DI]_Metadata\b")),
     ("dif", "oai-pmh", re.compile(r"<(?:[\w.-]+:)?DIF\b")),
-    ("cerif", "oai-pmh", re.compile("<[^<>]+/cerif-profile/")),
+    ("cerif", "oai-pmh", re.compile("/cerif-profile/")),
 )
 # Patterns of field names, in the languages of the portal, best first; and of their values.
 _NAMES: Mapping[str, tuple[str, ...]] = {
