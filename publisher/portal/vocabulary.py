@@ -357,7 +357,9 @@ def diagram(
     by_domain: dict[str, list[tuple[str, str]]] = {}
     for term in chain.from_iterable(groups.values()):
         ranges = [description.short(value.value) for value in term["facts"].get("rdfs:range", ())]
-        target = re.sub(r".*://.*[/#]", "", ranges[0]) if ranges else ""
+        target = ranges[0] if ranges else ""
+        if "://" in target:
+            target = re.split("[/#]", target)[-1]
         for domain in term["facts"].get("rdfs:domain", ())[:1]:
             by_domain.setdefault(domain.value, []).append((term["name"], target))
     rows = [(description.short(domain), pairs) for domain, pairs in sorted(by_domain.items())]
