@@ -104,7 +104,9 @@ def describe_file(path: Path, media: str, description: str, rows: int | None = N
 
 def render(name: str, release: Release, **more: object) -> bytes:
     known = [
-        _LICENCES.get(re.sub(r"^https?://|/*(deed\.en)?/*$", "", licence))
+        _LICENCES.get(
+            re.sub(r"^https?://", "", licence).rstrip("/").removesuffix("deed.en").rstrip("/")
+        )
         for licence in licences(release)
     ]
     one = known[0] if len(set(known)) == 1 else None

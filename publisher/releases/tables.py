@@ -188,7 +188,7 @@ def _expanded(sql: str, iris: Iris) -> str:
     "arg_min(text, o) FILTER (WHERE p = '<http://purl.org/dc/terms/title>')"
     """
     spaces = namespaces(iris)
-    sql = re.sub(r"(\w+)\(('\w+:\w+')\)", lambda take: _TAKES[take[1]].format(take[2]), sql)
+    sql = re.sub(r"\b(\w+)\(('\w+:\w+')\)", lambda take: _TAKES[take[1]].format(take[2]), sql)
     sql = re.sub(r"'(\w+):(\w+)'", lambda name: f"'<{spaces[name[1]]}{name[2]}>'", sql)
     kinds = ", ".join(f"'{kind}'" for kind in KINDS)
     return sql.replace("BASE", iris.base).replace("KINDS", kinds)
