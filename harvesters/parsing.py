@@ -6,8 +6,9 @@ Every call of a library that reads bytes from a registry is inside ``parser_erro
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from harvesters.errors import HarvestError, ParseError
@@ -40,6 +41,20 @@ def parser_errors(subject: str | Reason) -> Iterator[None]:
         raise ParseError(
             Reason("%(subject)s: %(error)s", subject=subject, error=message(error))
         ) from error
+
+
+def with_parser_errors(search: Callable[[Any], Any], subject: str) -> Callable[[Any], Any]:
+    """Return *search* with ``parser_errors`` about it."""
+
+    def find(node: Any) -> Any:
+        try:
+            return search(node)
+        except Exception:
+            # Entered only now, since entering it takes longer than most searches.
+            with parser_errors(subject):
+                raise
+
+    return find
 
 
 def message(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from pydantic import Field
 from harvesters.errors import SourceDefinitionError
 from harvesters.options import Options, Texts, expected, located, not_one_of, suggestion
 from harvesters.page_model import Payload
-from harvesters.parsing import parser_errors
+from harvesters.parsing import with_parser_errors
 from harvesters.payloads import property_path
 from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.payloads.value_parsing import KINDS
@@ -253,15 +253,7 @@ def compile_path(
             )
         ) from error
 
-    def find(node: Any) -> Any:
-        try:
-            return path(node)
-        except Exception:
-            # Entered only now, since entering it takes longer than most searches.
-            with parser_errors(f"{where}: {text!r} does not fit the record"):
-                raise
-
-    return find
+    return with_parser_errors(path, f"{where}: {text!r} does not fit the record")
 
 
 def expand_path(text: str) -> str:

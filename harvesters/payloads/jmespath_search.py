@@ -6,6 +6,7 @@ Source: https://jmespath.org/specification.html
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import jmespath
@@ -15,7 +16,7 @@ from jmespath.visitor import TreeInterpreter
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.options import located
-from harvesters.parsing import parser_errors
+from harvesters.parsing import with_parser_errors
 from harvesters.reasons import Reason
 
 Find: TypeAlias = Callable[[Any], Any]
@@ -62,12 +63,6 @@ def compile_jmespath(text: str, where: str | Reason = "") -> Find:
         )
         raise SourceDefinitionError(located(where, fault)) from error
 
-    def find(row: Any) -> Any:
-        try:
-            return _INTERPRETER.visit(parsed, row)
-        except Exception:
-            # Entered only now, since entering it takes longer than most searches.
-            with parser_errors(f"{where}: {text!r} does not fit the record"):
-                raise
-
-    return find
+    return with_parser_errors(
+        partial(_INTERPRETER.visit, parsed), f"{where}: {text!r} does not fit the record"
+    )
