@@ -106,7 +106,7 @@ $(SITE): $(PAGES) | $(INSTALLED)
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --extra age --extra topics --extra tracing --extra zim --constraint requirements.lock --no-annotate --output-file requirements-run.lock
-	printf '%s\n' cyclonedx-bom hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
+	printf '%s\n' cyclonedx-bom hatchling sphinx sphinxext-rediraffe furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 	printf '%s\n' pypdf roc-validator | $(COMPILE) - --no-annotate --output-file tests/validators.lock
 
 # Without npm, the query page is a plain form.

@@ -15,8 +15,10 @@ version = release = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(enc
     "project"
 ]["version"]
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinxext.rediraffe"]
 exclude_patterns = ["clients", "images", "site"]
+rediraffe_redirects = "redirects.txt"
+rediraffe_template = "site/templates/redirect.html"  # without the scripts that our policy refuses
 nitpicky = True
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4

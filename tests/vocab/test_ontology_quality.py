@@ -119,7 +119,7 @@ def test_p05_the_ranges_of_a_subproperty_are_those_of_its_parent() -> None:
 
 
 def test_terms_refine_those_of_standard_vocabularies() -> None:
-    """Readers of Dublin Core and PROV alone find links, types and roles by these (decision 166)."""
+    """Readers of Dublin Core and PROV alone find links, types and roles by these."""
     parents = {
         "activityType": f"{DCT}type", "facilitator": f"{PROV}agent", "facilitatorRole": f"{PROV}hadRole",
         "linkedActionLine": f"{DCT}subject", "linkedGoal": f"{DCT}subject", "linkedTarget": f"{DCT}subject",

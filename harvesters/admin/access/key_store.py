@@ -81,8 +81,9 @@ def create_key(
 
 
 def hash_secret(secret: str) -> str:
-    """Return the SHA-256 of a secret, in hexadecimal; 256 random bits need no slow hash
-    (docs/decisions/0016).
+    """Return the SHA-256 of a secret, in hexadecimal.
+
+    Nobody can guess 256 random bits, so a slow hash would only keep the server busy.
     """
     return sha256(secret.encode()).hexdigest()
 
