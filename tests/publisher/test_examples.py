@@ -6,30 +6,62 @@ import asyncio
 import html
 import json
 import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from column_store import comparable, merged_store, solutions
 from event_loops import session_loop
-from pyoxigraph import NamedNode, RdfFormat, parse
+from pyoxigraph import NamedNode, QuerySolutions, RdfFormat, Store, parse
 from rows import each
+from small_world import IRIS
 from typer.testing import CliRunner
+from waiting import wait_until_async
 
 from languages.request_locale import LANGUAGES
+from publisher import store as store_package
+from publisher.limits import Limits
+from publisher.pages import Pages
+from publisher.portal.quality import indicators, rule_query
+from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.filter_query import (
+    counts,
+    cross_tabulate,
+    listing,
+    make_filter,
+    organizations,
+    total,
+)
 from publisher.sparql.examples import (
     DURATIONS,
     Outcome,
     example,
     examples,
+    is_built,
     read_outcomes,
     run_examples,
+    script_texts,
     write_outcomes,
 )
+from publisher.store.columns.algebra import NotCompiled
+from publisher.store.columns.engine import ColumnEngine, open_columns
+from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.query_service import QueryService
+from publisher.store.snapshots import newest_snapshot
+from publisher.store.workers.query_request import QueryRequest, in_written_order
 from stocktake import app as commands
+from vocab.initiative import Initiative, Place, Text
 from vocab.iris import Iris
+from vocab.statements.describe import describe
+from web.formats import GRAPHS, TABLES
+from web.static_files import static_url
 
 THEM = examples(Iris())
 SH = "http://www.w3.org/ns/shacl#"
@@ -168,3 +200,352 @@ async def test_titles_are_in_the_language_of_the_page(client: httpx.AsyncClient,
     page = (await client.get(path, headers=HTML, params={"lang": "zh"})).text
 
     assert [item.name for item in THEM if f">{html.escape(item.titles['zh'])}<" not in page] == []
+
+
+def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
+    them = examples(Iris())
+    editor = {
+        "example": them[0],
+        "requested": False,
+        "run_on_open": False,
+        "examples": them,
+        "releases": releases,
+    }
+    answer = Pages(Iris()).page(
+        "sparql.html",
+        editor=editor,
+        scripts=scripts,
+        texts=script_texts(),
+        limits=Limits(),
+        tables=TABLES.values(),
+        graphs=GRAPHS.values(),
+    )
+    return bytes(answer.body).decode()
+
+
+async def test_the_form_works_without_scripts(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/sparql?example=prizes", headers=HTML)).text
+    (text,) = re.findall(r"<textarea[^>]*>(.*?)</textarea>", page, re.DOTALL)
+
+    parameters = {"query": html.unescape(text), "format": "csv", "timeout": "30", "release": ""}
+    answer = await client.get("/sparql", params=parameters, headers=HTML)
+
+    assert answer.status_code == 200
+    assert "winners" in answer.text.splitlines()[0]
+
+
+def test_without_a_bundle_the_page_is_a_plain_form_and_with_one_the_scripts_are_our_own(
+    tmp_path: Path,
+) -> None:
+    plain, scripted = _page(is_built(tmp_path)), _page(True, (3, 2))
+
+    assert "<script" not in plain
+    assert '<form class="card" id="plain"' in plain
+    scripts = re.findall(r"<script[^>]*>", scripted)
+    assert scripts == [f'<script src="{static_url("query/query.js")}" defer>']
+    assert "style=" not in scripted
+    assert 'data-releases="[3, 2]"' in scripted
+    assert '<option value="3">Release 3</option>' in scripted
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_an_example_and_a_query_together_are_a_query(
+    client: httpx.AsyncClient, method: str
+) -> None:
+    answer = await client.request(
+        method, "/sparql", params={"query": "ASK {}", "example": "prizes", "format": "json"}
+    )
+
+    assert answer.status_code == 200
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "reference" / "search.md"
+QUERIES = re.findall(
+    r"```sparql\n(.*?)```",
+    DOCS.read_text(encoding="utf-8").partition("## Places")[2].partition("\n## ")[0],
+    re.DOTALL,
+)
+
+
+@pytest.fixture
+def placed() -> Store:
+    """Return a place in Nairobi and one in Geneva."""
+    spots = {
+        "nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219),
+        "geneva": Place(None, 46.2044, 6.1432),
+    }
+    results = [
+        line
+        for key, spot in spots.items()
+        for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")
+    ]
+    created = Store()
+    created.load("".join(f"{line} .\n" for line in results).encode(), RdfFormat.N_TRIPLES)
+    return created
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_the_queries_of_the_docs_find_what_is_near_and_nothing_else(
+    placed: Store, query: Any
+) -> None:
+    result = placed.query(query)
+
+    assert isinstance(result, QuerySolutions)
+    assert [row["thing"].value.rpartition("/")[2] for row in result] == ["nairobi"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [('geof:sfWithin(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
+     ('geof:sfIntersects(?spot, "POLYGON((30 -5,40 -5,40 5,30 5,30 -5))"^^geo:wktLiteral)', {"nairobi": "true", "geneva": "false"}),
+     ('geof:sfContains("POLYGON((5 45,7 45,7 47,5 47,5 45))"^^geo:wktLiteral, ?spot)', {"nairobi": "false", "geneva": "true"}),
+     ('REPLACE(STR(geof:asGeoJSON(?spot)), ".*coordinates", "")', {"nairobi": '":[36.8219,-1.2921]}', "geneva": '":[6.1432,46.2044]}'})],
+    ids=lambda value: value.partition("(")[0] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_each_function_that_the_docs_name_gives_its_value(
+    placed: Store, expression: str, expected: dict[str, str]
+) -> None:
+    spaces = "PREFIX geo: <http://www.opengis.net/ont/geosparql#> PREFIX geof: <http://www.opengis.net/def/function/geosparql/>"
+    spot = "?thing <https://schema.org/location>/geo:hasGeometry/geo:asWKT ?spot"
+    query = f"{spaces} SELECT ?thing ?value {{ {spot} BIND({expression} AS ?value) }}"
+
+    result = placed.query(query)
+
+    assert isinstance(result, QuerySolutions)
+    assert {row["thing"].value.rpartition("/")[2]: row["value"].value for row in result} == expected
+
+
+WEB = Path(__file__).parents[2] / "publisher" / "web"
+
+READ = """
+import { Graph, Table } from %(module)s;
+const { kind, text, most, size, bound } = JSON.parse(process.argv[1]);
+const reading = new { Graph, Table }[kind](most, bound), bytes = new TextEncoder().encode(text);
+for (let at = 0; at < bytes.length; at += size) reading.push(bytes.slice(at, at + size));
+console.log(JSON.stringify({ rows: reading.rows, cut: reading.cut, text: await reading.text() }));
+"""
+
+HOSTILE = 'a "quoted" \\ back\\\\slash }]}{[ , "bindings": [{'
+ROWS = [
+    {
+        "a": {"type": "literal", "value": f"{HOSTILE} {number} é"},
+        "b": {"type": "uri", "value": "x:y"},
+    }
+    for number in range(7)
+]
+DOCUMENT: dict[str, Any] = {
+    "head": {"vars": ["a", "b"], "link": ["x"]},
+    "results": {"bindings": ROWS},
+    "cut": {"rows": 7},
+}
+
+
+def read(kind: str, text: str, most: int, size: int, bound: int | None = None) -> dict[str, Any]:
+    """Read *text* in chunks of *size* bytes."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("no node")
+    script = READ % {"module": json.dumps((WEB / "src" / "rows.js").as_uri())}
+    argument = json.dumps(
+        {"kind": kind, "text": text, "most": most, "size": size}
+        | ({"bound": bound} if bound else {})
+    )
+    process = subprocess.run(
+        [node, "--input-type=module", "-e", script, argument],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    result: dict[str, Any] = json.loads(process.stdout)
+    return result
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize("most", [1, 3, 6])
+def test_first_rows_of_a_table_are_kept_and_all_are_counted(
+    indent: int | None, size: int, most: int
+) -> None:
+    result = read("Table", json.dumps(DOCUMENT, indent=indent, ensure_ascii=False), most, size)
+
+    table = json.loads(result["text"])
+    assert result["rows"] == table.pop("total") == 7
+    assert table == {**DOCUMENT, "results": {"bindings": ROWS[:most]}}
+
+
+@pytest.mark.parametrize("most", [7, 100])
+@pytest.mark.smoke
+def test_table_that_fits_is_kept_whole(most: int) -> None:
+    result = read("Table", json.dumps(DOCUMENT), most, 50)
+
+    assert json.loads(result["text"]) == DOCUMENT
+
+
+@pytest.mark.parametrize(
+    "text", ['{"head":{},"boolean":true}', '{"head":{"vars":["a"]},"results":{"bindings":[]}}']
+)
+def test_answer_without_rows_is_kept(text: str) -> None:
+    result = read("Table", text, 5, 3)
+
+    assert (result["rows"], json.loads(result["text"])) == (0, json.loads(text))
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_graph_is_cut_behind_a_statement(size: int) -> None:
+    text = '<x:a> <x:b> "one" ;\n\t<x:c> "two" ,\n\t\t"three" .\n<x:d> <x:e> "four" .\n<x:f> <x:g> "five" .\n'
+
+    result = read("Graph", text, 2, size)
+
+    assert (result["text"], result["cut"]) == (text[: text.index("<x:d>")], True)
+    assert read("Graph", text, 5, size)["cut"] is False
+    assert read("Graph", text, 5, size, 55)["text"] == text[: text.index("<x:d>")]
+
+
+def test_every_text_of_the_scripts_is_translated() -> None:
+    scripts = "\n".join(file.read_text(encoding="utf-8") for file in (WEB / "src").glob("*.js"))
+    used = set(re.findall(r'\btext\("((?:[^"\\]|\\.)*)"', scripts))
+    builder = (WEB / "build.mjs").read_text(encoding="utf-8")
+    used |= set(re.findall(r'"([^"]+)"', builder.partition("const TEXTS = [")[2].partition("]")[0]))
+    used |= set(re.findall(r'stocktakeText\("([^"$]+)"\)', builder))
+
+    assert len(used) > 40
+    assert used == set(script_texts())
+
+
+FOLDER = Path(store_package.__file__).parent / "queries"
+PLACEHOLDER = re.compile(r"\b(?:THINGS|PROPERTIES|GRAPHS|SPACES|PATTERN)\b")
+STORED = {
+    path.stem: path.read_text()
+    for path in sorted(FOLDER.glob("*.rq"))
+    if not PLACEHOLDER.search(path.read_text())
+}
+SOURCE = IRIS.source("demo")
+QUALITY = {
+    **{f"{item.name} of all": item.query(IRIS) for item in indicators()},
+    **{f"{item.name} of one": item.query(IRIS, source=SOURCE) for item in indicators()},
+    **{f"without {item.name}": rule_query(IRIS, SOURCE, item) for item in indicators() if item.property},
+    "of one rule only": rule_query(IRIS, SOURCE),
+}  # fmt: skip
+EXAMPLES = {item.name: item.text for item in examples(IRIS) if item.kind == "select"}
+# LIMIT without ORDER BY; GROUP_CONCAT; MAX of what may be unbound; other functions.
+EXAMPLES_OF_THE_STORE = {
+    *("indicators-of-initiatives", "full-text-and-goals", "places"),
+    *("near-nairobi", "run-accounts"),
+}
+ALL = make_filter()
+INITIATIVES = make_filter(kind="initiative", goal="4")
+FILTERS = {
+    **{f"count by {facet}": counts(ALL, facet, IRIS, has_parts=False) for facet in FACETS},
+    **{f"count by {facet} with parts": counts(INITIATIVES, facet, IRIS, has_parts=True) for facet in ("goal", "source")},
+    "count of all": total(ALL, IRIS, has_parts=True), "goals by line": cross_tabulate(INITIATIVES, "goal", "line", IRIS, has_parts=False),
+    "organizations": organizations(ALL, IRIS, has_parts=False), "list of things": listing(INITIATIVES, IRIS),
+}  # fmt: skip
+# of the benchmark and of researchers
+QUESTIONS = {
+    f"question {path.stem}": path.read_text()
+    for path in sorted((Path(__file__).parents[2] / "benchmarks" / "queries").rglob("*.rq"))
+}
+# An empty GRAPH; LIMIT without ORDER BY; more than triples and a filter in EXISTS; an alternative that is computed.
+LEFT_TO_THE_STORE = {
+    "named-graphs", "run-records", "without licence", "without known-licence", "without page-not-gone", "count by basis",
+    # LIMIT alone; a path from a variable; CONSTRUCT; arithmetic; a backslash
+    *(f"question {name}" for name in ("rows", "areas-within", "graph-of-goal")),
+    "question remarks-by-registry", "question titles-on-women",
+}  # fmt: skip
+
+# Asked of the larger world, where each is answered in less than a tenth of a second.
+OF_LITTLE = STORED.keys() - {
+    *("about", "graph", "source-remark-results", "sources"),
+    *(
+        "completions",
+        "matrix",
+        "registries",
+        "source-remarks",
+        "source-remark-examples",
+        "newest-runs",
+    ),
+}
+
+_CUT = re.compile(r"^(?!.*ORDER BY).*GRAPH.*LIMIT", re.DOTALL)
+Engines = tuple[Store, ColumnEngine]
+Rows = list[tuple[str | None, ...]]
+
+
+@contextmanager
+def opened(data: Path) -> Iterator[Engines]:
+    """Open a store of all that *data* holds, and its columns."""
+    snapshot = newest_snapshot(data / "store" / "snapshots")
+    assert snapshot
+    with open_statements(Path(snapshot.path) / "columns" / FILE) as statements:
+        store = merged_store(statements.quads())
+    columns = open_columns(Path(snapshot.path))
+    assert columns
+    with closing(columns):
+        yield store, columns
+
+
+@pytest.fixture(scope="module")
+def engines(level: Path) -> Iterator[Engines]:
+    """Open the RDF store and the columns of the world."""
+    with opened(level) as result:
+        yield result
+
+
+@pytest.fixture(scope="module")
+def small_engines(small: Path) -> Iterator[Engines]:
+    """Open the RDF store and the columns of the world of few things."""
+    with opened(small) as result:
+        yield result
+
+
+@each("name", [*STORED, *QUALITY, *FILTERS, *QUESTIONS])
+def test_columns_answer_a_page_query_as_the_store_does(
+    name: str, engines: Engines, small_engines: Engines
+) -> None:
+    store, columns = engines if name in OF_LITTLE else small_engines
+    query = in_written_order({**STORED, **QUALITY, **FILTERS, **QUESTIONS}[name], IRIS.base)
+
+    is_compiled = _is_equal(columns, store, query)
+
+    assert is_compiled == (name not in LEFT_TO_THE_STORE)
+
+
+@each("name", EXAMPLES)
+def test_columns_answer_an_example_as_the_store_does(name: str, engines: Engines) -> None:
+    store, columns = engines
+
+    is_compiled = _is_equal(columns, store, in_written_order(EXAMPLES[name], IRIS.base))
+
+    assert is_compiled == (name not in EXAMPLES_OF_THE_STORE)
+
+
+def _is_equal(columns: ColumnEngine, store: Store, query: str) -> bool:
+    """Assert that the answers are equal if the query is compiled; return whether it is."""
+    try:
+        answer = solutions(columns.solutions(columns.compile(query, IRIS.base)))
+    except NotCompiled:
+        return False
+    expected = solutions(store.query(query, base_iri=IRIS.base))
+    if _CUT.search(query):  # any of its solutions may be left out
+        assert len(answer) == len(expected)
+        return True
+    kind = "GROUP_CONCAT" if "GROUP_CONCAT" in query else ""
+    assert comparable(kind, answer) == comparable(kind, expected)
+    return True
+
+
+@session_loop
+async def test_pages_are_answered_from_the_columns(service: QueryService) -> None:
+    numbers = count()
+
+    async def is_open() -> bool:
+        text = f"SELECT ?p (COUNT(*) AS ?n) {{ ?s ?p ?o }} GROUP BY ?p # {next(numbers)}"
+        explanation, _ = await service.query_internal(
+            QueryRequest(text, base=service.iris.base, explain=True)
+        )
+        result: bool = json.loads(explanation)["engine"] == "columns"
+        return result
+
+    await wait_until_async(is_open, "columns that a worker of the pages has opened")
+    assert await is_open()

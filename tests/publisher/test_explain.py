@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from typing import Any
+
 import httpx
+import orjson
 import pytest
+from app_client import asking
 from columns_ready import columns_answer
 from event_loops import session_loop
 
+from publisher.app import SiteOptions, create_app
+from publisher.portal.commands import ClientQuota, VisitorCommand
 from publisher.store.query_service import QueryService
 
 
@@ -65,3 +73,80 @@ async def test_wrong_query_is_refused_as_without_explanation(
 
     assert [answer.status_code for answer in answers] == [400, 400]
     assert answers[0].json()["detail"] == answers[1].json()["detail"]
+
+
+NO_FIELD: dict[str, Any] = {
+    "fields": [], "value": "", "place": None, "classification": None, "is_constant": False,
+}  # fmt: skip
+FOUND = {
+    "record": "https://x.example/record/demo/a%2F1", "source": "demo", "key": "a/1", "run": "demo.1", "started": "2026-03-01T12:00:00Z",
+    "mapping": "fields", "rules": "abc", "note": "", "history": [{"run": "demo.1", "started": "2026-03-01T12:00:00Z", "outcome": "new"}],
+    "request": {"url": "https://r.example/?a=1&b=2", "status": 200, "media_type": "", "file": "demo/demo.1.warc.gz", "offset": 12345,
+                "length": 9, "size": 10, "digest": "ff00"},
+    "statements": [
+        {"statement": "<a> <b> <script>", "origin": "source", "fields": ["na<me"], "value": "",
+         "place": {"offset": 3, "length": 2, "before": "<i>", "value": "A&B", "after": "</i>"},
+         "classification": {"basis": "crosswalked", "word": "He<lth", "crosswalk": "https://x.example/crosswalk/1", "confidence": ""},
+         "is_constant": False},
+        {"statement": "<a> <c> 1", "origin": "ours", **NO_FIELD},
+        {"statement": "<a> <d> 1", "origin": "validation", **NO_FIELD},
+        {"statement": "<a> <e> 1", "origin": "source", **NO_FIELD, "is_constant": True},
+    ],
+}  # fmt: skip
+ECHO = "import sys; sys.stdout.write(sys.argv[1])"
+ARGUMENTS = "import sys; sys.stdout.write(repr(sys.argv[1:]))"
+
+
+def visitor(service: QueryService, code: str, *arguments: str) -> httpx.AsyncClient:
+    command, environment = (sys.executable, "-c", code, *arguments), dict(os.environ)
+    commands = {"explain": VisitorCommand(command, environment, ClientQuota(3))}
+    client: httpx.AsyncClient = asking(create_app(service, site=SiteOptions(commands=commands)))
+    return client
+
+
+@session_loop
+async def test_value_is_highlighted_in_its_bytes(service: QueryService) -> None:
+    headers = {"Accept": "text/html", "Accept-Language": "es"}
+    async with visitor(service, ECHO, orjson.dumps(FOUND).decode()) as client:
+        page = await client.get("/explain?iri=/record/demo/a", headers=headers)
+
+    assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+    main = page.text.split("<main")[1]
+    for text in (
+        "&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "cada ficha lo tiene",
+        "resultado de la validación", "<q>He&lt;lth</q>", 'href="https://x.example/crosswalk/1"', "ff00", "/record/demo/a%2F1",
+    ):  # fmt: skip
+        assert text in main
+    assert "<script>" not in main
+
+
+@session_loop
+@pytest.mark.parametrize(
+    ("accept", "name"), [("application/json", "json"), ("text/turtle", "turtle")]
+)
+async def test_data_are_negotiated_and_an_iri_is_never_an_option(
+    service: QueryService, accept: str, name: str
+) -> None:
+    async with visitor(service, ARGUMENTS) as client:
+        answer = await client.get(
+            "/explain", params={"iri": "--help", "property": "title"}, headers={"Accept": accept}
+        )
+
+    assert answer.headers["content-type"].startswith(accept)
+    assert answer.text == repr([f"--format={name}", "--", "--help", "title"])
+
+
+@session_loop
+async def test_unknown_record_or_property_is_404_and_too_many_requests_429(
+    service: QueryService,
+) -> None:
+    path, html = "/explain?iri=/record/demo/b", {"Accept": "text/html"}
+    async with visitor(service, "pass") as client:
+        answers = [await client.get(path, headers=html)]
+        answers.append(await client.get(f"{path}&property=no", headers=html))
+        json = {"Accept": "application/json"}
+        answers += [await client.get(path, headers=json) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [404, 404, 404, 429]
+    assert "nothing to explain" in answers[0].text
+    assert ["has no such property" in answer.text for answer in answers[:2]] == [False, True]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from mutating_source import FIRST, IRIS, begin, move
+from mutating_source import FIRST, IRIS, begin, move, plain, read_graphs
 from publish_fixture import read_journal
 
 from journal.journal import Journal
@@ -172,3 +172,22 @@ def test_rows_of_a_change_undo_it(tmp_path: Path) -> None:
         None,
         (f"D {GOAL}3>", f"A {LINE}C2>"),
     ]
+
+
+def test_each_record_has_the_state_after_its_change(tmp_path: Path) -> None:
+    begin(tmp_path)
+    move(tmp_path)
+    history = read_journal(tmp_path)
+
+    for after, last, entry in ((0, 380, 3), (380, 466, 4)):
+        versions = [
+            (IRIS.base + change.graph, change.entry)
+            for change in history.changes(ALL, after, last, 1_000)
+        ]
+        states = {
+            graph: plain(map(str, triples))
+            for (graph, _), triples in zip(versions, history.states(versions), strict=True)
+        }
+        expected = read_graphs(tmp_path, entry)
+        assert states == {graph: lines for graph, lines in expected.items() if graph in states}
+        assert states
