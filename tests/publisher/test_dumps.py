@@ -8,15 +8,18 @@ import shutil
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from app_client import asking
 from column_store import write_columns
 from pyoxigraph import RdfFormat, parse
+from rows import each
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.catalog.portals import search_packages
 from publisher.projections.projection import rows_of
 from publisher.releases import dump as module
 from publisher.releases.dump import canonical_quads, list_dumps, read_checksums, write_dumps
@@ -129,3 +132,25 @@ async def test_a_part_of_a_dump_is_served_and_nothing_else(world: Path, tmp_path
 
     assert part.status_code == 206
     assert part.content == (tmp_path / "dumps" / "stocktake-3.nq.gz").read_bytes()[2:6]
+
+
+@each(
+    "package_search, names",
+    [({"q": "*:*", "rows": 1}, ["b"]), ({"q": "*:*", "rows": 1, "start": 1}, ["c"]),
+     ({"sort": "name asc"}, ["a", "b", "c"]), ({"sort": "title desc, name asc"}, ["b", "a", "c"]),
+     ({"q": "health"}, ["a"]), ({"q": '"HEALTH" network'}, []),
+     ({"fq": "metadata_modified:[2026-02-01T00:00:00Z TO *]"}, ["b", "c"]),
+     ({"q": "metadata_modified:[* TO 2026-01-31T00:00:00Z]"}, ["a"])],
+)  # fmt: skip
+def test_packages_are_searched_as_ckan_does(
+    package_search: dict[str, Any], names: list[str]
+) -> None:
+    results: list[dict[str, object]] = [
+        {"id": "1", "name": "a", "title": "A", "notes": "health", "author": "", "tags": [], "metadata_modified": "2026-01-01T00:00:00"},
+        {"id": "2", "name": "b", "title": "B", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-03-01T00:00:00"},
+        {"id": "3", "name": "c", "title": "A", "notes": "", "author": "", "tags": [], "metadata_modified": "2026-02-01T00:00:00"},
+    ]  # fmt: skip
+
+    answer = search_packages(results, **package_search)
+
+    assert [item["name"] for item in answer["results"]] == names  # type: ignore[attr-defined]

@@ -4,28 +4,47 @@ has changed.
 
 from __future__ import annotations
 
+import base64
 import gzip
 import hashlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import minisign
 import pytest
+import yaml
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from datacite import schema45
+from processes import Process
 from publish_fixture import move_on
-from pyoxigraph import RdfFormat, parse
+from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
+from rows import each
 from typer.testing import CliRunner
+from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
+from publisher.rdf.ntriples_terms import parse_term
 from publisher.releases.builder import apply_retention, build_lock, build_release
-from publisher.releases.dump import canonical_quads
-from publisher.releases.signature import load_key
+from publisher.releases.dump import TEXT_FORMATS, canonical_quads, write_json_lines, write_texts
+from publisher.releases.metadata import render
+from publisher.releases.schedule import attempt, overdue
+from publisher.releases.signature import load_key, public_key_text, sign
 from publisher.store.releases.manifest import (
+    File,
+    Release,
+    ReleaseSource,
     list_releases,
     newest_release,
     read_manifest,
@@ -33,6 +52,7 @@ from publisher.store.releases.manifest import (
 )
 from stocktake import app
 from vocab.iris import Iris
+from web.formats import GRAPHS
 
 ROOT = Path(__file__).parents[2]
 IRIS = Iris()
@@ -71,7 +91,7 @@ def build_releases(data: Path, count: int) -> None:
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Path:
+def few(tmp_path: Path) -> Path:
     """Return a data folder with a journal of one entry, and a key."""
     move_on(tmp_path)
     load_key(tmp_path / "signing")
@@ -166,32 +186,32 @@ def test_a_release_made_twice_has_the_same_bytes(
     assert files_of(data / "releases/1") == files_of(released / "releases/1")
 
 
-def test_an_unchanged_and_an_empty_journal_are_not_released(small: Path) -> None:
-    build_release(small, IRIS, NOW)
+def test_an_unchanged_and_an_empty_journal_are_not_released(few: Path) -> None:
+    build_release(few, IRIS, NOW)
 
     unchanged = r"nothing to release: no changes since release 1 of 2026-04-01 .journal entry 1."
     with pytest.raises(ReleaseError, match=unchanged):
-        build_release(small, IRIS, NOW)
+        build_release(few, IRIS, NOW)
     with pytest.raises(ReleaseError, match="harvest first"):
-        build_release(small / "empty", IRIS, NOW)
+        build_release(few / "empty", IRIS, NOW)
 
-    assert release_numbers(small / "releases") == [1]
+    assert release_numbers(few / "releases") == [1]
 
 
-def test_two_are_not_cut_at_once(small: Path) -> None:
-    (small / "releases").mkdir()
+def test_two_are_not_cut_at_once(few: Path) -> None:
+    (few / "releases").mkdir()
 
     with (
-        build_lock(small / "releases"),
+        build_lock(few / "releases"),
         pytest.raises(ReleaseError, match="another release is being built"),
     ):
-        build_release(small, IRIS, NOW)
+        build_release(few, IRIS, NOW)
 
 
-def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path) -> None:
-    build_releases(small, 3)
+def test_numbers_have_no_gaps_and_each_release_names_the_one_before(few: Path) -> None:
+    build_releases(few, 3)
 
-    releases = list_releases(small / "releases")
+    releases = list_releases(few / "releases")
 
     results = [(release.number, release.previous, release.position) for release in releases]
     assert results == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
@@ -199,52 +219,343 @@ def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path)
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(
-    small: Path, stage: str
+    few: Path, stage: str
 ) -> None:
-    line = [sys.executable, "-c", _KILLED, str(small), stage]
+    line = [sys.executable, "-c", _KILLED, str(few), stage]
 
     killed = subprocess.run(line, check=False, env=os.environ | {"PYTHONPATH": str(ROOT)})
-    there = newest_release(small / "releases")
-    release = build_release(small, IRIS, NOW)
+    there = newest_release(few / "releases")
+    release = build_release(few, IRIS, NOW)
 
     assert killed.returncode == -signal.SIGKILL
     assert there is None
     assert release.number == 1
-    assert sorted(path.name for path in (small / "releases").iterdir()) == [".lock", "1"]
-    assert files_of(small / "releases/1").keys() >= {
+    assert sorted(path.name for path in (few / "releases").iterdir()) == [".lock", "1"]
+    assert files_of(few / "releases/1").keys() >= {
         "release.json",
         "release.json.minisig",
         "SHA256SUMS",
     }
 
 
-def test_of_older_releases_the_manifest_stays(small: Path) -> None:
-    build_releases(small, 3)
+def test_of_older_releases_the_manifest_stays(few: Path) -> None:
+    build_releases(few, 3)
 
-    removed = apply_retention(small / "releases", 2, NOW)
+    removed = apply_retention(few / "releases", 2, NOW)
 
     assert [item.number for item in removed] == [1]
-    assert [path.name for path in (small / "releases/1").iterdir()] == ["release.json"]
-    assert read_manifest(small / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
-    assert [release.withdrawn for release in list_releases(small / "releases")][:2] == [None, None]
+    assert [path.name for path in (few / "releases/1").iterdir()] == ["release.json"]
+    assert read_manifest(few / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
+    assert [release.withdrawn for release in list_releases(few / "releases")][:2] == [None, None]
 
 
-def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None:
-    build_releases(small, 2)
-    apply_retention(small / "releases", 1, NOW)
-    (small / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
+def test_a_removal_that_was_broken_off_is_ended_by_the_next(few: Path) -> None:
+    build_releases(few, 2)
+    apply_retention(few / "releases", 1, NOW)
+    (few / "releases/1/stocktake-1.nq.gz").write_bytes(b"left")
 
-    removed = apply_retention(small / "releases", 1, NOW)
+    removed = apply_retention(few / "releases", 1, NOW)
 
     assert removed == []
-    assert [path.name for path in (small / "releases/1").iterdir()] == ["release.json"]
+    assert [path.name for path in (few / "releases/1").iterdir()] == ["release.json"]
 
 
-def test_the_command_cuts_a_release_and_says_why_not(small: Path) -> None:
-    line = ["--data", str(small), "release", "--json", "--keep", "3"]
+def test_the_command_cuts_a_release_and_says_why_not(few: Path) -> None:
+    line = ["--data", str(few), "release", "--json", "--keep", "3"]
 
     first, second = (CliRunner().invoke(app, line) for _ in range(2))
 
     assert json.loads(first.stdout)["number"] == 1
     assert (second.exit_code, second.stdout) == (1, "")
     assert "no changes since release 1" in " ".join(second.stderr.split())
+
+
+S, P = NamedNode("https://x.org/s"), NamedNode("https://x.org/p#q")
+OBJECTS: list[NamedNode | Literal] = [
+    NamedNode("https://x.org/ü?a=1&b='c'"), Literal("plain"), Literal('quotes " and \\ and \\" and ends in \\'),
+    Literal("lines\n\r\ttabs \b \f \x00 \x1f \x7f"), Literal("中文 😀 \ufffe"), Literal("chat", language="zh-hans"),
+    Literal("1.5", datatype=NamedNode("http://www.w3.org/2001/XMLSchema#decimal")), Literal('"@en'), Literal(""),
+]  # fmt: skip
+ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
+
+
+def test_every_term_survives_every_form(tmp_path: Path) -> None:
+    triples = [Triple(S, P, item) for item in OBJECTS] + [
+        Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))
+    ]
+
+    written = write_texts(
+        sorted(
+            f"{triple} <https://x.org/g{graph}> .\n".encode()
+            for triple in triples
+            for graph in (1, 2)
+        ),
+        tmp_path,
+        "all",
+    )
+
+    assert (written.quads, written.triples) == (2 * len(triples), len(triples))
+    for form in TEXT_FORMATS:
+        text = gzip.decompress((tmp_path / f"all.{form}.gz").read_bytes())
+        read = [quad.triple for quad in parse(text, GRAPHS[form].writer)]
+        assert (len(read), set(read)) == (len(triples), set(triples))
+
+
+@each("term", [str(item).encode() for item in OBJECTS] + ODD)
+def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
+    (quad,) = parse(b"<https://x.org/s> <https://x.org/p> " + term + b" .", RdfFormat.N_TRIPLES)
+
+    item = parse_term(term)
+
+    known = quad.object
+    assert item.text == known.value
+    assert item.iri == isinstance(known, NamedNode)
+    assert item.language == getattr(known, "language", None)
+
+
+@each("longest", [1, 2, 3, 7, 1000])
+def test_a_subject_a_line_and_one_with_many_triples_on_several(longest: int) -> None:
+    triples = [
+        Triple(NamedNode(f"https://x.org/{subject}"), P, Literal(f"{value:02}"))
+        for subject in "abc"
+        for value in range(5)
+    ]
+    out = io.BytesIO()
+
+    count = write_json_lines(triples, out, longest)
+
+    first, *lines, last, end = out.getvalue().split(b"\n")
+    assert (count, first, last, end) == (15, b"[", b"]", b"")
+    subjects = [json.loads(line.rstrip(b","))["@id"][-1] for line in lines]
+    assert subjects == sorted("abc" * -(-5 // longest))
+    assert {quad.triple for quad in parse(out.getvalue(), RdfFormat.JSON_LD)} == set(triples)
+
+
+def verified(path: Path, public: bytes) -> None:
+    """Verify by the description of the format alone
+    (https://jedisct1.github.io/minisign/#signature-format).
+    """
+    _, signature, comment, whole = (
+        path.with_name(path.name + ".minisig").read_bytes().rstrip(b"\n").split(b"\n")
+    )
+    known, output = base64.b64decode(public), base64.b64decode(signature)
+    assert (known[:2], output[:2], output[2:10]) == (b"Ed", b"ED", known[2:10])
+    holder = Ed25519PublicKey.from_public_bytes(known[10:])
+    holder.verify(output[10:], hashlib.blake2b(path.read_bytes()).digest())
+    holder.verify(base64.b64decode(whole), output[10:] + comment.removeprefix(b"trusted comment: "))
+
+
+@pytest.fixture
+def signed(tmp_path: Path) -> Path:
+    """Return a signed file; the keys are beside."""
+    path = tmp_path / "file.gz"
+    path.write_bytes(b"content " * 100_000)
+    with load_key(tmp_path / "signing") as secret:
+        sign(path, secret, "timestamp:1")
+    return path
+
+
+def public_key(signed: Path) -> bytes:
+    return (signed.parent / "signing/stocktake.pub").read_bytes().splitlines()[1]
+
+
+def test_a_signature_is_verified_by_the_bare_algorithm(signed: Path) -> None:
+    verified(signed, public_key(signed))  # raises where it does not hold
+
+    assert len(base64.b64decode(public_key(signed))) == 42
+
+
+def test_a_file_that_was_touched_is_found_out_and_so_is_its_comment(signed: Path) -> None:
+    beside, whole = signed.with_name("file.gz.minisig"), signed.read_bytes()
+    signed.write_bytes(whole + b".")
+    with pytest.raises(InvalidSignature):
+        verified(signed, public_key(signed))
+    signed.write_bytes(whole)
+    beside.write_bytes(beside.read_bytes().replace(b"timestamp:1", b"timestamp:2"))
+
+    with pytest.raises(InvalidSignature):
+        verified(signed, public_key(signed))
+
+
+@pytest.mark.skipif(
+    shutil.which("minisign") is None, reason="the program minisign is not installed"
+)
+@pytest.mark.smoke
+def test_a_signature_is_verified_by_minisign_itself(signed: Path) -> None:
+    public = signed.parent / "signing/stocktake.pub"
+
+    completed = subprocess.run(
+        ["minisign", "-Vm", str(signed), "-p", str(public)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert completed.returncode == 0, completed.stderr
+
+
+def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    first, second = (public_key_text(load_key(tmp_path).get_public_key()) for _ in range(2))
+
+    assert first == second
+    assert (tmp_path / "stocktake.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_that_is_none_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "stocktake.key").write_text("no key\n")
+
+    with pytest.raises(minisign.Error):
+        load_key(tmp_path)
+
+    assert (tmp_path / "stocktake.key").read_text() == "no key\n"
+
+
+MONTHLY = "0 4 1 * *"
+
+
+def release_of(issued: str) -> Release:
+    return Release(1, "https://x.org/release/1", 1, "ab", issued, None, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("issued", "now", "due"),
+    [
+        ("2026-04-01T04:00:00Z", datetime(2026, 4, 30, 23, 59, tzinfo=UTC), False),
+        ("2026-04-01T04:00:00Z", datetime(2026, 5, 1, 4, 0, tzinfo=UTC), True),
+        ("2026-04-01T03:59:59Z", datetime(2026, 4, 1, 4, 0, tzinfo=UTC), True),
+        (None, datetime(2026, 4, 1, tzinfo=UTC), False),
+    ],
+)
+def test_a_release_is_overdue_when_its_time_has_passed_since_the_last(
+    issued: str | None, now: datetime, due: bool
+) -> None:
+    assert overdue(MONTHLY, release_of(issued) if issued else None, now) is due
+
+
+def test_where_nothing_has_changed_the_schedule_goes_on() -> None:
+    def cut() -> Release:
+        raise ReleaseError("nothing has changed")
+
+    assert attempt(cut) is None
+
+
+def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_path: Path) -> None:
+    move_on(tmp_path, 1)
+    build_release(tmp_path, Iris(), datetime(2026, 4, 1, tzinfo=UTC))
+    move_on(tmp_path, 2)
+    line = [
+        sys.executable,
+        "-m",
+        "stocktake",
+        "--data",
+        str(tmp_path),
+        "release",
+        "--every",
+        MONTHLY,
+    ]
+    before = datetime.now(UTC).replace(microsecond=0)
+    process = Process(line, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    wait_until(
+        lambda: "release 2" in process.output(), "the release that was due", output=process.output
+    )
+    result = process.output()
+    code = process.stop()
+
+    assert "release 2 of journal entry 2" in result
+    assert (code, release_numbers(tmp_path / "releases")) == (0, [1, 2])
+    last = newest_release(tmp_path / "releases")
+    assert last is not None
+    assert before <= datetime.fromisoformat(last.issued) <= datetime.now(UTC)
+
+
+@pytest.mark.parametrize(
+    "line", [["release", "--every", "monthly"], ["--releases", "61 * * * *", "up"]]
+)
+def test_a_line_that_is_no_cron_line_is_refused(tmp_path: Path, line: list[str]) -> None:
+    outcome = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
+
+    assert outcome.exit_code == 2
+    result = re.sub(r"\x1b\[[0-9;]*m|│", " ", outcome.output)  # a terminal's colours and frame
+    assert "of five fields" in " ".join(result.split())
+
+
+BY = "https://creativecommons.org/licenses/by/4.0/"
+SOURCES = (ReleaseSource("a", 'The "A": registry', "Ministry", BY), ReleaseSource("b", "B", "", ""))
+RELEASE = Release(
+    4, "https://x.org/release/4", 17, "ab" * 32, "2026-04-01T06:00:00Z", 3, {"records": 5, "statements": 99}, {}, SOURCES,
+    (File("a.nq.gz", "application/n-quads", 1, "00"),),
+)  # fmt: skip
+
+
+def test_datacite_takes_the_metadata() -> None:
+    result = json.loads(render("datacite.json", RELEASE))
+
+    assert schema45.validate(result)
+    assert result["publicationYear"] == "2026"
+    assert result["relatedIdentifiers"] == [
+        {"relatedIdentifier": "https://x.org/release/3", "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"},
+    ]  # fmt: skip
+
+
+def test_datacite_makes_its_xml_of_the_metadata() -> None:
+    assert "<version>4</version>" in schema45.tostring(json.loads(render("datacite.json", RELEASE)))
+
+
+def test_the_citation_file_has_what_its_format_asks_for() -> None:
+    result = yaml.safe_load(render("CITATION.cff", RELEASE))
+
+    assert {"cff-version", "message", "title", "authors"} <= result.keys()
+    assert (result["cff-version"], result["type"], result["version"]) == ("1.2.0", "dataset", "4")
+    assert (result["date-released"], result["license"], result["url"]) == (
+        "2026-04-01",
+        "CC-BY-4.0",
+        "https://x.org/release/4",
+    )
+    assert result["references"][0]["title"] == 'The "A": registry'
+    assert result["references"][1]["authors"] == [{"name": "B"}]
+
+
+@each(
+    "licences, zenodo, spdx",
+    [((BY, BY), "cc-by-4.0", "CC-BY-4.0"), ((BY, "https://creativecommons.org/publicdomain/zero/1.0/"), "other-open", None),
+     (("https://example.org/terms",), "other-open", None), ((), "other-open", None)],
+)  # fmt: skip
+def test_a_release_of_several_licences_claims_none_of_them(
+    licences: tuple[str, ...], zenodo: str, spdx: str | None
+) -> None:
+    release = replace(
+        RELEASE,
+        sources=tuple(
+            ReleaseSource(str(number), "t", "p", item) for number, item in enumerate(licences)
+        ),
+    )
+
+    result = yaml.safe_load(render("CITATION.cff", release))
+
+    assert json.loads(render("zenodo.json", release))["license"] == zenodo
+    assert result.get("license") == spdx
+
+
+def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
+    result = json.loads(render("zenodo.json", RELEASE))
+
+    must = {
+        "upload_type", "publication_date", "title", "creators", "description", "access_right", "license",
+    }  # fmt: skip
+    assert must <= result.keys()
+    assert all(result[name] for name in must)
+
+
+def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> None:
+    release = replace(RELEASE, demo=True)
+    title = "Demonstration data: WSIS Stocktaking, release 4"
+    note = "Demonstration data: registries, projects and organizations are made up."
+
+    cff = yaml.safe_load(render("CITATION.cff", release))
+    datacite: dict[str, Any] = json.loads(render("datacite.json", release))
+    zenodo: dict[str, Any] = json.loads(render("zenodo.json", release))
+
+    assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
+    assert cff["abstract"].startswith(note)
+    assert datacite["descriptions"][0]["description"].startswith(note)
+    assert zenodo["description"].startswith(note)

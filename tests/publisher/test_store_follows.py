@@ -6,26 +6,28 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 import pytest
 from followers import follower, level
 from processes import Process
-from pyoxigraph import DefaultGraph, RdfFormat, Store
+from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad, RdfFormat, Store
 from rows import each
 from waiting import wait_until
 
 from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
-from publisher.projections.projection import JournalReader, rows_of
+from publisher.projections.projection import JournalReader, SlicedProjection, rows_of
+from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.database import ColumnDatabase
-from publisher.store.follow import EmbeddedStore, Runner, Stated, apply
+from publisher.store.follow import EmbeddedStore, Runner, Stated, apply, replace_graph
 from publisher.store.process import NICE, command, environment, threads
 from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from vocab.iris import Iris
@@ -359,3 +361,277 @@ def test_description_of_a_snapshot_is_read_again_where_its_file_differs(tmp_path
     with pytest.raises(DamagedFiles, match=r"about\.json cannot be read"):
         newest_snapshot(tmp_path)
     assert newest_snapshot(tmp_path / "nothing") is None
+
+
+GRAPH = NamedNode("https://x.example/status")
+OLD, NEW, SHARED = (
+    Quad(NamedNode("https://x.example/s"), NamedNode("https://x.example/p"), Literal(text), GRAPH)
+    for text in ("old", "new", "shared")
+)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class KilledStore:
+    """A store whose process is killed before its removal number *at*."""
+
+    def __init__(self, store: Store, at: int) -> None:
+        self._store, self._left = store, at
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def __contains__(self, quad: Quad) -> bool:
+        return quad in self._store
+
+    def remove(self, quad: Quad) -> None:
+        self._left -= 1
+        if not self._left:
+            raise Killed
+        self._store.remove(quad)
+
+
+def shared_is_stated(rows: Sequence[bytes]) -> set[int]:
+    return {place for place, row in enumerate(rows) if str(SHARED.object).encode() in row}
+
+
+def filled() -> Store:
+    store = Store()
+    replace_graph(store, GRAPH, [OLD, SHARED], shared_is_stated)
+    return store
+
+
+def cut_off(store: Store, at: int) -> bool:
+    try:
+        replace_graph(KilledStore(store, at), GRAPH, [NEW], shared_is_stated)  # type: ignore[arg-type]
+    except Killed:
+        return True
+    return False
+
+
+def test_a_graph_whose_replacement_was_cut_off_is_replaced_whole_and_so_is_the_merge() -> None:
+    whole = filled()
+    replace_graph(whole, GRAPH, [NEW], shared_is_stated)
+    ends, at = [], 1
+
+    while cut_off(store := filled(), at):
+        replace_graph(store, GRAPH, [NEW], shared_is_stated)
+        ends.append(set(store))
+        at += 1
+
+    assert len(ends) >= 3
+    assert [end for end in ends if end != set(whole)] == []
+    assert {Quad(*SHARED.triple), Quad(*NEW.triple), NEW} == set(whole)
+
+
+def test_a_triple_stays_in_the_merge_while_another_graph_states_it() -> None:
+    store = filled()
+
+    apply(store, [f"D {SHARED} .\n".encode(), f"D {OLD} .\n".encode()], shared_is_stated)
+
+    assert Quad(*SHARED.triple) in store
+    assert Quad(*OLD.triple) not in store
+
+
+BASE = "https://x.org/"
+TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+
+
+def append_rows(data: Path, *keys: str) -> None:
+    rows = [
+        f"A <{BASE}id/initiative/demo/{key}> <{TYPE}> <{BASE}ns#Initiative> <{BASE}record/demo/{key}> ."
+        for key in keys
+    ]
+    Journal(data / "journal").append(rows, run="run-1", time=WHEN)
+
+
+@pytest.fixture
+def journal_reader(tmp_path: Path) -> JournalReader:
+    return JournalReader(Journal(tmp_path / "journal"), BASE)
+
+
+def test_large_entries_after_a_position_are_mostly_new(
+    tmp_path: Path, journal_reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_rows(tmp_path, "a")
+    append_rows(tmp_path, *(f"b{number}" for number in range(500)))
+    append_rows(tmp_path, "c")
+    assert not journal_reader.is_mostly_new(1)  # they are small
+
+    monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
+
+    assert [journal_reader.is_mostly_new(after) for after in (0, 1, 2, 3)] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+class BrokenIndex:
+    """An index whose files can never be written."""
+
+    name = "broken"
+    errors: tuple[type[Exception], ...] = (OSError,)
+    snapshot_wait = 0.5
+    checkpoint = 0
+
+    @property
+    def position(self) -> int:
+        return -1
+
+    @property
+    def is_current(self) -> bool:
+        return self.position == self.checkpoint
+
+    def __init__(self) -> None:
+        self.resets = 0
+
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        yield
+        raise OSError("disk full")
+
+    def show(self, seconds: float) -> None: ...
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None: ...
+
+
+class SlowIndex(BrokenIndex):
+    """An index that is never done."""
+
+    name = "slow"
+
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        while True:
+            yield
+
+
+def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(
+    tmp_path: Path, journal_reader: JournalReader
+) -> None:
+    rows = [
+        f"A <{BASE}id/event/demo/1> <{TYPE}> <{BASE}ns#Event> <{BASE}record/demo/1> .",
+        f'D <{BASE}record/demo/1#part> <{TYPE}> "x" <{BASE}record/demo/1> .',
+        f"A <{BASE}scheme/action-line/C1> <{TYPE}> <{BASE}ns#Concept> <{BASE}scheme/action-line> .",
+        f"A <{BASE}source/demo> <{TYPE}> <{BASE}ns#Source> <{BASE}source/demo> .",
+    ]
+    Journal(tmp_path / "journal").append(rows, run="run-1", time=WHEN)
+    (entry,) = Journal(tmp_path / "journal").entries()
+
+    changed = list(journal_reader.changed(entry, 2))
+
+    assert set().union(*changed) == {
+        f"{BASE}id/event/demo/1",
+        f"{BASE}record/demo/1",
+        f"{BASE}scheme/action-line",
+    }
+    assert max(map(len, changed)) == 2
+
+
+def test_the_head_is_the_newest_entry(tmp_path: Path, journal_reader: JournalReader) -> None:
+    numbers = [journal_reader.head()]
+    for number in "12":
+        append_rows(tmp_path, number)
+        numbers += [journal_reader.head(), journal_reader.head()]
+
+    assert [entry and entry.number for entry in numbers] == [None, 1, 1, 2, 2]
+
+
+def test_position_belongs_to_a_journal_by_the_id_of_its_entry(
+    tmp_path: Path, journal_reader: JournalReader
+) -> None:
+    append_rows(tmp_path, "1")
+    (entry,) = journal_reader.journal.entries()
+
+    results = [
+        journal_reader.contains(0, ""),
+        journal_reader.contains(1, entry.id),
+        journal_reader.contains(1, "other"),
+        journal_reader.contains(2, entry.id),
+    ]
+
+    assert results == [True, True, False, False]
+
+
+@pytest.mark.parametrize("kind", [BrokenIndex, SlowIndex])
+def test_index_that_fails_or_never_ends_delays_no_other(
+    tmp_path: Path, journal_reader: JournalReader, kind: type[BrokenIndex]
+) -> None:
+    append_rows(tmp_path, "1")
+    store = EmbeddedStore(
+        journal_reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status"
+    )
+    faulty = kind()
+
+    search = SearchUpdater(tmp_path / "store" / "text", journal_reader, store.columns.statements)
+
+    with closing(Runner(store, store.sliced, faulty, search)) as runner:
+        wait_until(
+            lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1],
+            "the search index to be level",
+            pause=0.01,
+        )
+        append_rows(tmp_path, "2")
+        wait_until(
+            lambda: (runner.step(), runner.progress()["search"] == {"position": 2})[1],
+            "the search index to follow",
+            pause=0.01,
+        )
+        progress = runner.progress()
+
+    assert progress["store"] == {"position": 2}
+    assert progress[faulty.name] == {
+        "position": -1,
+        **({"error": "OSError: disk full"} if kind is BrokenIndex else {}),
+    }
+    assert (faulty.resets > 0) == (kind is BrokenIndex)
+
+
+class FlakyIndex(BrokenIndex):
+    """An index whose files cannot be written, nor created anew, while *broken*."""
+
+    name = "flaky"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken, self.attempts, self.checkpoint = True, 0, 0
+
+    @property
+    def position(self) -> int:
+        return self.checkpoint or -1
+
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        self.attempts += 1
+        yield
+        if self.broken:
+            raise OSError("disk full")
+        self.checkpoint = position
+
+    def reset(self) -> None:
+        super().reset()
+        if self.broken:
+            raise OSError("disk full")
+
+
+def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals() -> None:
+    now, index = 0.0, FlakyIndex()
+    sliced = SlicedProjection(index, lambda: now)
+    attempts = []
+    for second in range(400):
+        now = float(second)
+        before = index.resets
+        assert not sliced.step(1, "x", 60.0)
+        attempts += [second] if index.resets > before else []
+    failed = sliced.progress()
+    index.broken, now = False, now + 60
+    assert sliced.step(1, "x", 60.0)
+
+    assert attempts[:7] == [0, 1, 3, 7, 15, 31, 63]
+    assert {later - earlier for earlier, later in pairwise(attempts[7:])} == {60}
+    assert failed == {"position": -1, "error": "OSError: disk full"}
+    assert sliced.progress() == {"position": 1}
