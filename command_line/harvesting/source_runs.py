@@ -24,8 +24,8 @@ from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import Reason
 from harvesters.runs import publish_vocabularies, run_report, terminal_output
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import abort
 from harvesters.runs.plans.plan import Plan
+from harvesters.runs.run import abort
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
 from harvesters.runs.run_report import FailedRun, Row
 from harvesters.runs.status_file import update_status

@@ -36,12 +36,11 @@ from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
+from harvesters.runs.collect import last_rules_digest, page_reader, rules_digest
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import plan_run
-from harvesters.runs.page_collection import page_reader
 from harvesters.runs.plans.guard import GuardResult
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.run_start import last_rules_digest, rules_digest
+from harvesters.runs.run import plan_run
 from harvesters.source import Source
 from shapes.validate import EngineName
 

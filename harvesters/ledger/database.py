@@ -58,6 +58,10 @@ def pending_migrations(url: str) -> list[Migration]:
     return migrations_after(current) if current else []
 
 
+class _Joined(threading.local):
+    connection: sa.Connection | None = None
+
+
 class Database:
     """Open the ledger at *url* (an SQLAlchemy URL); create its tables if there are none.
 
@@ -84,6 +88,7 @@ class Database:
         if self._engine.dialect.name not in ("sqlite", "postgresql"):
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
         self.insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
+        self._joined = _Joined()
         if self.is_shared:
             self._check_encoding()
         try:
@@ -177,9 +182,12 @@ class Database:
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """Begin a transaction; a *durable* one has reached the disk when it ends, and so have all
-        before it.
+        """Begin a transaction, or go on with that of ``one_transaction``; a *durable* one has
+        reached the disk when it ends, and so have all before it.
         """
+        if self._joined.connection:
+            yield self._joined.connection
+            return
         try:
             with self._engine.begin() as connection:
                 if durable and not self.is_shared:
@@ -189,6 +197,26 @@ class Database:
             raise LedgerError(
                 f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed"
             ) from error
+
+    @contextmanager
+    def one_transaction(self, *, durable: bool = False) -> Iterator[None]:
+        """Join all that this thread reads and writes in the context into one transaction: it is
+        stored whole at the end, or not at all.
+        """
+        if self.is_joined:
+            yield
+            return
+        with self.transaction(durable=durable) as connection:
+            self._joined.connection = connection
+            try:
+                yield
+            finally:
+                self._joined.connection = None
+
+    @property
+    def is_joined(self) -> bool:
+        """Return whether this thread is in the context of ``one_transaction``."""
+        return self._joined.connection is not None
 
     # ---- one statement in a transaction of its own
 
@@ -248,7 +276,7 @@ class Database:
     def stream(self, query: sa.Select[Any]) -> Iterator[Any]:
         """Yield the rows of a query, which are not all in memory."""
         with self.transaction() as connection:
-            yield from connection.execution_options(yield_per=_FETCH_ROWS).execute(query)
+            yield from connection.execute(query.execution_options(yield_per=_FETCH_ROWS))
 
 
 def select_objects(kind: type) -> sa.Select[Any]:

@@ -131,14 +131,31 @@ class Ledger(Database):
         return max((time for time in row if time), default=None)
 
     def create_run(
-        self, source: str, started: datetime, rules: str, *, is_full: bool, since: datetime | None
+        self,
+        source: str,
+        started: datetime,
+        rules: str,
+        *,
+        is_full: bool = False,
+        since: datetime | None = None,
+        last_fetched: datetime | None = None,
     ) -> Run:
-        """Create a run; its id is the source's name and its number."""
+        """Create a run; its id is the source's name and its number. *last_fetched* is of one that
+        fetches nothing.
+        """
         last = sa.select(sa.func.max(_run.number)).where(_run.source == source)
         with self.transaction() as connection:
             number = (connection.scalar(last) or 0) + 1
             run = Run(
-                f"{source}.{number}", source, number, State.RUNNING, is_full, since, started, rules
+                f"{source}.{number}",
+                source,
+                number,
+                State.RUNNING,
+                is_full,
+                since,
+                started,
+                rules,
+                last_fetched=last_fetched,
             )
             insert(connection, run)
         return run

@@ -38,6 +38,11 @@ class State(Enum):
     UNDONE = "undone"  # published, then restored to what was published before
 
 
+SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)  # of runs that read all they should
+PUBLISHED_RUNS = (*SUCCESSFUL, State.INCOMPLETE)  # of runs whose records are published
+OPEN_STATES = (State.RUNNING, State.HELD, State.COMMITTING)
+
+
 class Outcome(Enum):
     """The result of a run for one record: first those of records seen, then those of records that a
     full harvest did not see.

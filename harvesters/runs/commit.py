@@ -17,7 +17,9 @@ from harvesters.ledger import graphs, operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     ERASED,
+    OPEN_STATES,
     SEEN,
+    SUCCESSFUL,
     TOMBSTONED,
     UPSERTED,
     Outcome,
@@ -33,6 +35,7 @@ from harvesters.runs.locks import journal_lock
 from harvesters.runs.plans.plan import Plan, incompleteness_reasons
 from harvesters.runs.reported_problems import close_fixed_problems
 from harvesters.source import Limits, Source
+from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.entry import COMPRESSION_LEVEL, Entry
 from journal.errors import JournalError
@@ -134,42 +137,49 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
     return reasons
 
 
-_OPEN_STATES = (State.RUNNING, State.HELD, State.COMMITTING)
 _SMALL_ENTRY = 1 << 20  # bytes: an entry that no limit concerns, however little was received
 _STILL_LISTED = tuple(
     outcome for outcome in SEEN if outcome not in (*UPSERTED, Outcome.DELETED, Outcome.ABSENT)
 )
 
 
-def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
+def commit(
+    plan: Plan,
+    source: Source,
+    context: HarvestContext,
+    validators: Mapping[str, Validator] | None = None,
+) -> Run:
     """Write the plan's changes to the journal and apply the run to the ledger. Without changes, no
     entry is written.
+
+    *validators* are stored for the conditional requests of the next run, if this one is successful.
     """
-    planned = max(context.now(), plan.run.started)
+    ledger = context.ledger
     run = replace(
         plan.run,
-        planned=planned,
+        planned=max(context.now(), plan.run.started),
         ended=None,
         counts=plan.counts,
         cursor=None,
         reasons=incompleteness_reasons(plan.run),
     )
-    is_described = graphs.graph(
-        context.ledger, context.iris.source(source.name)
-    ) == _source_description(source, context, run)
-    if (
-        is_described
-        and not plan.change_count
-        and not any(True for _ in _returned_records(run, context))
-    ):
-        return _close_run(replace(run, state=State.UNCHANGED), context)
-    # they describe the data published until now
-    graphs.set_validators(context.ledger, source.name, {})
+    with ledger.one_transaction():
+        described = graphs.graph(ledger, context.iris.source(source.name))
+        is_unchanged = (
+            described == _source_description(source, context, run)
+            and not plan.change_count
+            and not any(True for _ in _returned_records(run, context))
+        )
+        if is_unchanged:
+            return _close_run(replace(run, state=State.UNCHANGED), context, validators)
     with _defer_on_error(run, context), journal_lock(context) as context:
         head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
-        context.ledger.save(run)
-        return _write_entry(run, source, context)
+        with ledger.one_transaction(durable=True):
+            # They describe the data published until now.
+            graphs.set_validators(ledger, source.name, {})
+            ledger.save(run)
+        return _write_entry(run, source, context, validators)
 
 
 def measure_size(plan: Plan, limits: Limits, context: HarvestContext) -> Plan:
@@ -226,28 +236,36 @@ def _defer_on_error(run: Run, context: HarvestContext) -> Iterator[None]:
     except (HarvestError, JournalError) as error:
         with suppress(LedgerError):  # the first error is the one to raise
             stored = context.ledger.run(run.id)
-            if stored and stored.state in _OPEN_STATES:  # otherwise only the final check failed
+            if stored and stored.state in OPEN_STATES:
                 deferred = stored if stored.state is State.COMMITTING else run
                 defer(deferred, context, error_reason(error))
         raise
 
 
-def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
-    before = cumulative_quads(run.entry or 0, context)
+def _write_entry(
+    run: Run,
+    source: Source,
+    context: HarvestContext,
+    validators: Mapping[str, Validator] | None = None,
+) -> Run:
+    """Write the run's entry unless it was written before a crash, and apply the run to the ledger
+    in one transaction.
+    """
+    ledger, graph = context.ledger, context.iris.source(source.name)
+    with ledger.one_transaction():
+        before = cumulative_quads(run.entry or 0, context)
+        description = _source_description(source, context, run)
     entry = find_entry(run, context)
     if entry is None:
         count = QuadCount()
-        blocks = count.count(_blocks(run, source, context, before, count))
-        entry = context.journal.append(
-            blocks, run=run.id, time=run.started, fence=context.check_lock
-        )
+        with ledger.one_transaction():
+            blocks = count.count(_blocks(run, description, graph, context, before, count))
+            entry = context.journal.append(
+                blocks, run=run.id, time=run.started, fence=context.check_lock
+            )
     else:
         count = QuadCount.from_entry(entry)
     after = before + count.net
-    context.ledger.set_balance(entry.number, count.added, count.removed, after)
-    graphs.set_graph(
-        context.ledger, context.iris.source(source.name), _source_description(source, context, run)
-    )
     committed = replace(
         run,
         state=State.COMMITTED,
@@ -256,19 +274,28 @@ def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
         removed=count.removed,
         after=after,
     )
-    return _close_run(committed, context)
+    with ledger.one_transaction():
+        ledger.set_balance(entry.number, count.added, count.removed, after)
+        graphs.set_graph(ledger, graph, description)
+        return _close_run(committed, context, validators)
 
 
-def _close_run(run: Run, context: HarvestContext) -> Run:
+def _close_run(
+    run: Run, context: HarvestContext, validators: Mapping[str, Validator] | None = None
+) -> Run:
     """Apply the run to the ledger and end it. A run whose numbers do not add up is incomplete."""
+    ledger = context.ledger
     state = State.INCOMPLETE if run.reasons else run.state
     ended = replace(run, state=state, ended=max(context.now(), run.planned or run.started))
-    context.ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
+    ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
     close_fixed_problems(ended, context)
-    if errors := inconsistencies(ended, context.ledger):
+    if errors := inconsistencies(ended, ledger):
         reasons = (*ended.reasons, *errors)
         ended = replace(ended, state=State.INCOMPLETE, reasons=reasons)
-        context.ledger.save(ended)
+        ledger.save(ended)
+    # An incomplete run does not show what is unchanged.
+    if validators is not None and ended.state in SUCCESSFUL:
+        graphs.set_validators(ledger, run.source, validators)
     return ended
 
 
@@ -413,10 +440,15 @@ def _source_description(source: Source, context: HarvestContext, run: Run) -> st
 
 
 def _blocks(
-    run: Run, source: Source, context: HarvestContext, before: int, count: QuadCount
+    run: Run,
+    description: str,
+    source_graph: str,
+    context: HarvestContext,
+    before: int,
+    count: QuadCount,
 ) -> Iterator[str]:
     """Yield the blocks of the run's entry; *before* is the number of quads of all entries before
-    it.
+    it, *description* that of its source.
     """
     iris = context.iris
     for key, new, old in context.ledger.changed_descriptions(run):
@@ -424,9 +456,7 @@ def _blocks(
     for change, new_state in _state_changes(run, context):
         graph = iris.record(run.source, new_state.key)
         yield from diff_block(change.previous, new_state.description, graph)
-    source_graph = iris.source(source.name)
-    old_description = graphs.graph(context.ledger, source_graph)
-    yield from diff_block(old_description, _source_description(source, context, run), source_graph)
+    yield from diff_block(graphs.graph(context.ledger, source_graph), description, source_graph)
     statements = _run_description(run, context, before, count)
     yield from diff_block("", "\n".join(statements), iris.run(run.id))
 

@@ -58,7 +58,8 @@ class RunLog:
             event = "log truncated: the run has more lines"
             fields = {"limit": MAX_LINES}
         self._lines.append(LogLine(self.run, self.source, self.now(), level, event, fields))
-        if self.clock() - self._written >= _PAUSE:
+        # What a transaction of the run rolls back must not take lines with it.
+        if self.clock() - self._written >= _PAUSE and not self.ledger.is_joined:
             self.flush()
 
     def flush(self) -> None:

@@ -12,9 +12,8 @@ from harvesters.errors import LockLostError
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.runs import run_report
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest, remap
 from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source

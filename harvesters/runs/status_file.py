@@ -47,9 +47,10 @@ def write_status(context: HarvestContext) -> None:
     """
     with status_lock(context):  # runs of other sources may end at the same time
         now = context.now()
-        ran = context.ledger.sources()
+        with context.ledger.one_transaction():
+            ran, statuses = context.ledger.sources(), source_statuses(context, now)
         # what never ran and is not scheduled, such as a broken definition, only operators see
-        public = [item for item in source_statuses(context, now) if item.due or item.source in ran]
+        public = [item for item in statuses if item.due or item.source in ran]
         lines = quads(describe_source_statuses(public, context.iris, now), context.iris.status)
         _replace_file(
             context.data / "status.nq",

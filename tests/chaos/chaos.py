@@ -40,7 +40,7 @@ from waiting import wait_until
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import load_all
 from journal.journal import Journal
 from publisher.releases.dump import write_dumps

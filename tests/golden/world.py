@@ -29,7 +29,7 @@ from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import load
 from journal.journal import Journal
 from publisher.portal.report import builder as reports

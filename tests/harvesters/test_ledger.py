@@ -301,3 +301,20 @@ def test_a_ledger_is_opened_again_as_it_was(ledger: Ledger, tmp_path: Path) -> N
 def test_a_ledger_that_cannot_be_opened_says_so(url: str) -> None:
     with pytest.raises(LedgerError):
         Ledger(url)
+
+
+def test_what_is_joined_is_one_transaction_that_is_stored_whole_or_not_at_all(
+    ledger: Ledger,
+) -> None:
+    begun = list[object]()
+    sa.event.listen(ledger._engine, "begin", begun.append)
+
+    with ledger.one_transaction():
+        stored = ledger.create_run("a", NOW, "rules")
+        assert ledger.run(stored.id) == stored
+    assert len(begun) == 1
+
+    with pytest.raises(ZeroDivisionError), ledger.one_transaction():
+        ledger.create_run("a", NOW, "rules")
+        raise ZeroDivisionError
+    assert [run.id for run in ledger.runs("a")] == [stored.id]

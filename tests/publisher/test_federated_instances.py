@@ -39,7 +39,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.network.robots import parse_robots as read_robots
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 from journal.journal import Journal
 from publisher.app import SiteOptions, create_app

@@ -29,8 +29,8 @@ from harvesters.notifications.alerts import check_rules, update_alerts
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
+from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.outage import Outage
 from vocab.iris import BASE

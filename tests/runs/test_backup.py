@@ -21,7 +21,7 @@ from command_line.settings import Settings
 from harvesters.ledger.models import Run, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status
 from harvesters.source import Source
 from journal.journal import Journal

@@ -10,8 +10,8 @@ from projects import Harvester
 
 from harvesters.ledger.models import State
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
+from harvesters.runs.run import harvest
 from harvesters.source import Source
 
 NAMES = [f"p{number}" for number in range(1, 21)]

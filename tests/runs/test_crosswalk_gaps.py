@@ -23,7 +23,7 @@ from harvesters.inspection.crosswalk_gaps import (
 )
 from harvesters.mappings.topics.embedding import check_model, embed
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Source, load, parse
 from stocktake import app
 from vocab.curated_words import CuratedWord, resolve_concept, short_name

@@ -25,7 +25,7 @@ from harvesters.ledger.integrity import ledger_faults, require_intact
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status
 from harvesters.source import Source
 from journal.errors import ChainError

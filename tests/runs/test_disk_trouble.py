@@ -26,7 +26,7 @@ from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
 from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
 from harvesters.runs import publish_vocabularies, run_report, status_file
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.entry import Entry
 from journal.errors import JournalWriteError

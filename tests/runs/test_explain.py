@@ -31,9 +31,8 @@ from harvesters.inspection.trace import (
 from harvesters.inspection.trace_output import as_text, as_turtle
 from harvesters.ledger import tables as t
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import removal
-from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, load, parse
 from harvesters.stored_response import SourcePosition
 from stocktake import app

@@ -24,7 +24,7 @@ from harvesters.network.retry import RetryPolicy
 from harvesters.network.settings import LocalRateLimiter, NetworkSettings
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Source, load
 from stocktake import app
 from vocab.iris import BASE

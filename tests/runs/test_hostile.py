@@ -23,7 +23,7 @@ from pyoxigraph import parse as read_rdf
 from rows import each
 
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import parse
 from publisher.app import create_app
 from publisher.portal.report.builder import build_report

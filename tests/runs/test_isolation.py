@@ -37,11 +37,10 @@ from harvesters.pipeline.record_processor import (
     create_processor,
 )
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
-from harvesters.runs import run_start
+from harvesters.runs import run as runs
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest, remap
 from harvesters.runs.run_report import FailedRun
 from harvesters.source import Source, parse
 from vocab.iris import BASE
@@ -415,7 +414,7 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(
         if page == 2:
             raise CutOffError
 
-    monkeypatch.setattr(run_start, "_MAX_RESUMPTIONS", 2)
+    monkeypatch.setattr(runs, "_MAX_RESUMPTIONS", 2)
     registry.before = cut_off
     for _ in range(3):
         with pytest.raises(CutOffError):

@@ -34,8 +34,8 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import preload
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
+from harvesters.runs.run import harvest
 from harvesters.source import load, parse
 from journal.entry import Entry
 from journal.journal import Journal

@@ -9,7 +9,7 @@ from projects import DEFINITION, serving
 
 from harvesters.ledger.models import Outcome
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import parse
 from publisher.releases.dump import write_dumps
 

@@ -24,7 +24,7 @@ from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
 from harvesters.network.settings import LocalRateLimiter, NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links, check_source
 from harvesters.source import Source, parse
 from journal.outage import Outage

@@ -10,7 +10,7 @@ from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 

@@ -23,7 +23,7 @@ from harvesters.inspection.report import Finding, Level, PlannedChanges, Preflig
 from harvesters.inspection.upload import Upload
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 from stocktake import app
 from vocab.iris import BASE

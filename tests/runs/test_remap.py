@@ -13,9 +13,8 @@ from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest, remap
 from harvesters.source import Limits, Source
 
 

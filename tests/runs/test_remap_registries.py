@@ -12,8 +12,7 @@ from demo.source_definitions import write_sources
 from harvesters.ledger.models import SEEN, Outcome, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
-from harvesters.runs.harvest import harvest
-from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest, remap
 from harvesters.source import load_all
 from vocab.iris import BASE
 

@@ -15,7 +15,7 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State, key_dige
 from harvesters.runs.plans import removal
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.plans.undo import undo
-from harvesters.runs.remap import remap
+from harvesters.runs.run import remap
 from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 
 

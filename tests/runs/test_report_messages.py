@@ -14,7 +14,7 @@ from harvesters.ledger.models import QueuedMessage
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.source_reports import send_reports
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Notify, Source
 from journal.outage import Outage
 

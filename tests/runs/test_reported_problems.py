@@ -20,7 +20,6 @@ from harvesters.ledger.participation.models import ProblemState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import removal
 from harvesters.runs.plans.plan_decisions import approve
 from harvesters.runs.reported_problems import (
@@ -29,6 +28,7 @@ from harvesters.runs.reported_problems import (
     ProblemsFullError,
     file_problem,
 )
+from harvesters.runs.run import harvest
 from harvesters.source import Notify, Source, parse
 from publisher.errors import StoreBusy
 

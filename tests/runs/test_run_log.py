@@ -109,6 +109,8 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
     writes: list[int] = []
 
     class Counted:
+        is_joined = False
+
         def execute(self, statement: sa.Insert, rows: list[Any]) -> int:
             writes.append(len(rows))
             return context.ledger.execute(statement, rows)

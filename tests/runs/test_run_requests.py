@@ -7,10 +7,10 @@ from structlog.testing import capture_logs
 from harvesters.ledger import operators
 from harvesters.ledger.models import Removal, RemovalKind
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
 from harvesters.runs.jobs.local import LocalJobs, claim_requests
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import Plan
+from harvesters.runs.run import harvest
 from harvesters.runs.schedule.scheduler import RequestWatch, create_scheduler
 from harvesters.source import Source
 

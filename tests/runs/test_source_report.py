@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from harvesters.errors import HarvestError
 from harvesters.inspection.source_report import SourceReport, WithheldRule, report_source
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import Source
 from stocktake import app
 from vocab.iris import BASE

@@ -12,9 +12,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
 from harvesters.mappings.topics.embedding import _encoder, check_model
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
-from harvesters.runs.remap import remap
-from harvesters.runs.run_start import rules_digest
+from harvesters.runs.run import harvest, remap, rules_digest
 from harvesters.source import Source, parse
 from stocktake import app
 

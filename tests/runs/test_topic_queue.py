@@ -14,8 +14,7 @@ from harvesters.inspection.topic_queue import add_decision, undecided
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest
-from harvesters.runs.remap import remap
+from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, decision_table, parse, read_decision_table
 from stocktake import app
 from vocab.curated_topics import CONFIRMED, REFUSED, SUGGESTED, TopicDecision

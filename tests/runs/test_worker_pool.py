@@ -24,7 +24,7 @@ from harvesters.pipeline.worker_pool import (
     is_distributable,
     serialize,
 )
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 

@@ -30,9 +30,9 @@ from harvesters.ledger.models import Override, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
 from harvesters.runs.jobs.local import LocalJobs, claim_requests
 from harvesters.runs.plans import plan_decisions
+from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal

@@ -18,9 +18,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.plan import Plan
+from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 from journal.entry import Entry
 from journal.journal import Journal

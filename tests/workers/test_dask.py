@@ -18,7 +18,7 @@ from waiting import wait_until
 
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import State
-from harvesters.runs.harvest import harvest
+from harvesters.runs.run import harvest
 
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 

@@ -29,9 +29,9 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.harvest import harvest
 from harvesters.runs.plans import plan_decisions, removal
 from harvesters.runs.reported_problems import FiledProblem, file_problem
+from harvesters.runs.run import harvest
 from harvesters.runs.schedule.link_checks import LinkProgress, check_source
 from harvesters.source import Notify, Source, load
 from publisher.portal.follow import ChangedThing, ComparedResults

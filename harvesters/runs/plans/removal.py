@@ -32,9 +32,9 @@ from harvesters.ledger.models import (
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import hold_plan, plan_run
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import Plan
+from harvesters.runs.run import hold_plan, plan_run
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 

@@ -1,14 +1,14 @@
-"""Collect the pages of a run: the client, the archive, the validators of conditional requests, the
-counts of requests.
-"""
+"""Collect the pages of a run: fetch or replay them, map and validate their records, and stage them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
+from hashlib import blake2b
 
 import structlog
 
@@ -23,9 +23,11 @@ from harvesters.errors import (
     RepeatedPageError,
 )
 from harvesters.ledger import graphs, operators
-from harvesters.ledger.models import Run
+from harvesters.ledger.models import SUCCESSFUL, Run
+from harvesters.mappings.topics.suggest import method_versions
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
+from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.isolation import IsolatedPageReader
 from harvesters.pipeline.page_processor import (
     SOURCE_ERRORS,
@@ -39,18 +41,48 @@ from harvesters.pipeline.page_processor import (
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
+from harvesters.replay import Replay
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import READ_UP_TO
-from harvesters.runs.run_start import FULL_HARVEST_INTERVAL, SUCCESSFUL, last_rules_digest
 from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
 from harvesters.runs.submission_transport import SubmissionTransport
 from harvesters.source import Source
 from harvesters.stored_response import Validator
+from shapes.rules import shapes_digest
 
 # Reasons why another Stocktake's journal is not what it says: nothing of it is published.
 _WHOLE_OR_NOTHING = {"journal_broken", "journal_gap", "wrong_entry_id"}
 
+VERSION = "3"  # of the mapping code: raise it if the same record gets another description
+# Maximum interval of full harvests of a source that is harvested incrementally.
+FULL_HARVEST_INTERVAL = timedelta(days=7)
+# Outcomes of requests that all leave a response in the archive.
+_ARCHIVED_OUTCOMES = {"sent", "answered", "unchanged", "redirected", "retried"}
+
 log = structlog.get_logger()
+
+
+def rules_digest(source: Source, context: HarvestContext) -> str:
+    """Return a hexadecimal digest of everything that affects how this source's records are mapped
+    and validated.
+    """
+    definition = (
+        source.mapping,
+        source.language,
+        sorted(source.fields.items()),
+        sorted(source.options.items()),
+        *([source.words] if source.words else []),
+        *([source.decisions] if source.decisions else []),
+        *method_versions(source),
+    )
+    rules = repr((VERSION, definition, context.iris.base, shapes_digest(context.iris.base)))
+    return blake2b(rules.encode(), digest_size=16).hexdigest()
+
+
+def last_rules_digest(source: Source, context: HarvestContext) -> str | None:
+    """Return the rules digest of the source's last successful run, or None if there is none."""
+    last = context.ledger.last_run(source.name, SUCCESSFUL)
+    return last.rules if last else None
 
 
 def collect_pages(
@@ -68,13 +100,13 @@ def collect_pages(
     archive = Archive(
         context.data / "archive", source.name, run.id, run.archived, context.journal.store
     )
-    rules_unchanged = run.rules == last_rules_digest(source, context)
-    known = (
-        _validators(source, context, run) if rules_unchanged and not run.pages and not full else {}
-    )
+    with context.ledger.one_transaction():
+        rules_unchanged = run.rules == last_rules_digest(source, context)
+        is_new = rules_unchanged and not run.pages and not full
+        known = _validators(source, context, run) if is_new else {}
+        forgotten = operators.forgotten_keys(context.ledger, source.name)
     client = _make_client(source, context, archive, known)
     with closing(archive), client:
-        forgotten = operators.forgotten_keys(context.ledger, source.name)
         task = ProcessingTask(
             run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
         )
@@ -181,6 +213,55 @@ def _end_early(run: Run, error: HarvestError, context: HarvestContext) -> Run:
     reason = Reason(READ_UP_TO, **values)
     log.warning("list ended early", source=run.source, run=run.id, reason=reason.text)
     return replace(run, incomplete_reason=reason)
+
+
+def collect_archived_pages(
+    source: Source,
+    context: HarvestContext,
+    protocol: Protocol,
+    run: Run,
+    archived_runs: Sequence[Run],
+    watch: ProgressCallback,
+) -> tuple[Run, dict[str, Validator]]:
+    """Stage every page of the archived runs, newest first, without requests to the registry; of
+    each key only the first record counts. The source's validators stay as they are.
+
+    Records that come out unchanged, or that are no longer at their source, are not touched.
+    """
+    ledger, folder = context.ledger, context.data / "archive"
+    forgotten = operators.forgotten_keys(ledger, source.name)
+
+    def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
+        context.check_lock()
+        return 0, {}, {}
+
+    for archived in archived_runs:
+        log.debug("re-mapping the archived responses", source=source.name, run=archived.id)
+        is_complete = set(archived.network) <= _ARCHIVED_OUTCOMES
+        name = f"{source.name}/{archived.id}.warc.gz"
+        replay = Replay(folder, name, context.journal.store, is_complete)
+        offline = NetworkSettings.offline(replay, max_attempts=3)
+        clock = partial(max, [archived.started])  # stands still, for requests with the date
+        with Fetch(offline, 0.0, replay, robots=False, now=clock) as client:
+            task = ProcessingTask(
+                run,
+                source,
+                context.iris.base,
+                context.pool.name,
+                rules_unchanged=False,
+                is_remap=True,
+                forgotten=forgotten,
+            )
+            reader = page_reader(context, task, protocol, client, archived.since, page, watch)
+            try:
+                reader.collect()
+            except SOURCE_ERRORS:
+                # A run whose source failed then ends where it ended.
+                early = archived.incomplete_reason
+                if early is None or early.code != READ_UP_TO:
+                    raise
+            run = reader.run
+    return run, graphs.validators(ledger, source.name)
 
 
 def page_reader(

@@ -1,0 +1,398 @@
+"""Run one source: lock, fetch, archive, map, validate, stage, plan, guard, commit.
+
+``harvest`` fetches from the registry, ``remap`` reads the responses of earlier runs from the archive and maps them with today's
+code. Each step ends in one transaction of the ledger, so that a run killed anywhere is resumed by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import structlog
+
+from harvesters.compatibility import check_compatible
+from harvesters.errors import (
+    CrashLoopError,
+    HarvestError,
+    LockLostError,
+    PlanError,
+    QuietHoursError,
+)
+from harvesters.ledger import operators
+from harvesters.ledger.models import PUBLISHED_RUNS, SUCCESSFUL, Notice, Run, State
+from harvesters.pipeline.page_processor import RESUMED, ProgressCallback
+from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import REVIEW, Reason, without_review
+from harvesters.runs.collect import (
+    FULL_HARVEST_INTERVAL,
+    collect_archived_pages,
+    collect_pages,
+    last_rules_digest,
+    rules_digest,
+)
+from harvesters.runs.commit import (
+    check_ledger_matches_journal,
+    commit,
+    defer,
+    finish_commit,
+    measure_size,
+)
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import source_lock
+from harvesters.runs.plans.guard import GuardResult, check_limits
+from harvesters.runs.plans.plan import Plan, compute_plan, incompleteness_reasons, load_plan
+from harvesters.runs.run_log import assign_run
+from harvesters.runs.schedule.due_times import next_due
+from harvesters.source import Source
+from harvesters.stored_response import Validator
+
+_CLOCK_NOTICE, _OVERRIDE_NOTICE = "clock", "override"  # kinds of notices
+# Resumptions of a run without a new page in between, so that a crash is not repeated forever.
+_MAX_RESUMPTIONS = 10
+# Clocks differ; records fetched twice are recognized by their digests.
+_OVERLAP = timedelta(hours=1)
+
+log = structlog.get_logger()
+
+Collect = Callable[[Run], tuple[Run, dict[str, Validator]]]
+
+
+def harvest(
+    source: Source,
+    context: HarvestContext,
+    *,
+    full: bool = False,
+    dry_run: bool = False,
+    watch: ProgressCallback = lambda _: None,
+) -> Plan:
+    """Harvest one source, and commit its plan unless the guard holds it.
+
+    Return the plan; its run has the result. A dry run changes nothing, and raises PlanError if an
+    earlier run is still open. A run interrupted by a crash is resumed after its last stored page;
+    if it had reached its commit, a new run starts only if the source has been due since.
+    Raises HarvestError if the source cannot be read or the ledger does not belong to the journal;
+    the last good data stays published.
+    """
+    protocol, _ = check_compatible(source)
+    with source_lock(source.name, context) as context:
+        run = _start(source, context, protocol, full=full, dry_run=dry_run)
+        if run.state is State.COMMITTING:  # interrupted between plan and commit
+            committed = finish_commit(run, source, context)
+            if (committed.is_full or not full) and not _due_since(committed, source, context):
+                published_before = committed.counts.get("published_before", 0)
+                plan = load_plan(committed, context.ledger)
+                return replace(plan, published_before=published_before, hold_reasons=())
+            run = _start(source, context, protocol, full=full, dry_run=dry_run)
+
+        def collect(run: Run) -> tuple[Run, dict[str, Validator]]:
+            return collect_pages(source, context, protocol, run, watch, full=full)
+
+        return _execute(source, context, run, collect, dry_run=dry_run)
+
+
+def remap(
+    source: Source,
+    context: HarvestContext,
+    *,
+    dry_run: bool = False,
+    watch: ProgressCallback = lambda _: None,
+) -> Plan:
+    """Map one source's archived responses again, and plan, check and commit as a harvest does.
+
+    Raises PlanError if nothing is archived or a harvest is still open, ArchiveError if responses
+    are missing.
+    """
+    protocol, _ = check_compatible(source)
+    with source_lock(source.name, context) as context:
+        check_ledger_matches_journal(context)
+        _close_interrupted_remap(source, context, dry_run=dry_run)
+        archived_runs = context.ledger.fetched_runs(source.name, PUBLISHED_RUNS)
+        if not archived_runs:
+            raise PlanError(
+                Reason(
+                    "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first",
+                    source=source.name,
+                )
+            )
+        now = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
+        run = context.ledger.create_run(
+            source.name,
+            now,
+            rules_digest(source, context),
+            last_fetched=archived_runs[0].last_fetched or archived_runs[0].started,
+        )
+        assign_run(run.id)
+
+        def collect(run: Run) -> tuple[Run, dict[str, Validator]]:
+            return collect_archived_pages(source, context, protocol, run, archived_runs, watch)
+
+        return _execute(source, context, run, collect, dry_run=dry_run)
+
+
+def _execute(
+    source: Source, context: HarvestContext, run: Run, collect: Collect, *, dry_run: bool
+) -> Plan:
+    """Stage the pages of a run that has begun, plan it, and commit or hold the plan."""
+    ledger = context.ledger
+    try:
+        run, validators = collect(run)  # fetch, archive, map, validate, stage
+        with ledger.one_transaction():
+            plan, result = plan_run(source, context, run)
+            plan = replace(plan, hold_reasons=result.hold_reasons)
+            if dry_run:
+                return _end_dry_run(plan, context)
+            _supersede(run, context)
+            if result.hold_reasons:
+                return hold_plan(plan, context)
+            _use_overrides(run, result, context)
+        return replace(plan, run=commit(plan, source, context, validators))
+    except LockLostError:
+        raise  # another process has the run now
+    except QuietHoursError as error:  # the run stays open, and the next one resumes it
+        stored = ledger.run(run.id) or run
+        ledger.delete_run(run) if dry_run else ledger.save(replace(stored, reasons=(error.reason,)))
+        raise
+    except HarvestError as error:
+        ledger.delete_run(run) if dry_run else fail(run, context, error.reason)
+        raise
+
+
+# ---- the start of a run
+
+
+def _start(
+    source: Source, context: HarvestContext, protocol: Protocol, *, full: bool, dry_run: bool
+) -> Run:
+    """Return the run that begins or is resumed; its log lines have its id.
+
+    Raises PlanError if the source is retired, or if a dry run would resume a run and then delete
+    it; CrashLoopError if the run was interrupted too often.
+    """
+    with context.ledger.one_transaction():
+        check_ledger_matches_journal(context)
+        if operators.is_retired(context.ledger, source.name):
+            raise PlanError(
+                Reason(
+                    "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
+                    "resumes it",
+                    source=source.name,
+                )
+            )
+        opened = context.ledger.open_run(source.name)
+        if opened and dry_run:
+            raise _open_error(opened, "harvest")
+        run = _resume(opened, source, context) if opened else None
+        run = run or _create(source, context, protocol, full=full)
+    if run.state is State.FAILED:
+        raise CrashLoopError(f"{run.source}: {run.id} was aborted: {run.reason}")
+    assign_run(run.id)
+    return run
+
+
+def _open_error(opened: Run, command: str) -> PlanError:
+    return PlanError(
+        Reason(
+            "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
+            "%(source)s` to finish it",
+            source=opened.source,
+            run=opened.id,
+            command=command,
+        )
+    )
+
+
+def _resume(run: Run, source: Source, context: HarvestContext) -> Run | None:
+    """Return a run that was interrupted or postponed as it goes on, or None if a new one must begin.
+
+    It is failed if it was interrupted too often, or if it cannot go on.
+    """
+    is_committing, counts = run.state is State.COMMITTING, run.counts
+    if not is_committing:
+        if run.last_fetched is not None:
+            fail(
+                run,
+                context,
+                Reason("interrupted, then restarted: it was a re-mapping of the archive"),
+            )
+            return None
+        if run.rules != rules_digest(source, context):
+            fail(run, context, Reason("interrupted, then restarted: mapping or shapes changed"))
+            return None
+        interruptions = counts.get(RESUMED, 0) + (run.reason is None)
+        if interruptions > _MAX_RESUMPTIONS:
+            reason = Reason(
+                "its process was killed %(count)s times after page %(page)s; look for the cause in "
+                "the logs of this program and of the system",
+                count=str(interruptions),
+                page=str(run.pages),
+            )
+            return fail(run, context, reason)
+        counts = {**counts, RESUMED: interruptions}
+        context.ledger.save(replace(run, reasons=(), counts=counts))
+    is_read = is_committing or (run.pages and run.cursor is None)
+    page = "all pages" if is_read else run.pages + 1
+    log.info("run resumed", source=run.source, run=run.id, page=page, records=run.fetched)
+    return replace(run, reasons=(), counts=counts)
+
+
+def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
+    """Create a run: of changes only if the protocol supports that and the last full harvest is
+    recent. If the clock went back, it starts at the latest known time, so that no change is missed.
+    """
+    ledger, digest, clock = context.ledger, rules_digest(source, context), context.now()
+    now = max(clock, ledger.latest_time(source.name) or clock)
+    last = ledger.last_run(source.name, SUCCESSFUL)
+    last_full = ledger.last_run(source.name, SUCCESSFUL, full_only=True)
+    fresh = (
+        last
+        and last_full
+        and last.rules == digest
+        and now - last_full.started < FULL_HARVEST_INTERVAL
+    )
+    changes_only = last and fresh and protocol.incremental and not full
+    since = (last.last_fetched or last.started) - _OVERLAP if last and changes_only else None
+    run = ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
+    if now != clock:
+        times = {"clock": clock.isoformat(), "started": now.isoformat()}
+        log.warning(
+            "clock moved backwards",
+            source=run.source,
+            clock=times["clock"],
+            used=times["started"],
+            action="set the clock",
+        )
+        notice = Notice(_CLOCK_NOTICE, Reason("clock_set_back", **times).text)
+        ledger.replace_notices(run, _CLOCK_NOTICE, [notice])
+    return run
+
+
+def _close_interrupted_remap(source: Source, context: HarvestContext, *, dry_run: bool) -> None:
+    """Finish or fail an interrupted remap. Raises PlanError if a harvest is open."""
+    opened = context.ledger.open_run(source.name)
+    if opened is None:
+        return
+    if opened.last_fetched is None or dry_run:
+        raise _open_error(opened, "harvest" if opened.last_fetched is None else "remap")
+    if opened.state is State.COMMITTING:
+        finish_commit(opened, source, context)
+    else:
+        fail(opened, context, Reason("interrupted, then restarted"))
+
+
+def _due_since(run: Run, source: Source, context: HarvestContext) -> bool:
+    due = next_due(source.every, run.started)
+    return due is not None and due <= context.now()
+
+
+# ---- plan and guard
+
+
+def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
+    """Return the plan of a run whose pages are staged, and whether its limits permit it."""
+    plan = measure_size(compute_plan(run, context.ledger, source.limits), source.limits, context)
+    overrides = operators.overrides(context.ledger, source.name)
+    hold = operators.holds(context.ledger).get(source.name)
+    rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
+    return plan, check_limits(
+        plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
+    )
+
+
+def _end_dry_run(plan: Plan, context: HarvestContext) -> Plan:
+    """Delete a dry run; return its plan with all that the run would say."""
+    failures = tuple(context.ledger.failures(plan.run))
+    context.ledger.delete_run(plan.run)
+    reasons = () if plan.hold_reasons else incompleteness_reasons(plan.run)
+    return replace(plan, run=replace(plan.run, reasons=reasons), failures=failures)
+
+
+def _supersede(run: Run, context: HarvestContext) -> None:
+    """Mark the source's held plan as superseded by this run's plan."""
+    if awaiting_review := context.ledger.last_run(run.source, [State.HELD]):
+        log.warning(
+            "plan awaiting approval superseded",
+            source=run.source,
+            plan=awaiting_review.id,
+            run=run.id,
+        )
+        superseded = Reason("superseded by the plan of %(run)s", run=run.id)
+        reasons = (*without_review(awaiting_review.reasons), superseded)
+        context.ledger.discard_run(
+            replace(awaiting_review, state=State.SUPERSEDED, reasons=reasons)
+        )
+
+
+def hold_plan(plan: Plan, context: HarvestContext) -> Plan:
+    """Hold the plan for review; its reason says what to do."""
+    run, ended = plan.run, max(context.now(), plan.run.started)
+    awaiting_review = replace(
+        run,
+        state=State.HELD,
+        planned=ended,
+        ended=ended,
+        counts=plan.counts,
+        reasons=(*plan.hold_reasons, Reason(REVIEW, run=run.id)),
+    )
+    context.ledger.save(awaiting_review)
+    return replace(plan, run=awaiting_review)
+
+
+def _use_overrides(run: Run, result: GuardResult, context: HarvestContext) -> None:
+    """Consume the overrides that the plan needs, and store a notice of each."""
+    if not result.used_overrides:
+        return
+    operators.consume(context.ledger, [granted.id for granted in result.used_overrides], run.id)
+    notices = [
+        Notice(
+            _OVERRIDE_NOTICE,
+            Reason(
+                "override_used", by=granted.by, limit=granted.limit, value=f"{granted.value:g}"
+            ).text,
+        )
+        for granted in result.used_overrides
+    ]
+    context.ledger.replace_notices(run, _OVERRIDE_NOTICE, notices)
+
+
+# ---- a run that cannot go on
+
+
+def fail(run: Run, context: HarvestContext, reason: Reason) -> Run:
+    """End a run as failed, with the counts of its last checkpoint, and return it.
+
+    A run that is committing is left as it is: its entry may be in the journal. Raises LockLostError
+    if another process has the run now.
+    """
+    context.check_lock()
+    ledger = context.ledger
+    with ledger.one_transaction():
+        stored = ledger.run(run.id) or run
+        if stored.state is State.COMMITTING:
+            return stored
+        ledger.discard_part(stored)
+        outcomes = {outcome.value: count for outcome, count in ledger.outcomes(stored).items()}
+        failed = replace(
+            stored,
+            state=State.FAILED,
+            ended=max(context.now(), stored.started),
+            reasons=(reason,),
+            counts={"fetched": stored.fetched, **outcomes},
+            network=stored.network or run.network,
+        )
+        ledger.discard_run(failed)
+    return failed
+
+
+def abort(source: Source, context: HarvestContext, reason: Reason) -> None:
+    """End a run that was interrupted by a bug in this program. A run that is committing is left to
+    the next run.
+    """
+    with suppress(HarvestError), source_lock(source.name, context) as context:
+        run = context.ledger.open_run(source.name)
+        if run and run.state is State.COMMITTING:
+            defer(run, context, reason)
+        elif run:
+            fail(run, context, reason)
