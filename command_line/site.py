@@ -33,7 +33,7 @@ from command_line.problems import LedgerProblems
 from command_line.settings import Settings
 from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
-from harvesters.admin.context import LOCK_TIMEOUT, AdminContext, utc_now
+from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.participation.comments.actions import shown_comments
 from harvesters.participation.inbox.receive import InboxLink, takes_notifications
@@ -42,6 +42,7 @@ from harvesters.participation.submissions.submitters.identity import SubmissionC
 from harvesters.participation.submissions.submitters.organizations import KnownOrganization
 from harvesters.participation.submissions.submitters.provider import parse_provider
 from harvesters.runs.locks import is_schedule_running
+from harvesters.site import LOCK_TIMEOUT, utc_now
 from journal import mirror_origin
 from journal.fork_server import preload
 from publisher.apis.matching import Matcher, NameQuery
@@ -63,7 +64,9 @@ from web.server import create_config, run
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
 _REMAP_SECONDS = 60.0  # that a person waits for a source to be mapped again
 _ORGANIZATIONS = 3  # that one name of a draft may mean
-_LEDGER_APPS = "command_line.ledger_apps"
+# imported by the first request to one of them: that takes more than half a second, and most
+# requests are to the public portal
+_ADMIN, _PARTICIPATION = "harvesters.admin.app", "harvesters.participation.app"
 # what reads the uploads: without them each upload would take half a second more
 _UPLOADS = tuple(
     f"harvesters.participation.submissions.{name}" for name in ("documents", "pictures", "tables")
@@ -359,15 +362,15 @@ def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionCo
             async with public.router.lifespan_context(public):
                 yield
         finally:
-            submissions.admin.close()
+            submissions.site.close()
             admin.close()
 
     routes = [
         Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
-        Mount("/admin", LazyApp(lambda: import_module(_LEDGER_APPS).admin_app(admin))),
+        Mount("/admin", LazyApp(lambda: import_module(_ADMIN).create_admin(admin))),
         PathsRoute(
             SUBMISSION_PATHS,
-            LazyApp(lambda: import_module(_LEDGER_APPS).submissions_app(submissions)),
+            LazyApp(lambda: import_module(_PARTICIPATION).create_submissions(submissions)),
         ),
         Mount("", InboxLink(public, partial(takes_notifications, submissions))),
     ]

@@ -1,14 +1,19 @@
-"""Create the Jinja environment that all pages share."""
+"""Render pages: the Jinja environment that all share, and the pages of people who sign in."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cache
+import re
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial
+from http import HTTPStatus
 from pathlib import Path
 from types import CodeType
+from urllib.parse import quote
 
 from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
 from jinja2.bccache import Bucket
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import (
@@ -22,7 +27,14 @@ from languages.translations import (
     term_label,
     term_title,
 )
+from languages.unsafe_text import finalize_invisible
 from vocab.iris import is_web
+
+# No scripts, no resources of other hosts, no framing, no forms sent elsewhere.
+POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; base-uri 'none'; "
+    "frame-ancestors 'none'"
+)
 
 
 class CompiledTemplates(BytecodeCache):
@@ -75,3 +87,57 @@ def create_environment(
     )
     environment.filters.update(percent=format_share)
     return environment
+
+
+class Pages:
+    """Render the templates of *folders*, or of the first that has one, for people who sign in: all
+    is escaped, and browsers store nothing.
+
+    *root* begins the addresses of the pages; *values* and *filters* are added to all templates.
+    """
+
+    def __init__(
+        self,
+        folders: Iterable[Path],
+        root: str,
+        filters: Mapping[str, Callable[..., object]] | None = None,
+        **values: object,
+    ) -> None:
+        self.root = root
+        self._templates = create_environment(folders, finalize_invisible)
+        self._templates.globals.update(root=root, language_link=partial(_language_link, root))
+        self._templates.globals.update(values)
+        self._templates.filters.update(path=_site_path, segment=_quote_segment, **(filters or {}))
+
+    def render(
+        self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
+    ) -> HTMLResponse:
+        return HTMLResponse(self._templates.get_template(template).render(values), status)
+
+
+def get_pages(request: Request) -> Pages:
+    """Return the templates that the app was created with."""
+    pages: Pages = request.app.state.pages
+    return pages
+
+
+def _language_link(root: str, language: str) -> str:
+    """Return the address of this page in *language*; that of the overview where this page answers a
+    form.
+    """
+    locale = current_locale()
+    return locale.url_with(lang=language) if locale.method == "GET" else f"{root}/?lang={language}"
+
+
+def _site_path(address: str) -> str:
+    """Return the path of an IRI of ours on this site; other addresses are links to nothing.
+
+    >>> _site_path("https://w3id.org/wsis-stocktaking/record/kenya/p1"), _site_path("javascript:x")
+    ('/record/kenya/p1', '')
+    """
+    match = re.search(r"/(?:record|id)/[^?#]+\Z", address)
+    return match[0] if match and is_web(address) else ""
+
+
+def _quote_segment(text: str) -> str:
+    return quote(text, safe="")

@@ -10,10 +10,10 @@ import orjson
 import typer
 
 from command_line.harvesting.output import Json, current_user, err, open_ledger, print_rows
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope, parse_scope
 from harvesters.admin.schemas import KeyView, key_view
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope, parse_scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import AuditEntry
 

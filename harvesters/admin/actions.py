@@ -6,17 +6,17 @@ from __future__ import annotations
 
 import structlog
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Key, Scope
 from harvesters.ledger.models import ActionType, AuditEntry, Override, Run, RunRequest
+from harvesters.problems import InvalidValue, NotFound
 from harvesters.runs import status_file
 from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.undo import undo as undo_run
+from harvesters.site import check_note
 
-MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 MAX_KEY_DAYS = 36_500  # longest validity of a key
 log = structlog.get_logger(component="admin")
 
@@ -163,19 +163,6 @@ def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
     )
     _log_action(key, "key revoked", key=revoked_key.id)
     return revoked_key
-
-
-def check_note(text: str, longest: int = MAX_NOTE_LENGTH) -> str:
-    """Return a comment without space around it; raise InvalidValue if it is longer than *longest*
-    characters.
-    """
-    if len(text) > longest:
-        raise InvalidValue(
-            "A comment can have at most %(longest)s characters; this one has %(length)s.",
-            longest=f"{longest:,}",
-            length=f"{len(text):,}",
-        )
-    return text.strip()
 
 
 def _log_action(by: Key, event: str, **fields: str | int | None) -> None:

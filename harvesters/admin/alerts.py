@@ -6,15 +6,15 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from harvesters.admin.access.key_store import Key
-from harvesters.admin.actions import check_note
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
 from harvesters.ledger import operators, outbox
+from harvesters.ledger.keys import Key
 from harvesters.ledger.models import ActionType, Alert, AuditEntry
 from harvesters.notifications.alerts import write_messages
 from harvesters.notifications.rules import FILE, Rule, RulesError, parse_rules, read_rules
+from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.reasons import Reason
+from harvesters.site import check_note
 from journal.atomic_file import replace_file
 
 MAX_SILENCE_HOURS = 24 * 31

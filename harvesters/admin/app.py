@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.responses import FileResponse
 
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
-from harvesters.admin.pages import PACKAGE_DIR, POLICY, Pages
-from harvesters.admin.problems import install_error_handlers
+from harvesters.admin.pages import PACKAGE_DIR, create_pages
 from harvesters.admin.routes import alerts as alert_routes
+from harvesters.admin.routes import comments as comment_routes
 from harvesters.admin.routes import forms as form_routes
 from harvesters.admin.routes import gaps as gap_routes
 from harvesters.admin.routes import identity as identity_routes
 from harvesters.admin.routes import identity_rules as identity_rule_routes
 from harvesters.admin.routes import pages as page_routes
+from harvesters.admin.routes import prizes as prize_routes
 from harvesters.admin.routes import problems as problem_routes
 from harvesters.admin.routes import sources as source_routes
+from harvesters.admin.routes import submissions as submission_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
+from harvesters.problems import install_error_handlers
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
+from web.templating import POLICY
 
 _PARTS = (
     sources,
@@ -38,11 +40,14 @@ _PARTS = (
     identity_rule_routes,
     gap_routes,
     suggestion_routes,
+    submission_routes,
+    comment_routes,
+    prize_routes,
 )
 
 
-def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastAPI:
-    """Create the app for *context*, with *more* routes. The first request opens the ledger."""
+def create_admin(context: AdminContext) -> FastAPI:
+    """Create the app for *context*. The first request opens the ledger."""
     app = FastAPI(
         title="Stocktake admin API",
         description="Controls the harvesters. Every request needs a key as a bearer token; see docs/reference/admin.md.",
@@ -50,9 +55,8 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
         docs_url=None,
         redoc_url=None,
     )
-    more = tuple(more)
-    app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
-    for router in (*(part.routes for part in _PARTS), *more):
+    app.state.context, app.state.pages = context, create_pages(demo=context.demo)
+    for router in (part.routes for part in _PARTS):
         app.router.routes.extend(router.routes)  # include_router() would build each route again
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)

@@ -15,13 +15,13 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import HarvestError
 from harvesters.ledger import operators
 from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.network.fetch import Fetch
 from harvesters.options import located
+from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.reasons import Reason
 from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, localize, preview_source
 from harvesters.source import Source, read_text

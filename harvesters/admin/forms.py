@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin.access.auth import check_same_site
-from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pages import BASE_PATH
+from harvesters.site import read_fields
 
 # a note of 2,000 characters, of up to nine bytes each when percent-encoded
 _MAX_FORM_BYTES = 16_384
@@ -21,7 +19,7 @@ _MAX_FORM_FIELDS = 60  # a page of plans to approve together
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """Read a form of this site."""
+    """Read a form of this site; of a field with several values, the last one."""
     return await _read(request, _MAX_FORM_BYTES)
 
 
@@ -31,24 +29,8 @@ async def read_definition_form(request: Request) -> Mapping[str, str]:
 
 
 async def _read(request: Request, longest: int) -> Mapping[str, str]:
-    check_same_site(request)
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > longest:
-            raise InvalidValue("A form can have at most %(longest)s bytes.", longest=f"{longest:,}")
-    try:
-        return dict(
-            parse_qsl(
-                received.decode("ascii"),
-                keep_blank_values=True,
-                strict_parsing=bool(received),
-                errors="strict",
-                max_num_fields=_MAX_FORM_FIELDS,
-            )
-        )
-    except ValueError as error:
-        raise InvalidValue("The request body is not a valid form.") from error
+    fields = await read_fields(request, longest, _MAX_FORM_FIELDS)
+    return {name: values[-1] for name, values in fields.items()}
 
 
 def redirect(path: str) -> Response:

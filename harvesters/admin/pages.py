@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
-from http import HTTPStatus
+from collections.abc import Iterable
 from pathlib import Path
 from unicodedata import bidirectional
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from markupsafe import Markup
-from starlette.requests import Request
-from starlette.responses import HTMLResponse
 
-from harvesters.admin.access.key_store import Scope
 from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.admin.plans import NoticeView
+from harvesters.ledger.keys import Scope
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.request_locale import current_locale
 from languages.translations import (
@@ -25,85 +20,33 @@ from languages.translations import (
     format_seconds,
     gettext,
 )
-from languages.unsafe_text import finalize_invisible
 from shapes.rules import translated_message
-from vocab.iris import encode, is_web
-from web.templating import create_environment
+from vocab.iris import encode
+from web.templating import Pages
 
 PACKAGE_DIR = Path(__file__).parent
 BASE_PATH = "/admin"
-# No scripts, no resources of other hosts, no framing, no forms sent elsewhere.
-POLICY = (
-    "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
-class Pages:
-    """Render the templates of *folder*, or of the first of several that has it, else those of the
-    admin pages.
-
-    Texts are in the language of the request. With *demo* each page says that its data are made up;
-    *moderated* is whether there are pages of moderators, and *provider* the host that persons may
-    sign in with.
-    """
-
-    def __init__(
-        self,
-        *,
-        demo: bool = False,
-        folder: Path | Sequence[Path] = (),
-        root: str = BASE_PATH,
-        moderated: bool = False,
-        provider: str = "",
-    ) -> None:
-        folders = [folder] if isinstance(folder, Path) else folder
-        self._templates = create_environment(
-            [*folders, PACKAGE_DIR / "templates"], finalize_invisible
-        )
-        self._templates.globals.update(
-            root=root,
-            moderated=moderated,
-            provider=provider,
-            Scope=Scope,
-            user=None,
-            demo=demo,
-            action_labels=ACTIONS,
-            sentences=SENTENCES,
-            language_link=partial(_language_link, root),
-        )
-        self._templates.filters.update(
-            encode=encode,
-            path=_site_path,
-            segment=_quote_segment,
-            why=_describe_reasons,
-            each_why=_describe_each,
-            notice=_describe_notice,
-            size=format_bytes,
-            seconds=format_seconds,
-        )
-
-    def render(
-        self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
-    ) -> HTMLResponse:
-        """Render *template* with *values*."""
-        return HTMLResponse(self._templates.get_template(template).render(values), status)
-
-    def return_path(self, request: Request) -> str:
-        """Return the path to go to after signing in: the requested page if the method was GET, else
-        the overview.
-        """
-        return (
-            local_path(request.url.path + (f"?{request.url.query}" if request.url.query else ""))
-            if request.method == "GET"
-            else BASE_PATH + "/"
-        )
-
-
-def get_pages(request: Request) -> Pages:
-    """Return the templates that the app was created with."""
-    pages: Pages = request.app.state.pages
-    return pages
+def create_pages(*, demo: bool) -> Pages:
+    """Return the templates of the admin pages; with *demo* each page says that its data are made up."""
+    return Pages(
+        [PACKAGE_DIR / "templates"],
+        BASE_PATH,
+        {
+            "encode": encode,
+            "why": _describe_reasons,
+            "each_why": _describe_each,
+            "notice": _describe_notice,
+            "size": format_bytes,
+            "seconds": format_seconds,
+        },
+        Scope=Scope,
+        user=None,
+        demo=demo,
+        action_labels=ACTIONS,
+        sentences=SENTENCES,
+    )
 
 
 def local_path(path: str) -> str:
@@ -126,28 +69,6 @@ def local_path(path: str) -> str:
         and "//" not in path
     )
     return path if safe and plain else BASE_PATH + "/"
-
-
-def _language_link(root: str, language: str) -> str:
-    """Return the address of this page in *language*; that of the overview where this page answers a
-    form.
-    """
-    locale = current_locale()
-    return locale.url_with(lang=language) if locale.method == "GET" else f"{root}/?lang={language}"
-
-
-def _site_path(address: str) -> str:
-    """Return the path of an IRI of ours on this site; other addresses are links to nothing.
-
-    >>> _site_path("https://w3id.org/wsis-stocktaking/record/kenya/p1"), _site_path("javascript:x")
-    ('/record/kenya/p1', '')
-    """
-    match = re.search(r"/(?:record|id)/[^?#]+\Z", address)
-    return match[0] if match and is_web(address) else ""
-
-
-def _quote_segment(text: str) -> str:
-    return quote(text, safe="")
 
 
 def _describe_reasons(reasons: Iterable[Reason]) -> Markup:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import NotFound
 from harvesters.admin.schemas import AuditEntryView, RunView, run_view
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import INTERNAL, Run, State
+from harvesters.problems import NotFound
 from harvesters.runs.locks import interrupted_runs
 
 MAX_ROWS = 500  # of a page

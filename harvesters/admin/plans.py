@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue
 from harvesters.admin.pagination import run_views
 from harvesters.admin.schemas import HoldView, RunView
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Override, Run, State
+from harvesters.problems import InvalidValue
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
 from harvesters.runs.plans.undo import find_undoable
 from harvesters.source import SHARES

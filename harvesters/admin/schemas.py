@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from harvesters.admin.access.key_store import Key
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Key
 from harvesters.ledger.models import Run, RunRequest, State
 from harvesters.reasons import Reason
 from harvesters.runs.status_file import source_statuses

@@ -18,12 +18,12 @@ from clocks import NOON, ManualClock
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
+from harvesters.ledger.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.settings import NetworkSettings

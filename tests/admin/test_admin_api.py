@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from harvesters.admin.access import key_store
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, State
 from journal.journal import Journal

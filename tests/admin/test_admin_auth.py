@@ -12,13 +12,13 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope
-from harvesters.admin.access.throttle import MAX_FAILURES, WINDOW_SECONDS
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_PRIVATE_BODY
+from web.throttle import MAX_FAILURES, WINDOW_SECONDS
 
 SCOPES = ("read", "operate", "admin")
 WRONG_KEY = "stk_00000000_" + "A" * 43

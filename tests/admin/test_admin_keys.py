@@ -9,8 +9,8 @@ import pytest
 from clocks import NOON
 from typer.testing import CliRunner
 
-from harvesters.admin.access.key_store import Scope, create_key, parse_token
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope, create_key, parse_token
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
 

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.throttle import MAX_FAILURES
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, StagedRecord, State
 from web.sessions import IDLE_TIMEOUT, MAX_AGE
+from web.throttle import MAX_FAILURES
 
 from .conftest import HOSTILE, staged
 

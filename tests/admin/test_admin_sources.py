@@ -16,10 +16,10 @@ from clocks import NOON
 
 from command_line.settings import Settings
 from command_line.site import remap_source
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope
 from harvesters.admin.definitions import apply_form, digest
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators, outbox, run_log
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Notice, Outcome, State
 from harvesters.reasons import Reason
 from harvesters.source import read_text

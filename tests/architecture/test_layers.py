@@ -49,16 +49,17 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"verification"}, {"journal"},
     ),
     "web": (
-        {"branding", "formats", "links", "outbound_client", "server", "templating"},
+        {"branding", "formats", "links", "outbound_client", "server", "templating", "throttle"},
         {"problems"}, {"endpoints", "sessions"}, {"middleware", "respond"},
         {"page_cache", "static_files"}, {"charts"},
     ),
     "harvesters": (
-        {"reason_texts"}, {"reasons"}, {"errors", "stored_response"}, {"options"}, {"quiet_hours", "optional_dependency", "parsing"},
+        {"reason_texts"}, {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},
+        {"quiet_hours", "optional_dependency", "parsing"},
         {"source"},
         {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
         {"payloads", "archive", "ledger"}, {"protocols", "mappings", "matching", "replay"}, {"compatibility"}, {"pipeline"},
-        {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"admin"}, {"participation.submissions"}, {"participation"},
+        {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},
     ),
     "publisher": (
         {"background", "database", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},

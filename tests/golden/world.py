@@ -23,9 +23,9 @@ from waiting import wait_until
 
 from command_line.settings import Settings
 from command_line.site import create_site
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import outbox
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context

@@ -22,8 +22,8 @@ from rdf_terms import value
 from rows import each
 
 from harvesters.admin import labels
-from harvesters.admin.access.key_store import Scope
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import State
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.prizes.page_routes import DAYS
@@ -31,8 +31,8 @@ from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.choices import TYPE_LABELS
 from harvesters.participation.submissions.duplicates import REASONS
 from harvesters.participation.submissions.members import MEMBERS, TYPES
+from harvesters.participation.submissions.moderation import HISTORY
 from harvesters.participation.submissions.questions import QUESTIONS
-from harvesters.participation.submissions.routes.moderation import HISTORY
 from harvesters.participation.submissions.submitters import openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations

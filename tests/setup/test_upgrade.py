@@ -17,10 +17,10 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
-from harvesters.admin.access.key_store import list_keys
 from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.database import pending_migrations
+from harvesters.ledger.keys import list_keys
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.links import links
 from harvesters.ledger.migrations import MIGRATIONS

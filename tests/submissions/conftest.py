@@ -21,11 +21,11 @@ from clocks import NOON, ManualClock
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import outbox
+from harvesters.ledger.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation.models import Submission
 from harvesters.mappings.registry import MAPPINGS
@@ -33,8 +33,8 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.page_model import Record
+from harvesters.participation.app import create_submissions
 from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.context import HarvestContext, open_context
@@ -60,6 +60,7 @@ INITIATIVE: dict[str, Any] = {
 @dataclass
 class SubmissionWorld:
     context: SubmissionContext
+    admin: AdminContext
     clock: ManualClock
     folder: Path
     tokens: dict[str, str] = field(default_factory=dict)
@@ -67,7 +68,7 @@ class SubmissionWorld:
 
     @property
     def ledger(self) -> Ledger:
-        return self.context.admin.ledger
+        return self.context.site.ledger
 
     def mails(self) -> list[tuple[str, str]]:
         return [
@@ -84,8 +85,10 @@ class SubmissionWorld:
         return self.link().rpartition("/")[2]
 
     def accept(self, id: str) -> Submission:
-        admin = self.context.admin
-        return moderation.accept(admin, self.keys["Grace"], moderation.find(admin, id), "")
+        admin = self.context.site
+        return moderation.accept(
+            admin, self.keys["Grace"].display_name, moderation.find(admin, id), ""
+        )
 
     def published_statements(self) -> list[str]:
         request = httpx.Request("GET", SITE)
@@ -98,7 +101,7 @@ class SubmissionWorld:
         ]
 
     def stored(self, id: str) -> Submission:
-        return moderation.find(self.context.admin, id)
+        return moderation.find(self.context.site, id)
 
     def read_key(self) -> tuple[Key, str]:
         return key_store.create(self.ledger, "Reader", Scope.READ, NOON)
@@ -114,7 +117,7 @@ class SubmissionWorld:
         self.clock.advance(timedelta(minutes=1))
         with self._run() as context:
             still = replace(context, now=self.clock.now)
-            return harvest(self.context.admin.source(source), still, full=True)
+            return harvest(self.context.site.source(source), still, full=True)
 
     def entries(self) -> str:
         with self._run() as context:
@@ -150,7 +153,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
         tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds,
         channels=channels,
     )  # fmt: skip
-    submission_world = SubmissionWorld(SubmissionContext(admin, SITE), clock, tmp_path)
+    submission_world = SubmissionWorld(SubmissionContext(admin, SITE), admin, clock, tmp_path)
     submission_world.set_definition(definition())
     for name, scope in (
         ("Ministry", Scope.SUBMIT),
@@ -178,17 +181,15 @@ async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @asynccontextmanager
-async def visiting(
-    world: SubmissionWorld, *routes: Any, **options: Any
-) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_submissions(world.context, routes))
+async def visiting(world: SubmissionWorld, **options: Any) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_submissions(world.context))
     async with httpx.AsyncClient(transport=transport, base_url=SITE, **options) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def administering(world: SubmissionWorld, pages: Any) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=[Mount("/admin", create_admin(world.context.admin, pages))])
+async def administering(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+    app = Starlette(routes=[Mount("/admin", create_admin(world.admin))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=SITE) as opened:
         yield opened
 

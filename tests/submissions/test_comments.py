@@ -11,8 +11,6 @@ from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.comments import comments_in, prune_comments
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
-from harvesters.participation.comments.actions import routes as moderation_pages
-from harvesters.participation.comments.page_routes import routes
 
 from .conftest import (
     SubmissionWorld,
@@ -38,13 +36,13 @@ HOSTILE = "Hello <script>alert(1)</script> <b>all</b>\u202e\nmail me: jane.doe@e
 async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, in which comments are on."""
     world.context.comments = True
-    async with visiting(world, routes) as opened:
+    async with visiting(world) as opened:
         yield opened
 
 
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    async with administering(world, (moderation_pages,)) as opened:
+    async with administering(world) as opened:
         key = {"key": world.tokens["Grace"], "path": "/admin/"}
         await opened.post("/admin/sign-in", data=key)
         yield opened

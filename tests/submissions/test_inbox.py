@@ -16,16 +16,16 @@ from typer.testing import CliRunner
 
 from command_line.harvesting.inbox import app
 from command_line.settings import Settings
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import keys as key_store
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.participation import notifications, submissions
 from harvesters.ledger.participation.models import Notification, Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.participation.inbox.receive import InboxLink, routes, takes_notifications
+from harvesters.participation.app import create_submissions
+from harvesters.participation.inbox.receive import InboxLink, takes_notifications
 from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.app import create_submissions
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from vocab.iris import BASE
 
@@ -53,12 +53,12 @@ class InboxPeer:
         admin = AdminContext(
             folder, folder / "sources", address, BASE, clock.now, clock.seconds, channels=channels
         )
-        self.world = SubmissionWorld(SubmissionContext(admin, url), clock, folder)
+        self.world = SubmissionWorld(SubmissionContext(admin, url), admin, clock, folder)
         self.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{other}/inbox"]\n')
         self.key, _ = key_store.create(self.world.ledger, "Grace", Scope.OPERATE, NOON)
         _, self.token = key_store.create(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(create_submissions(self.world.context, (routes,))),
+            transport=httpx.ASGITransport(create_submissions(self.world.context)),
             base_url=url,
         )
         self.settings = Settings(
@@ -75,7 +75,7 @@ class InboxPeer:
         return answer.output.strip()
 
     async def deliver_to(self, other: InboxPeer) -> list[int]:
-        deliver(self.world.ledger, self.world.context.admin.channels, lambda: LATER)
+        deliver(self.world.ledger, self.world.context.site.channels, lambda: LATER)
         requests, self.posted = self.posted, []
         assert [f"{request.url}" for request in requests] == [other.inbox] * len(requests)
         answers = [
@@ -94,8 +94,8 @@ class InboxPeer:
 
     async def accepted(self) -> str:
         id = (await submitted(self.client, headers=bearer(self.token)))["id"]
-        item = moderation.find(self.world.context.admin, id)
-        return moderation.accept(self.world.context.admin, self.key, item, "").id
+        item = moderation.find(self.world.context.site, id)
+        return moderation.accept(self.world.context.site, self.key.display_name, item, "").id
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, In
     async with one.client, two.client:
         yield one, two
     for inbox in (one, two):
-        inbox.world.context.admin.close()
+        inbox.world.context.site.close()
 
 
 async def offered(one: InboxPeer, two: InboxPeer) -> Submission:
@@ -124,7 +124,7 @@ async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(
     assert await two.deliver_to(one) == [201]
     tentative = one.newest("Offer", sent=True).answer
 
-    moderation.accept(two.world.context.admin, two.key, submission, "")
+    moderation.accept(two.world.context.site, two.key.display_name, submission, "")
     statuses = await two.deliver_to(one)
 
     answers = [tentative, one.newest("Offer", sent=True).answer]
@@ -139,7 +139,9 @@ async def test_a_rejected_offer_is_answered_with_the_reason(
     one, two = pair
     submission = await offered(one, two)
 
-    moderation.reject(two.world.context.admin, two.key, submission, "It is ours already.")
+    moderation.reject(
+        two.world.context.site, two.key.display_name, submission, "It is ours already."
+    )
     await two.deliver_to(one)
 
     assert one.newest("Offer", sent=True).answer == "Reject"

@@ -14,10 +14,10 @@ import pytest
 from processes import free_port, started, wait_for_url
 from typer.testing import CliRunner
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import outbox
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.participation import notifications, submissions
 from harvesters.ledger.participation.models import Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
@@ -69,10 +69,9 @@ class RunningSite:
     def waiting(self) -> list[Submission]:
         return submissions.in_states(self.admin.ledger, [SubmissionState.SUBMITTED], 10)
 
-    def moderator(self) -> Key:
-        return next(
-            key for key in key_store.list_keys(self.admin.ledger) if key.scope is Scope.OPERATE
-        )
+    def moderator(self) -> str:
+        stored = key_store.list_keys(self.admin.ledger)
+        return next(key.display_name for key in stored if key.scope is Scope.OPERATE)
 
 
 def prepared(home: Path, port: int, other: int) -> RunningSite:

@@ -9,7 +9,6 @@ import pytest
 from harvesters.ledger import operators
 from harvesters.ledger.models import State
 from harvesters.ledger.participation import submissions
-from harvesters.participation.submissions.app import MODERATION
 from vocab.iris import BASE
 
 from .conftest import (
@@ -31,7 +30,7 @@ EVENT = {
 
 @pytest.fixture
 async def admin(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    async with administering(world, MODERATION) as opened:
+    async with administering(world) as opened:
         yield opened
 
 
@@ -246,7 +245,7 @@ async def test_a_decision_without_a_mail_server_is_kept(
     await signed_in(admin, world)
     token = await person(world, client)
     id = (await submitted(client, headers=token))["id"]
-    world.context.admin.channels = type(world.context.admin.channels)()
+    world.context.site.channels = type(world.context.site.channels)()
 
     answer = await decide(admin, id, "accept")
 

@@ -14,9 +14,7 @@ import pytest
 from PIL import Image
 from rows import each
 
-from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.ledger.participation.pictures import find_picture, has_picture, prune_pictures
-from harvesters.participation.submissions.errors import TooLarge
 from harvesters.participation.submissions.pictures import (
     MAX_FILE,
     SIDE,
@@ -24,6 +22,7 @@ from harvesters.participation.submissions.pictures import (
     encode_webp,
 )
 from harvesters.participation.submissions.routes.pictures import MAX_UNUSED
+from harvesters.problems import HTTPProblem, InvalidValue, TooLarge
 from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SubmissionWorld, change, codes, hidden, submitted

@@ -13,17 +13,14 @@ from typer.testing import CliRunner
 
 from command_line.harvesting.prizes import app
 from command_line.settings import Settings
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope
 from harvesters.errors import PrizeError
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import Edition, Stage
 from harvesters.participation.prizes import contest
-from harvesters.participation.prizes.admin_routes import routes as admin_routes
-from harvesters.participation.prizes.api import routes
 from harvesters.participation.prizes.edition_file import read_edition
-from harvesters.participation.prizes.page_routes import routes as page_routes
 from vocab.iris import BASE, Iris
 
 from .conftest import (
@@ -77,7 +74,7 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     definition = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8")
     enabled = definition.replace("enabled   = false", "enabled   = true")
     (world.folder / "sources" / "prizes.toml").write_text(enabled, encoding="utf-8")
-    async with visiting(world, routes, page_routes) as opened:
+    async with visiting(world) as opened:
         yield opened
 
 
@@ -505,7 +502,7 @@ async def test_a_contest_is_run_from_the_admin_pages(
 ) -> None:
     id = await nomination(world, people)
     _, key = key_store.create(world.ledger, "Joan", Scope.ADMIN, world.clock.now())
-    async with administering(world, (admin_routes,)) as admin:
+    async with administering(world) as admin:
         path, signing_in = "/admin/page/prizes", {"key": key, "path": "/admin/"}
         await admin.post("/admin/sign-in", data=signing_in)
         early = await admin.get(f"{path}/2027")

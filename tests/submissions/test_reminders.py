@@ -22,7 +22,7 @@ async def accepted(world: SubmissionWorld, browser: httpx.AsyncClient) -> Submis
 
 
 def remind(world: SubmissionWorld) -> int:
-    return send_reminders(world.ledger, world.context.admin.channels, world.clock.now())
+    return send_reminders(world.ledger, world.context.site.channels, world.clock.now())
 
 
 def published_day(world: SubmissionWorld) -> list[str]:
@@ -94,7 +94,9 @@ async def test_a_link_to_what_was_withdrawn_or_is_another_kind_fails(
     link = world.link("still-true")
     confirmation = await browser.post(link.replace("still-true", "confirm"))
     stored = world.stored(item.id)
-    moderation.withdraw(world.context.admin, world.keys["Grace"], stored, "The person asked.")
+    moderation.withdraw(
+        world.context.site, world.keys["Grace"].display_name, stored, "The person asked."
+    )
 
     assert codes(confirmation, await browser.post(link)) == [410, 410]
     assert remind(world) == 0
@@ -105,7 +107,7 @@ async def test_no_reminder_without_a_mail_server(
 ) -> None:
     await accepted(world, browser)
     world.clock.advance(YEAR)
-    channels = world.context.admin.channels
+    channels = world.context.site.channels
 
     assert send_reminders(world.ledger, type(channels)(public_url=SITE), world.clock.now()) == 0
     assert send_reminders(world.ledger, type(channels)(channels.mail), world.clock.now()) == 0

@@ -330,7 +330,7 @@ async def test_without_the_source_nothing_can_be_submitted(
 async def test_without_a_mail_server_an_address_cannot_be_confirmed(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
-    world.context.admin.channels = type(world.context.admin.channels)()
+    world.context.site.channels = type(world.context.site.channels)()
 
     answer = await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
 

@@ -329,9 +329,9 @@ async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
 async def test_a_demo_without_a_mail_server_shows_the_link(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
-    world.context.admin.channels = replace(world.context.admin.channels, mail=None)
+    world.context.site.channels = replace(world.context.site.channels, mail=None)
     refused = await send(browser, "/submit/mine")
-    world.context.admin.demo = True
+    world.context.site.demo = True
 
     response = await send(browser, "/submit/mine")
     by_http = await browser.post("/submissions/confirmations", json={"mail": "jane@example.org"})

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import prizes, submissions
@@ -26,19 +25,19 @@ from harvesters.ledger.participation.models import (
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions import actions, moderation
-from harvesters.participation.submissions.errors import VersionConflict
 from harvesters.participation.submissions.members import normalize
 from harvesters.participation.submissions.reminders import send_reminders
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import CSV, read_table
 from harvesters.participation.submissions.uploads import submit_rows
+from harvesters.problems import VersionConflict
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 YEAR = timedelta(days=366)
 ROOT = Path(__file__).parents[2]
-MODERATOR = Key("1", "Grace", Scope.OPERATE, "", NOON)
+MODERATOR = "Grace (1)"
 CONTENT = normalize(
     {"type": "Initiative", "title": {"en": "Village telecentres"}, "page": ["https://a.example/"]},
     BASE,
@@ -73,7 +72,7 @@ def context(ledger: str, tmp_path: Path, times: list[datetime]) -> Iterator[Subm
 @pytest.fixture
 def jane(context: SubmissionContext) -> Submitter:
     return submissions.ensure_submitter(
-        context.admin.ledger, Submitter("jane", "jane@example.org", None, "en", NOON)
+        context.site.ledger, Submitter("jane", "jane@example.org", None, "en", NOON)
     )
 
 
@@ -81,15 +80,15 @@ def jane(context: SubmissionContext) -> Submitter:
 def test_a_submission_is_published_confirmed_and_withdrawn(
     context: SubmissionContext, jane: Submitter, times: list[datetime]
 ) -> None:
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     sent = actions.submit(context, jane, CONTENT, "en")
-    accepted = moderation.accept(context.admin, MODERATOR, sent, "Welcome")
+    accepted = moderation.accept(context.site, MODERATOR, sent, "Welcome")
     first = dict(submissions.published(ledger))
     times.append(NOON + YEAR)
-    reminded = [send_reminders(ledger, context.admin.channels, times[-1]) for _ in range(2)]
-    confirmations.confirm(context.admin, accepted, "submitter")
+    reminded = [send_reminders(ledger, context.site.channels, times[-1]) for _ in range(2)]
+    confirmations.confirm(context.site, accepted, "submitter")
     second = dict(submissions.published(ledger))
-    actions.withdraw(context.admin, moderation.find(context.admin, sent.id), "submitter")
+    actions.withdraw(context.site, moderation.find(context.site, sent.id), "submitter")
 
     assert first[sent.id] == {**CONTENT, "lastReviewed": "2026-03-01"}
     assert (reminded, second[sent.id]) == ([1, 0], {**CONTENT, "lastReviewed": "2027-03-02"})
@@ -111,7 +110,7 @@ def test_a_table_is_stored_and_known_when_it_is_sent_again(
     ]
 
     assert outcomes == [["accepted", "refused"], ["known", "refused"]]
-    assert submissions.waiting(context.admin.ledger) == (1, NOON)
+    assert submissions.waiting(context.site.ledger) == (1, NOON)
 
 
 def test_one_of_two_changes_at_once_is_refused(context: SubmissionContext, jane: Submitter) -> None:
@@ -128,13 +127,13 @@ def test_one_of_two_changes_at_once_is_refused(context: SubmissionContext, jane:
         changed = list(pool.map(change, ("One", "Other")))
 
     assert sorted(changed) == [False, True]
-    assert moderation.find(context.admin, sent.id).version == 2
+    assert moderation.find(context.site, sent.id).version == 2
 
 
 def test_one_of_two_uses_of_a_link_counts_and_what_is_old_is_deleted(
     context: SubmissionContext, jane: Submitter
 ) -> None:
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     secret = submissions.create_link(
         ledger, Link(Purpose.CONFIRM, NOON, NOON + timedelta(hours=1), mail="jane@example.org")
     )
@@ -157,10 +156,10 @@ def test_the_queue_is_in_the_order_of_waiting(
             actions.submit(context, jane, {**CONTENT, "title": {"en": f"Number {number}"}}, "en").id
         )
 
-    rows = submissions.in_states(context.admin.ledger, (SubmissionState.SUBMITTED,), 10)
+    rows = submissions.in_states(context.site.ledger, (SubmissionState.SUBMITTED,), 10)
 
     assert [row.id for row in rows] == sent
-    assert submissions.waiting(context.admin.ledger) == (3, NOON)
+    assert submissions.waiting(context.site.ledger) == (3, NOON)
 
 
 DAYS: dict[str, Any] = {
@@ -175,7 +174,7 @@ PAGE = "https://site.example/id/initiative/a/1"
 def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
     context: SubmissionContext, jane: Submitter
 ) -> None:
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     votes: dict[str, Any] = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
     criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
     edition = Edition(

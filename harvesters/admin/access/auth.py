@@ -6,35 +6,23 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import structlog
-from fastapi import Depends, Request, Security
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Key, Scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import (
+from harvesters.ledger import keys as key_store
+from harvesters.ledger.keys import Key, Scope
+from harvesters.problems import (
     CSRFError,
     InsufficientScope,
-    RateLimited,
     SessionRequired,
     Unauthenticated,
 )
-from harvesters.errors import LedgerError
-from web.sessions import Session, is_own_form, is_same_token
+from harvesters.site import Credentials, authenticate
+from web.sessions import Session, is_same_token
 
 COOKIE = "admin"
 log = structlog.get_logger(component="admin")
-
-Credentials = Annotated[
-    HTTPAuthorizationCredentials | None,
-    Security(
-        HTTPBearer(
-            auto_error=False,
-            scheme_name="key",
-            description="A key of `stocktake keys create` (RFC 6750).",
-        )
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,36 +41,6 @@ def get_context(request: Request) -> AdminContext:
     """Return the context that the app was created with."""
     context: AdminContext = request.app.state.context
     return context
-
-
-def client_address(request: Request) -> str:
-    """Return the client's address; behind a trusted proxy, the one that the proxy reports."""
-    return request.client.host if request.client else "unknown"
-
-
-def authenticate(request: Request, token: str) -> Key:
-    """Return the key for *token* and record its use.
-
-    Raises Unauthenticated for an invalid token, and RateLimited after too many of them. A valid key
-    is never refused because of the failures of others at the same address.
-    """
-    context, client = get_context(request), client_address(request)
-    key = key_store.check(context.ledger, token, context.now())
-    if key is None:
-        if seconds := context.throttle.retry_after(client):
-            raise RateLimited(
-                "Too many failed sign-ins from this address. Try again in %(seconds)s seconds.",
-                seconds=seconds,
-            )
-        context.throttle.record_failure(client)
-        raise Unauthenticated(
-            "Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True
-        )
-    try:
-        key_store.record_use(context.ledger, key, context.now())
-    except LedgerError as error:  # a read must not wait for a writer
-        log.warning("last use of the key not recorded", key=key.id, reason=str(error))
-    return key
 
 
 def _authorize(
@@ -129,17 +87,6 @@ def require_session(request: Request) -> User:
         raise SessionRequired("Your key was revoked or has expired.", token_sent=False)
     request.state.who = key.display_name
     return User(key, session)
-
-
-def check_same_site(request: Request) -> None:
-    """Refuse a form sent by another site's page."""
-    if not is_own_form(request):
-        raise CSRFError("This form was not sent from an admin page.")
-
-
-def render_errors_as_pages(request: Request) -> None:
-    """Mark the request so that errors are rendered as pages."""
-    request.state.page = True
 
 
 def check_csrf(user: User, csrf: str, scope: Scope) -> None:

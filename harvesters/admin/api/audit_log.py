@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Response
 from harvesters.admin import pagination
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.problems import ERROR_RESPONSES
+from harvesters.problems import ERROR_RESPONSES
 
 routes = APIRouter(tags=["acts"], responses=ERROR_RESPONSES)
 

@@ -10,12 +10,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from harvesters.admin import actions
-from harvesters.admin.access import key_store
 from harvesters.admin.access.auth import Administrator, ContextDep
-from harvesters.admin.access.key_store import Scope, parse_scope
-from harvesters.admin.errors import InvalidValue
-from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import KeyView, NewKey, key_view
+from harvesters.ledger import keys as key_store
+from harvesters.ledger.keys import Scope, parse_scope
+from harvesters.problems import ERROR_RESPONSES, InvalidValue
 
 routes = APIRouter(tags=["keys"], responses=ERROR_RESPONSES)
 

@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.context import AdminContext
-from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.system import SystemView, system_view
+from harvesters.problems import ERROR_RESPONSES
 
 routes = APIRouter(tags=["system"], responses=ERROR_RESPONSES)
 

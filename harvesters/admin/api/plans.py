@@ -12,10 +12,11 @@ from pydantic.dataclasses import dataclass
 from harvesters.admin import actions, pagination, plans, records
 from harvesters.admin.access.auth import ContextDep, Operator, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
+from harvesters.problems import ERROR_RESPONSES
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.site import MAX_NOTE_LENGTH
 from vocab.iris import Iris
 
 routes = APIRouter(tags=["plans"], responses=ERROR_RESPONSES)
@@ -36,7 +37,7 @@ class OverrideRequest:
 class Approval:
     """Why a plan is approved, and what the source may exceed once."""
 
-    note: Annotated[str, Field(max_length=actions.MAX_NOTE_LENGTH)] = ""
+    note: Annotated[str, Field(max_length=MAX_NOTE_LENGTH)] = ""
     override: OverrideRequest | None = None
 
 
@@ -44,14 +45,14 @@ class Approval:
 class Rejection:
     """Why a plan is rejected."""
 
-    reason: Annotated[str, Field(max_length=actions.MAX_NOTE_LENGTH)] = ""
+    reason: Annotated[str, Field(max_length=MAX_NOTE_LENGTH)] = ""
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
 class Undoing:
     """Why an approval is undone."""
 
-    reason: Annotated[str, Field(max_length=actions.MAX_NOTE_LENGTH)] = ""
+    reason: Annotated[str, Field(max_length=MAX_NOTE_LENGTH)] = ""
 
 
 @routes.get("/plans")

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Response
 from harvesters.admin import pagination, records
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.api.paging import Limit, add_next_link
-from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import RunView
 from harvesters.ledger import run_log
 from harvesters.ledger.models import LogLine, Outcome, State
+from harvesters.problems import ERROR_RESPONSES
 
 routes = APIRouter(tags=["runs"], responses=ERROR_RESPONSES)
 

@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass
 
 from harvesters.admin import actions
 from harvesters.admin.access.auth import ContextDep, Operator, Reader
-from harvesters.admin.problems import ERROR_RESPONSES
 from harvesters.admin.schemas import (
     RunRequestView,
     SourceView,
@@ -20,6 +19,8 @@ from harvesters.admin.schemas import (
     source_views,
 )
 from harvesters.ledger import operators
+from harvesters.problems import ERROR_RESPONSES
+from harvesters.site import MAX_NOTE_LENGTH
 
 routes = APIRouter(tags=["sources"], responses=ERROR_RESPONSES)
 
@@ -38,7 +39,7 @@ class RunOptions:
 class HoldRequest:
     """Why a source is put on hold."""
 
-    reason: Annotated[str, Field(max_length=actions.MAX_NOTE_LENGTH)] = ""
+    reason: Annotated[str, Field(max_length=MAX_NOTE_LENGTH)] = ""
 
 
 @routes.get("/sources")

@@ -8,21 +8,16 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from harvesters.admin import alerts
-from harvesters.admin.access.auth import (
-    ContextDep,
-    CurrentUser,
-    User,
-    check_csrf,
-    render_errors_as_pages,
-)
-from harvesters.admin.access.key_store import Scope
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import DefinitionChanged
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
 from harvesters.admin.labels import CONDITIONS
-from harvesters.admin.pages import get_pages
 from harvesters.ledger import outbox
+from harvesters.ledger.keys import Scope
 from harvesters.notifications.rules import EXAMPLE
+from harvesters.problems import DefinitionChanged
+from harvesters.site import render_errors_as_pages
+from web.templating import get_pages
 
 _PAGE = "/page/alerts"
 _SHOWN = 30  # messages, and alerts that ended

@@ -14,25 +14,25 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from harvesters.admin import actions, pagination, plans
-from harvesters.admin.access.auth import (
-    COOKIE,
-    ContextDep,
-    CurrentUser,
-    authenticate,
-    check_csrf,
-    render_errors_as_pages,
-)
-from harvesters.admin.access.key_store import Scope, parse_scope
+from harvesters.admin.access.auth import COOKIE, ContextDep, CurrentUser, check_csrf
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound, SessionRequired, Unauthenticated
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import BASE_PATH, get_pages, local_path
-from harvesters.admin.problems import describe_error
+from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.admin.routes.pages import render_keys_page
 from harvesters.errors import PlanError, SourceLockedError
+from harvesters.ledger.keys import Scope, parse_scope
 from harvesters.ledger.models import Override, Run
+from harvesters.problems import (
+    InvalidValue,
+    NotFound,
+    SessionRequired,
+    Unauthenticated,
+    describe_error,
+)
+from harvesters.site import authenticate, render_errors_as_pages
 from harvesters.source import SHARES
 from web.sessions import MAX_AGE
+from web.templating import get_pages
 
 log = structlog.get_logger(component="admin")
 

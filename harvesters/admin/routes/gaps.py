@@ -10,24 +10,17 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import (
-    ContextDep,
-    CurrentUser,
-    User,
-    check_csrf,
-    render_errors_as_pages,
-)
-from harvesters.admin.access.key_store import Scope
-from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.curated_crosswalks import add_word
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import ActionType, AuditEntry
+from harvesters.problems import InvalidValue
+from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from harvesters.source import read_word_table, word_table
 from languages.request_locale import current_locale
 from vocab.curated_words import (
@@ -41,6 +34,7 @@ from vocab.curated_words import (
 from vocab.iris import Iris
 from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import label
+from web.templating import get_pages
 
 _PAGE = "/page/gaps"
 _ROWS = 30  # words

@@ -12,15 +12,12 @@ from typing import NamedTuple
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.key_store import Scope
-from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.errors import IdentityError
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
@@ -35,10 +32,13 @@ from harvesters.matching.stored import (
     find_pair,
     read_sides,
 )
+from harvesters.problems import InvalidValue, NotFound
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
+from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 from vocab.schemes import label
+from web.templating import get_pages
 
 PAGE = "/page/identity"
 _ROWS = 50  # pairs on a page

@@ -9,15 +9,12 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.key_store import Scope
-from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
-from harvesters.admin.errors import InvalidValue
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.admin.routes.identity import PAGE
 from harvesters.errors import IdentityError
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
@@ -26,6 +23,9 @@ from harvesters.matching.pairs import Judgement
 from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.scoring import FEATURES
 from harvesters.matching.stored import Decision, StoredPair, add_decisions, current_decisions
+from harvesters.problems import InvalidValue
+from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
+from web.templating import get_pages
 
 _RULE = f"{PAGE}/rule"
 _ROWS = 50  # pairs on a page

@@ -9,24 +9,19 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from harvesters.admin import effects, inbox, labels, pagination, plans, records, system
-from harvesters.admin.access import key_store
-from harvesters.admin.access.auth import (
-    ContextDep,
-    CurrentUser,
-    User,
-    render_errors_as_pages,
-    require_scope,
-)
-from harvesters.admin.access.key_store import Scope
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, require_scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.pages import get_pages
 from harvesters.admin.schemas import key_view, source_views
+from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators, run_log
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.site import render_errors_as_pages
 from harvesters.source import SHARES
 from vocab.iris import Iris
+from web.templating import get_pages
 
 _OVERVIEW_ROWS = 15  # of a list on the overview
 _PAGE_ROWS = 50  # of a list page

@@ -5,17 +5,18 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.key_store import Scope
-from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.ledger import operators, outbox
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.ledger.participation import problems
 from harvesters.ledger.participation.models import ProblemState
+from harvesters.problems import InvalidValue, NotFound
 from harvesters.runs.reported_problems import problem_target, reader_message
+from harvesters.site import render_errors_as_pages
 from vocab.iris import Iris
+from web.templating import get_pages
 
 _PAGE = "/page/problems"
 _MOST_CHARACTERS = 4000  # of an answer

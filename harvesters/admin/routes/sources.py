@@ -14,25 +14,19 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
 from harvesters.admin import actions, definitions, effects, labels
-from harvesters.admin.access.auth import (
-    ContextDep,
-    CurrentUser,
-    User,
-    check_csrf,
-    render_errors_as_pages,
-    require_scope,
-)
-from harvesters.admin.access.key_store import Scope
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, require_scope
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import DefinitionChanged, InvalidValue
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.admin.schemas import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import State
+from harvesters.problems import DefinitionChanged, InvalidValue
 from harvesters.runs.locks import is_schedule_running
+from harvesters.site import check_note, render_errors_as_pages
 from vocab.field_changes import FieldView
+from web.templating import get_pages
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -163,7 +157,7 @@ def change_definition(
         return _render_definition(
             request, user, edited, preview=preview, mapped_fields=_mapped_fields(context)
         )
-    note = actions.check_note(form.get("note", ""))
+    note = check_note(form.get("note", ""))
     try:
         definitions.save_definition(context, user.key.display_name, name, text, before, note)
     except DefinitionChanged as error:

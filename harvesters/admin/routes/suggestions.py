@@ -7,21 +7,21 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.key_store import Scope
-from harvesters.admin.actions import MAX_NOTE_LENGTH, check_note
-from harvesters.admin.errors import InvalidValue
+from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.topic_queue import add_decision, undecided
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import ActionType, AuditEntry
+from harvesters.problems import InvalidValue
+from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from harvesters.source import decision_table, read_decision_table
 from languages.request_locale import current_locale
 from vocab.curated_topics import SUGGESTED, TopicDecision
 from vocab.curated_words import concept_name, short_name
 from vocab.iris import Iris
+from web.templating import get_pages
 
 _PAGE = "/page/suggestions"
 _ROWS = 30  # suggestions, and decisions

@@ -4,29 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
 from urllib.parse import unquote
 
-from fastapi import APIRouter, Depends, Query, Request
 from pyoxigraph import Literal, RdfFormat, parse
-from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf, render_errors_as_pages
-from harvesters.admin.access.key_store import Key, Scope
-from harvesters.admin.actions import check_note
-from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.errors import LedgerError
 from harvesters.ledger import operators
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import comments, submissions
-from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
 from harvesters.ledger.participation.models import Comment, SubmissionState, Submitter
 from harvesters.ledger.participation.prizes import published_statements
 from harvesters.ledger.participation.submissions import new_id
-from harvesters.participation.submissions.errors import Closed, LinkInvalid, NotAllowed
 from harvesters.participation.submissions.mails import queue_mail, send_confirmation
 from harvesters.participation.submissions.members import InvalidMembersError, normalize
 from harvesters.participation.submissions.quarantine import triage
@@ -39,6 +27,8 @@ from harvesters.participation.submissions.submitters.identity import (
     count_change,
 )
 from harvesters.payloads.value_parsing import strip_contacts
+from harvesters.problems import Closed, InvalidValue, LinkInvalid, NotAllowed, NotFound
+from harvesters.site import Site, check_note
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext
 from vocab.iris import encode
@@ -73,7 +63,7 @@ def find_post(context: SubmissionContext, path: str) -> CommentedPost:
     parts = path.split("/", 2)
     source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
     statements = (
-        published_statements(context.admin.ledger, source, key) if parts[0] == "post" else None
+        published_statements(context.site.ledger, source, key) if parts[0] == "post" else None
     )
     if statements is None or not any(
         f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements
@@ -130,10 +120,10 @@ def request_comment(
     Raises InvalidValue, RateLimited, Closed.
     """
     draft = _new(context, post, text)
-    address = check_address(context.admin, mail)
-    comments.add_comment(context.admin.ledger, draft)
+    address = check_address(context.site, mail)
+    comments.add_comment(context.site.ledger, draft)
     return send_confirmation(
-        context.admin, context.url, address, draft.language, draft.id, page=CONFIRM_PATH
+        context.site, context.url, address, draft.language, draft.id, page=CONFIRM_PATH
     )
 
 
@@ -146,17 +136,15 @@ def send_comment(
     draft = _new(context, post, text)
     _check_number(context, submitter)
     count_change(context, submitter)
-    comments.add_comment(context.admin.ledger, draft)
-    comments.claim_comment(context.admin.ledger, draft.id, submitter.id, _triage(submitter, draft))
+    comments.add_comment(context.site.ledger, draft)
+    comments.claim_comment(context.site.ledger, draft.id, submitter.id, _triage(submitter, draft))
 
 
 def find_draft(context: SubmissionContext, secret: str) -> Comment:
     """Return the comment that a link sends; raise LinkInvalid if it does not work any more."""
     require_on(context)
     link = check_confirmation(context, secret)
-    draft = (
-        comments.find_comment(context.admin.ledger, link.submission) if link.submission else None
-    )
+    draft = comments.find_comment(context.site.ledger, link.submission) if link.submission else None
     if draft is None or draft.state is not SubmissionState.DRAFT:
         raise LinkInvalid(
             "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
@@ -174,13 +162,13 @@ def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter,
     submitter, _, session = confirm(context, secret)
     _check_number(context, submitter)
     count_change(context, submitter)
-    comments.claim_comment(context.admin.ledger, draft.id, submitter.id, _triage(submitter, draft))
+    comments.claim_comment(context.site.ledger, draft.id, submitter.id, _triage(submitter, draft))
     return submitter, session
 
 
 def delete_own(context: SubmissionContext, submitter: Submitter, id: str) -> None:
     """Delete a comment of this person; it is not shown any more. Raises NotFound."""
-    if not comments.delete_comment(context.admin.ledger, id, submitter.id):
+    if not comments.delete_comment(context.site.ledger, id, submitter.id):
         raise NotFound("You have no comment with this identifier.")
 
 
@@ -193,13 +181,13 @@ def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime
     try:
         return [
             (item.created, item.text)
-            for item in comments.comments_on(context.admin.ledger, post, SHOWN)
+            for item in comments.comments_on(context.site.ledger, post, SHOWN)
         ]
     except LedgerError:
         return None
 
 
-def decide(context: AdminContext, key: Key, comment: Comment, decision: str, note: str) -> None:
+def decide(context: Site, who: str, comment: Comment, decision: str, note: str) -> None:
     """Accept a comment, reject it with a reason, or mark it as spam. One that was accepted can be
     rejected later.
 
@@ -215,12 +203,12 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
         comment.state is SubmissionState.ACCEPTED and decision == "reject"
     )
     if not is_possible or not comments.decide_comment(
-        context.ledger, comment, state, key.display_name, reason, now
+        context.ledger, comment, state, who, reason, now
     ):
         raise NotAllowed("The comment was decided before.")
     text = ": ".join(filter(None, (comment.id, reason)))
     operators.record_audit_entry(
-        context.ledger, AuditEntry(now, key.display_name, f"comment {what}", SOURCE, note=text)
+        context.ledger, AuditEntry(now, who, f"comment {what}", SOURCE, note=text)
     )
     if decision == "reject":
         _send_reason(context, comment, str(reason))
@@ -228,7 +216,7 @@ def decide(context: AdminContext, key: Key, comment: Comment, decision: str, not
 
 def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
     require_on(context)
-    language, now = current_locale().language, context.admin.now()
+    language, now = current_locale().language, context.site.now()
     return Comment(
         new_id(),
         post.path,
@@ -246,7 +234,7 @@ def _triage(submitter: Submitter, comment: Comment) -> SubmissionState:
 
 
 def _check_number(context: SubmissionContext, submitter: Submitter) -> None:
-    own = comments.comments_of(context.admin.ledger, submitter.id)
+    own = comments.comments_of(context.site.ledger, submitter.id)
     if sum(item.state in WAITING for item in own) >= MAX_WAITING:
         raise NotAllowed(
             "%(count)s of your comments wait for a moderator; more are not possible.",
@@ -254,7 +242,7 @@ def _check_number(context: SubmissionContext, submitter: Submitter) -> None:
         )
 
 
-def _send_reason(context: AdminContext, comment: Comment, reason: str) -> None:
+def _send_reason(context: Site, comment: Comment, reason: str) -> None:
     submitter = (
         submissions.submitter_of(context.ledger, id=comment.submitter)
         if comment.submitter
@@ -266,50 +254,3 @@ def _send_reason(context: AdminContext, comment: Comment, reason: str) -> None:
         subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
         lines = [gettext(REFUSED) % {"title": comment.title}, reason]
     queue_mail(context, submitter.mail, subject, lines)
-
-
-_ROWS = 100
-_LISTED = (
-    SubmissionState.SUBMITTED,
-    SubmissionState.QUARANTINED,
-    SubmissionState.ACCEPTED,
-    SubmissionState.REJECTED,
-    SubmissionState.SPAM,
-)
-
-routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
-
-
-@routes.get("/page/comments")
-def show_comments(
-    request: Request,
-    user: CurrentUser,
-    context: ContextDep,
-    state: Annotated[str, Query(max_length=40)] = "",
-) -> Response:
-    """Show the comments that wait, the oldest first, or those in another state, each with what can
-    be decided.
-    """
-    chosen = next((item for item in _LISTED if item.value == state), SubmissionState.SUBMITTED)
-    values = {
-        "rows": comments_in(context.ledger, chosen, _ROWS),
-        "states": _LISTED,
-        "chosen": chosen,
-        "waits": chosen in WAITING,
-        "may_reject": chosen in (*WAITING, SubmissionState.ACCEPTED),
-        "number_waiting": count_comments(context.ledger, SubmissionState.SUBMITTED),
-    }
-    return get_pages(request).render("comments.html", {"user": user, **values})
-
-
-@routes.post("/page/comments/{id}/{decision}")
-def decide_comment(
-    id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep
-) -> Response:
-    """Carry out what a moderator decided."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    comment = find_comment(context.ledger, id)
-    if comment is None or comment.state is SubmissionState.DRAFT:
-        raise NotFound("There is no comment with this identifier.")
-    decide(context, user.key, comment, decision, form.get("note", ""))
-    return redirect(f"/page/comments?state={comment.state.value}")

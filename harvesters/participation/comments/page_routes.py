@@ -4,24 +4,18 @@ by its author.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from http import HTTPStatus
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import render_errors_as_pages
-from harvesters.admin.errors import InvalidValue
-from harvesters.admin.pages import Pages
 from harvesters.participation.comments import actions
 from harvesters.participation.comments.actions import CommentedPost
-from harvesters.participation.submissions.errors import NotAllowed
-from harvesters.participation.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
 from harvesters.participation.submissions.routes.form import (
     ROOT,
     FormDep,
+    PagesDep,
     Writing,
     check_trap,
     first,
@@ -36,7 +30,10 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContextDep,
     check_csrf,
 )
+from harvesters.problems import InvalidValue, NotAllowed
+from harvesters.site import render_errors_as_pages
 from web.sessions import csrf_token
+from web.templating import Pages
 
 PATH = f"{ROOT}/comments"
 routes = APIRouter(
@@ -44,28 +41,8 @@ routes = APIRouter(
 )
 
 
-@lru_cache(maxsize=2)
-def _pages(*, demo: bool, provider: str) -> Pages:
-    return Pages(
-        demo=demo,
-        provider=provider,
-        folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"),
-        root=ROOT,
-    )
-
-
-def _render(
-    context: SubmissionContext,
-    template: str,
-    values: dict[str, Any],
-    status: HTTPStatus = HTTPStatus.OK,
-) -> Response:
-    return _pages(demo=context.admin.demo, provider=context.provider_name).render(
-        template, values, status
-    )
-
-
 def _form_page(
+    pages: Pages,
     context: SubmissionContext,
     request: Request,
     post: CommentedPost,
@@ -81,8 +58,8 @@ def _form_page(
         "most": actions.MAX_TEXT,
         "csrf": csrf_token(request.cookies[COOKIE]) if session_of(request, context) else "",
     }
-    return _render(
-        context, "comment.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render(
+        "comment.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     )
 
 
@@ -90,14 +67,17 @@ def _form_page(
 def show_form(
     request: Request,
     context: SubmissionContextDep,
+    pages: PagesDep,
     about: Annotated[str, Query(max_length=2_000)] = "",
 ) -> Response:
     """Show the form of a comment."""
-    return _form_page(context, request, actions.find_post(context, about), "")
+    return _form_page(pages, context, request, actions.find_post(context, about), "")
 
 
 @routes.post("", dependencies=[Writing])
-def write(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def write(
+    form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Show what was written below a post again, with who writes it; then send it, or a link that
     sends it.
     """
@@ -107,26 +87,25 @@ def write(form: FormDep, request: Request, context: SubmissionContextDep) -> Res
     mail = first(form, "mail")
     submitter = session_of(request, context)
     if not first(form, "send"):
-        return _form_page(context, request, post, text)
+        return _form_page(pages, context, request, post, text)
     if submitter is not None:
         check_csrf(request.cookies[COOKIE], first(form, "csrf"))
     try:
         if submitter is None:
             link = actions.request_comment(context, post, text, mail)
-            return _render(context, "sent.html", {"secret": None, "link": link})
+            return pages.render("sent.html", {"secret": None, "link": link})
         actions.send_comment(context, submitter, post, text)
     except (InvalidValue, NotAllowed) as error:
-        return _form_page(context, request, post, text, mail, error.localized)
+        return _form_page(pages, context, request, post, text, mail, error.localized)
     return redirect("/mine")
 
 
 @routes.get("/confirm/{secret}")
-def show_confirmation(secret: str, context: SubmissionContextDep) -> Response:
+def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show the comment that the link sends; the button does it, so that a program that follows
     links does not.
     """
-    return _render(
-        context,
+    return pages.render(
         "confirm_comment.html",
         {"secret": secret, "comment": actions.find_draft(context, secret)},
     )

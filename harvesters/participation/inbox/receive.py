@@ -16,7 +16,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from harvesters.admin.errors import HTTPProblem, InvalidValue, NotFound
 from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.participation import notifications, submissions
 from harvesters.ledger.participation.models import Notification, SubmissionState, Submitter
@@ -25,7 +24,6 @@ from harvesters.notifications import coar
 from harvesters.notifications.coar import ANSWERS, MEDIA_TYPE, NotificationKind
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.documents import JSON, read_document
-from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import InvalidMembersError
 from harvesters.participation.submissions.routes.api import Body
 from harvesters.participation.submissions.submitters.identity import (
@@ -33,6 +31,7 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContextDep,
     count_write,
 )
+from harvesters.problems import HTTPProblem, InvalidValue, NotFound, UnsupportedMedia
 from harvesters.protocols.submissions import SubmissionsOptions
 from vocab.iris import is_web
 
@@ -96,14 +95,14 @@ def receive(context: SubmissionContext, body: bytes) -> Notification:
     """
     known = SubmissionsOptions.of(context.source()).inboxes
     item = _read(body, context, known)
-    if not notifications.add_notification(context.admin.ledger, item):
+    if not notifications.add_notification(context.site.ledger, item):
         raise Replayed(
             "A notification with this id was received before. Each notification needs an id of its own."
         )
     try:
         _CARRIED_OUT[NotificationKind(item.kind)](context, item)
     except HarvestError:
-        notifications.delete_notification(context.admin.ledger, item.id)
+        notifications.delete_notification(context.site.ledger, item.id)
         raise
     return item
 
@@ -142,7 +141,7 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
             "type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind)
         )
     return Notification(
-        id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.admin.now()
+        id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.site.now()
     )
 
 
@@ -159,14 +158,14 @@ def _text(sent: Mapping[str, Any], *path: str) -> str:
 
 def _offer(context: SubmissionContext, item: Notification) -> None:
     """Make a submission of the record that is in the object, and say that it waits for a moderator."""
-    ledger, about = context.admin.ledger, item.body["object"]
+    ledger, about = context.site.ledger, item.body["object"]
     if about.get("mediaType") != JSON or not isinstance(about.get("content"), str):
         raise InvalidValue(
             "object: an offer has the record as text in content, and application/json as mediaType."
         )
     try:
         content = read_document(
-            about["content"].encode(errors="replace"), JSON, context.admin.base, None
+            about["content"].encode(errors="replace"), JSON, context.site.base, None
         )
     except (ParseError, InvalidMembersError) as error:
         raise InvalidValue("object.content: %(error)s", error=error) from error
@@ -180,7 +179,7 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
             if each.severity == "Violation"
         )
         raise InvalidValue("object.content: %(error)s", error=faults)
-    now = context.admin.now()
+    now = context.site.now()
     submitter = submissions.ensure_submitter(
         ledger, Submitter(new_id(), None, item.inbox, "en", now)
     )
@@ -197,7 +196,7 @@ def _announce(context: SubmissionContext, item: Notification) -> None:
 
 def _answered(context: SubmissionContext, item: Notification) -> None:
     """Store the answer to an offer of ours."""
-    ledger, offer_id = context.admin.ledger, _text(item.body, "inReplyTo")
+    ledger, offer_id = context.site.ledger, _text(item.body, "inReplyTo")
     offer = notifications.find_notification(
         ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value
     )
@@ -212,7 +211,7 @@ def _answered(context: SubmissionContext, item: Notification) -> None:
 
 def _undo(context: SubmissionContext, item: Notification) -> None:
     """Withdraw what an offer of the same installation became."""
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     offer = notifications.find_notification(
         ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value
     )
@@ -220,7 +219,7 @@ def _undo(context: SubmissionContext, item: Notification) -> None:
         raise InvalidValue("object.id: %(inbox)s made no such offer.", inbox=item.inbox)
     submission = submissions.find(ledger, offer.submission)
     if submission is not None and submission.state is not SubmissionState.WITHDRAWN:
-        actions.withdraw(context.admin, submission, item.inbox)
+        actions.withdraw(context.site, submission, item.inbox)
     notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
 
 
@@ -267,7 +266,7 @@ def post(request: Request, body: Body, context: SubmissionContextDep) -> Respons
 @routes.get("/{key}", summary="Read a notification that you sent")
 def read(key: str, context: SubmissionContextDep) -> Response:
     """The address is the Location of the answer to it."""
-    item = notifications.find_notification(context.admin.ledger, key=key, sent=False)
+    item = notifications.find_notification(context.site.ledger, key=key, sent=False)
     if item is None:
         raise NotFound("There is no such notification.")
     return JSONResponse(dict(item.body), media_type=MEDIA_TYPE)

@@ -42,10 +42,10 @@ class ReviewRequest(BaseModel):
 @routes.get("", summary="List the editions of the prizes")
 def list_editions(context: SubmissionContextDep) -> list[dict[str, Any]]:
     """The newest comes first; an edition is listed from the day on which it is announced."""
-    now = context.admin.now()
+    now = context.site.now()
     return [
         describe_edition(item)
-        for item in prizes.editions(context.admin.ledger)
+        for item in prizes.editions(context.site.ledger)
         if item.is_past(item.announced, now)
     ]
 
@@ -55,7 +55,7 @@ def read_edition(edition: str, context: SubmissionContextDep) -> dict[str, Any]:
     """Nominations are listed from the day of the nominees, their stages from the day of the
     results.
     """
-    ledger, now = context.admin.ledger, context.admin.now()
+    ledger, now = context.site.ledger, context.site.now()
     selected = contest.find_edition(ledger, edition, now)
     return {
         **describe_edition(selected),
@@ -73,12 +73,12 @@ def nominate(
     edition: str, sent: NominationRequest, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> dict[str, Any]:
     """An initiative can be nominated in one category of an edition, and not if it has won before."""
-    ledger, now = context.admin.ledger, context.admin.now()
+    ledger, now = context.site.ledger, context.site.now()
     selected = contest.find_edition(ledger, edition, now)
     count_change(context, submitter)
     nomination = contest.nominate(
         ledger,
-        context.admin.base,
+        context.site.base,
         selected,
         sent.initiative,
         sent.category,
@@ -97,7 +97,7 @@ def nominate(
 )
 def withdraw(edition: str, id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> None:
     """It is possible while nominations are open."""
-    ledger, now = context.admin.ledger, context.admin.now()
+    ledger, now = context.site.ledger, context.site.now()
     contest.withdraw(ledger, contest.find_edition(ledger, edition, now), id, submitter.id, now)
 
 
@@ -106,8 +106,8 @@ def list_reviews(
     edition: str, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> list[dict[str, Any]]:
     """Each has your points, or your conflict of interest."""
-    ledger = context.admin.ledger
-    selected = contest.find_edition(ledger, edition, context.admin.now())
+    ledger = context.site.ledger
+    selected = contest.find_edition(ledger, edition, context.site.now())
     contest.require_expert(ledger, selected, submitter.mail)
     own = {
         item.nomination: item
@@ -139,7 +139,7 @@ def review(
     submitter: SubmitterDep,
 ) -> dict[str, Any]:
     """Who declared a conflict of interest cannot score the nomination."""
-    ledger, now = context.admin.ledger, context.admin.now()
+    ledger, now = context.site.ledger, context.site.now()
     selected = contest.find_edition(ledger, edition, now)
     reviewed = contest.review(
         ledger,
@@ -163,7 +163,7 @@ def vote(
     """A person with a confirmed address has one vote in each category; a later vote replaces an
     earlier one.
     """
-    ledger, now = context.admin.ledger, context.admin.now()
+    ledger, now = context.site.ledger, context.site.now()
     selected = contest.find_edition(ledger, edition, now)
     count_change(context, submitter)
     chosen = contest.vote(ledger, selected, id, submitter.mail, now)

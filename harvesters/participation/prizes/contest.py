@@ -11,12 +11,11 @@ from urllib.parse import unquote
 
 from pyoxigraph import Literal, RdfFormat, parse
 
-from harvesters.admin.actions import check_note
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import STAGES, Edition, Nomination, Review, Stage
-from harvesters.participation.submissions.errors import NotAllowed
+from harvesters.problems import InvalidValue, NotAllowed, NotFound
+from harvesters.site import check_note
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SKOS
 

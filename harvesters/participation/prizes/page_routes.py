@@ -7,10 +7,8 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from datetime import UTC, datetime, time, timedelta
-from functools import lru_cache
 from http import HTTPStatus
 from io import StringIO
-from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -18,19 +16,15 @@ from fastapi import APIRouter, Depends, Query, Request
 from icalendar import Calendar, Event
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin.access.auth import render_errors_as_pages
-from harvesters.admin.errors import InvalidValue
-from harvesters.admin.pages import Pages
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import Edition, Submitter, Texts
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import public_nominations
 from harvesters.participation.submissions.choices import choices
-from harvesters.participation.submissions.errors import NotAllowed
-from harvesters.participation.submissions.pages import PACKAGE_DIR as SUBMISSION_PAGES
 from harvesters.participation.submissions.routes.form import (
     ROOT,
     FormDep,
+    PagesDep,
     Writing,
     check_trap,
     first,
@@ -43,11 +37,14 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContextDep,
     count_change,
 )
+from harvesters.problems import InvalidValue, NotAllowed
+from harvesters.site import render_errors_as_pages
 from languages.request_locale import current_locale
 from languages.translations import format_date, gettext
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from web.sessions import csrf_token
+from web.templating import Pages
 
 PATH = f"{ROOT}/prizes"
 DAYS = {
@@ -63,27 +60,16 @@ routes = APIRouter(
 )
 
 
-@lru_cache(maxsize=2)
-def _pages(*, demo: bool, provider: str) -> Pages:
-    return Pages(
-        demo=demo,
-        provider=provider,
-        folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"),
-        root=ROOT,
-    )
-
-
 def _render(
+    pages: Pages,
     context: SubmissionContext,
     template: str,
     values: Mapping[str, Any],
     status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
-    stages = dict(choices("prize-stage", context.admin.base))
+    stages = dict(choices("prize-stage", context.site.base))
     names = {"text": _text, "day": format_date, "day_names": DAYS, "prizes": PATH, "stages": stages}
-    return _pages(demo=context.admin.demo, provider=context.provider_name).render(
-        template, {**names, **values}, status
-    )
+    return pages.render(template, {**names, **values}, status)
 
 
 def _text(texts: Texts) -> str:
@@ -92,12 +78,12 @@ def _text(texts: Texts) -> str:
 
 
 def _categories(context: SubmissionContext, edition: Edition) -> list[tuple[str, str]]:
-    known = dict(choices("prize-category", context.admin.base))
+    known = dict(choices("prize-category", context.site.base))
     return [(code, known.get(code, code)) for code in edition.categories]
 
 
 def _find(context: SubmissionContext, edition: str) -> Edition:
-    return contest.find_edition(context.admin.ledger, edition, context.admin.now())
+    return contest.find_edition(context.site.ledger, edition, context.site.now())
 
 
 def _back(edition: Edition, path: str = "") -> Response:
@@ -105,13 +91,13 @@ def _back(edition: Edition, path: str = "") -> Response:
 
 
 @routes.get("")
-def show_editions(context: SubmissionContextDep) -> Response:
+def show_editions(context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show the editions that are announced, the newest first."""
-    now = context.admin.now()
+    now = context.site.now()
     announced = [
-        item for item in prizes.editions(context.admin.ledger) if item.is_past(item.announced, now)
+        item for item in prizes.editions(context.site.ledger) if item.is_past(item.announced, now)
     ]
-    return _render(context, "editions.html", {"editions": announced})
+    return _render(pages, context, "editions.html", {"editions": announced})
 
 
 @routes.get("/nominate")
@@ -119,8 +105,8 @@ def find_open_edition(
     context: SubmissionContextDep, initiative: Annotated[str, Query(max_length=2_000)] = ""
 ) -> Response:
     """Redirect to the form of the edition that takes nominations; without one, to all editions."""
-    now = context.admin.now()
-    for edition in prizes.editions(context.admin.ledger):
+    now = context.site.now()
+    for edition in prizes.editions(context.site.ledger):
         if edition.takes_nominations(now) and edition.is_past(edition.announced, now):
             return _back(edition, f"/nominate?initiative={quote(initiative, safe='')}")
     return RedirectResponse(PATH, HTTPStatus.SEE_OTHER)
@@ -133,7 +119,7 @@ def download_table(edition: str, context: SubmissionContextDep) -> Response:
     writer = csv.writer(out)
     writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
     for item in public_nominations(
-        selected, prizes.nominations(context.admin.ledger, selected.id), context.admin.now()
+        selected, prizes.nominations(context.site.ledger, selected.id), context.site.now()
     ):
         cells = (
             item["id"],
@@ -157,7 +143,7 @@ def download_calendar(edition: str, context: SubmissionContextDep) -> Response:
     for name, day in selected.days().items():
         event = Event()
         event.add(
-            "uid", f"{Iris(context.admin.base).thing('event', prizes.SOURCE, selected.id)}#{name}"
+            "uid", f"{Iris(context.site.base).thing('event', prizes.SOURCE, selected.id)}#{name}"
         )
         event.add("dtstamp", datetime.combine(day, time(), UTC))
         event.add("dtstart", day)
@@ -169,11 +155,13 @@ def download_calendar(edition: str, context: SubmissionContextDep) -> Response:
 
 
 @routes.get("/{edition}")
-def show_edition(edition: str, request: Request, context: SubmissionContextDep) -> Response:
+def show_edition(
+    edition: str, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Show the days, the criteria, and the nominations that are public, with buttons to vote in a
     session.
     """
-    ledger, now, selected = context.admin.ledger, context.admin.now(), _find(context, edition)
+    ledger, now, selected = context.site.ledger, context.site.now(), _find(context, edition)
     submitter = session_of(request, context)
     listed = public_nominations(selected, prizes.nominations(ledger, selected.id), now)
     by_category = [
@@ -193,7 +181,7 @@ def show_edition(edition: str, request: Request, context: SubmissionContextDep) 
         "csrf": csrf_token(request.cookies.get(COOKIE, "")),
         "event": Iris("/").thing("event", prizes.SOURCE, selected.id),
     }
-    return _render(context, "edition.html", values)
+    return _render(pages, context, "edition.html", values)
 
 
 @routes.get("/{edition}/nominate")
@@ -201,18 +189,20 @@ def ask_nomination(
     edition: str,
     request: Request,
     context: SubmissionContextDep,
+    pages: PagesDep,
     initiative: Annotated[str, Query(max_length=2_000)] = "",
 ) -> Response:
     """Show the form of a nomination; without a session, ask for the address."""
     submitter = session_of(request, context)
     if submitter is None:
-        return _render(context, "identify.html", {"error": "", "mail": ""})
+        return _render(pages, context, "identify.html", {"error": "", "mail": ""})
     return _nomination_page(
-        context, request, _find(context, edition), submitter, {"initiative": initiative}
+        pages, context, request, _find(context, edition), submitter, {"initiative": initiative}
     )
 
 
 def _nomination_page(
+    pages: Pages,
     context: SubmissionContext,
     request: Request,
     edition: Edition,
@@ -222,7 +212,7 @@ def _nomination_page(
 ) -> Response:
     own = [
         item
-        for item in prizes.nominations(context.admin.ledger, edition.id)
+        for item in prizes.nominations(context.site.ledger, edition.id)
         if item.submitter == submitter.id
     ]
     values = {
@@ -230,12 +220,13 @@ def _nomination_page(
         "categories": _categories(context, edition),
         "sent": {name: sent.get(name, "") for name in ("initiative", "category", "reason")},
         "own": own,
-        "nominating": edition.takes_nominations(context.admin.now()),
+        "nominating": edition.takes_nominations(context.site.now()),
         "error": error,
         "most": contest.MAX_REASON,
         "csrf": csrf_token(request.cookies[COOKIE]),
     }
     return _render(
+        pages,
         context,
         "nominate.html",
         values,
@@ -245,7 +236,7 @@ def _nomination_page(
 
 @routes.post("/{edition}/nominate", dependencies=[Writing])
 def nominate(
-    edition: str, form: FormDep, request: Request, context: SubmissionContextDep
+    edition: str, form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
     """Store a nomination, or show the form again with the reason why not."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
@@ -254,15 +245,15 @@ def nominate(
     sent = {name: first(form, name) for name in ("initiative", "category", "reason")}
     try:
         contest.nominate(
-            context.admin.ledger,
-            context.admin.base,
+            context.site.ledger,
+            context.site.base,
             selected,
             **sent,
             submitter=submitter.id,
-            now=context.admin.now(),
+            now=context.site.now(),
         )
     except (InvalidValue, NotAllowed) as error:
-        return _nomination_page(context, request, selected, submitter, sent, error.localized)
+        return _nomination_page(pages, context, request, selected, submitter, sent, error.localized)
     return _back(selected, "/nominate")
 
 
@@ -272,7 +263,7 @@ def withdraw(
 ) -> Response:
     """Delete a nomination of the session's person."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
-    contest.withdraw(context.admin.ledger, selected, id, submitter.id, context.admin.now())
+    contest.withdraw(context.site.ledger, selected, id, submitter.id, context.site.now())
     return _back(selected, "/nominate")
 
 
@@ -284,41 +275,47 @@ def vote(
     submitter, selected = require_session(request, context, form), _find(context, edition)
     check_trap(form)
     count_change(context, submitter)
-    contest.vote(context.admin.ledger, selected, id, submitter.mail, context.admin.now())
+    contest.vote(context.site.ledger, selected, id, submitter.mail, context.site.now())
     return _back(selected)
 
 
 @routes.get("/{edition}/review")
-def show_reviews(edition: str, request: Request, context: SubmissionContextDep) -> Response:
+def show_reviews(
+    edition: str, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Show an expert the nominations, and what was scored; without a session, ask for the address."""
     submitter, selected = session_of(request, context), _find(context, edition)
     if submitter is None:
-        return _render(context, "identify.html", {"error": "", "mail": ""})
-    contest.require_expert(context.admin.ledger, selected, submitter.mail)
+        return _render(pages, context, "identify.html", {"error": "", "mail": ""})
+    contest.require_expert(context.site.ledger, selected, submitter.mail)
     own = {
         item.nomination: item
-        for item in prizes.reviews(context.admin.ledger, selected.id)
+        for item in prizes.reviews(context.site.ledger, selected.id)
         if item.expert == submitter.mail
     }
     return _render(
+        pages,
         context,
         "reviews.html",
         {
             "edition": selected,
-            "rows": prizes.nominations(context.admin.ledger, selected.id),
+            "rows": prizes.nominations(context.site.ledger, selected.id),
             "own": own,
         },
     )
 
 
 @routes.get("/{edition}/review/{id}")
-def show_review(edition: str, id: str, request: Request, context: SubmissionContextDep) -> Response:
+def show_review(
+    edition: str, id: str, request: Request, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
     """Show the form of a review."""
     submitter, selected = require_session(request, context), _find(context, edition)
-    return _review_page(context, request, selected, id, submitter)
+    return _review_page(pages, context, request, selected, id, submitter)
 
 
 def _review_page(
+    pages: Pages,
     context: SubmissionContext,
     request: Request,
     edition: Edition,
@@ -326,7 +323,7 @@ def _review_page(
     submitter: Submitter,
     error: str = "",
 ) -> Response:
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     contest.require_expert(ledger, edition, submitter.mail)
     item = contest.find_nomination(ledger, edition, id)
     own = next(
@@ -347,13 +344,22 @@ def _review_page(
         "csrf": csrf_token(request.cookies[COOKIE]),
     }
     return _render(
-        context, "review.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+        pages,
+        context,
+        "review.html",
+        values,
+        HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
     )
 
 
 @routes.post("/{edition}/review/{id}", dependencies=[Writing])
 def review(
-    edition: str, id: str, form: FormDep, request: Request, context: SubmissionContextDep
+    edition: str,
+    id: str,
+    form: FormDep,
+    request: Request,
+    context: SubmissionContextDep,
+    pages: PagesDep,
 ) -> Response:
     """Store a review, or show the form again with the reason why not."""
     submitter, selected = require_session(request, context, form), _find(context, edition)
@@ -366,15 +372,15 @@ def review(
     conflict, note = bool(first(form, "conflict")), first(form, "note")
     try:
         contest.review(
-            context.admin.ledger,
+            context.site.ledger,
             selected,
             id,
             submitter.mail,
             scores,
             conflict=conflict,
             note=note,
-            now=context.admin.now(),
+            now=context.site.now(),
         )
     except (InvalidValue, NotAllowed) as error:
-        return _review_page(context, request, selected, id, submitter, error.localized)
+        return _review_page(pages, context, request, selected, id, submitter, error.localized)
     return _back(selected, "/review")

@@ -12,8 +12,6 @@ from typing import Any
 
 import structlog
 
-from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger import operators
 from harvesters.ledger.participation import comments, notifications, pictures, prizes, submissions
 from harvesters.ledger.participation.models import (
@@ -27,7 +25,6 @@ from harvesters.ledger.participation.models import (
 )
 from harvesters.ledger.participation.submissions import new_id, picture_of
 from harvesters.participation.submissions.check import Check, check
-from harvesters.participation.submissions.errors import NotAllowed, VersionConflict
 from harvesters.participation.submissions.members import title_of
 from harvesters.participation.submissions.quarantine import triage
 from harvesters.participation.submissions.submitters.identity import (
@@ -35,6 +32,8 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
     count_change,
 )
+from harvesters.problems import InvalidValue, NotAllowed, NotFound, VersionConflict
+from harvesters.site import Site
 
 MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
 _EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,
@@ -45,7 +44,7 @@ log = structlog.get_logger(component="submissions")
 def check_content(context: SubmissionContext, content: Content, key: str) -> Check:
     """Return the faults of a submission, and the records that it may repeat. Raises Closed."""
     return check(
-        context.admin.ledger, content, key, context.source(), context.admin.base, context.duplicates
+        context.site.ledger, content, key, context.source(), context.site.base, context.duplicates
     )
 
 
@@ -63,14 +62,14 @@ def submit(
     """
     context.source()
     count_change(context, submitter)
-    existing = submissions.of_submitter(context.admin.ledger, submitter.id)
+    existing = submissions.of_submitter(context.site.ledger, submitter.id)
     if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
         raise InvalidValue(
             "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.",
             count=MAX_OPEN,
         )
-    (submission, event) = received(submitter, content, language, context.admin.now(), seconds)
-    submissions.add(context.admin.ledger, submission, event)
+    (submission, event) = received(submitter, content, language, context.site.now(), seconds)
+    submissions.add(context.site.ledger, submission, event)
     log.info("submission received", submission=submission.id)
     return submission
 
@@ -106,7 +105,7 @@ def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submi
     """Return a submission of this submitter; raise NotFound for any other, whether it exists or
     not.
     """
-    submission = submissions.find(context.admin.ledger, id)
+    submission = submissions.find(context.site.ledger, id)
     if submission is None or submission.submitter != submitter.id:
         raise NotFound("You have no submission with this identifier.")
     return submission
@@ -124,7 +123,7 @@ def update(
     count_change(context, submitter)
     if submission.state not in _EDITABLE:
         raise NotAllowed("A submission that was withdrawn or marked as spam cannot be changed.")
-    now, (state, reason) = context.admin.now(), triage(submitter, content)
+    now, (state, reason) = context.site.now(), triage(submitter, content)
     values = {
         "content": content,
         "title": title_of(content),
@@ -136,11 +135,11 @@ def update(
     event = SubmissionEvent(
         "changed", submitter.name, now, version=submission.version + 1, content=content
     )
-    return apply_change(context.admin, submission, values, event)
+    return apply_change(context.site, submission, values, event)
 
 
 def withdraw(
-    context: AdminContext, submission: Submission, who: str, note: str | None = None
+    context: Site, submission: Submission, who: str, note: str | None = None
 ) -> Submission:
     """Withdraw a submission: its content is deleted, and the next harvest leaves a tombstone if it
     was published.
@@ -167,7 +166,7 @@ def withdraw(
     return changed
 
 
-def request_harvest(context: AdminContext, who: str) -> None:
+def request_harvest(context: Site, who: str) -> None:
     """Queue a run of the source of submissions, unless one is queued already."""
     if not any(request.source == SOURCE for request in operators.waiting_requests(context.ledger)):
         operators.request_run(context.ledger, SOURCE, True, who, context.now())
@@ -175,7 +174,7 @@ def request_harvest(context: AdminContext, who: str) -> None:
 
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     """Return everything that is stored about a submitter, for JSON."""
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     about = {name: value for name, value in asdict(submitter).items() if value is not None}
     items = [
         {
@@ -223,11 +222,11 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
     """Withdraw and delete everything of a submitter; return the number of submissions. Tombstones
     of published records stay.
     """
-    ledger = context.admin.ledger
+    ledger = context.site.ledger
     items = submissions.of_submitter(ledger, submitter.id)
     for item in items:
         if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
-            withdraw(context.admin, item, submitter.name)
+            withdraw(context.site, item, submitter.name)
     prizes.delete_person(ledger, submitter.id, submitter.mail)
     comments.delete_comments_of(ledger, submitter.id)
     submissions.delete_submitter(ledger, submitter)
@@ -242,7 +241,7 @@ def public_name(who: str, submitter: Submitter) -> str:
 
 
 def apply_change(
-    context: AdminContext, submission: Submission, values: Mapping[str, Any], event: SubmissionEvent
+    context: Site, submission: Submission, values: Mapping[str, Any], event: SubmissionEvent
 ) -> Submission:
     """Change a submission, and return it changed; raise VersionConflict if somebody else did
     meanwhile.

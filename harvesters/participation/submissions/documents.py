@@ -12,7 +12,6 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.participation.models import Content
 from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
-from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import (
     CLASS_IRIS,
     MEMBERS,
@@ -24,6 +23,7 @@ from harvesters.payloads.contexts import builtin_context, inline_contexts
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.problems import UnsupportedMedia
 from languages.translations import gettext
 from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS
 

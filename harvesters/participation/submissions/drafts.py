@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import (
@@ -26,7 +25,6 @@ from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, MemberFinding, check
 from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.errors import LinkInvalid, VersionConflict
 from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
 from harvesters.participation.submissions.questions import (
     LANGUAGE,
@@ -38,6 +36,7 @@ from harvesters.participation.submissions.questions import (
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
+from harvesters.problems import InvalidValue, LinkInvalid, NotFound, VersionConflict
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext
 
@@ -53,7 +52,7 @@ def begin(
 ) -> str:
     """Store a new draft; return the secret of its link."""
     context.source()
-    now, language = context.admin.now(), current_locale().language
+    now, language = context.site.now(), current_locale().language
     draft = Submission(
         new_id(),
         submitter.id if submitter else None,
@@ -66,22 +65,22 @@ def begin(
         now,
         now,
     )
-    submissions.add(context.admin.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
+    submissions.add(context.site.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
     return create_link(context, draft)
 
 
 def create_link(context: SubmissionContext, draft: Submission) -> str:
     """Store a link that opens a draft; return its secret."""
-    now = context.admin.now()
+    now = context.site.now()
     return submissions.create_link(
-        context.admin.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id)
+        context.site.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id)
     )
 
 
 def begin_change(context: SubmissionContext, submitter: Submitter, submission: Submission) -> str:
     """Store a draft that changes a submission; return the secret of its link."""
     content = {
-        **_with_codes(submission.content, context.admin.base),
+        **_with_codes(submission.content, context.site.base),
         REPLACES: {"id": submission.id, "version": submission.version},
     }
     language = next(iter(submission.content.get("title", {})), submission.language)
@@ -90,16 +89,14 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
 
 def open_draft(context: SubmissionContext, secret: str) -> Submission:
     """Return the draft with this link; raise LinkInvalid if it was sent or deleted."""
-    link = submissions.find_link(context.admin.ledger, secret, Purpose.DRAFT)
+    link = submissions.find_link(context.site.ledger, secret, Purpose.DRAFT)
     draft = (
-        submissions.find(context.admin.ledger, link.submission)
-        if link and link.submission
-        else None
+        submissions.find(context.site.ledger, link.submission) if link and link.submission else None
     )
     if (
         link is None
         or draft is None
-        or link.expires <= context.admin.now()
+        or link.expires <= context.site.now()
         or draft.state is not SubmissionState.DRAFT
     ):
         raise LinkInvalid(
@@ -146,10 +143,10 @@ def _renamed(value: Any, before: str, after: str) -> Any:
 
 def save(context: SubmissionContext, draft: Submission, content: Content) -> bool:
     """Store the content of a draft; return whether it still had its version."""
-    now = context.admin.now()
+    now = context.site.now()
     event = SubmissionEvent("saved", SUBMITTER, now, internal=True, version=draft.version + 1)
     change = Change(event, {"content": content, "title": title_of(content), "updated": now})
-    return submissions.change(context.admin.ledger, draft, change)
+    return submissions.change(context.site.ledger, draft, change)
 
 
 def missing(content: Content, question: Question) -> dict[str, str]:
@@ -181,11 +178,11 @@ def check_answer(
     if not content.get("title"):
         return {}
     checked = check(
-        context.admin.ledger,
+        context.site.ledger,
         without_internal(content),
         "draft",
         context.source(),
-        context.admin.base,
+        context.site.base,
         DuplicateFinder(),
     )
     return findings_of(checked, question)
@@ -199,7 +196,7 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
     submission meanwhile.
     """
     try:
-        content = normalize(without_internal(draft.content), context.admin.base, language_of(draft))
+        content = normalize(without_internal(draft.content), context.site.base, language_of(draft))
     except (InvalidMembersError, ParseError) as error:
         raise InvalidValue(
             "The draft is not complete. Open it, and answer what is missing."
@@ -216,9 +213,9 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
             )
         sent = actions.update(context, submitter, current, content)
     else:
-        seconds = (context.admin.now() - draft.created).total_seconds()
+        seconds = (context.site.now() - draft.created).total_seconds()
         sent = actions.submit(context, submitter, content, draft.language, seconds)
-    submissions.delete_draft(context.admin.ledger, draft.id)
+    submissions.delete_draft(context.site.ledger, draft.id)
     return sent
 
 
@@ -235,7 +232,7 @@ def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) 
 
 def check_pace(context: SubmissionContext, draft: Submission) -> None:
     """Refuse what a program sends at once."""
-    if (context.admin.now() - draft.created).total_seconds() < MIN_SECONDS:
+    if (context.site.now() - draft.created).total_seconds() < MIN_SECONDS:
         raise InvalidValue("This was very quick. Read the summary, then send it again.")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from harvesters.admin.context import AdminContext
 from harvesters.ledger import outbox
 from harvesters.ledger.models import Message
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Link, Purpose, Submission
 from harvesters.notifications.delivery import MAIL
-from harvesters.participation.submissions.errors import Closed
+from harvesters.problems import Closed
+from harvesters.site import Site
 from languages.request_locale import use_language
 from languages.translations import gettext
 
@@ -20,7 +20,7 @@ TOPIC = "submission"
 
 
 def send_confirmation(
-    context: AdminContext,
+    context: Site,
     url: str,
     mail: str,
     language: str,
@@ -53,7 +53,7 @@ def send_confirmation(
     return None
 
 
-def send_transfer(context: AdminContext, url: str, link: Link, item: Submission) -> str | None:
+def send_transfer(context: Site, url: str, link: Link, item: Submission) -> str | None:
     """Store and send the link that gives a submission to the owner of an address; as
     ``send_confirmation`` without a mail server.
     """
@@ -79,7 +79,7 @@ def send_transfer(context: AdminContext, url: str, link: Link, item: Submission)
     return None
 
 
-def send_answer(context: AdminContext, submission: Submission, subject: str, note: str) -> None:
+def send_answer(context: Site, submission: Submission, subject: str, note: str) -> None:
     """Send a moderator's answer, an English text of the catalogues with a note, to a person;
     organizations read it by HTTP.
 
@@ -104,16 +104,14 @@ def send_answer(context: AdminContext, submission: Submission, subject: str, not
     queue_mail(context, submitter.mail, title, lines)
 
 
-def _create_link(
-    context: AdminContext, age: timedelta, *, mail: str, submission: str | None
-) -> str:
+def _create_link(context: Site, age: timedelta, *, mail: str, submission: str | None) -> str:
     now = context.now()
     return submissions.create_link(
         context.ledger, Link(Purpose.CONFIRM, now, now + age, mail=mail, submission=submission)
     )
 
 
-def queue_mail(context: AdminContext, mail: str, subject: str, lines: list[str]) -> None:
+def queue_mail(context: Site, mail: str, subject: str, lines: list[str]) -> None:
     """Queue a message to a person; *lines* are its paragraphs."""
     outbox.queue_messages(
         context.ledger,

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harvesters.admin.access.key_store import Key
-from harvesters.admin.actions import check_note
-from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger import operators
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import submissions
@@ -16,20 +12,39 @@ from harvesters.ledger.participation.models import Submission, SubmissionEvent, 
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation.submissions import actions
-from harvesters.participation.submissions.errors import NotAllowed
 from harvesters.participation.submissions.mails import send_answer
 from harvesters.participation.submissions.members import title_of
 from harvesters.participation.submissions.submitters.identity import SOURCE
 from harvesters.participation.submissions.submitters.transfers import offer_transfer
+from harvesters.problems import InvalidValue, NotAllowed, NotFound
+from harvesters.site import Site, check_note
 
 ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
 REJECTED = "Your submission “%(title)s” was not accepted:"
 WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)  # for a decision
+# What the history says, with %(who)s.
+HISTORY = {
+    "submitted": "%(who)s sent it.",
+    "changed": "%(who)s changed it.",
+    "withdrawn": "%(who)s withdrew it.",
+    "accepted": "%(who)s accepted it.",
+    "accepted first": "%(who)s accepted it first; another person must accept it too.",
+    "changes requested": "%(who)s asked for changes.",
+    "rejected": "%(who)s rejected it.",
+    "marked as spam": "%(who)s marked it as spam.",
+    "commented": "%(who)s commented.",
+    "assigned": "%(who)s took it on.",
+    "unassigned": "%(who)s gave it back.",
+    "confirmed": "%(who)s confirmed that it is still true.",
+    "reminded": "%(who)s was asked whether it is still true.",
+    "offered": "%(who)s offered to hand it over.",
+    "taken over": "%(who)s took it over.",
+}
 _REASON = "Write the reason: the submitter reads it."
 
 
-def find(context: AdminContext, id: str) -> Submission:
+def find(context: Site, id: str) -> Submission:
     """Return a submission that was sent; raise NotFound, also for a draft, which only its author
     sees.
     """
@@ -39,17 +54,17 @@ def find(context: AdminContext, id: str) -> Submission:
     return submission
 
 
-def accept(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+def accept(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Accept a submission and queue a run that publishes it; with the rule of two people, the first
     only supports it.
 
     Raises NotAllowed if it does not wait or the same person accepted it first, VersionConflict.
     """
     _require(submission, *WAITING)
-    who, now = key.display_name, context.now()
+    now = context.now()
     if context.source(SOURCE).second_approver and submission.endorsed_by is None:
         return _decide(
-            context, key, submission, "accepted first", note, {"endorsed_by": who}, internal=True
+            context, who, submission, "accepted first", note, {"endorsed_by": who}, internal=True
         )
     if submission.endorsed_by == who:
         raise NotAllowed("You accepted it first. Another person must accept it too.")
@@ -61,7 +76,7 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
         "endorsed_by": None,
         "first_accepted": submission.first_accepted or now,
     }
-    accepted = _decide(context, key, submission, "accepted", note, values)
+    accepted = _decide(context, who, submission, "accepted", note, values)
     actions.request_harvest(context, who)
     send_answer(context, accepted, ACCEPTED, note)
     coar.answer(
@@ -70,9 +85,7 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
     return accepted
 
 
-def request_changes(
-    context: AdminContext, key: Key, submission: Submission, note: str
-) -> Submission:
+def request_changes(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Ask the submitter for changes. Raises InvalidValue without a note, NotAllowed,
     VersionConflict.
     """
@@ -83,12 +96,12 @@ def request_changes(
         "waiting_since": None,
         "endorsed_by": None,
     }
-    changed = _decide(context, key, submission, "changes requested", note, values)
+    changed = _decide(context, who, submission, "changes requested", note, values)
     send_answer(context, changed, CHANGES_REQUESTED, note)
     return changed
 
 
-def reject(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+def reject(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Reject a submission, or the change of a published one, which stays as it is. Raises
     InvalidValue without a reason.
     """
@@ -106,7 +119,7 @@ def reject(context: AdminContext, key: Key, submission: Submission, note: str) -
             "content": published,
             "title": title_of(published),
         }
-    rejected = _decide(context, key, submission, "rejected", note, values)
+    rejected = _decide(context, who, submission, "rejected", note, values)
     send_answer(context, submission, REJECTED, note)
     coar.answer(
         context.ledger,
@@ -119,7 +132,7 @@ def reject(context: AdminContext, key: Key, submission: Submission, note: str) -
     return rejected
 
 
-def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+def mark_as_spam(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message.
     Raises NotAllowed.
     """
@@ -128,7 +141,7 @@ def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: 
         raise NotAllowed("It is published. Withdraw it instead.")
     return _decide(
         context,
-        key,
+        who,
         submission,
         "marked as spam",
         note,
@@ -136,39 +149,39 @@ def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: 
     )
 
 
-def withdraw(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
+def withdraw(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Withdraw a submission for its submitter; if it was published, the next run leaves a
     tombstone.
     """
     _require_reason(note)
-    withdrawn = actions.withdraw(context, submission, key.display_name, check_note(note) or None)
-    _audit(context, key, "withdrawn", submission, note)
+    withdrawn = actions.withdraw(context, submission, who, check_note(note) or None)
+    _audit(context, who, "withdrawn", submission, note)
     return withdrawn
 
 
-def transfer(context: AdminContext, key: Key, submission: Submission, mail: str) -> None:
+def transfer(context: Site, who: str, submission: Submission, mail: str) -> None:
     """Send a link with which the owner of an address takes the submission, such as a person who
     lost the former address.
 
     Raises InvalidValue, RateLimited, NotAllowed, Closed. The audit log does not have the address.
     """
-    offer_transfer(context, context.channels.public_url, submission, mail, key.display_name)
-    _audit(context, key, "handed over", submission, "")
+    offer_transfer(context, context.channels.public_url, submission, mail, who)
+    _audit(context, who, "handed over", submission, "")
 
 
-def comment(context: AdminContext, key: Key, submission: Submission, note: str) -> None:
+def comment(context: Site, who: str, submission: Submission, note: str) -> None:
     """Add a comment that only moderators read."""
     if not note.strip():
         raise InvalidValue("Write a comment.")
-    _annotate(context, key, submission, "commented", check_note(note) or None, {})
+    _annotate(context, who, submission, "commented", check_note(note) or None, {})
 
 
-def assign(context: AdminContext, key: Key, submission: Submission, *, to_me: bool) -> None:
+def assign(context: Site, who: str, submission: Submission, *, to_me: bool) -> None:
     """Assign a submission to the holder of the key, or to nobody."""
-    assigned = key.display_name if to_me else None
+    assigned = who if to_me else None
     _annotate(
         context,
-        key,
+        who,
         submission,
         "assigned" if to_me else "unassigned",
         None,
@@ -190,8 +203,8 @@ def _require_reason(note: str) -> None:
 
 
 def _decide(
-    context: AdminContext,
-    key: Key,
+    context: Site,
+    who: str,
     submission: Submission,
     what: str,
     note: str,
@@ -201,30 +214,30 @@ def _decide(
 ) -> Submission:
     now = context.now()
     event = SubmissionEvent(
-        what, key.display_name, now, check_note(note) or None, internal, submission.version + 1
+        what, who, now, check_note(note) or None, internal, submission.version + 1
     )
     changed = actions.apply_change(context, submission, {**values, "updated": now}, event)
-    _audit(context, key, what, submission, note)
+    _audit(context, who, what, submission, note)
     return changed
 
 
 def _annotate(
-    context: AdminContext,
-    key: Key,
+    context: Site,
+    who: str,
     submission: Submission,
     what: str,
     note: str | None,
     values: Mapping[str, Any],
 ) -> None:
     event = SubmissionEvent(
-        what, key.display_name, context.now(), note, internal=True, version=submission.version
+        what, who, context.now(), note, internal=True, version=submission.version
     )
     submissions.annotate(context.ledger, submission.id, event, values)
 
 
-def _audit(context: AdminContext, key: Key, what: str, submission: Submission, note: str) -> None:
+def _audit(context: Site, who: str, what: str, submission: Submission, note: str) -> None:
     text = ": ".join(filter(None, (submission.id, note.strip())))
     operators.record_audit_entry(
         context.ledger,
-        AuditEntry(context.now(), key.display_name, f"submission {what}", SOURCE, note=text),
+        AuditEntry(context.now(), who, f"submission {what}", SOURCE, note=text),
     )

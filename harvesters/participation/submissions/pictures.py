@@ -16,11 +16,10 @@ from threading import Lock
 from PIL import Image, ImageOps
 from starlette.responses import Response
 
-from harvesters.admin.errors import InvalidValue
 from harvesters.ledger.participation.models import Picture
-from harvesters.participation.submissions.errors import TooLarge
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.problems import InvalidValue, TooLarge
 
 MEDIA_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 ENCODED = "image/webp"

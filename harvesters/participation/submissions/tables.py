@@ -16,13 +16,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from harvesters.admin.errors import InvalidValue
 from harvesters.errors import ParseError
 from harvesters.options import suggestion
-from harvesters.participation.submissions.errors import TooLarge, UnsupportedMedia
 from harvesters.participation.submissions.members import MEMBERS, Kind
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.problems import InvalidValue, TooLarge, UnsupportedMedia
 from harvesters.protocols.csv_file import SAMPLE, detect_dialect
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.protocols.table_rows import name_columns

@@ -60,15 +60,15 @@ def submit_rows(
 
     Texts without a language are in *language*. Raises Closed, RateLimited.
     """
-    source, ledger = context.source(), context.admin.ledger
+    source, ledger = context.source(), context.site.ledger
     if not dry_run:
         count_change(context, submitter)
     own = submissions.of_submitter(ledger, submitter.id)
     known = {_digest(item.content) for item in own if item.state not in _CLOSED}
     free = MAX_OPEN - sum(item.state is not SubmissionState.WITHDRAWN for item in own)
-    read = [_normalized(row, context.admin.base, language) for row in rows]
+    read = [_normalized(row, context.site.base, language) for row in rows]
     contents = {item.id: item.content for item in read if item.content is not None}
-    checks = check_many(ledger, contents, source, context.admin.base, context.duplicates)
+    checks = check_many(ledger, contents, source, context.site.base, context.duplicates)
     results = list(_results(read, checks, known, free))
     if dry_run:
         return [replace(result, id=None) for result in results]
@@ -145,10 +145,10 @@ def _results(
 def _store(
     context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str
 ) -> None:
-    now = context.admin.now()
+    now = context.site.now()
     rows = [(id, received(submitter, content, language, now)) for id, content in contents.items()]
     submissions.add_all(
-        context.admin.ledger, [(replace(item, id=id), event) for id, (item, event) in rows]
+        context.site.ledger, [(replace(item, id=id), event) for id, (item, event) in rows]
     )
 
 

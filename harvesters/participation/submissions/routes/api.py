@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from harvesters.admin.errors import InvalidValue
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Content, Submission, Submitter
@@ -22,7 +21,6 @@ from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, differences
 from harvesters.participation.submissions.documents import JSON, JSON_LD, TURTLE, read_document
-from harvesters.participation.submissions.errors import VersionConflict, VersionRequired
 from harvesters.participation.submissions.members import InvalidMembersError
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import (
@@ -36,6 +34,7 @@ from harvesters.participation.submissions.submitters.identity import (
     count_write,
     request_confirmation,
 )
+from harvesters.problems import InvalidValue, VersionConflict, VersionRequired
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 from web.problems import MEDIA
@@ -97,7 +96,7 @@ def confirm_address(secret: str, context: SubmissionContextDep) -> dict[str, Any
 def list_own(context: SubmissionContextDep, submitter: SubmitterDep) -> list[dict[str, Any]]:
     """The newest come first."""
     return [
-        view(context, item) for item in submissions.of_submitter(context.admin.ledger, submitter.id)
+        view(context, item) for item in submissions.of_submitter(context.site.ledger, submitter.id)
     ]
 
 
@@ -206,7 +205,7 @@ def replace(
 )
 def confirm_still_true(id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
     """The record shows the day as `lastReviewed` from the next run on."""
-    confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
+    confirmations.confirm(context.site, actions.find_own(context, submitter, id), submitter.name)
     return _answer(context, actions.find_own(context, submitter, id), None)
 
 
@@ -219,7 +218,7 @@ def withdraw(
     """Its content is deleted; if it was published, a tombstone stays. `If-Match` as for a change."""
     submission = actions.find_own(context, submitter, id)
     _check_version(request, submission)
-    return _answer(context, actions.withdraw(context.admin, submission, submitter.name), None)
+    return _answer(context, actions.withdraw(context.site, submission, submitter.name), None)
 
 
 def _read(request: Request, body: bytes, context: SubmissionContext) -> Content | Response:
@@ -228,7 +227,7 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content 
     language = request.headers.get("content-language", "").strip()
     try:
         return read_document(
-            body, media, context.admin.base, language if _LANGUAGE.match(language) else None
+            body, media, context.site.base, language if _LANGUAGE.match(language) else None
         )
     except InvalidMembersError as error:
         results = [
@@ -300,7 +299,7 @@ def view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
         "version": submission.version,
         "title": submission.title,
         **times,
-        "record": Iris(context.admin.base).record(SOURCE, submission.id) if published else None,
+        "record": Iris(context.site.base).record(SOURCE, submission.id) if published else None,
     }
 
 
@@ -319,7 +318,7 @@ def _answer(
         **(_checked(checked) if checked else {}),
     }
     if submitter:
-        events = submissions.history(context.admin.ledger, submission.id, internal=False)
+        events = submissions.history(context.site.ledger, submission.id, internal=False)
         body["history"] = [
             {
                 "time": event.time.isoformat(),

@@ -42,7 +42,7 @@ def check_answer(secret: str, name: str, form: FormDep, context: SubmissionConte
     question = find_question(draft, name)
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     try:
-        content = drafts.merged(draft, sent, context.admin.base)
+        content = drafts.merged(draft, sent, context.site.base)
         faults = drafts.missing(content, question)
     except InvalidMembersError as error:
         faults = dict(error.faults)

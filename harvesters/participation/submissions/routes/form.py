@@ -7,22 +7,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
-from harvesters.admin.access.auth import check_same_site, render_errors_as_pages
-from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.admin.pages import Pages, get_pages
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.comments import comments_of
 from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
 from harvesters.participation.submissions import actions, drafts
 from harvesters.participation.submissions.check import differences
 from harvesters.participation.submissions.choices import labels_of
-from harvesters.participation.submissions.errors import VersionConflict
 from harvesters.participation.submissions.members import MEMBERS, written
+from harvesters.participation.submissions.moderation import HISTORY
 from harvesters.participation.submissions.pages import STYLE
 from harvesters.participation.submissions.questions import (
     SUMMARY,
@@ -31,7 +28,6 @@ from harvesters.participation.submissions.questions import (
     values_of,
     without_internal,
 )
-from harvesters.participation.submissions.routes.moderation import HISTORY
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import (
     COOKIE,
@@ -47,10 +43,14 @@ from harvesters.participation.submissions.submitters.identity import (
     request_confirmation,
 )
 from harvesters.participation.submissions.submitters.organizations import match_names, rename
+from harvesters.problems import InvalidValue, NotFound, VersionConflict
+from harvesters.site import read_fields, render_errors_as_pages
 from vocab.iris import Iris
 from web.sessions import csrf_token
+from web.templating import Pages, get_pages
 
 ROOT = "/submit"
+MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 _MAX_FIELDS = 400  # of a form: the countries
 _TRAP = "website"  # a field that persons do not see; programs fill it in
 
@@ -63,18 +63,7 @@ async def read_form(request: Request) -> Form:
     """Read a form of this site, whose fields may have several values. Raises CSRFError,
     InvalidValue.
     """
-    check_same_site(request)
-    body = await request.body()
-    try:
-        return parse_qs(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_MAX_FIELDS,
-        )
-    except ValueError as error:
-        raise InvalidValue("The request body is not a valid form.") from error
+    return await read_fields(request, MAX_BODY, _MAX_FIELDS)
 
 
 FormDep = Annotated[Form, Depends(read_form)]
@@ -196,7 +185,7 @@ def answer_texts(
     """Return the answer of a field as a reader sees it."""
     values = values_of(content, field, language)
     return (
-        labels_of(values, field.choices, context.admin.base)
+        labels_of(values, field.choices, context.site.base)
         if field.choices and field.member != "why"
         else values
     )
@@ -211,7 +200,7 @@ def _conflict(
     context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
 ) -> Response:
     """Show what somebody else changed meanwhile; the draft is kept."""
-    newest = submissions.find(context.admin.ledger, draft.content[drafts.REPLACES]["id"])
+    newest = submissions.find(context.site.ledger, draft.content[drafts.REPLACES]["id"])
     if newest is None:
         raise NotFound("You have no submission with this identifier.")
     changed = [
@@ -242,7 +231,7 @@ def take_name(secret: str, form: FormDep, context: SubmissionContextDep) -> Resp
 def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show what the link does; the button does it, so that a program that follows links does not."""
     link = check_confirmation(context, secret)
-    draft = submissions.find(context.admin.ledger, link.submission) if link.submission else None
+    draft = submissions.find(context.site.ledger, link.submission) if link.submission else None
     return pages.render(
         "confirm.html",
         {
@@ -267,7 +256,7 @@ def open_session(
     """Send the draft with this *id*, if there is one, set the cookie of a session, and go to what
     is the submitter's own.
     """
-    path, submission = "/mine", submissions.find(context.admin.ledger, id) if id else None
+    path, submission = "/mine", submissions.find(context.site.ledger, id) if id else None
     if submission and submission.state is SubmissionState.DRAFT:
         path = _sent_path(context, submitter, submission)
     elif submission and submission.submitter == submitter.id:
@@ -303,13 +292,13 @@ def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -
         return pages.render("identify.html", {"error": "", "mail": ""})
     rows = [
         item
-        for item in submissions.of_submitter(context.admin.ledger, submitter.id)
+        for item in submissions.of_submitter(context.site.ledger, submitter.id)
         if item.state is not SubmissionState.DRAFT
     ]
     values = {
         "rows": rows,
         "submitter": submitter,
-        "comments": comments_of(context.admin.ledger, submitter.id),
+        "comments": comments_of(context.site.ledger, submitter.id),
     }
     return pages.render("mine.html", {**values, "csrf": csrf_token(request.cookies[COOKIE])})
 
@@ -353,7 +342,7 @@ def delete_account(
 def sign_out(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """End the session."""
     require_session(request, context, form)
-    submissions.end_link(context.admin.ledger, request.cookies[COOKIE])
+    submissions.end_link(context.site.ledger, request.cookies[COOKIE])
     return _without_cookie(redirect(""))
 
 
@@ -365,7 +354,7 @@ def _without_cookie(response: Response) -> Response:
 async def measure_quality(id: str, request: Request, context: SubmissionContextDep) -> int | None:
     """Return the quality of the published record in percent, None without a session or a record."""
     return (
-        await context.quality(Iris(context.admin.base).record(SOURCE, id))
+        await context.quality(Iris(context.site.base).record(SOURCE, id))
         if request.cookies.get(COOKIE)
         else None
     )
@@ -384,7 +373,7 @@ def show_submission(
     if submitter is None:
         return pages.render("identify.html", {"error": "", "mail": ""})
     item = actions.find_own(context, submitter, id)
-    events = submissions.history(context.admin.ledger, id, internal=False)
+    events = submissions.history(context.site.ledger, id, internal=False)
     values = {
         "item": item,
         "members": [
@@ -418,7 +407,7 @@ def confirm_still_true(
 ) -> Response:
     """Record that what is published is still true."""
     submitter = require_session(request, context, form)
-    confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
+    confirmations.confirm(context.site, actions.find_own(context, submitter, id), submitter.name)
     return redirect(f"/mine/{quote(id, safe='')}")
 
 
@@ -431,7 +420,7 @@ def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContex
         raise VersionConflict(
             "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
         )
-    actions.withdraw(context.admin, item, submitter.name)
+    actions.withdraw(context.site, item, submitter.name)
     return redirect(f"/mine/{quote(id, safe='')}")
 
 

@@ -14,13 +14,10 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import JSONResponse, Response
 
-from harvesters.admin.access.auth import render_errors_as_pages
-from harvesters.admin.errors import HTTPProblem, InvalidValue, NotFound
 from harvesters.ledger.participation import pictures as store
 from harvesters.ledger.participation.models import Content, Submission
 from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import actions, drafts
-from harvesters.participation.submissions.errors import UnsupportedMedia
 from harvesters.participation.submissions.members import InvalidMembersError
 from harvesters.participation.submissions.pictures import (
     MAX_FILE,
@@ -51,6 +48,8 @@ from harvesters.participation.submissions.submitters.identity import (
     count_change,
     count_write,
 )
+from harvesters.problems import HTTPProblem, InvalidValue, NotFound, UnsupportedMedia
+from harvesters.site import render_errors_as_pages
 from languages.translations import gettext
 from vocab.iris import Iris
 
@@ -93,15 +92,15 @@ def send_picture(
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() not in MEDIA_TYPES:
         raise UnsupportedMedia("Send %(types)s.", types=", ".join(MEDIA_TYPES))
     count_change(context, submitter)
-    if store.count_unused(context.admin.ledger, submitter.id) >= MAX_UNUSED:
+    if store.count_unused(context.site.ledger, submitter.id) >= MAX_UNUSED:
         raise InvalidValue(
             "You sent %(count)s pictures that no record names. Name them, or wait a day.",
             count=MAX_UNUSED,
         )
     picture = encode_picture(body)
-    store.add_picture(context.admin.ledger, picture, context.admin.now(), submitter.id)
+    store.add_picture(context.site.ledger, picture, context.site.now(), submitter.id)
     about = {
-        "id": Iris(context.admin.base).picture(picture.name),
+        "id": Iris(context.site.base).picture(picture.name),
         "width": picture.width,
         "height": picture.height,
     }
@@ -112,9 +111,7 @@ def send_picture(
 def read_picture(name: str, context: SubmissionContextDep) -> Response:
     """The picture is there as long as an accepted submission has it."""
     picture = (
-        store.find_picture(context.admin.ledger, name, published=True)
-        if _NAME.match(name)
-        else None
+        store.find_picture(context.site.ledger, name, published=True) if _NAME.match(name) else None
     )
     if picture is None:
         raise NotFound("There is no picture at this address.")
@@ -128,7 +125,7 @@ def read_picture(name: str, context: SubmissionContextDep) -> Response:
 
 def unpublished_response(context: SubmissionContext, item: Submission) -> Response:
     """Return the picture of the newest version of a submission; raise NotFound."""
-    picture = store.find_picture(context.admin.ledger, picture_of(item.content) or "")
+    picture = store.find_picture(context.site.ledger, picture_of(item.content) or "")
     if picture is None:
         raise NotFound("There is no picture at this address.")
     return picture_response(picture)
@@ -171,7 +168,7 @@ def answer(
         content = drafts.merged(
             draft,
             {"picture": {"id": name, "caption": caption} if name else None},
-            context.admin.base,
+            context.site.base,
         )
     except InvalidMembersError as error:
         return show_again(error.faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
@@ -195,7 +192,7 @@ def _save(
             context, templates, secret, newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED
         )
     if former:
-        store.delete_unused(context.admin.ledger, [former])
+        store.delete_unused(context.site.ledger, [former])
     if picture_of(content) and not content["picture"].get("caption"):
         faults = {
             "picture-caption": gettext("Say what the picture shows, for those who cannot see it.")
@@ -219,5 +216,5 @@ def _stored_name(context: SubmissionContext, file: Any) -> str | None:
     if not isinstance(file, UploadFile) or not file.filename:
         return None
     picture = encode_picture(file.file.read())
-    store.add_picture(context.admin.ledger, picture, context.admin.now())
+    store.add_picture(context.site.ledger, picture, context.site.now())
     return picture.name

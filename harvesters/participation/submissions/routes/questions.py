@@ -11,9 +11,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import render_errors_as_pages
-from harvesters.admin.errors import NotFound
-from harvesters.admin.pages import Pages
 from harvesters.ledger.participation.models import Content, Submission
 from harvesters.participation.submissions import drafts
 from harvesters.participation.submissions.choices import Choice, choices
@@ -45,7 +42,10 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmissionContextDep,
 )
 from harvesters.participation.submissions.suggestions import suggest_topics
+from harvesters.problems import NotFound
+from harvesters.site import render_errors_as_pages
 from shapes.result import Severity
+from web.templating import Pages
 
 routes = APIRouter(
     prefix=f"{ROOT}/draft/{{secret}}",
@@ -83,7 +83,7 @@ def answer(
             context, pages, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED
         )
     try:
-        content = drafts.merged(draft, sent, context.admin.base)
+        content = drafts.merged(draft, sent, context.site.base)
         faults = drafts.missing(content, question) or _violations(context, content, question)
     except InvalidMembersError as error:
         content, faults = draft.content, dict(error.faults)
@@ -194,7 +194,7 @@ def _fields(
     faults: Mapping[str, str],
     form: Form | None,
 ) -> list[dict[str, object]]:
-    language, base = drafts.language_of(draft), context.admin.base
+    language, base = drafts.language_of(draft), context.site.base
     texts = without_internal(draft.content)
     suggested = suggest_topics(texts, context.source(), base) if question.name in SUGGESTED else {}
     # the first field of each member

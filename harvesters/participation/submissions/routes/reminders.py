@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.participation.submissions.members import MEMBERS, written
 from harvesters.participation.submissions.routes.form import ROOT, FormDep, PagesDep, Writing
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import SOURCE, SubmissionContextDep
+from harvesters.site import render_errors_as_pages
 from vocab.iris import Iris
 
 routes = APIRouter(

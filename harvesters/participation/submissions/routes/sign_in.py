@@ -11,12 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import check_same_site, render_errors_as_pages
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Link, Purpose
 from harvesters.participation.submissions import drafts
-from harvesters.participation.submissions.errors import LinkInvalid
 from harvesters.participation.submissions.routes.form import ROOT, PagesDep, Writing, open_session
 from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
@@ -25,6 +22,8 @@ from harvesters.participation.submissions.submitters.identity import (
 )
 from harvesters.participation.submissions.submitters.openid import SignIn
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
+from harvesters.problems import InvalidValue, LinkInvalid, NotFound
+from harvesters.site import check_same_site, render_errors_as_pages
 
 PATH = f"{ROOT}/sign-in"
 COOKIE = "sign-in"
@@ -56,9 +55,9 @@ def begin(
     """
     check_same_site(request)
     _provider(context)
-    now, id = context.admin.now(), drafts.open_draft(context, draft).id if draft else None
+    now, id = context.site.now(), drafts.open_draft(context, draft).id if draft else None
     secret = submissions.create_link(
-        context.admin.ledger, Link(Purpose.SIGN_IN, now, now + AGE, submission=id)
+        context.site.ledger, Link(Purpose.SIGN_IN, now, now + AGE, submission=id)
     )
     response = pages.render("sign_in.html", {"address": _sign_in(context, secret).address()})
     secure, age = request.url.scheme == "https", int(AGE.total_seconds())
@@ -78,9 +77,9 @@ def finish(
     error: Word = "",
 ) -> Response:
     """Check the answer of the provider, once, and begin a session as the link in a mail does."""
-    secret, ledger, now = request.cookies.get(COOKIE, ""), context.admin.ledger, context.admin.now()
+    secret, ledger, now = request.cookies.get(COOKIE, ""), context.site.ledger, context.site.now()
     sign_in = _sign_in(context, secret)
-    link = submissions.find_link(context.admin.ledger, secret, Purpose.SIGN_IN) if secret else None
+    link = submissions.find_link(context.site.ledger, secret, Purpose.SIGN_IN) if secret else None
     is_own = link is not None and compare_digest(
         sign_in.derive("state").encode(), state.encode(errors="replace")
     )

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import render_errors_as_pages
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.routes.api import MailAddress, view
 from harvesters.participation.submissions.routes.form import (
@@ -31,6 +30,7 @@ from harvesters.participation.submissions.submitters.transfers import (
     offer_transfer,
     take_over,
 )
+from harvesters.site import render_errors_as_pages
 
 routes = APIRouter(prefix="/submissions", tags=["submissions"], dependencies=[Depends(count_write)])
 pages = APIRouter(
@@ -48,14 +48,14 @@ def offer(
     stays yours.
     """
     item = actions.find_own(context, submitter, id)
-    link = offer_transfer(context.admin, context.url, item, address.mail, submitter.name)
+    link = offer_transfer(context.site, context.url, item, address.mail, submitter.name)
     return {"state": "shown", "link": link} if link else {"state": "sent"}
 
 
 @routes.post("/transfers/{secret}", summary="Take over a submission with the secret of its link")
 def take(secret: str, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """The submission belongs to the organization or person whose token is sent."""
-    return view(context, take_over(context.admin, secret, submitter))
+    return view(context, take_over(context.site, secret, submitter))
 
 
 @pages.post("/mine/{id}/transfer", dependencies=[Writing])
@@ -65,14 +65,14 @@ def offer_by_form(
     """Send a link to the address of the form."""
     submitter = require_session(request, context, form)
     item = actions.find_own(context, submitter, id)
-    link = offer_transfer(context.admin, context.url, item, first(form, "mail"), submitter.name)
+    link = offer_transfer(context.site, context.url, item, first(form, "mail"), submitter.name)
     return templates.render("transfer_sent.html", {"item": item, "link": link})
 
 
 @pages.get("/transfer/{secret}")
 def show_transfer(secret: str, context: SubmissionContextDep, templates: PagesDep) -> Response:
     """Show what is handed over; the button takes it, so that a program that follows links does not."""
-    _, item = check_transfer(context.admin, secret)
+    _, item = check_transfer(context.site, secret)
     return templates.render("transfer.html", {"item": item, "secret": secret})
 
 
@@ -81,7 +81,7 @@ def take_by_form(
     secret: str, form: FormDep, request: Request, context: SubmissionContextDep
 ) -> Response:
     """Take the submission over, once, and begin a session of the address that the link was sent to."""
-    link, item = check_transfer(context.admin, secret)
+    link, item = check_transfer(context.site, secret)
     submitter, session = begin_session(context, str(link.mail))
-    take_over(context.admin, secret, submitter)
+    take_over(context.site, secret, submitter)
     return open_session(request, context, submitter, session, item.id)

@@ -12,9 +12,6 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from harvesters.admin.access.auth import check_same_site, render_errors_as_pages
-from harvesters.admin.errors import HTTPProblem, InvalidValue
-from harvesters.admin.pages import Pages
 from harvesters.errors import ParseError
 from harvesters.participation.submissions.routes.api import Body
 from harvesters.participation.submissions.routes.form import (
@@ -35,8 +32,11 @@ from harvesters.participation.submissions.submitters.identity import (
 from harvesters.participation.submissions.table_template import template_csv, template_xlsx
 from harvesters.participation.submissions.tables import CSV, MAX_ROWS, XLSX, read_table
 from harvesters.participation.submissions.uploads import RowResult, count_outcomes, submit_rows
+from harvesters.problems import HTTPProblem, InvalidValue
+from harvesters.site import check_same_site, render_errors_as_pages
 from languages.request_locale import current_locale
 from web.sessions import csrf_token
+from web.templating import Pages
 
 API_PATH, FORM_PATH = "/submissions/upload", f"{ROOT}/upload"
 _FILE = {
@@ -59,7 +59,7 @@ pages = APIRouter(
 @routes.get("/template.csv", summary="Download the template of a table as CSV")
 def csv_template(context: SubmissionContextDep) -> Response:
     """Return the header, with columns for texts in the language of the request."""
-    text = template_csv(context.admin.base, current_locale().language)
+    text = template_csv(context.site.base, current_locale().language)
     return Response(
         text, media_type=f"{CSV}; charset=utf-8", headers=_attachment("submissions.csv")
     )
@@ -68,7 +68,7 @@ def csv_template(context: SubmissionContextDep) -> Response:
 @routes.get("/template.xlsx", summary="Download the template of a table as a workbook")
 def xlsx_template(context: SubmissionContextDep) -> Response:
     """Return an empty table whose cells offer the values that they may have."""
-    content = template_xlsx(context.admin.base, current_locale().language)
+    content = template_xlsx(context.site.base, current_locale().language)
     return Response(content, media_type=XLSX, headers=_attachment("submissions.xlsx"))
 
 

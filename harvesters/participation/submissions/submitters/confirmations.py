@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import (
     SUBMITTER,
@@ -12,24 +11,23 @@ from harvesters.ledger.participation.models import (
     SubmissionState,
 )
 from harvesters.participation.submissions.actions import request_harvest
-from harvesters.participation.submissions.errors import LinkInvalid, NotAllowed
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.problems import LinkInvalid, NotAllowed
+from harvesters.site import Site
 
 
 def check_link(context: SubmissionContext, secret: str) -> Submission:
     """Return the submission that a link confirms; raise LinkInvalid if it does not work any more,
     or nothing is published.
     """
-    link = submissions.find_link(context.admin.ledger, secret, Purpose.STILL_TRUE)
+    link = submissions.find_link(context.site.ledger, secret, Purpose.STILL_TRUE)
     item = (
-        submissions.find(context.admin.ledger, link.submission)
-        if link and link.submission
-        else None
+        submissions.find(context.site.ledger, link.submission) if link and link.submission else None
     )
     if (
         link is None
         or link.used is not None
-        or link.expires <= context.admin.now()
+        or link.expires <= context.site.now()
         or item is None
         or item.published is None
     ):
@@ -46,15 +44,15 @@ def check_link(context: SubmissionContext, secret: str) -> Submission:
 def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
     """Record that what is published is still true, once for each link. Raises LinkInvalid."""
     item = check_link(context, secret)
-    if not submissions.use_link(context.admin.ledger, secret, context.admin.now()):
+    if not submissions.use_link(context.site.ledger, secret, context.site.now()):
         raise LinkInvalid(
             "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
         )
-    confirm(context.admin, item, SUBMITTER)
+    confirm(context.site, item, SUBMITTER)
     return item
 
 
-def confirm(context: AdminContext, item: Submission, who: str) -> None:
+def confirm(context: Site, item: Submission, who: str) -> None:
     """Record that what is published is still true, and queue a run that publishes this. Raises
     NotAllowed if nothing is published.
     """

@@ -9,23 +9,28 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
-from harvesters.admin.access.auth import Credentials, authenticate, client_address
-from harvesters.admin.access.throttle import Throttle
-from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import CSRFError, InvalidValue, RateLimited, Unauthenticated
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Link, Purpose, Submitter
 from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.errors import Closed, LinkInvalid
 from harvesters.participation.submissions.mails import send_confirmation
 from harvesters.participation.submissions.submitters.organizations import FindOrganizations
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
+from harvesters.problems import (
+    Closed,
+    CSRFError,
+    InvalidValue,
+    LinkInvalid,
+    RateLimited,
+    Unauthenticated,
+)
+from harvesters.site import Credentials, Site, authenticate, client_address
 from harvesters.source import Source, load
 from languages.request_locale import current_locale
 from vocab.addresses import is_mail_address
 from web.sessions import csrf_token, is_same_token
+from web.throttle import Throttle
 
 SOURCE = "submissions"
 SESSION_AGE = timedelta(hours=12)
@@ -48,14 +53,14 @@ async def _no_quality(record: str) -> int | None:
 
 @dataclass(slots=True)
 class SubmissionContext:
-    """What the pages and the API of submissions work with: the context of the admin pages, the
+    """What the pages and the API of submissions work with: the *site*, the
     public address without a slash at its end, and *duplicates*, which finds what a submission may
     repeat, *quality*, which measures a published record, the *provider* of OpenID Connect that
     persons may sign in with, *organizations*, which finds those of the register by a name, and
     whether readers may send *comments* on posts.
     """
 
-    admin: AdminContext
+    site: Site
     url: str
     duplicates: DuplicateFinder = field(default_factory=DuplicateFinder)
     quality: RecordQuality = _no_quality
@@ -68,9 +73,9 @@ class SubmissionContext:
 
     def __post_init__(self) -> None:
         """Start without counted requests."""
-        self.writes = Throttle(self.admin.clock, _WRITES, _WRITE_WINDOW)
-        self.changes = Throttle(self.admin.clock, _CHANGES, _CHANGE_WINDOW)
-        self.checks = Throttle(self.admin.clock, _CHECKS, _CHECK_WINDOW)
+        self.writes = Throttle(self.site.clock, _WRITES, _WRITE_WINDOW)
+        self.changes = Throttle(self.site.clock, _CHANGES, _CHANGE_WINDOW)
+        self.checks = Throttle(self.site.clock, _CHECKS, _CHECK_WINDOW)
 
     @property
     def provider_name(self) -> str:
@@ -80,7 +85,7 @@ class SubmissionContext:
     def source(self) -> Source:
         """Return the source of submissions; raise Closed if nothing can be submitted here."""
         try:
-            source = load(self.admin.source_dir / f"{SOURCE}.toml")
+            source = load(self.site.source_dir / f"{SOURCE}.toml")
         except SourceDefinitionError:
             source = None
         if source is None or not source.enabled or source.protocol != SOURCE:
@@ -102,7 +107,7 @@ class SubmissionContext:
         """
         try:
             self.source()
-            return submissions.waiting(self.admin.ledger)
+            return submissions.waiting(self.site.ledger)
         except (Closed, LedgerError):
             return None
 
@@ -149,9 +154,9 @@ def require_submitter(request: Request, credentials: Credentials) -> Submitter:
         return _of_session(context, request, token.removeprefix(TOKEN_PREFIX))
     key = authenticate(request, token)
     request.state.who = key.display_name
-    now = context.admin.now()
+    now = context.site.now()
     return submissions.ensure_submitter(
-        context.admin.ledger, Submitter(new_id(), None, key.name, current_locale().language, now)
+        context.site.ledger, Submitter(new_id(), None, key.name, current_locale().language, now)
     )
 
 
@@ -159,12 +164,12 @@ def _of_session(context: SubmissionContext, request: Request, secret: str) -> Su
     if submitter := find_session(context, secret):
         return submitter
     client = client_address(request)
-    if seconds := context.admin.throttle.retry_after(client):
+    if seconds := context.site.throttle.retry_after(client):
         raise RateLimited(
             "Too many failed sign-ins from this address. Try again in %(seconds)s seconds.",
             seconds=seconds,
         )
-    context.admin.throttle.record_failure(client)
+    context.site.throttle.record_failure(client)
     raise Unauthenticated(
         "The token is mistyped or has expired. Confirm your address again.", token_sent=True
     )
@@ -172,10 +177,10 @@ def _of_session(context: SubmissionContext, request: Request, secret: str) -> Su
 
 def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
     """Return the submitter of a session, None if there is none or it has expired."""
-    link = submissions.find_link(context.admin.ledger, secret, Purpose.SESSION) if secret else None
-    if link is None or link.submitter is None or link.expires <= context.admin.now():
+    link = submissions.find_link(context.site.ledger, secret, Purpose.SESSION) if secret else None
+    if link is None or link.submitter is None or link.expires <= context.site.now():
         return None
-    return submissions.submitter_of(context.admin.ledger, id=link.submitter)
+    return submissions.submitter_of(context.site.ledger, id=link.submitter)
 
 
 def request_confirmation(
@@ -187,15 +192,15 @@ def request_confirmation(
     Raises InvalidValue, RateLimited, Closed.
     """
     return send_confirmation(
-        context.admin,
+        context.site,
         context.url,
-        check_address(context.admin, mail),
+        check_address(context.site, mail),
         current_locale().language,
         submission,
     )
 
 
-def check_address(context: AdminContext, mail: str) -> str:
+def check_address(context: Site, mail: str) -> str:
     """Return an address that a link may be sent to. Raises InvalidValue, RateLimited after too many
     links.
     """
@@ -213,11 +218,11 @@ def check_address(context: AdminContext, mail: str) -> str:
 
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:
     """Return the link with this secret, unused; raise LinkInvalid if it does not work any more."""
-    link = submissions.find_link(context.admin.ledger, secret, Purpose.CONFIRM)
+    link = submissions.find_link(context.site.ledger, secret, Purpose.CONFIRM)
     if (
         link is None
         or link.used is not None
-        or link.expires <= context.admin.now()
+        or link.expires <= context.site.now()
         or link.mail is None
     ):
         raise LinkInvalid(
@@ -233,8 +238,8 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
     Raises LinkInvalid.
     """
     link = check_confirmation(context, secret)
-    ledger = context.admin.ledger
-    now = context.admin.now()
+    ledger = context.site.ledger
+    now = context.site.now()
     if not submissions.use_link(ledger, secret, now):
         raise LinkInvalid(
             "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
@@ -245,7 +250,7 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
 
 def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str]:
     """Return the submitter with a confirmed address, and the secret of a new session."""
-    ledger, now = context.admin.ledger, context.admin.now()
+    ledger, now = context.site.ledger, context.site.now()
     submitter = submissions.ensure_submitter(
         ledger, Submitter(new_id(), mail, None, current_locale().language, now)
     )

@@ -24,11 +24,10 @@ from joserfc.errors import ClaimError, ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jwt import decode
 
-from harvesters.admin.errors import InvalidValue
 from harvesters.errors import HarvestError
 from harvesters.network.body_reader import read_body
-from harvesters.participation.submissions.errors import ProviderError
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
+from harvesters.problems import InvalidValue, ProviderError
 from vocab.addresses import is_mail_address
 from web.outbound_client import Deadline, GuardedTransport, create_client
 

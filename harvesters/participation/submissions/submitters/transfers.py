@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from harvesters.admin.context import AdminContext
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import (
     Change,
@@ -17,9 +16,10 @@ from harvesters.ledger.participation.models import (
     SubmissionState,
     Submitter,
 )
-from harvesters.participation.submissions.errors import LinkInvalid, NotAllowed, VersionConflict
 from harvesters.participation.submissions.mails import send_transfer
 from harvesters.participation.submissions.submitters.identity import check_address
+from harvesters.problems import LinkInvalid, NotAllowed, VersionConflict
+from harvesters.site import Site
 
 LINK_AGE = timedelta(days=7)
 _INVALID = (
@@ -27,9 +27,7 @@ _INVALID = (
 )
 
 
-def offer_transfer(
-    context: AdminContext, url: str, item: Submission, mail: str, who: str
-) -> str | None:
+def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: str) -> str | None:
     """Send a link to an address with which its owner takes the submission; until then nothing
     changes.
 
@@ -50,7 +48,7 @@ def offer_transfer(
     return unsent
 
 
-def check_transfer(context: AdminContext, secret: str) -> tuple[Link, Submission]:
+def check_transfer(context: Site, secret: str) -> tuple[Link, Submission]:
     """Return the link with this secret, unused, and its submission; raise LinkInvalid."""
     link = submissions.find_link(context.ledger, secret, Purpose.TRANSFER)
     item = submissions.find(context.ledger, link.submission) if link and link.submission else None
@@ -65,7 +63,7 @@ def check_transfer(context: AdminContext, secret: str) -> tuple[Link, Submission
     return link, item
 
 
-def take_over(context: AdminContext, secret: str, submitter: Submitter) -> Submission:
+def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
     """Assign the submission of a link to *submitter*, once: the former one has it no more, and is
     not named in its history.
 

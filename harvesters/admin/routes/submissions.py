@@ -10,18 +10,10 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import (
-    ContextDep,
-    CurrentUser,
-    User,
-    check_csrf,
-    render_errors_as_pages,
-)
-from harvesters.admin.access.key_store import Scope
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pages import get_pages
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
 from harvesters.ledger.participation.pictures import find_picture
@@ -29,34 +21,17 @@ from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.check import Check, check, differences
 from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.errors import VersionConflict
 from harvesters.participation.submissions.members import MEMBERS, written
 from harvesters.participation.submissions.pictures import picture_response
 from harvesters.participation.submissions.quarantine import suspicions
 from harvesters.participation.submissions.submitters.identity import SOURCE
+from harvesters.problems import InvalidValue, NotFound, VersionConflict
+from harvesters.site import render_errors_as_pages
+from web.templating import get_pages
 
 _ROWS = 100
 QUEUE = (SubmissionState.SUBMITTED,)
 LISTED = tuple(state for state in SubmissionState if state is not SubmissionState.DRAFT)
-# What the history says, with %(who)s.
-HISTORY = {
-    "submitted": "%(who)s sent it.",
-    "changed": "%(who)s changed it.",
-    "withdrawn": "%(who)s withdrew it.",
-    "accepted": "%(who)s accepted it.",
-    "accepted first": "%(who)s accepted it first; another person must accept it too.",
-    "changes requested": "%(who)s asked for changes.",
-    "rejected": "%(who)s rejected it.",
-    "marked as spam": "%(who)s marked it as spam.",
-    "commented": "%(who)s commented.",
-    "assigned": "%(who)s took it on.",
-    "unassigned": "%(who)s gave it back.",
-    "confirmed": "%(who)s confirmed that it is still true.",
-    "reminded": "%(who)s was asked whether it is still true.",
-    "offered": "%(who)s offered to hand it over.",
-    "taken over": "%(who)s took it over.",
-}
-
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
 
@@ -106,7 +81,7 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
         "checked": checked,
         "labels": {name: member.title() for name, member in MEMBERS.items()},
         "history": submissions.history(context.ledger, id, internal=True),
-        "sentences_of_history": HISTORY,
+        "sentences_of_history": moderation.HISTORY,
         "organization": _organization(context, submission),
         "two_people": context.source(SOURCE).second_approver,
         "waits": submission.state in moderation.WAITING,
@@ -174,7 +149,7 @@ def _carry_out(
     context: AdminContext, user: User, submission: Submission, decision: str, note: str
 ) -> None:
     if decision in ("assign", "unassign"):
-        moderation.assign(context, user.key, submission, to_me=decision == "assign")
+        moderation.assign(context, user.key.display_name, submission, to_me=decision == "assign")
         return
     known = {
         "accept": moderation.accept,
@@ -187,4 +162,4 @@ def _carry_out(
     }
     if decision not in known:
         raise InvalidValue("Unknown decision.")
-    known[decision](context, user.key, submission, note)
+    known[decision](context, user.key.display_name, submission, note)

@@ -12,9 +12,9 @@ from hmac import compare_digest
 
 import sqlalchemy as sa
 
-from harvesters.admin.errors import KeyNotFound
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
+from harvesters.problems import KeyNotFound
 
 # the prefix lets secret scanners find it
 _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)

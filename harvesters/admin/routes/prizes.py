@@ -9,28 +9,23 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import (
-    ContextDep,
-    CurrentUser,
-    User,
-    check_csrf,
-    render_errors_as_pages,
-)
-from harvesters.admin.access.key_store import Scope
+from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
-from harvesters.admin.pages import get_pages
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import STAGES, Edition, Texts
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import parse_edition
 from harvesters.participation.submissions.choices import choices
+from harvesters.problems import InvalidValue, NotFound
+from harvesters.site import render_errors_as_pages
 from languages.request_locale import current_locale
 from vocab.addresses import is_mail_address
+from web.templating import get_pages
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 

@@ -1,0 +1,364 @@
+"""Refuse requests with an HTTP status (RFC 9110): a page for pages, else problem details (RFC 9457).
+
+HTTPProblem              reported to the client as a problem (RFC 9457)
+├── Unauthenticated      401: no key, or no valid one
+│   └── SessionRequired  401: no session; the page asks for the key
+├── InsufficientScope    403: the key's scope does not allow this
+├── CSRFError            403: the form was not sent by a page of this session
+├── NotFound             404: no such source, plan, run or request
+│   └── KeyNotFound
+├── InvalidValue         422: a value is not allowed
+├── RateLimited          429: too many invalid keys from one client
+├── DatabaseUnavailable  503: in place of LedgerError, which may name hosts and files
+├── DefinitionChanged    409: another person saved the source definition meanwhile
+├── NotAllowed           409: the state of a submission does not permit this
+├── LinkInvalid          410: a link that has expired, was used, or does not exist
+├── VersionConflict      412: somebody else changed the submission meanwhile
+├── TooLarge             413: a table with too many rows, or a picture with too many pixels
+├── UnsupportedMedia     415: a media type that is not read
+├── VersionRequired      428: a change does not say which version it changes (RFC 6585)
+├── ProviderError        502: the provider that persons sign in with fails, or its answer is wrong
+├── Closed               503: the source `submissions` is missing or disabled
+└── (409)                the harvester's own PlanError and SourceLockedError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from harvesters.errors import (
+    HarvestError,
+    LedgerError,
+    PlanError,
+    SourceDefinitionError,
+    SourceLockedError,
+    error_reason,
+)
+from harvesters.reasons import Reason
+from journal.errors import JournalError
+from languages.translations import format_number, gettext
+from web.problems import MEDIA, problem_response
+from web.templating import Pages
+
+_BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
+
+
+class HTTPProblem(HarvestError):
+    """A request that the application refuses; *headers* are added to the response.
+
+    *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the
+    log have it in English, pages in the language of the request.
+
+    >>> str(HTTPProblem("There is no queued run %(number)s.", number=7))
+    'There is no queued run 7.'
+    """
+
+    status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, text: str | Reason, **values: object) -> None:
+        named = {
+            name: value if isinstance(value, Reason) else str(value)
+            for name, value in values.items()
+        }
+        # A process that reads a picture or table sends the error with its reason.
+        super().__init__(text if isinstance(text, Reason) else Reason(text, **named))
+
+    @property
+    def localized(self) -> str:
+        """Return the message in the language of the request."""
+        return self.reason.describe(gettext, format_number)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return additional response headers."""
+        return {}
+
+
+class Unauthenticated(HTTPProblem):
+    """No key, or no valid one; *token_sent* says which."""
+
+    status = HTTPStatus.UNAUTHORIZED
+
+    def __init__(self, text: str, *, token_sent: bool, **values: object) -> None:
+        super().__init__(text, **values)
+        self.token_sent = token_sent
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the challenge; `invalid_token` only if a token was sent (RFC 6750, section 3.1)."""
+        return {
+            "WWW-Authenticate": f'{_BEARER}, error="invalid_token"' if self.token_sent else _BEARER
+        }
+
+
+class SessionRequired(Unauthenticated):
+    """The page needs a session."""
+
+
+class InsufficientScope(HTTPProblem):
+    """The key with the scope *actual* is valid but does not allow this; *required* would."""
+
+    status = HTTPStatus.FORBIDDEN
+
+    def __init__(self, required: str, actual: str) -> None:
+        super().__init__(
+            "A key with the permission “%(needed)s” is required; yours has “%(yours)s”.",
+            needed=Reason(required),
+            yours=Reason(actual),
+        )
+        self._required = required
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the challenge that names the required scope."""
+        return {
+            "WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self._required}"'
+        }
+
+
+class CSRFError(HTTPProblem):
+    """The form was not sent by a page of this session."""
+
+    status = HTTPStatus.FORBIDDEN
+
+
+class NotFound(HTTPProblem):
+    """The requested object does not exist."""
+
+    status = HTTPStatus.NOT_FOUND
+
+
+class KeyNotFound(NotFound):
+    """There is no key with that id."""
+
+
+class InvalidValue(HTTPProblem):
+    """A value is not allowed."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class DefinitionChanged(HTTPProblem):
+    """The source definition was changed since it was read."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class DatabaseUnavailable(HTTPProblem):
+    """The ledger is locked, missing or unreachable."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class RateLimited(HTTPProblem):
+    """Too many failed attempts; retry after *seconds*."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+
+    def __init__(self, text: str, *, seconds: int) -> None:
+        super().__init__(text, seconds=seconds)
+        self.seconds = seconds
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return Retry-After."""
+        return {"Retry-After": str(self.seconds)}
+
+
+class Closed(HTTPProblem):
+    """Nothing can be submitted here."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+class LinkInvalid(HTTPProblem):
+    """A link that has expired, was used, or does not exist."""
+
+    status = HTTPStatus.GONE
+
+
+class VersionRequired(HTTPProblem):
+    """A change does not say which version it changes."""
+
+    status = HTTPStatus.PRECONDITION_REQUIRED
+
+
+class VersionConflict(HTTPProblem):
+    """Somebody else changed the submission meanwhile."""
+
+    status = HTTPStatus.PRECONDITION_FAILED
+
+
+class NotAllowed(HTTPProblem):
+    """The state of a submission does not permit this."""
+
+    status = HTTPStatus.CONFLICT
+
+
+class TooLarge(HTTPProblem):
+    """A table with too many rows."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+
+
+class UnsupportedMedia(HTTPProblem):
+    """A media type that is not read."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class ProviderError(HTTPProblem):
+    """The provider that persons sign in with fails, or its answer is wrong."""
+
+    status = HTTPStatus.BAD_GATEWAY
+
+
+_PROBLEM_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "type": {},
+        "title": {},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+    },
+}
+_ERRORS = {
+    401: "No key, or no valid one.",
+    403: "The key's scope does not allow this.",
+    404: "Not found.",
+    409: "The plan is no longer open, or another run of the source is in progress.",
+    422: "A value is not allowed.",
+    429: "Too many invalid keys from this client.",
+    503: "The ledger is locked, missing or not reachable.",
+}
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {  # of each route of the API
+    code: {"description": text, "content": {MEDIA: {"schema": _PROBLEM_SCHEMA}}}
+    for code, text in _ERRORS.items()
+}
+# logged as information, since no operator has to act
+_CLIENT_ERRORS = (
+    HTTPStatus.NOT_FOUND,
+    HTTPStatus.METHOD_NOT_ALLOWED,
+    HTTPStatus.UNPROCESSABLE_ENTITY,
+)
+log = structlog.get_logger(component="admin")
+
+# The first matching row applies.
+_STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
+    (PlanError, HTTPStatus.CONFLICT),
+    (SourceLockedError, HTTPStatus.CONFLICT),
+    (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (SourceDefinitionError, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (HarvestError, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (JournalError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+
+def install_error_handlers(app: FastAPI, pages: Pages) -> None:
+    """Install the error handlers on *app*."""
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        status, headers = _status(error)
+        # its text may name hosts and files, which must not be disclosed
+        if isinstance(error, LedgerError):
+            log.error("ledger unavailable", reason=str(error))
+            error = DatabaseUnavailable(
+                "The database is locked, missing or unreachable. The server's log has details."
+            )
+        return _problem_response(request, pages, error, status, str(error), headers)
+
+    async def on_wrong(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        # Do not echo the input: it may contain a key.
+        messages = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        return _problem_response(
+            request, pages, error, HTTPStatus.UNPROCESSABLE_ENTITY, messages, {}
+        )
+
+    async def on_http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return _problem_response(
+            request, pages, error, HTTPStatus(error.status_code), error.detail, error.headers or {}
+        )
+
+    for error_type in (HarvestError, JournalError):
+        app.add_exception_handler(error_type, on_error)
+    app.add_exception_handler(RequestValidationError, on_wrong)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _status(error: Exception) -> tuple[HTTPStatus, Mapping[str, str]]:
+    if isinstance(error, HTTPProblem):
+        return error.status, error.headers
+    status = next(status for error_type, status in _STATUS if isinstance(error, error_type))
+    return status, {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
+
+
+def _problem_response(
+    request: Request,
+    pages: Pages,
+    error: Exception,
+    status: HTTPStatus,
+    text: str,
+    headers: Mapping[str, str],
+) -> Response:
+    _log_refusal(request, status, text)
+    if not getattr(request.state, "page", False):
+        return problem_response(status, status.phrase, text, dict(headers))
+    localized = _localized(error)
+    if isinstance(error, SessionRequired):
+        query = f"?{request.url.query}" if request.url.query else ""
+        path = f"{request.url.path}{query}" if request.method == "GET" else f"{pages.root}/"
+        values = {"why": localized, "failed": error.token_sent, "path": path}
+        response: Response = pages.render("sign-in.html", values, status)
+    else:
+        language = None if localized else "en"  # other messages of the harvester are not translated
+        detail = localized or text
+        page = {"title": status.phrase, "detail": detail, "detail_language": language}
+        response = pages.render("problem.html", {**page, "code": int(status)}, status)
+    response.headers.update(headers)
+    return response
+
+
+def describe_error(error: Exception) -> str:
+    """Return the error's message, in the language of the request if it is translated."""
+    return _localized(error) or str(error)
+
+
+def _localized(error: Exception) -> str | None:
+    """Return the error's message in the language of the request, None if it is in English only."""
+    if not isinstance(error, HarvestError | JournalError):
+        return None
+    reason = error_reason(error)
+    return None if reason.code == "other" else reason.describe(gettext, format_number)
+
+
+def _log_refusal(request: Request, status: HTTPStatus, text: str) -> None:
+    """Log a refused request with its route template instead of its path, which may contain a key by
+    mistake.
+    """
+    route = getattr(request.scope.get("route"), "path", "none")
+    client = request.client.host if request.client else "unknown"
+    who = getattr(request.state, "who", None)
+    write = log.info if status in _CLIENT_ERRORS else log.warning
+    write(
+        "refused",
+        status=int(status),
+        method=request.method,
+        route=route,
+        client=client,
+        who=who,
+        reason=text,
+    )
