@@ -33,8 +33,8 @@ from publish_fixture import copy_data
 from small_world import IRIS
 from waiting import wait_until, wait_until_async
 
-from harvesters.admin.access import key_store
-from harvesters.admin.access.key_store import Scope
+from harvesters.ledger import keys as key_store
+from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.robots import parse_robots as read_robots
 from harvesters.network.settings import NetworkSettings
