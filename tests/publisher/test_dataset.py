@@ -21,6 +21,8 @@ from vocab.terms import XSD
 QUADS = [("a", 1), ("a", 2), ("b", 2), ("b", 3), ("c", 3), ("gone", 3)]
 VALUES = "SELECT ?o {} {{ ?s ?p ?o }} ORDER BY ?o"
 NAMES = "SELECT DISTINCT ?g {} {{ GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g"
+NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g ?o"
+A, B, C = "http://x/a", "http://x/b", "http://x/c"
 
 
 @pytest.fixture(scope="module")
@@ -59,126 +61,70 @@ def ask(
 
 
 @each(
-    "clauses, values",
-    [("", "1 2 3"), ("FROM <a>", "1 2"), ("FROM <a> FROM <b>", "1 2 3"), ("from<a>#x\nFROM <http://x/b>", "1 2 3"),
-     ("FROM <a> FROM <a>", "1 2"), ("FROM <b> FROM NAMED <a> FROM <c>", "2 3"), ("FROM <none> FROM <b>", "2 3"),
-     ("FROM NAMED <a> FROM NAMED <b>", "")],
-)  # fmt: skip
-def test_default_graphs_are_merged_and_nothing_counts_twice(
-    filled: ColumnEngine, clauses: str, values: str
-) -> None:
-    assert ask(filled, VALUES.format(clauses)) == values.split()
-
-
-def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: ColumnEngine) -> None:
-    assert ask(
-        filled,
-        "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b"),
-    ) == ["1", "2", "3"]
-
-
-@each(
-    "clauses, names",
-    [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
-)  # fmt: skip
-def test_named_graphs_are_those_that_are_named(
-    filled: ColumnEngine, clauses: str, names: str
-) -> None:
-    assert ask(filled, NAMES.format(clauses)) == names.split()
-
-
-@pytest.mark.parametrize("clauses", ["", "FROM <c>", "FROM <c> FROM <b> FROM NAMED <c>"])
-def test_the_protocols_dataset_takes_the_place_of_the_querys(
-    filled: ColumnEngine, clauses: str
-) -> None:
-    graphs = ("http://x/a", "http://x/b"), ("http://x/a",)
-
-    assert ask(filled, VALUES.format(clauses), *graphs) == ["1", "2", "3"]
-    assert ask(filled, NAMES.format(clauses), *graphs) == ["a"]
-
-
-@each(
-    "pattern, names",
+    "query, clauses, values",
     [
-        ("GRAPH ?g {}", "a b c"),
-        ("GRAPH ?g { OPTIONAL { ?s ?p 1 } }", "a b c"),
-        ("GRAPH ?g { ?s ?p ?o FILTER(?o > 2) }", "b c"),
-        ("VALUES ?g { <c> <none> } GRAPH ?g { ?s ?p ?o }", "c"),
-        ("?s ?p 1 GRAPH ?g { ?s ?p ?o MINUS { ?s ?p 3 } }", "a"),
-        ("GRAPH ?g { <s> <p>+ 3 }", "b c"),
-        ("{ SELECT ?g { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g HAVING(COUNT(*) > 1) }", "a b"),
+        *((VALUES, *row) for row in (
+            ("", "1 2 3"), ("FROM <a>", "1 2"), ("FROM <a> FROM <b>", "1 2 3"), ("from<a>#x\nFROM <http://x/b>", "1 2 3"),
+            ("FROM <a> FROM <a>", "1 2"), ("FROM <b> FROM NAMED <a> FROM <c>", "2 3"), ("FROM <none> FROM <b>", "2 3"),
+            ("FROM NAMED <a> FROM NAMED <b>", ""))),
+        ("BASE <http://y/> PREFIX x: <http://x/> " + VALUES, "FROM x:a FROM </b> FROM x:b", "1 2 3"),
+        *((NAMES, *row) for row in (
+            ("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"),
+            ("FROM <a> FROM <c>", ""))),
+        *((NAMED_AND_DEFAULT, *row) for row in (
+            ("FROM <a>", ""),  # one FROM and no FROM NAMED: there are no named graphs (13.2)
+            ("FROM <a> FROM <b>", ""),
+            ("FROM NAMED <b>", ""),  # and with FROM NAMED alone the default graph is empty
+            ("FROM <a> FROM NAMED <b>", "b b"), ("FROM <c> FROM NAMED <b>", ""), ("FROM <a> FROM NAMED <b> FROM NAMED <c>", "b b c"))),
+        *(("SELECT DISTINCT ?g {{ {} }} ORDER BY ?g", *row) for row in (
+            ("GRAPH ?g {}", "a b c"), ("GRAPH ?g { OPTIONAL { ?s ?p 1 } }", "a b c"), ("GRAPH ?g { ?s ?p ?o FILTER(?o > 2) }", "b c"),
+            ("VALUES ?g { <c> <none> } GRAPH ?g { ?s ?p ?o }", "c"), ("?s ?p 1 GRAPH ?g { ?s ?p ?o MINUS { ?s ?p 3 } }", "a"),
+            ("GRAPH ?g { <s> <p>+ 3 }", "b c"), ("{ SELECT ?g { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g HAVING(COUNT(*) > 1) }", "a b"))),
+        *(("SELECT ?n {{ GRAPH {} {{}} BIND(1 AS ?n) }}", *row) for row in (("<gone>", ""), ("<c>", "1"))),
     ],
 )  # fmt: skip
-def test_what_is_in_a_graph_that_is_a_variable(
-    filled: ColumnEngine, pattern: str, names: str
+def test_clauses_of_a_query_choose_its_graphs_and_nothing_counts_twice(
+    filled: ColumnEngine, query: str, clauses: str, values: str
 ) -> None:
-    assert ask(filled, f"SELECT DISTINCT ?g {{ {pattern} }} ORDER BY ?g") == names.split()
-
-
-def test_a_graph_that_lost_its_last_triple_is_no_graph(filled: ColumnEngine) -> None:
-    assert ask(filled, "SELECT ?n { GRAPH <gone> {} BIND(1 AS ?n) }") == []
-    assert ask(filled, "SELECT ?n { GRAPH <c> {} BIND(1 AS ?n) }") == ["1"]
-
-
-def test_a_pattern_with_a_backslash_does_not_read_everything(
-    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
-
-    names = ask(
-        filled, r'SELECT ?g { GRAPH ?g { ?s <p> 3 FILTER(REGEX(STR(?s), "\\bs$")) } } ORDER BY ?g'
-    )
-
-    assert names == ["b", "c"]
-
-
-def test_a_filter_that_names_a_graph_reads_no_other(
-    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
-
-    assert ask(filled, "SELECT ?g { GRAPH ?g { ?s ?p ?o } FILTER(?g = <c> && ?o > 2) }") == ["c"]
-
-
-def test_a_query_that_would_read_too_much_needs_too_much_memory(
-    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 4)
-
-    with pytest.raises(MemoryError):
-        filled.matching(QueryRequest("ASK { GRAPH ?g { ?s ?p ?o } }"))
-
-
-NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g ?o"
+    assert ask(filled, query.format(clauses)) == values.split()
 
 
 @each(
-    "clauses, names",
+    "clauses",
     [
-        ("FROM <a>", ""),  # one FROM and no FROM NAMED: there are no named graphs (13.2)
-        ("FROM <a> FROM <b>", ""),
-        ("FROM NAMED <b>", ""),  # and with FROM NAMED alone the default graph is empty
-        ("FROM <a> FROM NAMED <b>", "b b"),
-        ("FROM <c> FROM NAMED <b>", ""),
-        ("FROM <a> FROM NAMED <b> FROM NAMED <c>", "b b c"),
+        "",
+        "FROM <a>",
+        "FROM <c> FROM <b> FROM NAMED <c>",
+        "FROM <a> FROM NAMED <b>",
+        "FROM NAMED <c>",
     ],
 )
-def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(
-    filled: ColumnEngine, clauses: str, names: str
-) -> None:
-    assert ask(filled, NAMED_AND_DEFAULT.format(clauses)) == names.split()
-
-
 @each(
-    "default, named, names",
-    [(("http://x/a",), (), ""), ((), ("http://x/b",), ""), (("http://x/a",), ("http://x/b",), "b b"),
-     (("http://x/a", "http://x/c"), ("http://x/c",), "c")],
+    "query, default, named, values",
+    [(VALUES, (A, B), (A,), "1 2 3"), (NAMES, (A, B), (A,), "a"), (NAMED_AND_DEFAULT, (A,), (), ""), (NAMED_AND_DEFAULT, (), (B,), ""),
+     (NAMED_AND_DEFAULT, (A,), (B,), "b b"), (NAMED_AND_DEFAULT, (A, C), (C,), "c")],
 )  # fmt: skip
-def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
-    filled: ColumnEngine, default: tuple[str, ...], named: tuple[str, ...], names: str
+def test_the_protocols_dataset_takes_the_place_of_the_querys(
+    filled: ColumnEngine,
+    clauses: str,
+    query: str,
+    default: tuple[str, ...],
+    named: tuple[str, ...],
+    values: str,
 ) -> None:
-    for clauses in ("", "FROM <a>", "FROM <a> FROM NAMED <b>", "FROM NAMED <c>"):
-        assert ask(filled, NAMED_AND_DEFAULT.format(clauses), default, named) == names.split()
+    assert ask(filled, query.format(clauses), default, named) == values.split()
+
+
+def test_a_query_reads_no_graph_and_no_subject_that_it_excludes(
+    filled: ColumnEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.columns.engine.MAX_QUADS", 2)
+    pattern = r'SELECT ?g { GRAPH ?g { ?s <p> 3 FILTER(REGEX(STR(?s), "\\bs$")) } } ORDER BY ?g'
+    filtered = "SELECT ?g { GRAPH ?g { ?s ?p ?o } FILTER(?g = <c> && ?o > 2) }"
+
+    assert (ask(filled, pattern), ask(filled, filtered)) == (["b", "c"], ["c"])
+    with pytest.raises(MemoryError):  # all would be too many
+        filled.matching(QueryRequest("ASK { GRAPH ?g { ?s ?p ?o } }"))
 
 
 def test_a_graph_pattern_or_a_text_is_no_clause() -> None:

@@ -130,14 +130,6 @@ async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryServi
     assert Outcome(seconds=0.1, rows=1).passed
 
 
-async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient) -> None:
-    page = await client.get("/examples", headers=HTML)
-
-    assert page.status_code == 200
-    assert page.text.count('class="card example"') == len(THEM)
-    assert "/sparql?example=prizes" in page.text
-
-
 @pytest.mark.parametrize(
     ("suffix", "form"),
     [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("rdf", RdfFormat.RDF_XML)],

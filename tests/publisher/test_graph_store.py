@@ -69,52 +69,31 @@ async def test_the_default_graph_is_the_merge_of_all(client: httpx.AsyncClient) 
     assert len(answer.text.splitlines()) == int(counted.text.split()[1])
 
 
-async def test_head_matches_get(client: httpx.AsyncClient) -> None:
-    whole = await get(client, graph=GRAPH)
-
-    head = await get(client, "HEAD", graph=GRAPH)
-
-    same = ("content-type", "content-length", "etag")
-    assert (head.content, [head.headers[name] for name in same]) == (
-        b"",
-        [whole.headers[name] for name in same],
-    )
-
-
-async def test_a_graph_that_the_client_holds_is_not_sent_again(client: httpx.AsyncClient) -> None:
-    first = await get(client, graph=GRAPH)
-
-    again = await client.get(
-        PLACE, params={"graph": GRAPH}, headers={"If-None-Match": first.headers["etag"]}
-    )
-
-    assert again.status_code == 304
-
-
-@each("method", ["GET", "HEAD"])
-async def test_a_graph_that_is_not_there_is_not_found(
-    client: httpx.AsyncClient, method: str
+async def test_head_matches_get_and_a_graph_that_the_client_holds_is_not_sent_again(
+    client: httpx.AsyncClient,
 ) -> None:
-    assert (await get(client, method, graph="urn:no:graph")).status_code == 404
+    whole, head = await get(client, graph=GRAPH), await get(client, "HEAD", graph=GRAPH)
+    again = await client.get(
+        PLACE, params={"graph": GRAPH}, headers={"If-None-Match": whole.headers["etag"]}
+    )
+
+    for name in ("content-type", "content-length", "etag"):
+        assert head.headers[name] == whole.headers[name]
+    assert (head.content, again.status_code) == (b"", 304)
 
 
 @each(
-    "parameters",
-    [{}, {"graph": GRAPH, "default": ""}, {"graph": "record/demo/1"}, {"graph": ""}],
+    "query, accept, status",
+    [("", "*/*", 400), (f"graph={GRAPH}&default", "*/*", 400), ("graph=record/demo/1", "*/*", 400), ("graph=", "*/*", 400),
+     ("graph=urn:a:b&graph=urn:c:d", "*/*", 400), ("graph=urn:no:graph", "*/*", 404), (f"graph={GRAPH}", "image/png", 406),
+     (f"graph={GRAPH}&format=xls", "*/*", 406)],
 )  # fmt: skip
-async def test_what_names_no_one_graph_is_a_bad_request(
-    client: httpx.AsyncClient, parameters: dict[str, str]
+async def test_what_names_no_one_graph_and_no_format_of_it_is_refused(
+    client: httpx.AsyncClient, query: str, accept: str, status: int
 ) -> None:
-    assert (await get(client, **parameters)).status_code == 400
-
-
-async def test_two_graphs_are_a_bad_request(client: httpx.AsyncClient) -> None:
-    assert (await client.get(f"{PLACE}?graph=urn:a:b&graph=urn:c:d")).status_code == 400
-
-
-async def test_a_format_that_is_not_offered_is_not_acceptable(client: httpx.AsyncClient) -> None:
-    assert (await get(client, graph=GRAPH, accept="image/png")).status_code == 406
-    assert (await get(client, graph=GRAPH, format="xls")).status_code == 406
+    for method in ("GET", "HEAD"):
+        answer = await client.request(method, f"{PLACE}?{query}", headers={"Accept": accept})
+        assert answer.status_code == status, method
 
 
 @each("method", ["PUT", "POST", "DELETE", "PATCH"])

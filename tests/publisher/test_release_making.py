@@ -164,12 +164,8 @@ def test_the_manifest_states_bytes_and_sums_of_all_files(released: Path) -> None
 
 @pytest.mark.smoke
 def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
-    process = subprocess.run(
-        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
-        cwd=released / "releases/1",
-        capture_output=True,
-        text=True,
-    )
+    line, folder = ["sha256sum", "--check", "--strict", "SHA256SUMS"], released / "releases/1"
+    process = subprocess.run(line, cwd=folder, capture_output=True, text=True)
 
     assert process.returncode == 0, process.stderr
     assert process.stdout.count(": OK") == len(read_manifest(released / "releases/1").files)
@@ -359,14 +355,10 @@ def public_key(signed: Path) -> bytes:
     return (signed.parent / "signing/stocktake.pub").read_bytes().splitlines()[1]
 
 
-def test_a_signature_is_verified_by_the_bare_algorithm(signed: Path) -> None:
-    verified(signed, public_key(signed))  # raises where it does not hold
-
-    assert len(base64.b64decode(public_key(signed))) == 42
-
-
 def test_a_file_that_was_touched_is_found_out_and_so_is_its_comment(signed: Path) -> None:
     beside, whole = signed.with_name("file.gz.minisig"), signed.read_bytes()
+    verified(signed, public_key(signed))  # raises where it does not hold
+    assert len(base64.b64decode(public_key(signed))) == 42
     signed.write_bytes(whole + b".")
     with pytest.raises(InvalidSignature):
         verified(signed, public_key(signed))
@@ -491,14 +483,11 @@ def test_datacite_takes_the_metadata() -> None:
     result = json.loads(render("datacite.json", RELEASE))
 
     assert schema45.validate(result)
+    assert "<version>4</version>" in schema45.tostring(result)
     assert result["publicationYear"] == "2026"
     assert result["relatedIdentifiers"] == [
         {"relatedIdentifier": "https://x.org/release/3", "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"},
     ]  # fmt: skip
-
-
-def test_datacite_makes_its_xml_of_the_metadata() -> None:
-    assert "<version>4</version>" in schema45.tostring(json.loads(render("datacite.json", RELEASE)))
 
 
 def test_the_citation_file_has_what_its_format_asks_for() -> None:
@@ -506,11 +495,8 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
 
     assert {"cff-version", "message", "title", "authors"} <= result.keys()
     assert (result["cff-version"], result["type"], result["version"]) == ("1.2.0", "dataset", "4")
-    assert (result["date-released"], result["license"], result["url"]) == (
-        "2026-04-01",
-        "CC-BY-4.0",
-        "https://x.org/release/4",
-    )
+    assert (result["date-released"], result["license"]) == ("2026-04-01", "CC-BY-4.0")
+    assert result["url"] == "https://x.org/release/4"
     assert result["references"][0]["title"] == 'The "A": registry'
     assert result["references"][1]["authors"] == [{"name": "B"}]
 

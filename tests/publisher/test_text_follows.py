@@ -378,22 +378,19 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(
 
 
 @pytest.mark.parametrize(
-    "lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"]
-)
-def test_what_is_lost_is_made_anew(copied: Path, follow: Start, lost: str) -> None:
-    path = copied / "store" / lost
-
-    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    "lost",
+    ["text/index", "text/position.json", "text/shown", "text", "store", "position.json", "!text/index/meta.json", "!text/position.json",
+     "!text/shown/position"],
+)  # fmt: skip
+def test_what_is_lost_or_spoiled_is_made_anew(copied: Path, follow: Start, lost: str) -> None:
+    path = copied / "store" / lost.removeprefix("!")
+    if lost.startswith("!"):
+        path.write_bytes(b"\x00 no JSON {")
+    else:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     commit(copied, "3", [], statements("3", "Three"))
 
     assert things(latest(follow(copied)), "") == sorted([*ALL, "initiative/demo/3"])
-
-
-@pytest.mark.parametrize("spoiled", ["index/meta.json", "position.json", "shown/position"])
-def test_what_is_spoiled_is_made_anew(copied: Path, follow: Start, spoiled: str) -> None:
-    (copied / "store" / "text" / spoiled).write_bytes(b"\x00 no JSON {")
-
-    assert things(latest(follow(copied)), "") == ALL
 
 
 def test_an_index_that_cannot_be_written_stops_nothing(copied: Path, follow: Start) -> None:

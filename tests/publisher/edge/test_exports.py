@@ -117,12 +117,8 @@ async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve: Serv
     elsewhere = await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }")
     nothing, unknown = await put(served.client, ""), await served.client.get("/exports/" + "A" * 22)
 
-    assert [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)] == [
-        400,
-        400,
-        400,
-        404,
-    ]
+    codes = [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)]
+    assert codes == [400, 400, 400, 404]
     assert wrong.json()["line"] == 1
 
 
