@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from typer import Context
+from typer import Context, Typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group
 
@@ -37,7 +37,8 @@ def read_help(module: str, app: str, target: str) -> str:
     """
     file = Path(__file__).parents[1].joinpath(*module.split(".")).with_suffix(".py")
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.FunctionDef) and target in _command_names(node):
+        is_operation = isinstance(node, ast.FunctionDef) and node.name == app and not target
+        if isinstance(node, ast.FunctionDef) and (is_operation or target in _command_names(node)):
             return ast.get_docstring(node) or ""
         if isinstance(node, ast.Assign) and not target and ast.unparse(node.targets[0]) == app:
             assert isinstance(node.value, ast.Call)
@@ -54,7 +55,9 @@ def _command_names(function: ast.FunctionDef) -> Iterator[str]:
 
 
 class LazyCommand(TyperCommand):
-    """A command or group *name* at *place*: ``module:app`` or ``module:app.command``."""
+    """A command or group *name* at *place*: ``module:app``, ``module:app.command`` or
+    ``module:operation``.
+    """
 
     def __init__(self, name: str, place: str, panel: str) -> None:
         super().__init__(name=name, callback=None, rich_help_panel=panel)
@@ -68,7 +71,10 @@ class LazyCommand(TyperCommand):
 
     def load(self) -> Any:
         """Import the module and return the real command."""
-        group: Any = get_group(getattr(import_quickly(self._module), self._app))
+        loaded = getattr(import_quickly(self._module), self._app)
+        if not isinstance(loaded, Typer):
+            return import_module("command_line.harvesting.operations").make_command(loaded)
+        group: Any = get_group(loaded)
         return group.commands[self._target] if self._target else group
 
     def make_context(

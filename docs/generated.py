@@ -23,6 +23,7 @@ from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.protocols.registry import PROTOCOLS
+from harvesters.runs.operations import OPERATIONS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
 from publisher.limits import Limits as QueryLimits
@@ -44,6 +45,7 @@ _DEFAULT = re.compile(r"^(\| `(\w+)` \|(?:[^\n]*\|)?)[^|\n]*<!-- default -->", r
 _DECISION = re.compile(r"# (\d+)\. (.+)\n+(\d{4}-\d\d-\d\d), (.+?)\.?\n")
 _PREFIXED = re.compile(r"\b((?:wsis|ops|dct|adms|foaf|org):\w+)")
 _PAYLOADS = {Payload.ROW: "rows", Payload.XML: "XML elements", Payload.GRAPH: "graphs"}
+COMMANDS_ONLY = ("backup", "restore", "upgrade", "mirror", "verify")
 _SIZES = {1 << 30: "GiB", 1 << 20: "MiB"}
 
 
@@ -184,6 +186,23 @@ def column_tables() -> str:
     return "\n\n".join(parts)
 
 
+def offered() -> str:
+    """Return the table of operations: who may do each, and where it is offered."""
+    rows = [
+        (
+            item.name.replace("_", " "),
+            f"`{item.scope.label}`",
+            *(
+                f"`{place}`" if place else ""
+                for place in (f"stocktake {item.command}" * bool(item.command), item.api, item.form)
+            ),
+        )
+        for item in OPERATIONS
+    ]
+    rows += [(name, "", f"`stocktake {name}`", "", "") for name in COMMANDS_ONLY]
+    return table(("operation", "permission", "command", "API", "form"), rows)
+
+
 def _commands(group: Any, path: str = "stocktake") -> Iterator[tuple[str, Any]]:
     """Yield each command that does something, by the words that call it."""
     if not hasattr(group, "commands"):
@@ -320,6 +339,7 @@ TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
     "columns": column_tables,
     "terms": terms,
     "operations": partial(terms, "operations", "ops"),
+    "offered": offered,
 }
 
 

@@ -34,6 +34,7 @@ HarvestError
 ├── IdentityError          a pair or a table of decisions about duplicates cannot be used
 ├── PrizeError             an edition of the prizes is not valid: the message has file, key, remedy
 ├── PlanError              a plan cannot be approved, rejected, held or released
+├── InvalidInputError      a person's input is not valid: the message says what is
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
 ├── ValidationCrashError   some records crashed all processes that validated them
@@ -224,6 +225,10 @@ class IdentityError(HarvestError):
 
 class PrizeError(HarvestError):
     exit_code = 2
+
+
+class InvalidInputError(HarvestError):
+    """What a person entered is not valid."""
 
 
 class PlanError(HarvestError):

@@ -37,6 +37,7 @@ from starlette.responses import Response
 
 from harvesters.errors import (
     HarvestError,
+    InvalidInputError,
     LedgerError,
     PlanError,
     SourceDefinitionError,
@@ -255,6 +256,7 @@ log = structlog.get_logger(component="admin")
 # The first matching row applies.
 _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (PlanError, HTTPStatus.CONFLICT),
+    (InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (SourceLockedError, HTTPStatus.CONFLICT),
     (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SourceDefinitionError, HTTPStatus.INTERNAL_SERVER_ERROR),

@@ -20,6 +20,7 @@ from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger import keys
 from harvesters.ledger.keys import Key
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import MAX_NOTE_LENGTH as MAX_NOTE_LENGTH
 from harvesters.notifications.delivery import Channels
 from harvesters.problems import CSRFError, InvalidValue, NotFound, RateLimited, Unauthenticated
 from harvesters.reasons import Reason
@@ -28,7 +29,6 @@ from web.sessions import is_own_form
 from web.throttle import Throttle
 
 LOCK_TIMEOUT = 2  # seconds to wait for a ledger that another process has locked
-MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 log = structlog.get_logger(component="admin")
 
 Credentials = Annotated[

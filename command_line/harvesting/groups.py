@@ -11,11 +11,11 @@ SOURCES = {
     "check": "command_line.harvesting.sources:app.check",
     "preview": "command_line.harvesting.sources:app.preview",
     "report": "command_line.harvesting.sources:app.report",
-    "hold": "command_line.harvesting.sources:app.hold",
-    "release": "command_line.harvesting.sources:app.release",
-    "clear": "command_line.harvesting.removal:app.clear",
-    "retire": "command_line.harvesting.removal:app.retire",
-    "resume": "command_line.harvesting.removal:app.resume",
+    "hold": "harvesters.runs.operations:hold",
+    "release": "harvesters.runs.operations:release",
+    "clear": "harvesters.runs.operations:clear",
+    "retire": "harvesters.runs.operations:retire",
+    "resume": "harvesters.runs.operations:resume",
     "forget": "command_line.harvesting.removal:app.forget",
     "links": "command_line.harvesting.links:app.links",
 }
@@ -27,9 +27,9 @@ RUNS = {
 PLANS = {
     "list": "command_line.harvesting.plans:app.list",
     "show": "command_line.harvesting.plans:app.show",
-    "approve": "command_line.harvesting.plans:app.approve",
-    "reject": "command_line.harvesting.plans:app.reject",
-    "undo": "command_line.harvesting.plans:app.undo",
+    "approve": "harvesters.runs.operations:approve",
+    "reject": "harvesters.runs.operations:reject",
+    "undo": "harvesters.runs.operations:undo",
 }
 
 sources = typer.Typer(

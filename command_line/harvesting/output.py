@@ -8,7 +8,7 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import orjson
 import typer
@@ -43,6 +43,23 @@ def current_user() -> str:
         return f"{getpass.getuser()} at the terminal"
     except (KeyError, OSError):
         return f"user {os.getuid()} at the terminal"
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines as they are, however long."""
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_error(text: str, style: str = "red") -> None:
+    """Print a message on standard error as it is."""
+    err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print why a command ends, and end it with an exit code."""
+    print_error(message)
+    raise typer.Exit(code)
 
 
 def print_statistics(details: run_report.Row) -> None:

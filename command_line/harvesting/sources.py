@@ -1,6 +1,4 @@
-"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal`
-and `links` define the others.
-"""
+"""Define the commands `sources list`, `check`, `preview` and `report`."""
 
 from __future__ import annotations
 
@@ -15,10 +13,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import Json, current_user, err, print_rows
+from command_line.harvesting.output import Json, err, print_rows
 from command_line.harvesting.terminal import (
     harvest_context,
-    load_source,
     load_sources,
     network_settings,
 )
@@ -26,9 +23,7 @@ from command_line.settings import Settings
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import run_report, terminal_output
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
-from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
 from languages.request_locale import LANGUAGES, use_language
 from vocab.field_changes import field_views
@@ -178,31 +173,6 @@ def report(ctx: typer.Context, name: _Name) -> None:
     """
     # late, since it imports most libraries
     import_module("command_line.harvesting.source_report").write_report(ctx.obj, name)
-
-
-@app.command()
-def hold(
-    ctx: typer.Context,
-    name: _Name,
-    reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "",
-) -> None:
-    """Put a source on hold: its next plans need approval."""
-    settings: Settings = ctx.obj
-    source = load_source(settings, name)
-    with harvest_context(settings) as context:
-        plan_decisions.hold(context, source.name, by=current_user(), reason=reason)
-        update_status(context)
-    err.print(f"{name} is on hold; to end the hold: stocktake sources release {name}", markup=False)
-
-
-@app.command()
-def release(ctx: typer.Context, name: _Name) -> None:
-    """End a source's hold. Plans that await approval stay open."""
-    settings: Settings = ctx.obj
-    with harvest_context(settings) as context:
-        plan_decisions.release(context, name, by=current_user())
-        update_status(context)
-    err.print(f"{name} is released", markup=False)
 
 
 def _check_source(file: Path) -> dict[str, object]:

@@ -7,10 +7,11 @@ from starlette.responses import FileResponse
 
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
+from harvesters.admin.operations import api_routes, form_routes
 from harvesters.admin.pages import PACKAGE_DIR, create_pages
 from harvesters.admin.routes import alerts as alert_routes
 from harvesters.admin.routes import comments as comment_routes
-from harvesters.admin.routes import forms as form_routes
+from harvesters.admin.routes import forms as session_routes
 from harvesters.admin.routes import gaps as gap_routes
 from harvesters.admin.routes import identity as identity_routes
 from harvesters.admin.routes import identity_rules as identity_rule_routes
@@ -21,6 +22,7 @@ from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import submissions as submission_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
 from harvesters.problems import install_error_handlers
+from harvesters.runs.operations import OPERATIONS
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 from web.templating import POLICY
 
@@ -32,7 +34,7 @@ _PARTS = (
     keys,
     metrics,
     page_routes,
-    form_routes,
+    session_routes,
     source_routes,
     alert_routes,
     problem_routes,
@@ -56,7 +58,8 @@ def create_admin(context: AdminContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context, app.state.pages = context, create_pages(demo=context.demo)
-    for router in (part.routes for part in _PARTS):
+    generated = (api_routes(OPERATIONS), form_routes(OPERATIONS))
+    for router in (*(part.routes for part in _PARTS), *generated):
         app.router.routes.extend(router.routes)  # include_router() would build each route again
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)

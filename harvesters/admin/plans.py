@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pagination import run_views
 from harvesters.admin.schemas import HoldView, RunView
 from harvesters.ledger import operators
-from harvesters.ledger.models import Outcome, Override, Run, State
-from harvesters.problems import InvalidValue
-from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.plans.undo import find_undoable
-from harvesters.source import SHARES
-
-# longest validity; a limit to raise for longer belongs in the source definition
-MAX_OVERRIDE_AGE = timedelta(days=31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,26 +79,6 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         undoable=(undoable := find_undoable(ledger, run.source)) is not None
         and undoable.id == run.id,
     )
-
-
-def parse_override(context: AdminContext, limit: str, value: float, until: datetime) -> Override:
-    """Check a requested override; raise InvalidValue."""
-    if limit not in OVERRIDABLE_LIMITS:
-        raise InvalidValue(
-            "Unknown limit. Use one of: %(known)s.", known=", ".join(OVERRIDABLE_LIMITS)
-        )
-    if value < 0 or (limit in SHARES and value > 1):
-        raise InvalidValue(
-            "Use a share from 0 to 1, such as 0.6, or a number of records for expect."
-        )
-    if until.tzinfo is None:
-        raise InvalidValue("The time needs a time zone, as in 2026-03-01T12:00:00Z.")
-    if not context.now() < until <= context.now() + MAX_OVERRIDE_AGE:
-        raise InvalidValue(
-            "An exception can last at most %(days)s days. To raise a limit for longer, change it in the source definition.",
-            days=MAX_OVERRIDE_AGE.days,
-        )
-    return Override(limit, value, until)
 
 
 def outcome_counts(outcomes: dict[str, int]) -> list[tuple[Outcome, int]]:

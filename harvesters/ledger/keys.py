@@ -6,7 +6,6 @@ import re
 import secrets
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import IntEnum
 from hashlib import sha256
 from hmac import compare_digest
 
@@ -14,30 +13,11 @@ import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Scope as Scope
 from harvesters.problems import KeyNotFound
 
 # the prefix lets secret scanners find it
 _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)
-
-
-class Scope(IntEnum):
-    """The scope of a key; each one includes those below it. SUBMIT is for organizations, and opens
-    no admin page.
-    """
-
-    SUBMIT = 0
-    READ = 1
-    OPERATE = 2
-    ADMIN = 3
-
-    @property
-    def label(self) -> str:
-        """Return the scope's name in lower case.
-
-        >>> Scope.OPERATE.label, parse_scope("operate") is Scope.OPERATE
-        ('operate', True)
-        """
-        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +46,11 @@ class Key:
 
 
 def parse_scope(label: str) -> Scope | None:
-    """Return the scope with this label, or None."""
+    """Return the scope with this label, or None.
+
+    >>> parse_scope("operate") is Scope.OPERATE
+    True
+    """
     return next((scope for scope in Scope if scope.label == label), None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import Enum
+from enum import Enum, IntEnum
 from hashlib import sha256
 from typing import Any
 
@@ -21,6 +21,7 @@ VOCABULARY = "vocabulary"
 CLUSTERS = "identity.clusters"
 LINKS = "links.states"  # and of the states of links
 INTERNAL = frozenset({VOCABULARY, CLUSTERS, LINKS})
+MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 
 
 class State(Enum):
@@ -280,6 +281,26 @@ class LogLine:
     event: str
     fields: Mapping[str, Any]
     number: int = 0
+
+
+class Scope(IntEnum):
+    """The scope of a key; each one includes those below it. SUBMIT is for organizations, and opens
+    no admin page.
+    """
+
+    SUBMIT = 0
+    READ = 1
+    OPERATE = 2
+    ADMIN = 3
+
+    @property
+    def label(self) -> str:
+        """Return the scope's name in lower case.
+
+        >>> Scope.OPERATE.label
+        'operate'
+        """
+        return self.name.lower()
 
 
 class ActionType(Enum):

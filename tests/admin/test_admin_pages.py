@@ -212,7 +212,9 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
 async def test_a_form_rejects_a_plan_and_leads_to_its_run(operator: Any) -> None:
     run = operator.add_held_plan((staged("a"),))
 
-    answer = await operator.send(f"/admin/page/plans/{run.id}/reject", {"note": "half is missing"})
+    answer = await operator.send(
+        f"/admin/page/plans/{run.id}/reject", {"reason": "half is missing"}
+    )
 
     assert (answer.status_code, answer.headers["Location"]) == (303, f"/admin/page/runs/{run.id}")
     assert operator.ledger.run(run.id).state is State.REJECTED

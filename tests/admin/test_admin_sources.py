@@ -368,7 +368,7 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(
     await operator.send(f"{plan}/approve")
     offered = await operator.page(page)
 
-    undone = await operator.send(f"{plan}/undo", {"note": "the wrong list"})
+    undone = await operator.send(f"{plan}/undo", {"reason": "the wrong list"})
     again = await operator.send(f"{plan}/undo")
     after = await operator.page(page)
 

@@ -28,8 +28,8 @@ from harvesters.ledger.participation.models import (
 from harvesters.notifications.alerts import check_rules, update_alerts
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.outage import Outage
@@ -104,7 +104,7 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
 
     for _ in range(3):
         update_alerts(context, CHANNELS, results)
-    plan_decisions.reject(context, source, run, by="ann")
+    operations.reject(context, source, run, by="ann")
     for _ in range(3):
         update_alerts(context, CHANNELS, results)
 
@@ -185,7 +185,7 @@ def test_an_alert_that_ends_in_silence_is_never_sent(
     outbox.silence(context.ledger, "it", "", context.now() + timedelta(days=2), "ann", "")
 
     update_alerts(context, CHANNELS, results)
-    plan_decisions.reject(context, source, run, by="ann")
+    operations.reject(context, source, run, by="ann")
     update_alerts(context, CHANNELS, results)
 
     assert (subjects(context), outbox.alerts(context.ledger, is_open=True)) == ([], [])

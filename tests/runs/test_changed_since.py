@@ -9,8 +9,8 @@ import pytest
 from projects import Harvester
 
 from harvesters.ledger.models import State
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.run import harvest
 from harvesters.source import Source
 
@@ -108,7 +108,7 @@ def test_the_source_is_read_in_full_after_a_plan_was_approved(
 ) -> None:
     whole.names, whole.total = NAMES[:10], 10
     plan = filled.harvest()
-    plan_decisions.approve(filled.context, filled.source, plan.run.id, by="ann")
+    operations.approve(filled.context, filled.source, plan.run.id, by="ann")
     whole.names, whole.total = list(NAMES), len(NAMES)
 
     assert filled.harvest().run.counts["returned"] == 10

@@ -30,8 +30,8 @@ from harvesters.inspection.trace import (
 )
 from harvesters.inspection.trace_output import as_text, as_turtle
 from harvesters.ledger import tables as t
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans import removal
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, load, parse
 from harvesters.stored_response import SourcePosition
@@ -296,7 +296,7 @@ def test_statement_that_no_field_decides_is_of_the_mapping(filled: Harvester) ->
 
 
 def test_tombstone_is_ours(filled: Harvester) -> None:
-    filled.approve(removal.plan_clear(filled.source, filled.context, by="bob").run.id)
+    filled.approve(operations.clear(filled.context, filled.source, by="bob").id)
 
     result = explained(filled.source, filled.context)[0]
 

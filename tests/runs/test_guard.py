@@ -11,12 +11,12 @@ from projects import Harvester, ProjectRegistry, project
 from rows import each
 from structlog.testing import capture_logs
 
-from harvesters.errors import HarvestError, PlanError
+from harvesters.errors import HarvestError, InvalidInputError, PlanError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Override, State
 from harvesters.reasons import Reason
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.guard import find_violations
 from harvesters.runs.plans.plan import READ_UP_TO, Plan, incompleteness_reasons
 from harvesters.runs.plans.record_changes import diff_rows
@@ -191,12 +191,12 @@ def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(filled: Harvester) ->
 def test_a_source_on_hold_commits_nothing_until_it_is_released(filled: Harvester) -> None:
     filled.hold()
     assert filled.harvest().run.state is State.UNCHANGED
-    plan_decisions.release(filled.context, "projects", by="ann")
+    operations.release(filled.context, "projects", by="ann")
     filled.registry.projects[0]["name"] = "Renamed"
 
     assert filled.harvest().run.state is COMMITTED
     with pytest.raises(PlanError, match="not on hold"):
-        plan_decisions.release(filled.context, "projects", by="ann")
+        operations.release(filled.context, "projects", by="ann")
 
 
 def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(filled: Harvester) -> None:
@@ -273,8 +273,8 @@ def test_an_expired_override_has_no_effect(filled: Harvester) -> None:
 
 @each(
     "limit, value, days, message",
-    [("vanished", 1.5, 1, "0 to 1"), ("vanihsed", 0.5, 1, "known limits"), ("misses", 0.5, 1, "not a limit that holds"),
-     ("vanished", 0.5, -1, "past")],
+    [("vanished", 1.5, 1, "0 to 1"), ("vanihsed", 0.5, 1, "Unknown limit"), ("misses", 0.5, 1, "Unknown limit"),
+     ("vanished", 0.5, -1, "at most 31 days")],
 )  # fmt: skip
 def test_an_invalid_override_is_refused(
     filled: Harvester, limit: str, value: float, days: int, message: str
@@ -283,7 +283,7 @@ def test_an_invalid_override_is_refused(
     run = filled.harvest().run.id
     override = Override(limit, value, filled.context.now() + timedelta(days=days))
 
-    with pytest.raises(PlanError, match=message):
+    with pytest.raises(InvalidInputError, match=message):
         filled.approve(run, override=override)
 
     assert filled.ledger.awaiting_review() != []

@@ -32,9 +32,8 @@ from harvesters.mirror import Mirror, sync
 from harvesters.network import download
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import preload
-from harvesters.runs import publish_vocabularies
+from harvesters.runs import operations, publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.run import harvest
 from harvesters.source import load, parse
 from journal.entry import Entry
@@ -42,7 +41,7 @@ from journal.journal import Journal
 from vocab.iris import BASE
 
 SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
-preload(harvest, plan_decisions.approve)
+preload(harvest, operations.approve)
 
 
 def die() -> None:
@@ -182,7 +181,7 @@ def take_step(home: Path, number: int, stage: str = "") -> None:
         if number < len(FEEDS):
             harvest(source, asking(context, answer), full=True)
         else:
-            plan_decisions.approve(context, source, f"a.{len(FEEDS)}", by="ann")
+            operations.approve(context, source, f"a.{len(FEEDS)}", by="ann")
 
 
 @pytest.mark.parametrize("number", [1, 3], ids=["records vanish", "an approved plan"])

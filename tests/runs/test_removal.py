@@ -11,10 +11,10 @@ from harvesters.archive import archive_faults, list_responses, read_body
 from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger import operators
-from harvesters.ledger.models import Outcome, Run, StagedRecord, State, key_digest
+from harvesters.ledger.models import Outcome, RemovalKind, Run, StagedRecord, State, key_digest
+from harvesters.runs.operations import undo
 from harvesters.runs.plans import removal
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.plans.undo import undo
 from harvesters.runs.run import remap
 from harvesters.runs.schedule.archive_retention import plan_pruning, prune
 
@@ -28,16 +28,18 @@ def approve(plan: Plan, harvester: Harvester) -> Run:
 
 
 def forget(harvester: Harvester, key: str = "p1") -> Run:
-    plan = removal.plan_forgetting(harvester.source, key, harvester.context, by="bob")
+    plan = removal.plan_removal(
+        harvester.source, harvester.context, RemovalKind.FORGET, key, by="bob"
+    )
     return approve(plan, harvester)
 
 
 def clear(harvester: Harvester) -> Plan:
-    return removal.plan_clear(harvester.source, harvester.context, by="bob")
+    return removal.plan_removal(harvester.source, harvester.context, RemovalKind.CLEAR, by="bob")
 
 
 def retire(harvester: Harvester) -> Plan:
-    return removal.plan_retirement(harvester.source, harvester.context, by="bob")
+    return removal.plan_removal(harvester.source, harvester.context, RemovalKind.RETIRE, by="bob")
 
 
 def test_clearing_waits_for_approval_even_for_one_record(harvester: Harvester) -> None:

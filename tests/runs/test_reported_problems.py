@@ -15,13 +15,13 @@ from command_line.problems import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
 from harvesters.ledger import outbox
+from harvesters.ledger.models import Run
 from harvesters.ledger.participation import problems as ledger_problems
 from harvesters.ledger.participation.models import ProblemState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans import removal
-from harvesters.runs.plans.plan_decisions import approve
+from harvesters.runs.operations import approve, forget
 from harvesters.runs.reported_problems import (
     MAX_OF_RECORD,
     FiledProblem,
@@ -180,12 +180,9 @@ def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
 def test_a_removed_record_closes_its_problems(filled: Harvester) -> None:
     number = report(filled.context, category="personal")
 
-    approve(
-        filled.context,
-        filled.source,
-        removal.plan_forgetting(filled.source, "p1", filled.context, by="bob").run.id,
-        by="ann",
-    )
+    plan = forget(filled.context, filled.source, "p1", by="bob")
+    assert isinstance(plan, Run)
+    approve(filled.context, filled.source, plan.id, by="ann")
 
     assert state(filled.context, number) is ProblemState.FIXED
     assert report(filled.context) is None

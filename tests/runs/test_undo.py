@@ -9,7 +9,8 @@ from projects import Harvester
 from harvesters.errors import PlanError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, RecordState, Run, State
-from harvesters.runs.plans.undo import find_undoable, undo
+from harvesters.runs.operations import undo
+from harvesters.runs.plans.undo import find_undoable
 from journal.errors import JournalError
 
 

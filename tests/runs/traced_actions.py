@@ -26,12 +26,11 @@ from processes import end_with_parent
 from projects import DEFINITION, NOON
 
 from harvesters.ledger import operators
-from harvesters.ledger.models import Override, State
+from harvesters.ledger.models import State
 from harvesters.network.settings import NetworkSettings
-from harvesters.runs import publish_vocabularies
+from harvesters.runs import operations, publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.jobs.local import LocalJobs, claim_requests
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
@@ -113,9 +112,9 @@ def approve(home: Path, action: str) -> None:
         open_run = context.ledger.open_run("projects")
         waiting = [*context.ledger.awaiting_review(), *([open_run] if open_run else [])]
         if waiting:
-            plan_decisions.approve(
+            operations.approve(
                 context, source(), waiting[0].id, by="ann",
-                override=Override("vanished", 0.9, NOON + timedelta(days=40)),
+                override=operations.OverrideRequest("vanished", 0.9, NOON + timedelta(days=30)),
             )  # fmt: skip
         write_status(context)
 

@@ -17,8 +17,8 @@ import orjson
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.settings import NetworkSettings
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.plans import plan_decisions
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
@@ -127,13 +127,13 @@ class Harvester:
         return self.having(options=options)
 
     def approve(self, run: str, by: str = "ann", **more: Any) -> Run:
-        return plan_decisions.approve(self.context, self.source, run, by=by, **more)
+        return operations.approve(self.context, self.source, run, by=by, **more)
 
     def reject(self, run: str, reason: str = "") -> Run:
-        return plan_decisions.reject(self.context, self.source, run, by="ann", reason=reason)
+        return operations.reject(self.context, self.source, run, by="ann", reason=reason)
 
     def hold(self, reason: str = "") -> None:
-        plan_decisions.hold(self.context, self.source.name, by="ann", reason=reason)
+        operations.hold(self.context, self.source, by="ann", reason=reason)
 
     @property
     def data(self) -> Path:

@@ -28,8 +28,8 @@ from harvesters.ledger.participation.notifications import add_notification, find
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.plans import plan_decisions, removal
 from harvesters.runs.reported_problems import FiledProblem, file_problem
 from harvesters.runs.run import harvest
 from harvesters.runs.schedule.link_checks import LinkProgress, check_source
@@ -250,16 +250,16 @@ def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(
     harvest(source, context)
     harvest(source, context, full=True)
 
-    def approve(plan: Any) -> None:
-        plan_decisions.approve(context, source, plan.run.id, by="ann")
+    def approve(run: Any) -> None:
+        operations.approve(context, source, run.id, by="ann")
 
-    approve(removal.plan_forgetting(source, "p3", context, by="bob"))
+    approve(operations.forget(context, source, "p3", by="bob"))
     positions = operators.archived_positions(context.ledger, "projects", "p3")
     operators.erase_record(context.ledger, "projects", "p3")
-    approve(removal.plan_clear(source, context, by="bob"))
+    approve(operations.clear(context, source, by="bob"))
     cleared = context.ledger.count_published("projects")
     harvest(source, context)
-    approve(removal.plan_retirement(source, context, by="bob"))
+    approve(operations.retire(context, source, by="bob"))
     retired = operators.is_retired(context.ledger, "projects")
     resumed = operators.resume_source(context.ledger, "projects", context.now())
 

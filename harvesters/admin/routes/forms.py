@@ -4,24 +4,22 @@ a page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import timedelta
+from collections.abc import Mapping
 from http import HTTPStatus
-from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin import actions, pagination, plans
+from harvesters.admin import actions
 from harvesters.admin.access.auth import COOKIE, ContextDep, CurrentUser, check_csrf
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.admin.routes.pages import render_keys_page
 from harvesters.errors import PlanError, SourceLockedError
 from harvesters.ledger.keys import Scope, parse_scope
-from harvesters.ledger.models import Override, Run
 from harvesters.problems import (
     InvalidValue,
     NotFound,
@@ -29,8 +27,8 @@ from harvesters.problems import (
     Unauthenticated,
     describe_error,
 )
+from harvesters.runs.operations import approve, reject
 from harvesters.site import authenticate, render_errors_as_pages
-from harvesters.source import SHARES
 from web.sessions import MAX_AGE
 from web.templating import get_pages
 
@@ -86,11 +84,7 @@ def approve_chosen(
     form: FormFields, request: Request, user: CurrentUser, context: ContextDep
 ) -> Response:
     """Approve the chosen plans one after the other; show those that could not be approved, and why."""
-
-    def approve_plan(run: Run, note: str) -> None:
-        actions.approve(context, user.key, run, note, None)
-
-    return _decide_chosen(form, request, user, context, approve_plan)
+    return _decide_chosen(form, request, user, context, approve)
 
 
 @routes.post("/page/plans/reject")
@@ -98,11 +92,7 @@ def reject_chosen(
     form: FormFields, request: Request, user: CurrentUser, context: ContextDep
 ) -> Response:
     """Reject the chosen plans one after the other; show those that could not be rejected, and why."""
-
-    def reject_plan(run: Run, note: str) -> None:
-        actions.reject(context, user.key, run, note)
-
-    return _decide_chosen(form, request, user, context, reject_plan)
+    return _decide_chosen(form, request, user, context, reject)
 
 
 def _decide_chosen(
@@ -110,7 +100,7 @@ def _decide_chosen(
     request: Request,
     user: CurrentUser,
     context: AdminContext,
-    decide: Callable[[Run, str], None],
+    operation: AnyOperation,
 ) -> Response:
     """Decide about each plan that is ticked in the inbox; an error of one plan does not stop the
     others.
@@ -119,41 +109,18 @@ def _decide_chosen(
     chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
     if not chosen:
         raise InvalidValue("Choose at least one change.")
+    comment = "note" if "note" in operation.input.model_fields else "reason"
+    given = read_input(operation, {comment: form.get("note", "")}, context)
     refused: list[tuple[str, str]] = []
     for id in chosen:
         try:
-            decide(pagination.get_run(context.ledger, id), form.get("note", ""))
+            perform(context, operation, user.key, id, given)
         except (PlanError, SourceLockedError, NotFound) as error:
             refused.append((id, describe_error(error)))
     if not refused:
         return redirect("/")
     values = {"user": user, "refused": refused, "decided": len(chosen) - len(refused)}
     return get_pages(request).render("decided.html", values, HTTPStatus.CONFLICT)
-
-
-@routes.post("/page/plans/{id}/approve")
-def approve(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Approve a plan."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    run = pagination.get_run(context.ledger, id)
-    actions.approve(context, user.key, run, form.get("note", ""), _parse_override(form, context))
-    return redirect(f"/page/runs/{quote(id, safe='')}")
-
-
-@routes.post("/page/plans/{id}/reject")
-def reject(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Reject a plan."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.reject(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""))
-    return redirect(f"/page/runs/{quote(id, safe='')}")
-
-
-@routes.post("/page/plans/{id}/undo")
-def undo(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Undo an approval."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.undo(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""))
-    return redirect(f"/page/runs/{quote(id, safe='')}")
 
 
 @routes.post("/page/keys")
@@ -183,17 +150,3 @@ def revoke_key(id: str, form: FormFields, user: CurrentUser, context: ContextDep
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     actions.revoke_key(context, user.key, id)
     return redirect("/page/keys")
-
-
-def _parse_override(form: Mapping[str, str], context: AdminContext) -> Override | None:
-    """Return the override in the form (a limit, its value, and the days it is valid), or None."""
-    limit = form.get("limit", "")
-    if not limit:
-        return None
-    try:
-        value, days = float(form.get("value", "")), int(form.get("days", ""))
-        value = value / 100 if limit in SHARES else value  # the form has percentages
-        until = context.now() + timedelta(days=days)
-    except (ValueError, OverflowError) as error:
-        raise InvalidValue("Choose a limit, its new value and a number of days.") from error
-    return plans.parse_override(context, limit, value, until)

@@ -17,7 +17,7 @@ from harvesters.ledger import operators, run_log
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.locks import is_schedule_running
-from harvesters.runs.plans.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.runs.operations import OVERRIDABLE_LIMITS
 from harvesters.site import render_errors_as_pages
 from harvesters.source import SHARES
 from vocab.iris import Iris

@@ -245,16 +245,6 @@ def _source_path(name: str) -> str:
     return f"/page/sources/{quote(name, safe='')}"
 
 
-@routes.post("/page/sources/{name}/runs")
-def run_now(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Request a run now."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.request_run(
-        context, user.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", "")
-    )
-    return redirect(_source_path(name))
-
-
 @routes.post("/page/sources/{name}/remap")
 def remap(
     name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep
@@ -285,19 +275,3 @@ def remap(
     }
     status = HTTPStatus.OK if is_preview else HTTPStatus.CONFLICT
     return get_pages(request).render("remap.html", values, status)
-
-
-@routes.post("/page/sources/{name}/hold")
-def hold(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Put a source on hold."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.hold(context, user.key, name, form.get("reason", ""))
-    return redirect(_source_path(name))
-
-
-@routes.post("/page/sources/{name}/release")
-def release(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Remove the hold on a source."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.release(context, user.key, name)
-    return redirect(_source_path(name))

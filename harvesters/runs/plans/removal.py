@@ -19,6 +19,7 @@ from harvesters.ledger.ledger import batches
 from harvesters.ledger.models import (
     ERASED,
     SERVED,
+    SUCCESSFUL,
     ActionType,
     AuditEntry,
     Outcome,
@@ -38,7 +39,6 @@ from harvesters.runs.run import hold_plan, plan_run
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
-_SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _WITH_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BATCH_SIZE = 500  # records
 _LIMIT = "deleted"  # code of the reason that too many records were deleted by their source
@@ -64,20 +64,22 @@ class Remaining:
     erased: tuple[str, ...]
 
 
-def plan_clear(source: Source, context: HarvestContext, *, by: str, note: str = "") -> Plan:
-    """Plan a tombstone for every record of a source; return the plan, which waits for approval.
+def plan_removal(
+    source: Source,
+    context: HarvestContext,
+    kind: RemovalKind,
+    key: str | None = None,
+    *,
+    by: str,
+    note: str = "",
+) -> Plan:
+    """Return a plan that waits for approval: a tombstone for every record, or without a title for the
+    one with *key*, which no later run publishes again; or that the source is harvested no more.
 
-    The next harvest after the approval is a full one, and publishes again what the source lists.
     Raises PlanError if a run of the source is open or another plan waits for approval.
     """
-    return _plan(source, context, RemovalKind.CLEAR, None, by, note)
-
-
-def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: str = "") -> Plan:
-    """Plan that a source is harvested no more while its records stay; raises the same errors as
-    ``plan_clear``.
-    """
-    if operators.is_retired(context.ledger, source.name):
+    ledger = context.ledger
+    if kind is RemovalKind.RETIRE and operators.is_retired(ledger, source.name):
         raise PlanError(
             Reason(
                 "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
@@ -85,39 +87,23 @@ def plan_retirement(source: Source, context: HarvestContext, *, by: str, note: s
                 source=source.name,
             )
         )
-    return _plan(source, context, RemovalKind.RETIRE, None, by, note)
-
-
-def plan_forgetting(source: Source, key: str, context: HarvestContext, *, by: str) -> Plan:
-    """Plan a tombstone without title for one record, which no later run publishes again; raises the
-    same errors as ``plan_clear``.
-    """
-    return _plan(source, context, RemovalKind.FORGET, key, by, "")
-
-
-def _plan(
-    source: Source, context: HarvestContext, kind: RemovalKind, key: str | None, by: str, note: str
-) -> Plan:
-    ledger = context.ledger
+    digest = None if key is None else key_digest(key)
     with source_lock(source.name, context) as context:
         check_ledger_matches_journal(context)
         _check_free(source, context)
-        run = _create_run(source, context, keeps_rules=kind is not RemovalKind.CLEAR)
-        operators.plan_removal(
-            ledger, Removal(run.id, source.name, kind, key_digest(key) if key is not None else None)
-        )
-        note = note or ("" if key is None else f"SHA-256 of its key: {key_digest(key)}")
+        before = ledger.last_run(source.name, SUCCESSFUL)
+        # without its rules, the next harvest is a full one
+        rules = before.rules if before and kind is not RemovalKind.CLEAR else ""
+        run = create_idle_run(source.name, context, before, rules)
+        operators.plan_removal(ledger, Removal(run.id, source.name, kind, digest))
+        note = note or (f"SHA-256 of its key: {digest}" if digest else "")
+        action = _ACTIONS[kind].value
         operators.record_audit_entry(
-            ledger,
-            AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, note or None),
+            ledger, AuditEntry(context.now(), by, action, source.name, run.id, note or None)
         )
         if kind is not RemovalKind.RETIRE:
-            run = _stage(
-                run,
-                _served_keys(run, context, key),
-                ERASED if key is not None else _CLEARED,
-                context,
-            )
+            reasons = _CLEARED if key is None else ERASED
+            run = _stage(run, _served_keys(run, context, key), reasons, context)
         plan, result = plan_run(source, context, run)
         reason = Reason(f"planned_{kind.value}", by=by, count=plan.tombstoned)
         # the source itself deleted nothing
@@ -147,16 +133,11 @@ def _check_free(source: Source, context: HarvestContext) -> None:
         )
 
 
-def _create_run(source: Source, context: HarvestContext, *, keeps_rules: bool) -> Run:
-    """Create the run. It fetches nothing: the last fetch is that of the run before. Without its
-    rules, the next harvest is a full one.
-    """
+def create_idle_run(source: str, context: HarvestContext, before: Run | None, rules: str) -> Run:
+    """Create a run that fetches nothing: its last fetch is that of the run *before*."""
     ledger = context.ledger
-    before = ledger.last_run(source.name, _SUCCESSFUL)
-    now = max(filter(None, (context.now(), ledger.latest_time(source.name))))
-    run = ledger.create_run(
-        source.name, now, before.rules if before and keeps_rules else "", is_full=False, since=None
-    )
+    now = max(filter(None, (context.now(), ledger.latest_time(source))))
+    run = ledger.create_run(source, now, rules, is_full=False, since=None)
     run = replace(run, last_fetched=(before.last_fetched or before.started) if before else now)
     ledger.save(run)
     return run

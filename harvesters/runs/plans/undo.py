@@ -8,21 +8,18 @@ harvest, so that the next run reads everything again that it had read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 
-from harvesters.errors import PlanError
-from harvesters.ledger import graphs, operators
+from harvesters.ledger import graphs
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     SEEN,
     SERVED,
+    SUCCESSFUL,
     TOMBSTONED,
     UNSEEN,
     UPSERTED,
-    ActionType,
-    AuditEntry,
     Notice,
     Outcome,
     PreviousRecord,
@@ -34,14 +31,13 @@ from harvesters.ledger.models import (
 from harvesters.reasons import Reason
 from harvesters.runs.commit import finish_commit
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import load_plan
+from harvesters.runs.plans.removal import create_idle_run
 from harvesters.source import Source
 from vocab.iris import Iris
 from vocab.statements.tombstone import strip_mark
 
 _PUBLISHED = (State.COMMITTED, State.INCOMPLETE)
-_SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _BATCH_SIZE = 500  # records
 _NOTICE = "undo"
 _LISTED = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, *TOMBSTONED))
@@ -55,71 +51,41 @@ def find_undoable(ledger: Ledger, source: str) -> Run | None:
     return None
 
 
-def undo(context: HarvestContext, source: Source, run: str, *, by: str, reason: str = "") -> Run:
-    """Restore what was published before the approval of *run*; return the run that restored it.
-
-    Raises PlanError if the run cannot be undone, and SourceLockedError while a run of the source is
-    in progress.
+def restore(context: HarvestContext, source: Source, approved: Run, by: str, note: str) -> Run:
+    """Restore what was published before the approval of a run; return the run that restored it. The
+    source is locked.
     """
-    with source_lock(source.name, context) as context:
-        approved = find_undoable(context.ledger, source.name)
-        if approved is None or approved.id != run:
-            raise PlanError(
-                Reason(
-                    "%(run)s: only the newest run of a source can be undone, if a person approved it, "
-                    "until the next run; see `stocktake runs %(source)s`",
-                    run=run,
-                    source=source.name,
-                )
-            )
-        operators.record_audit_entry(
-            context.ledger,
-            AuditEntry(
-                context.now(), by, ActionType.UNDONE.value, source.name, run, reason or None
-            ),
-        )
-        restoring = _stage(_create_run(approved, context), approved, context)
-        text = Reason("restores", run=approved.id).text
-        context.ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
-        graphs.set_validators(context.ledger, source.name, {})
-        head = context.journal.head
-        counts = load_plan(restoring, context.ledger).counts
-        restoring = replace(
-            restoring,
-            state=State.COMMITTING,
-            planned=restoring.started,
-            counts=counts,
-            entry=head.number if head else 0,
-        )
-        values = {"by": by, "note": reason, "run": restoring.id}
-        undone = Reason(
-            "undone by %(by)s: %(note)s; %(run)s restored what was published before"
-            if reason
-            else "undone by %(by)s; %(run)s restored what was published before",
-            **values,
-        )
-        reasons = (undone, *approved.reasons)
-        context.ledger.save(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
-        return finish_commit(restoring, source, context)
-
-
-def _create_run(approved: Run, context: HarvestContext) -> Run:
-    """Create the restoring run. It fetches nothing: the last fetch is that of the run before."""
     ledger = context.ledger
-    before = ledger.last_run(approved.source, _SUCCESSFUL, before=approved.number)
-    latest = ledger.latest_time(approved.source)
-    now = max(context.now(), latest) if latest else context.now()
-    rules = before.rules if before else approved.rules
-    run = ledger.create_run(approved.source, now, rules, is_full=False, since=None)
-    fetched = (before.last_fetched or before.started) if before else approved.started
-    run = replace(run, last_fetched=fetched)
-    ledger.save(run)
-    return run
+    before = ledger.last_run(source.name, SUCCESSFUL, before=approved.number)
+    run = create_idle_run(source.name, context, before or approved, (before or approved).rules)
+    restoring = _stage(run, approved, context)
+    text = Reason("restores", run=approved.id).text
+    ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
+    graphs.set_validators(ledger, source.name, {})
+    head = context.journal.head
+    restoring = replace(
+        restoring,
+        state=State.COMMITTING,
+        planned=restoring.started,
+        counts=load_plan(restoring, ledger).counts,
+        entry=head.number if head else 0,
+    )
+    template = (
+        "undone by %(by)s: %(note)s; %(run)s restored what was published before"
+        if note
+        else "undone by %(by)s; %(run)s restored what was published before"
+    )
+    reasons = (Reason(template, by=by, note=note, run=restoring.id), *approved.reasons)
+    ledger.save(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
+    return finish_commit(restoring, source, context)
 
 
 def _stage(run: Run, approved: Run, context: HarvestContext) -> Run:
     """Stage every record that the approved run changed, as it was before."""
-    staged_records = _staged_records(approved, context)
+    staged_records = (
+        _restored(previous, approved, context.iris)
+        for previous in context.ledger.previous_records(approved)
+    )
     seen = absent = 0
     while batch := list(islice(staged_records, _BATCH_SIZE)):
         listed = [staged for staged in batch if staged.outcome not in UNSEEN]
@@ -130,11 +96,6 @@ def _stage(run: Run, approved: Run, context: HarvestContext) -> Run:
         absent -= len(missing)
         context.ledger.stage(run, missing, absent)
     return run
-
-
-def _staged_records(approved: Run, context: HarvestContext) -> Iterator[StagedRecord]:
-    for previous in context.ledger.previous_records(approved):
-        yield _restored(previous, approved, context.iris)
 
 
 def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedRecord:

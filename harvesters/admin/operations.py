@@ -1,0 +1,214 @@
+"""Make the routes of the API and the handlers of the forms of pages from operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
+from datetime import timedelta
+from http import HTTPStatus
+from inspect import Parameter, Signature
+from typing import Any
+from urllib.parse import quote
+
+import structlog
+from fastapi import APIRouter, Depends, Response
+from pydantic import BaseModel, ValidationError
+
+from harvesters.admin.access.auth import (
+    Administrator,
+    ContextDep,
+    CurrentUser,
+    Operator,
+    check_csrf,
+)
+from harvesters.admin.context import AdminContext
+from harvesters.admin.forms import FormFields, redirect
+from harvesters.admin.pagination import get_run
+from harvesters.admin.schemas import (
+    RunRequestView,
+    RunView,
+    SourceView,
+    run_request_view,
+    run_view,
+    source_view,
+)
+from harvesters.ledger.keys import Key
+from harvesters.ledger.models import Run, RunRequest, Scope
+from harvesters.problems import ERROR_RESPONSES, InvalidValue
+from harvesters.runs.operations import Operation, OverrideRequest
+from harvesters.site import render_errors_as_pages
+from harvesters.source import SHARES, Source
+
+AnyOperation = Operation[..., Any]
+_KEYS = {Scope.OPERATE: Operator, Scope.ADMIN: Administrator}
+log = structlog.get_logger(component="admin")
+
+
+def perform(
+    context: AdminContext, operation: AnyOperation, key: Key, about: str, given: BaseModel
+) -> Any:
+    """Perform an operation about a source or a run, whose name or id is *about*; raise NotFound."""
+    objects = _objects(context, operation, about)
+    opened = context.writer() if operation.changes_status else nullcontext(context.reader())
+    with opened as harvest:
+        result = operation.perform(harvest, objects, key.display_name, given)
+    log.info(operation.name, who=key.display_name, about=about)
+    return result
+
+
+def _objects(
+    context: AdminContext, operation: AnyOperation, about: str
+) -> tuple[Source | str, ...]:
+    if "id" in operation.about:
+        run = get_run(context.ledger, about)
+        return context.source(run.source), run.id
+    source = context.source(about)
+    return (source,) if operation.hints[operation.about[0]] is Source else (source.name,)
+
+
+def _show_run(context: AdminContext, about: str, run: Run, response: Response) -> RunView:
+    return run_view(run)
+
+
+def _show_request(
+    context: AdminContext, about: str, request: RunRequest, response: Response
+) -> RunRequestView:
+    response.headers["Location"] = f"/admin/run-requests/{request.id}"
+    return run_request_view(request)
+
+
+def _show_source(context: AdminContext, about: str, done: None, response: Response) -> SourceView:
+    return source_view(context, about)
+
+
+# By what an operation returns: what the API answers.
+_ANSWERS: Mapping[Any, tuple[type, HTTPStatus, Callable[..., Any]]] = {
+    Run: (RunView, HTTPStatus.OK, _show_run),
+    RunRequest: (RunRequestView, HTTPStatus.ACCEPTED, _show_request),
+    type(None): (SourceView, HTTPStatus.OK, _show_source),
+}
+
+
+def api_routes(operations: Iterable[AnyOperation]) -> APIRouter:
+    """Return a route of the API for each operation that has one."""
+    router = APIRouter(responses=ERROR_RESPONSES)
+    for operation in operations:
+        if operation.api:
+            _add_api_route(router, operation)
+    return router
+
+
+def _add_api_route(router: APIRouter, operation: AnyOperation) -> None:
+    method, _, path = operation.api.partition(" ")
+    model, status, show = _ANSWERS[operation.hints["return"]]
+
+    def handle(
+        key: Key,
+        context: AdminContext,
+        response: Response,
+        given: BaseModel | None = None,
+        **about: str,
+    ) -> Any:
+        (name,) = about.values()
+        result = perform(context, operation, key, name, given or operation.input())
+        return show(context, name, result, response)
+
+    parameters: dict[str, Any] = {
+        _placeholder(path): str,
+        "key": _KEYS[operation.scope],
+        "context": ContextDep,
+        "response": Response,
+    }
+    members = operation.input.model_fields.values()
+    optional: dict[str, Any] = {}
+    if any(member.is_required() for member in members):
+        parameters["given"] = operation.input
+    elif members:
+        optional["given"] = operation.input | None
+    _set_signature(handle, parameters, optional)
+    router.add_api_route(
+        path,
+        handle,
+        methods=[method],
+        response_model=model,
+        status_code=status,
+        name=operation.name,
+        description=operation.function.__doc__,
+        tags=[path.split("/")[1]],
+    )
+
+
+def form_routes(operations: Iterable[AnyOperation]) -> APIRouter:
+    """Return a handler of forms for each operation that has one."""
+    router = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+    for operation in operations:
+        if operation.form:
+            _add_form(router, operation)
+    return router
+
+
+def _add_form(router: APIRouter, operation: AnyOperation) -> None:
+    page = "/page/runs" if "id" in operation.about else "/page/sources"
+
+    def handle(form: Mapping[str, str], user: Any, context: AdminContext, **about: str) -> Response:
+        check_csrf(user, form.get("csrf", ""), operation.scope)
+        (name,) = about.values()
+        perform(context, operation, user.key, name, read_input(operation, form, context))
+        return redirect(f"{page}/{quote(name, safe='')}")
+
+    parameters = {"form": FormFields, "user": CurrentUser, "context": ContextDep}
+    _set_signature(handle, {_placeholder(operation.form): str, **parameters})
+    router.add_api_route(operation.form, handle, methods=["POST"], name=operation.name)
+
+
+def read_input(
+    operation: AnyOperation, form: Mapping[str, str], context: AdminContext
+) -> BaseModel:
+    """Return the checked input of a form; raise InvalidValue."""
+    fields = operation.input.model_fields
+    values: dict[str, object] = {name: form[name].strip() for name in fields if form.get(name)}
+    if "override" in fields and form.get("limit"):
+        values["override"] = _parse_override(form, context)
+    try:
+        return operation.input(**values)
+    except ValidationError as error:
+        raise _invalid_value(error) from error
+
+
+def _invalid_value(error: ValidationError) -> InvalidValue:
+    first = error.errors()[0]
+    if first["type"] == "string_too_long":
+        return InvalidValue(
+            "A comment can have at most %(longest)s characters; this one has %(length)s.",
+            longest=f"{first['ctx']['max_length']:,}",
+            length=f"{len(first['input']):,}",
+        )
+    return InvalidValue("The request body is not a valid form.")
+
+
+def _parse_override(form: Mapping[str, str], context: AdminContext) -> OverrideRequest:
+    """Return the override in the form: a limit, its value, and the days it is valid."""
+    limit = form["limit"]
+    try:
+        value, days = float(form.get("value", "")), int(form.get("days", ""))
+        value = value / 100 if limit in SHARES else value  # the form has percentages
+        return OverrideRequest(limit, value, context.now() + timedelta(days=days))
+    except (ValueError, OverflowError) as error:
+        raise InvalidValue("Choose a limit, its new value and a number of days.") from error
+
+
+def _placeholder(path: str) -> str:
+    return path.partition("{")[2].partition("}")[0]
+
+
+def _set_signature(
+    function: Any, required: Mapping[str, Any], optional: Mapping[str, Any] | None = None
+) -> None:
+    """Set the parameters that FastAPI reads: types by name."""
+    function.__signature__ = Signature(
+        [
+            Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
+            for names, default in ((required, Parameter.empty), (optional or {}, None))
+            for name, kind in names.items()
+        ]
+    )

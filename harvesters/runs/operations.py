@@ -1,0 +1,495 @@
+"""What a person may do to sources and plans, each written once.
+
+An operation is a function with its scope and its places. The admin API, the forms of its pages and
+the commands are made from its signature: positional parameters are what it is about, keywords are
+its input. Each is written to the audit log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from inspect import Parameter, signature
+from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_type_hints
+
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic.dataclasses import dataclass as checked
+
+from harvesters.errors import InvalidInputError, PlanError
+from harvesters.ledger import operators
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import (
+    MAX_NOTE_LENGTH,
+    PUBLISHED_RUNS,
+    ActionType,
+    AuditEntry,
+    Override,
+    RemovalKind,
+    Run,
+    RunRequest,
+    Scope,
+    SourceHold,
+    State,
+    key_digest,
+)
+from harvesters.reasons import Reason, join_reasons, without_review
+from harvesters.runs.commit import commit, finish_commit
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import source_lock
+from harvesters.runs.plans.plan import load_plan
+from harvesters.runs.plans.removal import Remaining, erase, plan_removal
+from harvesters.runs.plans.undo import find_undoable, restore
+from harvesters.runs.status_file import update_status
+from harvesters.source import SHARES, Source
+
+# longest validity; a limit to raise for longer belongs in the source definition
+MAX_OVERRIDE_AGE = timedelta(days=31)
+OVERRIDABLE_LIMITS = ("expect", *SHARES)
+_STRICT = ConfigDict(extra="forbid")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+log = structlog.get_logger(component="admin")
+
+
+@dataclass(frozen=True)
+class Operation(Generic[P, R]):
+    """A function that a person may call with *scope*, and where: by a command, such as ``plans
+    undo``; at an address of the API, such as ``POST /plans/{id}/undo``; with a form that is sent to
+    a path of the admin pages.
+
+    *done* is the message of a command, or the title above a run; *model* names the input in the
+    description of the API. *changes_status* is whether it waits for the ledger while a harvest
+    writes, and writes the status of sources.
+    """
+
+    function: Callable[P, R]
+    scope: Scope
+    done: str = ""
+    command: str = ""
+    api: str = ""
+    form: str = ""
+    model: str = ""
+    changes_status: bool = True
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    @property
+    def name(self) -> str:
+        """Return the name of the function."""
+        return self.function.__name__
+
+    @cached_property
+    def hints(self) -> dict[str, Any]:
+        """Return the types of the parameters and of what is returned."""
+        return get_type_hints(self.function, include_extras=True)
+
+    @cached_property
+    def about(self) -> list[str]:
+        """Return the names of the parameters after the context: a source, and its run."""
+        parameters = signature(self.function).parameters.values()
+        return [item.name for item in parameters if item.kind is not Parameter.KEYWORD_ONLY][1:]
+
+    @cached_property
+    def input(self) -> type[BaseModel]:
+        """Return the model of the input; it has no members if there is none."""
+        parameters = signature(self.function).parameters.values()
+        fields: dict[str, Any] = {
+            item.name: (self.hints[item.name], ... if item.default is item.empty else item.default)
+            for item in parameters
+            if item.kind is Parameter.KEYWORD_ONLY and item.name != "by"
+        }
+        return create_model(self.model or self.name, __config__=_STRICT, **fields)
+
+    def perform(
+        self, context: HarvestContext, about: tuple[Source | str, ...], by: str, given: BaseModel
+    ) -> R:
+        """Call the function for the person *by* with a checked input, and write the status file."""
+        values: dict[str, Any] = {name: getattr(given, name) for name in type(given).model_fields}
+        function: Callable[..., R] = self.function
+        result: R = function(context, *about, by=by, **values)
+        if self.changes_status:
+            update_status(context)
+        return result
+
+
+def operation(
+    scope: Scope, done: str = "", **places: Any
+) -> Callable[[Callable[P, R]], Operation[P, R]]:
+    """Return a decorator that makes an operation of a function; *places* are those of Operation."""
+    return lambda function: Operation(function, scope, done, **places)
+
+
+Note = Annotated[str, Field(max_length=MAX_NOTE_LENGTH, description="Reason for the audit log.")]
+
+
+@checked(frozen=True, config=_STRICT)
+class OverrideRequest(Override):
+    """A limit of the source to raise for one later run; it expires at *until*, a time with its
+    zone.
+    """
+
+    limit: Annotated[str, Field(description=", ".join(OVERRIDABLE_LIMITS))]
+    value: Annotated[float, Field(ge=0, allow_inf_nan=False)]
+    until: datetime
+
+
+def record(
+    context: HarvestContext,
+    by: str,
+    action: ActionType,
+    source: str | None = None,
+    run: str | None = None,
+    note: str = "",
+) -> None:
+    """Write what a person did to the audit log."""
+    entry = AuditEntry(context.now(), by, action.value, source, run, note or None)
+    operators.record_audit_entry(context.ledger, entry)
+
+
+@operation(
+    Scope.OPERATE,
+    "%(name)s is on hold; to end the hold: stocktake sources release %(name)s",
+    command="sources hold",
+    api="PUT /sources/{name}/hold",
+    form="/page/sources/{name}/hold",
+    model="HoldRequest",
+)
+def hold(context: HarvestContext, source: Source, *, by: str, reason: Note = "") -> None:
+    """Put a source on hold: its next plans need approval."""
+    new = SourceHold(source.name, context.now(), by, reason)
+    record(context, by, ActionType.HELD, source.name, note=reason)
+    operators.hold(context.ledger, new)
+
+
+@operation(
+    Scope.OPERATE,
+    "%(name)s is released",
+    command="sources release",
+    api="DELETE /sources/{name}/hold",
+    form="/page/sources/{name}/release",
+)
+def release(context: HarvestContext, name: str, *, by: str) -> None:
+    """End a source's hold. Plans that await approval stay open."""
+    if not operators.release(context.ledger, name):
+        raise PlanError(
+            Reason("%(source)s: not on hold; to list holds: `stocktake sources list`", source=name)
+        )
+    record(context, by, ActionType.RELEASED, name)
+
+
+@operation(
+    Scope.OPERATE,
+    api="POST /sources/{name}/runs",
+    form="/page/sources/{name}/runs",
+    model="RunOptions",
+    changes_status=False,
+)
+def request_run(
+    context: HarvestContext,
+    source: Source,
+    *,
+    by: str,
+    full: bool = False,
+    supersede: Annotated[str, Field(max_length=200)] = "",
+) -> RunRequest:
+    """Request a run; the scheduler claims it within seconds. The Location header names the request.
+
+    409 if a plan of the source awaits approval that `supersede` does not name: the run would
+    supersede it.
+    """
+    if not source.enabled:
+        raise InvalidInputError(
+            Reason(
+                "%(source)s is disabled. Set enabled = true in its source definition.",
+                source=source.name,
+            )
+        )
+    ledger, now = context.ledger, context.now()
+    _check_supersede(ledger, source.name, supersede)
+    number = operators.request_run(ledger, source.name, full, by, now)
+    notes = ["full"] * full + [f"supersedes {supersede}"] * bool(supersede)
+    record(context, by, ActionType.REQUESTED, source.name, note=", ".join(notes))
+    return RunRequest(number, source.name, full, now, by)
+
+
+def _check_supersede(ledger: Ledger, source: str, plan: str) -> None:
+    """Raise PlanError if a plan of *source* awaits approval and *plan* is not its id.
+
+    A new run supersedes the held plan. A person who starts a run confirms that with the plan's id.
+    """
+    waiting = ledger.last_run(source, [State.HELD])
+    if waiting and waiting.id != plan:
+        raise PlanError(
+            Reason(
+                "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
+                "%(text)s; to run anyway, confirm with supersede=%(plan)s",
+                source=source,
+                plan=waiting.id,
+                text=join_reasons(without_review(waiting.reasons)),
+            )
+        )
+    if plan and not waiting:
+        raise PlanError(
+            Reason(
+                "%(source)s: no plan %(plan)s awaits approval; to list plans: `stocktake plans list`",
+                source=source,
+                plan=plan,
+            )
+        )
+
+
+@operation(
+    Scope.OPERATE,
+    "Approved",
+    command="plans approve",
+    api="POST /plans/{id}/approve",
+    form="/page/plans/{id}/approve",
+    model="Approval",
+)
+def approve(
+    context: HarvestContext,
+    source: Source,
+    id: str,
+    *,
+    by: str,
+    note: Note = "",
+    override: OverrideRequest | None = None,
+) -> Run:
+    """Approve a plan and publish its changes, exactly as they were computed.
+
+    If its source needs a second approver, the first approval leaves the plan waiting. An override
+    raises a limit for the next run that needs it.
+    """
+    if override:
+        _check_override(override, context.now())
+    with source_lock(source.name, context) as context:
+        started = context.ledger.run(id)
+        # interrupted by a crash during the commit
+        if started and started.state is State.COMMITTING and started.source == source.name:
+            return finish_commit(started, source, context)
+        waiting = find_held_plan(context.ledger, id, source.name)
+        newer = context.ledger.last_run(source.name, PUBLISHED_RUNS)
+        if newer and newer.number > waiting.number:
+            raise PlanError(
+                Reason(
+                    "%(run)s: %(newer)s has been committed since, so the plan no longer fits; "
+                    "`stocktake plans reject %(run)s`",
+                    run=id,
+                    newer=newer.id,
+                )
+            )
+        if source.second_approver and _is_first_approval(context, waiting, by, note):
+            return waiting
+        _record_approval(context, waiting, by, note, override)
+        planned = operators.removal(context.ledger, id)
+        if planned is None or planned.kind is not RemovalKind.FORGET:
+            context.ledger.save_previous(waiting)
+        return commit(load_plan(waiting, context.ledger), source, context)
+
+
+def _is_first_approval(context: HarvestContext, waiting: Run, by: str, note: str) -> bool:
+    """Return whether nobody has approved the plan yet, and record that *by* does now.
+
+    Raises PlanError if the same person did.
+    """
+    approved = operators.endorsements(context.ledger, waiting.id)
+    if by in approved:
+        raise PlanError(
+            Reason(
+                "%(run)s: %(by)s approved it already; this source needs the approval of another "
+                "person too",
+                run=waiting.id,
+                by=by,
+            )
+        )
+    if not approved:
+        record(context, by, ActionType.ENDORSED, waiting.source, waiting.id, note)
+    return not approved
+
+
+def _record_approval(
+    context: HarvestContext, waiting: Run, by: str, note: str, override: Override | None
+) -> None:
+    """Write an approval to the audit log once, even if a crash made the person approve again."""
+    ledger, now = context.ledger, context.now()
+    notes = [note] if note else []
+    if override:
+        notes.append(
+            f"{override.limit} up to {override.value:g} once, until "
+            f"{override.until:%Y-%m-%d %H:%M} UTC"
+        )
+    approved = ActionType.APPROVED.value
+    entry = AuditEntry(now, by, approved, waiting.source, waiting.id, "; ".join(notes) or None)
+    last = next(iter(operators.audit_entries(ledger, 1, waiting.source)), None)
+    if last is None or replace(last, when=now) != entry:
+        operators.record_audit_entry(ledger, entry)
+    if override and not any(
+        (item.limit, item.value, item.until, item.by, item.used)
+        == (override.limit, override.value, override.until, by, None)
+        for item in operators.overrides(ledger, waiting.source)
+    ):
+        operators.grant(ledger, waiting.source, override, by, now)
+
+
+def _check_override(override: Override, now: datetime) -> None:
+    if override.limit not in OVERRIDABLE_LIMITS:
+        known = ", ".join(OVERRIDABLE_LIMITS)
+        raise InvalidInputError(Reason("Unknown limit. Use one of: %(known)s.", known=known))
+    if override.value < 0 or (override.limit in SHARES and override.value > 1):
+        raise InvalidInputError(
+            Reason("Use a share from 0 to 1, such as 0.6, or a number of records for expect.")
+        )
+    if override.until.tzinfo is None:
+        raise InvalidInputError(Reason("The time needs a time zone, as in 2026-03-01T12:00:00Z."))
+    if not now < override.until <= now + MAX_OVERRIDE_AGE:
+        raise InvalidInputError(
+            Reason(
+                "An exception can last at most %(days)s days. To raise a limit for longer, change "
+                "it in the source definition.",
+                days=MAX_OVERRIDE_AGE.days,
+            )
+        )
+
+
+@operation(
+    Scope.OPERATE,
+    "Rejected",
+    command="plans reject",
+    api="POST /plans/{id}/reject",
+    form="/page/plans/{id}/reject",
+    model="Rejection",
+)
+def reject(context: HarvestContext, source: Source, id: str, *, by: str, reason: Note = "") -> Run:
+    """Reject a plan and keep the published data."""
+    with source_lock(source.name, context) as context:
+        waiting = find_held_plan(context.ledger, id, source.name)
+        record(context, by, ActionType.REJECTED, source.name, id, reason)
+        text = "rejected by %(by)s: %(note)s" if reason else "rejected by %(by)s"
+        rejected = Reason(text, by=by, note=reason)
+        reasons = (
+            rejected,
+            Reason("the plan awaited approval"),
+            *without_review(waiting.reasons),
+        )
+        ended = max(context.now(), waiting.started)
+        decided = replace(waiting, state=State.REJECTED, ended=ended, reasons=reasons)
+        context.ledger.discard_run(decided)
+        return decided
+
+
+@operation(
+    Scope.OPERATE,
+    "Restored",
+    command="plans undo",
+    api="POST /plans/{id}/undo",
+    form="/page/plans/{id}/undo",
+    model="Undoing",
+)
+def undo(context: HarvestContext, source: Source, id: str, *, by: str, reason: Note = "") -> Run:
+    """Undo an approval, until the next run of the source: restore what was published before."""
+    with source_lock(source.name, context) as context:
+        approved = find_undoable(context.ledger, source.name)
+        if approved is None or approved.id != id:
+            raise PlanError(
+                Reason(
+                    "%(run)s: only the newest run of a source can be undone, if a person approved it, "
+                    "until the next run; see `stocktake runs %(source)s`",
+                    run=id,
+                    source=source.name,
+                )
+            )
+        record(context, by, ActionType.UNDONE, source.name, id, reason)
+        return restore(context, source, approved, by, reason)
+
+
+@operation(Scope.OPERATE, "Plan", command="sources clear")
+def clear(context: HarvestContext, source: Source, *, by: str, reason: Note = "") -> Run:
+    """Plan to remove all records of a source. The next harvest after the approval publishes again
+    what the source lists.
+    """
+    return plan_removal(source, context, RemovalKind.CLEAR, by=by, note=reason).run
+
+
+@operation(Scope.OPERATE, "Plan", command="sources retire")
+def retire(context: HarvestContext, source: Source, *, by: str, reason: Note = "") -> Run:
+    """Plan to retire a source: it is harvested no more, and its records stay as they are."""
+    return plan_removal(source, context, RemovalKind.RETIRE, by=by, note=reason).run
+
+
+@operation(
+    Scope.OPERATE,
+    "%(name)s is harvested again when it is due; now: stocktake harvest %(name)s",
+    command="sources resume",
+)
+def resume(context: HarvestContext, name: str, *, by: str) -> None:
+    """Harvest a retired source again, from its next due time on."""
+    if not operators.resume_source(context.ledger, name, context.now()):
+        raise PlanError(
+            Reason(
+                "%(source)s: not retired; to list sources: `stocktake sources list`", source=name
+            )
+        )
+    record(context, by, ActionType.RESUMED, name)
+
+
+@operation(Scope.OPERATE, "Plan", command="sources forget")
+def forget(context: HarvestContext, source: Source, key: str, *, by: str) -> Run | Remaining:
+    """Plan to remove one record for good; after the approval, run it again: it erases the record,
+    and lists where it remains.
+    """
+    digest = key_digest(key)
+    if digest not in operators.forgotten_keys(context.ledger, source.name):
+        return plan_removal(source, context, RemovalKind.FORGET, key, by=by).run
+    remaining = erase(source.name, key, context)
+    record(context, by, ActionType.ERASED, source.name, note=f"SHA-256 of its key: {digest}")
+    return remaining
+
+
+def find_held_plan(ledger: Ledger, id: str, source: str) -> Run:
+    """Return the run whose plan awaits approval. Raises PlanError that says what to do instead."""
+    run = ledger.run(id)
+    if run is None:
+        raise PlanError(
+            Reason(
+                "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
+                "list`",
+                run=id,
+            )
+        )
+    if run.source != source:
+        raise PlanError(
+            Reason(
+                "%(run)s: this is a plan of %(owner)s, not of %(source)s",
+                run=id,
+                owner=run.source,
+                source=source,
+            )
+        )
+    if run.state is State.SUPERSEDED and (newer := ledger.last_run(source, [State.HELD])):
+        raise PlanError(
+            Reason(
+                "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`",
+                run=id,
+                newer=newer.id,
+            )
+        )
+    if run.state is not State.HELD:
+        raise PlanError(
+            Reason(
+                "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
+                "approval: `stocktake plans list`",
+                run=id,
+                state=run.state.value,
+            )
+        )
+    return run
+
+
+OPERATIONS: tuple[Operation[..., Any], ...] = (
+    *(hold, release, request_run, approve, reject, undo, clear, retire, resume, forget),
+)

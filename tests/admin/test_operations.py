@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+from typer.main import get_command
+
+from docs.generated import COMMANDS_ONLY
+from harvesters.runs.operations import OPERATIONS
+from languages.request_locale import LANGUAGES
+from stocktake import app
+
+from .conftest import staged
+
+_FORM = re.compile(r'<form method="post" action="/admin([^"]+)"')
+
+
+async def _forms(world: Any, language: str) -> set[str]:
+    """Return where the forms of the admin pages are sent, from the pages in a language."""
+    sent = set[str]()
+    run = world.add_held_plan((staged("a"),))
+    run_page, source_page = f"/admin/page/runs/{run.id}", "/admin/page/sources/projects"
+    for path, step in (
+        (run_page, f"/admin/page/plans/{run.id}/approve"),
+        (run_page, "/admin/page/sources/projects/hold"),
+        (source_page, "/admin/page/sources/projects/release"),
+        (source_page, ""),
+    ):
+        sent.update(_FORM.findall(await world.page(path, language)))
+        if step:
+            assert (await world.send(step)).status_code == 303
+    return sent
+
+
+async def test_every_operation_is_offered_where_it_says_in_six_languages(admin: Any) -> None:
+    description = (await admin.client.get("/admin/openapi.json")).json()["paths"]
+    for item in OPERATIONS:
+        method, _, path = item.api.partition(" ")
+        assert not path or method.lower() in description[path], item.name
+    for language in LANGUAGES:
+        sent = await _forms(admin, language)
+        for item in filter(lambda item: item.form, OPERATIONS):
+            pattern = re.compile(re.sub(r"{\w+}", "[^/]+", item.form))
+            assert any(map(pattern.fullmatch, sent)), (item.name, language)
+
+
+def test_every_command_of_an_operation_runs_it() -> None:
+    for words in (*(item.command for item in OPERATIONS if item.command), *COMMANDS_ONLY):
+        command: Any = get_command(app)
+        for word in words.split():
+            command = command.get_command(click.Context(command), word)
+            command = command.load() if hasattr(command, "load") else command
+        assert command.callback, words
