@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 import duckdb
@@ -138,26 +139,6 @@ CACHED_TERMS, CACHED_LENGTH = 500_000, 400
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
 
-class _Numbers(dict[bytes, int]):
-    """The numbers of terms by their N-Triples forms; those of long terms are not kept. New terms are
-    added to *arrived*, with their *hashes*.
-    """
-
-    def __init__(self) -> None:
-        super().__init__({b"": DEFAULT_GRAPH})
-        self.arrived: list[bytes] = []
-        self.hashes: list[bytes] = []
-
-    def __missing__(self, text: bytes) -> int:
-        value = digest(text)
-        self.arrived.append(text)
-        self.hashes.append(value)
-        number = int.from_bytes(value[:8], "little")
-        if len(text) <= CACHED_LENGTH:
-            self[text] = number
-        return number
-
-
 class Stage:
     """Encoded rows in the temporary tables ``staged (n, added, g, s, p, o)`` and ``staged_terms``
     of *connection*.
@@ -168,7 +149,7 @@ class Stage:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, fault: str = "") -> None:
         self._connection, self.fault = connection, fault
-        self._numbers = _Numbers()
+        self._numbers = {b"": DEFAULT_GRAPH}  # of terms by their N-Triples forms
         self.rows = 0  # number of rows in ``staged``
         self.text_bytes = 0  # of the N-Triples forms of ``staged_terms``
         connection.execute(sql("staged"))
@@ -180,25 +161,22 @@ class Stage:
         without = [row for row in rows if b"<<" not in row or not _has_quoted_triple(row)]
         if len(without) < len(rows):
             self.fault = self.fault or "quoted triples have no columns"
-            rows = without
-        operations, *terms = _split(rows)
-        number = self._numbers.__getitem__
-        encoded = {
-            name: np.fromiter(map(number, column), np.uint64, len(rows))
+        operations, *terms = _split(without)
+        arrived = [text for text in dict.fromkeys(chain(*terms)) if text not in self._numbers]
+        self._stage_terms(arrived)
+        columns: dict[str, NDArray[np.generic]] = {
+            name: np.fromiter(map(self._numbers.__getitem__, column), np.uint64, len(column))
             for name, column in zip("spog", terms, strict=True)
         }
-        self._stage_terms(encoded)
-        columns: dict[str, NDArray[np.generic]] = {
-            "n": np.arange(self.rows, self.rows + len(rows), dtype=np.int64),
-            "added": np.fromiter(
-                (operation == b"A" for operation in operations), np.bool_, len(rows)
-            ),
-            **encoded,
-        }
+        columns["n"] = np.arange(self.rows, self.rows + len(without), dtype=np.int64)
+        columns["added"] = np.array([operation == b"A" for operation in operations], np.bool_)
         read_arrived(self._connection, "INSERT INTO staged BY NAME FROM arrived", columns)
-        self.rows += len(rows)
+        self.rows += len(without)
+        for text in arrived:
+            if len(text) > CACHED_LENGTH:
+                del self._numbers[text]
         if len(self._numbers) > CACHED_TERMS:
-            self._numbers = _Numbers()
+            self._numbers = {b"": DEFAULT_GRAPH}
 
     def insert_terms(self) -> None:
         if self._connection.execute(sql("collisions")).fetchall():
@@ -210,51 +188,25 @@ class Stage:
         self._connection.execute("DELETE FROM staged")
         self.rows = 0
 
-    def _stage_terms(self, encoded: Mapping[str, NDArray[np.uint64]]) -> None:
-        """Stage the new terms of *encoded*. Terms that the RDF store normalizes get the numbers of
-        their normalized forms.
+    def _stage_terms(self, texts: Sequence[bytes]) -> None:
+        """Stage the terms *texts*, which get their numbers. Terms that the RDF store normalizes get
+        the numbers of their normalized forms.
         """
-        texts = self._numbers.arrived
-        hashes = np.frombuffer(b"".join(self._numbers.hashes), _HASHES)
-        self._numbers.arrived, self._numbers.hashes = [], []
         self.text_bytes += sum(map(len, texts))
-        special = [index for index, text in enumerate(texts) if not is_unchanged(text)]
-        if special:
-            self._stage_special([texts[index] for index in special], hashes["id"][special], encoded)
-            hashes = np.delete(hashes, special)
-            texts = [text for text in texts if is_unchanged(text)]
-        columns: dict[str, NDArray[np.generic]] = {
-            name: hashes[name].copy() for name in ("id", "check")
-        }
-        columns["text"] = _objects([text.decode() for text in texts])
+        plain = [text for text in texts if is_unchanged(text)]
+        columns = _hashed(plain)
+        columns["text"] = _objects([text.decode() for text in plain])
+        self._numbers.update(zip(plain, columns["id"].tolist(), strict=True))
         read_arrived(self._connection, sql("stage-terms"), columns)
-
-    def _stage_special(
-        self,
-        texts: list[bytes],
-        numbers: NDArray[np.uint64],
-        encoded: Mapping[str, NDArray[np.uint64]],
-    ) -> None:
-        rows = stored_rows(texts)
-        stored = np.fromiter((row.id for row in rows), np.uint64, len(rows))
-        self._numbers.update(
-            (text, number)
-            for text, number in zip(texts, stored.tolist(), strict=True)
-            if len(text) <= CACHED_LENGTH
-        )
-        for column in encoded.values():
-            _replace(column, numbers, stored)
-        hashes = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)
-        columns: dict[str, NDArray[np.generic]] = {
-            name: hashes[name].copy() for name in ("id", "check")
-        }
-        columns["kind"] = np.fromiter((row.kind for row in rows), np.uint8, len(rows))
-        columns |= {
-            name: _objects([getattr(row, name) for row in rows])
-            for name in ("whole", "lexical", "datatype", "language")
-        }
-        columns["written"] = _objects([row.text for row in rows])
-        read_arrived(self._connection, "INSERT INTO staged_terms BY NAME FROM arrived", columns)
+        if special := [text for text in texts if not is_unchanged(text)]:
+            rows = stored_rows(special)
+            self._numbers.update(zip(special, (row.id for row in rows), strict=True))
+            columns = _hashed([row.text.encode() for row in rows])
+            columns["kind"] = np.array([row.kind for row in rows], np.uint8)
+            columns["written"] = _objects([row.text for row in rows])
+            for name in ("whole", "lexical", "datatype", "language"):
+                columns[name] = _objects([getattr(row, name) for row in rows])
+            read_arrived(self._connection, "INSERT INTO staged_terms BY NAME FROM arrived", columns)
 
 
 def _has_quoted_triple(row: bytes) -> bool:
@@ -267,23 +219,17 @@ def _has_quoted_triple(row: bytes) -> bool:
     return subject.startswith(b"<<") or rest.startswith(b"<<")
 
 
-def _split(
-    rows: Sequence[bytes],
-) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[bytes]]:
+def _split(rows: Sequence[bytes]) -> tuple[list[bytes], ...]:
     """Return the operations, subjects, predicates, objects and graphs of rows. Raises ValueError if
     one is not a row.
 
     >>> _split([b'A <s:s> <p:p> "a b" <g:g> .'])
     ([b'A'], [b'<s:s>'], [b'<p:p>'], [b'"a b"'], [b'<g:g>'])
     """
-    operations: list[bytes] = []
-    subjects: list[bytes] = []
-    predicates: list[bytes] = []
-    values: list[bytes] = []
-    graphs: list[bytes] = []
-    # often the same as in the row before: reusing the object reuses its hash
+    operations, subjects, predicates, values, graphs = (list[bytes]() for _ in range(5))
+    # Often they are the same as in the row before: reusing the object reuses its hash.
     last_subject = last_graph = b""
-    for row in rows:  # a list for each row would slow down the garbage collector
+    for row in rows:  # A list for each row would slow down the garbage collector.
         operation, subject, predicate, rest = row.split(b" ", 3)
         value, graph, _ = rest.rsplit(b" ", 2)
         last_subject = subject = last_subject if subject == last_subject else subject
@@ -296,14 +242,10 @@ def _split(
     return operations, subjects, predicates, values, graphs
 
 
-def _replace(
-    column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: NDArray[np.uint64]
-) -> None:
-    """Replace each of *numbers* in *column* by the number at the same index of *others*."""
-    order = np.argsort(numbers)
-    indexes = order[np.searchsorted(numbers, column, sorter=order).clip(max=len(numbers) - 1)]
-    matches = numbers[indexes] == column
-    column[matches] = others[indexes[matches]]
+def _hashed(texts: Sequence[bytes]) -> dict[str, NDArray[np.generic]]:
+    """Return the columns of the numbers and of the hashes that reveal collisions of terms."""
+    hashes = np.frombuffer(b"".join(map(digest, texts)), _HASHES)
+    return {name: hashes[name].copy() for name in ("id", "check")}
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:

@@ -52,7 +52,6 @@ from publisher.store.columns.updater import FILE, read_status
 from publisher.store.workers.query_request import (
     QueryDataset,
     QueryRequest,
-    count_rows,
     dataset_graphs,
     in_written_order,
 )
@@ -243,22 +242,38 @@ class ColumnEngine:
         return SMALL + self.triples // SHARE if fixed is None else fixed
 
     def answer(
-        self, query_request: QueryRequest, small: float | None = None
+        self,
+        query_request: QueryRequest,
+        small: float | None = None,
+        notes: dict[str, object] | None = None,
     ) -> QuerySolutions | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
         it too, for its error message. *small* takes the place of the number that was given first.
+
+        *notes* receives the ``reason`` and, of a compiled query, the ``estimated`` number of triples
+        and solutions to visit and the ``sql``.
         """
+        notes = {} if notes is None else notes
         try:
+            notes["reason"] = "the RDF store is as fast: few triples and solutions to visit"
             if query_request.bindings or self.triples < min(self._least(small), SMALL):
                 return None  # one thing has few solutions
             query = self.compile(query_request.text, query_request.base)
+            notes |= {"estimated": round(min(query.cost, 1e18)), "sql": query.sql}
             if self._is_worth(query, small):
-                return self.solutions(query, query_request.rows)
-        except (NotCompiled, SyntaxError):
-            pass
+                solutions = self.solutions(query, query_request.rows)
+                notes["reason"] = "compiled"
+                return solutions
+        except (NotCompiled, SyntaxError) as error:
+            notes["reason"] = str(error)
         except _FAILURES:
             log.exception("columns failed; the RDF store answers")
         return None
+
+    def steps(self, query: str) -> object:
+        """Run the SQL *query*; return the steps of its evaluation."""
+        ((_, plan),) = self.connection.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {query}").fetchall()
+        return json.loads(plan)["operator"]
 
     def matching(self, query_request: QueryRequest, merge: Store | None = None) -> QueryDataset:
         """Return a dataset in memory with all quads that *query_request*, a valid query over named
@@ -282,33 +297,6 @@ class ColumnEngine:
         if graphs is None:
             return QueryDataset(reading.store(), None, None)
         return QueryDataset(reading.store(), [DefaultGraph()], [*(named or ())])
-
-    def explain(self, query_request: QueryRequest, small: float | None = None) -> dict[str, object]:
-        """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a
-        description of the evaluation.
-
-        The description has the ``reason``, the ``estimated`` number of triples and
-        solutions to visit, the ``sql``, its ``steps`` and the number of ``rows``.
-        """
-        explanation: dict[str, object] = {"engine": "store"}
-        try:
-            query = self.compile(query_request.text, query_request.base)
-            explanation |= {"estimated": round(query.cost), "sql": query.sql}
-            if not self._is_worth(query, small):
-                return explanation | {
-                    "reason": "the RDF store is as fast: few triples and solutions to visit"
-                }
-            rows = count_rows(self.solutions(query), query_request.rows)
-            plan = f"EXPLAIN (ANALYZE, FORMAT JSON) {query.sql}"
-            ((_, steps),) = self.connection.execute(plan).fetchall()
-        except (NotCompiled, SyntaxError) as error:
-            return explanation | {"reason": str(error)}
-        return explanation | {
-            "engine": "columns",
-            "reason": "compiled",
-            "rows": rows,
-            "steps": json.loads(steps)["operator"],
-        }
 
     def close(self) -> None:
         self.connection.close()

@@ -233,19 +233,23 @@ class OpenSnapshot:
             result, engine = self.evaluate(request)
             send_result(result, request, connection, engine)
 
-    def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
+    def evaluate(
+        self, request: QueryRequest, notes: dict[str, object] | None = None
+    ) -> tuple[Result, str]:
         """Return the result of *request* and the name of the engine that answers it. Raises
-        QueryError if it is not a query.
+        QueryError if it is not a query. *notes* receives what ``ColumnEngine.answer`` notes.
         """
         if uses_named_graphs(request):
-            return self._evaluate_named(request)
+            return self._evaluate_named(request, notes)
         if self.columns and may_compile(request):
-            result = self.columns.answer(request)
+            result = self.columns.answer(request, notes=notes)
             if result is not None:
                 return result, COLUMNS
         return evaluate(request, self.store), STORE
 
-    def _evaluate_named(self, request: QueryRequest) -> tuple[Result, str]:
+    def _evaluate_named(
+        self, request: QueryRequest, notes: dict[str, object] | None
+    ) -> tuple[Result, str]:
         """Return the result of a query over named graphs, which the RDF store does not have, as
         ``evaluate``. Raises MemoryError if it would have to read too many quads.
         """
@@ -254,13 +258,13 @@ class OpenSnapshot:
             raise StoreFailure("the named graphs of this state cannot be read")
         is_plain = request.default_graphs is None and request.named_graphs is None
         if is_plain and not request.bindings and request.release is None:
-            compiled = self.columns.answer(request, SMALL)
+            compiled = self.columns.answer(request, SMALL, notes)
             if compiled is not None:
                 return compiled, COLUMNS
         try:
             return evaluate(request, *self.columns.matching(request, self.store)), STORE
         except MemoryError:
-            if is_plain and (result := self.columns.answer(request, 0)) is not None:
+            if is_plain and (result := self.columns.answer(request, 0, notes)) is not None:
                 return result, COLUMNS
             raise
 
@@ -268,21 +272,16 @@ class OpenSnapshot:
         """Evaluate *request*; return the ``engine``, the ``reason`` for it, and the number of
         ``rows``, with SQL and steps where it is compiled.
         """
-        is_named = uses_named_graphs(request)
-        if not self.columns:
-            explanation: dict[str, object] = {
-                "engine": STORE,
-                "reason": "the columns of this state are not open",
-            }
-        elif is_named or may_compile(request):
-            explanation = self.columns.explain(request, SMALL if is_named else None)
-        else:
-            reason = "not parsed: it does not count, sort or group, or begins at known subjects"
-            explanation = {"engine": STORE, "reason": reason}
-        if explanation["engine"] == COLUMNS:
-            return explanation
-        result = self._evaluate_named(request)[0] if is_named else evaluate(request, self.store)
-        return {**explanation, "rows": count_rows(result, request.rows)}
+        notes: dict[str, object] = {
+            "reason": "not parsed: it does not count, sort or group, or begins at known subjects"
+            if self.columns
+            else "the columns of this state are not open"
+        }
+        result, engine = self.evaluate(request, notes)
+        rows = count_rows(result, request.rows)
+        if self.columns and engine == COLUMNS:
+            notes["steps"] = self.columns.steps(str(notes["sql"]))
+        return {"engine": engine, **notes, "rows": rows}
 
     def close(self) -> None:
         """Close the store and the columns, and release the lock.
