@@ -12,6 +12,8 @@ from difflib import get_close_matches
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlencode
 
+from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.term import URIRef
 from typing_extensions import TypedDict
 
 from publisher.data.properties import namespaces
@@ -20,34 +22,21 @@ from publisher.projections.facets import filter_query
 from publisher.sparql.examples import examples
 from publisher.sparql.protocol import media_type, parse_request
 from publisher.sparql.rewriting import PROPERTY, rewrite
+from publisher.store.columns.algebra import NotCompiled
+from publisher.store.columns.query_parser import parse, parts_of
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, newest_release
 from publisher.store.snapshots import Snapshot
 from publisher.store.source_status import data_version, source_statuses
-from publisher.store.workers.query_request import QueryRequest, Token, line_and_column, tokenize
+from publisher.store.workers.query_request import QueryRequest, line_and_column, tokenize
 from vocab.terms import RDF
 from web.endpoints import Count, Instant
 from web.middleware import MAX_QUERY_STRING
 
 NEAREST = 3  # suggestions for an unknown term
 _NEAR = 0.6  # similarity by difflib's measure
-_TERMS = frozenset({"iri", "variable", "blank", "name", "string", "number"})
 _BUILT_IN = frozenset({PROPERTY, f"{RDF}type", f"{RDF}first", f"{RDF}rest"})
-# What comes after a keyword: in an expression or in data no brace or bracket encloses terms of
-# triples, except the group of EXISTS; the name of a graph is no subject.
-_AFTER = {
-    "FILTER": "expression",
-    "BIND": "expression",
-    "VALUES": "data",
-    "CONSTRUCT": "data",
-    "WHERE": "subject",
-    "GRAPH": "name",
-    "SERVICE": "name",
-}
-_MARKS = {".": "subject", ";": "verb", ",": "object"}
-# What comes after a term, or after a list or a blank node in its place.
-_NEXT = {"name": "subject", "subject": "verb", "object": "after"}
 
 
 class UnknownTerm(QueryError):
@@ -57,115 +46,78 @@ class UnknownTerm(QueryError):
 
 
 class UsedTerms(NamedTuple):
-    """The IRIs that a query uses as *properties* and as *classes*, each with its first token."""
+    """The IRIs that a query uses as *properties* and as *classes*."""
 
-    properties: Mapping[str, Token]
-    classes: Mapping[str, Token]
-
-
-@dataclass(slots=True)
-class _Level:
-    """A pair of braces or brackets, in which triples may stand if it *is_pattern*; *state* is what
-    comes next.
-    """
-
-    is_pattern: bool
-    state: str = "subject"
-    is_type: bool = False
+    properties: set[str]
+    classes: set[str]
 
 
 def used_terms(text: str, base: str) -> UsedTerms:
     """Return the properties and classes of the query *text*, whose relative IRIs are resolved
-    against *base*.
+    against *base*; none of a query that only the engine can parse.
 
     >>> terms = used_terms("PREFIX x: <http://x/> SELECT * { ?s a x:C ; x:p/^x:q [ x:r ?o ] FILTER EXISTS { ?o <http://x/t> 1 } }", "")
-    >>> sorted(terms.properties), sorted(terms.classes)
+    >>> sorted(terms.properties - {f"{RDF}type"}), sorted(terms.classes)
     (['http://x/p', 'http://x/q', 'http://x/r', 'http://x/t'], ['http://x/C'])
     """
-    tokens, end = tokenize(text), Token("other", "", len(text))
-    prefixes, properties, classes = dict[str, str](), dict[str, Token](), dict[str, Token]()
-    levels = [_Level(False)]
-
-    def expand(token: Token) -> str:
-        if token.kind == "iri":
-            iri = token.text[1:-1]
-            return iri if ":" in iri else base + iri
-        prefix, _, local = token.text.partition(":")
-        return prefixes.get(prefix, f"{prefix}:") + local.replace("\\", "")
-
-    for token, second, third in zip(
-        tokens, [*tokens[1:], end], [*tokens[2:], end, end], strict=False
-    ):
-        level, word = levels[-1], token.word()
-        sign = token.text if token.kind == "other" else ""
-        in_path = level.is_pattern and level.state == "verb"
-        if word == "PREFIX":
-            prefixes[second.text.partition(":")[0]] = third.text[1:-1]
-        elif word == "BASE":
-            base = second.text[1:-1]
-        elif sign == "{":
-            levels.append(_Level(level.state != "data"))
-        elif sign == "[":
-            levels.append(_Level(level.is_pattern and level.state in _NEXT, "verb"))
-        elif sign == "(" and not in_path:
-            levels.append(_Level(False))
-        elif (sign in ("}", "]") or (sign == ")" and not in_path)) and len(levels) > 1:
-            levels.pop()
-            outer = levels[-1]
-            is_group = sign == "}" or outer.state == "expression"
-            outer.state = "subject" if is_group else _NEXT.get(outer.state, outer.state)
-        elif word == "SELECT":
-            level.is_pattern = False
-        elif word in _AFTER:
-            level.state = _AFTER[word]
-        elif not level.is_pattern or level.state in ("data", "expression"):
-            continue
-        elif sign in _MARKS:
-            level.state = _MARKS[sign]
-        elif in_path:
-            is_name = token.kind in ("iri", "name")
-            if is_name:
-                properties.setdefault(expand(token), token)
-            level.is_type = word == "A" or (is_name and expand(token) == f"{RDF}type")
-            if sign not in ("^", "!", "/", "|", "(") and second.text not in (
-                "/",
-                "|",
-                "*",
-                "+",
-                "?",
-                ")",
-            ):
-                level.state = "object"
-        elif token.kind in _TERMS or word in ("TRUE", "FALSE"):
-            if level.state == "object" and level.is_type and token.kind in ("iri", "name"):
-                classes.setdefault(expand(token), token)
-            level.state = _NEXT.get(level.state, level.state)
-    return UsedTerms(properties, classes)
+    terms = UsedTerms(set(), set())
+    try:
+        algebra = parse(text, base or None)
+    except NotCompiled:
+        return terms
+    for part in parts_of(algebra.p, with_exists=True):
+        rows = part.triples or () if isinstance(part, CompValue) else ()
+        # A row of a pattern that is not translated, as of EXISTS, has several triples.
+        for predicate, value in (
+            pair for row in rows for pair in zip(row[1::3], row[2::3], strict=True)
+        ):
+            verbs = [str(item) for item in parts_of(predicate) if isinstance(item, URIRef)]
+            terms.properties.update(verbs)
+            if isinstance(value, URIRef) and verbs[-1:] == [f"{RDF}type"]:
+                terms.classes.add(str(value))
+    return terms
 
 
 async def check_terms(service: QueryService, text: str) -> UsedTerms:
     """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not
     defined, not in use and in no example.
     """
-    terms = used_terms(text, service.iris.base)
+    base = service.iris.base
+    terms = used_terms(text, base)
     known: dict[str, set[str]] = {"properties": set(_BUILT_IN), "classes": set()}
     for row in await service.rows(query("completions")):
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
-    if any(used.keys() - known[name] for name, used in terms._asdict().items()):
+    if any(used - known[name] for name, used in terms._asdict().items()):
         # The examples may be about what no registry has yet, such as prizes.
         for example in examples(service.iris):
-            for name, used in used_terms(example.text, service.iris.base)._asdict().items():
-                known[name] |= used.keys()
-    spaces = namespaces(service.iris)
+            for name, used in used_terms(example.text, base)._asdict().items():
+                known[name] |= used
     for name, kind in (("properties", "property"), ("classes", "class")):
-        candidates = known[name]
-        for iri, token in getattr(terms, name).items():
-            if iri not in candidates:
-                line, column = line_and_column(text, token.start)
-                raise UnknownTerm(
-                    f"unknown {kind} {token.text} (line {line}, column {column}); nearest: {', '.join(_nearest(iri, candidates, spaces))}"
-                )
+        for iri in sorted(getattr(terms, name) - known[name]):
+            near = ", ".join(_nearest(iri, known[name], namespaces(service.iris)))
+            raise UnknownTerm(f"unknown {kind} {_place(iri, text, base)}; nearest: {near}")
     return terms
+
+
+def _place(iri: str, text: str, base: str) -> str:
+    """Return *iri* as it is written first in the query *text*, and where."""
+    tokens = tokenize(text)
+    prefixes = {
+        name.text: space.text[1:-1]
+        for word, name, space in zip(tokens, tokens[1:], tokens[2:], strict=False)
+        if word.word() == "PREFIX"
+    }
+    for token in tokens:
+        prefix, mark, local = token.text.partition(":")
+        forms = (
+            token.text[1:-1],
+            base + token.text[1:-1],
+            prefixes.get(prefix + mark, " ") + local,
+        )
+        if iri in forms:
+            line, column = line_and_column(text, token.start)
+            return f"{token.text} (line {line}, column {column})"
+    return f"<{iri}>"
 
 
 def _nearest(iri: str, candidates: Iterable[str], spaces: Mapping[str, str]) -> list[str]:
