@@ -54,7 +54,8 @@ class UsedTerms(NamedTuple):
 
 def used_terms(text: str, base: str) -> UsedTerms:
     """Return the properties and classes of the query *text*, whose relative IRIs are resolved
-    against *base*; none of a query that only the engine can parse.
+    against *base*; none of a query that only the engine can parse, and none of ``!(^x:p)``, which
+    rdflib drops.
 
     >>> terms = used_terms("PREFIX x: <http://x/> SELECT * { ?s a x:C ; x:p/^x:q [ x:r ?o ] FILTER EXISTS { ?o <http://x/t> 1 } }", "")
     >>> sorted(terms.properties - {f"{RDF}type"}), sorted(terms.classes)

@@ -408,7 +408,7 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
             "a",
         ),
         (
-            "SELECT * { FILTER(?x = <q> && NOT EXISTS { ?x <a> 1 }) FILTER NOT EXISTS { ?x <b>|!(<c>|^<d>) 2 } ?x <e> 1 }",
+            "SELECT * { FILTER(?x = <q> && NOT EXISTS { ?x <a> 1 }) FILTER NOT EXISTS { ?x <b>|!(<c>)|^<d> 2 } ?x <e> 1 }",
             "abcde",
         ),
         (
