@@ -5,16 +5,14 @@ sets (https://www.w3.org/TR/void/).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import duckdb
 
 from publisher.rdf.results import Term
-from publisher.store.descriptions import (
-    Statement,
-)
+from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.iris import Iris, encode
-from vocab.terms import DCT, RDF, XSD
+from vocab.terms import RDF, XSD
 
 VOID = "http://rdfs.org/ns/void#"
 FILE = "void.ttl"  # of a release
@@ -58,46 +56,43 @@ def count_void(tables: duckdb.DuckDBPyConnection, iris: Iris) -> list[VoidCount]
 
 def void_statements(
     counts: Iterable[VoidCount], iris: Iris, prefixes: dict[str, str]
-) -> Iterator[Statement]:
-    """Yield the statistics of our data set; *prefixes* are used in the names of its parts."""
-    dataset = f"{iris.base}.well-known/void#dataset"
+) -> list[Statement]:
+    """Return the statistics of our data set; *prefixes* are used in the names of its parts."""
     by_kind = defaultdict[str, list[tuple[str, str, int]]](list)
     for kind, iri, space, count in sorted(counts):
         by_kind[kind].append((iri, space, count))
     totals = {name: sum(count for *_, count in by_kind[kind]) for kind, name in _TOTALS.items()}
     totals |= {"classes": len(by_kind["classes"]), "properties": len(by_kind["properties"])}
-    yield Statement(dataset, f"{RDF}type", Term(f"{VOID}Dataset"))
-    for name, count in totals.items():
-        if count:
-            yield Statement(dataset, VOID + name, _number(count))
+    node = {
+        "@id": f"{iris.base}.well-known/void#dataset",
+        "rdf:type": f"{VOID}Dataset",
+        **{VOID + name: _number(count) for name, count in totals.items() if count},
+    }
     for kind, (term, unit) in _PARTS.items():
-        for iri, _, count in by_kind[kind]:
-            part = _part(iris, term, iri, prefixes)
-            yield Statement(dataset, f"{VOID}{term}Partition", Term(part))
-            yield Statement(part, VOID + term, Term(iri))
-            yield Statement(part, VOID + unit, _number(count))
-    for name, space, count in by_kind["links"]:
-        yield from _linkset(iris, dataset, name, space, count, prefixes)
+        node[f"{VOID}{term}Partition"] = [
+            {"@id": _part(iris, term, iri, prefixes), VOID + term: iri, VOID + unit: _number(count)}
+            for iri, _, count in by_kind[kind]
+        ]
+    node[f"{VOID}subset"] = [_linkset(iris, *link, prefixes) for link in by_kind["links"]]
+    return node_statements(node)
 
 
-def _linkset(
-    iris: Iris, dataset: str, name: str, space: str, count: int, prefixes: dict[str, str]
-) -> Iterator[Statement]:
+def _linkset(iris: Iris, name: str, space: str, count: int, prefixes: dict[str, str]) -> Node:
     number = list(TARGETS).index(space) + 1
-    other = f"{iris.base}.well-known/void#target-{number}"
-    part = f"{_part(iris, 'links', name, prefixes)}-{number}"
-    for row in (
-        (dataset, f"{VOID}subset", Term(part)),
-        (part, f"{RDF}type", Term(f"{VOID}Linkset")),
-        (part, f"{VOID}subjectsTarget", Term(dataset)),
-        (part, f"{VOID}objectsTarget", Term(other)),
-        (part, f"{VOID}linkPredicate", Term(name)),
-        (part, f"{VOID}triples", _number(count)),
-        (other, f"{RDF}type", Term(f"{VOID}Dataset")),
-        (other, f"{DCT}title", Term(TARGETS[space], "literal", "en")),
-        (other, f"{VOID}uriSpace", Term(space, "literal")),
-    ):
-        yield Statement(*row)
+    target = {
+        "@id": f"{iris.base}.well-known/void#target-{number}",
+        "rdf:type": f"{VOID}Dataset",
+        "dct:title": Term(TARGETS[space], "literal", "en"),
+        f"{VOID}uriSpace": Term(space, "literal"),
+    }
+    return {
+        "@id": f"{_part(iris, 'links', name, prefixes)}-{number}",
+        "rdf:type": f"{VOID}Linkset",
+        f"{VOID}subjectsTarget": f"{iris.base}.well-known/void#dataset",
+        f"{VOID}linkPredicate": name,
+        f"{VOID}triples": _number(count),
+        f"{VOID}objectsTarget": target,
+    }
 
 
 def _part(iris: Iris, kind: str, iri: str, prefixes: dict[str, str]) -> str:

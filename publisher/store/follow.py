@@ -230,12 +230,7 @@ class EmbeddedStore:
         self.columns = ColumnUpdater(folder / "columns", reader, lambda: self._status)
         self.sliced = SlicedProjection(self.columns)
         self._checkpoint_file = folder / "position.json"
-        self.checkpoint = self._read_checkpoint()
-        if not reader.contains(self.checkpoint.position, self.checkpoint.entry):
-            log.warning(
-                "journal was replaced; rebuilding the store", position=self.checkpoint.position
-            )
-            self._delete_store()
+        self.checkpoint = Checkpoint()
         self.merge = self._open()
         merged = [*self.merge.quads_for_pattern(None, None, None, self._graph)]
         self._status = StatusGraph(digest_of(merged), merged)
@@ -291,26 +286,16 @@ class EmbeddedStore:
     def _open(self) -> Store:
         path = self._folder / "store"
         try:
-            return Store(path)
-        except OSError as error:
-            log.warning("store cannot be opened; rebuilding", error=str(error))
-            self._delete_store()
-            return Store(path)
-
-    def _delete_store(self) -> None:
+            checkpoint = Checkpoint.read(self._checkpoint_file)
+            if not self._reader.contains(checkpoint.position, checkpoint.entry):
+                raise ValueError("it is of another journal")
+            store, self.checkpoint = Store(path), checkpoint
+            return store
+        except (OSError, ValueError) as error:
+            log.info("no usable store; building it", reason=str(error))
         self._checkpoint_file.unlink(missing_ok=True)
-        shutil.rmtree(self._folder / "store", ignore_errors=True)
-        self.checkpoint = Checkpoint()
-
-    def _read_checkpoint(self) -> Checkpoint:
-        try:
-            return Checkpoint.read(self._checkpoint_file)
-        except FileNotFoundError:
-            pass
-        except ValueError as error:
-            log.warning("store of another version or damaged; rebuilding it", error=str(error))
-        shutil.rmtree(self._folder / "store", ignore_errors=True)
-        return Checkpoint()
+        shutil.rmtree(path, ignore_errors=True)
+        return Store(path)
 
     def _store_checkpoint(self) -> None:
         self.merge.flush()

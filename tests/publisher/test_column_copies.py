@@ -80,8 +80,8 @@ def test_the_columns_of_an_earlier_version_are_built_again_without_a_warning(
     with capture_logs() as lines, closing(ColumnUpdater(path.parent, reader)) as updater:
         level(updater, reader)
 
-    event = "columns of another version or journal; rebuilding them"
-    assert [(line["event"], line["version"]) for line in lines] == [(event, "6 duckdb-1")]
+    reason = "they are of another version (6 duckdb-1) or journal"
+    assert [(line["log_level"], line["reason"]) for line in lines] == [("info", reason)]
 
 
 def test_columns_that_have_a_part_of_a_large_entry_are_built_again(

@@ -318,17 +318,13 @@ class ColumnDatabase:
             raise
         return connection
 
-    def checkpoint(self) -> tuple[int, str, str]:
-        """Return the number and id of the last journal entry, and the version that wrote it."""
-        query = "SELECT position, entry, version FROM checkpoint"
+    def checkpoint(self) -> tuple[int, str, str, str]:
+        """Return the number and id of the last journal entry, the version that wrote it, and why
+        queries must not be answered from the committed columns, "" if they may be.
+        """
+        query = "SELECT position, entry, version, fault FROM checkpoint"
         rows = self._connection.execute(query).fetchall()
-        return (rows[0][0], rows[0][1], rows[0][2]) if rows else (0, "", "")
-
-    @property
-    def fault(self) -> str:
-        """Return why queries must not be answered from the committed columns, "" if they may be."""
-        rows = self._connection.execute("SELECT fault FROM checkpoint").fetchall()
-        return str(rows[0][0]) if rows else ""
+        return next(iter(rows), (0, "", "", ""))
 
     def read(self, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run *query* over the tables; the result must be fetched before the next call."""
@@ -353,7 +349,7 @@ class ColumnDatabase:
     def begin(self) -> ChangeWriter:
         """Begin a transaction, which ``commit`` ends; return the writer of what entries change."""
         self._connection.execute("BEGIN")
-        self._stage, self._applied = Stage(self._connection, self.fault), 0
+        self._stage, self._applied = Stage(self._connection, self.checkpoint()[3]), 0
         self._connection.execute("CREATE OR REPLACE TEMP TABLE touched (g UBIGINT, s UBIGINT)")
         return ChangeWriter(self._connection, self._iris.base)
 

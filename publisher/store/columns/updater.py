@@ -70,25 +70,21 @@ class ColumnUpdater:
     ) -> None:
         self.published = folder / "shown"
         self._folder, self._reader, self._status = folder, reader, status
-        self._database = self._open()
-        position, entry, version = self._database.checkpoint()
-        is_ours = version == BUILD_VERSION and reader.contains(position, entry)
-        self.checkpoint = position if is_ours else 0
-        if self.checkpoint:
-            self.quads = self._database.quads  # without the status graph
-        else:
-            if position:
-                log.info("columns of another version or journal; rebuilding them", version=version)
-            self.reset()
+        self._open()
 
-    def _open(self) -> ColumnDatabase:
-        path = self._folder / WORK
+    def _open(self) -> None:
+        path, iris = self._folder / WORK, Iris(self._reader.base)
         try:
-            return ColumnDatabase(path, Iris(self._reader.base))
-        except duckdb.Error as error:
-            log.warning("file cannot be opened; rebuilding", file=str(path), error=str(error))
+            self._database = ColumnDatabase(path, iris)
+            self.checkpoint, entry, version, _ = self._database.checkpoint()
+            if version != BUILD_VERSION or not self._reader.contains(self.checkpoint, entry):
+                self._database.close()
+                raise ValueError(f"they are of another version ({version}) or journal")
+        except (duckdb.Error, ValueError) as error:
+            log.info("no usable columns; building them", reason=str(error))
             shutil.rmtree(self._folder, ignore_errors=True)
-            return ColumnDatabase(path, Iris(self._reader.base))
+            self._database, self.checkpoint = ColumnDatabase(path, iris), 0
+        self.quads = self._database.quads  # without the status graph
 
     @property
     def statements(self) -> ColumnStatements:
@@ -128,7 +124,7 @@ class ColumnUpdater:
         self._database.replace_status(
             [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
         )
-        if fault := self._database.fault:
+        if fault := self._database.checkpoint()[3]:
             log.error(
                 "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
                 error=fault,
@@ -152,7 +148,7 @@ class ColumnUpdater:
         """Delete the file and what is published, so that both are rebuilt."""
         self._database.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._database, self.checkpoint, self.quads = self._open(), 0, 0
+        self._open()
 
     def close(self) -> None:
         """Close the file; what was not committed is lost."""

@@ -99,7 +99,7 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
         database.begin()
         deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
         database.commit(release.position, release.entry)
-        if fault := database.fault:
+        if fault := database.checkpoint()[3]:
             log.error(
                 "columns cannot hold the release; its store answers",
                 release=release.number,
