@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from itertools import chain
 
 import duckdb
 
@@ -73,26 +74,30 @@ def void_statements(
             {"@id": _part(iris, term, iri, prefixes), VOID + term: iri, VOID + unit: _number(count)}
             for iri, _, count in by_kind[kind]
         ]
-    node[f"{VOID}subset"] = [_linkset(iris, *link, prefixes) for link in by_kind["links"]]
-    return node_statements(node)
+    links = (_linkset(iris, *link, prefixes) for link in by_kind["links"])
+    return [statement for item in (node, *chain(*links)) for statement in node_statements(item)]
 
 
-def _linkset(iris: Iris, name: str, space: str, count: int, prefixes: dict[str, str]) -> Node:
-    number = list(TARGETS).index(space) + 1
+def _linkset(
+    iris: Iris, name: str, space: str, count: int, prefixes: dict[str, str]
+) -> tuple[Node, Node]:
+    """Return the links with the property *name*, and the data set that they lead to."""
+    number, dataset = list(TARGETS).index(space) + 1, f"{iris.base}.well-known/void#dataset"
     target = {
         "@id": f"{iris.base}.well-known/void#target-{number}",
         "rdf:type": f"{VOID}Dataset",
         "dct:title": Term(TARGETS[space], "literal", "en"),
         f"{VOID}uriSpace": Term(space, "literal"),
     }
-    return {
+    links = {
         "@id": f"{_part(iris, 'links', name, prefixes)}-{number}",
         "rdf:type": f"{VOID}Linkset",
-        f"{VOID}subjectsTarget": f"{iris.base}.well-known/void#dataset",
+        f"{VOID}subjectsTarget": dataset,
+        f"{VOID}objectsTarget": target["@id"],
         f"{VOID}linkPredicate": name,
         f"{VOID}triples": _number(count),
-        f"{VOID}objectsTarget": target,
     }
+    return {"@id": dataset, f"{VOID}subset": links}, target
 
 
 def _part(iris: Iris, kind: str, iri: str, prefixes: dict[str, str]) -> str:
