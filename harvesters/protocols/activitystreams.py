@@ -8,24 +8,23 @@ algorithm is used)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 
-from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, one_of
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record
-from harvesters.parsing import join_url
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload
+from harvesters.parsing import join_url, source_error
+from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.document import Items, ListedDocument
-from harvesters.protocols.error_recovery import LoopDetector, count_empty_pages
+from harvesters.protocols.document import ListedDocument, row_record
 from harvesters.protocols.file_formats import FORMATS, file_reader, payload_type
+from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -34,23 +33,6 @@ _ACCEPT = "application/activity+json, application/ld+json;q=0.9, application/jso
 _COLLECTIONS = {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}
 _CHANGES = {"Create", "Update", "Add", "Announce", "Move"}
 _DELETIONS = {"Delete", "Remove"}
-
-
-@dataclass(frozen=True, slots=True)
-class ActivityCursor(ListCursorMethods):
-    """Position in a collection: *pages* still to read, the next one first; *back* if they are found
-    by links to earlier pages.
-
-    *deletions*: from here on only deletions count, since a Refresh re-announced everything else.
-    *incomplete_reason* as in Page; the others count in a row.
-    """
-
-    pages: tuple[str, ...] = ()
-    back: bool = True
-    deletions: bool = False
-    incomplete_reason: Reason | None = None
-    faults: int = 0
-    empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,67 +58,65 @@ class ActivityOptions(Options):
     also: bool = Field(False, description="The record is at the address in the object's `seeAlso`.")
 
 
-def collect(
-    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
-) -> Pages[Any]:
-    """Yield each object by its newest activity, or those with an activity since *since*; deleted or
+class ActivityStreams(PagedProtocol[Any]):
+    """Each object by its newest activity, or those with an activity since *since*; deleted or
     removed objects are gone.
 
     Pages are read from the newest back, and the activities on a page likewise, so that the first
-    activity of each object counts. Raises ParseError if it is not a collection, or its pages do not
-    end.
+    activity of each object counts. The position is the address of a page. The window has those
+    that follow where pages do not link back, and whether only deletions count, since a Refresh
+    re-announced everything else.
     """
-    moment = in_utc(since) if since else None
-    state = read_cursor(ActivityCursor, cursor) or _start(source, fetch)
-    loop_detector, reader = LoopDetector(source.name), ActivityReader(source, fetch, state)
-    while state.pages:
-        address, rest = state.pages[0], state.pages[1:]
-        loop_detector.check_token("", address, "the page")
-        reply, document = _fetch_page(source, fetch, address)
+
+    kind = "the page"
+    is_linked = True
+    repeats = True
+    moves = False
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, in_utc(since) if since else None)
+        self.options, self.seen = ActivityOptions.of(source), set[str]()
+        self.is_inline = self.options.format == "inline"
+        self.reader = None if self.is_inline else file_reader(source, fetch, _ACCEPT)
+
+    def start(self) -> ListCursor:
+        """Find the newest page: the collection's last one, else all pages from the first on, to be
+        read in reverse.
+        """
+        reply, document = _fetch_page(self.source, self.fetch, self.source.url)
+        pages = [join_url(reply.url, _object_id(document.get("last")))]
+        following = "" if document.get("last") else _object_id(document.get("first"))
+        while following:
+            pages.insert(0, join_url(reply.url, following))
+            self.detector.check_token(reply.url, pages[0], self.kind)
+            reply, document = _fetch_page(self.source, self.fetch, pages[0])
+            following = _object_id(document.get("next"))
+        self.detector.reset()
+        return ListCursor(((tuple(pages[1:-1]), False),), position=pages[0])
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        """Return the objects of a page's activities."""
+        rest, deletions = cursor.windows[0]
+        reply, document = _fetch_page(self.source, self.fetch, cursor.position)
+        earlier = _object_id(document.get("prev"))
+        following = rest[0] if rest else join_url(reply.url, earlier) if earlier else ""
+        items: list[Item[Any]] = []
         activities = _parse_activities(document)
-        items, is_last = reader.read(activities, moment)
-        if state.back:
-            earlier = _object_id(document.get("prev"))
-            rest = (join_url(reply.url, earlier),) if earlier else ()
-        state = replace(
-            state,
-            pages=() if is_last else rest,
-            deletions=reader.deletions,
-            faults=reader.faults,
-            empty=count_empty_pages(source.name, reply.url, state.empty, activities),
-        )
-        yield state.page((*items,), has_next=bool(state.pages), at=reply.at, again=True)
-
-
-class ActivityReader:
-    """Reads the objects of activities, each by its newest one."""
-
-    def __init__(self, source: Source, fetch: Fetch, state: ActivityCursor) -> None:
-        self.source, self.fetch = source, fetch
-        self.deletions, self.faults = state.deletions, state.faults
-        self.seen = set[str]()
-
-    def read(
-        self, activities: list[Activity | InvalidRecord], moment: datetime | None
-    ) -> tuple[list[Record[Any] | DeletedRecord | InvalidRecord], bool]:
-        """Return the objects of a page's activities, and whether earlier ones are irrelevant."""
-        items: list[Record[Any] | DeletedRecord | InvalidRecord] = []
         for activity in activities:
             if isinstance(activity, InvalidRecord):
                 items.append(activity)
                 continue
-            timestamp = parse_timestamp(activity.stamp)
-            if moment and timestamp and timestamp < moment:
-                return items, True
-            if activity.kind == "Refresh":
-                self.deletions = True
-                if moment is None:
-                    return items, True
-            else:
-                items += self._apply(activity)
-        return items, False
+            moment = parse_timestamp(activity.stamp)
+            is_refresh = activity.kind == "Refresh"
+            if (self.since and moment and moment < self.since) or (is_refresh and not self.since):
+                following = ""
+                break
+            deletions = deletions or is_refresh
+            items += self._objects(activity, deletions)
+        window = (rest[1:], deletions)
+        return Batch(reply, items, next=following, passed=len(activities), window=window)
 
-    def _apply(self, activity: Activity) -> Items:
+    def _objects(self, activity: Activity, deletions: bool) -> Items:
         """Return the items of an activity; none if a newer activity of the same object was read."""
         moved = activity.target if activity.kind == "Move" else None
         stamp, row, gone = activity.stamp or None, moved or activity.row, Items()
@@ -144,46 +124,15 @@ class ActivityReader:
             self.seen.add(activity.key)
             gone = (DeletedRecord(activity.key, stamp),)
         key = _object_id(row)
-        if not key or key in self.seen or activity.kind not in _CHANGES or self.deletions:
+        if not key or key in self.seen or activity.kind not in _CHANGES or deletions:
             return gone
         self.seen.add(key)
-        return gone + self._read_object(key, row, stamp)
-
-    def _read_object(self, key: str, row: Mapping[str, Any], stamp: str | None) -> Items:
-        """Return an object from its activity or its address; one that is missing is gone."""
-        options = ActivityOptions.of(self.source)
-        if options.format == "inline":
-            try:
-                return (Record(key, row, dump_json(row), stamp),)
-            except ValueError as error:
-                return (
-                    InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error))),
-                )
-        address = _object_id(_first(row.get("seeAlso"))) if options.also else key
+        if self.reader is None:
+            return (*gone, row_record(key, row, stamp))
+        address = _object_id(_first(row.get("seeAlso"))) if self.options.also else key
         if not address:
-            return (InvalidRecord(key, Reason("its object has no address in seeAlso")),)
-        reader = file_reader(self.source, self.fetch, _ACCEPT)
-        items, _, self.faults, _ = reader.read(ListedDocument(address, key, stamp), self.faults)
-        return items
-
-
-def _start(source: Source, fetch: Fetch) -> ActivityCursor:
-    """Find the newest page: the collection's last one, else all pages from the first on, to be read
-    in reverse.
-    """
-    reply, document = _fetch_page(source, fetch, source.url)
-    if last := _object_id(document.get("last")):
-        return ActivityCursor((join_url(reply.url, last),))
-    following = _object_id(document.get("first"))
-    if not following:
-        return ActivityCursor((reply.url,))
-    pages, loop_detector = list[str](), LoopDetector(source.name)
-    while following:
-        pages.insert(0, join_url(reply.url, following))
-        loop_detector.check_token(reply.url, pages[0], "the page")
-        reply, document = _fetch_page(source, fetch, pages[0])
-        following = _object_id(document.get("next"))
-    return ActivityCursor(tuple(pages), back=False)
+            return (*gone, InvalidRecord(key, Reason("its object has no address in seeAlso")))
+        return gone + self.reader.read(ListedDocument(address, key, stamp))[0]
 
 
 def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[str, Any]]:
@@ -195,12 +144,10 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
         names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
         if names & _COLLECTIONS:
             return reply, document
-    raise ParseError(
-        Reason(
-            "%(source)s: %(url)s is not an ActivityStreams collection or a page of one",
-            source=source.name,
-            url=reply.url,
-        )
+    raise source_error(
+        source.name,
+        reply.url,
+        "%(source)s: %(url)s is not an ActivityStreams collection or a page of one",
     )
 
 
@@ -256,5 +203,9 @@ def _object_id(node: Any) -> str:
 
 
 PROTOCOL = Protocol(
-    collect, Payload.ROW, ActivityOptions, incremental=True, payload_type_for=payload_type
+    ActivityStreams.collect,
+    Payload.ROW,
+    ActivityOptions,
+    incremental=True,
+    payload_type_for=payload_type,
 )

@@ -13,17 +13,16 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json
+from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
-from harvesters.protocols.ckan_envelope import unwrap_result
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Row
+from harvesters.parsing import source_error
 from harvesters.protocols.datestamps import in_utc
-from harvesters.protocols.document import read_document
-from harvesters.protocols.error_recovery import RECORD_ERRORS
-from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.document import no_object, read_document, row_record
+from harvesters.protocols.lists import RECORD_ERRORS, Batch, Item, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -76,37 +75,25 @@ class Ckan(PagedProtocol[Row]):
             case {"results": list(packages), **rest}:
                 count = rest.get("count")
                 return Batch(reply, packages, count if type(count) is int else None)
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s is not a package_search response: results are missing",
-                source=self.source.name,
-                url=reply.url,
-            )
-        )
+        text = "%(source)s: %(url)s is not a package_search response: results are missing"
+        raise source_error(self.source.name, reply.url, text)
 
     def parse(self, record: Any) -> Item[Row]:
         if not isinstance(record, dict):
-            return InvalidRecord(
-                None,
-                Reason("a record that is not an object: %(text)s", text=repr(str(record)[:40])),
-            )
+            return no_object(record)
         key = record.get("id") or record.get("name") or record.get("identifier")
         if not isinstance(key, str) or not key.strip():
             title = repr(str(record.get("title"))[:80])
             return InvalidRecord(
                 None, Reason("a record without an identifier, titled %(title)s", title=title)
             )
-        key, modified = key.strip(), record.get("metadata_modified")
+        modified = record.get("metadata_modified")
         modified = modified if isinstance(modified, str) else None
         if record.get("state") == "deleted":
-            return DeletedRecord(key, modified)
+            return DeletedRecord(key.strip(), modified)
         # Page views change daily although the package does not.
         stable = {name: value for name, value in record.items() if name != "tracking_summary"}
-        try:
-            return Record(key, record, dump_json(stable), modified)
-        except ValueError as error:
-            key = key.encode("utf-8", "replace").decode()
-            return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+        return row_record(key.strip(), record, modified, stable)
 
     def order(self, record: Any) -> str | None:
         key = record.get("id") if isinstance(record, dict) else None
@@ -127,6 +114,22 @@ class Ckan(PagedProtocol[Row]):
                 case [{"id": str(key)}, *_] if key:
                     return InvalidRecord(key, error.reason), cursor
         return super().skip(cursor, error)
+
+
+def unwrap_result(source: Source, reply: Reply) -> Any:
+    """Return the result in CKAN's envelope; a document without an envelope is its own result. Raise
+    ParseError if CKAN reports an error.
+    """
+    document = load_json(reply)
+    if not isinstance(document, dict) or document.keys().isdisjoint(("success", "result")):
+        return document
+    if document.get("success") is not False:
+        return document.get("result")
+    error = document.get("error")
+    if isinstance(error, dict):
+        error = error.get("message") or error.get("__type") or error
+    text = "%(source)s: %(url)s says: %(message)s"
+    raise source_error(source.name, reply.url, text, message=str(error)[:300])
 
 
 def collect(

@@ -14,11 +14,12 @@ from lxml.builder import ElementMaker  # type: ignore[import-not-found]
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.parsing import source_error
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
@@ -115,14 +116,12 @@ class Csw(PagedProtocol[_Element]):
                 )
             )
         if kind != "GetRecordsResponse" or results is None:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the "
-                    "source's url",
-                    source=source.name,
-                    url=reply.url,
-                    element=kind,
-                )
+            raise source_error(
+                source.name,
+                reply.url,
+                "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the "
+                "source's url",
+                element=kind,
             )
         total = _number(results.get("numberOfRecordsMatched"))
         following = _number(results.get("nextRecord"))

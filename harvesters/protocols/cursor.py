@@ -4,34 +4,27 @@ version.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from dataclasses import MISSING, fields, replace
-from typing import Any, ClassVar, Self, TypeVar
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, Self, TypeAlias, TypeVar
 
 import orjson
 
-from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
 VERSION = 3  # raise it when old cursors can no longer be read: their lists then start again
-_REASON = "incomplete_reason"
 S = TypeVar("S")
+Items: TypeAlias = tuple[Record[Any] | DeletedRecord | InvalidRecord, ...]
 
 
-class ListCursorMethods(ABC):
-    """Methods of the cursors that know why a list may be incomplete."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cursor:
+    """A position in a list; *again* and *incomplete_reason* are as in Page, of the pages that follow."""
 
-    __slots__ = ()
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    @abstractmethod
-    def incomplete_reason(self) -> Reason | None:
-        """Return why this run cannot be a full harvest, None if nothing is against it. Each cursor
-        has a field for it.
-        """
+    again: bool = False
+    incomplete_reason: Reason | None = None
 
     def mark_incomplete(self, why: Reason | None) -> Self:
         """Return the cursor with *why* as the reason; an earlier reason is kept."""
@@ -40,18 +33,11 @@ class ListCursorMethods(ABC):
         )
 
     def page(
-        self,
-        items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...],
-        *,
-        has_next: bool,
-        total: int | None = None,
-        at: SourcePosition | None = None,
-        again: bool = False,
-        moves: bool = False,
-    ) -> Page[P]:
-        """Return the page that ends at this cursor; the other arguments as in ``Page``."""
-        following, reason = write_cursor(self) if has_next else None, self.incomplete_reason
-        return Page(items, following, total, at, again=again, incomplete_reason=reason, moves=moves)
+        self, items: Items, has_next: bool, at: SourcePosition | None = None, **more: Any
+    ) -> Page[Any]:
+        """Return the page that ends at this cursor; *more* as in ``Page``."""
+        more = {"again": self.again, "incomplete_reason": self.incomplete_reason, **more}
+        return Page(items, write_cursor(self) if has_next else None, at=at, **more)
 
 
 def write_cursor(state: Any) -> str:
@@ -94,9 +80,8 @@ def read_cursor(kind: type[S], text: str | None) -> S | None:
         needed and name not in values for name, needed in known.items()
     ):
         return None
-    reason = values.get(_REASON)
-    if isinstance(reason, dict):
-        values[_REASON] = Reason.from_json(reason)
+    if isinstance(reason := values.get("incomplete_reason"), dict):
+        values["incomplete_reason"] = Reason.from_json(reason)
     return kind(**{name: _frozen(value) for name, value in values.items()})
 
 

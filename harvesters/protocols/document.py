@@ -6,16 +6,17 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
-from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
+from harvesters.network.response_parsing import dump_json
+from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record, Row
+from harvesters.protocols.cursor import Cursor, Items, read_cursor, write_cursor
+from harvesters.protocols.lists import RECORD_ERRORS, count_unreadable
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
@@ -23,7 +24,7 @@ from harvesters.stored_response import SourcePosition
 MAX_RECORDS = 500  # Records per page, each a checkpoint of about 3 MB.
 MAX_BYTES = 8 * 1024 * 1024  # Of a page's records, to bound memory if records are large.
 
-Items = tuple[Record[Any] | DeletedRecord | InvalidRecord, ...]
+Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
 
 log = structlog.get_logger()
 
@@ -33,7 +34,7 @@ def read_document(
     fetch: Fetch,
     cursor: str | None,
     accept: str,
-    read_items: Callable[[Reply], Iterable[Record[P] | DeletedRecord | InvalidRecord] | None],
+    read_items: Callable[[Reply], Iterable[Item[P]] | None],
     *,
     on_disk: bool = False,
 ) -> Pages[P]:
@@ -60,23 +61,20 @@ def read_document(
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentCursor:
+class DocumentCursor(Cursor):
     """Position in a document: the *mark* that identifies the document, and the number of items
-    *passed*; *again* as in Page.
+    *passed*.
     """
 
     mark: str
     passed: int = 0
-    again: bool = False
 
 
 def paginate(
-    items: Iterable[Record[P] | DeletedRecord | InvalidRecord],
-    reply: Reply,
-    cursor: str | None,
-    reported_total: int | None = None,
+    items: Iterable[Item[P]], reply: Reply, cursor: str | None, total: int | None = None
 ) -> Pages[P]:
-    """Yield a document's items in pages of MAX_RECORDS, or fewer if they are large.
+    """Yield a document's items in pages of MAX_RECORDS, or fewer if they are large; *total* is the
+    number that it reports.
 
     If the document has changed since the cursor was written, start again; its pages may then repeat
     records.
@@ -84,22 +82,19 @@ def paginate(
     state = read_cursor(DocumentCursor, cursor)
     if state is None or state.mark != reply.digest:
         state = DocumentCursor(reply.digest, again=cursor is not None)
-    left: Iterator[Record[P] | DeletedRecord | InvalidRecord] = islice(items, state.passed, None)
+    left = islice(items, state.passed, None)
     page, has_next = take_page(left), True
     while has_next:
         following = take_page(left)
         has_next = bool(following)
         state = replace(state, passed=state.passed + len(page))
-        after = write_cursor(state) if has_next else None
-        yield Page(page, after, reported_total, reply.at, again=state.again)
+        yield state.page(page, has_next, reply.at, reported_total=total)
         page = following
 
 
-def take_page(
-    left: Iterator[Record[P] | DeletedRecord | InvalidRecord],
-) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
+def take_page(left: Iterator[Item[P]]) -> tuple[Item[P], ...]:
     """Return the next page's items: at most MAX_RECORDS, and none after MAX_BYTES are reached."""
-    page: list[Record[P] | DeletedRecord | InvalidRecord] = []
+    page: list[Item[P]] = []
     size = 0
     for item in islice(left, MAX_RECORDS):
         page.append(item)
@@ -107,6 +102,23 @@ def take_page(
         if size >= MAX_BYTES:
             break
     return tuple(page)
+
+
+def row_record(
+    key: str, row: Row, modified: str | None = None, stable: Row | None = None
+) -> Record[Row] | InvalidRecord:
+    """Return a record whose raw bytes are the JSON of *row*, or of its *stable* part."""
+    try:
+        return Record(key, row, dump_json(row if stable is None else stable), modified)
+    except ValueError as error:
+        key = key.encode("utf-8", "replace").decode()
+        return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+
+
+def no_object(value: object, key: str | None = None) -> InvalidRecord:
+    """Return the record for *value*, which should be a JSON object."""
+    text = repr(str(value)[:40])
+    return InvalidRecord(key, Reason("a record that is not an object: %(text)s", text=text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +139,19 @@ class ListedDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedCursor(ListCursorMethods):
-    """Position in lists: after the document *last* of the list *list*; *faults* counts unreadable
-    documents in a row, the others are as in Page.
-    """
+class ListedCursor(Cursor):
+    """Position in lists: after the document *last* of the list *list*."""
 
     list: str = ""
     last: str = ""
-    again: bool = False
-    incomplete_reason: Reason | None = None
-    faults: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class DocumentReader:
     """How the documents of a source's lists are read: *accept* is their Accept header, *probe* that
     of the source's own document, which shows whether all is down. *parse* returns the records of a
-    document, and why the harvest is incomplete, or None.
+    document, and why the harvest is incomplete, or None. *faults* counts unreadable documents in a
+    row.
     """
 
     source: Source
@@ -151,12 +159,10 @@ class DocumentReader:
     accept: str
     probe: str
     parse: Callable[[ListedDocument, Reply], tuple[Items, Reason | None]]
+    faults: int = 0
 
-    def read(
-        self, document: ListedDocument, faults: int
-    ) -> tuple[Items, SourcePosition | None, int, Reason | None]:
-        """Return the records of a document, its position, the number of unreadable documents in a
-        row, and why the harvest is incomplete, or None.
+    def read(self, document: ListedDocument) -> tuple[Items, SourcePosition | None, Reason | None]:
+        """Return the records of a document, its position, and why the harvest is incomplete.
 
         One that is listed and missing is gone; one that cannot be read does not stop the others
         while the source's own document can be read.
@@ -164,19 +170,21 @@ class DocumentReader:
         key, position = document.key, None
         gone = () if key is None else (DeletedRecord(key, document.modified),)
         if document.deleted:
-            return gone, None, faults, None
+            return gone, None, None
         try:
             reply = document.reply or self.fetch.get(document.address, accept=self.accept)
             position = reply.at
             items, reason = self.parse(document, reply)
-            return items, position, 0, reason
+            self.faults = 0
+            return items, position, reason
         except NotFoundError:
             log.info("listed document not found", source=self.source.name, address=document.address)
-            return gone, position, 0, None
+            self.faults = 0
+            return gone, position, None
         except RECORD_ERRORS as error:
-            faults = count_unreadable(self.source.name, faults, error)
+            self.faults = count_unreadable(self.source.name, self.faults, error)
             check_reachable(self.source, self.fetch, error, self.probe)
-            return (InvalidRecord(key, error.reason),), position, faults, document.unreadable
+            return (InvalidRecord(key, error.reason),), position, document.unreadable
 
     def read_lists(
         self,
@@ -196,12 +204,12 @@ class DocumentReader:
                 if isinstance(document, Reason):
                     state = state.mark_incomplete(document)
                 elif name != state.list or document.address > state.last:
-                    items, position, faults, reason = self.read(document, state.faults)
-                    state = replace(state, list=name, last=document.address, faults=faults)
+                    items, position, reason = self.read(document)
+                    state = replace(state, list=name, last=document.address)
                     state = state.mark_incomplete(reason)
-                    yield state.page(items, has_next=True, at=position, again=state.again)
+                    yield state.page(items, True, position)
         if passed:
-            yield state.page((), has_next=False, again=state.again)
+            yield state.page((), False)
         else:
             start = ListedCursor(again=True, incomplete_reason=state.incomplete_reason)
             yield from self.read_lists(write_cursor(start), lists)

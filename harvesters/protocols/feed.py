@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +20,6 @@ from lxml import etree
 from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import (
     declared_charset,
@@ -31,15 +29,13 @@ from harvesters.network.response_parsing import (
     refuse_html,
 )
 from harvesters.options import Options
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record, Row
 from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
-from harvesters.protocols.error_recovery import LoopDetector
+from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
-from harvesters.source import Source
 
 
 class FeedOptions(Options):
@@ -64,50 +60,33 @@ _NEWEST_ONLY = Reason(
 )
 _HARMLESS = (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
 
-Item = Record[Row] | DeletedRecord | InvalidRecord
 
-
-@dataclass(frozen=True, slots=True)
-class FeedCursor(ListCursorMethods):
-    """Position in a feed: the *url* of the next page, and the reason why missing entries prove
-    nothing.
-    """
-
-    url: str
-    incomplete_reason: Reason | None = None
-
-
-def collect(
-    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
-) -> Pages[Row]:
-    """Yield all entries, from the newest page to the oldest archive; with *since*, no older page
-    than necessary.
+class Feed(PagedProtocol[Row]):
+    """The entries of a feed, from the newest page to the oldest archive; the position is the
+    address of a page. With *since*, no older page is read than necessary.
 
     Entries that are not well-formed XML are parsed as far as feedparser can, and mark the full
-    harvest incomplete, as does a feed without its older entries. Raises ParseError if a response is
-    not a feed, or pages repeat.
+    harvest incomplete, as does a feed without its older entries.
     """
-    state: FeedCursor | None = read_cursor(FeedCursor, cursor) or FeedCursor(source.url)
-    loop_detector, first = LoopDetector(source.name), cursor is None
-    with_archives = FeedOptions.of(source).archives
-    while state:
-        reply = fetch.get(state.url, accept=_ACCEPT, conditional=first)
+
+    kind = "the older page"
+    is_linked = True
+    moves = False
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        address = cursor.position or self.source.url
+        reply = self.fetch.get(address, accept=_ACCEPT, conditional=cursor.is_first)
         if reply.not_modified:
-            yield Page((), None, at=reply.at, unchanged=True)
-            return
+            return Batch(reply, ())
         parsed = _parse_feed(reply)
         items = tuple(_parse_entries(reply, parsed))
-        loop_detector.check_page(reply.url, items, reply.content)
+        with_archives = FeedOptions.of(self.source).archives
         older = _older_page(parsed, reply) if with_archives else None
-        if older:
-            loop_detector.check_token(reply.url, older, "the older page")
-        state = state.mark_incomplete(_format_error(parsed))
-        if first and not older and not _is_complete(parsed):
-            state = state.mark_incomplete(_NEWEST_ONLY)
-        is_last = not older or _is_older_than(items, since)
-        after = replace(state, url=older or "")
-        yield after.page(items, has_next=not is_last, at=reply.at)
-        state, first = None if is_last else after, False
+        doubt = _format_error(parsed)
+        if cursor.is_first and not older and not _is_complete(parsed):
+            doubt = doubt or _NEWEST_ONLY
+        is_last = not older or _is_older_than(items, self.since)
+        return Batch(reply, items, next="" if is_last else older, doubt=doubt)
 
 
 def _parse_feed(reply: Reply) -> Any:
@@ -163,7 +142,7 @@ def _older_page(parsed: Any, reply: Reply) -> str | None:
     return join_url(reply.url, address) if address else None
 
 
-def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
+def _is_older_than(items: tuple[Item[Row], ...], since: datetime | None) -> bool:
     """Return whether all entries of a page are older than *since*, so that later pages are too."""
     if since is None or not items:
         return False
@@ -171,7 +150,7 @@ def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
     return all(stamp and datetime.fromisoformat(stamp) < in_utc(since) for stamp in stamps)
 
 
-def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
+def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item[Row]]:
     with parser_errors(Reason("%(url)s: the feed cannot be parsed", url=reply.url)):
         feed = _feed_row(parsed.feed)
     for entry in parsed.entries:
@@ -272,4 +251,4 @@ def _licence(element: Any) -> str:
     return element.get("license") or next(filter(None, links), "")
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, FeedOptions, incremental=True)
+PROTOCOL = Protocol(Feed.collect, Payload.ROW, FeedOptions, incremental=True)

@@ -12,13 +12,14 @@ from pydantic import Field
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json, parse_xml
+from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.options import Options, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.rdf_parser import NodeErrors
-from harvesters.protocols.document import DocumentReader, Items, ListedDocument
+from harvesters.protocols.cursor import Items
+from harvesters.protocols.document import DocumentReader, ListedDocument, row_record
 from harvesters.protocols.rdf_reader import RdfReader, parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -96,11 +97,7 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
         return (
             InvalidRecord(key, Reason("%(url)s: expected a JSON object, not a %(kind)s", **values)),
         )
-    try:
-        return (Record(key, row, dump_json(row), document.modified),)
-    except ValueError as error:
-        values = {"url": reply.url, "error": str(error)}
-        return (InvalidRecord(key, Reason("%(url)s: holds %(error)s", **values)),)
+    return (row_record(key, row, document.modified),)
 
 
 def _parse_rdf_file(source: Source, fetch: Fetch, key: str | None, reply: Reply) -> Items:

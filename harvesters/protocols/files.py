@@ -23,7 +23,7 @@ from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import join_url, parser_errors
+from harvesters.parsing import join_url, parser_errors, source_error
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.document import ListedDocument
 from harvesters.protocols.file_formats import FORMATS, FileOptions, file_reader, payload_type
@@ -97,14 +97,12 @@ def _list_files(
             else:
                 yield ListedDocument(entry.address, key, stamp)
     if not matching and not last:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s shows %(count)s files, none of which matches; set the options "
-                "'format' and 'only'",
-                source=source.name,
-                url=source.url,
-                count=total,
-            )
+        raise source_error(
+            source.name,
+            source.url,
+            "%(source)s: %(url)s shows %(count)s files, none of which matches; set the options "
+            "'format' and 'only'",
+            count=total,
         )
 
 
@@ -124,25 +122,21 @@ def _walk_folder(
 ) -> Iterator[_Entry | Reason]:
     """Yield all files of a folder and its subfolders, without subfolders before the file *last*."""
     if depth > _MAX_DEPTH:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end",
-                source=source.name,
-                url=address,
-                limit=_MAX_DEPTH,
-            )
+        raise source_error(
+            source.name,
+            address,
+            "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end",
+            limit=_MAX_DEPTH,
         )
     reply = fetch.get(address, accept=_ACCEPT)
     root = root or _folder_url(reply.url)
     options = FilesOptions.of(source)
     entries, reason = _parse_listing(reply, root, options.raw)
     if not entries and depth == 0:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s lists no files and no subfolders; set url to a directory listing",
-                source=source.name,
-                url=reply.url,
-            )
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s lists no files and no subfolders; set url to a directory listing",
         )
     if reason:
         yield reason

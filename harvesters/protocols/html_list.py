@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -20,10 +19,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_check import empty_reason
 from harvesters.options import Options, located, option_named
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
-from harvesters.parsing import join_url, parser_errors
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor
-from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
+from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.parsing import join_url, parser_errors, source_error
+from harvesters.protocols.lists import RECORD_ERRORS, Batch, Item, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -56,19 +54,7 @@ _HIDDEN_ELEMENTS = ("script", "style", "noscript", "template", "iframe", "input"
 _ACCEPT = "text/html, application/xhtml+xml, */*;q=0.5"
 _CHECKPOINT_RECORDS = 50  # record pages requested between two checkpoints
 
-Item = Record[_Element] | DeletedRecord | InvalidRecord
 _Paths = Mapping[str, list[etree.XPath]]
-
-
-@dataclass(frozen=True, slots=True)
-class HtmlListCursor(ListCursorMethods):
-    """Position in a list: the page at *url*, after *passed* records; *incomplete_reason* as in
-    Page.
-    """
-
-    url: str
-    passed: int = 0
-    incomplete_reason: Reason | None = None
 
 
 def check(source: Source) -> None:
@@ -83,54 +69,54 @@ def check(source: Source) -> None:
         )
 
 
-def collect(
-    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
-) -> Pages[_Element]:
-    """Yield the records of a list, of its next pages, and the pages that they link to. Changes
-    alone cannot be requested.
-
-    Raises ParseError if a page of the list cannot be read, holds no record, or repeats an earlier
-    one.
+class HtmlList(PagedProtocol[_Element]):
+    """The records of a list, of its next pages, and the pages that they link to. Changes alone
+    cannot be requested. The position is the address of a page of the list, behind the number of its
+    records that were read if these are not all.
     """
-    paths, options = _compile_paths(source), HtmlOptions.of(source)
-    state = read_cursor(HtmlListCursor, cursor) or HtmlListCursor(source.url)
-    loop_detector, has_next = LoopDetector(source.name), True
-    # A list may be unchanged while the pages that it links to are not.
-    conditional = cursor is None and not options.details and not options.next
-    while has_next:
-        reply = fetch.get(state.url, accept=_ACCEPT, conditional=conditional)
-        if reply.not_modified:
-            yield Page((), None, at=reply.at, unchanged=True)
-            return
+
+    kind = "the next page"
+    is_linked = True
+    moves = False
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.paths, self.options = _compile_paths(source), HtmlOptions.of(source)
+        # The page of the list that was requested last, its address and its records.
+        self.listed: tuple[str, Reply, list[Any], str] | None = None
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        passed, _, address = cursor.position.rpartition(" ")
+        if self.listed is None or self.listed[0] != address:
+            # A list may be unchanged while the pages that it links to are not.
+            is_alone = cursor.is_first and not self.options.details and not self.options.next
+            url = address or self.source.url
+            reply = self.fetch.get(url, accept=_ACCEPT, conditional=is_alone)
+            if reply.not_modified:
+                return Batch(reply, ())
+            self.listed = (address, reply, *self._read_list(reply))
+        _, reply, entries, following = self.listed
+        start = int(passed or 0)
+        end = start + (_CHECKPOINT_RECORDS if self.options.details else len(entries))
+        items = [_parse_record(self.fetch, self.paths, reply, each) for each in entries[start:end]]
+        lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
+        doubt = Reason("a record cannot be read (%(error)s)", error=lost) if lost else None
+        after = following if end >= len(entries) else f"{end} {address}"
+        return Batch(reply, items, next=after, doubt=doubt)
+
+    def _read_list(self, reply: Reply) -> tuple[list[Any], str]:
+        """Return the records of a page of the list, and the address of the next one."""
         root = _parse_page(reply)
-        (records,) = paths["records"]
+        (records,) = self.paths["records"]
         entries = records(root)
         if not isinstance(entries, list) or not entries:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
-                    source=source.name,
-                    url=reply.url,
-                    xpath=options.records,
-                )
+            raise source_error(
+                self.source.name,
+                reply.url,
+                "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
+                xpath=self.options.records,
             )
-        following = _link(root, paths["next"], reply)
-        loop_detector.check_token(reply.url, following, "the next page")
-        size = _CHECKPOINT_RECORDS if options.details else len(entries)
-        for start in range(state.passed, len(entries), size):
-            part = entries[start : start + size]
-            items = tuple(_parse_record(fetch, paths, reply, entry) for entry in part)
-            lost = next((item.cause for item in items if isinstance(item, InvalidRecord)), None)
-            state = replace(state, passed=start + len(part))
-            if lost:
-                state = state.mark_incomplete(
-                    Reason("a record cannot be read (%(error)s)", error=lost)
-                )
-            has_next = state.passed < len(entries) or following is not None
-            if following and state.passed >= len(entries):
-                state = replace(state, url=following, passed=0)
-            yield state.page(items, has_next=has_next, at=reply.at)
-        has_next = following is not None
+        return entries, _link(root, self.paths["next"], reply) or ""
 
 
 def _compile_paths(source: Source) -> _Paths:
@@ -164,7 +150,7 @@ def _parse_page(reply: Reply) -> _Element:
     return root
 
 
-def _parse_record(fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
+def _parse_record(fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item[_Element]:
     if not isinstance(entry, _Element):
         return InvalidRecord(
             None,
@@ -213,4 +199,4 @@ def _link(node: _Element, paths: list[etree.XPath], reply: Reply) -> str | None:
     return link if is_web(link) else None
 
 
-PROTOCOL = Protocol(collect, Payload.XML, HtmlOptions, incremental=False, check=check)
+PROTOCOL = Protocol(HtmlList.collect, Payload.XML, HtmlOptions, incremental=False, check=check)

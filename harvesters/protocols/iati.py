@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from mmap import ACCESS_READ, mmap
 from typing import Any
@@ -29,11 +29,11 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
-from harvesters.parsing import parser_errors
-from harvesters.protocols.ckan_envelope import unwrap_result
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.parsing import parser_errors, source_error
+from harvesters.protocols.ckan import Ckan
+from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.document import read_document, take_page
-from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
+from harvesters.protocols.lists import RECORD_ERRORS
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -43,7 +43,6 @@ Item = Record[_Element] | DeletedRecord | InvalidRecord
 
 _INDEXES = ("datasets-minimal", "datasets-full")  # Of the bulk data service.
 _ORGANISATIONS = "iati-organisations"  # The root of files that have no activities.
-_SEARCH = "/api/3/action/package_search"
 _ROWS = 500  # Packages per page of the list.
 _XML = "application/xml, text/xml;q=0.9, */*;q=0.5"
 # Comments and CDATA may contain the other marks: each mark is found alone, so that the time does
@@ -84,7 +83,7 @@ class IatiOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class IatiCursor(ListCursorMethods):
+class IatiCursor(Cursor):
     """Position in a harvest: in the file at *url*, the *position*-th, identified by its *mark*,
     after *passed* activities.
     """
@@ -93,7 +92,6 @@ class IatiCursor(ListCursorMethods):
     position: int
     mark: str = ""
     passed: int = 0
-    incomplete_reason: Reason | None = None
 
 
 def _is_single_file(source: Source) -> bool:
@@ -155,7 +153,7 @@ def _read_file(
                 next(left, None)
             while items := take_page(left):
                 state = replace(state, passed=state.passed + len(items))
-                yield state.page(items, has_next=True, at=reply.at, again=again), state
+                yield state.page(items, True, reply.at, again=again), state
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
@@ -175,7 +173,7 @@ def _read_file(
     if following:
         reason = state.incomplete_reason
         state = IatiCursor(following, state.position + 1, incomplete_reason=reason)
-    yield state.page(lost, has_next=following is not None), state
+    yield state.page(lost, following is not None), state
 
 
 def _until_error(items: Iterator[Item], faults: list[ParseError]) -> Iterator[Item]:
@@ -312,54 +310,31 @@ def _parse_activity(reply: Reply, node: _Element) -> Item:
 
 
 def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[str]:
-    """Return the addresses of the files, without duplicates, in the order of the packages' ids."""
-    options, start, total = IatiOptions.of(source), 0, None
-    url = source.url if source.url.endswith("package_search") else source.url.rstrip("/") + _SEARCH
+    """Return the addresses of the files, without duplicates, in the order of the packages' ids.
+    Raise an error if the list of packages is not whole.
+    """
+    options = IatiOptions.of(source)
     parts = ["extras_filetype:activity", options.fq]
     if options.publishers:
         parts.append(f"organization:({' OR '.join(options.publishers)})")
-    if since is not None:
-        second = since.astimezone(UTC) - timedelta(seconds=1)
-        parts.append(f"metadata_modified:[{second:%Y-%m-%dT%H:%M:%SZ} TO *]")
     query = " AND ".join(f"({part})" for part in parts if part)
+    portal = replace(source, options={"rows": _ROWS, "fq": query})
     addresses: dict[str, None] = {}
-    while total is None or start < total:
-        terms = {"fq": query, "sort": "id asc", "rows": str(_ROWS), "start": str(start)}
-        reply = fetch.get(url, terms, accept="application/json")
-        where = {"source": source.name, "url": reply.url}
-        match unwrap_result(source, reply):
-            case {"results": list(packages), "count": int(count)}:
-                pass
-            case _:
-                raise ParseError(
-                    Reason(
-                        "%(source)s: %(url)s is not a package_search response: results or count are missing",
-                        **where,
-                    )
-                )
-        if why := total_changed(total, count):
-            raise HarvestError(
-                Reason("%(source)s: %(url)s: %(error)s; run again", **where, error=why)
-            )
-        if not packages and start < count:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s is an empty page after %(start)s of %(total)s packages",
-                    **where,
-                    start=start,
-                    total=count,
-                )
-            )
-        start, total = start + len(packages), count
-        for package in packages:
-            addresses.update(dict.fromkeys(_file_urls(source, package, options.secondary)))
+    for page in Ckan(portal, fetch, since).read(None):
+        for item in page.items:
+            if isinstance(item, InvalidRecord):
+                raise ParseError(item.cause)
+            if isinstance(item, Record):
+                urls = _file_urls(source, item.payload, options.secondary)
+                addresses.update(dict.fromkeys(urls))
+        if why := page.incomplete_reason:
+            text = "%(source)s: %(url)s: %(error)s; run again"
+            raise HarvestError(Reason(text, source=source.name, url=source.url, error=why))
     return list(addresses)
 
 
 def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
     """Return the addresses of a package's files, unless a secondary publisher's are excluded."""
-    if not isinstance(package, dict):
-        return []
     extras = [extra for extra in package.get("extras") or () if isinstance(extra, dict)]
     properties = {
         **{extra.get("key"): extra.get("value") for extra in extras},
@@ -389,12 +364,10 @@ def _list_copies(source: Source, fetch: Fetch) -> list[str]:
     index, chosen = load_json(reply), IatiOptions.of(source).publishers
     datasets = index.get("datasets") if isinstance(index, dict) else None
     if not isinstance(datasets, list):
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
-                source=source.name,
-                url=reply.url,
-            )
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
         )
     addresses: dict[str, None] = {}
     for dataset in datasets:

@@ -18,12 +18,18 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Row
-from harvesters.parsing import join_url, url_path
+from harvesters.parsing import join_url, source_error, url_path
 from harvesters.payloads.jmespath_search import Find, compile_jmespath
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.document import paginate
-from harvesters.protocols.error_recovery import CURSOR_ERRORS, RECORD_ERRORS
-from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.lists import (
+    CURSOR_ERRORS,
+    RECORD_ERRORS,
+    Batch,
+    Item,
+    ListCursor,
+    PagedProtocol,
+)
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -179,13 +185,11 @@ class JsonPages(PagedProtocol[Row]):
         path = self.options.total
         number = _text(self.find_total(document)) or ""
         if path and not (number.isascii() and number.isdigit()):
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
-                    source=self.source.name,
-                    url=reply.url,
-                    path=path,
-                )
+            raise source_error(
+                self.source.name,
+                reply.url,
+                "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
+                path=path,
             )
         return int(number) if path else None
 
@@ -206,15 +210,13 @@ class JsonPages(PagedProtocol[Row]):
                 "an object with %(members)s", members=", ".join(sorted(map(str, document)))[:200]
             )
         path, source = options.records, self.source.name
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
-                "%(kind)s",
-                source=source,
-                url=reply.url,
-                path=path,
-                kind=kind,
-            )
+        raise source_error(
+            source,
+            reply.url,
+            "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
+            "%(kind)s",
+            path=path,
+            kind=kind,
         )
 
     def parse(self, record: tuple[str | None, Any]) -> Item[Row]:
@@ -329,13 +331,11 @@ class JsonFolder(JsonPages):
         reply = self.fetch.get(source.url, self.terms(self.windows[0][0]), accept=_ACCEPT)
         listed = _compile(path)(self.load(reply))
         if not isinstance(listed, list):
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
-                    source=source.name,
-                    url=reply.url,
-                    path=path,
-                )
+            raise source_error(
+                source.name,
+                reply.url,
+                "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
+                path=path,
             )
         names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
         texts = {name for name in names if isinstance(name, str) and name}

@@ -22,11 +22,12 @@ from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, S
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload
+from harvesters.parsing import source_error
 from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
@@ -69,11 +70,10 @@ class LdesOptions(SyntaxOptions):
 
 
 @dataclass(frozen=True, slots=True)
-class LdesCursor:
-    """Position in a harvest: after the entity *last*; *again* as in Page."""
+class LdesCursor(Cursor):
+    """Position in a harvest: after the entity *last*."""
 
     last: str = ""
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +113,7 @@ def collect(
     may hold the latest version of any entity. Raises ParseError if the source is not a stream.
     """
     stream = StreamReader(source, fetch, in_utc(since) if since else None)
-    state: LdesCursor | None = read_cursor(LdesCursor, cursor)
-    state = state or LdesCursor(again=cursor is not None)
+    state = read_cursor(LdesCursor, cursor) or LdesCursor(again=cursor is not None)
     with (
         tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
         closing(sqlite3.connect(Path(folder) / "latest.sqlite")) as file,
@@ -124,18 +123,14 @@ def collect(
         log.info("stream read", source=source.name, pages=stream.pages, since=since and str(since))
         (count,) = file.execute("SELECT count(*) FROM latest").fetchone()
         query = "SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?"
-        while state:
+        state = state.mark_incomplete(stream.incomplete_reason)
+        has_next = True
+        while has_next:
             rows = file.execute(query, (state.last, MAX_RECORDS)).fetchall()
             items = tuple(stream.parse_entity(Member(*row)) for row in rows)
-            after = replace(state, last=rows[-1][0]) if len(rows) == MAX_RECORDS else None
-            yield Page(
-                items,
-                write_cursor(after) if after else None,
-                None if since else count,
-                again=state.again,
-                incomplete_reason=stream.incomplete_reason,
-            )
-            state = after
+            has_next = len(rows) == MAX_RECORDS
+            state = replace(state, last=rows[-1][0] if rows else state.last)
+            yield state.page(items, has_next, reported_total=None if since else count)
 
 
 class StreamReader:
@@ -169,13 +164,11 @@ class StreamReader:
             seen.add(urldefrag(reply.url).url)
             links, members = self._parse_page(reply)
             if self.pages == 1 and not links and not members:
-                raise ParseError(
-                    Reason(
-                        "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
-                        "relations",
-                        source=source.name,
-                        url=reply.url,
-                    )
+                raise source_error(
+                    source.name,
+                    reply.url,
+                    "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
+                    "relations",
                 )
             pending += [
                 link
@@ -207,12 +200,10 @@ class StreamReader:
                 if is_web(view) and urlsplit(view).hostname == host
             ]
         if not views:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
-                    source=source.name,
-                    url=reply.url,
-                )
+            raise source_error(
+                source.name,
+                reply.url,
+                "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
             )
         is_full = self.moment is None
         return next((view for view, latest in views if latest is is_full), views[0][0])

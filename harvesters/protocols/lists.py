@@ -10,33 +10,59 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, ClassVar, Generic, TypeAlias
+from hashlib import blake2b
+from typing import Any, ClassVar, Generic, Literal, TypeAlias
 
 from harvesters.errors import (
+    ForbiddenError,
     HarvestError,
+    InvalidHTTPError,
+    NotFoundError,
     PaginationLoopError,
     ParseError,
+    ReadTimeoutError,
     RepeatedPageError,
+    TemporaryFetchError,
+    TooLargeError,
+    TruncatedError,
+    UnavailableError,
+    UndecodableError,
+    UnexpectedStatusError,
+    UnreachableError,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import DeletedRecord, InvalidRecord, P, Pages, Record
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor
-from harvesters.protocols.error_recovery import (
-    CURSOR_ERRORS,
-    PAGE_ERRORS,
-    RECORD_ERRORS,
-    Kind,
-    LoopDetector,
-    count_empty_pages,
-    count_unreadable,
-    total_changed,
-)
+from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
+from harvesters.protocols.cursor import Cursor, Items, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
+# Errors that a single record can cause in its page. A probe request shows whether the whole
+# registry fails.
+PAGE_ERRORS: tuple[type[HarvestError], ...] = (
+    ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
+)  # fmt: skip
+# The ways of HTTP to reject a token or a cursor.
+CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)
+# Errors that can concern a single record; a probe shows whether more is wrong. A bot wall, a 429,
+# quiet hours and a full disk are not among them: they end the run with their own errors.
+RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
+
+MAX_UNREADABLE = 300  # Responses in a row: a page of 100 broken records causes about 130.
+MAX_FAILURES = 3  # Failures of the server in a row for neighbouring records: it fails for all.
+MAX_EMPTY_PAGES = 100  # Pages in a row: repositories that filter after paging send some.
+
+# What a list may repeat.
+Kind = Literal[
+    "the resumption token",
+    "the cursor",
+    "the page",
+    "the next page",
+    "the older page",
+    "the document",
+]
 # What bounds a part of a list is the protocol's: moments, keys, a set.
 Window: TypeAlias = tuple[Any, ...]
 Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
@@ -56,6 +82,79 @@ _WINDOW_ERRORS: tuple[type[HarvestError], ...] = (
 )  # fmt: skip
 
 
+@dataclass(slots=True)
+class LoopDetector:
+    """Tokens and record keys of a list's pages that this process has seen; *name* is the source's."""
+
+    name: str
+    tokens: set[str] = field(default_factory=set)
+    pages: set[bytes] = field(default_factory=set)
+
+    def reset(self) -> None:
+        """Forget everything, for another list."""
+        self.tokens.clear()
+        self.pages.clear()
+
+    def check_token(self, url: str, token: str | None, kind: Kind = "the resumption token") -> None:
+        """Raise PaginationLoopError if *token* was seen before: following it would never end."""
+        if token is not None and token in self.tokens:
+            text = "%(source)s: %(url)s repeats %(kind)s '%(token)s'"
+            raise PaginationLoopError(
+                Reason(text, source=self.name, url=url, kind=Reason(kind), token=token)
+            )
+        self.tokens.add(token or "")
+
+    def check_page(self, url: str, items: Items, content: bytes) -> None:
+        """Raise RepeatedPageError if an earlier page had the same keys or, without keys, the same
+        *content*.
+        """
+        keys = "\x1f".join(sorted(item.key for item in items if item.key is not None))
+        mark = blake2b(keys.encode("utf-8", "replace") or content, digest_size=16).digest()
+        if items and mark in self.pages:
+            text = "%(source)s: %(url)s repeats the records of an earlier page"
+            raise RepeatedPageError(Reason(text, source=self.name, url=url))
+        self.pages.add(mark)
+
+
+def count_empty_pages(name: str, url: str, before: int, items: Sequence[object]) -> int:
+    """Return the number of empty pages in a row. Raise PaginationLoopError if there are too many."""
+    if not items and before >= MAX_EMPTY_PAGES:
+        text = "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end"
+        raise PaginationLoopError(Reason(text, source=name, url=url, number=before + 1))
+    return 0 if items else before + 1
+
+
+def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1) -> int:
+    """Return the number of unreadable responses in a row. Raise ParseError if there are too many
+    for a few broken records: three where the server itself fails.
+
+    A request of more than one record (*size*) is divided, so a failure of the server counts only
+    for its parts.
+    """
+    is_server_failure = isinstance(error, TemporaryFetchError)
+    if is_server_failure and size > 1:
+        return before
+    if before >= (MAX_FAILURES - 1 if is_server_failure else MAX_UNREADABLE):
+        text = "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s"
+        raise ParseError(
+            Reason(text, source=name, number=before + 1, error=error.reason)
+        ) from error
+    return before + 1
+
+
+def total_changed(before: int | None, now: int | None) -> Reason | None:
+    """Return a reason if the declared total differs from *before*, else None."""
+    if before is None or now is None or before == now:
+        return None
+    return Reason(
+        "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
+        if now < before
+        else "the total grew from %(before)s to %(now)s during the run, so records may be missing",
+        before=before,
+        now=now,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A page as the registry sent it, with its *records* not yet parsed.
@@ -64,7 +163,7 @@ class Batch:
     next page, "" if this is the last; None if the next page follows by the number of records.
     *passed* is the number of places that the page takes if that is not the number of its records,
     *place* that of the first record of the next page as the registry counts, *doubt* a reason why
-    the list may lack records.
+    the list may lack records, *window* the current window as it is read on.
     """
 
     reply: Reply | None
@@ -74,10 +173,11 @@ class Batch:
     passed: int | None = None
     place: int | None = None
     doubt: Reason | None = None
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class ListCursor(ListCursorMethods):
+class ListCursor(Cursor):
     """Position in a list.
 
     *windows* are the parts that are still to be read, the current one first; it *is_part* of a list
@@ -88,7 +188,7 @@ class ListCursor(ListCursorMethods):
     increases, the last *ties* records with that value. *total* is declared for the whole list;
     *cap* is the number of records behind which the registry ended a window, *reach* that behind
     which it was begun again. *faults* and *empty* count unreadable responses and empty pages in a
-    row. *again* and *incomplete_reason* are as in Page.
+    row.
     """
 
     windows: tuple[Window, ...]
@@ -105,10 +205,13 @@ class ListCursor(ListCursorMethods):
     total: int | None = None
     cap: int = 0
     reach: int = 0
-    again: bool = False
-    incomplete_reason: Reason | None = None
     faults: int = 0
     empty: int = 0
+
+    @property
+    def is_first(self) -> bool:
+        """Return whether nothing of the list was read in this run."""
+        return not (self.again or self.is_part or self.pages or self.position)
 
     def restart(self, windows: tuple[Window, ...], reach: int = 0) -> ListCursor:
         """Return a cursor at the beginning of the first of *windows*, whose records may repeat."""
@@ -124,19 +227,23 @@ class PagedProtocol(ABC, Generic[P]):
     *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
     *is_dated*: the list may be sorted by time. *is_exact*: a piece of a page must have the size that
-    was requested. *kind* says what positions are, None if they cannot repeat; *moves* is
-    as in Page.
+    was requested. *is_linked*: a page is known by the one before only, so that none can be passed
+    over. *kind* says what positions are, None if they cannot repeat; *moves* is as in Page, and so
+    is *again* of all pages of one that *repeats*.
     """
 
     windows: tuple[Window, ...] = (("",),)
     probes: tuple[tuple[int, int], ...] = ((0, 1), (1, 1))
     is_dated: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
+    is_linked: ClassVar[bool] = False
     kind: ClassVar[Kind | None] = "the cursor"
     moves: ClassVar[bool] = True
+    repeats: ClassVar[bool] = False
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         self.source, self.fetch, self.since = source, fetch, since
+        self.detector = LoopDetector(source.name)
 
     @classmethod
     def collect(
@@ -151,13 +258,14 @@ class PagedProtocol(ABC, Generic[P]):
         registry reports an error, ParseError if the response cannot be read.
         """
 
-    @abstractmethod
     def parse(self, record: Any) -> Item[P] | None:
         """Return a record of a batch; None if it is not one to harvest."""
+        item: Item[P] = record
+        return item
 
-    @abstractmethod
     def page_size(self, cursor: ListCursor) -> int:
         """Return the number of records of a whole page."""
+        return 1
 
     def start(self) -> ListCursor:
         """Return the cursor at the beginning of the list."""
@@ -187,19 +295,14 @@ class PagedProtocol(ABC, Generic[P]):
         with what is then in doubt.
         """
         position = cursor.offset + 1
-        item = InvalidRecord(
-            None,
-            Reason(
-                "the record at %(position)s of the list: %(error)s",
-                position=position,
-                error=error.reason,
-            ),
-        )
-        why = Reason(
-            "the record at %(position)s of the list cannot be read, and its key is unknown",
+        fault = Reason(
+            "the record at %(position)s of the list: %(error)s",
             position=position,
+            error=error.reason,
         )
-        return item, cursor.mark_incomplete(why)
+        doubt = "the record at %(position)s of the list cannot be read, and its key is unknown"
+        lost = InvalidRecord(None, fault)
+        return lost, cursor.mark_incomplete(Reason(doubt, position=position))
 
     def indivisible(self, error: HarvestError) -> HarvestError:
         """Return the error of a page that can be neither read nor divided."""
@@ -217,71 +320,62 @@ class PagedProtocol(ABC, Generic[P]):
         raise error from failure
 
     def read(self, cursor: str | None) -> Pages[P]:
-        """Yield page after page from *cursor* on."""
-        state = read_cursor(ListCursor, cursor) or replace(self.start(), again=cursor is not None)
+        """Yield page after page from *cursor* on, or one that says that nothing has changed."""
+        again = self.repeats or cursor is not None
+        state = read_cursor(ListCursor, cursor) or replace(self.start(), again=again)
         is_single = len(self.windows) == 1
-        detector = LoopDetector(self.source.name)
-        detector.check_token("", state.position or None)
+        self.detector.check_token("", state.position or None)
         while state.windows:
-            before: ListCursor = state
-            batch: Batch | None = None
-            items: tuple[Item[P], ...] = ()
+            before, batch, items = state, None, Items()
             size = state.sizes[0] if state.sizes else self.page_size(state)
             try:
                 batch = self.request(state, size)
-                parsed = map(self.parse, batch.records)
-                items = tuple(item for item in parsed if item is not None)
-                state = self._advance(detector, state, batch, items, size)
+                if batch.reply and batch.reply.not_modified:
+                    yield Page((), None, at=batch.reply.at, unchanged=True)
+                    return
+                items = tuple(item for item in map(self.parse, batch.records) if item is not None)
+                state = self._advance(state, batch, items, size)
             except _WINDOW_ERRORS as error:
                 items, batch, state = (), None, self._split(state, error)
             except PAGE_ERRORS as error:
                 batch = None
                 items, state = self._divide(state, size, error)
             if state.windows[:1] != before.windows[:1] or state.offset < before.offset:
-                detector.reset()
+                self.detector.reset()
             if items or batch or not state.windows:
                 yield state.page(
                     items,
-                    has_next=bool(state.windows),
-                    total=(state.total or before.total) if is_single else None,
-                    at=batch.reply.at if batch and batch.reply else None,
+                    bool(state.windows),
+                    batch.reply.at if batch and batch.reply else None,
+                    reported_total=(state.total or before.total) if is_single else None,
                     again=before.again,
                     moves=self.moves,
                 )
 
-    def _advance(
-        self,
-        detector: LoopDetector,
-        state: ListCursor,
-        batch: Batch,
-        items: tuple[Item[P], ...],
-        size: int,
-    ) -> ListCursor:
+    def _advance(self, state: ListCursor, batch: Batch, items: Items, size: int) -> ListCursor:
         """Return the cursor after a page. Where the registry ended a window before, this one is
         split at once; so is one of more records, unless its total is that of the whole list, and
         may be wrong.
         """
-        before, count, reply = state, len(batch.records), batch.reply
-        url = reply.url if reply else self.source.url
+        before, count, total = state, len(batch.records), batch.total
+        url = batch.reply.url if batch.reply else self.source.url
         if self.kind:
-            detector.check_page(url, items, reply.content if reply else b"")
-            detector.check_token(url, batch.next or None, self.kind)
+            self.detector.check_page(url, items, batch.reply.content if batch.reply else b"")
+            self.detector.check_token(url, batch.next or None, self.kind)
         passed = count if batch.passed is None else batch.passed
-        is_short = self.is_exact and 0 < count < size and state.offset + count < (batch.total or 0)
+        is_short = self.is_exact and 0 < count < size and state.offset + count < (total or 0)
         if state.sizes and (count > size or is_short):
-            source = self.source.name
             raise ServiceError(
                 Reason(
                     "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that "
                     "cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
-                    source=source,
+                    source=self.source.name,
                     url=url,
                     count=count,
                     size=size,
                 )
             )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
-        total = batch.total
         if not state.is_part:
             state = state.mark_incomplete(total_changed(state.total, total))
             total = state.total if total is None else total
@@ -291,6 +385,7 @@ class PagedProtocol(ABC, Generic[P]):
             left = (size - count, *left)
         state = replace(
             state,
+            windows=(batch.window or state.windows[0], *state.windows[1:]),
             position=batch.next or "",
             place=batch.place,
             offset=state.offset + passed,
@@ -304,13 +399,8 @@ class PagedProtocol(ABC, Generic[P]):
             return self._finish(state, total)
         is_larger = not before.offset and 0 < before.cap < (total or 0) < (before.total or 0)
         if is_larger or (batch.next is None and 0 < state.cap <= state.offset):
-            why = Reason(
-                "the list ended after %(fetched)s of %(total)s records",
-                fetched=before.cap,
-                total=total or 0,
-            )
             with suppress(*RECORD_ERRORS):
-                return self._split(before if is_larger else state, EndedError(why))
+                return self._split(before if is_larger else state, _ended(before.cap, total or 0))
         return state
 
     def _follow_order(self, state: ListCursor, batch: Batch) -> ListCursor:
@@ -338,19 +428,14 @@ class PagedProtocol(ABC, Generic[P]):
         the registry: its total is wrong.
         """
         if total is not None and state.offset < total:
-            why = Reason(
-                "the list ended after %(fetched)s of %(total)s records",
-                fetched=state.offset,
-                total=total,
-            )
+            ended = _ended(state.offset, total)
             if state.offset and state.offset >= state.cap:
                 with suppress(*RECORD_ERRORS):
-                    return self._split(state, EndedError(why))
-            state = state.mark_incomplete(why)
-        after = state.restart(state.windows[1:])
+                    return self._split(state, ended)
+            state = state.mark_incomplete(ended.reason)
         is_single = len(self.windows) == 1
         return replace(
-            after,
+            state.restart(state.windows[1:]),
             again=state.again,
             is_part=state.is_part and is_single,
             total=state.total if is_single else None,
@@ -367,12 +452,13 @@ class PagedProtocol(ABC, Generic[P]):
 
     def _divide(
         self, state: ListCursor, size: int, error: HarvestError
-    ) -> tuple[tuple[Item[P], ...], ListCursor]:
+    ) -> tuple[Items, ListCursor]:
         """Return the cursor at the pieces of a page that cannot be read; behind the record if it is
         a single one, which is returned.
         """
-        faults = count_unreadable(self.source.name, state.faults, error, size)
-        state = replace(state, faults=faults)
+        if self.is_linked:
+            raise error
+        state = replace(state, faults=count_unreadable(self.source.name, state.faults, error, size))
         total = self.probe(state, error)
         if not state.is_part and state.total is None:
             state = replace(state, total=total)
@@ -396,13 +482,15 @@ class PagedProtocol(ABC, Generic[P]):
         of the next page, the last, and one between them.
         """
         following = state.offset + size
-        places = {following, (following + total) // 2, total - 1}
         if not state.offset or following >= total:
             return False
-        for place in sorted(places):
-            try:
+        for place in sorted({following, (following + total) // 2, total - 1}):
+            with suppress(*RECORD_ERRORS):
                 if self.request(replace(state, offset=place, sizes=(1,)), 1).records:
                     return False
-            except RECORD_ERRORS:
-                continue
         return True
+
+
+def _ended(fetched: int, total: int) -> EndedError:
+    text = "the list ended after %(fetched)s of %(total)s records"
+    return EndedError(Reason(text, fetched=fetched, total=total))

@@ -31,23 +31,22 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Unparsed
+from harvesters.parsing import source_error
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.error_recovery import (
+from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     RECORD_ERRORS,
-    LoopDetector,
-    count_empty_pages,
-)
-from harvesters.protocols.lists import (
     Batch,
     EndedError,
     Item,
     ListCursor,
+    LoopDetector,
     PagedProtocol,
     ServiceError,
     Window,
+    count_empty_pages,
 )
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -429,11 +428,7 @@ class OaiPmh(PagedProtocol[Any]):
             raise ParseError(error.reason) from error
         node = None if container is None else container.find(f"{_NS}record")
         if node is None:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s holds no record", source=self.source.name, url=reply.url
-                )
-            )
+            raise source_error(self.source.name, reply.url, "%(source)s: %(url)s holds no record")
         left.pop(0)
         return Batch(reply, ((node, parse_chain(node)),), None, following)
 
@@ -483,14 +478,12 @@ class OaiPmh(PagedProtocol[Any]):
         root = parse_xml(reply)
         if root.tag != f"{_NS}OAI-PMH":
             element = etree.QName(root).localname
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
-                    "source's url",
-                    source=source.name,
-                    url=reply.url,
-                    element=element,
-                )
+            raise source_error(
+                source.name,
+                reply.url,
+                "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
+                "source's url",
+                element=element,
             )
         errors = [
             (node.get("code") or "no code", " ".join((node.text or "").split()))
@@ -510,13 +503,8 @@ class OaiPmh(PagedProtocol[Any]):
                 codes,
             )
         if not errors and container is None:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s holds no %(verb)s",
-                    source=source.name,
-                    url=reply.url,
-                    verb=verb,
-                )
+            raise source_error(
+                source.name, reply.url, "%(source)s: %(url)s holds no %(verb)s", verb=verb
             )
         return reply, container
 

@@ -30,9 +30,10 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.parsing import source_error
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -84,11 +85,11 @@ class PeerOptions(Options):
 
 
 @dataclass(frozen=True, slots=True)
-class PeerCursor:
+class PeerCursor(Cursor):
     """Position in a journal, all of whose IRIs begin with *base*: it is read up to entry *number*
     with *id*, starting after entry *after* with the id *since*.
 
-    *last* is the last graph that was read; *again* as in Page.
+    *last* is the last graph that was read.
     """
 
     base: str
@@ -97,7 +98,6 @@ class PeerCursor:
     after: int = 0
     since: str = ""
     last: str = ""
-    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +140,13 @@ def collect(
             yield Page((), None, unchanged=True)
             return
         if state.base == fetch.base:
-            raise ParseError(
-                Reason(
-                    "%(source)s: the IRIs of %(url)s begin with %(base)s, as ours do, so records of the "
-                    "two cannot be distinguished; set another base for one of the two (STOCKTAKE_BASE), "
-                    "or follow it with `stocktake mirror`",
-                    source=source.name,
-                    url=home,
-                    base=state.base,
-                )
+            raise source_error(
+                source.name,
+                home,
+                "%(source)s: the IRIs of %(url)s begin with %(base)s, as ours do, so records of the "
+                "two cannot be distinguished; set another base for one of the two (STOCKTAKE_BASE), "
+                "or follow it with `stocktake mirror`",
+                base=state.base,
             )
         after, before = _last_entry(source, fetch, home, state.number) if since else (0, "")
         state = replace(state, after=after, since=before, again=cursor is not None)
@@ -220,13 +218,11 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
             return numbers[match[0]], match[0]
         least = min(numbers.values(), default=before)
         if least >= before:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s does not list the entries before %(number)s",
-                    source=source.name,
-                    url=reply.url,
-                    number=before,
-                )
+            raise source_error(
+                source.name,
+                reply.url,
+                "%(source)s: %(url)s does not list the entries before %(number)s",
+                number=before,
             )
         before = least
     if match:
@@ -257,8 +253,7 @@ def _read_pages(
             for item in read(replay, graph, entry)
         ]
         state = replace(state, last=graphs[-1][0] if graphs else state.last)
-        following = write_cursor(state) if has_next else None
-        yield Page(tuple(items), following, again=state.again), state
+        yield state.page(tuple(items), has_next), state
 
 
 class PeerReader:
@@ -392,15 +387,13 @@ class JournalReplay:
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
-            raise ParseError(
-                Reason(
-                    "wrong_entry_id",
-                    source=source.name,
-                    url=home,
-                    id=previous,
-                    expected=head.id,
-                    number=head.number,
-                )
+            raise source_error(
+                source.name,
+                home,
+                "wrong_entry_id",
+                id=previous,
+                expected=head.id,
+                number=head.number,
             )
 
     def _apply_entry(self, entry: Entry) -> None:

@@ -23,10 +23,11 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_dumped, load_json
 from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
+from harvesters.parsing import source_error
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.document import read_document
+from harvesters.protocols.document import no_object, read_document
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -87,13 +88,11 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
             if isinstance(document, dict)
             else type(document).__name__
         )
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
-                source=source.name,
-                url=reply.url,
-                kind=kind,
-            )
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
+            kind=kind,
         )
     wanted = _LISTS if options.series else {"dataset": "Dataset"}
     return _parse_rows(deque(_walk_catalogue(members, wanted)), reply.url)
@@ -112,9 +111,7 @@ def _walk_catalogue(catalogue: Mapping[str, Any], wanted: Mapping[str, str]) -> 
 
 def _dump_dataset(row: Any, kind: str) -> _Row:
     if not isinstance(row, dict):
-        return InvalidRecord(
-            None, Reason("a record that is not an object: %(text)s", text=repr(str(row)[:40]))
-        )
+        return no_object(row)
     key = _find_key(row)
     if key is None:
         return InvalidRecord(

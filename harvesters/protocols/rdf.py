@@ -20,14 +20,14 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.parsing import join_url
+from harvesters.parsing import join_url, source_error
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.document import MAX_RECORDS, check_reachable
-from harvesters.protocols.error_recovery import (
+from harvesters.protocols.lists import (
     RECORD_ERRORS,
     LoopDetector,
     count_empty_pages,
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class RdfCursor(ListCursorMethods):
+class RdfCursor(Cursor):
     """Position in a crawl.
 
     *todo* are the documents to read, the current one first; *seen* are digests of all that were
@@ -71,8 +71,6 @@ class RdfCursor(ListCursorMethods):
     paged: bool = False
     below: bool = False
     total: int | None = None
-    again: bool = False
-    incomplete_reason: Reason | None = None
     empty: int = 0
 
 
@@ -125,7 +123,7 @@ def collect(
             )
             state = _next_document(state.mark_incomplete(why), None)
             lost = InvalidRecord(None, why)
-            yield state.page((lost,), has_next=bool(state.todo), again=state.again)
+            yield state.page((lost,), bool(state.todo))
             continue
         if not is_only:  # A document may be unchanged while those it links to are not.
             fetch.forget(address)
@@ -144,14 +142,12 @@ def _check_content(source: Source, reply: Reply, store: Store, result: Discovere
         return
     if not record_discovery.is_catalogue(store):
         classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
-                "'types'",
-                source=source.name,
-                url=reply.url,
-                classes=classes,
-            )
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
+            "'types'",
+            classes=classes,
         )
 
 
@@ -237,14 +233,14 @@ def _read_document(
         if is_last and not members:
             state = _next_document(state, following)
         has_next = bool(state.todo)
-        yield state.page((*items,), has_next=has_next, total=whole, at=reply.at, again=again), state
+        yield state.page((*items,), has_next, reply.at, reported_total=whole, again=again), state
     for address in members:
         item, at = _fetch_member(reader, address)
         state = replace(state, last=("m", address))
         if address == members[-1]:
             state = _next_document(state, following)
         has_next = bool(state.todo)
-        yield state.page((item,), has_next=has_next, total=whole, at=at, again=again), state
+        yield state.page((item,), has_next, at, reported_total=whole, again=again), state
 
 
 def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:

@@ -26,11 +26,12 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import join_url, parser_errors
+from harvesters.parsing import join_url, parser_errors, source_error
+from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.document import Items, ListedDocument
-from harvesters.protocols.error_recovery import LoopDetector
+from harvesters.protocols.document import ListedDocument
 from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
+from harvesters.protocols.lists import LoopDetector
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
@@ -102,11 +103,12 @@ def collect(
     """
     moment, only = in_utc(since) if since else None, re.compile(ResourceSyncOptions.of(source).only)
     reader = file_reader(source, fetch, _ACCEPT)
+    parse_file = reader.parse
 
     def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
         if document.reply and not reply.content:
             raise ParseError(f"{document.address}: it is missing in its package, or too large")
-        return reader.parse(document, reply)
+        return parse_file(document, reply)
 
     def lists(_: object) -> Iterator[tuple[str, Iterator[ListedDocument]]]:
         for name, documents in _select_documents(source, fetch, moment):
@@ -135,12 +137,10 @@ def _select_documents(
         is_empty = False
         yield address, _read_package(source, fetch, address, since)
     if is_empty:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
-                source=source.name,
-                url=source.url,
-            )
+        raise source_error(
+            source.name,
+            source.url,
+            "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
         )
 
 
@@ -174,13 +174,11 @@ def _walk_lists(
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
     loop_detector.check_token(address, address, "the document")
     if depth > _MAX_DEPTH:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",
-                source=source.name,
-                url=address,
-                limit=_MAX_DEPTH,
-            )
+        raise source_error(
+            source.name,
+            address,
+            "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",
+            limit=_MAX_DEPTH,
         )
     document = _fetch_document(source, fetch, address)
     if document.capability == wanted and not document.is_index:
@@ -199,14 +197,12 @@ def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocum
     metadata, kind = _metadata(root), etree.QName(root).localname
     capability = metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a "
-                "capability; set url to its source description, such as /.well-known/resourcesync",
-                source=source.name,
-                url=reply.url,
-                element=kind,
-            )
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a "
+            "capability; set url to its source description, such as /.well-known/resourcesync",
+            element=kind,
         )
     begin = parse_timestamp(metadata.get("from", ""))
     entries = _parse_entries(root, reply.url, capability)

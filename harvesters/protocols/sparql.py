@@ -25,12 +25,21 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.parsing import source_error
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, bounded_description, iri
 from harvesters.protocols.datestamps import in_utc
-from harvesters.protocols.error_recovery import CURSOR_ERRORS, PAGE_ERRORS, RECORD_ERRORS
-from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
+from harvesters.protocols.lists import (
+    CURSOR_ERRORS,
+    PAGE_ERRORS,
+    RECORD_ERRORS,
+    Batch,
+    Item,
+    ListCursor,
+    PagedProtocol,
+    ServiceError,
+)
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import parse_rdf
 from harvesters.reasons import Reason
@@ -279,23 +288,19 @@ class Sparql(PagedProtocol[Graph]):
         try:
             listed = [(row["subject"], int(row["statements"])) for row in rows]
         except (KeyError, ValueError) as error:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s",
-                    source=source.name,
-                    url=source.url,
-                    error=str(error),
-                )
+            raise source_error(
+                source.name,
+                source.url,
+                "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s",
+                error=str(error),
             ) from error
         if any(
             later <= earlier for earlier, later in pairwise([after, *(name for name, _ in listed)])
         ):
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s does not list its subjects sorted by IRI",
-                    source=source.name,
-                    url=source.url,
-                )
+            raise source_error(
+                source.name,
+                source.url,
+                "%(source)s: %(url)s does not list its subjects sorted by IRI",
             )
         return listed
 
@@ -346,12 +351,8 @@ class Sparql(PagedProtocol[Graph]):
         rows, source = self._table(query, **terms), self.source
         text = rows[0].get("count", "") if len(rows) == 1 else ""
         if not (text.isascii() and text.isdigit()):
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s returned no number for a COUNT query",
-                    source=source.name,
-                    url=source.url,
-                )
+            raise source_error(
+                source.name, source.url, "%(source)s: %(url)s returned no number for a COUNT query"
             )
         return int(text)
 
@@ -369,20 +370,16 @@ class Sparql(PagedProtocol[Graph]):
                     for row in rows
                 ]
             case {"boolean": _}:
-                raise ParseError(
-                    Reason(
-                        "%(source)s: %(url)s answered with yes or no for a SELECT query",
-                        source=source.name,
-                        url=source.url,
-                    )
+                raise source_error(
+                    source.name,
+                    source.url,
+                    "%(source)s: %(url)s answered with yes or no for a SELECT query",
                 )
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT "
-                "query",
-                source=source.name,
-                url=source.url,
-            )
+        raise source_error(
+            source.name,
+            source.url,
+            "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT "
+            "query",
         )
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
@@ -394,14 +391,12 @@ class Sparql(PagedProtocol[Graph]):
         reply = send(source.url, parameters, accept=accept)
         # Virtuoso reached its time limit and returns a partial result.
         if state := reply.headers.get("x-sql-state"):
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
-                    "`page` and `size`",
-                    source=source.name,
-                    url=source.url,
-                    state=state,
-                )
+            raise source_error(
+                source.name,
+                source.url,
+                "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
+                "`page` and `size`",
+                state=state,
             )
         return reply
 

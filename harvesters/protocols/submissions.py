@@ -8,18 +8,18 @@ The answer is a JSON object: ``accepted`` has the content of each submission by 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
-from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
-from harvesters.protocols.document import read_document
+from harvesters.page_model import DeletedRecord, Pages, Payload, Row
+from harvesters.parsing import source_error
+from harvesters.protocols.document import Item, no_object, read_document, row_record
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason
 from harvesters.source import Source
 
 
@@ -30,9 +30,6 @@ class SubmissionsOptions(Options):
         (),
         description="Addresses of the inboxes of other installations whose notifications are taken.",
     )
-
-
-Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 def collect(
@@ -48,30 +45,20 @@ def collect(
     )
 
 
-def _parse(source: Source, reply: Reply) -> list[Item] | None:
+def _parse(source: Source, reply: Reply) -> list[Item[Row]] | None:
     match load_json(reply):
         case {"accepted": dict(accepted), "withdrawn": list(withdrawn)}:
             gone = [DeletedRecord(str(key)) for key in withdrawn]
             return [*(_item(key, content) for key, content in accepted.items()), *gone] or None
-    raise ParseError(
-        Reason(
-            "%(source)s: %(url)s is no list of submissions, an object with `accepted` and "
-            "`withdrawn`",
-            source=source.name,
-            url=reply.url,
-        )
+    raise source_error(
+        source.name,
+        reply.url,
+        "%(source)s: %(url)s is no list of submissions, an object with `accepted` and `withdrawn`",
     )
 
 
-def _item(key: str, content: object) -> Item:
-    if not isinstance(content, dict):
-        return InvalidRecord(
-            key, Reason("a record that is not an object: %(text)s", text=repr(str(content)[:40]))
-        )
-    try:
-        return Record(key, content, dump_json(content))
-    except ValueError as error:  # A text that JSON cannot hold.
-        return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+def _item(key: str, content: Any) -> Item[Row]:
+    return row_record(key, content) if isinstance(content, dict) else no_object(content, key)
 
 
 PROTOCOL = Protocol(collect, Payload.ROW, SubmissionsOptions, incremental=False)

@@ -21,6 +21,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.options import Count, Options, Texts, located
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
+from harvesters.parsing import source_error
 from harvesters.payloads.jmespath_search import compile_jmespath
 from harvesters.protocols.document import read_document
 from harvesters.reasons import Reason, Value, as_reason
@@ -317,14 +318,12 @@ class _Table:
         lacking = [name for name in self.carried if name not in self.columns]
         if len(lacking) > 1:
             names = ", ".join(map(repr, lacking))
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
-                    "headings can fill one such column",
-                    source=source.name,
-                    url=url,
-                    names=names,
-                )
+            raise source_error(
+                source.name,
+                url,
+                "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
+                "headings can fill one such column",
+                names=names,
             )
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         self.key = self._key()

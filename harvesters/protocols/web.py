@@ -25,10 +25,11 @@ from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.parsing import join_url
+from harvesters.parsing import join_url, source_error
 from harvesters.payloads.graph import Graph
+from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.document import DocumentReader, Items, ListedDocument
+from harvesters.protocols.document import DocumentReader, ListedDocument
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import ClassOptions, RdfReader
 from harvesters.reasons import Reason, Value
@@ -78,13 +79,11 @@ def collect(
         document = ListedDocument(root.url, urldefrag(root.url).url)
         items, _ = _parse_page(reader, document, root)
         if not items:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s is a page without a record of a known class; set the option "
-                    "'types'",
-                    source=source.name,
-                    url=root.url,
-                )
+            raise source_error(
+                source.name,
+                root.url,
+                "%(source)s: %(url)s is a page without a record of a known class; set the option "
+                "'types'",
             )
         yield Page(items, None, at=root.at)
         return

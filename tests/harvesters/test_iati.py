@@ -136,7 +136,7 @@ def test_only_what_changed_is_asked_for() -> None:
     pages(portal, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
 
     assert portal.request_log[0].params["fq"] == (
-        "(extras_filetype:activity) AND (organization:(x OR y)) AND (metadata_modified:[2026-01-01T23:59:59Z TO *])"
+        "((extras_filetype:activity) AND (organization:(x OR y))) AND metadata_modified:[2026-01-01T23:59:59Z TO *]"
     )
 
 

@@ -21,7 +21,7 @@ from harvesters.errors import FetchError, NotFoundError, ParseError, error_reaso
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.options import _KINDS, _MINIMA
-from harvesters.protocols.error_recovery import Kind
+from harvesters.protocols.lists import Kind
 from harvesters.reason_texts import TEXTS
 from harvesters.reasons import Reason
 from journal import mirror_origin
@@ -35,7 +35,14 @@ URL = "https://registry.example/records"
 
 
 # Calls whose argument of this number is an English text or a code.
-CALLS = {"Reason": 0, "RowFault": 0, "must_be": 0, "expected": 2, "self.fault": 0}
+CALLS = {
+    "Reason": 0,
+    "RowFault": 0,
+    "must_be": 0,
+    "expected": 2,
+    "self.fault": 0,
+    "source_error": 2,
+}
 PLACE = re.compile(r"%\((\w+)\)[sr]")
 INBOX = "receive.py"  # The inbox is for programs, which it answers in English.
 
