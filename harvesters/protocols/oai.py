@@ -6,7 +6,7 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -57,6 +57,15 @@ _NS = "{http://www.openarchives.org/OAI/2.0/}"
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _PROVENANCE = "{http://www.openarchives.org/OAI/2.0/provenance}"
 _ORIGIN = f"{_PROVENANCE}originDescription"
+_ERROR = f"{_NS}error"
+# The parts of each list.
+_PARTS = {
+    "ListRecords": "record",
+    "ListIdentifiers": "header",
+    "GetRecord": "record",
+    "ListSets": f"set/{_NS}setSpec",
+    "ListMetadataFormats": f"metadataFormat/{_NS}metadataPrefix",
+}
 _ACCEPT = "text/xml, application/xml"
 _MAX_ORIGINS = 20  # Aggregators that a record came through.
 _MAX_ADDRESS = 1_000  # Characters of an identifier or an address.
@@ -109,9 +118,12 @@ class OaiError(ServiceError):
 _SINGLE_ERRORS: tuple[type[HarvestError], ...] = (OaiError, ForbiddenError, *CURSOR_ERRORS)
 
 
-class Header(NamedTuple):
-    """A record's header."""
+class Entry(NamedTuple):
+    """A record of a list, or the header of one in a list of identifiers, which has all but the
+    metadata.
+    """
 
+    node: _Element
     key: str
     datestamp: str
     sets: tuple[str, ...]
@@ -121,9 +133,7 @@ class Header(NamedTuple):
         """Return whether the record is in one of *sets* or in a subset (setSpecs are hierarchical,
         separated by colons).
         """
-        return any(
-            spec == name or spec.startswith(f"{name}:") for spec in self.sets for name in sets
-        )
+        return any(f"{spec}:".startswith(f"{name}:") for spec in self.sets for name in sets)
 
 
 class HeaderList(NamedTuple):
@@ -154,6 +164,36 @@ class Calendar:
         moment = parse_timestamp(stamp)
         return self.text(moment, steps) if moment else ""
 
+    def split(self, start: str, until: str, stamps: Iterable[str]) -> tuple[tuple[str, str], ...]:
+        """Split a window so that each half has half of the records with these *stamps*, or half of
+        its time if there are none; a datestamp that all share gets its own window.
+
+        The halves cover the window without gaps, whatever the order of the list, and each is
+        shorter. Empty if no split is possible.
+
+        >>> days = Calendar(*_FORMATS["YYYY-MM-DD"])
+        >>> days.split("", "", ["2026-01-01", "2026-01-02", "2026-01-05", "2026-01-09"])
+        (('', '2026-01-02'), ('2026-01-03', ''))
+        >>> days.split("", "2026-01-05", ["2026-01-05"])
+        (('', '2026-01-04'), ('2026-01-05', '2026-01-05'))
+        >>> days.split("2026-01-01", "2026-01-04", ())
+        (('2026-01-01', '2026-01-02'), ('2026-01-03', '2026-01-04'))
+        """
+        floors = map(self.shift, stamps)
+        inside = sorted(text for text in floors if text and start <= text <= (until or text))
+        first = parse_timestamp(start) if start else self.earliest
+        last = parse_timestamp(until) if until else self.now
+        if inside:
+            middle = inside[(len(inside) - 1) // 2]
+            if middle == inside[-1]:
+                middle = next((text for text in reversed(inside) if text < middle), middle)
+            middle = self.shift(middle, -1) if middle == until else middle
+        elif first and last and self.text(first) < self.text(last):
+            middle = self.text(first + (last - first) // 2)
+        else:
+            return ()
+        return (start, middle), (self.shift(middle, 1), until)
+
 
 class OaiPmh(PagedProtocol[Any]):
     """The records of a repository. A window is the number of a set, the datestamps from and until
@@ -169,11 +209,8 @@ class OaiPmh(PagedProtocol[Any]):
         self.sets: tuple[str, ...] = ()
         self.earlier_sets: tuple[str, ...] = ()
         self.expires = ""
-        # The keys that the list of a minimal window has brought; without them, after an
-        # interruption, some records come again.
-        self.seen: tuple[Window, set[str]] = ((), set())
         # The headers of a window that are still to be requested one by one.
-        self.left: tuple[Window, list[Header]] = ((), [])
+        self.left: tuple[Window, list[Entry]] = ((), [])
 
     def read(self, cursor: str | None) -> Pages[Any]:
         self.sets = self._select_sets()
@@ -185,10 +222,8 @@ class OaiPmh(PagedProtocol[Any]):
         if self.since is None:
             return ListCursor(self.windows)
         calendar = self._identify()
-        origin = in_utc(self.since) - max(calendar.step, timedelta(seconds=1))
-        return ListCursor(
-            tuple((n, calendar.text(origin), "", one) for n, _, _, one in self.windows)
-        )
+        origin = calendar.text(in_utc(self.since) - max(calendar.step, timedelta(seconds=1)))
+        return ListCursor(tuple((n, origin, "", singly) for n, _, _, singly in self.windows))
 
     def page_size(self, cursor: ListCursor) -> int:
         # The number of records in a list's page is the repository's, at least two.
@@ -202,66 +237,61 @@ class OaiPmh(PagedProtocol[Any]):
         self.earlier_sets = self.sets[: window[0]]
         if window[3]:
             return self._request_single(cursor)
-        reply, nodes, token = self._list("ListRecords", window, cursor.position)
+        reply, nodes, token = self._list("ListRecords", cursor.position, **self._terms(window))
         place, doubt = _number(token, "cursor"), None
         if cursor.place is not None and place is not None and place > cursor.place:
-            doubt = Reason(
-                "the list continues at its record %(next)s instead of %(expected)s, so records are missing",
-                next=place,
-                expected=cursor.place,
-            )
-        total = _number(token, "completeListSize")
+            text = "the list continues at its record %(next)s instead of %(expected)s, so records are missing"
+            doubt = Reason(text, next=place, expected=cursor.place)
         if nodes is None and cursor.offset and (cursor.is_part or cursor.total is None):
             doubt = Reason(
                 "the list ended with noRecordsMatch instead of an empty resumption token"
             )
         nodes = nodes or []
-        if window[1] and window[1] == window[2]:
-            if self.seen[0] != window[:3]:
-                self.seen = (window[:3], set())
-            self.seen[1].update(head.key for node in nodes if (head := _find_header(node)))
-        following = None if place is None else place + len(nodes)
-        records = list(zip(nodes, drop_repeated(map(parse_chain, nodes)), strict=True))
+        chains = drop_repeated(map(parse_chain, nodes))
         self.expires = "" if token is None else token.get("expirationDate") or ""
-        return Batch(reply, records, total, _token(token), place=following, doubt=doubt)
+        return Batch(
+            reply,
+            list(zip(map(_read_entry, nodes), chains, strict=True)),
+            _number(token, "completeListSize"),
+            _text(token),
+            place=None if place is None else place + len(nodes),
+            doubt=doubt,
+        )
 
-    def parse(self, record: tuple[_Element, tuple[str, ...]] | InvalidRecord) -> Item[Any] | None:
-        if isinstance(record, InvalidRecord | DeletedRecord):
+    def parse(self, record: tuple[Entry, tuple[str, ...]] | InvalidRecord) -> Item[Any] | None:
+        if isinstance(record, InvalidRecord):
             return record
-        node, chain = record
-        head = _find_header(node)
-        if head is None:
-            return InvalidRecord(None, Reason("a record without a header"))
-        if head.in_sets(self.earlier_sets):
+        entry, chain = record
+        if entry.in_sets(self.earlier_sets):
             return None
-        if not head.key:
-            return InvalidRecord(None, Reason("a record without an identifier"))
-        if head.deleted:
-            return DeletedRecord(head.key, head.datestamp or None)
-        metadata = node.find(f"{_NS}metadata")
-        if metadata is None or not len(metadata):
-            return InvalidRecord(head.key, Reason("a record without metadata"))
-        payload = metadata[0]
+        if not entry.key:
+            is_bare = entry.node.find(f"{_NS}header") is None
+            return InvalidRecord(
+                None,
+                Reason(
+                    "a record without a header" if is_bare else "a record without an identifier"
+                ),
+            )
+        stamp = entry.datestamp or None
+        if entry.deleted:
+            return DeletedRecord(entry.key, stamp)
+        payload = next(entry.node.iterfind(f"{_NS}metadata/*"), None)
+        if payload is None:
+            return InvalidRecord(entry.key, Reason("a record without metadata"))
         raw = etree.tostring(payload, encoding="utf-8", with_tail=False)
         if not self.options.is_graph:
-            return Record(head.key, payload, raw, head.datestamp or None, chain)
+            return Record(entry.key, payload, raw, stamp, chain)
         # The metadata is parsed only if the record has changed.
         first = next(payload.iterchildren("*"), None) if payload.tag == f"{_RDF}RDF" else payload
         about = None if first is None else first.get(f"{_RDF}about")
         if not about:
-            return InvalidRecord(
-                head.key,
-                Reason(
-                    "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI (rdf:about)",
-                    element=str(payload.tag),
-                ),
-            )
+            text = "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI (rdf:about)"
+            return InvalidRecord(entry.key, Reason(text, element=str(payload.tag)))
         content: Unparsed[Graph] = Unparsed(partial(_parse_metadata, raw, about))
-        return Record(head.key, content, raw, head.datestamp or None, chain)
+        return Record(entry.key, content, raw, stamp, chain)
 
-    def order(self, record: tuple[_Element, tuple[str, ...]] | InvalidRecord) -> str | None:
-        head = _find_header(record[0]) if isinstance(record, tuple) else None
-        return head.datestamp if head else ""
+    def order(self, record: tuple[Entry, tuple[str, ...]] | InvalidRecord) -> str | None:
+        return "" if isinstance(record, InvalidRecord) else record[0].datestamp
 
     def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
         self._identify(error)
@@ -282,37 +312,39 @@ class OaiPmh(PagedProtocol[Any]):
         if "cannotDisseminateFormat" in codes:
             raise self._prefix_error(error) from error
         is_rejected = bool(codes & _TOKEN_ERRORS) or isinstance(error, CURSOR_ERRORS)
-        if window[3] or (isinstance(error, ServiceError) and not is_rejected):
+        has_token = is_rejected and cursor.position
+        if window[3] or (not has_token and (is_rejected or isinstance(error, ServiceError))):
             return None
-        if is_rejected and not cursor.position:
-            return None
+        anew = None if cursor.reach else cursor.restart(cursor.windows, max(1, cursor.offset))
         try:
             calendar = self._identify(None if is_rejected else error)
         except RECORD_ERRORS as failure:
             if not is_rejected:
                 raise
-            if cursor.reach:
-                if not self.expires:
-                    raise ParseError(
-                        Reason("%(error)s; its list cannot be read to the end", error=error.reason)
-                    ) from failure
-                raise ParseError(
-                    Reason(
-                        "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end",
-                        error=error.reason,
-                        expires=self.expires,
-                    )
-                ) from failure
-            return cursor.restart(cursor.windows, max(1, cursor.offset))
+            if anew:
+                return anew
+            raise self._unreadable(error) from failure
         later, doubt = self._remaining(cursor, calendar)
+        if later == window and is_rejected and anew:
+            return anew
         if later != window:
             cursor = cursor.mark_incomplete(doubt)
             is_list_error = isinstance(error, EndedError | RepeatedPageError | PaginationLoopError)
             if is_rejected or is_list_error:
                 return cursor.restart((later, *rest))
-        elif is_rejected and not cursor.reach:
-            return cursor.restart(cursor.windows, max(1, cursor.offset))
         return self._halve(cursor, later, calendar)
+
+    def _unreadable(self, error: HarvestError) -> ParseError:
+        """Return the error of a list whose token was rejected again."""
+        return ParseError(
+            Reason(
+                "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
+                if self.expires
+                else "%(error)s; its list cannot be read to the end",
+                error=error.reason,
+                expires=self.expires,
+            )
+        )
 
     def _remaining(self, cursor: ListCursor, calendar: Calendar) -> tuple[Window, Reason | None]:
         """Return the part of the window that is still to be read, and why it may miss records.
@@ -333,60 +365,37 @@ class OaiPmh(PagedProtocol[Any]):
         if cursor.steps < _MIN_ASCENDING if count is None else count > read:
             return window, None
         is_proven = count == read or (cursor.total is not None and len(self.windows) == 1)
-        why = (
-            None
-            if is_proven
-            else Reason(
-                "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this "
-                "alone does not prove that it is complete",
-                newest=newest,
-            )
+        why = Reason(
+            "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this "
+            "alone does not prove that it is complete",
+            newest=newest,
         )
-        return (index, newest, until, False), why
+        return (index, newest, until, False), None if is_proven else why
 
     def _halve(self, cursor: ListCursor, window: Window, calendar: Calendar) -> ListCursor:
         """Split the window by the datestamps of ListIdentifiers, else in its middle. If it cannot be
         split, its records are requested one by one.
         """
         index, start, until, _ = window
-        rest = cursor.windows[1:]
-        singly = (index, start, until, True)
-        if start and start == until:
-            return cursor.restart((singly, *rest))
-        listed = self._headers(window)
-        stamps = listed.stamps if listed else []
-        if listed and not cursor.is_part and cursor.total is None:
-            cursor = replace(cursor, total=listed.size)
-        is_short = len(stamps) <= _MAX_SINGLE_REQUESTS or len({*stamps}) == 1
-        if listed and listed.is_whole and is_short:
-            return cursor.restart((singly, *rest))
-        halves = split_by_datestamps(start, until, stamps, calendar)
-        halves = halves or split_by_time(start, until, calendar)
-        windows = tuple((index, *half, False) for half in halves) or (singly,)
-        return cursor.restart((*windows, *rest))
+        halves: tuple[tuple[str, str], ...] = ()
+        if not start or start != until:
+            listed = self._headers(window) or HeaderList([], False, None)
+            if not cursor.is_part and cursor.total is None:
+                cursor = replace(cursor, total=listed.size)
+            count, stamps = len(listed.stamps), {*listed.stamps}
+            is_short = listed.is_whole and (count <= _MAX_SINGLE_REQUESTS or len(stamps) == 1)
+            halves = () if is_short else calendar.split(start, until, listed.stamps)
+        windows = tuple((index, *half, False) for half in halves) or ((index, start, until, True),)
+        return cursor.restart((*windows, *cursor.windows[1:]))
 
     def _headers(self, window: Window) -> HeaderList | None:
         """Return the first headers of a window, or None if they cannot be read either."""
         try:
-            _, nodes, token = self._list("ListIdentifiers", window, "")
+            _, nodes, token = self._list("ListIdentifiers", "", **self._terms(window))
         except RECORD_ERRORS:
             return None
-        stamps = [_parse_header(node).datestamp for node in nodes or ()]
-        return HeaderList(stamps, not _token(token), _number(token, "completeListSize"))
-
-    def _list(
-        self, verb: str, window: Window, token: str
-    ) -> tuple[Reply, list[_Element] | None, _Element | None]:
-        """Request a page of a list: the one that *token* stands for, or the first of *window*.
-        Return its records, None for noRecordsMatch, and its resumption token.
-        """
-        terms = {"resumptionToken": token} if token else self._terms(window)
-        reply, container = self._send(verb, **terms)
-        if container is None:
-            return reply, None, None
-        names = {"ListRecords": "record", "ListIdentifiers": "header"}
-        nodes = container.findall(f"{_NS}{names[verb]}")
-        return reply, nodes, container.find(f"{_NS}resumptionToken")
+        stamps = [_read_entry(node).datestamp for node in nodes or ()]
+        return HeaderList(stamps, not _text(token), _number(token, "completeListSize"))
 
     def _terms(self, window: Window) -> dict[str, str]:
         index, start, until, _ = window
@@ -403,51 +412,38 @@ class OaiPmh(PagedProtocol[Any]):
                 return self._lost_window(window, error)
         left = self.left[1]
         if not left:
-            self.left = ((), [])
-            is_known = cursor.position or self.seen[1] or self.options.singly
-            return Batch(
-                None,
-                (),
-                None,
-                "",
-                doubt=None
-                if is_known
-                else Reason(
-                    "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records"
-                ),
+            doubt = Reason(
+                "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records"
             )
-        head = left[0]
-        following = head.key if left[1:] else ""
-        if head.deleted:
-            left.pop(0)
-            return Batch(None, (DeletedRecord(head.key, head.datestamp or None),), None, following)
-        try:
-            terms = {"identifier": head.key, "metadataPrefix": self.options.prefix}
-            reply, container = self._send("GetRecord", **terms)
-        except _SINGLE_ERRORS as error:
-            raise ParseError(error.reason) from error
-        node = None if container is None else container.find(f"{_NS}record")
-        if node is None:
-            raise source_error(self.source.name, reply.url, "%(source)s: %(url)s holds no record")
-        left.pop(0)
-        return Batch(reply, ((node, parse_chain(node)),), None, following)
+            is_known = cursor.position or self.options.singly
+            return Batch(None, (), None, "", doubt=None if is_known else doubt)
+        entry, reply = left[0], None
+        if not entry.deleted:
+            try:
+                terms = {"identifier": entry.key, "metadataPrefix": self.options.prefix}
+                reply, nodes, _ = self._list("GetRecord", "", **terms)
+            except _SINGLE_ERRORS as error:
+                raise ParseError(error.reason) from error
+            if not nodes:
+                raise source_error(
+                    self.source.name, reply.url, "%(source)s: %(url)s holds no record"
+                )
+            entry = _read_entry(nodes[0])
+        key = left.pop(0).key
+        return Batch(reply, ((entry, parse_chain(entry.node)),), None, key if left else "")
 
-    def _list_left(self, cursor: ListCursor) -> list[Header]:
+    def _list_left(self, cursor: ListCursor) -> list[Entry]:
         """Return the headers of the window that are still to be requested, sorted by identifier."""
-        window = cursor.windows[0]
-        terms = self._terms(window)
+        terms = self._terms(cursor.windows[0])
         try:
-            headers = [*map(_parse_header, self._follow("ListIdentifiers", "header", **terms))]
+            nodes = [*self._follow("ListIdentifiers", **terms)]
         except OaiError:
             # The token may have expired.
-            headers = [*map(_parse_header, self._follow("ListIdentifiers", "header", **terms))]
-        seen = self.seen[1] if self.seen[0] == window[:3] else set()
+            nodes = [*self._follow("ListIdentifiers", **terms)]
         left = {
-            head.key: head
-            for head in headers
-            if head.key > cursor.position
-            and head.key not in seen
-            and not head.in_sets(self.earlier_sets)
+            entry.key: entry
+            for entry in map(_read_entry, nodes)
+            if entry.key > cursor.position and not entry.in_sets(self.earlier_sets)
         }
         return [left[key] for key in sorted(left)]
 
@@ -461,75 +457,82 @@ class OaiPmh(PagedProtocol[Any]):
                 Reason("%(error)s; its list cannot be read to the end", error=error.reason)
             ) from error
         self._identify(error)
-        why = Reason(
-            "the records of %(datestamp)s can be neither read nor listed: %(error)s",
-            datestamp=window[1],
-            error=error.reason,
-        )
+        text = "the records of %(datestamp)s can be neither read nor listed: %(error)s"
+        why = Reason(text, datestamp=window[1], error=error.reason)
         return Batch(None, (InvalidRecord(None, why),), None, "", doubt=why)
+
+    def _list(
+        self, verb: str, token: str, **terms: str
+    ) -> tuple[Reply, list[_Element] | None, _Element | None]:
+        """Request a page of a list: the one that *token* stands for, else the first. Return its
+        parts, None for noRecordsMatch, and its resumption token.
+        """
+        terms = {"resumptionToken": token} if token else terms
+        reply, container = self._send(verb, **terms)
+        if container is None:
+            return reply, None, None
+        nodes = container.findall(f"{_NS}{_PARTS[verb]}")
+        return reply, nodes, container.find(f"{_NS}resumptionToken")
+
+    def _follow(self, verb: str, **terms: str) -> Iterator[_Element]:
+        """Yield the parts of all pages of a list."""
+        empty, token, detector = 0, "", LoopDetector(self.source.name)
+        while token or not detector.tokens:
+            detector.check_token(self.source.url, token)
+            reply, nodes, last = self._list(verb, token, **terms)
+            yield from nodes or ()
+            token = _text(last)
+            empty = count_empty_pages(self.source.name, reply.url, empty, nodes or ())
 
     def _send(self, verb: str, **terms: str) -> tuple[Reply, _Element | None]:
         """Return the response and its element *verb*, None for noRecordsMatch. Raise OaiError if the
         repository reports an error, ParseError if it is no such response.
         """
         present = {name: text for name, text in {"verb": verb, **terms}.items() if text}
-        source = self.source
-        reply = self.fetch.get(source.url, present, accept=_ACCEPT)
+        name = self.source.name
+        reply = self.fetch.get(self.source.url, present, accept=_ACCEPT)
         root = parse_xml(reply)
         if root.tag != f"{_NS}OAI-PMH":
-            element = etree.QName(root).localname
             raise source_error(
-                source.name,
+                name,
                 reply.url,
                 "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
                 "source's url",
-                element=element,
+                element=etree.QName(root).localname,
             )
-        errors = [
-            (node.get("code") or "no code", " ".join((node.text or "").split()))
-            for node in root.iterfind(f"{_NS}error")
-        ]
-        codes = frozenset(code for code, _ in errors)
+        errors = [(node.get("code") or "no code", _text(node)) for node in root.iterfind(_ERROR)]
         container = root.find(f"{_NS}{verb}")
-        if errors and codes != {"noRecordsMatch"}:
-            message = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
-            raise OaiError(
-                Reason(
-                    "%(source)s: %(url)s says %(message)s",
-                    source=source.name,
-                    url=reply.url,
-                    message=message,
-                ),
-                codes,
-            )
+        codes = frozenset(code for code, _ in errors)
+        if codes - {"noRecordsMatch"}:
+            parts = (f"{code}: {text}" if text else code for code, text in errors)
+            message = " ".join("; ".join(parts).split())
+            text = "%(source)s: %(url)s says %(message)s"
+            raise OaiError(Reason(text, source=name, url=reply.url, message=message), codes)
         if not errors and container is None:
-            raise source_error(
-                source.name, reply.url, "%(source)s: %(url)s holds no %(verb)s", verb=verb
-            )
+            raise source_error(name, reply.url, "%(source)s: %(url)s holds no %(verb)s", verb=verb)
         return reply, container
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
         """Return the repository's date format. If Identify fails too, raise *error*: the fault is
         not a single page's.
         """
-        source, answer = self.source, f"{_NS}Identify/{_NS}"
+        answer = f"{_NS}Identify/{_NS}"
         try:
-            reply = self.fetch.get(source.url, {"verb": "Identify"}, accept=_ACCEPT)
+            reply = self.fetch.get(self.source.url, {"verb": "Identify"}, accept=_ACCEPT)
             root = parse_xml(reply)
-            name = (root.findtext(f"{answer}granularity") or "").strip()
+            name = _text(root.find(f"{answer}granularity"))
             if name not in _FORMATS:
-                values = {"source": source.name, "url": reply.url, "granularity": name}
-                raise ParseError(
-                    Reason(
-                        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
-                        "OAI-PMH's two",
-                        **values,
-                    )
+                raise source_error(
+                    self.source.name,
+                    reply.url,
+                    "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
+                    "OAI-PMH's two",
+                    granularity=name,
                 )
         except RECORD_ERRORS as failure:
             raise error or failure from failure
-        earliest = parse_timestamp(root.findtext(f"{answer}earliestDatestamp") or "")
-        now = parse_timestamp(root.findtext(f"{_NS}responseDate") or "")
+        earliest = parse_timestamp(_text(root.find(f"{answer}earliestDatestamp")))
+        now = parse_timestamp(_text(root.find(f"{_NS}responseDate")))
         return Calendar(*_FORMATS[name], earliest, now)
 
     def _select_sets(self) -> tuple[str, ...]:
@@ -539,98 +542,28 @@ class OaiPmh(PagedProtocol[Any]):
         wanted = self.options.sets
         if not any("*" in name for name in wanted):
             return wanted
-        known = self._names("ListSets", "set", "setSpec")
-        chosen = [
-            spec for spec in sorted({*known}) if any(fnmatchcase(spec, name) for name in wanted)
-        ]
-        if not chosen:
-            names, available = " or ".join(wanted), ", ".join(known[:20]) or "none"
-            source = self.source.name
-            raise ParseError(
-                Reason(
-                    "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the "
-                    "option 'set'",
-                    source=source,
-                    sets=names,
-                    available=available,
-                )
+        known = [*filter(None, map(_text, self._follow("ListSets")))]
+        chosen = (spec for spec in known if any(fnmatchcase(spec, name) for name in wanted))
+        if sets := tuple(sorted({*chosen})):
+            return sets
+        raise ParseError(
+            Reason(
+                "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the "
+                "option 'set'",
+                source=self.source.name,
+                sets=" or ".join(wanted),
+                available=", ".join(known[:20]) or "none",
             )
-        return tuple(chosen)
-
-    def _follow(self, verb: str, part: str, **terms: str) -> Iterator[_Element]:
-        """Yield the elements *part* of all pages of a list."""
-        empty, detector = 0, LoopDetector(self.source.name)
-        while True:
-            reply, container = self._send(verb, **terms)
-            nodes = [] if container is None else container.findall(f"{_NS}{part}")
-            yield from nodes
-            token = "" if container is None else _token(container.find(f"{_NS}resumptionToken"))
-            if not token:
-                return
-            empty = count_empty_pages(self.source.name, reply.url, empty, nodes)
-            detector.check_token(reply.url, token)
-            terms = {"resumptionToken": token}
-
-    def _names(self, verb: str, part: str, name: str) -> list[str]:
-        """Return all names that ListSets or ListMetadataFormats lists."""
-        texts = (node.findtext(f"{_NS}{name}") or "" for node in self._follow(verb, part))
-        return [text.strip() for text in texts if text.strip()]
+        )
 
     def _prefix_error(self, error: HarvestError) -> ParseError:
         """Return an error that lists the metadata prefixes that the repository supports."""
         try:
-            names = self._names("ListMetadataFormats", "metadataFormat", "metadataPrefix")
-            available = ", ".join(names)
+            available = ", ".join(filter(None, map(_text, self._follow("ListMetadataFormats"))))
         except RECORD_ERRORS as failure:
             available = f"unknown prefixes ({failure})"
-        return ParseError(
-            Reason(
-                "%(error)s; it has %(available)s; correct the option 'prefix'",
-                error=error.reason,
-                available=available,
-            )
-        )
-
-
-def split_by_datestamps(
-    start: str, until: str, stamps: Sequence[str], calendar: Calendar
-) -> tuple[tuple[str, str], ...]:
-    """Split a window so that each half has half of the records with these *stamps*; a datestamp
-    that all share gets its own window.
-
-    The halves cover the window without gaps, whatever the order of the list, and each is shorter.
-    Empty if no split is possible.
-
-    >>> days = Calendar(*_FORMATS["YYYY-MM-DD"])
-    >>> split_by_datestamps("", "", ["2026-01-01", "2026-01-02", "2026-01-05", "2026-01-09"], days)
-    (('', '2026-01-02'), ('2026-01-03', ''))
-    >>> split_by_datestamps("", "2026-01-05", ["2026-01-05"], days)
-    (('', '2026-01-04'), ('2026-01-05', '2026-01-05'))
-    """
-    floors = (calendar.shift(stamp) for stamp in stamps)
-    inside = sorted(text for text in floors if text and start <= text <= (until or text))
-    if not inside:
-        return ()
-    middle = inside[(len(inside) - 1) // 2]
-    if middle == inside[-1]:
-        middle = next((text for text in reversed(inside) if text < middle), middle)
-    if not until or middle < until:
-        return (start, middle), (calendar.shift(middle, 1), until)
-    return (start, calendar.shift(middle, -1)), (middle, until)
-
-
-def split_by_time(start: str, until: str, calendar: Calendar) -> tuple[tuple[str, str], ...]:
-    """Split a window at its middle; empty if it is one step long or its ends are unknown.
-
-    >>> split_by_time("2026-01-01", "2026-01-04", Calendar(*_FORMATS["YYYY-MM-DD"]))
-    (('2026-01-01', '2026-01-02'), ('2026-01-03', '2026-01-04'))
-    """
-    first = parse_timestamp(start) if start else calendar.earliest
-    last = parse_timestamp(until) if until else calendar.now
-    if first is None or last is None or calendar.text(first) >= calendar.text(last):
-        return ()
-    middle = calendar.text(first + (last - first) // 2)
-    return (start, middle), (calendar.shift(middle, 1), until)
+        text = "%(error)s; it has %(available)s; correct the option 'prefix'"
+        return ParseError(Reason(text, error=error.reason, available=available))
 
 
 def parse_chain(record: _Element) -> tuple[str, ...]:
@@ -643,30 +576,19 @@ def parse_chain(record: _Element) -> tuple[str, ...]:
     """
     origin = record.find(f"{_NS}about/{_PROVENANCE}provenance/{_ORIGIN}")
     addresses: list[str] = []
-    for _ in range(_MAX_ORIGINS):
-        if origin is None:
-            break
-        base, identifier = (
-            (origin.findtext(f"{_PROVENANCE}{name}") or "").strip()
-            for name in ("baseURL", "identifier")
-        )
-        if address := _record_address(base, identifier):
-            addresses.insert(0, address)
+    while origin is not None and len(addresses) < _MAX_ORIGINS:
+        names = (f"{_PROVENANCE}baseURL", f"{_PROVENANCE}identifier")
+        addresses.insert(0, _record_address(*(_text(origin.find(name)) for name in names)))
         origin = origin.find(_ORIGIN)
-    return tuple(dict.fromkeys(addresses))
+    return tuple(dict.fromkeys(filter(None, addresses)))
 
 
 def _record_address(base: str, identifier: str) -> str:
-    try:
-        parts = urlsplit(base)
-    except ValueError:
-        return ""
     is_short = len(base) <= _MAX_ADDRESS and len(identifier) <= _MAX_ADDRESS
-    if not (parts.hostname and identifier and is_short and parts.scheme in ("http", "https")):
+    if not (identifier and is_short and is_web(base)):
         return ""
     query = urlencode({"verb": "GetRecord", "identifier": identifier, "metadataPrefix": "oai_dc"})
-    address = parts._replace(query=query, fragment="").geturl()
-    return address if is_web(address) else ""
+    return urlsplit(base)._replace(query=query, fragment="").geturl()
 
 
 def drop_repeated(chains: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
@@ -691,21 +613,19 @@ def _parse_metadata(raw: bytes, about: str) -> Graph:
         raise ParseError(Reason("a record that holds %(error)s", error=str(error))) from error
 
 
-def _find_header(record: _Element) -> Header | None:
-    header = record.find(f"{_NS}header")
-    return None if header is None else _parse_header(header)
-
-
-def _parse_header(header: _Element) -> Header:
-    return Header(
-        key=(header.findtext(f"{_NS}identifier") or "").strip(),
-        datestamp=(header.findtext(f"{_NS}datestamp") or "").strip(),
-        sets=tuple((node.text or "").strip() for node in header.iterfind(f"{_NS}setSpec")),
-        deleted=header.get("status") == "deleted",
+def _read_entry(node: _Element) -> Entry:
+    header = node if node.tag == f"{_NS}header" else node.find(f"{_NS}header")
+    header = etree.Element("none") if header is None else header
+    return Entry(
+        node,
+        _text(header.find(f"{_NS}identifier")),
+        _text(header.find(f"{_NS}datestamp")),
+        tuple(map(_text, header.iterfind(f"{_NS}setSpec"))),
+        header.get("status") == "deleted",
     )
 
 
-def _token(node: _Element | None) -> str:
+def _text(node: _Element | None) -> str:
     return "" if node is None else (node.text or "").strip()
 
 
