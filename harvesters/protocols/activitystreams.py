@@ -141,8 +141,7 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
     document = load_json(reply)
     if isinstance(document, dict):
         types = _as_list(document.get("type") or document.get("@type"))
-        names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
-        if names & _COLLECTIONS:
+        if {str(name).rpartition("#")[2].rpartition(":")[2] for name in types} & _COLLECTIONS:
             return reply, document
     raise source_error(
         source.name,

@@ -80,8 +80,7 @@ class Feed(PagedProtocol[Row]):
             return Batch(reply, ())
         parsed = _parse_feed(reply)
         items = tuple(_parse_entries(reply, parsed))
-        with_archives = FeedOptions.of(self.source).archives
-        older = _older_page(parsed, reply) if with_archives else None
+        older = _older_page(parsed, reply) if FeedOptions.of(self.source).archives else None
         doubt = _format_error(parsed)
         if cursor.is_first and not older and not _is_complete(parsed):
             doubt = doubt or _NEWEST_ONLY

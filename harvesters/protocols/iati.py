@@ -171,8 +171,7 @@ def _read_file(
                 Reason("a file cannot be read: %(error)s", error=error.reason)
             )
     if following:
-        reason = state.incomplete_reason
-        state = IatiCursor(following, state.position + 1, incomplete_reason=reason)
+        state = IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)
     yield state.page(lost, following is not None), state
 
 
@@ -325,8 +324,7 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
             if isinstance(item, InvalidRecord):
                 raise ParseError(item.cause)
             if isinstance(item, Record):
-                urls = _file_urls(source, item.payload, options.secondary)
-                addresses.update(dict.fromkeys(urls))
+                addresses.update(dict.fromkeys(_file_urls(source, item.payload, options.secondary)))
         if why := page.incomplete_reason:
             text = "%(source)s: %(url)s: %(error)s; run again"
             raise HarvestError(Reason(text, source=source.name, url=source.url, error=why))

@@ -191,8 +191,7 @@ def _event_row(calendar: Any, event: icalendar.Event, zone: str) -> Row:
     start, end, place = event.start, event.end, event.get("GEO")
     if not isinstance(start, datetime) and end > start:  # An end without a time is exclusive.
         end -= timedelta(days=1)
-    organizer = event.get("ORGANIZER")
-    params = getattr(organizer, "params", {})
+    params = getattr(event.get("ORGANIZER"), "params", {})
     # An organizer may be a person, unless it is declared to be none.
     is_body = str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"}
     status = _text(event, "STATUS").upper()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,18 +9,19 @@ from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
 
+import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive, option_named
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, source_error, url_path
 from harvesters.payloads.jmespath_search import Find, compile_jmespath
 from harvesters.protocols.datestamps import parse_timestamp
-from harvesters.protocols.document import paginate
+from harvesters.protocols.document import no_object, paginate, row_record
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     RECORD_ERRORS,
@@ -34,9 +34,6 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-# A link in a Link header, with its parameters (RFC 8288).
-_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")
-_RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 _ACCEPT = "application/json"
 _find_address = compile_jmespath("download_url || url || href || path || file || name")
 
@@ -132,11 +129,8 @@ class JsonPages(PagedProtocol[Row]):
         self.options = options = JsonOptions.of(source)
         self.key_path = options.key or source.fields.get("key")
         self.find_key = _compile(self.key_path or ("" if options.files else "id"))
-        paths = (options.records, options.modified, options.total, options.next)
-        self.find_records, self.find_modified, self.find_total, self.find_next = map(
-            _compile, paths
-        )
-        self.limits = {options.limit: str(options.size)} if options.limit else {}
+        self.find_records, self.find_modified = map(_compile, (options.records, options.modified))
+        self.find_total, self.find_next = map(_compile, (options.total, options.next))
         self.is_sized = bool(options.limit and (options.page or options.offset))
         self.probes = ((0, 1), (1, 1)) if self.is_sized else ((0, 0),)
         if since is not None and options.since:
@@ -147,11 +141,9 @@ class JsonPages(PagedProtocol[Row]):
 
     def terms(self, window: str) -> dict[str, str]:
         """Return the parameters of every request."""
-        return self.limits | ({self.options.since: window} if window else {})
-
-    def load(self, reply: Reply) -> Any:
-        """Return the document of a response."""
-        return load_json(reply, self.options.charset)
+        options = self.options
+        terms = {options.limit: str(options.size), options.since: window}
+        return {name: text for name, text in terms.items() if name and text}
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
         options, address, terms = self.options, self.source.url, self.terms(cursor.windows[0][0])
@@ -167,15 +159,15 @@ class JsonPages(PagedProtocol[Row]):
         elif cursor.position:
             address, terms = cursor.position, {}
         reply = self.fetch.get(address, terms, accept=_ACCEPT)
-        document = self.load(reply)
+        document = load_json(reply, options.charset)
         rows, total = self.find_rows(reply, document), self.total(reply, document)
         if options.page or options.offset:
             return Batch(reply, rows, total, "" if cursor.sizes and len(rows) < size else None)
         following = self.find_next(document)
         if options.cursor:
             return Batch(reply, rows, total, "" if following in (None, False) else str(following))
-        if following is None and not options.next:
-            following = _next_link(reply.headers.get("link", ""))
+        if not options.next:
+            following = _next_link(reply)
         return Batch(reply, rows, total, join_url(reply.url, str(following)) if following else "")
 
     def total(self, reply: Reply, document: Any) -> int | None:
@@ -206,49 +198,32 @@ class JsonPages(PagedProtocol[Row]):
                 return [(None, rows)]
         kind: str | Reason = type(document).__name__
         if isinstance(document, dict):
-            kind = Reason(
-                "an object with %(members)s", members=", ".join(sorted(map(str, document)))[:200]
-            )
-        path, source = options.records, self.source.name
+            members = ", ".join(sorted(map(str, document)))[:200]
+            kind = Reason("an object with %(members)s", members=members)
         raise source_error(
-            source,
+            self.source.name,
             reply.url,
             "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
             "%(kind)s",
-            path=path,
+            path=options.records,
             kind=kind,
         )
 
     def parse(self, record: tuple[str | None, Any]) -> Item[Row]:
         name, row = record
         if not isinstance(row, dict):
-            return InvalidRecord(
-                name, Reason("a record that is not an object: %(text)s", text=repr(str(row)[:40]))
-            )
-        key, members = _text(self.find_key(row)) or name, ", ".join(map(str, row))[:200]
-        if not key and self.key_path:
-            return InvalidRecord(
-                None,
-                Reason(
-                    "a record without a value at '%(path)s', where the definition has its key; it has "
-                    "%(members)s",
-                    path=self.key_path,
-                    members=members,
-                ),
-            )
-        if not key:
-            return InvalidRecord(
-                None,
-                Reason(
-                    "a record without a key, which has %(members)s; set the option 'key'",
-                    members=members,
-                ),
-            )
-        try:
-            return Record(key, row, dump_json(row), _text(self.find_modified(row)))
-        except ValueError as error:
-            key = key.encode("utf-8", "replace").decode()
-            return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+            return no_object(row, name)
+        if key := _text(self.find_key(row)) or name:
+            return row_record(key, row, _text(self.find_modified(row)))
+        fault = Reason(
+            "a record without a value at '%(path)s', where the definition has its key; it has "
+            "%(members)s"
+            if self.key_path
+            else "a record without a key, which has %(members)s; set the option 'key'",
+            path=self.key_path or "",
+            members=", ".join(map(str, row))[:200],
+        )
+        return InvalidRecord(None, fault)
 
     def order(self, record: tuple[str | None, Any]) -> str | None:
         if not (self.options.since and self.options.modified):
@@ -266,24 +241,16 @@ class JsonPages(PagedProtocol[Row]):
         return (size // count,) * count
 
     def indivisible(self, error: HarvestError) -> HarvestError:
-        if not (self.options.page or self.options.offset):
-            return ParseError(
-                Reason(
-                    "%(error)s; only the page itself links to the next one, so the list cannot continue "
-                    "after it",
-                    error=error.reason,
-                )
-            )
-        return ParseError(
-            Reason(
+        text = "%(error)s; only the page itself links to the next one, so the list cannot continue after it"
+        if self.options.page or self.options.offset:
+            text = (
                 "%(error)s; its pages do not have the requested size, so it cannot be read in "
                 "pieces; correct the option 'size'"
                 if self.options.limit
                 else "%(error)s; set the option 'limit' (the parameter for the page size), so that it can "
-                "be read in pieces",
-                error=error.reason,
+                "be read in pieces"
             )
-        )
+        return ParseError(Reason(text, error=error.reason))
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Continue at the newest change if they were sorted; begin a list again whose cursor was
@@ -327,12 +294,12 @@ class JsonFolder(JsonPages):
         yield from super().read(cursor)
 
     def _read_index(self) -> tuple[Reply, list[str]]:
-        path, source = self.options.files, self.source
-        reply = self.fetch.get(source.url, self.terms(self.windows[0][0]), accept=_ACCEPT)
-        listed = _compile(path)(self.load(reply))
+        path, terms = self.options.files, self.terms(self.windows[0][0])
+        reply = self.fetch.get(self.source.url, terms, accept=_ACCEPT)
+        listed = _compile(path)(load_json(reply, self.options.charset))
         if not isinstance(listed, list):
             raise source_error(
-                source.name,
+                self.source.name,
                 reply.url,
                 "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
                 path=path,
@@ -350,7 +317,7 @@ class JsonFolder(JsonPages):
             reply = self.fetch.get(left[0], accept=_ACCEPT)
         except _FILE_ERRORS as error:
             raise ParseError(error.reason) from error
-        listed = self.find_rows(reply, self.load(reply))
+        listed = self.find_rows(reply, load_json(reply, self.options.charset))
         rows = [(_stem(left[0]) if name is None else name, row) for name, row in listed]
         return Batch(reply, rows, total, left[0] if left[1:] else "", passed=1)
 
@@ -367,16 +334,10 @@ class JsonFolder(JsonPages):
         """Return the file under its name; where that is not its record's key, that is unknown."""
         address = next(address for address in self.addresses if address > cursor.position)
         name = _stem(address)
-        why = (
-            Reason(
-                "the file %(file)s cannot be read, so the keys of its records are unknown",
-                file=name,
-            )
-            if self.key_path
-            else None
-        )
+        text = "the file %(file)s cannot be read, so the keys of its records are unknown"
+        doubt = Reason(text, file=name) if self.key_path else None
         item = InvalidRecord(name, Reason("this_file_unreadable", error=error.reason))
-        return item, replace(cursor, position=address).mark_incomplete(why)
+        return item, replace(cursor, position=address).mark_incomplete(doubt)
 
 
 def collect(
@@ -397,7 +358,7 @@ def collect(
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
-    document = protocol.load(reply)
+    document = load_json(reply, options.charset)
     items = tuple(map(protocol.parse, protocol.find_rows(reply, document)))
     yield from paginate(items, reply, cursor, protocol.total(reply, document))
 
@@ -415,16 +376,17 @@ def _stem(address: str) -> str:
     return PurePosixPath(unquote(url_path(address))).stem
 
 
-def _next_link(header: str) -> str | None:
+def _next_link(reply: Reply) -> str | None:
     """Return the address that a Link header calls the next one.
 
-    >>> _next_link('<https://a.example/1>; rel="prev", <https://a.example/3>; title="3"; rel="last next"')
+    >>> link = '<https://a.example/1>; rel="prev", <https://a.example/3>; title="3"; rel="last next"'
+    >>> _next_link(Reply("", 200, httpx.Headers({"Link": link}), b""))
     'https://a.example/3'
     """
-    for link in _LINK.finditer(header):
-        if any("next" in relation[1].lower().split() for relation in _RELATIONS.finditer(link[2])):
-            return link[1].strip()
-    return None
+    links = httpx.Response(200, headers=reply.headers).links.values()
+    return next(
+        (link["url"] for link in links if "next" in link.get("rel", "").lower().split()), None
+    )
 
 
 def _text(value: Any) -> str | None:

@@ -282,8 +282,7 @@ def _parse_relations(store: Store, page: str, stream: Stream) -> dict[str, datet
         is_bound = stream.stamp in paths and not _BOUNDS.isdisjoint(_iris(store, link, TYPE))
         bound = parse_timestamp(_literal(store, link, f"{_TREE}value")) if is_bound else None
         for address in _iris(store, link, f"{_TREE}node"):
-            known = filter(None, (bound, bounds.get(address)))
-            bounds[address] = min(known, default=None)
+            bounds[address] = min(filter(None, (bound, bounds.get(address))), default=None)
     return bounds
 
 

@@ -122,8 +122,7 @@ def collect(
                 "the catalogue %(url)s cannot be read: %(error)s", url=address, error=error.reason
             )
             state = _next_document(state.mark_incomplete(why), None)
-            lost = InvalidRecord(None, why)
-            yield state.page((lost,), bool(state.todo))
+            yield state.page((InvalidRecord(None, why),), bool(state.todo))
             continue
         if not is_only:  # A document may be unchanged while those it links to are not.
             fetch.forget(address)

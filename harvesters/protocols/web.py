@@ -243,8 +243,7 @@ def _parse_page(
         return (), None
     # Imported with the first page: its libraries take a fifth of the start of a process that
     # harvests.
-    parser = import_module("harvesters.protocols.structured_data")
-    store, problems = parser.parse_page(reply)
+    store, problems = import_module("harvesters.protocols.structured_data").parse_page(reply)
     page = str(document.key)
     result = reader.find_records(store, page)
     if problems and not result.records:
