@@ -19,7 +19,7 @@ from sqlalchemy.exc import ArgumentError
 
 from command_line.settings import Settings
 from demo.folder import is_demo
-from harvesters.network.retry import install_retry_logging
+from harvesters.network.settings import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions.submitters.provider import parse_provider
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS

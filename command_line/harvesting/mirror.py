@@ -15,7 +15,7 @@ from command_line.settings import Settings
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import Mirror, handshake
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.errors import JournalError

@@ -29,8 +29,7 @@ from harvesters.inspection.upload import Upload, UploadTransport
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask

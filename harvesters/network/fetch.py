@@ -37,7 +37,7 @@ from harvesters.network.reply import (
     merge_responses,
 )
 from harvesters.network.response_check import check_response, check_robots_response
-from harvesters.network.robots_check import RobotsCheck
+from harvesters.network.robots import RobotsCheck
 from harvesters.network.settings import NetworkSettings
 from harvesters.quiet_hours import QuietHours
 from harvesters.reasons import Reason, Value
@@ -151,11 +151,12 @@ class Fetch(AbstractContextManager["Fetch"]):
     def _get(
         self, address: str, accept: str, conditional: bool, download_path: Path | None = None
     ) -> Reply:
-        headers = {"Accept": accept, **(self._conditional_headers(address) if conditional else {})}
-        reply = self._follow(
-            address, _Request(headers, self._check_for(accept), download_path=download_path)
-        )
-        old = self.validators.get(address)
+        headers, old = {"Accept": accept}, self.validators.get(address)
+        if conditional and old:
+            known = {"If-None-Match": old.etag, "If-Modified-Since": old.modified}
+            headers |= {name: value for name, value in known.items() if value}
+        request = _Request(headers, self._check_for(accept), download_path=download_path)
+        reply = self._follow(address, request)
         if reply.status == 200:
             etag, modified = reply.headers.get("etag"), reply.headers.get("last-modified")
             self.seen[address] = Validator(etag, modified, reply.digest if conditional else None)
@@ -184,15 +185,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         Raises like ``get``. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
         """
         headers = {
+            "Accept": "*/*",
             "Range": f"bytes={byte_range.start}-{byte_range.stop - 1}",
             "Accept-Encoding": "identity",
             **({"If-Range": etag} if etag else {}),
         }
         check = self._check_for("*/*")
-        request = _Request(
-            {"Accept": "*/*", **headers},
-            lambda reply: check(reply) if reply.status != 206 else None,
-        )
+        request = _Request(headers, lambda reply: None if reply.status == 206 else check(reply))
         return self._follow(url, request)
 
     def validator(self, address: str) -> Validator | None:
@@ -202,13 +201,6 @@ class Fetch(AbstractContextManager["Fetch"]):
     def forget(self, address: str) -> None:
         """Drop the validator of this run for *address*: the next run requests it without condition."""
         self.seen.pop(address, None)
-
-    def _conditional_headers(self, address: str) -> dict[str, str]:
-        known = self.validators.get(address)
-        pairs = (
-            (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
-        )
-        return {name: value for name, value in pairs if value}
 
     def _check_for(self, accept: str) -> ResponseCheck:
         return lambda reply: check_response(reply, accept, self.network.agent)
@@ -314,16 +306,13 @@ class Fetch(AbstractContextManager["Fetch"]):
     def _wait_for_turn(self, url: httpx.URL, pause: float) -> None:
         self.network.rate_limiter.acquire(url.host, pause)
         if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
-            values = {
-                "host": url.host,
-                "hours": str(self.quiet_hours),
-                "end": f"{end:%Y-%m-%d %H:%M}",
-            }
             raise self._count_error(
                 QuietHoursError(
                     Reason(
                         "%(host)s: its quiet hours are %(hours)s UTC; the run goes on after %(end)s UTC",
-                        **values,
+                        host=url.host,
+                        hours=str(self.quiet_hours),
+                        end=f"{end:%Y-%m-%d %H:%M}",
                     )
                 )
             )
@@ -344,7 +333,7 @@ class Fetch(AbstractContextManager["Fetch"]):
                 else:
                     content = read_body(response, policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
-            raise transport_error(url, error) from error
+            raise _transport_error(url, error) from error
         size = path.stat().st_size if path else len(content)
         milliseconds = round((time.monotonic() - begun) * 1000)
         counted = {"count": 1, "bytes": size, "milliseconds": milliseconds, "slowest": milliseconds}
@@ -352,7 +341,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         reply = Reply(
             str(url), response.status_code, response.headers, content, path=path, file_digest=digest
         )
-        return replace(reply, at=self._archive_reply(reply)) if self.archive else reply
+        return replace(reply, at=self._archive_reply(reply))
 
     def _open_stream(
         self, url: httpx.URL, request: _Request
@@ -366,61 +355,39 @@ class Fetch(AbstractContextManager["Fetch"]):
         return self._client.stream("POST", url, headers=headers, data=body)
 
     def _archive_reply(self, reply: Reply) -> SourcePosition | None:
-        pairs = list(reply.headers.multi_items())
         if self.archive is None:
             return None
+        pairs = list(reply.headers.multi_items())
         if reply.path is not None:
             return self.archive.write_file(reply.url, reply.status, pairs, reply.path)
         return self.archive.write_response(reply.url, reply.status, pairs, reply.content)
 
 
-def transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
-    """Return the exception for a request without a response."""
+def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
+    """Return the exception for a request without a response, which names the server that cannot be
+    reached, why, and what to do.
+    """
     if isinstance(cause := error.__cause__, PrivateAddressError):
-        values = {"host": cause.host, "address": cause.address}
-        return RefusedError(
-            Reason(
-                "%(host)s has the private address %(address)s. To allow it: "
-                "STOCKTAKE_ALLOW_HOSTS=%(host)s",
-                **values,
-            )
-        )
+        text = "%(host)s has the private address %(address)s. To allow it: STOCKTAKE_ALLOW_HOSTS=%(host)s"
+        return RefusedError(Reason(text, host=cause.host, address=cause.address))
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        values = {"url": str(url), "error": str(error) or type(error).__name__}
-        return ReadTimeoutError(Reason("%(url)s: no answer in time: %(error)s", **values))
+        why = str(error) or type(error).__name__
+        return ReadTimeoutError(
+            Reason("%(url)s: no answer in time: %(error)s", url=str(url), error=why)
+        )
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return InvalidHTTPError(
             Reason("%(url)s: the response is not HTTP: %(error)s", url=str(url), error=str(error))
         )
-    return UnreachableError(_connection_reason(url, error))
-
-
-def _connection_reason(url: httpx.URL, error: httpx.TransportError) -> Reason:
-    """Return the server that cannot be reached, why, and what to do; the path does not matter."""
-    port = url.port or {"http": 80, "https": 443}[url.scheme]
-    server = f"{url.host}:{port}"
-    text = re.sub(r"^\[[^\]]*\] ", "", str(error))
-    values: dict[str, Value] = {"server": server, "error": text or Reason("no reason is known")}
+    text = "%(server)s: the connection broke before a response began (%(error)s); try again later"
+    fault: Value = re.sub(r"^\[[^\]]*\] ", "", str(error)) or Reason("no reason is known")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Reason(
-            "%(server)s: the server's certificate is not valid (%(error)s); report this to the "
-            "registry",
-            **values,
-        )
-    if isinstance(error, httpx.ConnectTimeout):
-        return Reason(
+        text = "%(server)s: the server's certificate is not valid (%(error)s); report this to the registry"
+    elif isinstance(error, httpx.ConnectTimeout | httpx.ConnectError):
+        text = (
             "could not connect to %(server)s (%(error)s); check that the registry is running, "
-            "and that the source's url is right",
-            server=server,
-            error=Reason("no answer in time"),
+            "and that the source's url is right"
         )
-    if isinstance(error, httpx.ConnectError):
-        return Reason(
-            "could not connect to %(server)s (%(error)s); check that the registry is running, "
-            "and that the source's url is right",
-            **values,
-        )
-    return Reason(
-        "%(server)s: the connection broke before a response began (%(error)s); try again later",
-        **values,
-    )
+        fault = Reason("no answer in time") if isinstance(error, httpx.ConnectTimeout) else fault
+    server = f"{url.host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
+    return UnreachableError(Reason(text, server=server, error=fault))

@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from harvesters.errors import (
@@ -17,15 +16,13 @@ from harvesters.errors import (
     ForbiddenError,
     LimitedError,
     NotFoundError,
-    RetryLaterError,
-    RobotsError,
     UnavailableError,
     UnexpectedStatusError,
     WebPageError,
 )
-from harvesters.network.retry import retry_after
-from harvesters.network.robots import USER_AGENT_TOKEN
-from harvesters.reasons import Reason, Value
+from harvesters.network.reply import Reply
+from harvesters.network.settings import USER_AGENT_TOKEN, retry_after
+from harvesters.reasons import Reason
 
 # Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
 _HTML = re.compile(
@@ -146,31 +143,18 @@ def detect_bot_protection(status: int, headers: Mapping[str, str], content: byte
     """Return the vendor whose bot protection sent this response; None if the registry itself did."""
     if status not in _CHALLENGE_STATUSES:
         return None
-    denied = status in _DENIED_STATUSES
-    page = (
-        content[:_SCANNED_BYTES].decode("utf-8", "replace").lower()
-        if denied or is_html(content)
-        else ""
-    )
-    return next(
-        (wall for wall in VENDORS if _has_header(wall, headers) or _has_mark(wall, page, denied)),
-        None,
-    )
-
-
-def _has_header(wall: Vendor, headers: Mapping[str, str]) -> bool:
-    return any(
-        re.search(pattern, headers[name], re.IGNORECASE)
-        for name, pattern in wall.headers.items()
-        if name in headers
-    )
-
-
-def _has_mark(wall: Vendor, page: str, denied: bool) -> bool:
-    return any(
-        mark in page
-        for mark in (wall.challenge_marks + wall.block_marks if denied else wall.challenge_marks)
-    )
+    is_denied, page = status in _DENIED_STATUSES, ""
+    if is_denied or is_html(content):
+        page = content[:_SCANNED_BYTES].decode("utf-8", "replace").lower()
+    for wall in VENDORS:
+        marks = wall.challenge_marks + wall.block_marks if is_denied else wall.challenge_marks
+        has_header = any(
+            re.search(pattern, headers.get(name, ""), re.IGNORECASE)
+            for name, pattern in wall.headers.items()
+        )
+        if has_header or any(mark in page for mark in marks):
+            return wall
+    return None
 
 
 def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
@@ -219,38 +203,36 @@ _QUOTED_BYTES, _QUOTED = 4096, 200  # bytes of a body that are searched, charact
 _KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}
 
 
-class Response(Protocol):
-    """The response to check; harvesters.network.reply's Reply is one."""
+# What is wrong, and what helps, by status.
+_URL_IS_WRONG = (
+    "%(url)s: answered %(status)s; correct the source's url, or ask the registry where it is now"
+)
+_NOT_LET_IN = (
+    "%(url)s: answered %(status)s; correct the source's url, or ask the registry to let us in"
+)
+_ERRORS: Mapping[int, tuple[type[FetchError], str]] = {
+    401: (ForbiddenError, _NOT_LET_IN),
+    403: (ForbiddenError, _NOT_LET_IN),
+    404: (NotFoundError, _URL_IS_WRONG),
+    410: (NotFoundError, _URL_IS_WRONG),
+}
 
-    @property
-    def url(self) -> str: ...
-    @property
-    def status(self) -> int: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-    @property
-    def content(self) -> bytes: ...
 
-
-def check_response(reply: Response, accept: str, agent: str) -> None:
+def check_response(reply: Reply, accept: str, agent: str) -> None:
     """Accept 200 and 304; raise for anything else, for bot protection, and for a web page if
     *accept* asks for data.
     """
     if reply.status == 304:
         return
     if vendor := detect_bot_protection(reply.status, reply.headers, reply.content):
-        remedy = unblock_instructions(vendor, reply.url, agent)
-        values: dict[str, Value] = {
-            "url": reply.url,
-            "status": str(reply.status),
-            "vendor": vendor.name,
-            "remedy": remedy,
-        }
         raise BotProtectionError(
             Reason(
                 "%(url)s: answered %(status)s by bot protection (%(vendor)s), so the registry was "
                 "not reached; %(remedy)s",
-                **values,
+                url=reply.url,
+                status=str(reply.status),
+                vendor=vendor.name,
+                remedy=unblock_instructions(vendor, reply.url, agent),
             )
         )
     if reply.status != 200:
@@ -260,32 +242,21 @@ def check_response(reply: Response, accept: str, agent: str) -> None:
         raise WebPageError(web_page_reason(reply.url, reply.content, expected))
 
 
-def _status_error(reply: Response) -> Exception:
-    if reply.status == 429 or reply.status in _UNAVAILABLE_STATUSES:
-        return _retry_later_error(reply)
-    if reply.status in {401, 403}:
-        return ForbiddenError(
-            Reason(
-                "%(url)s: answered %(status)s; correct the source's url, or ask the registry to let "
-                "us in",
-                **_status_reason(reply).values,
-            )
-        )
-    if reply.status in {404, 410}:
-        return NotFoundError(
-            Reason(
-                "%(url)s: answered %(status)s; correct the source's url, or ask the registry where "
-                "it is now",
-                **_status_reason(reply).values,
-            )
-        )
-    return UnexpectedStatusError(_status_reason(reply))
-
-
-def _status_reason(reply: Response) -> Reason:
+def _status_error(reply: Reply) -> FetchError:
     text = server_text(reply.content)
     status = f'{reply.status} ("{text}")' if text else str(reply.status)
-    return Reason("%(url)s: answered %(status)s", url=reply.url, status=status)
+    if reply.status != 429 and reply.status not in _UNAVAILABLE_STATUSES:
+        kind, cause = _ERRORS.get(
+            reply.status, (UnexpectedStatusError, "%(url)s: answered %(status)s")
+        )
+        return kind(Reason(cause, url=reply.url, status=status))
+    headers = reply.headers
+    after = retry_after(headers.get("retry-after"), headers.get("date"), datetime.now(UTC))
+    reason = Reason("%(url)s: answered %(status)s", url=reply.url, status=status)
+    if after:
+        cause = "%(url)s: answered %(status)s and asks to retry in %(seconds)s seconds"
+        reason = Reason(cause, url=reply.url, status=status, seconds=round(after))
+    return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
 
 
 def server_text(content: bytes) -> str:
@@ -303,39 +274,12 @@ def server_text(content: bytes) -> str:
     return "".join(filter(str.isprintable, words))[:_QUOTED]
 
 
-def _retry_later_error(reply: Response) -> RetryLaterError:
-    after = retry_after(
-        reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC)
-    )
-    reason = _status_reason(reply)
-    if after:
-        reason = Reason(
-            "%(url)s: answered %(status)s and asks to retry in %(seconds)s seconds",
-            **reason.values,
-            seconds=round(after),
-        )
-    return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
-
-
-def check_robots_response(reply: Response) -> None:
+def check_robots_response(reply: Reply) -> None:
     """Accept a robots.txt, and 4xx as its absence; raises for 429 and 5xx, when no requests are
     allowed.
 
 
     Source: https://www.rfc-editor.org/rfc/rfc9309#section-2.3.1
     """
-    if reply.status == 429 or reply.status in _UNAVAILABLE_STATUSES:
-        raise _retry_later_error(reply)
-    if reply.status >= 500:
-        raise UnexpectedStatusError(_status_reason(reply))
-
-
-def robots_unavailable_error(error: FetchError) -> RobotsError:
-    """Return the exception for a host whose robots.txt cannot be fetched because of *error*."""
-    return RobotsError(
-        Reason(
-            "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
-            "again later",
-            error=error.reason,
-        )
-    )
+    if reply.status == 429 or reply.status >= 500:
+        raise _status_error(reply)

@@ -17,7 +17,7 @@ from harvesters.errors import CharsetError, ParseError, WebPageError
 from harvesters.network.reply import Reply
 from harvesters.network.response_check import empty_reason, is_html, web_page_reason
 from harvesters.parsing import parser_errors
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 
 # Python's own notations of text, not charsets: two of them take quadratic time, none is sent by a
 # server.
@@ -66,19 +66,16 @@ def parse_xml(reply: Reply) -> _Element:
     )
     with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
         root = etree.fromstring(content, parser)
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(
-            Reason(
-                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
-                url=reply.url,
-            )
-        )
+    refuse_doctype(reply, root)
     return root
 
 
-def refuse_doctype(reply: Reply) -> None:
-    """Raise ParseError if the body is XML with a DOCTYPE, before parsing it."""
-    if _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
+def refuse_doctype(reply: Reply, root: _Element | None = None) -> None:
+    """Raise ParseError if the body is XML with a DOCTYPE: before it is parsed, or at its *root*,
+    since a body in another charset shows none before.
+    """
+    is_parsed = root is not None and root.getroottree().docinfo.internalDTD is not None
+    if is_parsed or _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
         raise ParseError(
             Reason(
                 "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
@@ -165,11 +162,10 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
 
     Raises CharsetError at bytes that are invalid in that charset; no charset is guessed.
     """
-    content = reply.content
-    marked = next((name for mark, name in _BOMS if content.startswith(mark)), None)
-    names = [marked] if marked else [charset] if charset else ["utf-8", *_other_charsets(reply)]
+    content, named = reply.content, marked_charset(reply) or charset
+    names = [named] if named else ["utf-8", declared_charset(reply) or "utf-8"]
     faults: list[str] = []
-    for name in names:
+    for name in dict.fromkeys(names):
         if not is_charset(name):
             faults.append(f"in {name!r}, which is no charset")
             continue
@@ -197,9 +193,9 @@ def declared_charset(reply: Reply) -> str | None:
     return match.group(1).lower() if match else None
 
 
-def _other_charsets(reply: Reply) -> list[str]:
-    name = declared_charset(reply)
-    return [name] if name and name not in {"utf-8", "utf8"} else []
+def marked_charset(reply: Reply) -> str | None:
+    """Return the charset of the byte order mark; None if there is none."""
+    return next((name for mark, name in _BOMS if reply.content.startswith(mark)), None)
 
 
 def refuse_html(reply: Reply, expected: str) -> bytes:
@@ -214,16 +210,14 @@ def refuse_html(reply: Reply, expected: str) -> bytes:
 
 
 def _json_reason(reply: Reply, error: json.JSONDecodeError) -> Reason:
-    values: dict[str, Value] = {
-        "url": reply.url,
-        "error": error.msg,
-        "line": error.lineno,
-        "column": error.colno,
-    }
-    if reply.media_type in {"", "application/json"}:
-        return Reason("%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s", **values)
+    text = "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s"
+    if reply.media_type not in {"", "application/json"}:
+        text = "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s"
     return Reason(
-        "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s",
-        **values,
+        text,
+        url=reply.url,
+        error=error.msg,
+        line=error.lineno,
+        column=error.colno,
         type=reply.media_type,
     )

@@ -24,7 +24,12 @@ from pydantic import Field
 from harvesters.errors import CharsetError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import is_charset, refuse_html
+from harvesters.network.response_parsing import (
+    declared_charset,
+    is_charset,
+    marked_charset,
+    refuse_html,
+)
 from harvesters.options import must_be
 from harvesters.page_model import InvalidRecord, Pages, Payload, Row
 from harvesters.parsing import parser_errors
@@ -49,9 +54,6 @@ _ACCEPT = "text/csv, text/plain;q=0.9, */*;q=0.5"
 _MAX_CELL = 16 * 1024 * 1024
 _CHUNK_BYTES = 1 << 20
 _MAX_SAMPLE_BYTES = 256 * 1024  # Bytes of non-ASCII lines from which a charset is guessed.
-_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
-_BOMS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
-         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 _CONTROL = re.compile("[\x80-\x9f]")
 _QUOTED = re.compile(r"'[^'\"]*'\Z")
 # The letters beyond ASCII of languages in Latin script, after the main exemplar characters of CLDR
@@ -115,7 +117,8 @@ def collect(
         refuse_html(reply, "a table")
         charset, is_guess = _detect_charset(reply, CsvOptions.of(source).charset)
         guessed.extend([charset] if is_guess else [])
-        return _read_lines(source, reply, charset)
+        # So that its mark is no part of the header.
+        return _read_lines(source, reply, "utf-8-sig" if charset == "utf-8" else charset)
 
     for page in read_table(source, fetch, cursor, _ACCEPT, read_lines, on_disk=True):
         yield replace(page, guessed_charset="".join(guessed))
@@ -213,11 +216,10 @@ def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
     CharsetError if the bytes are in none of these.
     """
     assert reply.path is not None
-    marked = next((name for mark, name in _BOMS if reply.content.startswith(mark)), None)
+    marked = marked_charset(reply)
     names = [marked or named or "utf-8"]
-    declared = _CHARSET.search(reply.headers.get("content-type", ""))
-    if declared and not (marked or named):
-        names.append(declared[1].lower())
+    if not marked and not named:
+        names.append(declared_charset(reply) or "utf-8")
     # A text that is called ISO-8859-1 is windows-1252 for all browsers: https://encoding.spec.whatwg.org/#names-and-labels
     if any(is_charset(name) and codecs.lookup(name).name == "iso8859-1" for name in names):
         names.append("cp1252")

@@ -201,13 +201,7 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
                 etree.iterparse(file, ("start",), resolve_entities=False, no_network=True)
             )
             text = mmap(file.fileno(), 0, access=ACCESS_READ)
-        if root.getroottree().docinfo.internalDTD is not None:
-            raise ParseError(
-                Reason(
-                    "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
-                    url=reply.url,
-                )
-            )
+        refuse_doctype(reply, root)
         if root.tag != "iati-activities":
             raise ParseError(
                 Reason(

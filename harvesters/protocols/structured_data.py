@@ -6,9 +6,9 @@ https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from extruct.jsonld import JsonLdExtractor
@@ -19,7 +19,12 @@ from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, is_charset
+from harvesters.network.response_parsing import (
+    declared_charset,
+    dump_json,
+    is_charset,
+    marked_charset,
+)
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context, inline_contexts
 from harvesters.payloads.graph import iri_or_text, merge_graphs
@@ -27,7 +32,6 @@ from harvesters.payloads.rdf_parser import parse_quads
 from vocab.iris import is_web
 
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*+=\s*+[\"']?\s*+([\w.:-]++)", re.IGNORECASE)
-_TYPE = re.compile(r"charset\s*=\s*[\"']?([\w.:-]+)", re.IGNORECASE)
 # of microdata and RDFa: an empty address is resolved to that of the page
 _EMPTY_ADDRESS = re.compile(r"""\s(?:href|src)\s*+=\s*+(?:""|'')""", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
@@ -53,23 +57,13 @@ def _text(reply: Reply) -> str:
     """Decode a page as browsers do: by its byte order mark, its header, its meta element, else as
     UTF-8, else as Windows-1252.
     """
-    content = reply.content
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return content.decode("utf-16", "replace")
-    match = _TYPE.search(reply.headers.get("content-type", ""))
-    meta = _META.search(content[:4096])
-    for name in (
-        match.group(1) if match else "",
-        meta.group(1).decode("ascii", "replace") if meta else "",
-        "utf-8",
-    ):
-        if not is_charset(name):
-            continue
-        try:
-            return content.decode(name).removeprefix("\ufeff")
-        except UnicodeError:
-            continue
-    return content.decode("cp1252", "replace")
+    meta = _META.search(reply.content[:4096])
+    named = meta[1].decode("ascii", "replace") if meta else ""
+    for name in (marked_charset(reply), declared_charset(reply), named, "utf-8"):
+        with suppress(UnicodeError):
+            if name and is_charset(name):
+                return reply.content.decode(name).removeprefix("\ufeff")
+    return reply.content.decode("cp1252", "replace")
 
 
 def _json_ld(text: bytes, url: str) -> Iterator[Any]:

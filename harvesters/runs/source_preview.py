@@ -18,8 +18,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import fields_without_values, unread_fields
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.page_model import DeletedRecord, Page, Record
 from harvesters.pipeline.field_tracing import fields_of
 from harvesters.pipeline.page_processor import Item, repeat_reason

@@ -43,7 +43,7 @@ import test_every_payload as real
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.payloads import language_detection
 from harvesters.source import Source, load, parse

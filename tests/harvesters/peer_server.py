@@ -13,8 +13,7 @@ from typing import Any
 import httpx
 
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.stored_response import Validator
 from journal.journal import Journal
 from vocab.initiative import Initiative, Resource, Text

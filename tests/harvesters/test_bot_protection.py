@@ -17,7 +17,7 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 
 URL = "https://registry.example/oai"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><script>window._cf_chl_opt={};</script>"

@@ -31,7 +31,7 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import parse

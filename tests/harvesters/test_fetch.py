@@ -18,8 +18,12 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.network.retry import RetryPolicy, install_retry_logging
-from harvesters.network.settings import LocalRateLimiter, NetworkSettings
+from harvesters.network.settings import (
+    LocalRateLimiter,
+    NetworkSettings,
+    RetryPolicy,
+    install_retry_logging,
+)
 from harvesters.stored_response import Validator
 
 URL = "https://registry.example/records"

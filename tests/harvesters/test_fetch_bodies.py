@@ -26,7 +26,7 @@ from harvesters.errors import (
 )
 from harvesters.network.body_reader import decode_content
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 from web.outbound_client import Deadline, GuardedTransport
 
 URL = "https://registry.example/records"

@@ -21,9 +21,8 @@ from harvesters.errors import (
     UnexpectedStatusError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy, retry_after
 from harvesters.network.robots import MAX_CRAWL_DELAY, parse_robots
-from harvesters.network.settings import LocalRateLimiter
+from harvesters.network.settings import LocalRateLimiter, RetryPolicy, retry_after
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.source import parse
 

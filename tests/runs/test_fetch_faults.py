@@ -20,8 +20,7 @@ from demo.scenario import Fault
 from demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
-from harvesters.network.retry import RetryPolicy
-from harvesters.network.settings import LocalRateLimiter, NetworkSettings
+from harvesters.network.settings import LocalRateLimiter, NetworkSettings, RetryPolicy
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run import harvest

@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.run_log import log_lines
-from harvesters.network.retry import install_retry_logging
+from harvesters.network.settings import install_retry_logging
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
 from harvesters.runs.run_logging import harvest_and_log

@@ -12,7 +12,7 @@ import httpx
 from fetch_client import fetch_with
 
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Page
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Source

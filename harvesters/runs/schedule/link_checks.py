@@ -35,7 +35,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.links import due_links, links, save_link, set_links
 from harvesters.ledger.models import LINKS, LinkCheck, LinkState, RecordLink, State
 from harvesters.network.fetch import Fetch
-from harvesters.network.retry import RetryPolicy
+from harvesters.network.settings import RetryPolicy
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
 from harvesters.source import Source
