@@ -42,21 +42,15 @@ def test_conditions_have_their_order(headers: dict[str, str], status: int | None
 def test_two_states_made_in_one_second_have_two_dates(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
 
+    first, again = (
+        create_snapshot(tmp_path / "same", store, Snapshot(0, 1, "a", 0, "", "s")) for _ in range(2)
+    )
     created = [
         create_snapshot(tmp_path / "made", store, Snapshot(0, position, str(position), 0, ""))
         for position in (1, 2, 3)
     ]
 
     assert created[0].modified < created[1].modified < created[2].modified
-
-
-def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store")
-
-    first, again = (
-        create_snapshot(tmp_path / "made", store, Snapshot(0, 1, "a", 0, "", "s")) for _ in range(2)
-    )
-
     assert (first.modified, first.version) == (again.modified, again.version)
 
 
@@ -72,7 +66,4 @@ def test_the_cache_is_bounded_and_has_whole_responses_only() -> None:
     responses.add(replace(whole, body=b"x" * 20_000), b"large")
 
     assert set(responses.cached) == {(SHOWN.version, digest(query)) for query in (b"a", b"c", b"d")}
-
-
-def test_parts_that_are_joined_alike_have_two_digests() -> None:
     assert digest(b"a", b"bc") != digest(b"ab", b"c")

@@ -184,43 +184,32 @@ def between(data: Path, history: History, one: int, other: int, *within: str) ->
     return compare(history, before, after, parse_within([*within]))
 
 
-@each("seed", range(25))
+@pytest.mark.parametrize(
+    "seeds", [range(25), pytest.param(range(25, 100), marks=pytest.mark.nightly)]
+)
 def test_a_random_pair_equals_the_arithmetic_of_the_journal(
-    data: Path, history: History, states: list[State], seed: int
+    data: Path, history: History, states: list[State], seeds: range
 ) -> None:
-    pair_equals_the_arithmetic(data, history, states, seed)
+    for seed in seeds:
+        chance = random.Random(seed)
+        one, other = sorted((chance.randint(1, ENTRIES), chance.randint(1, ENTRIES)))
 
+        result = between(data, history, one, other)
 
-@pytest.mark.nightly
-@each("seed", range(25, 100))
-def test_many_random_pairs_equal_the_arithmetic_of_the_journal(
-    data: Path, history: History, states: list[State], seed: int
-) -> None:
-    pair_equals_the_arithmetic(data, history, states, seed)
-
-
-def pair_equals_the_arithmetic(
-    data: Path, history: History, states: list[State], seed: int
-) -> None:
-    chance = random.Random(seed)
-    one, other = sorted((chance.randint(1, ENTRIES), chance.randint(1, ENTRIES)))
-
-    result = between(data, history, one, other)
-
-    assert result.total == arithmetic(states, one, other, None)
-    members = {
-        item
-        for state in states[one - 1 : other]
-        for graph, lines in state.items()
-        for item in own_sets(lines, graph)
-    }
-    expected = {item: arithmetic(states, one, other, item) for item in sorted(members)}
-    results = {
-        (facet, code): numbers
-        for facet in FACETS
-        for code, numbers in result.by_facet[facet].items()
-    }
-    assert results == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
+        assert result.total == arithmetic(states, one, other, None)
+        members = {
+            item
+            for state in states[one - 1 : other]
+            for graph, lines in state.items()
+            for item in own_sets(lines, graph)
+        }
+        expected = {item: arithmetic(states, one, other, item) for item in sorted(members)}
+        results = {
+            (facet, code): numbers
+            for facet in FACETS
+            for code, numbers in result.by_facet[facet].items()
+        }
+        assert results == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
 
 
 @each("seed", range(10))
@@ -305,6 +294,9 @@ def test_a_moment_that_is_none_is_refused_with_what_there_is(
 ) -> None:
     with pytest.raises(Exception, match=message):
         find_moment(history, data, text)
+    for member in ("colour:red", "country:", "source:a b", "line:C1:guessed", "all"):
+        with pytest.raises(Exception, match="is no set; name one as source:demo"):
+            parse_within([member])
 
 
 def test_a_date_is_its_end(data: Path, history: History) -> None:
@@ -314,23 +306,11 @@ def test_a_date_is_its_end(data: Path, history: History) -> None:
     assert find_moment(history, data, "now").entry == ENTRIES
 
 
-@each("text", ["colour:red", "country:", "source:a b", "line:C1:guessed", "all"])
-def test_a_set_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(Exception, match="is no set; name one as source:demo"):
-        parse_within([text])
-
-
-@asynccontextmanager
-async def site(data: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(data) as client:
-        yield client
-
-
 async def test_the_page_its_data_and_its_lists_agree(data: Path, states: list[State]) -> None:
     if not (data / "releases").exists():
         build_release(data, IRIS, START + timedelta(days=60))
     query = urlencode({"from": "entry/5", "to": "release/1"})
-    async with site(data) as client:
+    async with served(data) as client:
         page = await client.get(f"/compare?{query}", headers={"Accept": "text/html"})
         figures = (await client.get(f"/compare.json?{query}")).json()["figures"]
         [row] = figures[0]["rows"]
@@ -370,7 +350,7 @@ async def test_versions_of_a_record_are_compared_field_by_field(
         if (old := title(states[7], graph)) and old != title(states[-1], graph)
     ]
     assert changed
-    async with site(data) as client:
+    async with served(data) as client:
         text = (
             await client.get(
                 "/compare",

@@ -75,14 +75,23 @@ async def test_an_answer_that_the_client_holds_is_not_sent_again(client: httpx.A
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
     assert {"cache-control", "vary"} <= set(again.headers)
     assert [answer.status_code for answer in any_of] == [304, 304]
+    posted = await client.post("/sparql", data={"query": COUNT}, headers={"If-None-Match": etag})
+    assert posted.status_code == 412
+    head = await ask(client, method="HEAD")
+    assert head.content == b""
+    for name in ("content-type", "content-length", "etag", "vary"):
+        assert head.headers[name] == first.headers[name]
 
 
-async def test_an_answer_that_is_stopped_has_no_tag(client: httpx.AsyncClient) -> None:
+async def test_an_answer_that_is_stopped_or_a_fault_has_no_tag_and_is_not_kept(
+    client: httpx.AsyncClient,
+) -> None:
     slow = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
-
     stopped = await client.get("/sparql", params={"query": slow, "timeout": "0.2"})
+    faults = [await ask(client, "SELECT * {") for _ in range(2)]
 
-    assert stopped.status_code == 504
+    assert [answer.status_code for answer in (stopped, *faults)] == [504, 400, 400]
+    assert not any({"cache-status", "etag"} & {*answer.headers} for answer in faults)
     assert "etag" not in stopped.headers
 
 
@@ -97,18 +106,6 @@ async def test_another_query_format_or_dataset_has_another_tag(client: httpx.Asy
 
     assert len(set(tags)) == 5
     assert answer.status_code == 200
-
-
-async def test_a_post_that_the_client_holds_fails_its_precondition(
-    client: httpx.AsyncClient,
-) -> None:
-    first = await client.post("/sparql", data={"query": COUNT})
-
-    again = await client.post(
-        "/sparql", data={"query": COUNT}, headers={"If-None-Match": first.headers["etag"]}
-    )
-
-    assert again.status_code == 412
 
 
 @pytest.mark.parametrize(
@@ -140,30 +137,6 @@ async def test_a_repeated_query_is_answered_from_the_cache(client: httpx.AsyncCl
         assert (again.headers["cache-status"], again.content) == (HIT, first.content)
         for name in ("content-type", "etag"):
             assert again.headers[name] == first.headers[name]
-
-
-async def test_a_fault_is_not_kept(client: httpx.AsyncClient) -> None:
-    answers = [await ask(client, "SELECT * {") for _ in range(2)]
-
-    assert [answer.status_code for answer in answers] == [400, 400]
-    assert not any({"cache-status", "etag"} & {*answer.headers} for answer in answers)
-
-
-async def test_head_matches_get_and_sends_nothing(client: httpx.AsyncClient) -> None:
-    whole = await ask(client)
-
-    head = await ask(client, method="HEAD")
-
-    assert head.content == b""
-    for name in ("content-type", "content-length", "etag", "vary"):
-        assert head.headers[name] == whole.headers[name]
-
-
-@pytest.mark.every_store
-async def test_head_of_a_large_answer_sends_nothing(client: httpx.AsyncClient) -> None:
-    head = await ask(client, LARGE, method="HEAD")
-
-    assert (head.status_code, head.content) == (200, b"")
 
 
 @pytest.mark.every_store
@@ -204,6 +177,8 @@ async def test_an_answer_too_large_to_keep_is_whole_for_each_that_asks(
 
     assert {answer.text.count("\r\n") for answer in answers} == {9_001}
     assert len(answers[0].content) > 4 << 20
+    head = await ask(client, LARGE, method="HEAD")
+    assert (head.status_code, head.content) == (200, b"")
     assert (await ask(client, LARGE)).headers["cache-status"] == MISS
 
 

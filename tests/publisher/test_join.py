@@ -153,16 +153,21 @@ async def test_what_is_no_form_of_ours_is_refused(
     assert answer.status_code == status
 
 
-async def test_one_definition_is_tried_at_a_time() -> None:
-    slow = VisitorCommand((sys.executable, "-c", "import sys; sys.stdin.read()"), {})
+async def test_one_definition_is_tried_at_a_time_and_one_without_end_is_killed() -> None:
+    def running(script: str, **more: Any) -> VisitorCommand:
+        return VisitorCommand((sys.executable, "-c", script), {}, **more)
 
+    slow = running("import sys; sys.stdin.read()")
     async with asyncio.TaskGroup() as group:
         first = group.create_task(preview(slow, "", "a"))
         await asyncio.sleep(0)
         with pytest.raises(StoreBusy):
             await preview(slow, "", "b")
+    late = await preview(running("while True: pass", seconds=0.3), "", "a")
+    broken = await preview(running("print('{\"records\": [')"), "", "a")
 
-    assert first.result()["error_kind"] == "broken"
+    assert [first.result()["error_kind"], broken["error_kind"]] == ["broken", "broken"]
+    assert (late["error_kind"], late["records"]) == ("late", ())
 
 
 async def test_a_client_has_so_many_tries_in_a_window_and_then_again() -> None:
@@ -177,20 +182,6 @@ async def test_a_client_has_so_many_tries_in_a_window_and_then_again() -> None:
     now[0] = WINDOW
     assert (await preview(item, "", "a"))["reported_total"] == 1200
     assert spent.value.wait == int(WINDOW) + 1
-
-
-async def test_a_trial_that_does_not_end_is_killed() -> None:
-    endless = VisitorCommand((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
-
-    output = await preview(endless, "", "a")
-
-    assert (output["error_kind"], output["records"]) == ("late", ())
-
-
-async def test_an_invalid_answer_is_reported_as_broken() -> None:
-    cut = VisitorCommand((sys.executable, "-c", "print('{\"records\": [')"), {})
-
-    assert (await preview(cut, "", "a"))["error_kind"] == "broken"
 
 
 def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table() -> None:
@@ -267,19 +258,15 @@ def test_objects_under_keys_are_records(projects: dict[str, dict[str, Any]]) -> 
     assert suggested.examples["project_name"][-1] == "Clinics" or len(projects) > 1
 
 
-@each("goals", ["SDG 3; SDG 4", ["SDG 3; SDG 4", "SDG 5"], ["SDG 3", "SDG 5; SDG 9"]])
-def test_goals_with_a_semicolon_are_split(goals: str | list[str]) -> None:
-    sample = orjson.dumps([{"id": 1, "title": "Clinics", "goals": goals}])
-    state = with_suggestion(from_query({"kind": "json"}), suggest_fields(sample))
-
-    assert tomllib.loads(source_toml(state))["options"] == {"split": {"goals": ";"}}
-
-
-def test_addresses_are_recognized_but_not_those_of_pictures() -> None:
+def test_addresses_but_not_those_of_pictures_and_lists_of_goals_are_recognized() -> None:
     sample = b'[{"id": 1, "name": "A", "image_url": "https://x.example/1.png", "url": "https://x.example/1"}]'
 
     assert suggest_fields(sample).fields["pages"] == "url"
     assert "pages" not in suggest_fields(sample.replace(b'"url"', b'"other"')).fields
+    for goals in ("SDG 3; SDG 4", ["SDG 3; SDG 4", "SDG 5"], ["SDG 3", "SDG 5; SDG 9"]):
+        document = orjson.dumps([{"id": 1, "title": "Clinics", "goals": goals}])
+        state = with_suggestion(from_query({"kind": "json"}), suggest_fields(document))
+        assert tomllib.loads(source_toml(state))["options"] == {"split": {"goals": ";"}}
 
 
 UNREADABLE = (

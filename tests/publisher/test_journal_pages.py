@@ -140,17 +140,20 @@ async def test_a_part_of_an_entry_is_sent(
     assert part.headers["content-range"] == f"bytes {numbers[0]}-{numbers[-1]}/{len(whole)}"
 
 
-@each(
-    "headers, status",
-    [({"Range": "bytes=99999999-"}, 416), ({"Range": "bytes=0-3", "If-Range": '"another"'}, 200), ({"Range": "bytes=5-2"}, 200),
-     ({"Range": "bytes=-"}, 200), ({"Range": "lines=1-2"}, 200)],
-)  # fmt: skip
 async def test_a_range_that_does_not_fit_is_refused_or_passed_over(
-    client: httpx.AsyncClient, headers: dict[str, str], status: int
+    client: httpx.AsyncClient,
 ) -> None:
-    answer = await client.get("/journal/3", headers=IDENTITY | headers)
-
-    assert answer.status_code == status
+    for text, more, status in (
+        ("bytes=99999999-", {}, 416), ("bytes=0-3", {"If-Range": '"another"'}, 200), ("bytes=5-2", {}, 200), ("bytes=-", {}, 200),
+        ("lines=1-2", {}, 200),
+    ):  # fmt: skip
+        answer = await client.get("/journal/3", headers={**IDENTITY, "Range": text, **more})
+        assert answer.status_code == status, text
+    for suffix in ("ttl", "nt", "jsonld"):
+        answer = await client.get("/journal/", params={"format": suffix})
+        graph = parse(answer.content, RdfFormat.from_extension(suffix))
+        expected = {f"{BASE}journal/", *(f"{BASE}journal/{number}" for number in (1, 2, 3))}
+        assert {quad.subject.value for quad in graph} == expected
 
 
 async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(
@@ -171,16 +174,6 @@ async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(
     assert (newest["added"], newest["removed"]) == (rows["A "], rows["D "])
     assert (newest["run"], newest["bytes"]) == ("run-3", entry.path.stat().st_size)
     assert newest["previous"] == before.id
-
-
-@each("suffix", ["ttl", "nt", "jsonld"])
-async def test_the_list_is_a_graph_too(client: httpx.AsyncClient, suffix: str) -> None:
-    answer = await client.get("/journal/", params={"format": suffix})
-
-    graph = parse(answer.content, RdfFormat.from_extension(suffix))
-
-    expected = {f"{BASE}journal/", *(f"{BASE}journal/{number}" for number in (1, 2, 3))}
-    assert {quad.subject.value for quad in graph} == expected
 
 
 async def test_an_empty_journal_has_a_head_too(

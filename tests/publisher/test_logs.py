@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -142,26 +143,15 @@ def test_a_request_is_named_in_the_log_as_its_proxy_names_it(
 def test_an_error_that_repeats_is_logged_once_and_then_counted() -> None:
     now = [0.0]
     repeats, passed = RepeatFilter(window=600, clock=lambda: now[0]), []
+    event = {"event": "no connection", "level": "error", "source": "a"}
 
     for seconds in (0, 10, 20, 599, 601, 610):
         now[0] = seconds
-        try:
-            passed.append(
-                repeats(None, "", {"event": "no connection", "level": "error", "source": "a"})
-            )
-        except structlog.DropEvent:
-            continue
+        with suppress(structlog.DropEvent):
+            passed.append(repeats(None, "", {**event}))
 
-    assert [event.get("repeated") for event in passed] == [None, 3]
-
-
-@pytest.mark.parametrize("other", [{"source": "b"}, {"level": "info"}, {"reason": "timeout"}])
-def test_what_differs_or_only_informs_is_always_logged(other: dict[str, str]) -> None:
-    repeats, event = RepeatFilter(), {"event": "no connection", "level": "error", "source": "a"}
-
-    assert repeats(None, "", event) == event
-    assert repeats(None, "", {**event, **other}) == {**event, **other}
-    if other.get("level") == "info":
+    assert [item.get("repeated") for item in passed] == [None, 3]
+    for other in ({"source": "b"}, {"reason": "timeout"}, {"level": "info"}, {"level": "info"}):
         assert repeats(None, "", {**event, **other}) == {**event, **other}
 
 
@@ -176,16 +166,10 @@ def test_a_library_s_error_is_one_line_with_its_cause(
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert 'event="cannot connect" library=distributed.client reason="FileNotFoundError' in lines[0]
-
-
-def test_a_fault_of_ours_that_a_library_logs_keeps_its_traceback(
-    stderr: None, capsys: pytest.CaptureFixture[str]
-) -> None:
     try:
         RepeatFilter()(None, "", None)  # type: ignore[arg-type]
-    except AttributeError as error:
+    except AttributeError as error:  # a fault of ours keeps its traceback
         logging.getLogger("procrastinate.worker").error("Job ended", exc_info=error)
-
     assert "    Traceback (most recent call last):" in capsys.readouterr().err.splitlines()
 
 
@@ -203,13 +187,7 @@ def test_an_exception_is_rendered_where_it_is_passed() -> None:
 def test_logs_of_libraries_come_once_although_the_program_configures_twice() -> None:
     code = "import logging; from publisher.logs import configure_logging as f; f(); f(); logging.getLogger('x').warning('once')"
 
-    completed = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-        text=True,
-        timeout=60,
-    )
+    line = [sys.executable, "-c", code]
+    completed = subprocess.run(line, cwd=ROOT, capture_output=True, check=True, timeout=60)
 
-    assert completed.stderr.count("once") == 1
+    assert completed.stderr.count(b"once") == 1

@@ -154,64 +154,26 @@ async def test_the_answers_are_those_of_the_world(url: str) -> None:
         assert data(lines, "by line") == f"line,things\r\n{IRIS.concept('action-line', 'C4')},1\r\n"
         assert lines["parts"][1]["labels"][IRIS.concept("action-line", "C4")].startswith("C4 ")
         assert THING in data(result, "results")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "basis"),
-    [
-        ({"sparql": f"{PREFIX}SELECT ?x {{ ?x wsis:goal ?g }}"}, ["declared"]),
-        (
-            {
-                "sparql": f"{PREFIX}SELECT ?x {{ ?x wsis:crosswalkedGoal|wsis:suggestedActionLine ?g }}"
-            },
-            ["crosswalked", "suggested"],
-        ),
-        ({"sparql": f"{PREFIX}SELECT ?x {{ ?x a wsis:Initiative }}"}, []),
-    ],
-)
-async def test_the_answer_names_how_links_were_made(
-    url: str, arguments: dict[str, Any], basis: list[str]
-) -> None:
-    async with asked_over_http(url) as client:
-        assert (await answer(client, "query", **arguments))["basis"] == basis
+        for properties, basis in (
+            ("wsis:goal ?g", ["declared"]), ("a wsis:Initiative", []),
+            ("wsis:crosswalkedGoal|wsis:suggestedActionLine ?g", ["crosswalked", "suggested"]),
+        ):  # fmt: skip
+            query = f"{PREFIX}SELECT ?x {{ ?x {properties} }}"
+            assert (await answer(client, "query", sparql=query))["basis"] == basis
 
 
 @each(
     "tool, arguments, text",
     [
-        (
-            "query",
-            {"sparql": f"{PREFIX}SELECT * {{ ?x wsis:gaol ?g }}"},
-            r"unknown property wsis:gaol .*column \d+.*nearest: wsis:goal ",
-        ),
-        (
-            "query",
-            {"sparql": f"{PREFIX}SELECT * {{ ?x a wsis:Initative }}"},
-            "unknown class wsis:Initative .*wsis:Initiative",
-        ),
-        (
-            "query",
-            {"sparql": "SELECT * { ?x <http://example.org/colour> ?c }"},
-            "unknown property <http://example.org/colour>",
-        ),
+        ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x wsis:gaol ?g }}"}, r"unknown property wsis:gaol .*column \d+.*nearest: wsis:goal "),
+        ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x a wsis:Initative }}"}, "unknown class wsis:Initative .*wsis:Initiative"),
+        ("query", {"sparql": "SELECT * { ?x <http://example.org/colour> ?c }"}, "unknown property <http://example.org/colour>"),
         ("query", {"sparql": "SELECT * { ?x ?p"}, "line 1, column"),
         ("query", {"sparql": "rubbish"}, "expected"),
-        (
-            "query",
-            {"sparql": f"{PREFIX}SELECT * {{ <http://example.org/none> dct:title ?t }}"},
-            "nothing found in release 1",
-        ),
-        (
-            "query",
-            {"sparql": f"{PREFIX}CONSTRUCT WHERE {{ <http://example.org/none> dct:title ?t }}"},
-            "nothing found in release 1",
-        ),
+        ("query", {"sparql": f"{PREFIX}SELECT * {{ <http://example.org/none> dct:title ?t }}"}, "nothing found in release 1"),
+        ("query", {"sparql": f"{PREFIX}CONSTRUCT WHERE {{ <http://example.org/none> dct:title ?t }}"}, "nothing found in release 1"),
         ("query", {"sparql": "SELECT (NOW() AS ?now) {}"}, "repeatable"),
-        (
-            "query",
-            {"sparql": "SELECT * { SERVICE <http://x.example/> { ?s ?p ?o } }"},
-            "SERVICE is not supported",
-        ),
+        ("query", {"sparql": "SELECT * { SERVICE <http://x.example/> { ?s ?p ?o } }"}, "SERVICE is not supported"),
         ("query", {"sparql": "ASK {}", "format": "odt"}, "Unknown format 'odt'"),
         ("query", {"sparql": "ASK {}", "release": 7}, "there is no release 7"),
         ("query", {"sparql": "SELECT * { ?s ?p ?o }"}, "larger than 256 KiB.*add LIMIT.*http://"),
@@ -219,30 +181,18 @@ async def test_the_answer_names_how_links_were_made(
         ("search", {"words": "zzqqxx"}, "nothing found in release 1"),
         ("search", {"words": " "}, "words must have"),
         ("count", {"by": "gaol"}, "unknown facet 'gaol'; did you mean goal?"),
-        (
-            "count",
-            {"by": "goal", "country": ["Kenya"]},
-            r"count has no argument 'country'; write filters=\{'country': \[...\]\}",
-        ),
+        ("count", {"by": "goal", "country": ["Kenya"]}, r"count has no argument 'country'; write filters=\{'country': \[...\]\}"),
         ("search", {"words": "water", "ofset": 3}, "no argument 'ofset'; did you mean offset?"),
-        (
-            "count",
-            {"filters": {"country": ["Kenyaa"]}},
-            "nothing has the country 'Kenyaa'; nearest: 404",
-        ),
+        ("count", {"filters": {"country": ["Kenyaa"]}}, "nothing has the country 'Kenyaa'; nearest: 404"),
         ("count", {"filters": {"colour": ["red"]}}, "unknown facet 'colour'"),
-        (
-            "count",
-            {"basis": ["guessed"]},
-            "unknown basis 'guessed'; choose of declared, crosswalked, suggested",
-        ),
+        ("count", {"basis": ["guessed"]}, "unknown basis 'guessed'; choose of declared, crosswalked, suggested"),
         ("count", {"filters": {"country": ["404"] * 51}}, "more than 50 values"),
         ("count", {"filters": "country"}, "valid dictionary"),
         ("describe", {"thing": f"{IRIS.base}id/initiative/demo/none"}, "says nothing about"),
         ("describe", {"thing": "Kenya or so"}, "neither an IRI nor the path"),
         ("cite", {"thing": f"{IRIS.base}id/initiative/demo/none"}, "says nothing about"),
     ],
-)
+)  # fmt: skip
 async def test_what_has_no_answer_is_an_error_with_its_remedy(
     url: str, tool: str, arguments: dict[str, Any], text: str
 ) -> None:
@@ -395,33 +345,18 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
 @each(
     "text, properties",
     [
-        (
-            "SELECT * { ?s <a> 'x'@en, 5 ; <b> ( 1 2 ) . ( 1 2 ) <c> [] ; <d> [ <e> 'f'^^<g> ] . [ <h> 1 ] . [ <i> 1 ] <j> 2 }",
-            "abcdehij",
-        ),
-        (
-            "SELECT * { ?s <a> 1 OPTIONAL { ?s <b> 1 } ?s <c> 1 MINUS { <x> <d> <y> } { ?s <e> 1 } UNION { ?s <f> 1 } }",
-            "abcdef",
-        ),
-        (
-            "SELECT * { { SELECT ?y (COUNT(?z) AS ?n) WHERE { ?y <a> ?z } GROUP BY ?y HAVING (COUNT(?z) > 1) } }",
-            "a",
-        ),
-        (
-            "SELECT * { FILTER(?x = <q> && NOT EXISTS { ?x <a> 1 }) FILTER NOT EXISTS { ?x <b>|!(<c>)|^<d> 2 } ?x <e> 1 }",
-            "abcde",
-        ),
-        (
-            "SELECT * { BIND(<v> AS ?w) FILTER <http://f>(?x) VALUES ?k { <w> } ?x <a> 1 VALUES (?k) { (<w>) } ?x <b> 1 }",
-            "ab",
-        ),
+        ("SELECT * { ?s <a> 'x'@en, 5 ; <b> ( 1 2 ) . ( 1 2 ) <c> [] ; <d> [ <e> 'f'^^<g> ] . [ <h> 1 ] . [ <i> 1 ] <j> 2 }", "abcdehij"),
+        ("SELECT * { ?s <a> 1 OPTIONAL { ?s <b> 1 } ?s <c> 1 MINUS { <x> <d> <y> } { ?s <e> 1 } UNION { ?s <f> 1 } }", "abcdef"),
+        ("SELECT * { { SELECT ?y (COUNT(?z) AS ?n) WHERE { ?y <a> ?z } GROUP BY ?y HAVING (COUNT(?z) > 1) } }", "a"),
+        ("SELECT * { FILTER(?x = <q> && NOT EXISTS { ?x <a> 1 }) FILTER NOT EXISTS { ?x <b>|!(<c>)|^<d> 2 } ?x <e> 1 }", "abcde"),
+        ("SELECT * { BIND(<v> AS ?w) FILTER <http://f>(?x) VALUES ?k { <w> } ?x <a> 1 VALUES (?k) { (<w>) } ?x <b> 1 }", "ab"),
         ("SELECT * { GRAPH ?g { ?x <a>+ ?y . ?a <b>? -1 } ?x (<c>/<d>)* ?z }", "abcd"),
         ("CONSTRUCT { ?s <x> ?o } WHERE { ?s <a> ?o }", "a"),
         ("CONSTRUCT WHERE { ?s <a> ?o }", "a"),
         ("SELECT * { ?s <a> ?o } VALUES ?o { <x> }", "a"),
         ("SELECT * { ?s <a> 'VALUES { ?x <q> 1 }' ; <b> \"}\" . # ?s <r> 1\n ?s <c> ?o }", "abc"),
     ],
-)
+)  # fmt: skip
 def test_the_properties_of_a_query_are_found(text: str, properties: str) -> None:
     found = (name for name in used_terms(text, "").properties if not name.startswith(RDF))
     assert "".join(sorted(found)) == properties

@@ -33,19 +33,7 @@ def check(text: str) -> list[tuple[int, str]]:
 
 def test_the_published_vocabulary_has_no_problem() -> None:
     assert [str(problem) for problem in check_files(dict(read_files()))] == []
-
-
-def test_a_sound_file_has_no_problem() -> None:
     assert check(GOOD) == []
-
-
-def test_a_concept_without_a_source_of_its_own_is_reported_at_its_line() -> None:
-    text = GOOD.replace(" dct:source <https://example.org/list#one> ;", "")
-
-    (problem,) = check_files({"x.ttl": text.encode()})
-
-    assert (problem.file, problem.line, problem.message) == ("x.ttl", 7, "scheme/x/one: no source")
-    assert problem.remedy.startswith("add dct:source with the address of its text")
 
 
 @each(
@@ -60,12 +48,17 @@ def test_a_concept_without_a_source_of_its_own_is_reported_at_its_line() -> None
         ("<https://example.org/licence> .", '<urn:x> ; dct:publisher "We" .', 4, "scheme/x: dct:publisher is a text"),
         ("<https://example.org/licence> .", '<urn:x> ; dct:accrualPeriodicity "daily" .', 4,
          "scheme/x: dct:accrualPeriodicity is a text"),
+        (" dct:source <https://example.org/list#one> ;", "", 7, "scheme/x/one: no source"),
+        ('"Two"@en', '"Two"@en ;\n    skos:broader <scheme/x/three>', 11, "scheme/x/two: skos:broader leads to "),
+        ('in 2015"@en', 'in 2015"@en, "Nombre de pays qui avaient une stratégie en 2030"@fr', 9, "years"),
+        ('list#two> ;\n    skos:prefLabel "Two"', 'list#two> ;\n    "Two"', 13, "not Turtle: "),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_a_text_is_reported_at_its_line(
     whole: str, part: str, line: int, message: str
 ) -> None:
-    assert check(GOOD.replace(whole, part, 1)) == [(line, message)]
+    [(reported, text)] = check(GOOD.replace(whole, part, 1))
+    assert (reported, message in text) == (line, True), text
 
 
 def test_a_concept_below_a_top_concept_and_a_deprecated_one_need_not_be_one() -> None:
@@ -77,15 +70,6 @@ def test_a_concept_below_a_top_concept_and_a_deprecated_one_need_not_be_one() ->
     )
 
     assert (check(below), check(deprecated)) == ([], [])
-
-
-def test_an_undefined_broader_concept_is_reported() -> None:
-    text = GOOD.replace('"Two"@en', '"Two"@en ;\n    skos:broader <scheme/x/three>')
-
-    ((line, message),) = check(text)
-
-    assert line == 11
-    assert message.startswith("scheme/x/two: skos:broader leads to ")
 
 
 @each(
@@ -113,14 +97,6 @@ def test_a_wrong_label_is_reported_at_its_line(label: str, message: str) -> None
     assert message in result[0][1]
 
 
-def test_a_translation_with_other_years_is_reported() -> None:
-    text = GOOD.replace(
-        'in 2015"@en', 'in 2015"@en, "Nombre de pays qui avaient une stratégie en 2030"@fr'
-    )
-
-    assert ["years" in message for _, message in check(text)] == [True]
-
-
 def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
     rows = (
         f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; skos:broader <scheme/x/one> ; "
@@ -136,53 +112,24 @@ def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
     assert [(line, "far longer or shorter" in message) for line, message in result] == [(39, True)]
 
 
-def test_a_file_that_is_not_turtle_is_reported_at_its_line() -> None:
-    ((line, message),) = check(
-        GOOD.replace('list#two> ;\n    skos:prefLabel "Two"', 'list#two> ;\n    "Two"')
-    )
-
-    assert line == 13
-    assert message.startswith("not Turtle: ")
-
-
 def run(*arguments: str | Path) -> tuple[int, str]:
     environment = {"NO_COLOR": "1", "COLUMNS": "400"}
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
     return result.exit_code, result.output
 
 
-def test_the_command_refuses_a_bad_file_with_line_and_remedy(tmp_path: Path) -> None:
-    file = tmp_path / "x.ttl"
-    file.write_text(SCHEME.format(label='"Two"@en, "Second"@en'))
+def test_the_command_reports_file_line_and_remedy_as_text_or_json(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.ttl", tmp_path / "x.ttl"
+    good.write_text(GOOD)
+    bad.write_text(SCHEME.format(label='"Two"@en, "Second"@en'))
 
-    code, output = run("check", file)
-
-    assert code == 1
-    assert "x.ttl:13: " in output
-    assert "make it a skos:altLabel" in output
-
-
-def test_the_command_accepts_a_good_file(tmp_path: Path) -> None:
-    file = tmp_path / "x.ttl"
-    file.write_text(GOOD)
-
-    assert run("check", file) == (0, "0 problems in 1 file\n")
-
-
-def test_the_command_prints_json(tmp_path: Path) -> None:
-    file = tmp_path / "x.ttl"
-    file.write_text(SCHEME.format(label='"Zwei"@de'))
-
-    code, output = run("check", file, "--json")
-
+    assert run("check", good) == (0, "0 problems in 1 file\n")
+    code, output = run("check", bad)
+    assert (code, "x.ttl:13: " in output, "make it a skos:altLabel" in output) == (1, True, True)
+    code, output = run("check", bad, "--json")
     assert (code, [problem["line"] for problem in json.loads(output)]) == (1, [13])
-
-
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
     code, output = run("check", tmp_path / "none.ttl")
-
-    assert code == 2
-    assert "none.ttl" in output
+    assert (code, "none.ttl" in output) == (2, True)
 
 
 DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .

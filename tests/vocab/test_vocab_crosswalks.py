@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from pyoxigraph import NamedNode
 from rows import each
 
@@ -75,24 +78,19 @@ NAMED: dict[tuple[str, str], dict[str | None, list[str]]] = {
 }  # fmt: skip
 
 
-@each("text, code", [(text, code) for code, texts in LINES.items() for text in texts])
-def test_an_action_line_is_found_by_what_names_it(text: str, code: str | None) -> None:
-    assert WALK.action_line(text) == (code and IRIS.concept("action-line", code))
+@each(
+    "find, named, prefix",
+    [(WALK.action_line, LINES, IRIS.concept("action-line", "")), (goal, GOALS, SDG), (target, TARGETS, SDG), (country, COUNTRIES, AREA),
+     (area, {"002": ["Africa"], "014": ["Eastern Africa"], "001": ["001"], "404": ["Kenya"], None: ["dc"]}, AREA)],
+)  # fmt: skip
+def test_a_line_goal_target_country_or_area_is_found_by_what_names_it(
+    find: Callable[[Any], str | None], named: dict[str | None, list[Any]], prefix: str
+) -> None:
+    results = {text: find(text) for texts in named.values() for text in texts}
 
-
-@each("text, code", [(text, code) for code, texts in GOALS.items() for text in texts])
-def test_a_goal_is_found_by_what_names_it(text: str | int, code: str | None) -> None:
-    assert goal(text) == (code and SDG + code)
-
-
-@each("text, code", [(text, code) for code, texts in TARGETS.items() for text in texts])
-def test_a_target_is_found_by_what_names_it(text: str, code: str | None) -> None:
-    assert target(text) == (code and SDG + code)
-
-
-@each("text, code", [(text, code) for code, texts in COUNTRIES.items() for text in texts])
-def test_a_country_is_found_by_what_names_it(text: str | int, code: str | None) -> None:
-    assert country(text) == (code and AREA + code)
+    assert results == {
+        text: code and prefix + code for code, texts in named.items() for text in texts
+    }
 
 
 @each("method, named", NAMED.items())
@@ -106,14 +104,6 @@ def test_a_concept_is_found_by_what_names_it(
     assert results == {
         text: code and IRIS.concept(scheme, code) for code, texts in named.items() for text in texts
     }
-
-
-@each(
-    "text, code",
-    [("Africa", "002"), ("Eastern Africa", "014"), ("001", "001"), ("Kenya", "404"), ("dc", None)],
-)
-def test_an_area_is_a_country_or_a_region_of_m49(text: str, code: str | None) -> None:
-    assert area(text) == (code and AREA + code)
 
 
 def test_every_code_and_preferred_label_of_a_scheme_of_ours_is_found_again() -> None:
@@ -131,29 +121,21 @@ def test_every_code_and_preferred_label_of_a_scheme_of_ours_is_found_again() -> 
 
 
 def test_every_title_of_a_line_goal_and_target_is_found_again() -> None:
-    lines = [
-        (concept, concept.iri, WALK.action_line)
-        for concept in concepts("action-line", IRIS.base).values()
-    ]
+    lines = [(item, WALK.action_line) for item in concepts("action-line", IRIS.base).values()]
     goals = [
-        (concept, concept.iri, goal)
-        for concept in concepts("sdg").values()
-        if f"{SDG}ontology#Goal" in concept.types
-    ]
-    targets = [
-        (concept, concept.iri, target)
-        for concept in concepts("sdg").values()
-        if f"{SDG}ontology#Target" in concept.types
+        (item, find)
+        for item in concepts("sdg").values()
+        for kind, find in (("Goal", goal), ("Target", target))
+        if f"{SDG}ontology#{kind}" in item.types
     ]
 
     lost = [
-        (iri, name.value)
-        for item, iri, find in (*lines, *goals, *targets)
+        (item.iri, name.value)
+        for item, find in (*lines, *goals)
         for name in item.labels
-        if find(name.value) != iri
+        if find(name.value) != item.iri
     ]
-
-    assert len(goals) + len(targets) == 186
+    assert len(goals) == 186
     assert lost == []
 
 
@@ -203,21 +185,16 @@ def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
 
 
 @each(
-    "code, concepts_named",
-    [("14050", ()), ("15190", ()), ("12220", ("3",)), ("11220", ("4",)), ("140", ("6",)), ("22010", ("9",)), ("22011", ("9",)),
-     ("22081", ("C4",)), ("210", ()), ("240", ()), ("250", ()), ("331", ()), ("99810", ()), ("", ())],
+    "find, code, concepts_named",
+    [*((WALK.dac_purpose, *row) for row in (
+        ("14050", ()), ("15190", ()), ("12220", ("3",)), ("11220", ("4",)), ("140", ("6",)), ("22010", ("9",)), ("22011", ("9",)),
+        ("22081", ("C4",)), ("210", ()), ("240", ()), ("250", ()), ("331", ()), ("99810", ()), ("", ()))),
+     *((WALK.iati_policy_marker, *row) for row in (("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())))],
 )  # fmt: skip
-def test_a_purpose_code_matches_what_its_own_name_names(
-    code: str, concepts_named: tuple[str, ...]
+def test_a_purpose_code_and_a_policy_marker_match_what_their_own_names_name(
+    find: Callable[[str], tuple[str, ...]], code: str, concepts_named: tuple[str, ...]
 ) -> None:
-    assert tuple(iri.rpartition("/")[2] for iri in WALK.dac_purpose(code)) == concepts_named
-
-
-@each("code, matched", [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())])
-def test_a_policy_marker_matches_the_goal_that_it_names(
-    code: str, matched: tuple[str, ...]
-) -> None:
-    assert tuple(iri.rpartition("/")[2] for iri in WALK.iati_policy_marker(code)) == matched
+    assert tuple(iri.rpartition("/")[2] for iri in find(code)) == concepts_named
 
 
 def test_that_a_word_concerns_a_goal_or_an_action_line_is_no_mapping() -> None:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from rows import each
 
 from vocab.freshness import FAILING, Freshness, FreshnessInputs, freshness, next_change
@@ -19,51 +18,30 @@ MARKS = FreshnessInputs(success=NOON, late_from=LATE, frozen_from=FROZEN)
 
 
 @each(
-    "at, state",
-    [(NOON, "live"), (LATE - SECOND, "live"), (LATE, "late"), (LATE + SECOND, "late"), (FROZEN + SECOND, "late")],
+    "marks, at, state",
+    [*((MARKS, at, state) for at, state in (
+        (NOON, "live"), (LATE - SECOND, "live"), (LATE, "late"), (LATE + SECOND, "late"), (FROZEN + SECOND, "late"))),
+     *((replace(MARKS, success=at, late_from=at + timedelta(days=2)), at, state) for at, state in (
+         (FROZEN - SECOND, "live"), (FROZEN, "frozen"))),  # it answers, and never changes
+     *((replace(MARKS, failures=failures), NOON, state) for failures, state in (
+         (0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing"))),
+     (FreshnessInputs(), NOON, "late")],  # no run ever succeeded
 )  # fmt: skip
-def test_a_source_turns_late_at_the_instant_and_not_a_second_before(
-    at: datetime, state: str
+def test_a_source_turns_late_frozen_or_failing_at_the_instant_and_not_before(
+    marks: FreshnessInputs, at: datetime, state: str
 ) -> None:
-    assert freshness(MARKS, at).value == state
-
-
-@pytest.mark.parametrize(("at", "state"), [(FROZEN - SECOND, "live"), (FROZEN, "frozen")])
-def test_a_source_that_answers_and_never_changes_turns_frozen(at: datetime, state: str) -> None:
-    assert (
-        freshness(replace(MARKS, success=at, late_from=at + timedelta(days=2)), at).value == state
-    )
-
-
-@each(
-    "failures, state",
-    [(0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing")],
-)
-def test_three_failures_in_a_row_are_failing(failures: int, state: str) -> None:
-    assert freshness(replace(MARKS, failures=failures), NOON).value == state
-
-
-def test_a_source_of_which_no_run_ever_succeeded_is_late() -> None:
-    assert freshness(FreshnessInputs(), NOON) is Freshness.LATE
+    assert freshness(marks, at).value == state
 
 
 def test_what_weighs_more_is_reported_first() -> None:
     worst = FreshnessInputs(
         success=NOON, failures=9, late_from=NOON, frozen_from=NOON, is_held=True, retired=True
     )
-    steps = [
-        worst,
-        replace(worst, retired=False),
-        replace(worst, retired=False, is_held=False),
-        replace(MARKS, late_from=NOON),
-    ]
+    held = replace(worst, retired=False)
+    steps = [worst, held, replace(held, is_held=False), replace(MARKS, late_from=NOON)]
 
-    assert [freshness(marks, NOON).value for marks in steps] == [
-        "retired",
-        "frozen",
-        "failing",
-        "late",
-    ]
+    states = [freshness(marks, NOON).value for marks in steps]
+    assert states == ["retired", "frozen", "failing", "late"]
 
 
 def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:

@@ -353,12 +353,7 @@ def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
         pytest.raises(httpx.ConnectError, match="STOCKTAKE_ALLOW_HOSTS"),
     ):
         client.post("http://hub.example:9/")
-
-
-def test_a_private_hub_that_the_operators_name_is_asked() -> None:
-    transport = GuardedTransport(frozenset({"localhost"}))
-
-    with create_client(transport) as client, pytest.raises(httpx.ConnectError) as caught:
+    named = GuardedTransport(frozenset({"localhost"}))  # one that the operators name is asked
+    with create_client(named) as client, pytest.raises(httpx.ConnectError) as caught:
         client.post("http://localhost:9/")  # Nobody listens there, which shows that it was tried.
-
     assert not isinstance(caught.value.__cause__, PrivateAddressError)

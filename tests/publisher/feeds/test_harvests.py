@@ -72,14 +72,9 @@ def test_ldes_client_replicates_every_version_exactly(
 
     assert replica(got) == (scenario.before if when == "before" else scenario.after)
     assert len({version for _, (version, *_) in got}) == len(got) == members
-
-
-def test_the_stream_has_created_changed_and_deleted_records(scenario: Scenario) -> None:
-    versions = scenario.got["after", "ldes"].items
-
-    new = Counter(action for _, (_, position, action, _) in versions if position > 380)
-
-    assert new == {"Create": 27, "Update": 43, "Delete": 16}
+    if when == "after":
+        new = Counter(action for _, (_, position, action, _) in got if position > 380)
+        assert new == {"Create": 27, "Update": 43, "Delete": 16}
 
 
 def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:
