@@ -9,14 +9,11 @@ import random
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import httpx
 import pytest
 from app_client import served
 from live_server import ROOT
@@ -209,7 +206,9 @@ def test_a_random_pair_equals_the_arithmetic_of_the_journal(
             for facet in FACETS
             for code, numbers in result.by_facet[facet].items()
         }
-        assert results == {item: numbers for item, numbers in expected.items() if numbers != Numbers()}
+        assert results == {
+            item: numbers for item, numbers in expected.items() if numbers != Numbers()
+        }
 
 
 @each("seed", range(10))
