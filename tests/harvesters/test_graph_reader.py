@@ -39,29 +39,22 @@ def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place
 
 
 @pytest.mark.parametrize(
-    "place",
-    ['[ dcat:centroid "POINT(36.8 -1.28)" ]', '[ locn:geometry "<http://www.opengis.net/def/crs/OGC/1.3/CRS84> Point(36.8 -1.28)" ]',
-     '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]', "[ s:latitude -1.28 ; s:longitude 36.8 ]",
-     '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]'],
+    ("place", "points"),
+    [*((place, [(-1.28, 36.8)]) for place in (
+        '[ dcat:centroid "POINT(36.8 -1.28)" ]', '[ locn:geometry "<http://www.opengis.net/def/crs/OGC/1.3/CRS84> Point(36.8 -1.28)" ]',
+        '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]', "[ s:latitude -1.28 ; s:longitude 36.8 ]",
+        '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]',
+        "<a> . <a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ]")),  # a place that is its own shape ends
+     ("<a> . <a> s:geo <a>", []), ('[ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ]', [])],
 )  # fmt: skip
-def test_a_point_is_read_and_a_shape_is_no_country(place: str) -> None:
+def test_a_point_is_read_and_a_shape_is_no_point_and_no_country(
+    place: str, points: list[tuple[float, float]]
+) -> None:
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
 
-    assert [(spot.latitude, spot.longitude) for spot in item.places] == [(-1.28, 36.8)]
-    assert item.countries == ()
-
-
-@pytest.mark.parametrize(
-    "shapes",
-    ["<a> s:geo <a> .", "<a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ] ."],
-    ids=["circle", "circle and point"],
-)  # fmt: skip
-def test_a_place_that_is_its_own_shape_ends(shapes: str) -> None:
-    item = read(dcat, f'<it> dct:title "A" ; dct:spatial <a> . {shapes}', kind="initiative")
-
-    assert [(spot.latitude, spot.longitude) for spot in item.places] == (
-        [(-1.28, 36.8)] if "latitude" in shapes else []
-    )
+    assert [(spot.latitude, spot.longitude) for spot in item.places] == points
+    if not place.startswith("<a>"):  # which is an area, known by its address
+        assert item.countries == ()
 
 
 @pytest.mark.parametrize(
@@ -77,14 +70,6 @@ def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(
     claims = [(claim.concept.rpartition("/")[2], claim.basis, claim.word) for claim in item.goals]
     assert claims == ([(goal, Basis.CROSSWALKED, address)] if goal else [])
     assert (item.themes, item.action_lines) == ((address,), ())
-
-
-def test_a_polygon_is_not_made_a_point() -> None:
-    polygon = '[ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ]'
-
-    item = read(dcat, f'<it> dct:title "A" ; dct:spatial {polygon} .', kind="initiative")
-
-    assert (item.places, item.countries) == ((), ())
 
 
 @pytest.mark.parametrize(

@@ -133,10 +133,7 @@ def test_namesakes_are_not_merged(fields: dict[str, Any], others: dict[str, Any]
     one, other = organization("a", name, **fields), organization("b", name, **others)
 
     assert scored(one, other).bits < AUTOMATIC
-
-
-def test_one_identifier_joins_two_names() -> None:
-    identifiers = {("ROR", "03yrm5c26")}
+    identifiers = {("ROR", "03yrm5c26")}  # one identifier joins two names
     first = organization("a", "California Digital Library", identifiers=identifiers)
     assert scored(first, organization("b", "CDL", identifiers=identifiers)).bits >= AUTOMATIC
 
@@ -303,13 +300,9 @@ def test_decisions_that_contradict_each_other_are_named() -> None:
     _, clusters = classify([], judgements)
 
     assert (clusters.conflicts, clusters.sets()) == ([(B, C)], [[A, C]])
-
-
-def test_an_unsure_pair_stays_in_the_queue_whatever_it_scores() -> None:
-    pairs, clusters = classify([((A, B), _with_bits(40.0))], {(A, B): Judgement.UNSURE})
-
+    pairs, unsure = classify([((A, B), _with_bits(40.0))], {(A, B): Judgement.UNSURE})
     assert [item.status for item in pairs] == [Status.QUEUED]
-    assert clusters.sets() == []
+    assert unsure.sets() == []
 
 
 def test_a_table_of_decisions_is_read_as_it_was_written() -> None:
@@ -360,9 +353,6 @@ def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:
 )  # fmt: skip
 def test_addresses_are_compared_without_what_varies(address: str, normal: str) -> None:
     assert normalize_page(address) == normal
-
-
-def test_pairs_are_ordered() -> None:
     assert ordered(B, A) == ordered(A, B) == (A, B)
 
 

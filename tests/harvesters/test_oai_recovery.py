@@ -94,22 +94,44 @@ def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil: Any
     assert "registry.example" in read_keys(pages)["k0012"].reason
 
 
-@each("granularity", ["day", "second"])
-@each("apart", [timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3)])
-def test_windows_are_cut_in_the_repositorys_granularity(granularity: str, apart: timedelta) -> None:
-    respond = Oai(
-        records(45, apart=apart, deleted={5}), granularity=granularity, poison={"k0013", "k0031"}
-    )
-
-    assert kinds(harvest(respond)) == expected(respond)
+GROUPS = [("x",), ("x", "y"), ("y",)]
+IN_SETS = [
+    SimulatedRecord(item.key, item.stamp, groups=GROUPS[number % 3])
+    for number, item in enumerate(records(60))
+]
 
 
-def test_the_order_in_which_records_come_is_the_same_each_time() -> None:
-    poisoned = Oai(shuffled(records(60)), poison={"k0030", "k0031"})
+@each(
+    "stored, page, how, sets",
+    [*((records(45, apart=apart, deleted={5}), 10, {"granularity": granularity, "poison": {"k0013", "k0031"}}, {})
+       for granularity in ("day", "second") for apart in (timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3))),
+     (records(150), 100, {"poison": {f"k{number:04}" for number in range(20, 60)}}, {}),  # a page without one readable record
+     *((order(records(60)), 10, {"expired": lambda times, place: True}, {}) for order in (list, shuffled)),  # tokens never hold
+     ([*records(30)[15:25], *records(30)[:15], *records(30)[25:]], 10, {"expired": lambda times, place: times == 1}, {}),  # order by chance
+     (IN_SETS, 10, {"poison": {"k0021", "k0030"}}, {"set": ["x", "y"]})],
+)  # fmt: skip
+def test_windows_that_are_cut_lose_no_record_and_bring_the_same_each_time(
+    stored: list[SimulatedRecord], page: int, how: dict[str, Any], sets: dict[str, Any]
+) -> None:
+    first, second = Oai(stored, page, **how), Oai(stored, page, **how)
 
-    first, second = ([(keys([page]), page.cursor) for page in harvest(poisoned)] for _ in range(2))
+    pages, again = harvest(first, **sets), harvest(second, **sets)
 
-    assert first == second
+    assert kinds(pages) == expected(first)
+    assert [(keys([one]), one.cursor) for one in pages] == [
+        (keys([one]), one.cursor) for one in again
+    ]
+    assert pages[-1].incomplete_reason is None
+
+
+@each(
+    "respond, message",
+    [(Oai(records(900), 100, poison={record.key for record in records(900)}), "301 responses in a row cannot be read"),
+     (Oai(records(60, apart=timedelta(0)), expired=lambda times, place: True), "expired")],
+)  # fmt: skip
+def test_a_list_of_which_nothing_can_be_had_ends_the_run(respond: Oai, message: str) -> None:
+    with pytest.raises(ParseError, match=message):
+        harvest(respond)
 
 
 @each("place", [0, 50, 99, 137])
@@ -120,12 +142,6 @@ def test_a_poison_record_costs_requests_by_the_logarithm_of_its_page(place: int)
         harvest(repository)
 
     assert len(respond.request_log) - len(sound.request_log) <= 4 * 7 + 8 + 4
-
-
-def test_a_page_without_one_readable_record_costs_its_records() -> None:
-    respond = Oai(records(150), 100, poison={f"k{number:04}" for number in range(20, 60)})
-
-    assert kinds(harvest(respond)) == expected(respond)
 
 
 @each("status, error", [(429, LimitedError), (500, UnavailableError)])
@@ -149,13 +165,6 @@ def test_a_cut_list_has_its_total_and_is_complete_since_its_windows_leave_no_mom
     pages = harvest(Oai(order(records(50)), poison={"k0004"}))
 
     assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (50, None)
-
-
-def test_a_repository_whose_every_record_is_broken_ends_the_run() -> None:
-    respond = Oai(records(900), 100, poison={record.key for record in records(900)})
-
-    with pytest.raises(ParseError, match="301 responses in a row cannot be read"):
-        harvest(respond)
 
 
 def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost() -> None:
@@ -191,18 +200,6 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp() -> None:
     assert [row["from"] for row in respond.request_log if "from" in row] == ["2025-01-09"]
 
 
-def test_a_list_that_was_in_order_by_chance_is_begun_anew() -> None:
-    items = records(30)
-    respond = Oai(
-        [*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1
-    )
-
-    pages = harvest(respond)
-
-    assert kinds(pages) == expected(respond)
-    assert pages[-1].incomplete_reason is None
-
-
 @each("page, anew", [(3, True), (10, False)])
 def test_without_a_count_a_few_datestamps_in_order_are_no_order(page: int, anew: bool) -> None:
     respond = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
@@ -220,20 +217,6 @@ def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete() ->
 
     assert kinds(pages) == expected(respond)
     assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
-
-
-@each("order", [list, shuffled])
-def test_tokens_that_never_hold_are_overcome_by_shorter_windows(order: Any) -> None:
-    respond = Oai(order(records(60)), expired=lambda times, place: True)
-
-    assert kinds(harvest(respond)) == expected(respond)
-
-
-def test_a_step_whose_tokens_never_hold_ends_the_run() -> None:
-    respond = Oai(records(60, apart=timedelta(0)), expired=lambda times, place: True)
-
-    with pytest.raises(ParseError, match="expired"):
-        harvest(respond)
 
 
 @each("status", [400, 404, 410])
@@ -284,21 +267,14 @@ def in_turn(*answers: httpx.Response) -> Handler:
     return lambda request: next(left) if "List" in str(request.url) else httpx.Response(404)
 
 
-def test_empty_pages_with_ever_new_tokens_end() -> None:
-    numbers = iter(range(10_000))
-
-    with pytest.raises(ParseError, match="page 101 in a row without a record"):
-        harvest(lambda request: part(f"t{next(numbers)}"))
-
-
-def test_a_few_empty_pages_are_passed_over() -> None:
+def test_a_few_empty_pages_are_passed_over_and_many_or_repeated_ones_end_the_run() -> None:
     pages = harvest(in_turn(part("1", "a"), part("2"), part("3"), part("", "b")))
-
     assert kinds(pages) == {"a": Record, "b": Record}
     assert pages[-1].incomplete_reason is None
 
-
-def test_a_page_that_repeats_in_another_order_is_reported() -> None:
+    numbers = iter(range(10_000))
+    with pytest.raises(ParseError, match="page 101 in a row without a record"):
+        harvest(lambda request: part(f"t{next(numbers)}"))
     with pytest.raises(ParseError, match="repeats the records of an earlier page"):
         harvest(in_turn(part("1", "a", "b"), part("2", "b", "a")))
 
@@ -325,17 +301,6 @@ def test_a_list_of_a_set_that_ends_before_its_size_is_doubted() -> None:
     pages = harvest(in_turn(*parts), set=["x", "y"])
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 2 of 3 records"
-
-
-def test_sets_are_kept_while_windows_are_cut() -> None:
-    groups = [("x",), ("x", "y"), ("y",)]
-    items = [
-        SimulatedRecord(element.key, element.stamp, groups=groups[number % 3])
-        for number, element in enumerate(records(60))
-    ]
-    respond = Oai(items, poison={"k0021", "k0030"})
-
-    assert kinds(harvest(respond, set=["x", "y"])) == expected(respond)
 
 
 @settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.generate])
