@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.mappings import field_definitions
+from harvesters.mappings import fields
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.mappings.topics.suggest import model_fault
@@ -118,7 +118,7 @@ def _option_faults(source: Source, mapping: RecordMapping, protocol: Protocol) -
 
 def _field_faults(source: Source, protocol: Protocol) -> Iterator[Reason]:
     if source.mapping == "fields":
-        yield from field_definitions.faults(source, protocol.payload_type)
+        yield from fields.faults(source, protocol.payload_type)
     elif source.fields:
         yield located(
             source.name,

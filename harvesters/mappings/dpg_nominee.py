@@ -74,7 +74,7 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
             else claim
             for claim in values[name]
         )
-    word = table.word["stage"](nomination) or ""
+    word = table.word("stage", nomination)
     stages = concepts("dpga-stage", table.crosswalks.iris.base)
     known = {fold(name): iri for iri, item in stages.items() for name in item.notations}
     values["stage"] = known.get(fold(word), word) or None

@@ -1,4 +1,6 @@
-"""Map records by the [fields] table of a source definition, without code."""
+"""Map records by the [fields] table of a source definition, without code: the fields of each class,
+and what is wrong with a table.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +9,146 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lxml.etree import _Element
+from pydantic import Field
 
-from harvesters.mappings.field_definitions import FieldsOptions, record_class
+from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.mapping import RecordMapping
-from harvesters.mappings.schema import FieldTable, Part, Schema, compile_entry
+from harvesters.mappings.schema import (
+    FIELD_NAME,
+    FieldTable,
+    Part,
+    Schema,
+    compile_entry,
+    field_location,
+)
+from harvesters.options import Options, Texts, expected, located, not_one_of, suggestion
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.graph import Graph
+from harvesters.payloads.paths import compile_path
+from harvesters.payloads.value_parsing import KINDS
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Resource
+from vocab.initiative import Document, Event, Initiative, Post, Resource
+from vocab.schemes import crosswalks as crosswalk_names
 
+
+class FieldsOptions(Options):
+    """The options of a source with a [fields] table."""
+
+    split: str | dict[str, Any] = Field(
+        "",
+        description="The separator of values in one text, e.g. `;` or a line break, or a table of one for each field.",
+    )
+    nothing: Texts = Field(
+        (),
+        description="Further words that stand for no value, beside N/A, None, not available and the like.",
+    )
+    crosswalk: Texts = Field(
+        (),
+        description="The crosswalk, or a list of them, that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
+    )
+    dates: Texts = Field(
+        (),
+        description="The registry's date format or formats, if not ISO 8601 (strptime, or `milliseconds` since 1970).",
+    )
+    initiatives_of: str = Field(
+        "",
+        description="The source of the initiatives whose keys are in the field `initiatives`; without it this one.",
+    )
+    namespaces: dict[str, str] = Field(
+        {},
+        description="Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more.",
+    )
+
+
+# The fields that may have a language tag: "title@en".
+TEXTS = ("title", "description", "subjects", "venue", "content")
+_COMMON = frozenset((
+    "key", "kind", "title", "description", "issued", "modified", "lead", "lead_type", "lead_country", "lead_identifiers", "licence",
+    "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers", "related",
+    "initiatives", "part_of",
+))  # fmt: skip
+_PLACED = _COMMON | {"start", "end", "latitude", "longitude", "place"}
+# The fields of each class.
+FIELDS: Mapping[type[Resource], frozenset[str]] = {
+    Initiative: _PLACED | {
+        "activity_types", "planned_start", "planned_end", "developed_in", "amounts", "status", "coverage",
+        "prize_category", "prize_stage", "prize_year", "prize_date", "prize_edition", "prize_name",
+    },
+    Event: _PLACED | {"venue", "registration", "cancelled"},
+    Document: _COMMON | {"type"},
+    Post: _COMMON | {"content", "container"},
+}  # fmt: skip
 _NO_PATHS = frozenset(("kind", "key", "amounts"))
 _WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # a name in a path, with its prefix
 _AMOUNT = {name: name for name in ("value", "currency", "name", "start", "end")}
+
+
+def record_class(source: Source) -> type[Resource]:
+    """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
+    name = source.fields.get("kind", "initiative")
+    if name not in KINDS:
+        field = Reason("field %(name)s", name=repr("kind"))
+        raise SourceDefinitionError(located(source.name, not_one_of(field, name, KINDS)))
+    return KINDS[name]
+
+
+def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reason]:
+    """Yield a reason for each unknown field or invalid expression; it says how to correct it."""
+    if not source.fields:
+        fault = Reason("mapping 'fields' needs a [fields] table, at least with 'title'")
+        yield located(source.name, fault)
+        return
+    try:
+        known = FIELDS[record_class(source)]
+    except SourceDefinitionError as error:
+        yield from error.faults
+        return
+    options, names = FieldsOptions.of(source), crosswalk_names()
+    for name in (name for name in options.crosswalk if name not in names):
+        near = suggestion(name, names)
+        fault = Reason(
+            "unknown crosswalk %(name)s; %(suggestion)s", name=repr(name), suggestion=near
+        )
+        yield located(source.name, fault)
+    for name, mark in options.split.items() if isinstance(options.split, dict) else ():
+        where = f"split.{name}"
+        if name not in known:
+            yield located(source.name, _unknown_field(where, name, known))
+        elif not isinstance(mark, str):
+            yield located(source.name, expected(where, mark, "text"))
+    for name, text in source.fields.items():
+        if stated := _field_fault(name, known, payload_type):
+            yield located(source.name, stated)
+        elif name != "kind":
+            try:
+                where_field = field_location(source, name)
+                compile_path(text, where_field, payload_type, options.namespaces)
+            except SourceDefinitionError as error:
+                yield from error.faults
+
+
+def _unknown_field(written: str, name: str, known: frozenset[str]) -> Reason:
+    near = suggestion(name, known)
+    return Reason("unknown field %(name)s; %(suggestion)s", name=repr(written), suggestion=near)
+
+
+def _field_fault(name: str, known: frozenset[str], payload_type: Payload) -> Reason | None:
+    match = FIELD_NAME.match(name)
+    if not match or match[1] not in known:
+        return _unknown_field(name, name, known)
+    if match[2] and match[1] not in TEXTS:
+        return Reason(
+            "field %(name)s takes no language; only %(names)s do",
+            name=repr(name),
+            names=", ".join(TEXTS),
+        )
+    if payload_type is not Payload.ROW and name == "key":
+        return Reason("field 'key' is not allowed here: the protocol's own identifier is the key")
+    if payload_type is not Payload.ROW and name == "amounts":
+        return Reason("field 'amounts' reads objects, which only rows have")
+    return None
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
@@ -60,13 +189,9 @@ def _user_schema(source: Source, payload_type: Payload) -> Schema:
 
 
 def _payload_type(payload: object) -> Payload:
-    return (
-        Payload.ROW
-        if isinstance(payload, dict)
-        else Payload.GRAPH
-        if isinstance(payload, Graph)
-        else Payload.XML
-    )
+    if isinstance(payload, dict):
+        return Payload.ROW
+    return Payload.GRAPH if isinstance(payload, Graph) else Payload.XML
 
 
 def fields_without_values(source: Source, payloads: Sequence[Any]) -> list[str]:
@@ -80,7 +205,7 @@ def fields_without_values(source: Source, payloads: Sequence[Any]) -> list[str]:
     return [
         name
         for name, find in finds.items()
-        if all(find(payload) in (None, "", [], {}) for payload in payloads)
+        if all(value in ("", {}) for payload in payloads for value in find(payload))
     ]
 
 

@@ -1,6 +1,8 @@
 """Map records by a table: the paths from which each field of the model is read.
 
-Paths are JMESPath (JSON, rows), XPath (XML) or property paths (RDF).
+Paths are JMESPath (JSON, rows), XPath (XML) or property paths (RDF). A table is compiled once for a
+source: each member of a resource becomes one function of what the paths start from, and None where
+the record has nothing for it.
 """
 
 from __future__ import annotations
@@ -18,16 +20,8 @@ from pydantic import Field
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.mappings.field_definitions import (
-    FIELD_NAME,
-    PREFIXES,
-    Find,
-    compile_path,
-    expand_path,
-    field_location,
-)
 from harvesters.mappings.mapping import Kind, RecordMapping
-from harvesters.options import Options
+from harvesters.options import Options, located
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import (
     CrosswalkLookup,
@@ -35,6 +29,7 @@ from harvesters.payloads.crosswalk_lookup import (
     classify_words,
     merge_subjects,
 )
+from harvesters.payloads.paths import XML_PREFIXES, Find, compile_path, expand_path
 from harvesters.payloads.value_parsing import (
     KINDS,
     as_list,
@@ -56,6 +51,7 @@ from harvesters.payloads.value_parsing import (
     unique_non_contact,
     unique_urls,
 )
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
@@ -76,17 +72,21 @@ from vocab.initiative import (
 )
 from vocab.iris import is_web
 
+FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
-_NOTHING_DECLARED = Subjects((), (), (), ())
+_NOTHING_DECLARED = Subjects()
 _DECLARED = ("action_lines", "goals", "targets")
+_LONG_TEXTS = frozenset(("description", "content", "text"))  # They keep their paragraphs.
 _TERMS = (Literal, NamedNode, Text)
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-Read: TypeAlias = Callable[[Any], Any]  # of what the paths start from
+Read: TypeAlias = Callable[[Any], Any]  # of what the paths start from; None where it has nothing
 Bind: TypeAlias = "Callable[..., Read]"  # of a table and the names of fields
 # How each member is read, and from which fields or parts.
 Slots: TypeAlias = "Mapping[str, tuple[Bind, tuple[str, ...]]]"
 Tagged: TypeAlias = tuple[str, str | None]
+ReadWords: TypeAlias = Callable[[Any], Sequence[str]]
+ReadTexts: TypeAlias = Callable[[Any], list[Tagged]]
 
 # A path; a tuple of paths, of which the first with a value counts; a list, of which all count; or
 # a function of the record's payload.
@@ -137,18 +137,13 @@ class Schema:
     untagged: frozenset[str] = frozenset()
     namespaces: Mapping[str, str] = field(default_factory=dict)
     crosswalks: tuple[str, ...] = ()
-    translations: Mapping[str, str] = field(
-        default_factory=dict
-    )  # the crosswalk of a field's codes
+    # the crosswalk of a field's codes
+    translations: Mapping[str, str] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
     nothing: frozenset[str] | None = None
     initiatives_of: str | None = None
     datestamp: bool = False  # of the protocol, where the record has no date of change
     publisher_leads: bool = False  # the source's publisher, where the record names no lead
-
-    def separator(self, name: str) -> str | None:
-        """Return what separates the values of a field's texts."""
-        return (self.split if isinstance(self.split, str) else self.split.get(name)) or None
 
     def mapping(self) -> RecordMapping:
         """Return the mapping of the schema, for the registry of mappings."""
@@ -190,7 +185,7 @@ def find_element(
 
 def element_texts(node: _Element, *paths: str) -> list[str]:
     """Return the texts of the elements at each path, except empty ones."""
-    return [text for path in paths for each in find_elements(node, path) if (text := _text(each))]
+    return [text for path in paths for each in find_elements(node, path) if (text := _line(each))]
 
 
 def find_elements(node: _Element, path: str) -> list[Any]:
@@ -200,81 +195,63 @@ def find_elements(node: _Element, path: str) -> list[Any]:
 
 @cache
 def _xpath(path: str) -> etree.XPath:
-    return etree.XPath(expand_path(path), namespaces=PREFIXES, smart_strings=False)
+    return etree.XPath(expand_path(path), namespaces=XML_PREFIXES, smart_strings=False)
+
+
+def field_location(source: Source, name: str) -> Reason:
+    """Return where a field of a source definition is, for an error's text."""
+    return located(source.name, Reason("field %(name)s", name=repr(name)))
 
 
 def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Find:
-    """Return the function that reads a field. Raise SourceDefinitionError at an invalid path."""
+    """Return the function that finds the values of a field. Raise SourceDefinitionError at an
+    invalid path.
+    """
     if isinstance(entry, str):
-        where = field_location(source, name)
-        return compile_path(entry, where, schema.payload_type or schema.accepts, schema.namespaces)
+        where, payload_type = field_location(source, name), schema.payload_type or schema.accepts
+        return compile_path(entry, where, payload_type, schema.namespaces)
     if callable(entry):
-        return entry
+        return lambda row: as_list(entry(row))
     finds = [compile_entry(source, schema, name, each) for each in entry]
     return _every(finds) if isinstance(entry, list) else _first(finds)
 
 
 def _every(finds: Sequence[Find]) -> Find:
-    """Return the function that reads what all *finds* read."""
-    if len(finds) == 1:
-        return finds[0]
-    return lambda row: [item for find in finds for item in as_list(find(row))]
+    """Return the function that finds what all *finds* find."""
+    return finds[0] if len(finds) == 1 else lambda row: [v for find in finds for v in find(row)]
 
 
 def _first(finds: Sequence[Find]) -> Find:
-    """Return the function that reads what the first of *finds* reads that reads a text."""
+    """Return the function that finds what the first of *finds* finds that has a text or an object."""
 
-    def find(row: Any) -> Any:
+    def find(row: Any) -> list[Any]:
         for each in finds:
-            if _has_text(value := each(row)):
-                return value
-        return None
+            for value in (values := each(row)):
+                if isinstance(value, dict) or _line(value):
+                    return values
+        return []
 
     return find
 
 
-def _has_text(value: Any) -> bool:
-    if value is None or isinstance(value, str):
-        return bool(value and not value.isspace())
-    return bool([item for item in as_list(value) if isinstance(item, dict) or _text(item)])
+def _text_of(value: Any) -> Any:
+    """Return the text of an XML element or a term; any other value unchanged."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, _Element):
+        return "".join(map(str, value.itertext())) if len(value) else value.text
+    return value.value if isinstance(value, _TERMS) else value
 
 
-def _text(value: Any) -> str:
+def _line(value: Any) -> str:
     """Return a value as one line."""
-    if not isinstance(value, str):
-        value = _text_of(value)
-    return " ".join(value.split()) if isinstance(value, str) else normalize_inline(value)
-
-
-def _read_values(find: Find) -> Callable[[Any], Sequence[str]]:
-    """Return the function that reads the texts of a value, each as one line."""
-
-    def read(row: Any) -> Sequence[str]:
-        value = find(row)
-        if value is None:
-            return ()
-        return [text for item in as_list(value) if (text := _text(item))]
-
-    return read
-
-
-def _first_word(values: Callable[[Any], Sequence[str]], row: Any) -> str | None:
-    return next(iter(values(row)), None)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-# Other texts are one line.
-_FORMS: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("description", "content", "text"), normalize_block),
-    **dict.fromkeys(("subjects", "keywords"), _same),
-}
+    return normalize_inline(_text_of(value))
 
 
 class FieldTable:
-    """A compiled table: how each field is found in a record."""
+    """A compiled table. Of each field, *finds* has the values, *lines* their texts as one line each,
+    *words* these split at the field's separator, and *texts* the texts with their languages.
+    """
 
     def __init__(
         self,
@@ -288,83 +265,77 @@ class FieldTable:
         self.lexicon = lexicon or CrosswalkLookup(crosswalks)
         owner = schema.initiatives_of or source.name
         self.initiative = partial(crosswalks.iris.thing, "initiative", owner)
-        finds: dict[str, list[tuple[Find, str | None]]] = {}
+        tagged: dict[str, list[tuple[Find, str | None]]] = {}
         for name, entry in schema.fields.items():
             if match := FIELD_NAME.match(name):
                 find = self._valued(compile_entry(source, schema, name, entry))
-                finds.setdefault(match[1], []).append((find, match[2]))
-        self.finds = {name: _every([find for find, _ in each]) for name, each in finds.items()}
-        self.word: dict[str, Read] = defaultdict(lambda: lambda row: None)
-        self.words: dict[str, Callable[[Any], Sequence[str]]] = defaultdict(lambda: lambda row: ())
-        self.texts: dict[str, Callable[[Any], list[Tagged]]] = defaultdict(lambda: lambda row: [])
+                tagged.setdefault(match[1], []).append((find, match[2]))
+        self.finds = {name: _every([find for find, _ in each]) for name, each in tagged.items()}
+        self.lines: dict[str, ReadWords] = defaultdict(lambda: _no_words)
+        self.words: dict[str, ReadWords] = defaultdict(lambda: _no_words)
+        self.texts: dict[str, ReadTexts] = defaultdict(lambda: _no_words)
         for name, find in self.finds.items():
-            values = _read_values(find)
-            self.word[name] = partial(_first_word, values)
-            self.words[name] = self._read_split(find, name) if schema.separator(name) else values
-            self.texts[name] = self._read_texts(name, finds[name])
-        self.parts: dict[str, list[tuple[Part, Find, FieldTable]]] = {}
-        if "latitude" in finds:
-            self.parts["places"] = [(Part(".", schema.fields), as_list, self)]
+            self.lines[name] = self._read_words(find, "")
+            self.words[name] = self._read_words(find, self._separator(name))
+            self.texts[name] = self._read_texts(name, tagged[name])
+        self.parts: dict[str, list[tuple[Part, Find, FieldTable]]] = defaultdict(list)
         for name, parts in schema.parts.items():
             for part in parts:
                 find = compile_entry(source, schema, name, part.path)
                 own = replace(schema, fields=part.fields, parts={})
                 table = FieldTable(source, crosswalks, own, self.lexicon)
-                self.parts.setdefault(name, []).append((part, find, table))
+                self.parts[name].append((part, find, table))
         self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
         self._subject_words, self._keywords = map(self._read_tagged, ("subjects", "keywords"))
         self._plans: dict[type[Resource], list[tuple[str, Read]]] = {}
+
+    def _separator(self, name: str) -> str:
+        split = self.schema.split
+        return split if isinstance(split, str) else split.get(name, "")
 
     def _valued(self, find: Find) -> Find:
         """Return *find* without what stands for no value, and with an editor's JSON as text."""
         nothing = self.schema.nothing
         if nothing is None:
             return find
+        return lambda row: [
+            item for value in find(row) if not _is_nothing(item := read_editor(value), nothing)
+        ]
 
-        def read(row: Any) -> Any:
-            value = find(row)
-            if value is None:
-                return None
-            if isinstance(value, str) and value[:1] != "{":
-                return None if is_nothing(value, nothing) else value
-            items = map(read_editor, as_list(value))
-            listed = [item for item in items if not _is_nothing(item, nothing)]
-            return listed if isinstance(value, list) else next(iter(listed), None)
-
-        return read
-
-    def _read_split(self, find: Find, name: str) -> Callable[[Any], Sequence[str]]:
-        """Return the function that splits the texts of a value, except what stands for no value."""
-        mark, nothing = self.schema.separator(name), self.schema.nothing
+    def _read_words(self, find: Find, mark: str) -> ReadWords:
+        """Return the function that reads the texts of a field, each as one line, split at *mark*; of
+        the parts of a text what stands for no value is left out.
+        """
+        nothing = self.schema.nothing if mark else None
 
         def read(row: Any) -> Sequence[str]:
-            value = find(row)
-            texts = value if isinstance(value, str) else [*map(_text_of, as_list(value))]
-            words = split_words(texts, mark)
+            if not (values := find(row)):
+                return ()
+            words = [word for value in values for word in split_words(_text_of(value), mark)]
             return words if nothing is None else [w for w in words if not is_nothing(w, nothing)]
 
         return read
 
-    def _read_tagged(self, name: str) -> Callable[[Any], list[Tagged]]:
+    def _read_tagged(self, name: str) -> ReadTexts:
         """Return the function that reads the words of a field with their languages."""
-        texts = self.texts[name]
-        split = (
-            self._read_split(_same, name) if self.schema.separator(name) else _read_values(_same)
-        )
+        texts, split = self.texts[name], self._read_words(as_list, self._separator(name))
         return lambda row: [(word, tag) for text, tag in texts(row) for word in split(text)]
 
-    def _read_texts(
-        self, name: str, finds: Sequence[tuple[Find, str | None]]
-    ) -> Callable[[Any], list[Tagged]]:
+    def _read_texts(self, name: str, finds: Sequence[tuple[Find, str | None]]) -> ReadTexts:
         """Return the function that reads the texts of a field with their languages."""
-        form = _FORMS.get(name, normalize_inline)
+        form = normalize_block if name in _LONG_TEXTS else normalize_inline
+        if name in {"subjects", "keywords"}:
+            form = _text_of  # They are split first.
         default = None if name in self.schema.untagged else self.language
-        return lambda row: [
-            text
-            for find, tag in finds
-            for item in as_list(find(row))
-            for text in _tagged(item, tag, default, form)
-        ]
+
+        def read(row: Any) -> list[Tagged]:
+            texts = []
+            for find, tag in finds:
+                for value in find(row):
+                    texts += _tagged(value, tag, default, form)
+            return texts
+
+        return read
 
     def bind(self, slots: Slots) -> list[tuple[str, Read]]:
         """Return the functions that read those of *slots* of which the table has a field."""
@@ -375,6 +346,10 @@ class FieldTable:
             if not known.isdisjoint(names)
         ]
 
+    def word(self, name: str, row: Any) -> str:
+        """Return the first text of a field as one line, "" if there is none."""
+        return next(iter(self.lines[name](row)), "")
+
     def translate(self, scheme: str, code: str) -> Coded:
         """Return the concept that a crosswalk has for a code, else the code."""
         concept, iri = self.crosswalks.find_match(scheme, code), self.crosswalks.iris.scheme(scheme)
@@ -383,10 +358,9 @@ class FieldTable:
     def map_record(self, kind: type[Resource], record: Record[Any], row: Any) -> Resource:
         """Map one record."""
         if kind not in self._plans:
-            self._plans[kind] = [
-                each for each in self.bind(_MEMBERS) if each[0] in kind.__dataclass_fields__
-            ]
-        values = {slot: read(row) for slot, read in self._plans[kind]}
+            members = kind.__dataclass_fields__
+            self._plans[kind] = [each for each in self.bind(_MEMBERS) if each[0] in members]
+        values = _read_members(self._plans[kind], row)
         values |= self._subjects(row, kind)
         words = self.words["identifiers"](row)
         if "addresses" in self.finds:
@@ -418,7 +392,7 @@ class FieldTable:
         tags = dict(keywords)
         texts = [parse_name(word, tag) for word, tag in tagged]
         texts += [parse_name(word, tags.get(word, self.language)) for word in left]
-        if kind is Initiative and "types" in self.finds:
+        if kind is Initiative:
             texts += [
                 parse_name(word, tag)
                 for word, tag in self.texts["types"](row)
@@ -447,66 +421,61 @@ class FieldTable:
         named = self.lexicon.parse_subjects(words)
         return merge_subjects(result, named) if self.schema.crosswalks else named
 
-    def licences(self, row: Any, name: str, choices: str) -> tuple[str, ...]:
-        """Return the licences; of *choices* the web addresses, else the first name."""
-        words = self.words[choices](row)
-        return tuple(dict.fromkeys(self.words[name](row))) or unique_urls(words) or tuple(words[:1])
+    def licences(self, row: Any) -> tuple[str, ...]:
+        """Return the licences; of ``licences`` the web addresses, else the first name."""
+        own, words = _unique(self.words["licence"](row)), self.words["licences"](row)
+        return own or unique_urls(words) or tuple(words[:1])
 
-    def countries(self, row: Any, name: str, names: str) -> tuple[str, ...]:
-        """Return the countries; of *names* only those that are a country's."""
-        listed = [self.lexicon.country(word) for word in self.words[name](row)]
-        named = map(self.lexicon.find_country, self.words[names](row))
-        return tuple(dict.fromkeys([*listed, *filter(None, named)]))
+    def countries(self, row: Any) -> tuple[str, ...]:
+        """Return the countries; of ``country_names`` only those that are a country's."""
+        listed = map(self.lexicon.country, self.words["countries"](row))
+        named = map(self.lexicon.find_country, self.words["country_names"](row))
+        return _unique([*listed, *filter(None, named)])
 
     def named_parties(self, row: Any) -> Iterator[Party]:
         """Yield the parties that fields name."""
-        lead = self.word["lead"](row)
+        lead = self.word("lead", row)
         if self.schema.publisher_leads and (not lead or "@" in lead):
-            lead = self.source.publisher
+            lead = self.source.publisher or ""
         if lead:
-            kind, country = self.word["lead_type"](row), self.word["lead_country"](row)
+            kind, country = self.word("lead_type", row), self.word("lead_country", row)
             yield Party(
                 Role.LEAD,
                 parse_name(lead),
-                self.word["lead_key"](row),
+                self.word("lead_key", row) or None,
                 self.lexicon.stakeholder_type(kind) if kind else None,
                 self.lexicon.country(country) if country else None,
                 identifiers=tuple(self.words["lead_identifiers"](row)),
             )
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
-            yield from [Party(role, parse_name(word)) for word in self.words[name](row)]
+            for word in self.words[name](row):
+                yield Party(role, parse_name(word))
 
-    def related(self, row: Any, name: str, addresses: str, initiatives: str) -> tuple[str, ...]:
-        """Return the IRIs of related things: as they are, those of *addresses* that are web
-        addresses, and those of the initiatives with these keys.
+    def related(self, row: Any) -> tuple[str, ...]:
+        """Return the IRIs of related things: as they are, those of addresses that are web
+        addresses, and those of the initiatives with some keys.
         """
-        keys = self.words[initiatives](row)
-        links = unique_urls(self.words[addresses](row))
-        return (*self.words[name](row), *links, *map(self.initiative, keys))
+        keys = self.words["initiatives"](row)
+        links = unique_urls(self.words["related_addresses"](row))
+        return (*self.words["related"](row), *links, *map(self.initiative, keys))
 
-    def activity_types(self, row: Any, name: str, types: str) -> tuple[Coded, ...]:
-        """Return the activity types; of *types* only those that are known."""
-        words = [word for word in self.words[types](row) if self.lexicon.find_activity_type(word)]
-        return tuple(
-            dict.fromkeys(map(self.lexicon.activity_type, [*self.words[name](row), *words]))
-        )
+    def activity_types(self, row: Any) -> tuple[Coded, ...]:
+        """Return the activity types; of ``types`` only those that are known."""
+        known = filter(self.lexicon.find_activity_type, self.words["types"](row))
+        words = [*self.words["activity_types"](row), *known]
+        return tuple(dict.fromkeys(map(self.lexicon.activity_type, words)))
 
     def whole(self, word: str) -> str:
         """Return the IRI of the initiative with a key; a title, which has a space, unchanged."""
         return word if " " in word or is_web(word) else self.initiative(word)
 
-    def prizes(self, row: Any, *names: str) -> tuple[Prize, ...]:
-        """Return the prize, if the record has one."""
-        category, stage, year, day, edition = (self.word[name](row) for name in names)
-        prize = Prize(
-            self.lexicon.prize_category(category) if category else "",
-            self.lexicon.prize_stage(stage) if stage else "",
-            int(year) if year and re.fullmatch("[0-9]{4}", year) else None,
-            parse_date(day, self.schema.dates) if day else None,
-            self.crosswalks.iris.thing("event", "prizes", edition) if edition else None,
-            next(iter(parse_titles(self.texts["prize_name"](row))), None),
-        )
-        return (prize,) if category or stage else ()
+
+def _no_words(_: Any) -> Any:
+    return ()
+
+
+def _read_members(plan: Iterable[tuple[str, Read]], row: Any) -> dict[str, Any]:
+    return {slot: value for slot, read in plan if (value := read(row)) is not None}
 
 
 def _is_nothing(value: Any, nothing: frozenset[str]) -> bool:
@@ -537,47 +506,47 @@ def stated_language(node: _Element) -> str | None:
     return own or next(filter(None, around), None)
 
 
-def _text_of(value: Any) -> Any:
-    """Return the text of an XML element or a term; any other value unchanged."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, _Element):
-        return "".join(map(str, value.itertext())) if len(value) else value.text
-    return value.value if isinstance(value, _TERMS) else value
+def _reader(read: Callable[[FieldTable, Any], Any]) -> Bind:
+    """Return how a method of the table reads a member."""
+    return lambda table, *_: partial(read, table)
 
 
-def _reader(read: Callable[..., Any]) -> Bind:
-    """Return how a method of the table reads fields."""
-    return lambda table, *names: lambda row: read(table, row, *names)
-
-
-def _member(readers: str, form: Callable[[Any], Any]) -> Bind:
-    """Return how a member is read from the ``words`` or ``texts`` of a field."""
+def _words(form: Callable[[Sequence[str]], Any]) -> Bind:
+    """Return how a member is made of the words of a field."""
 
     def bind(table: FieldTable, name: str) -> Read:
-        read = getattr(table, readers)[name]
-        return lambda row: form(read(row))
+        read = table.words[name]
+        return lambda row: form(words) if (words := read(row)) else None
 
     return bind
 
 
-def _words(form: Callable[[Sequence[str]], Any]) -> Bind:
-    return _member("words", form)
+def _texts(form: Callable[[list[Tagged]], Any]) -> Bind:
+    """Return how a member is made of the texts of a field with their languages."""
+
+    def bind(table: FieldTable, name: str) -> Read:
+        read = table.texts[name]
+        return lambda row: form(texts) if (texts := read(row)) else None
+
+    return bind
 
 
 def _word(form: Callable[[str], Any]) -> Bind:
-    """Return how a member is read from the first word of a field, None if there is none."""
+    """Return how a member is made of the first text of a field."""
 
     def bind(table: FieldTable, name: str) -> Read:
-        read = table.word[name]
-        return lambda row: form(word) if (word := read(row)) else None
+        read = table.lines[name]
+        return lambda row: form(lines[0]) if (lines := read(row)) else None
 
     return bind
 
 
 def _date(table: FieldTable, name: str) -> Read:
-    forms = table.schema.dates
-    return _word(lambda word: parse_date(word, forms))(table, name)
+    return _word(partial(parse_date, forms=table.schema.dates))(table, name)
+
+
+def _edition(table: FieldTable, name: str) -> Read:
+    return _word(partial(table.crosswalks.iris.thing, "event", "prizes"))(table, name)
 
 
 def _lookup(look: str) -> Bind:
@@ -610,17 +579,18 @@ def _end_of_period(side: int) -> Bind:
 
 def _each(slots: Slots, build: Callable[[Part, dict[str, Any]], Any]) -> Bind:
     """Return how parts are read: by *slots*, of whose values *build* returns None if they are no
-    part.
+    part. In a table without such parts the record itself is one.
     """
 
     def bind(table: FieldTable, name: str, *_: str) -> Read:
-        bound = [(part, find, own.bind(slots)) for part, find, own in table.parts.get(name, ())]
+        parts = table.parts.get(name) or [(Part(".", {}), as_list, table)]
+        bound = [(part, find, own.bind(slots)) for part, find, own in parts]
 
         def read(row: Any) -> tuple[Any, ...]:
             built = [
-                build(part, {slot: read(node) for slot, read in reads})
-                for part, find, reads in bound
-                for node in as_list(find(row))
+                build(part, _read_members(plan, node))
+                for part, find, plan in bound
+                for node in find(row)
             ]
             return tuple(filter(None, built))
 
@@ -642,14 +612,23 @@ def _file(_: Part, values: dict[str, Any]) -> File | None:
     return File(checksum=checksum, **values) if has_address else None
 
 
-def _place(_: Part, values: Any) -> Place | None:
-    point = values.get("latitude"), values.get("longitude")
-    return None if None in point else Place(values.get("name"), *point)
+def _place(_: Part, values: dict[str, Any]) -> Place | None:
+    has_point = "latitude" in values and "longitude" in values
+    return Place(values.pop("name", None), **values) if has_point else None
+
+
+def _prize(_: Part, values: dict[str, Any]) -> Prize | None:
+    is_prize = "category" in values or "stage" in values
+    return Prize(**{"category": "", "stage": "", **values}) if is_prize else None
+
+
+def _year(word: str) -> int | None:
+    return int(word) if re.fullmatch("[0-9]{4}", word) else None
 
 
 def _is_true(value: Any) -> bool:
     """Return whether a value is true, as a JSON boolean or a word."""
-    return value is True or _text(value).lower() in _YES
+    return value is True or _line(value).lower() in _YES
 
 
 def _parties(table: FieldTable, name: str, *_: str) -> Read:
@@ -678,8 +657,8 @@ def _unique(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-_TITLES = _member("texts", parse_titles)
-_TITLE = _member("texts", lambda texts: next(iter(parse_titles(texts)), None))
+_TITLES = _texts(parse_titles)
+_TITLE = _texts(lambda texts: next(iter(parse_titles(texts)), None))
 _STATED = _word(str)
 _URL = _words(lambda words: next(iter(unique_urls(words)), None))
 _START, _END = _end_of_period(0), _end_of_period(1)
@@ -707,7 +686,7 @@ _MEMBERS: Slots = {
     "periods": (
         _each(
             {"start": (_START, ("start", "end")), "end": (_END, ("end", "start"))},
-            lambda _, each: Period(**each) if any(each.values()) else None,
+            lambda _, each: Period(**each) if each else None,
         ),
         ("periods",),
     ),
@@ -733,11 +712,13 @@ _MEMBERS: Slots = {
     ),
     "related": (_reader(FieldTable.related), ("related", "related_addresses", "initiatives")),
     "part_of": (
-        lambda table, name: lambda row: tuple(map(table.whole, table.words[name](row))),
+        lambda table, name: _words(lambda words: tuple(map(table.whole, words)))(table, name),
         ("part_of",),
     ),
     "developed_in": (
-        lambda table, name: lambda row: _unique(map(table.lexicon.country, table.words[name](row))),
+        lambda table, name: _words(lambda words: _unique(map(table.lexicon.country, words)))(
+            table, name
+        ),
         ("developed_in",),
     ),
     "amounts": (
@@ -749,7 +730,7 @@ _MEMBERS: Slots = {
                 "start": (_date, ("start",)),
                 "end": (_date, ("end",)),
             },
-            lambda _, each: Amount(**each) if each["value"] is not None else None,
+            lambda _, each: Amount(**each) if "value" in each else None,
         ),
         ("amounts",),
     ),
@@ -760,7 +741,7 @@ _MEMBERS: Slots = {
                 "descriptions": (_TITLES, ("description",)),
                 "kind": (_STATED, ("kind",)),
             },
-            lambda _, each: Outcome(**each) if each["titles"] else None,
+            lambda _, each: Outcome(**each) if each.get("titles") else None,
         ),
         ("outcomes",),
     ),
@@ -779,8 +760,18 @@ _MEMBERS: Slots = {
         ("places", "latitude", "longitude"),
     ),
     "prizes": (
-        _reader(FieldTable.prizes),
-        tuple(f"prize_{name}" for name in ("category", "stage", "year", "date", "edition")),
+        _each(
+            {
+                "category": (_lookup("prize_category"), ("prize_category",)),
+                "stage": (_lookup("prize_stage"), ("prize_stage",)),
+                "year": (_word(_year), ("prize_year",)),
+                "date": (_date, ("prize_date",)),
+                "edition": (_edition, ("prize_edition",)),
+                "name": (_TITLE, ("prize_name",)),
+            },
+            _prize,
+        ),
+        ("prizes", "prize_category", "prize_stage"),
     ),
     "start": (_START, ("start", "end")),
     "end": (_END, ("end", "start")),
@@ -789,7 +780,7 @@ _MEMBERS: Slots = {
     "venue": (_TITLE, ("venue",)),
     "registration": (_STATED, ("registration",)),
     "cancelled": (
-        lambda table, name: lambda row: any(map(_is_true, as_list(table.finds[name](row)))),
+        lambda table, name: lambda row: any(map(_is_true, table.finds[name](row))),
         ("cancelled",),
     ),
     "creators": (_TITLES, ("creators",)),

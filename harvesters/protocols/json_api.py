@@ -19,7 +19,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, source_error, url_path
-from harvesters.payloads.jmespath_search import Find, compile_jmespath
+from harvesters.payloads.paths import Search, compile_jmespath
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.document import no_object, paginate, row_record
 from harvesters.protocols.lists import (
@@ -368,7 +368,7 @@ def is_incremental(source: Source) -> bool:
     return bool(JsonOptions.of(source).since)
 
 
-def _compile(path: str) -> Find:
+def _compile(path: str) -> Search:
     return compile_jmespath(path) if path else lambda _: None
 
 

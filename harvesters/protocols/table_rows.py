@@ -22,7 +22,7 @@ from harvesters.network.reply import Reply
 from harvesters.options import Count, Options, Texts, located
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
 from harvesters.parsing import source_error
-from harvesters.payloads.jmespath_search import compile_jmespath
+from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
 from harvesters.reasons import Reason, Value, as_reason
 from harvesters.source import Source

@@ -15,7 +15,7 @@ from command_line.settings import Settings
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.errors import FetchError, HarvestError, WebPageError
-from harvesters.mappings.field_definitions import FIELDS
+from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options
 from harvesters.protocols.registry import PROTOCOLS

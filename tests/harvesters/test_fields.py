@@ -9,8 +9,7 @@ from replay import crosswalks
 from rows import each
 from simulated import define_source
 
-from harvesters.mappings.field_definitions import faults
-from harvesters.mappings.fields import build_mapper
+from harvesters.mappings.fields import build_mapper, faults
 from harvesters.page_model import Record
 
 FIELDS = {"title": "title", "partners": "partners", "subjects": "subjects", "start": "years"}

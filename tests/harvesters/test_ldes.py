@@ -11,7 +11,7 @@ from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.source import Source
 
@@ -50,7 +50,9 @@ def source(url: str = "/s", **options: Any) -> Source:
 
 def summary(pages: Iterable[Page[Any]]) -> dict[str, str]:
     return {
-        item.key.removeprefix(f"{HOST}/"): value(compile_path("dct:title")(item.payload)[0])
+        item.key.removeprefix(f"{HOST}/"): value(
+            compile_property_path("dct:title")(item.payload)[0]
+        )
         for item in items(pages)
         if isinstance(item, Record)
     }
@@ -117,7 +119,9 @@ def test_a_stream_without_versions_brings_its_members() -> None:
     pages = harvest(StreamSite(s=stream), source())
 
     assert summary(pages) == {"m1": "A", "m2": "B"}
-    assert value(compile_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0]) == "Water"
+    assert (
+        value(compile_property_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0]) == "Water"
+    )
 
 
 @each("path, deleted", [("dct:type", "'gone'"), ("a", ":Tombstone")])

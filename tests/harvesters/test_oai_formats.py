@@ -14,7 +14,7 @@ from simulated import START, Oai, SimulatedRecord, define_source, harvest, items
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols import oai
 from harvesters.source import Source
@@ -88,7 +88,7 @@ def test_rdf_brings_a_graph_that_is_parsed_only_when_its_payload_is_needed(
     assert check_compatible(graph)[0].payload_type is Payload.GRAPH
     payload = record.payload
     assert (record.key, payload.subject.value) == ("k", "https://registry.example/w")
-    terms = compile_path("dct:title | dct:publisher/foaf:name")(payload)
+    terms = compile_property_path("dct:title | dct:publisher/foaf:name")(payload)
     assert [value(term) for term in terms] == ["Wells", "Water"]
     assert parses == [record.raw]
 

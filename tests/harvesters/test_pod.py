@@ -11,14 +11,14 @@ from simulated import ScriptedRegistry, define_source, harvest, items, keys
 from harvesters.errors import ParseError
 from harvesters.mappings.dcat import MAPPING
 from harvesters.page_model import InvalidRecord, Record
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 from harvesters.protocols import pod
 from harvesters.protocols.document import MAX_RECORDS
 from vocab.initiative import Contact, Text
 
 
 def at_path(record: Record[Any], path: str) -> list[str]:
-    return [value(term) for term in compile_path(path)(record.payload)]
+    return [value(term) for term in compile_property_path(path)(record.payload)]
 
 
 def read(*rows: object, document: Any = None, **options: Any) -> list[Any]:

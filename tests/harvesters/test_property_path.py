@@ -7,7 +7,7 @@ from rows import each
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.payloads.graph import Graph, iri
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 
 A = NamedNode("https://registry.example/a")
 ORG = NamedNode("https://registry.example/org")
@@ -36,7 +36,8 @@ GRAPH = Graph(
 )  # fmt: skip
 def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
     assert [
-        value(term) for term in compile_path(path, "", {"t": "https://terms.example/"})(GRAPH)
+        value(term)
+        for term in compile_property_path(path, "", {"t": "https://terms.example/"})(GRAPH)
     ] == values
 
 
@@ -52,4 +53,4 @@ def test_what_is_no_path_is_reported_with_its_field(path: str, why: str) -> None
         SourceDefinitionError,
         match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}",
     ):
-        compile_path(path, "a: field 'title'")
+        compile_property_path(path, "a: field 'title'")

@@ -14,7 +14,7 @@ from simulated import ScriptedRegistry, define_source, harvest, items, keys
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.rdf import collect
 
@@ -88,7 +88,7 @@ def test_a_document_says_the_same_in_any_syntax(name: str, message: str) -> None
     assert (wells.key, roads.key) == ("https://registry.example/d1", "https://registry.example/d2")
     assert (wells.modified, wells.raw) == ("2026-01-31", ours.raw)
     paths = ("dct:publisher/foaf:name", "dcat:distribution/dct:format")
-    values = [compile_path(path)(wells.payload) for path in paths]
+    values = [compile_property_path(path)(wells.payload) for path in paths]
     assert values == [[Literal("Water")], [Literal("CSV")]]
     # what is in another record of the document is no part of it
     assert (b"Roads" in wells.raw, b"Wells" in roads.raw) == (False, False)

@@ -19,7 +19,7 @@ from simulated import open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
-from harvesters.mappings import field_definitions
+from harvesters.mappings import fields
 from harvesters.page_model import Record
 from harvesters.source import load
 from vocab.initiative import Basis, Initiative, Resource, Role
@@ -278,7 +278,7 @@ def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
     options = {**source.options, "crosswalk": ["world-bank-sector", "sectors"]}
 
-    (fault,) = field_definitions.faults(replace(source, options=options))
+    (fault,) = fields.faults(replace(source, options=options))
 
     assert fault.text.startswith("world-bank: unknown crosswalk 'sectors'; ")
 

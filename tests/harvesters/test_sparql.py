@@ -16,7 +16,7 @@ from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import ParseError, UnexpectedStatusError
 from harvesters.page_model import InvalidRecord, Page, Record
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 from harvesters.source import Source
 
 HEAD = """
@@ -109,7 +109,9 @@ def source(**options: Any) -> Source:
 def test_every_subject_comes_with_what_it_points_to() -> None:
     pages = harvest(SourceEndpoint(projects(45)), source())
 
-    publishers = [compile_path("dct:publisher/foaf:name")(item.payload) for item in items(pages)]
+    publishers = [
+        compile_property_path("dct:publisher/foaf:name")(item.payload) for item in items(pages)
+    ]
     assert [value(terms[0]) for terms in publishers] == [f"N{n}" for n in range(45)]
     assert (pages[0].reported_total, items(pages)[0].modified) == (45, "2026-01-01")
     assert (pages[-1].cursor, pages[-1].incomplete_reason) == (None, None)

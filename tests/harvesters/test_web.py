@@ -13,7 +13,7 @@ from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.errors import ForbiddenError, ParseError
 from harvesters.page_model import Page
-from harvesters.payloads.property_path import compile_path
+from harvesters.payloads.paths import compile_property_path
 from harvesters.source import Source
 
 HOST = "https://registry.example"
@@ -51,7 +51,7 @@ def paths(pages: Iterable[Page[Any]]) -> list[str]:
 
 
 def names(pages: Iterable[Page[Any]]) -> list[str]:
-    return [value(compile_path("schema:name")(item.payload)[0]) for item in items(pages)]
+    return [value(compile_property_path("schema:name")(item.payload)[0]) for item in items(pages)]
 
 
 def event(name: str) -> str:
@@ -74,7 +74,7 @@ def test_a_page_is_read_whatever_its_markup_with_or_without_a_sitemap(
 def test_parts_of_an_event_are_its_parts() -> None:
     (record,) = items(harvest(single(MICRODATA), source()))
 
-    (venue,) = compile_path("schema:location/schema:name")(record.payload)
+    (venue,) = compile_property_path("schema:location/schema:name")(record.payload)
     assert value(venue) == "Hall"
 
 

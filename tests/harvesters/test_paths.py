@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.mappings.field_definitions import compile_path
 from harvesters.page_model import Payload
-from harvesters.payloads.jmespath_search import compile_jmespath
+from harvesters.payloads.paths import compile_jmespath, compile_path
+from harvesters.payloads.value_parsing import as_list
 from harvesters.reasons import Reason
 
 
@@ -33,4 +33,4 @@ def test_names_and_indexes_are_followed_as_jmespath_does(path: str) -> None:
     rows = [{}, *({"a": value} for value in values)]
     find, expected = compile_path(path, Reason("here"), Payload.ROW, {}), compile_jmespath(path)
 
-    assert [find(row) for row in rows] == [expected(row) for row in rows]
+    assert [find(row) for row in rows] == [as_list(expected(row)) for row in rows]
