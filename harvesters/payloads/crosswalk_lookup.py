@@ -111,8 +111,8 @@ class CrosswalkLookup:
         goal, target = _sort_words(goals, self._goals), _sort_words(targets, self._targets)
         return Subjects(
             line.lines,
-            _merged(goal.goals, target.goals),
-            _merged(target.targets, goal.targets),
+            merge_claims(goal.goals, target.goals),
+            merge_claims(target.targets, goal.targets),
             tuple(dict.fromkeys(line.unmatched + goal.unmatched + target.unmatched)),
         )
 
@@ -219,7 +219,7 @@ def _place(concept: str) -> int:
     return _TARGET if "." in concept.removeprefix(_SDG) else _GOAL
 
 
-def _merged(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:
+def merge_claims(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:
     known = {claim.concept for claim in first} if more else ()
     return (*first, *(claim for claim in more if claim.concept not in known))
 
@@ -227,8 +227,8 @@ def _merged(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, .
 def merge_subjects(first: Subjects, second: Subjects) -> Subjects:
     """Merge two results, each concept once, those of *first* before those of *second*."""
     return Subjects(
-        _merged(first.lines, second.lines),
-        _merged(first.goals, second.goals),
-        _merged(first.targets, second.targets),
+        merge_claims(first.lines, second.lines),
+        merge_claims(first.goals, second.goals),
+        merge_claims(first.targets, second.targets),
         tuple(dict.fromkeys(first.unmatched + second.unmatched)),
     )

@@ -1,0 +1,296 @@
+"""Find values in a record's graph, for the tables of the schemas of RDF: texts with their languages,
+words, links, organizations, places and countries.
+
+The functions return functions of a node, whose properties are named with a prefix.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import orjson
+from pyoxigraph import Literal, NamedNode
+
+from harvesters.errors import ParseError
+from harvesters.mappings.schema import Entry, FieldTable, Part
+from harvesters.page_model import Record
+from harvesters.parsing import parser_errors
+from harvesters.payloads.graph import Graph, Term, iri, is_blank_name
+from harvesters.payloads.value_parsing import (
+    normalize_inline,
+    parse_email,
+    parse_language,
+    parse_number,
+    parse_titles,
+    unique_urls,
+)
+from vocab.identifiers import parse_identifier
+from vocab.initiative import Contact, Party, Role, Text
+from vocab.iris import is_web
+
+LABELS = ("skos:prefLabel", "rdfs:label", "foaf:name", "schema:name", "dct:title", "vcard:fn", "org:name", "dc:title")  # fmt: skip
+_LABELS = tuple(map(iri, LABELS))
+_PERSONS = frozenset(map(iri, ("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")))
+_ORGANIZATIONS = frozenset(map(iri, (
+    "vcard:Organization", "org:Organization", "foaf:Organization", "schema:Organization",
+)))  # fmt: skip
+_POINT = re.compile(
+    r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE
+)
+_SHAPES = ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo")
+_PERSON = re.compile(r"https?://orcid\.org/")
+_CODE = re.compile(r"[A-Za-z]{2,3}\Z")
+
+# The fields that these functions find with their languages: a text without one has the source's.
+TAGGED = frozenset(("title", "description", "keywords", "creators", "content", "venue", "name", "place"))  # fmt: skip
+
+
+class GraphNode(NamedTuple):
+    """A node of a record's graph, read by a table."""
+
+    table: FieldTable
+    key: str
+    graph: Graph
+    term: Term
+
+    def all(self, names: Iterable[str]) -> list[GraphNode]:
+        """Return the values of properties (IRIs)."""
+        terms = self.graph.all(self.term, *names)
+        return [GraphNode(self.table, self.key, self.graph, term) for term in terms]
+
+    def types(self) -> frozenset[str]:
+        """Return the classes of the node as IRIs."""
+        return self.graph.types(self.term)
+
+    def labels(self) -> list[Text]:
+        """Return a literal with its language, or a node's labels of the first property that has
+        any.
+        """
+        if isinstance(self.term, Literal):
+            tag = self.term.language
+            own = (parse_language(tag) or tag) if tag else self.table.language
+            return [Text(self.term.value, own)]
+        terms = self.graph.first(self.term, *_LABELS)
+        nodes = (GraphNode(self.table, self.key, self.graph, term) for term in terms)
+        return [text for node in nodes for text in node.labels()]
+
+    def word(self) -> str:
+        """Return the text or label of a value, else its IRI; empty for a blank node without a
+        label.
+        """
+        terms = self.graph.first(self.term, *_LABELS)
+        if isinstance(self.term, Literal):
+            terms = (self.term,)
+        literals = (normalize_inline(term.value) for term in terms if isinstance(term, Literal))
+        text = next(literals, "")
+        if not text and isinstance(self.term, NamedNode):
+            text = self.term.value
+        return "" if is_blank_name(text) else text
+
+
+Find = Callable[[GraphNode], list[Any]]
+
+
+def root(table: FieldTable, record: Record[Graph]) -> GraphNode:
+    """Return the node that a record is about."""
+    graph = record.payload
+    return GraphNode(table, record.key, graph, graph.subject)
+
+
+def nodes(*names: str) -> Find:
+    """Find the values of these properties."""
+    iris = tuple(map(iri, names))
+    return lambda node: node.all(iris)
+
+
+def inside(outer: Find, inner: Find) -> Find:
+    """Find what *inner* finds in each value of *outer*."""
+    return lambda node: [value for each in outer(node) for value in inner(each)]
+
+
+def texts(*names: str) -> Find:
+    """Find the texts of these properties with their languages; for a node its labels."""
+    return inside(nodes(*names), GraphNode.labels)
+
+
+def words(*names: str) -> Find:
+    """Find the words of these properties: texts, labels of nodes, and the IRIs of nodes without a
+    label.
+    """
+    find = nodes(*names)
+    return lambda node: list(dict.fromkeys(filter(None, map(GraphNode.word, find(node)))))
+
+
+def tagged_words(*names: str) -> Find:
+    """Find the words of these properties, with the languages of those that are texts."""
+    find_words, find_texts = words(*names), texts(*names)
+
+    def find(node: GraphNode) -> list[Text]:
+        tags = {normalize_inline(text): tag for text, tag in find_texts(node)}
+        return [Text(word, tags.get(word)) for word in find_words(node)]
+
+    return find
+
+
+def literals(*names: str) -> Find:
+    """Find the values of these properties that are texts, not empty."""
+    find = nodes(*names)
+    return lambda node: [
+        value.term.value
+        for value in find(node)
+        if isinstance(value.term, Literal) and value.term.value.strip()
+    ]
+
+
+def links(*names: str) -> Find:
+    """Find the web addresses of these properties, whatever the kind of value."""
+    find = nodes(*names)
+
+    def find_links(node: GraphNode) -> list[str]:
+        terms = [value.term for value in find(node)]
+        addresses = [term.value.strip() for term in terms if isinstance(term, NamedNode | Literal)]
+        return [link for link in unique_urls(addresses) if not is_blank_name(link)]
+
+    return find_links
+
+
+def identifiers(*names: str, notations: tuple[str, ...]) -> Find:
+    """Find identifiers: the *notations* of a node, else its word."""
+    find = words(*notations)
+    return inside(nodes(*names), lambda node: find(node) or [node.word()])
+
+
+_find_assigned = identifiers(
+    "schema:identifier", "dct:identifier", "adms:identifier", notations=("skos:notation", "schema:value")
+)  # fmt: skip
+
+
+def _assigned(node: GraphNode) -> list[str]:
+    """Find the identifiers of an organization in other registries: its own IRI, and what it is the
+    same as.
+    """
+    own = [node.term.value] if isinstance(node.term, NamedNode) else []
+    known = [*own, *_find_assigned(node), *links("owl:sameAs", "schema:sameAs")(node)]
+    return [text for text in known if parse_identifier(text, "organization")]
+
+
+def _lead_name(node: GraphNode) -> list[Text]:
+    """Find the name of an organization; one that is only an IRI is named by it."""
+    word = node.word()
+    return _name(node) or [Text(word)] * (is_web(word) and not _PERSON.match(word))
+
+
+def _name(node: GraphNode) -> list[Text]:
+    return node.labels() if node.word() else []
+
+
+def organizations(role: Role, find: Find) -> Part:
+    """Return the part of a table for the organizations that *find* finds; persons and parties
+    without a name are left out.
+    """
+    fields: dict[str, Entry] = {
+        "name": _lead_name if role is Role.LEAD else _name,
+        "page": links("foaf:homepage", "schema:url"),
+        "identifiers": _assigned,
+    }
+    return Part(
+        lambda node: [each for each in find(node) if _PERSONS.isdisjoint(each.types())],
+        fields,
+        role,
+    )
+
+
+def contacts(node: GraphNode, parties: Iterable[Party], *names: str) -> Iterator[Contact]:
+    """Yield the contacts of these properties that are an organization's: by their class, or by the
+    name of one of *parties*. Others may be persons and are left out, as are contacts without an
+    address.
+    """
+    known = {party.name.value.casefold() for party in parties}
+    for contact in nodes(*names)(node):
+        called = parse_titles((normalize_inline(text), tag) for text, tag in contact.labels())
+        is_known = any(text.value.casefold() in known for text in called)
+        is_body = is_known or not _ORGANIZATIONS.isdisjoint(contact.types())
+        if not called or not is_body or not _PERSONS.isdisjoint(contact.types()):
+            continue
+        written = nodes("vcard:hasEmail", "vcard:email")(contact)
+        values = [value for each in written for value in nodes("vcard:value")(each) or [each]]
+        emails = map(parse_email, (getattr(value.term, "value", "") for value in values))
+        pages = links("vcard:hasURL", "vcard:url")(contact)
+        email, page = next(filter(None, emails), None), next(iter(pages), None)
+        if email or page:
+            yield Contact(called, email, page)
+
+
+def countries(*names: str) -> Find:
+    """Find the countries of these properties: by name, by the code at the end of their IRI, else the
+    word itself.
+    """
+    find = nodes(*names)
+
+    def find_countries(node: GraphNode) -> list[str]:
+        countries = []
+        for place in find(node):
+            lookup, word = node.table.lexicon.find_country, place.word()
+            is_node = isinstance(place.term, NamedNode)
+            code = place.term.value.rstrip("/#").rpartition("/")[2] if is_node else ""
+            by_code = lookup(code.upper()) if _CODE.match(code) else None
+            if word and not _is_shape(place.term):
+                countries.append(lookup(word) or by_code or word)
+        return countries
+
+    return find_countries
+
+
+def places(*names: str) -> Part:
+    """Return the part of a table for the points of these properties: WKT, GeoJSON, or a latitude and
+    a longitude.
+    """
+    find = nodes(*names)
+    fields: dict[str, Entry] = {
+        "place": lambda node: [] if isinstance(node.term, Literal) else node.labels()[:1],
+        "latitude": lambda node: find_point(node)[:1],
+        "longitude": lambda node: find_point(node)[1:],
+    }
+    return Part(find, fields)
+
+
+def find_point(place: GraphNode) -> list[str]:
+    """Find the latitude and longitude of a place or of the first of its shapes that has a point.
+    Shapes of shapes are followed, each node once: a node may be a shape of itself.
+    """
+    ahead, seen = [place], set[Term]()
+    while ahead:
+        node = ahead.pop()
+        if node.term in seen:
+            continue
+        seen.add(node.term)
+        latitudes = literals("geo:lat", "schema:latitude")(node)
+        longitudes = literals("geo:long", "schema:longitude")(node)
+        point = [*latitudes[:1], *longitudes[:1]]
+        if isinstance(node.term, Literal):
+            point = _parse_point(node.term.value)
+        elif not point:
+            ahead += reversed(nodes(*_SHAPES)(node))
+        if len(point) == 2 and None not in map(parse_number, point):
+            return point
+    return []
+
+
+def _is_shape(term: Term) -> bool:
+    """Return whether a place is written as a geometry."""
+    text = term.value.lstrip() if isinstance(term, Literal) else ""
+    return bool(_POINT.match(text)) or text[:1] in {"{", "<"} or text.upper().startswith("POLYGON")
+
+
+def _parse_point(text: str) -> list[str]:
+    """Return the latitude and longitude of a WKT or GeoJSON text; a polygon has none."""
+    if match := _POINT.match(text):
+        return [match[2], match[1]]
+    with suppress(ParseError), parser_errors("GeoJSON"):
+        match orjson.loads(text) if text.lstrip().startswith("{") else None:
+            case {"type": "Point", "coordinates": [longitude, latitude, *_]}:
+                return [str(latitude), str(longitude)]
+    return []
