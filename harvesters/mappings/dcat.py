@@ -100,8 +100,9 @@ def _edit(table: FieldTable, node: GraphNode, _: type[Resource], values: dict[st
     """
     if not values.get("titles") and not values.get("descriptions"):
         properties = ", ".join(node.graph.properties.get(node.graph.subject, {}))[:200]
-        found = properties or "nothing"
-        raise ParseError(f"{node.key}: no DCAT title or description, only {found}")
+        raise ParseError(
+            f"{node.key}: no DCAT title or description, only {properties or 'nothing'}"
+        )
     themes = [theme for theme in values.get("themes", ()) if theme.startswith(_DATA_THEME)]
     find = partial(table.crosswalks.find_all, "eu-data-theme")
     crosswalk = table.crosswalks.iris.scheme("eu-data-theme")
