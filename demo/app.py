@@ -8,8 +8,10 @@ import asyncio
 import codecs
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 from zlib import crc32
@@ -25,45 +27,40 @@ from starlette.staticfiles import StaticFiles
 
 from demo import ckan, list_endpoints, oai
 from demo.publications import PUBLICATIONS
-from demo.raw_http import ERROR_FAULTS, SCRIPTS, RawResponse, error_response, robots
+from demo.raw_http import SCRIPTS, RawResponse, error_responses, robots
 from demo.record_index import RecordIndex
 from demo.scenario import Fault, Registry, ScenarioState
 
 Headers = Mapping[str, str]
 Pairs = list[tuple[str, str]]
-Endpoint = Callable[[Request], Awaitable[Response]]
 
-_NONE: Headers = {}
 _JSON = "application/json"
-_SLOW = 0.3  # seconds
+_SLOW = 0.3  # Seconds.
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>We will be back soon</h1></body></html>\n"
 
 
+@dataclass(slots=True)
 class DemoState:
     """The indexes of all registries in their current state, and request counters by registry.
 
-    *publications* are the keys of PUBLICATIONS that are served too, with content that depends on
-    *seed*.
+    *page* is the default number of records per page. *publications* are the keys of PUBLICATIONS
+    that are served too, with content that depends on *seed*. One-time faults depend on
+    *since_change*, the requests since the last change.
     """
 
-    def __init__(
-        self,
-        registries: list[Registry],
-        state: ScenarioState,
-        page: int,
-        publications: Collection[str] = (),
-        seed: int = 1,
-    ) -> None:
-        self.registries = registries
-        self.publications = publications
-        self.seed = seed
-        self.page = page
-        self.requests: Counter[str] = Counter()
-        self.responses: Counter[str] = Counter()
-        # requests since the last change; one-time faults depend on it
-        self.since_change: Counter[str] = Counter()
-        self.state = state
-        self.indexes = {registry.name: RecordIndex(registry, state) for registry in registries}
+    registries: list[Registry]
+    state: ScenarioState
+    page: int
+    publications: Collection[str] = ()
+    seed: int = 1
+    requests: Counter[str] = field(default_factory=Counter)
+    responses: Counter[str] = field(default_factory=Counter)
+    since_change: Counter[str] = field(default_factory=Counter)
+    indexes: dict[str, RecordIndex] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Open the indexes."""
+        self.set_state(self.state)
 
     def set_state(self, state: ScenarioState) -> None:
         """Change the state of all registries."""
@@ -83,25 +80,64 @@ class DemoState:
         self.since_change[name] += 1
         return self.since_change[name]
 
+    def reply(
+        self, name: str, body: bytes, kind: str, status: int = 200, headers: Headers | None = None
+    ) -> Response:
+        """Return the response of a registry, with the faults that change a part of it."""
+        faults, number, now = self.state.faults, self.since_change[name], self.state.now
+        if Fault.CUT in faults and number == 2:
+            body = body[: len(body) // 2]
+        if self.state.fault_active(Fault.CHARSET, number):
+            body = body.decode().encode("latin-1", "replace")
+        if Fault.BOM in faults and kind.startswith(_JSON):
+            body = codecs.BOM_UTF8 + body
+        if Fault.CLOCK in faults:
+            now -= timedelta(hours=number)
+        self.responses[f"{name} {status}"] += 1
+        stamped = {"Date": format_datetime(now, usegmt=True), **(headers or {})}
+        return Response(body, status, stamped, kind)
 
-def _get_state(request: Request) -> DemoState:
-    demo = request.app.state.playground
-    assert isinstance(demo, DemoState)
-    return demo
+    async def fault(self, name: str, url: str) -> Response | None:
+        """Count a request; return the response of a fault that replaces the whole one, or None."""
+        number, faults = self.count(name), self.state.faults
+        if Fault.BUSY in faults and number == 2 and name in {"oai", "projects"}:
+            body = b"busy, come back in a second\n"
+            return self.reply(name, body, "text/plain", 503, {"Retry-After": "1"})
+        if Fault.SLOW in faults and number == 2 and name in {"ckan", "offset"}:
+            await asyncio.sleep(_SLOW)
+        if Fault.HTML in faults:
+            return Response(_PAGE, media_type="text/html")
+        for fault, script in SCRIPTS.items():
+            if self.state.fault_active(fault, number):
+                return RawResponse(script)
+        for fault, (status, headers, kind, body) in error_responses(url, self.state.now).items():
+            if self.state.fault_active(fault, number):
+                return self.reply(name, body, kind, status, headers)
+        return None
+
+    def cached(self, request: Request, name: str, body: bytes, kind: str) -> Response:
+        """Respond with ETag, and Last-Modified if it is known, or 304 if the client's copy is
+        current.
+        """
+        headers = {"ETag": f'"{crc32(body):08x}-{len(body):x}"'}
+        if name in self.indexes:
+            newest = datetime.fromtimestamp(self.indexes[name].newest, self.state.now.tzinfo)
+            headers["Last-Modified"] = format_datetime(newest, usegmt=True)
+        is_current = StaticFiles().is_not_modified(ResponseHeaders(headers), request.headers)
+        return self.reply(
+            name, b"" if is_current else body, kind, 304 if is_current else 200, headers
+        )
 
 
 async def _read_arguments(request: Request) -> Pairs:
     """Return the arguments in order, from the query and from a posted form or JSON object."""
     pairs = list(request.query_params.multi_items())
-    if request.method != "POST":
-        return pairs
     body = await request.body()
     if not request.headers.get("content-type", "").startswith(_JSON):
         return pairs + parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
-    posted = _read_json(body)
     return pairs + [
         (name, value if isinstance(value, str) else orjson.dumps(value).decode())
-        for name, value in posted.items()
+        for name, value in _read_json(body).items()
     ]
 
 
@@ -115,67 +151,6 @@ def _read_json(body: bytes) -> dict[str, Any]:
     return posted
 
 
-Answer = Callable[[Request, DemoState, Pairs], Response]
-
-
-async def _fault_response(demo: DemoState, name: str, url: str) -> Response | None:
-    """Return the response of a fault that replaces the whole response, or None."""
-    request_number, faults = demo.count(name), demo.state.faults
-    if Fault.BUSY in faults and request_number == 2 and name in {"oai", "projects"}:
-        return _reply(
-            demo, name, b"busy, come back in a second\n", "text/plain", 503, {"Retry-After": "1"}
-        )
-    if Fault.SLOW in faults and request_number == 2 and name in {"ckan", "offset"}:
-        await asyncio.sleep(_SLOW)
-    if Fault.HTML in faults:
-        return Response(_PAGE, media_type="text/html")
-    if fault := next(
-        (fault for fault in SCRIPTS if demo.state.fault_active(fault, request_number)), None
-    ):
-        return RawResponse(SCRIPTS[fault])
-    if fault := next(
-        (fault for fault in ERROR_FAULTS if demo.state.fault_active(fault, request_number)), None
-    ):
-        status, headers, kind, body = error_response(fault, url, demo.state.now)
-        return _reply(demo, name, body, kind, status, headers)
-    return None
-
-
-def _reply(
-    demo: DemoState, name: str, body: bytes, kind: str, status: int = 200, headers: Headers = _NONE
-) -> Response:
-    if Fault.CUT in demo.state.faults and demo.since_change[name] == 2:
-        body = body[: len(body) // 2]
-    now = demo.state.now
-    if demo.state.fault_active(Fault.CHARSET, demo.since_change[name]):
-        body = body.decode().encode("latin-1", "replace")
-    if Fault.BOM in demo.state.faults and kind.startswith(_JSON):
-        body = codecs.BOM_UTF8 + body
-    if Fault.CLOCK in demo.state.faults:
-        now -= timedelta(hours=demo.since_change[name])
-    stamped = {"Date": format_datetime(now, usegmt=True), **headers}
-    demo.responses[f"{name} {status}"] += 1
-    return Response(body, status, stamped, kind)
-
-
-def _cached(request: Request, index: RecordIndex, body: bytes, kind: str) -> Response:
-    """Respond with Last-Modified and ETag, or 304 if the client's copy is current."""
-    newest = datetime.fromtimestamp(index.newest, _get_state(request).state.now.tzinfo)
-    modified = {"Last-Modified": format_datetime(newest, usegmt=True)}
-    return _conditional(request, index.registry.name, body, kind, modified)
-
-
-def _conditional(
-    request: Request, name: str, body: bytes, kind: str, headers: Headers = _NONE
-) -> Response:
-    """Respond with ETag and *headers*, or 304 if the client's copy is current."""
-    headers = {**headers, "ETag": f'"{crc32(body):08x}-{len(body):x}"'}
-    demo = _get_state(request)
-    if StaticFiles().is_not_modified(ResponseHeaders(headers), request.headers):
-        return _reply(demo, name, b"", kind, 304, headers)
-    return _reply(demo, name, body, kind, 200, headers)
-
-
 def _url(request: Request) -> str:
     return str(request.url.replace(query=""))
 
@@ -184,7 +159,7 @@ def _oai(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     if Fault.EXPIRED in demo.state.faults and demo.since_change["oai"] == 3:
         pairs = [(name, "expired" if name == "resumptionToken" else value) for name, value in pairs]
     body = oai.answer(demo.indexes["oai"], pairs, _url(request), demo.page)
-    return _reply(demo, "oai", body, "text/xml; charset=utf-8")
+    return demo.reply("oai", body, "text/xml; charset=utf-8")
 
 
 def _ckan(request: Request, demo: DemoState, pairs: Pairs) -> Response:
@@ -192,9 +167,9 @@ def _ckan(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     answer = {"package_search": ckan.search, "package_show": ckan.show}.get(action)
     if answer is None:
         body = ckan.error_body(url, "Not Found Error", f"no action {action}")
-        return _reply(demo, "ckan", body, _JSON, 404)
+        return demo.reply("ckan", body, _JSON, 404)
     status, body = answer(demo.indexes["ckan"], dict(pairs), url)
-    return _reply(demo, "ckan", body, f"{_JSON};charset=utf-8", status)
+    return demo.reply("ckan", body, f"{_JSON};charset=utf-8", status)
 
 
 def _file(request: Request, demo: DemoState, pairs: Pairs) -> Response:
@@ -203,100 +178,90 @@ def _file(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     body = list_endpoints.list_files(index) if is_list else list_endpoints.get_file(index, name)
     if body is None:
         return PlainTextResponse("no such file\n", 404)
-    return _cached(request, index, body, _JSON)
+    return demo.cached(request, "files", body, _JSON)
 
 
 def _csv(request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    index = demo.indexes["csv"]
-    return _cached(request, index, list_endpoints.csv_table(index), "text/csv; charset=utf-8")
+    body = list_endpoints.csv_table(demo.indexes["csv"])
+    return demo.cached(request, "csv", body, "text/csv; charset=utf-8")
 
 
-def _registry(name: str, answer: Answer) -> Endpoint:
-    """Return the endpoint of a registry: a fault may replace what *answer* returns."""
+def _list(name: str, request: Request, demo: DemoState, pairs: Pairs) -> Response:
+    answer = list_endpoints.LISTS[name]
+    body = answer(demo.indexes[name], request.query_params, _url(request), demo.page)
+    return demo.cached(request, name, body, _JSON)
+
+
+# The path and the answer of each registry.
+_REGISTRIES: Mapping[str, tuple[str, Callable[[Request, DemoState, Pairs], Response]]] = {
+    "oai": ("/oai", _oai),
+    "ckan": ("/ckan/api/3/action/{action}", _ckan),
+    "csv": ("/csv/projects.csv", _csv),
+    "files": ("/json/files/{name:path}", _file),
+    **{name: (f"/json/{name}", partial(_list, name)) for name in list_endpoints.LISTS},
+}
+_POSTED = {"oai", "ckan"}  # They take the arguments of a POST too.
+
+
+def _endpoint(demo: DemoState, name: str) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint of a registry: a fault may replace what it answers."""
 
     async def endpoint(request: Request) -> Response:
-        demo, pairs = _get_state(request), await _read_arguments(request)
-        fault = await _fault_response(demo, name, str(request.url))
-        return fault or answer(request, demo, pairs)
+        pairs, fault = await _read_arguments(request), await demo.fault(name, str(request.url))
+        return fault or _REGISTRIES[name][1](request, demo, pairs)
 
     return endpoint
 
 
-async def _list(request: Request) -> Response:
-    demo, name = _get_state(request), request.path_params["name"]
-    if name not in list_endpoints.LISTS or name not in demo.indexes:
-        return PlainTextResponse("no such registry\n", 404)
-    index = demo.indexes[name]
-    body = list_endpoints.LISTS[name](index, request.query_params, _url(request), demo.page)
-    fault = await _fault_response(demo, name, str(request.url))
-    return fault or _cached(request, index, body, _JSON)
+def _publication(demo: DemoState, name: str) -> Callable[[Request], Response]:
+    def endpoint(request: Request) -> Response:
+        demo.count(name)
+        _, kind, content = PUBLICATIONS[name]
+        return demo.cached(request, name, content(demo.seed), kind)
 
-
-async def _publication(request: Request) -> Response:
-    demo = _get_state(request)
-    name = next(name for name, (path, _, _) in PUBLICATIONS.items() if path == request.url.path)
-    demo.count(name)
-    _, kind, content = PUBLICATIONS[name]
-    return _conditional(request, name, content(demo.seed), kind)
+    return endpoint
 
 
 def _next_state(state: ScenarioState, requested: Mapping[str, Any]) -> ScenarioState:
-    version = int(requested.get("version", state.version))
-    release_times = (
-        {**state.release_times, version: datetime.fromisoformat(requested["at"])}
-        if requested.get("at")
-        else state.release_times
-    )
-    return ScenarioState(
-        version,
-        frozenset(map(Fault, requested.get("faults", state.faults))),
-        release_times,
-        bool(requested.get("stays", state.persistent)),
-    )
-
-
-async def _control(request: Request) -> Response:
-    """Return the state and the counters; a POST of version, faults, stays and at (ISO 8601, the
-    version's time) changes the state.
-    """
-    demo = _get_state(request)
-    if request.method == "POST":
-        try:
-            demo.set_state(_next_state(demo.state, _read_json(await request.body())))
-        except (ValueError, TypeError) as error:
-            raise HTTPException(
-                400, f"post version, faults ({', '.join(Fault)}) and at: {error}"
-            ) from error
-    result = {
-        "version": demo.state.version,
-        "faults": sorted(demo.state.faults),
-        "now": demo.state.now.isoformat(),
-    }
-    return JSONResponse(
-        {**result, "requests": dict(demo.requests), "answers": dict(demo.responses)}
-    )
-
-
-async def _robots(request: Request) -> Response:
-    status, text = robots(_get_state(request).state.faults)
-    return PlainTextResponse(text, status)
+    version, times = int(requested.get("version", state.version)), state.release_times
+    if requested.get("at"):
+        times = {**times, version: datetime.fromisoformat(requested["at"])}
+    faults = frozenset(map(Fault, requested.get("faults", state.faults)))
+    return ScenarioState(version, faults, times, bool(requested.get("stays", state.persistent)))
 
 
 def create_app(demo: DemoState) -> Starlette:
     """Create the demo's ASGI app; paths of registries not in the demo are 404."""
-    routes = [Route("/control", _control, methods=["GET", "POST"]), Route("/robots.txt", _robots)]
-    registries: dict[str, tuple[str, Answer, list[str]]] = {
-        "oai": ("/oai", _oai, ["GET", "POST"]),
-        "ckan": ("/ckan/api/3/action/{action}", _ckan, ["GET", "POST"]),
-        "csv": ("/csv/projects.csv", _csv, ["GET"]),
-        "files": ("/json/files/{name:path}", _file, ["GET"]),
-    }
-    routes += [
-        Route(path, _registry(name, answer), methods=methods)
-        for name, (path, answer, methods) in registries.items()
-        if name in demo.indexes
+
+    async def control(request: Request) -> Response:
+        """Return the state and the counters; a POST of version, faults, stays and at (ISO 8601, the
+        version's time) changes the state.
+        """
+        if request.method == "POST":
+            try:
+                demo.set_state(_next_state(demo.state, _read_json(await request.body())))
+            except (ValueError, TypeError) as error:
+                message = f"post version, faults ({', '.join(Fault)}) and at: {error}"
+                raise HTTPException(400, message) from error
+        state = {
+            "version": demo.state.version,
+            "faults": sorted(demo.state.faults),
+            "now": demo.state.now.isoformat(),
+        }
+        counters = {"requests": dict(demo.requests), "answers": dict(demo.responses)}
+        return JSONResponse(state | counters)
+
+    async def robots_txt(request: Request) -> Response:
+        status, text = robots(demo.state.faults)
+        return PlainTextResponse(text, status)
+
+    routes = [
+        Route("/control", control, methods=["GET", "POST"]),
+        Route("/robots.txt", robots_txt),
     ]
-    routes += [Route(PUBLICATIONS[name][0], _publication) for name in demo.publications]
-    app = Starlette(routes=[*routes, Route("/json/{name}", _list)])
-    app.state.playground = demo
-    return app
+    for name in demo.indexes:
+        methods = ["GET", "POST"] if name in _POSTED else ["GET"]
+        routes.append(Route(_REGISTRIES[name][0], _endpoint(demo, name), methods=methods))
+    for name in demo.publications:
+        routes.append(Route(PUBLICATIONS[name][0], _publication(demo, name)))
+    return Starlette(routes=routes)

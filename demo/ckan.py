@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 import orjson
 
 from demo.record_index import RecordIndex
-from demo.scenario import Fault
 
 _MAX_ROWS = 1000  # ckan.search.rows_max
 _RANGE = re.compile(r"\s*metadata_modified:\s*([\[{])\s*(\S+)\s+TO\s+(\S+?)\s*([\]}])\s*\Z")
@@ -42,13 +41,8 @@ def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple
         return 409, error_body(url, "Validation Error", str(error))
     if start < 0 or rows < 0:
         return 409, error_body(url, "Validation Error", "start and rows are natural numbers")
-    first = 0 if Fault.REPEAT in index.state.faults else start
-    if Fault.TWICE in index.state.faults and first:
-        first, rows = first - 1, rows + 1
-    records = index.read_many(selected[first : first + rows]) if start < len(selected) else b""
-    count = len(selected) - len(selected) // 10 * int(
-        Fault.SHRINK in index.state.faults and start > 0
-    )
+    records = index.read_many(index.slice(selected, start, rows)) if start < len(selected) else b""
+    count = index.total(selected, start)
     sort = parameters.get("sort") or "score desc, metadata_modified desc"
     head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{count},"facets":{{}},"sort":'
     return 200, head.encode() + orjson.dumps(sort) + b',"search_facets":{},"results":[' + records[
@@ -70,8 +64,6 @@ def show(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[i
 
 
 def _select(index: RecordIndex, parameters: Mapping[str, str]) -> Sequence[int]:
-    if Fault.EMPTY in index.state.faults:
-        return []
     start, until = 0, 1 << 40
     for text in (parameters.get("q", ""), parameters.get("fq", "")):
         if text.strip() in {"", "*:*"}:
@@ -98,8 +90,9 @@ def _sort(index: RecordIndex, selected: Sequence[int], sort: str) -> Sequence[in
     if first and not _SORTS.match(first):
         raise ValueError(f"cannot sort by {first!r}")
     field, _, order = first.strip().partition(" ")
+    is_descending = order.strip() == "desc"
     if field == "metadata_modified":
-        return index.sort_by_time(selected, order.strip() == "desc")
+        return index.sort_by_time(selected, is_descending)
     if field == "name":
-        return sorted(selected, key=index.keys.__getitem__, reverse=order.strip() == "desc")
-    return selected[::-1] if order.strip() == "desc" and field != "score" else selected
+        return sorted(selected, key=index.keys.__getitem__, reverse=is_descending)
+    return selected[::-1] if is_descending and field != "score" else selected

@@ -4,7 +4,7 @@ folder), and CSV.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import orjson
 
@@ -20,21 +20,12 @@ def _number(parameters: Mapping[str, str], name: str, default: int) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else default
 
 
-def _positions(index: RecordIndex) -> Sequence[int]:
-    return range(0) if Fault.EMPTY in index.state.faults else range(len(index))
-
-
 def _list(index: RecordIndex, first: int, size: int) -> bytes:
-    first = 0 if Fault.REPEAT in index.state.faults else first
-    if Fault.TWICE in index.state.faults and first:
-        first, size = first - 1, size + 1
-    return b"[" + index.read_many(_positions(index)[first : first + size])[:-2] + b"]"
+    return b"[" + index.read_many(index.slice(index.select(), first, size))[:-2] + b"]"
 
 
 def _total(index: RecordIndex, first: int) -> int:
-    """Return the number of records, or fewer from the second page on if the total shrinks."""
-    total = len(_positions(index))
-    return total - total // 10 if Fault.SHRINK in index.state.faults and first else total
+    return index.total(index.select(), first)
 
 
 def _cursor(index: RecordIndex, first: int, page: int) -> str | None:
@@ -42,7 +33,7 @@ def _cursor(index: RecordIndex, first: int, page: int) -> str | None:
         return f"c{page}"
     return (
         f"c{first + page}"
-        if first + page < len(_positions(index)) or Fault.ENDLESS in index.state.faults
+        if first + page < len(index.select()) or Fault.ENDLESS in index.state.faults
         else None
     )
 
@@ -88,7 +79,7 @@ def cursor(index: RecordIndex, parameters: Mapping[str, str], url: str, page: in
 def next_links(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
     """Page by links: links.self, links.next (null at the end) and value."""
     first = _number(parameters, "after", 0)
-    later = f"{url}?after={first + page}" if first + page < len(_positions(index)) else None
+    later = f"{url}?after={first + page}" if first + page < len(index.select()) else None
     return _wrap(
         {"links": {"self": f"{url}?after={first}", "next": later}},
         "value",
@@ -103,9 +94,7 @@ def all_records(index: RecordIndex, parameters: Mapping[str, str], url: str, pag
 
 def list_files(index: RecordIndex) -> bytes:
     """List the files of the folder, one per record."""
-    return orjson.dumps(
-        {"files": [f"{index.keys[position]}.json" for position in _positions(index)]}
-    )
+    return orjson.dumps({"files": [f"{index.keys[position]}.json" for position in index.select()]})
 
 
 def get_file(index: RecordIndex, name: str) -> bytes | None:
@@ -116,7 +105,7 @@ def get_file(index: RecordIndex, name: str) -> bytes | None:
 
 def csv_table(index: RecordIndex) -> bytes:
     """Return the CSV file with its header line."""
-    return csv_line(list(COLUMNS)) + index.read_many(_positions(index))
+    return csv_line(list(COLUMNS)) + index.read_many(index.select())
 
 
 LISTS = {

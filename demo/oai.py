@@ -6,9 +6,10 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import TypeAlias
 
 from demo.record_index import RecordIndex
 from demo.scenario import Fault, format_time
@@ -23,13 +24,11 @@ _FORMAT = (
     "<metadataFormat><metadataPrefix>oai_dc</metadataPrefix><schema>http://www.openarchives.org/OAI/2.0/oai_dc.xsd</schema>"
     "<metadataNamespace>http://www.openarchives.org/OAI/2.0/oai_dc/</metadataNamespace></metadataFormat>"
 )
-_LIST = frozenset({"from", "until", "set", "resumptionToken", "metadataPrefix"})
-_ARGUMENTS = {  # arguments by verb
-    "Identify": frozenset[str](), "ListMetadataFormats": frozenset({"identifier"}), "ListSets": frozenset({"resumptionToken"}),
-    "GetRecord": frozenset({"identifier", "metadataPrefix"}), "ListRecords": _LIST, "ListIdentifiers": _LIST,
-}  # fmt: skip
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z")
 _FIRST_DAY = "2023-01-01T00:00:00Z"
+
+
+Arguments: TypeAlias = Mapping[str, str]
 
 
 class OaiError(Exception):
@@ -60,50 +59,30 @@ def answer(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page:
     arguments = dict(pairs)
     attributes = "".join(f' {name}="{xml(text)}"' for name, text in arguments.items())
     try:
-        body = _verb(index, pairs, url, page)
+        verb = arguments.pop("verb", "")
+        if verb not in _VERBS or [name for name, _ in pairs].count("verb") > 1:
+            raise OaiError("badVerb", f"verb is missing, repeated or none of {', '.join(_VERBS)}")
+        if len(pairs) - 1 != len(arguments):
+            raise OaiError("badArgument", "an argument is repeated")
+        _check(verb, arguments)
+        body = _VERBS[verb][2](index, arguments, verb=verb, url=url, page=page)
     except OaiError as error:
         if error.code in {"badVerb", "badArgument"}:
-            attributes = ""  # section 3.6: omitted for these errors
+            attributes = ""  # Section 3.6: omitted for these errors.
         body = f'<error code="{error.code}">{xml(str(error))}</error>'.encode()
     head = f"{_HEAD}<responseDate>{format_time(int(index.state.now.timestamp()))}</responseDate><request{attributes}>{xml(url)}</request>\n"
     return head.encode() + body + b"\n</OAI-PMH>\n"
 
 
-def _verb(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page: int) -> bytes:
-    arguments = dict(pairs)
-    verb = arguments.pop("verb", "")
-    if verb not in _ARGUMENTS or [name for name, _ in pairs].count("verb") > 1:
-        raise OaiError("badVerb", f"verb is missing, repeated or none of {', '.join(_ARGUMENTS)}")
-    _check(verb, arguments, len(pairs) - 1)
-    if verb in {"ListRecords", "ListIdentifiers"}:
-        return _list(index, verb, arguments, page)
-    if verb == "GetRecord":
-        return (
-            b"<GetRecord>" + index.read(_position(index, arguments["identifier"])) + b"</GetRecord>"
-        )
-    if verb == "ListMetadataFormats":
-        if "identifier" in arguments:
-            _position(index, arguments["identifier"])
-        return f"<ListMetadataFormats>{_FORMAT}</ListMetadataFormats>".encode()
-    return _sets(index, arguments) if verb == "ListSets" else _identify(index, url)
-
-
-def _check(verb: str, arguments: dict[str, str], count: int) -> None:
-    if count != len(arguments):
-        raise OaiError("badArgument", "an argument is repeated")
-    for name in arguments:
-        if name not in _ARGUMENTS[verb]:
-            raise OaiError("badArgument", f"{verb} takes no {name}")
+def _check(verb: str, arguments: Arguments) -> None:
+    needed, allowed, _ = _VERBS[verb]
+    for name in arguments.keys() - {*needed, *allowed}:
+        raise OaiError("badArgument", f"{verb} takes no {name}")
     if "resumptionToken" in arguments:
         if len(arguments) > 1:
             raise OaiError("badArgument", "resumptionToken is an exclusive argument")
         return
-    needed = {
-        "GetRecord": ("identifier", "metadataPrefix"),
-        "ListRecords": ("metadataPrefix",),
-        "ListIdentifiers": ("metadataPrefix",),
-    }
-    for name in needed.get(verb, ()):
+    for name in needed:
         if not arguments.get(name):
             raise OaiError("badArgument", f"{verb} needs {name}")
     if arguments.get("metadataPrefix", "oai_dc") != "oai_dc":
@@ -123,7 +102,7 @@ def _position(index: RecordIndex, identifier: str) -> int:
     return position
 
 
-def _identify(index: RecordIndex, url: str) -> bytes:
+def _identify(index: RecordIndex, arguments: Arguments, *, url: str, **_: object) -> bytes:
     return (
         f"<Identify><repositoryName>Demo registry of initiatives</repositoryName><baseURL>{xml(url)}</baseURL>"
         "<protocolVersion>2.0</protocolVersion><adminEmail>office@demo.example.org</adminEmail>"
@@ -132,7 +111,13 @@ def _identify(index: RecordIndex, url: str) -> bytes:
     ).encode()
 
 
-def _sets(index: RecordIndex, arguments: dict[str, str]) -> bytes:
+def _formats(index: RecordIndex, arguments: Arguments, **_: object) -> bytes:
+    if "identifier" in arguments:
+        _position(index, arguments["identifier"])
+    return f"<ListMetadataFormats>{_FORMAT}</ListMetadataFormats>".encode()
+
+
+def _sets(index: RecordIndex, arguments: Arguments, **_: object) -> bytes:
     if "resumptionToken" in arguments:
         raise OaiError("badResumptionToken", "the sets come in one answer")
     specs = {spec for group in index.sets for spec in group}
@@ -143,7 +128,12 @@ def _sets(index: RecordIndex, arguments: dict[str, str]) -> bytes:
     return f"<ListSets>{entries}</ListSets>".encode()
 
 
-def _window(index: RecordIndex, verb: str, arguments: dict[str, str]) -> _Window:
+def _record(index: RecordIndex, arguments: Arguments, **_: object) -> bytes:
+    position = _position(index, arguments["identifier"])
+    return b"<GetRecord>" + index.read(position) + b"</GetRecord>"
+
+
+def _window(index: RecordIndex, verb: str, arguments: Arguments) -> _Window:
     if "resumptionToken" not in arguments:
         return _Window(
             arguments.get("from", ""), arguments.get("until", ""), arguments.get("set", "")
@@ -170,59 +160,49 @@ def _second(text: str, name: str) -> int:
 
 
 def _select(index: RecordIndex, window: _Window) -> Sequence[int]:
-    terms = {
-        name: _second(text, name)
-        for name, text in (("start", window.start), ("until", window.until))
-        if text
-    }
+    bounds = (("start", window.start), ("until", window.until))
+    terms = {name: _second(text, name) for name, text in bounds if text}
     if window.start and window.until:
         if len(window.start) != len(window.until):
             raise OaiError("badArgument", "from and until differ in granularity")
         if terms["start"] > terms["until"]:
             raise OaiError("badArgument", "from is later than until")
-    return [] if Fault.EMPTY in index.state.faults else index.select(**terms, set_spec=window.group)
+    return index.select(**terms, set_spec=window.group)
 
 
-def _list(index: RecordIndex, verb: str, arguments: dict[str, str], page: int) -> bytes:
-    window = _window(index, verb, arguments)
+def _list(index: RecordIndex, arguments: Arguments, *, verb: str, page: int, **_: object) -> bytes:
+    """Return a page of a list, with a resumption token: none if one page holds all, an empty one at
+    the end of a list.
+    """
+    faults, window = index.state.faults, _window(index, verb, arguments)
     selected = _select(index, window)
     if not selected:
         raise OaiError("noRecordsMatch", "nothing matches")
-    endless = Fault.ENDLESS in index.state.faults
-    if window.cursor >= len(selected) and not endless:
+    total, is_endless = len(selected), Fault.ENDLESS in faults
+    if window.cursor >= total and not is_endless:
         raise OaiError("badResumptionToken", "the token points behind the end")
-    first = 0 if Fault.REPEAT in index.state.faults else window.cursor
-    overlap = int(Fault.TWICE in index.state.faults and first > 0)
-    positions = selected[first - overlap : first + page]
-    body = (
-        index.read_many(positions)
-        if verb == "ListRecords"
-        else b"".join(_header(index.read(position)) for position in positions)
-    )
-    return (
-        f"<{verb}>".encode()
-        + body
-        + _token(index, verb, window, len(selected), page, endless)
-        + f"</{verb}>".encode()
-    )
+    records = [index.read(position) for position in index.slice(selected, window.cursor, page)]
+    body = b"".join(records if verb == "ListRecords" else map(_header, records))
+    if total > page or is_endless:
+        after = page + (0 if Fault.TOKEN in faults else window.cursor)
+        token = replace(window, cursor=after).token(verb, index.state.version)
+        text = xml(token) if after < total or is_endless else ""
+        size = index.total(selected, window.cursor)
+        body += f'<resumptionToken completeListSize="{size}" cursor="{window.cursor}">{text}</resumptionToken>'.encode()
+    return f"<{verb}>".encode() + body + f"</{verb}>".encode()
 
 
 def _header(record: bytes) -> bytes:
     return record[record.index(b"<header") : record.index(b"</header>") + 9]
 
 
-def _token(
-    index: RecordIndex, verb: str, window: _Window, total: int, page: int, endless: bool
-) -> bytes:
-    """Return the resumption token: none if one page holds all, an empty one at the end of a list."""
-    after = page if Fault.TOKEN in index.state.faults else window.cursor + page
-    if total <= page and not endless:
-        return b""
-    text = (
-        xml(replace(window, cursor=after).token(verb, index.state.version))
-        if after < total or endless
-        else ""
-    )
-    if Fault.SHRINK in index.state.faults and window.cursor:
-        total -= total // 10
-    return f'<resumptionToken completeListSize="{total}" cursor="{window.cursor}">{text}</resumptionToken>'.encode()
+_LIST = (("metadataPrefix",), ("from", "until", "set", "resumptionToken"), _list)
+# What each verb needs, what else it takes, and what it answers.
+_VERBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], Callable[..., bytes]]] = {
+    "Identify": ((), (), _identify),
+    "ListMetadataFormats": ((), ("identifier",), _formats),
+    "ListSets": ((), ("resumptionToken",), _sets),
+    "GetRecord": (("identifier", "metadataPrefix"), (), _record),
+    "ListRecords": _LIST,
+    "ListIdentifiers": _LIST,
+}

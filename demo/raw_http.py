@@ -9,6 +9,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -55,33 +56,12 @@ class RawResponse(Response):
             pass
 
 
-async def _loris() -> AsyncIterator[bytes]:
-    yield _HEAD + b"X-Wait: "
-    while True:
+async def _send(start: bytes, again: bytes | None = None) -> AsyncIterator[bytes]:
+    """Yield *start*, then *again* without end if it is given."""
+    yield start
+    while again is not None:
         await asyncio.sleep(_BYTE_INTERVAL)
-        yield b"."
-
-
-async def _drip() -> AsyncIterator[bytes]:
-    yield _HEAD + b"Content-Length: 100000\r\n\r\n["
-    while True:
-        await asyncio.sleep(_BYTE_INTERVAL)
-        yield b" "
-
-
-async def _stall() -> AsyncIterator[bytes]:
-    yield _HEAD + b"Content-Length: 1000\r\n\r\n[1, 2"
-    while True:
-        await asyncio.sleep(_BYTE_INTERVAL)
-        yield b""
-
-
-async def _short() -> AsyncIterator[bytes]:
-    yield _HEAD + b"Content-Length: 1000\r\n\r\n[1, 2]"
-
-
-async def _chunk() -> AsyncIterator[bytes]:
-    yield _HEAD + b"Transfer-Encoding: chunked\r\n\r\n6\r\n[1, 2,\r\nno number\r\n3]\r\n0\r\n\r\n"
+        yield again
 
 
 async def _bomb() -> AsyncIterator[bytes]:
@@ -94,18 +74,21 @@ async def _bomb() -> AsyncIterator[bytes]:
     yield pack.flush()
 
 
-async def _scrap() -> AsyncIterator[bytes]:
-    yield _HEAD + b"Content-Encoding: gzip\r\nContent-Length: 6\r\n\r\n[1, 2]"
-
-
-async def _alien() -> AsyncIterator[bytes]:
-    yield b"SSH-2.0-OpenSSH_9.6\r\n\r\n"
-
-
 SCRIPTS: Mapping[Fault, Script] = {
-    Fault.LORIS: _loris, Fault.DRIP: _drip, Fault.STALL: _stall, Fault.SHORT: _short, Fault.CHUNK: _chunk,
-    Fault.BOMB: _bomb, Fault.SCRAP: _scrap, Fault.ALIEN: _alien,
-}  # fmt: skip
+    Fault.LORIS: partial(_send, _HEAD + b"X-Wait: ", b"."),
+    Fault.DRIP: partial(_send, _HEAD + b"Content-Length: 100000\r\n\r\n[", b" "),
+    Fault.STALL: partial(_send, _HEAD + b"Content-Length: 1000\r\n\r\n[1, 2", b""),
+    Fault.SHORT: partial(_send, _HEAD + b"Content-Length: 1000\r\n\r\n[1, 2]"),
+    Fault.CHUNK: partial(
+        _send,
+        _HEAD + b"Transfer-Encoding: chunked\r\n\r\n6\r\n[1, 2,\r\nno number\r\n3]\r\n0\r\n\r\n",
+    ),
+    Fault.BOMB: _bomb,
+    Fault.SCRAP: partial(
+        _send, _HEAD + b"Content-Encoding: gzip\r\nContent-Length: 6\r\n\r\n[1, 2]"
+    ),
+    Fault.ALIEN: partial(_send, b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+}
 
 
 ErrorResponse = tuple[int, Mapping[str, str], str, bytes]  # status, headers, media type, body
@@ -119,35 +102,19 @@ _ROBOTS = "User-agent: *\nDisallow: /control\n"
 _PRIVATE_URL = "http://10.0.0.1/latest/meta-data/"
 
 
-def error_response(fault: Fault, url: str, now: datetime) -> ErrorResponse:
-    """Return the response for *fault*; *url* is the requested address, *now* the registry's time."""
+def error_responses(url: str, now: datetime) -> Mapping[Fault, ErrorResponse]:
+    """Return the response of each fault; *url* is the requested address, *now* the registry's time."""
     later = format_datetime(now + timedelta(seconds=2), usegmt=True)
-    responses: dict[Fault, ErrorResponse] = {
+    wall = {"cf-mitigated": "challenge", "Server": "cloudflare"}
+    return {
         Fault.LIMITED: (429, {"Retry-After": "2"}, "text/plain", b"too many requests\n"),
         Fault.DATED: (503, {"Retry-After": later}, "text/plain", b"back soon\n"),
         Fault.DOWN: (503, {}, "text/plain", b"out of service\n"),
         Fault.DENIED: (403, {}, "application/json", b'{"error": "no key"}\n'),
-        Fault.WALL: (
-            403,
-            {"cf-mitigated": "challenge", "Server": "cloudflare"},
-            "text/html; charset=UTF-8",
-            _BOT_PROTECTION_PAGE,
-        ),
+        Fault.WALL: (403, wall, "text/html; charset=UTF-8", _BOT_PROTECTION_PAGE),
         Fault.INWARD: (302, {"Location": _PRIVATE_URL}, "text/plain", b""),
         Fault.ROUND: (302, {"Location": url}, "text/plain", b""),
     }
-    return responses[fault]
-
-
-ERROR_FAULTS = (
-    Fault.LIMITED,
-    Fault.DATED,
-    Fault.DOWN,
-    Fault.DENIED,
-    Fault.WALL,
-    Fault.INWARD,
-    Fault.ROUND,
-)
 
 
 def robots(faults: frozenset[Fault]) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from demo import serializers
 from demo.generate import generate_record
-from demo.scenario import Registry, ScenarioState, record_histories, serialize_record
+from demo.scenario import Fault, Registry, ScenarioState, record_histories, serialize_record
 
 _ALWAYS = 1 << 40  # seconds; later than any datestamp
 
@@ -83,29 +83,40 @@ class RecordIndex:
         """Return the positions of records modified from *start* to *until* (seconds, inclusive), in
         the set *set_spec* or below it.
         """
+        if Fault.EMPTY in self.state.faults:
+            return range(0)
         if start <= 0 and until >= _ALWAYS and not set_spec:
             return range(len(self))
         selection = (start, until, set_spec)
         if selection not in self._selections:
-            candidates = (
-                position for position, when in enumerate(self.modified) if start <= when <= until
-            )
             self._selections[selection] = [
                 position
-                for position in candidates
-                if not set_spec or self._in_set(position, set_spec)
+                for position, when in enumerate(self.modified)
+                if start <= when <= until and (not set_spec or self._in_set(position, set_spec))
             ]
         return self._selections[selection]
 
+    def slice(self, positions: Sequence[int], first: int, size: int) -> Sequence[int]:
+        """Return the *size* positions of a page from the number *first* on, with the faults that
+        repeat records.
+        """
+        first = 0 if Fault.REPEAT in self.state.faults else first
+        overlap = int(Fault.TWICE in self.state.faults and first > 0)
+        return positions[first - overlap : first + size]
+
+    def total(self, positions: Sequence[int], first: int) -> int:
+        """Return the number of *positions*, or fewer from the second page on if the total shrinks."""
+        count = len(positions)
+        return count - count // 10 if Fault.SHRINK in self.state.faults and first else count
+
     def sort_by_time(self, positions: Sequence[int], newest_first: bool) -> Sequence[int]:
         """Return *positions* by modification time; the order of all is cached."""
-        if not isinstance(positions, range):
-            return sorted(positions, key=self.modified.__getitem__, reverse=newest_first)
-        if newest_first not in self._ordered:
-            self._ordered[newest_first] = sorted(
-                positions, key=self.modified.__getitem__, reverse=newest_first
-            )
-        return self._ordered[newest_first]
+        if isinstance(positions, range) and newest_first in self._ordered:
+            return self._ordered[newest_first]
+        ordered = sorted(positions, key=self.modified.__getitem__, reverse=newest_first)
+        if isinstance(positions, range):
+            self._ordered[newest_first] = ordered
+        return ordered
 
     def _in_set(self, position: int, set_spec: str) -> bool:
         return any(

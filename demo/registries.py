@@ -55,16 +55,17 @@ class Demo:
 
     def start(self) -> Demo:
         """Start the child and wait until it responds; raises RuntimeError if it does not start."""
-        command = [
-            sys.executable,
-            "-m",
-            "demo.registries",
-            "--attached",
-            f"--port={self.port}",
-            f"--size={self.size}",
-        ]
-        command += [f"--seed={self.seed}", f"--page={self.page}", f"--version={self.version}"]
-        command += [f"--faults={','.join(sorted(self.faults))}", f"--only={','.join(self.only)}"]
+        options = {
+            "port": self.port,
+            "size": self.size,
+            "seed": self.seed,
+            "page": self.page,
+            "version": self.version,
+            "faults": ",".join(sorted(self.faults)),
+            "only": ",".join(self.only),
+        }
+        command = [sys.executable, "-m", "demo.registries", "--attached"]
+        command += [f"--{name}={value}" for name, value in options.items()]
         self._child = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -115,10 +116,14 @@ class Demo:
 
         With *stays*, faults of the second request also affect all later ones.
         """
-        request: dict[str, Any] = {"at": at.isoformat() if at else None, "stays": stays}
-        request |= {"version": version} if version is not None else {}
-        request |= {"faults": sorted(faults)} if faults is not None else {}
-        return self._ask(json.dumps(request).encode())
+        request = {
+            "at": at and at.isoformat(),
+            "stays": stays,
+            "version": version,
+            "faults": None if faults is None else sorted(faults),
+        }
+        given = {name: value for name, value in request.items() if value is not None}
+        return self._ask(json.dumps(given).encode())
 
     def counters(self) -> dict[str, Any]:
         """Return the state and the number of requests to each registry."""

@@ -98,31 +98,26 @@ def oai(project: Project, history: RecordHistory) -> bytes:
 
 
 def _extras(project: Project) -> list[dict[str, str]]:
-    place = project["location"]
-    point = orjson.dumps(
-        {"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}
-    ).decode()
-    pairs = [("country", text) for text in project["countries"][:1]]
-    pairs += [("countries", "; ".join(project["countries"]))]
-    pairs += [("start_date", project["period"]["from"]), ("end_date", project["period"]["to"])]
-    pairs += [
-        ("action_lines", "; ".join(project["action_lines"])),
-        ("sdg_goals", "; ".join(project["goals"])),
-    ]
-    pairs += [
-        ("sdg_targets", "; ".join(project["targets"])),
-        ("status", project["status"]),
-        ("coverage", project["coverage"]),
-    ]
-    pairs += [
-        ("activity_type", project["types"][0]),
-        ("spatial", point),
-        ("lead_type", project["lead"]["type"]),
-    ]
-    pairs += [("lead_country", project["lead"]["country"])]
-    pairs += [("partners", "; ".join(party["name"] for party in project["partners"]))]
-    pairs += [("funders", "; ".join(party["name"] for party in project["funders"]))]
-    return [{"key": key, "value": value} for key, value in pairs if value]
+    place, lead = project["location"], project["lead"]
+    point = {"type": "Point", "coordinates": [place["longitude"], place["latitude"]]}
+    values = {
+        "country": project["countries"][0],
+        "countries": "; ".join(project["countries"]),
+        "start_date": project["period"]["from"],
+        "end_date": project["period"]["to"],
+        "action_lines": "; ".join(project["action_lines"]),
+        "sdg_goals": "; ".join(project["goals"]),
+        "sdg_targets": "; ".join(project["targets"]),
+        "status": project["status"],
+        "coverage": project["coverage"],
+        "activity_type": project["types"][0],
+        "spatial": orjson.dumps(point).decode(),
+        "lead_type": lead["type"],
+        "lead_country": lead["country"],
+        "partners": "; ".join(party["name"] for party in project["partners"]),
+        "funders": "; ".join(party["name"] for party in project["funders"]),
+    }
+    return [{"key": key, "value": value} for key, value in values.items() if value]
 
 
 def ckan(project: Project, history: RecordHistory) -> bytes:
@@ -191,40 +186,35 @@ def csv_line(cells: list[str]) -> bytes:
 
 def csv_row(project: Project, history: RecordHistory) -> bytes:
     """Return a CSV row in the order of COLUMNS; lists are joined by semicolons."""
-    place, lead = project["location"], project["lead"]
-    cells = [
-        project["id"],
-        *(project["title"].get(tag, "") for tag in LANGUAGES),
-        *(project["summary"].get(tag, "") for tag in LANGUAGES),
-    ]
-    cells += [
-        project["period"]["from"],
-        project["period"]["to"],
-        project["created"],
-        project["updated"],
-    ]
-    lists = (
-        project["language"],
-        project["countries"],
-        project["action_lines"],
-        project["goals"],
-        project["targets"],
+    place, lead, period = project["location"], project["lead"], project["period"]
+    lists = ("language", "countries", "action_lines", "goals", "targets", "tags", "links")
+    return csv_line(
+        [
+            project["id"],
+            *(project["title"].get(tag, "") for tag in LANGUAGES),
+            *(project["summary"].get(tag, "") for tag in LANGUAGES),
+            period["from"],
+            period["to"],
+            project["created"],
+            project["updated"],
+            *(";".join(project[name]) for name in lists),
+            lead["name"],
+            lead["type"],
+            lead["country"],
+            *(
+                ";".join(party["name"] for party in project[name])
+                for name in ("partners", "funders")
+            ),
+            project["status"],
+            project["coverage"],
+            ";".join(project["types"]),
+            place["name"],
+            str(place["latitude"]),
+            str(place["longitude"]),
+            project["licence"],
+            project["contact"]["email"],
+        ]
     )
-    cells += [";".join(texts) for texts in (*lists, project["tags"], project["links"])]
-    cells += [lead["name"], lead["type"], lead["country"]]
-    cells += [
-        ";".join(party["name"] for party in parties)
-        for parties in (project["partners"], project["funders"])
-    ]
-    cells += [
-        project["status"],
-        project["coverage"],
-        ";".join(project["types"]),
-        place["name"],
-        str(place["latitude"]),
-        str(place["longitude"]),
-    ]
-    return csv_line([*cells, project["licence"], project["contact"]["email"]])
 
 
 SERIALIZERS: dict[str, Callable[[Project, RecordHistory], bytes]] = {
