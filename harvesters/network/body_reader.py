@@ -17,7 +17,7 @@ from harvesters.errors import (
     TruncatedError,
     UndecodableError,
 )
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from web.outbound_client import Deadline
 
 OFFERED = "gzip, deflate, zstd"
@@ -151,15 +151,12 @@ def read_to_file(
                 digest.update(part)
                 file.write(part)
     except OSError as error:
-        values = {
-            "url": str(response.url),
-            "folder": str(path.parent),
-            "error": error.strerror or "",
-        }
         raise ArchiveError(
             Reason(
                 "%(url)s: cannot be kept in %(folder)s: %(error)s; free space, then run again",
-                **values,
+                url=str(response.url),
+                folder=str(path.parent),
+                error=error.strerror or "",
             )
         ) from error
     return bytes(start), digest.hexdigest()
@@ -167,73 +164,46 @@ def read_to_file(
 
 def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
     """Yield the decoded body in parts; raises if it is truncated, too slow, or does not match its
-    encoding.
+    encoding. The limits also apply to encoded data that decodes to nothing.
     """
-    received = 0
-    raw = _RawBody(response, size, deadline)
+    url, received, raw = str(response.url), 0, 0
+
+    def raw_parts() -> Iterator[bytes]:
+        nonlocal raw
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        for part in response.stream:
+            raw += len(part)
+            _check(url, raw, size, deadline)
+            yield part
+
     try:
-        for part in decode_content(raw, response.headers.get("content-encoding", "")):
+        for part in decode_content(raw_parts(), response.headers.get("content-encoding", "")):
             received += len(part)
-            _check(response.url, received, size, deadline)
-            if received > max(_BOMB, _RATIO * raw.size):
+            _check(url, received, size, deadline)
+            if received > max(_BOMB, _RATIO * raw):
                 raise ValueError(f"it decodes to more than {_RATIO} times its size")
             yield part
     except ValueError as error:
-        raise UndecodableError(
-            Reason(
-                "%(url)s: its body is not in the encoding that it declares: %(error)s",
-                url=str(response.url),
-                error=str(error),
-            )
-        ) from error
+        text = "%(url)s: its body is not in the encoding that it declares: %(error)s"
+        raise UndecodableError(Reason(text, url=url, error=str(error))) from error
     except httpx.TimeoutException as error:
-        values: dict[str, Value] = {
-            "url": str(response.url),
-            "size": received,
-            "error": str(error) or type(error).__name__,
-        }
-        raise ReadTimeoutError(
-            Reason("%(url)s: stalled after %(size)s bytes: %(error)s", **values)
-        ) from error
+        text = "%(url)s: stalled after %(size)s bytes: %(error)s"
+        why = str(error) or type(error).__name__
+        raise ReadTimeoutError(Reason(text, url=url, size=received, error=why)) from error
     except httpx.TransportError as error:
-        raise TruncatedError(
-            Reason(
-                "%(url)s: broke off after %(size)s bytes: %(error)s",
-                url=str(response.url),
-                size=received,
-                error=str(error),
-            )
-        ) from error
+        text = "%(url)s: broke off after %(size)s bytes: %(error)s"
+        raise TruncatedError(Reason(text, url=url, size=received, error=str(error))) from error
 
 
-class _RawBody:
-    """The body as received, *size* bytes so far; the limits also apply to encoded data that decodes
-    to nothing.
-    """
-
-    def __init__(self, response: httpx.Response, limit: int, deadline: Deadline) -> None:
-        self.size = 0
-        self._response, self._limit, self._deadline = response, limit, deadline
-
-    def __iter__(self) -> Iterator[bytes]:
-        assert isinstance(self._response.stream, httpx.SyncByteStream)
-        for part in self._response.stream:
-            self.size += len(part)
-            _check(self._response.url, self.size, self._limit, self._deadline)
-            yield part
-
-
-def _check(url: httpx.URL, received: int, size: int, deadline: Deadline) -> None:
+def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
     if received > size:
         raise TooLargeError(
             Reason(
                 "%(url)s: over %(limit)s bytes; ask for smaller pages in the options of the source "
                 "definition",
-                url=str(url),
+                url=url,
                 limit=size,
             )
         )
     if deadline.is_over:
-        raise ReadTimeoutError(
-            Reason("%(url)s: the response exceeded its time limit", url=str(url))
-        )
+        raise ReadTimeoutError(Reason("%(url)s: the response exceeded its time limit", url=url))

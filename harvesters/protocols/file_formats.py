@@ -93,10 +93,8 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
         case row:
             pass
     if not isinstance(row, dict):
-        values = {"url": reply.url, "kind": type(row).__name__}
-        return (
-            InvalidRecord(key, Reason("%(url)s: expected a JSON object, not a %(kind)s", **values)),
-        )
+        text = "%(url)s: expected a JSON object, not a %(kind)s"
+        return (InvalidRecord(key, Reason(text, url=reply.url, kind=type(row).__name__)),)
     return (row_record(key, row, document.modified),)
 
 

@@ -25,7 +25,7 @@ import structlog
 from pydantic import Field
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
-from harvesters.errors import NotFoundError, ParseError
+from harvesters.errors import NotFoundError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
@@ -175,16 +175,15 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
     """Request the newest entry: number 0 and no id if the journal is empty. Return None if it has
     not changed since the last run. Raise ParseError if there is no journal.
     """
-    where = {"source": source.name, "url": f"{home}journal/head"}
+    url = f"{home}journal/head"
     try:
-        reply = fetch.get(where["url"], accept="application/json", conditional=True)
+        reply = fetch.get(url, accept="application/json", conditional=True)
     except NotFoundError as error:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s: there is no journal; set url to the address of a Stocktake's "
-                "home page",
-                **where,
-            )
+        raise source_error(
+            source.name,
+            url,
+            "%(source)s: %(url)s: there is no journal; set url to the address of a Stocktake's "
+            "home page",
         ) from error
     if reply.not_modified:
         return None
@@ -195,9 +194,8 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
             and ((number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None))
         ):
             return PeerCursor(base, number, name or "")
-    raise ParseError(
-        Reason("%(source)s: %(url)s: base, number or id of the newest entry are missing", **where)
-    )
+    text = "%(source)s: %(url)s: base, number or id of the newest entry are missing"
+    raise source_error(source.name, url, text)
 
 
 def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[int, str]:
@@ -212,19 +210,13 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
         reply = fetch.get(f"{home}journal/", terms, accept="application/json")
         listing = load_json(reply)
         rows: list[Any] = listing.get("entries", []) if isinstance(listing, dict) else []
-        entries = [row for row in rows if isinstance(row, dict)]
-        numbers = {row.get("id"): row["number"] for row in entries if _is_number(row)}
+        numbers = {row.get("id"): row["number"] for row in rows if _has_number(row)}
         if match[0] in numbers:
             return numbers[match[0]], match[0]
-        least = min(numbers.values(), default=before)
-        if least >= before:
-            raise source_error(
-                source.name,
-                reply.url,
-                "%(source)s: %(url)s does not list the entries before %(number)s",
-                number=before,
-            )
-        before = least
+        if min(numbers.values(), default=before) >= before:
+            text = "%(source)s: %(url)s does not list the entries before %(number)s"
+            raise source_error(source.name, reply.url, text, number=before)
+        before = min(numbers.values())
     if match:
         log.warning(
             "remote journal was rewound or replaced; re-reading from the start",
@@ -234,8 +226,8 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
     return 0, ""
 
 
-def _is_number(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("number"), int)
+def _has_number(row: Any) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("number"), int)
 
 
 def _read_pages(
@@ -373,7 +365,6 @@ class JournalReplay:
         """
         for number in range(after + 1, head.number + 1):
             address, path = f"{home}journal/{number}.gz", self._folder / f"{number:09d}{SUFFIX}"
-            where = {"source": source.name, "url": address}
             try:
                 with fetch.download(address) as reply:
                     assert reply.path is not None
@@ -381,9 +372,10 @@ class JournalReplay:
                 verify_file(path, number, previous, MAX_ENTRY_BYTES)
                 entry = read_header(path)
             except NotFoundError as error:
-                raise ParseError(Reason("journal_gap", **where)) from error
+                raise source_error(source.name, address, "journal_gap") from error
             except ChainError as error:
-                raise ParseError(Reason("journal_broken", **where, error=str(error))) from error
+                fault = str(error)
+                raise source_error(source.name, address, "journal_broken", error=fault) from error
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:

@@ -16,7 +16,6 @@ import structlog
 from pydantic import Field
 from pyoxigraph import NamedNode, Store
 
-from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
@@ -35,7 +34,7 @@ from harvesters.protocols.lists import (
 )
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfOptions, RdfReader, unreadable_parts
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
@@ -158,14 +157,11 @@ def _queue_catalogues(
         mark = _digest(address)
         if mark not in state.seen and mark != _digest(reply.url):
             if len(state.seen) >= _MAX_CATALOGUES:
-                values: dict[str, Value] = {"source": source.name, "url": reply.url}
-                limit = _MAX_CATALOGUES
-                raise ParseError(
-                    Reason(
-                        "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end",
-                        **values,
-                        limit=limit,
-                    )
+                raise source_error(
+                    source.name,
+                    reply.url,
+                    "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end",
+                    limit=_MAX_CATALOGUES,
                 )
             state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
     return state

@@ -33,7 +33,7 @@ from harvesters.protocols.document import ListedDocument
 from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
 from harvesters.protocols.lists import LoopDetector
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -236,8 +236,8 @@ def _read_package(
 
     Raises ParseError if it is not a package (sections 11 and 12 of the specification).
     """
-    values: dict[str, Value] = {"source": source.name, "url": address}
-    subject = Reason("%(source)s: %(url)s is not a readable ZIP file", **values)
+    text = "%(source)s: %(url)s is not a readable ZIP file"
+    subject = Reason(text, source=source.name, url=address)
     most = fetch.network.retry_policy.max_bytes
     with ExitStack() as stack:
         reply = stack.enter_context(
@@ -247,24 +247,17 @@ def _read_package(
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
         if content is None:
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s is a ZIP file without a %(name)s",
-                    **values,
-                    name=_MANIFEST_NAME,
-                )
-            )
+            text = "%(source)s: %(url)s is a ZIP file without a %(name)s"
+            raise source_error(source.name, address, text, name=_MANIFEST_NAME)
         root = parse_xml(replace(reply, content=content, path=None))
         capability = _metadata(root).get("capability", "")
         if capability not in _MANIFESTS:
-            values["url"] = reply.url
-            raise ParseError(
-                Reason(
-                    "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that "
-                    "of a dump manifest",
-                    **values,
-                    capability=capability,
-                )
+            raise source_error(
+                source.name,
+                reply.url,
+                "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that "
+                "of a dump manifest",
+                capability=capability,
             )
         for entry in _parse_entries(root, reply.url, capability):
             member = None

@@ -26,7 +26,7 @@ from harvesters.parsing import parser_errors
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.table_rows import Line, TableOptions, check
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _ACCEPT = (
@@ -105,15 +105,10 @@ def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[
             name = names[wanted - 1] if isinstance(wanted, int) else wanted
             sheet = book.get_sheet_by_name(name)
         except (IndexError, calamine.WorksheetNotFound) as error:
-            values: dict[str, Value] = {"subject": subject, "sheet": wanted}
+            text = "%(subject)s has no sheet %(sheet)s, only %(available)s"
             available = ", ".join(names)[:300]
-            raise ParseError(
-                Reason(
-                    "%(subject)s has no sheet %(sheet)s, only %(available)s",
-                    **values,
-                    available=available,
-                )
-            ) from error
+            fault = Reason(text, subject=subject, sheet=wanted, available=available)
+            raise ParseError(fault) from error
         before = [""] * (sheet.start[1] if sheet.start else 0)
         rows = (before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows())
         yield from _fill_merged(rows, sorted(sheet.merged_cell_ranges or ()))

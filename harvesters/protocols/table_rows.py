@@ -24,7 +24,7 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, R
 from harvesters.parsing import source_error
 from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
-from harvesters.reasons import Reason, Value, as_reason
+from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
 
 
@@ -264,37 +264,33 @@ def _key_columns(source: Source) -> tuple[str, ...]:
 
 
 def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -> ParseError:
-    values: dict[str, Value] = {"source": source.name, "url": url}
     texts = (line.cells for line in lines if isinstance(line, Line))
-    cells = next((cells for cells in texts if any(map(str.strip, cells))), None)
-    if cells is None:
-        fault = next((line.cause for line in lines if isinstance(line, InvalidRecord)), "")
-        if fault:
-            return ParseError(
-                Reason("%(source)s: %(url)s has no header line: %(error)s", **values, error=fault)
-            )
-        return ParseError(Reason("%(source)s: %(url)s has no header line", **values))
-    names = name_columns(cells)
-    values["available"] = ", ".join(names)[:300]
-    modified = TableOptions.of(source).modified
-    missing = next((name for name in _key_columns(source) if name not in names), modified)
-    if missing:
-        return ParseError(
-            Reason(
-                "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option "
-                "'key' to the key's column, or 'digest' to columns that identify records",
-                **values,
-                column=str(missing),
-            )
+    names = name_columns(next((cells for cells in texts if any(map(str.strip, cells))), []))
+    fault = next((line.cause for line in lines if isinstance(line, InvalidRecord)), "")
+    missing = next((name for name in _key_columns(source) if name not in names), "")
+    missing = missing or TableOptions.of(source).modified
+    if not names:
+        text = "%(source)s: %(url)s has no header line"
+        text = "%(source)s: %(url)s has no header line: %(error)s" if fault else text
+    elif missing:
+        text = (
+            "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option "
+            "'key' to the key's column, or 'digest' to columns that identify records"
         )
-    return ParseError(
-        Reason(
+    else:
+        text = (
             "%(source)s: %(url)s has no column that the field 'key' (%(field)s) names, only "
             "%(available)s; set the option 'key' to the key's column, or 'digest' to columns "
-            "that identify records",
-            **values,
-            field=source.fields["key"],
+            "that identify records"
         )
+    return source_error(
+        source.name,
+        url,
+        text,
+        error=fault,
+        column=missing,
+        field=source.fields.get("key") or "",
+        available=", ".join(names)[:300],
     )
 
 

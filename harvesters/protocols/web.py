@@ -32,7 +32,7 @@ from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.document import DocumentReader, ListedDocument
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import ClassOptions, RdfReader
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -99,7 +99,6 @@ def _walk_sitemaps(
     source: Source, fetch: Fetch, reply: Reply, moment: datetime | None, depth: int = 0
 ) -> Iterator[tuple[str, list[ListedDocument]]]:
     """Yield each sitemap with its pages, always in the same order."""
-    values: dict[str, Value] = {"source": source.name, "url": reply.url}
     is_index, listed, ignored = _parse_sitemap(reply)
     hosts = {urlsplit(source.url).hostname, urlsplit(reply.url).hostname}
     here = {address for address in listed if urlsplit(address).hostname in hosts}
@@ -117,30 +116,26 @@ def _walk_sitemaps(
         passed=0 if is_index else len(listed) - len(wanted),
         unusable=ignored,
     )
+    if listed and not here and not is_index:
+        others = {urlsplit(address).hostname for address in listed}
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s lists %(count)s pages, all on another host (%(hosts)s), which "
+            "are not read; set url to the sitemap of that host",
+            count=len(listed),
+            hosts=", ".join(sorted(filter(None, others))[:_MAX_HOSTS]),
+        )
+    pages = [] if is_index else changed
+    yield reply.url, [_document(address, listed[address]) for address in pages]
     if not is_index:
-        if listed and not here:
-            others = {urlsplit(address).hostname for address in listed}
-            named = ", ".join(sorted(filter(None, others))[:_MAX_HOSTS])
-            count = len(listed)
-            raise ParseError(
-                Reason(
-                    "%(source)s: %(url)s lists %(count)s pages, all on another host (%(hosts)s), which "
-                    "are not read; set url to the sitemap of that host",
-                    **values,
-                    count=count,
-                    hosts=named,
-                )
-            )
-        yield reply.url, [_document(address, listed[address]) for address in changed]
         return
-    yield reply.url, []
     if depth == _MAX_DEPTH:
-        raise ParseError(
-            Reason(
-                "%(source)s: %(url)s holds sitemaps more than %(limit)s deep; its sitemaps do not end",
-                **values,
-                limit=_MAX_DEPTH,
-            )
+        raise source_error(
+            source.name,
+            reply.url,
+            "%(source)s: %(url)s holds sitemaps more than %(limit)s deep; its sitemaps do not end",
+            limit=_MAX_DEPTH,
         )
     for address in changed:
         following = fetch.get(address, accept=_SITEMAP)
