@@ -17,7 +17,7 @@ from harvesters.ledger.participation.models import (
     SubmissionState,
     Submitter,
 )
-from harvesters.participation.submissions.members import title_of
+from harvesters.participation.submissions.model import title_of
 
 ADDRESS = "visitor@example.org"  # of the person who reported them
 _SUBMITTER = "demo-visitor"

@@ -1,5 +1,5 @@
 """Submissions of stakeholders, in the members of our own JSON, which
-harvesters/participation/submissions/members.py checks.
+harvesters/participation/submissions/model.py checks.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.submissions.check import check
 from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.members import normalize
+from harvesters.participation.submissions.model import normalize
 from harvesters.source import load
 from vocab.iris import BASE
 

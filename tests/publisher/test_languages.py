@@ -28,9 +28,8 @@ from harvesters.ledger.models import State
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.prizes.page_routes import DAYS
 from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.choices import TYPE_LABELS
 from harvesters.participation.submissions.duplicates import REASONS
-from harvesters.participation.submissions.members import MEMBERS, TYPES
+from harvesters.participation.submissions.model import MEMBERS, TYPE_LABELS, TYPES
 from harvesters.participation.submissions.moderation import HISTORY
 from harvesters.participation.submissions.questions import QUESTIONS
 from harvesters.participation.submissions.submitters import openid

@@ -12,7 +12,7 @@ from harvesters.ledger.compression import compress
 from harvesters.ledger.models import RecordState
 from harvesters.participation.submissions.check import Check, check
 from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
-from harvesters.participation.submissions.members import normalize
+from harvesters.participation.submissions.model import normalize
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
 from vocab.statements.describe import describe

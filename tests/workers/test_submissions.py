@@ -25,7 +25,7 @@ from harvesters.ledger.participation.models import (
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions import actions, moderation
-from harvesters.participation.submissions.members import normalize
+from harvesters.participation.submissions.model import normalize
 from harvesters.participation.submissions.reminders import send_reminders
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import SubmissionContext

@@ -20,7 +20,7 @@ from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import STAGES, Edition, Texts
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import parse_edition
-from harvesters.participation.submissions.choices import choices
+from harvesters.participation.submissions.model import choices
 from harvesters.problems import InvalidValue, NotFound
 from harvesters.site import render_errors_as_pages
 from languages.request_locale import current_locale

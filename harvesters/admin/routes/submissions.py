@@ -21,7 +21,7 @@ from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.check import Check, check, differences
 from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.members import MEMBERS, written
+from harvesters.participation.submissions.model import MEMBERS, labels, readable, shown_members
 from harvesters.participation.submissions.pictures import picture_response
 from harvesters.participation.submissions.quarantine import suspicions
 from harvesters.participation.submissions.submitters.identity import SOURCE
@@ -63,23 +63,19 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
     """
     submission = moderation.find(context, id)
     checked = _check(context, submission)
-    before = submission.published if submission.published is not None else None
+    before = submission.published
     values = {
         "item": submission,
-        "members": [
-            (member.title(), written(submission.content.get(name)))
-            for name, member in MEMBERS.items()
-            if submission.content.get(name)
-        ],
+        "members": shown_members(submission.content),
         "changes": [
-            (MEMBERS[name].title(), written(change["before"]), written(change["after"]))
+            (MEMBERS[name].title, readable(change["before"]), readable(change["after"]))
             for name, change in (
                 differences(before, submission.content) if before is not None else {}
             ).items()
             if name in MEMBERS
         ],
         "checked": checked,
-        "labels": {name: member.title() for name, member in MEMBERS.items()},
+        "labels": labels(),
         "history": submissions.history(context.ledger, id, internal=True),
         "sentences_of_history": moderation.HISTORY,
         "organization": _organization(context, submission),

@@ -24,7 +24,7 @@ from harvesters.notifications import coar
 from harvesters.notifications.coar import ANSWERS, MEDIA_TYPE, NotificationKind
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.documents import JSON, read_document
-from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.participation.submissions.model import InvalidMembersError
 from harvesters.participation.submissions.routes.api import Body
 from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,

@@ -20,7 +20,7 @@ from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import Edition, Submitter, Texts
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.api import public_nominations
-from harvesters.participation.submissions.choices import choices
+from harvesters.participation.submissions.model import choices
 from harvesters.participation.submissions.routes.form import (
     ROOT,
     FormDep,

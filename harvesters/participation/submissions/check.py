@@ -19,7 +19,7 @@ from harvesters.participation.submissions.duplicates import (
     DuplicateFinder,
     SubmissionDescription,
 )
-from harvesters.participation.submissions.members import MEMBERS, title_of
+from harvesters.participation.submissions.model import MEMBERS, title_of
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.language_detection import detect_languages
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, load_crosswalks

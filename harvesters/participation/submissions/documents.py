@@ -12,11 +12,16 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.participation.models import Content
 from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
-from harvesters.participation.submissions.members import (
+from harvesters.participation.submissions.model import (
     CLASS_IRIS,
     MEMBERS,
+    PARTIES,
+    PARTY,
+    PICTURE,
+    PLACE,
+    TEXT,
+    TITLE,
     InvalidMembersError,
-    Kind,
     normalize,
 )
 from harvesters.payloads.contexts import builtin_context, inline_contexts
@@ -98,7 +103,7 @@ def _dump(value: Any) -> bytes:
 
 def property_iri(name: str, base: str) -> str:
     """Return the IRI of a member's property."""
-    known = MEMBERS[name].property
+    known = MEMBERS[name].iri
     return known if "://" in known else f"{base}ns#{known}"
 
 
@@ -133,22 +138,22 @@ def _members(quads: list[Quad], base: str) -> dict[str, Any]:
 
 
 def _value(name: str | None, terms: list[Any], graph: Mapping[str, Mapping[str, list[Any]]]) -> Any:
-    kind = MEMBERS[name].kind if name else Kind.WORDS
-    if kind in (Kind.TITLE, Kind.TEXT):
+    kind = MEMBERS[name].kind if name else None
+    if kind in (TITLE, TEXT):
         return {term.language or "@none": term.value for term in terms if isinstance(term, Literal)}
-    if kind in (Kind.PARTY, Kind.PARTIES):
-        return [_party(term, graph.get(str(term), {})) for term in terms]
-    if kind is Kind.PLACE:
-        return [_place(graph.get(str(term), {})) for term in terms]
-    if kind is Kind.PICTURE:
+    nodes = [graph.get(str(term), {}) for term in terms]
+    if kind in (PARTY, PARTIES):
+        return [_party(term, about) for term, about in zip(terms, nodes, strict=True)]
+    if kind is PLACE:
+        return [_place(about) for about in nodes]
+    values = [getattr(term, "value", "") for term in terms]
+    if kind is PICTURE:
+        captions = (_by_language(about, f"{SCHEMA}caption") for about in nodes)
         return [
-            {
-                "id": getattr(term, "value", ""),
-                "caption": _by_language(graph.get(str(term), {}), f"{SCHEMA}caption"),
-            }
-            for term in terms
+            {"id": value, "caption": caption}
+            for value, caption in zip(values, captions, strict=True)
         ]
-    return [getattr(term, "value", "") for term in terms]
+    return values
 
 
 def _party(term: Any, about: Mapping[str, list[Any]]) -> Any:

@@ -25,7 +25,7 @@ from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, MemberFinding, check
 from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
+from harvesters.participation.submissions.model import InvalidMembersError, normalize, title_of
 from harvesters.participation.submissions.questions import (
     LANGUAGE,
     Question,

@@ -13,7 +13,7 @@ from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.mails import send_answer
-from harvesters.participation.submissions.members import title_of
+from harvesters.participation.submissions.model import title_of
 from harvesters.participation.submissions.submitters.identity import SOURCE
 from harvesters.participation.submissions.submitters.transfers import offer_transfer
 from harvesters.problems import InvalidValue, NotAllowed, NotFound

@@ -5,44 +5,17 @@ member and read from it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from harvesters.ledger.participation.models import Content
-from harvesters.participation.submissions.members import MEMBERS, TYPES
-from languages.translations import gettext
+from harvesters.participation.submissions.model import FIELDS, MEMBERS, TYPES, Field
 
 Form = Mapping[str, Sequence[str]]  # what was sent, by the name of the field
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of the form for *member*; *control* is text, area, lines, date, select, checks or
-    list.
-
-    A field without an English *label* is named as its member.
-    *part* is the part of an organization that the field is. *choices* names a list of ``choices``.
-    """
-
-    member: str
-    control: str
-    label: str = ""
-    hint: str = ""
-    choices: str = ""
-    part: str = ""
-
-    @property
-    def title(self) -> str:
-        """Return the label of the field in the language of the request."""
-        return gettext(self.label) if self.label else MEMBERS[self.member].title()
-
-    @property
-    def name(self) -> str:
-        """Return the field's name in the form."""
-        return f"{self.member}-{self.part}" if self.part else self.member
+LANGUAGE = Field("_language", control="select", label="Language of your texts", choices="language")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,72 +27,27 @@ class Question:
     fields: tuple[Field, ...]
 
 
-_ONE_A_LINE = "One on each line."
-_PICTURES = (
-    "JPEG, PNG, WebP or GIF, of at most 10 MB. The place and other data in the file are removed."
-)
-LANGUAGE = Field("_language", "select", "Language of your texts", choices="language")
+def _fields(*members: str) -> tuple[Field, ...]:
+    return tuple(field for member in members for field in FIELDS.values() if field.member == member)
+
+
 QUESTIONS = (
-    Question("type", "What do you want to submit?", (Field("type", "select", "Type", choices="type"),)),
-    Question("title", "What is its title?", (LANGUAGE, Field("title", "text", "Title", "At most 300 characters."))),
-    Question(
-        "description",
-        "What is it about?",
-        (Field("description", "area", "Description", "What is done, for whom, and what came of it. Do not name persons."),),
-    ),
-    Question("content", "What does it say?", (Field("content", "area", "Text"),)),
-    Question(
-        "organization",
-        "Which organization is responsible?",
-        (
-            Field("publisher", "text", "Name of the organization", part="name"),
-            Field("publisher", "select", "Type of organization", choices="stakeholder-type", part="classification"),
-            Field("publisher", "select", "Country of the organization", choices="country", part="country"),
-        ),
-    ),
-    Question(
-        "partners",
-        "Who else takes part?",
-        (Field("partner", "lines", "Partners", _ONE_A_LINE), Field("funder", "lines", "Funders", _ONE_A_LINE)),
-    ),
-    Question("countries", "In which countries?", (Field("country", "list", "Countries", "Choose as many as apply.", "country"),)),
-    Question(
-        "action-lines",
-        "Which WSIS action lines does it serve?",
-        (Field("actionLine", "checks", "Action lines", choices="action-line"),),
-    ),
-    Question("goals", "Which Sustainable Development Goals does it serve?", (Field("goal", "checks", "Goals", choices="goal"),)),
-    Question("targets", "Which targets of these goals does it serve?", (Field("target", "checks", "Targets", choices="target"),)),
+    Question("type", "What do you want to submit?", _fields("type")),
+    Question("title", "What is its title?", (LANGUAGE, *_fields("title"))),
+    Question("description", "What is it about?", _fields("description")),
+    Question("content", "What does it say?", _fields("content")),
+    Question("organization", "Which organization is responsible?", _fields("publisher")),
+    Question("partners", "Who else takes part?", _fields("partner", "funder")),
+    Question("countries", "In which countries?", _fields("country")),
+    Question("action-lines", "Which WSIS action lines does it serve?", _fields("actionLine")),
+    Question("goals", "Which Sustainable Development Goals does it serve?", _fields("goal")),
+    Question("targets", "Which targets of these goals does it serve?", _fields("target")),
     Question("why", "How does it serve these goals?", ()),  # a field for each goal that was chosen
-    Question(
-        "dates",
-        "When?",
-        (
-            Field("start", "date", "Start", "As year-month-day, such as 2026-05-31."),
-            Field("end", "date", "End", "Leave it empty if it goes on."),
-            Field("issued", "date", "Date of publication", "As year-month-day, such as 2026-05-31."),
-            Field("status", "select", choices="status"),
-        ),
-    ),
-    Question("venue", "Where?", (Field("venue", "text"),)),
-    Question(
-        "picture",
-        "Is there a picture of it?",
-        (
-            Field("picture", "picture", "Picture", _PICTURES),
-            Field("picture", "text", "What the picture shows", "For those who cannot see it. Do not name persons.", part="caption"),
-        ),
-    ),
-    Question(
-        "links",
-        "Where can one read more?",
-        (
-            Field("registration", "text", "Registration page", "Where participants register, with https://."),
-            Field("page", "lines", "Web pages", "One on each line, with https://."),
-            Field("license", "select", "Licence", "Under which others may use what you describe.", "licence"),
-        ),
-    ),
-)  # fmt: skip
+    Question("dates", "When?", _fields("start", "end", "issued", "status")),
+    Question("venue", "Where?", _fields("venue")),
+    Question("picture", "Is there a picture of it?", _fields("picture")),
+    Question("links", "Where can one read more?", _fields("registration", "page", "license")),
+)
 SUMMARY = "summary"
 PICTURE = "picture"  # the question whose answer has a file
 SUGGESTED = ("action-lines", "goals", "targets")  # questions whose answers the texts may suggest
@@ -129,24 +57,16 @@ _INTERNAL = "_"  # begins the members of a draft that are not sent
 def questions_of(content: Content) -> list[Question]:
     """Return the questions for a draft, each with the fields that its type has."""
     known = TYPES.get(str(content.get("type")), frozenset())
+    goals = content.get("goal") or ()
+    shown = {"type", *((known | {LANGUAGE.member}) if known else ())}
+    shown -= set() if goals else {"target"}
     questions = []
     for question in QUESTIONS:
-        fields = question.fields
-        if question.name == "why":
-            goals = content.get("goal") if "why" in known else ()
-            fields = tuple(
-                Field("why", "area", "", choices="goal", part=str(goal)) for goal in goals or ()
-            )
-        elif question.name == "targets" and not content.get("goal"):
-            fields = ()
-        elif question.name != "type":
-            fields = tuple(
-                field
-                for field in fields
-                if field.member in known or field.member == LANGUAGE.member
-            )
-        if fields and (question.name == "type" or known):
-            questions.append(Question(question.name, question.text, fields))
+        fields = tuple(field for field in question.fields if field.member in shown)
+        if question.name == "why" and "why" in shown:
+            fields = tuple(replace(FIELDS["why.1"], part=str(goal)) for goal in goals)
+        if fields:
+            questions.append(replace(question, fields=fields))
     return questions
 
 
@@ -155,9 +75,7 @@ def values_of(content: Content, field: Field, language: str) -> list[str]:
     if field.member == LANGUAGE.member:
         return [language]
     value: Any = content.get(field.member)
-    if field.control == "picture":
-        return [value["id"]] if value else []
-    if field.member == "why" or field.part:
+    if field.part:
         value = (value or {}).get(field.part)
     if isinstance(value, Mapping):  # a text by language
         return [str(text) for text in (value.get(language), *value.values()) if text][:1]
@@ -170,21 +88,21 @@ def read_answer(form: Form, question: Question, content: Content, language: str)
     """Return the members that a page of the form sent, as they are before they are normalized."""
     answer: dict[str, Any] = {}
     for field in question.fields:
-        values = [value.strip() for value in form.get(field.name, ()) if value.strip()]
-        if field.control == "lines":
-            values = [
-                line.strip() for value in values for line in value.splitlines() if line.strip()
-            ]
+        sent = form.get(field.name, ())
+        lines = [line for value in sent for line in value.splitlines()]
+        values = [each.strip() for each in (lines if field.control == "lines" else sent)]
+        values = [value for value in values if value]
+        first: Any = next(iter(values), None)
         if field.part:
             parts = answer.setdefault(field.member, {})
-            if values:
-                parts[field.part] = {language: values[0]} if field.member == "why" else values[0]
+            if first:
+                parts[field.part] = {language: first} if field.is_text else first
         elif field.control in ("lines", "list", "checks"):
             answer[field.member] = values
-        elif field.member in ("title", "description", "content", "venue"):
+        elif field.is_text:
             answer[field.member] = _by_language(content.get(field.member), values, language)
         else:
-            answer[field.member] = values[0] if values else None
+            answer[field.member] = first
     return {name: None if value == {} else value for name, value in answer.items()}
 
 
@@ -200,22 +118,17 @@ def with_language(content: Content, before: str, after: str) -> Content:
     >>> with_language({"title": {"en": "Bonjour"}, "goal": ["4"]}, "en", "fr")
     {'title': {'fr': 'Bonjour'}, 'goal': ['4']}
     """
-    texts = ("title", "description", "content", "venue")
-    renamed = {
-        name: {after if tag == before else tag: text for tag, text in content[name].items()}
-        for name in texts
-        if name in content
-    }
+
+    def renamed(texts: Mapping[str, str]) -> dict[str, str]:
+        return {after if tag == before else tag: text for tag, text in texts.items()}
+
+    texts = (name for name, member in MEMBERS.items() if member.kind.is_text and name in content)
+    changed: dict[str, Any] = {name: renamed(content[name]) for name in texts}
     if caption := content.get("picture", {}).get("caption"):
-        renamed["picture"] = {
-            **content["picture"],
-            "caption": {after if tag == before else tag: text for tag, text in caption.items()},
-        }
-    reasons = {
-        goal: {after if tag == before else tag: text for tag, text in why.items()}
-        for goal, why in content.get("why", {}).items()
-    }
-    return {**content, **renamed, **({"why": reasons} if reasons else {})}
+        changed["picture"] = {**content["picture"], "caption": renamed(caption)}
+    if reasons := content.get("why"):
+        changed["why"] = {goal: renamed(why) for goal, why in reasons.items()}
+    return {**content, **changed}
 
 
 def without_removed_goals(before: Content, after: Content) -> Content:

@@ -1,5 +1,5 @@
-"""Read submissions from a table, CSV or a workbook: a row is a submission, a column one of its
-members.
+"""Submissions in a table, CSV or a workbook: a row is a submission, a column one of its members. The
+template of such a table lists what each column may have.
 
 A column is named like the member: ``goal``, ``publisher.name``, ``title@fr`` for a text in a
 language, ``why.4@en`` for a reason. Several values of a cell stand on lines of their own, or have
@@ -16,16 +16,29 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import xlsxwriter
+from xlsxwriter.utility import xl_col_to_name
+
 from harvesters.errors import ParseError
 from harvesters.options import suggestion
-from harvesters.participation.submissions.members import MEMBERS, Kind
+from harvesters.participation.submissions.model import (
+    ADDRESSES,
+    FIELDS,
+    MEMBERS,
+    REASONS,
+    TYPES,
+    Choice,
+    Field,
+    Member,
+    choices,
+)
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS
 from harvesters.problems import InvalidValue, TooLarge, UnsupportedMedia
 from harvesters.protocols.csv_file import SAMPLE, detect_dialect
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.protocols.table_rows import name_columns
-from languages.translations import gettext
+from languages.translations import gettext, kind_name
 
 CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -33,18 +46,12 @@ MAX_ROWS = 500  # of a table, without the header
 MAX_FILE = 4 * 1024 * 1024  # bytes
 _MAX_CHARACTERS = 8 * 1024 * 1024  # of all cells: a workbook may repeat one text in each of them
 _SUBJECT = "The file"
-_COLUMN = re.compile(
-    r"([A-Za-z]+)(?:\.([A-Za-z0-9]+))?(?:@([A-Za-z]{2,3}(?:-[A-Za-z0-9]{1,8})*))?\Z", re.ASCII
-)
-_PARTS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.PARTY: ("name", "country", "classification"),
-    Kind.PLACE: ("lat", "long", "label"),
-    Kind.PICTURE: ("id", "caption"),
-    Kind.REASONS: tuple(str(number) for number in range(1, 18)),
-}
-_LISTS = (Kind.WORDS, Kind.PARTIES)
-_TEXTS = (Kind.TITLE, Kind.TEXT, Kind.REASONS)
-_TEXT_PARTS = ("label", "caption")  # by language
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*\Z", re.ASCII)
+_COLUMNS = {path.lower(): field for path, field in FIELDS.items()}
+# the names of sheets are parts of references, and have no language
+_SHEETS = ("Submissions", "Columns", "Values")
+_MAX_SHOWN = 255  # characters of a hint in a workbook
+_WIDTH = 24  # characters
 
 # a line of a file: its number, its cells, and what is wrong with it
 Line: TypeAlias = tuple[int, list[str], str]
@@ -52,11 +59,10 @@ Line: TypeAlias = tuple[int, list[str], str]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its *name* in the header, the member, its part, and the language of its texts."""
+    """A column: its *name* in the header, its field, and the language of its texts."""
 
     name: str
-    member: str
-    part: str = ""
+    field: Field
     language: str = ""
 
 
@@ -111,23 +117,14 @@ def read_lines(body: bytes, media_type: str) -> list[Line]:
 def parse_column(name: str) -> Column | None:
     """Return the column with this name; None if no member is named so.
 
-    >>> parse_column("title@fr"), parse_column("Publisher.Name").part, parse_column("colour")
-    (Column(name='title@fr', member='title', part='', language='fr'), 'name', None)
+    >>> parse_column("title@fr").language, parse_column("Publisher.Name").field.part, parse_column("colour")
+    ('fr', 'name', None)
     """
-    match = _COLUMN.match(name.strip())
-    member = _BY_LOWER.get(match[1].lower()) if match else None
-    if match is None or member is None:
+    path, mark, language = name.strip().partition("@")
+    field = _COLUMNS.get(path.lower())
+    if field is None or (mark and not (field.is_text and _LANGUAGE.match(language))):
         return None
-    kind = MEMBERS[member].kind if member != "type" else Kind.WORD
-    part, language = (match[2] or "").lower(), match[3] or ""
-    if part not in _PARTS.get(kind, ("",)):
-        return None
-    if language and kind not in _TEXTS and part not in _TEXT_PARTS:
-        return None
-    return Column(name, member, part, language)
-
-
-_BY_LOWER = {name.lower(): name for name in ("type", *MEMBERS)}
+    return Column(name, field, language)
 
 
 def _rows(lines: Iterator[Line]) -> Iterator[TableRow]:
@@ -154,17 +151,10 @@ def _trimmed(cells: list[str]) -> list[str]:
 def _column(name: str) -> Column:
     column = parse_column(name)
     if column is None:
-        divided = ("publisher", "place", "picture")
-        known = [
-            "type",
-            *MEMBERS,
-            *(f"{member}.{part}" for member in divided for part in _PARTS[MEMBERS[member].kind]),
-        ]
-        near = suggestion(name[:100], known)
         raise InvalidValue(
             "The column “%(name)s” is unknown (%(near)s). Download the template for the columns.",
             name=name[:100],
-            near=near,
+            near=suggestion(name[:100], [*FIELDS]),
         )
     return column
 
@@ -186,22 +176,16 @@ def _row(number: int, cells: list[str], fault: str, columns: list[Column]) -> Ta
 
 
 def _add(members: dict[str, Any], column: Column, text: str) -> None:
-    kind = MEMBERS[column.member].kind if column.member != "type" else Kind.WORD
-    tag = column.language or "@none"
-    if kind is Kind.REASONS:
-        members.setdefault(column.member, {}).setdefault(column.part, {})[tag] = text
-    elif kind in _TEXTS:
-        members.setdefault(column.member, {})[tag] = text
-    elif column.part in _TEXT_PARTS:
-        members.setdefault(column.member, {}).setdefault(column.part, {})[tag] = text
-    elif column.part:
-        members.setdefault(column.member, {})[column.part] = text
-    elif kind is Kind.ADDRESSES:
-        members[column.member] = [word for word in re.split(r";\s+|\s+", text) if word]
-    elif kind in _LISTS:
-        members[column.member] = [word.strip() for word in re.split(r"[;\n]", text) if word.strip()]
-    else:
-        members[column.member] = text
+    """Add the value of a cell where its column has it: in the member, its part, or a language."""
+    field = column.field
+    names = [field.member, field.part, (column.language or "@none") if field.is_text else ""]
+    *above, last = filter(None, names)
+    for name in above:
+        members = members.setdefault(name, {})
+    members[last] = text
+    if not field.part and field.member in MEMBERS and MEMBERS[field.member].kind.is_list:
+        separators = r";\s+|\s+" if MEMBERS[field.member].kind is ADDRESSES else r"[;\n]"
+        members[last] = [word.strip() for word in re.split(separators, text) if word.strip()]
 
 
 def _csv_lines(body: bytes) -> Iterator[Line]:
@@ -242,3 +226,119 @@ def _known_columns(lines: list[list[str]]) -> int:
     """Return how many columns of the header are known: that of the right delimiter has the most."""
     header = next((line for line in lines if any(cell.strip() for cell in line)), [])
     return sum(parse_column(cell) is not None for cell in header)
+
+
+# ---- the template
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateColumn:
+    """A column of the template: its *name* in the header, its *label*, how it is filled in, and the
+    values that it may have.
+    """
+
+    name: str
+    label: str
+    hint: str
+    values: tuple[Choice, ...]
+    is_list: bool
+
+
+def template_columns(base: str, language: str) -> list[TemplateColumn]:
+    """Return the columns of the template, whose texts are in *language*."""
+    types = TemplateColumn(
+        "type", gettext("Type"), gettext("One of the list."), choices("type", base), is_list=False
+    )
+    columns = [types]
+    for path, field in FIELDS.items():
+        member = MEMBERS.get(field.member)
+        if member is None or member.kind is REASONS:
+            continue
+        listed = choices(field.choices, base) if field.choices not in ("", "target") else ()
+        if field.choices == "country":  # by their names, which are read in all languages
+            listed = tuple((label, iri) for iri, label in listed)
+        columns.append(
+            TemplateColumn(
+                f"{path}@{language}" if field.is_text else path,
+                member.title + (f" ({field.part})" if field.part else ""),
+                _hint(field.member, member),
+                listed,
+                member.kind.is_list,
+            )
+        )
+    return columns
+
+
+def _hint(name: str, member: Member) -> str:
+    several = "Several values: one on each line, or with semicolons between them."
+    hints = (several if member.kind.is_list else "", member.kind.hint)
+    texts = [gettext(hint) for hint in hints if hint]
+    types = [kind_name(kind.lower()) for kind, members in TYPES.items() if name in members]
+    if len(types) < len(TYPES):
+        texts.append(gettext("For: %(types)s.") % {"types": ", ".join(types)})
+    return " ".join(texts)
+
+
+def template_csv(base: str, language: str) -> str:
+    """Return the header of a table; the first character is the mark by which spreadsheets know
+    UTF-8.
+    """
+    output = io.StringIO()
+    csv.writer(output).writerow([column.name for column in template_columns(base, language)])
+    return "\ufeff" + output.getvalue()
+
+
+def template_xlsx(base: str, language: str) -> bytes:
+    """Return a workbook with an empty table, whose cells offer the values of their column, and
+    sheets that explain it.
+    """
+    columns, output = template_columns(base, language), io.BytesIO()
+    settings = {
+        "in_memory": True,
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+    }
+    with xlsxwriter.Workbook(output, settings) as book:
+        table, about, lists = (book.add_worksheet(name) for name in _SHEETS)
+        bold = book.add_format({"bold": True})
+        text = book.add_format({"num_format": "@"})
+        wrapped = book.add_format({"text_wrap": True})
+        table.freeze_panes(1, 0)
+        # text: a spreadsheet must not make a date or a number of a code
+        table.set_column(0, len(columns) - 1, _WIDTH, text)
+        about.write_row(
+            0, 0, [gettext("Column"), gettext("Field"), gettext("How to fill it in")], bold
+        )
+        about.set_column(0, 1, _WIDTH)
+        about.set_column(2, 2, 3 * _WIDTH, wrapped)
+        lists.set_column(0, 2 * sum(bool(column.values) for column in columns), _WIDTH)
+        listed = 0
+        for number, column in enumerate(columns):
+            table.write_string(0, number, column.name, bold)
+            about.write_row(number + 1, 0, [column.name, column.label, column.hint])
+            if column.values:
+                lists.write_string(0, listed, column.name, bold)
+                lists.write_column(1, listed, [value for value, _ in column.values], text)
+                lists.write_column(1, listed + 1, [label for _, label in column.values])
+                table.data_validation(1, number, MAX_ROWS, number, _validation(column, listed))
+                listed += 2
+    return output.getvalue()
+
+
+def _validation(column: TemplateColumn, position: int) -> dict[str, object]:
+    """Return the rule that offers the values of a column; a cell with several may have other texts."""
+    letter = xl_col_to_name(position)
+    source = f"={_SHEETS[2]}!${letter}$2:${letter}${len(column.values) + 1}"
+    prompt = (
+        {"input_title": column.label[:32], "input_message": column.hint[:_MAX_SHOWN]}
+        if column.hint
+        else {}
+    )
+    return {
+        "validate": "list",
+        "source": source,
+        "show_error": not column.is_list,
+        "ignore_blank": True,
+        **prompt,
+    }

@@ -16,7 +16,7 @@ from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.actions import MAX_OPEN, received
 from harvesters.participation.submissions.check import Check, MemberFinding, check_many
 from harvesters.participation.submissions.duplicates import Duplicate
-from harvesters.participation.submissions.members import InvalidMembersError, normalize, title_of
+from harvesters.participation.submissions.model import InvalidMembersError, normalize, title_of
 from harvesters.participation.submissions.submitters.identity import SubmissionContext, count_change
 from harvesters.participation.submissions.tables import TableRow
 from languages.translations import gettext

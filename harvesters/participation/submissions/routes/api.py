@@ -21,7 +21,7 @@ from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.check import Check, differences
 from harvesters.participation.submissions.documents import JSON, JSON_LD, TURTLE, read_document
-from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.participation.submissions.model import InvalidMembersError
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import (
     SESSION_AGE,

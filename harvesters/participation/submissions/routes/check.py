@@ -9,7 +9,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from harvesters.participation.submissions import drafts
 from harvesters.participation.submissions.check import Check, MemberFinding
-from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.participation.submissions.model import InvalidMembersError
 from harvesters.participation.submissions.pages import SCRIPT
 from harvesters.participation.submissions.questions import read_answer
 from harvesters.participation.submissions.routes.form import ROOT, FormDep

@@ -17,8 +17,13 @@ from harvesters.ledger.participation.comments import comments_of
 from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
 from harvesters.participation.submissions import actions, drafts
 from harvesters.participation.submissions.check import differences
-from harvesters.participation.submissions.choices import labels_of
-from harvesters.participation.submissions.members import MEMBERS, written
+from harvesters.participation.submissions.model import (
+    MEMBERS,
+    labels,
+    labels_of,
+    readable,
+    shown_members,
+)
 from harvesters.participation.submissions.moderation import HISTORY
 from harvesters.participation.submissions.pages import STYLE
 from harvesters.participation.submissions.questions import (
@@ -191,11 +196,6 @@ def answer_texts(
     )
 
 
-def labels() -> dict[str, str]:
-    """Return the name of each member in the language of the request."""
-    return {name: member.title() for name, member in MEMBERS.items()}
-
-
 def _conflict(
     context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
 ) -> Response:
@@ -204,7 +204,7 @@ def _conflict(
     if newest is None:
         raise NotFound("You have no submission with this identifier.")
     changed = [
-        (labels()[name], written(change["before"]), written(change["after"]))
+        (labels()[name], readable(change["before"]), readable(change["after"]))
         for name, change in differences(newest.content, without_internal(draft.content)).items()
         if name in MEMBERS
     ]
@@ -376,11 +376,7 @@ def show_submission(
     events = submissions.history(context.site.ledger, id, internal=False)
     values = {
         "item": item,
-        "members": [
-            (member.title(), written(item.content[name]))
-            for name, member in MEMBERS.items()
-            if item.content.get(name)
-        ],
+        "members": shown_members(item.content),
         "checked": actions.check_content(context, item.content, id) if item.content else None,
         "labels": labels(),
         "history": [(event, actions.public_name(event.who, submitter)) for event in events],

@@ -18,7 +18,7 @@ from harvesters.ledger.participation import pictures as store
 from harvesters.ledger.participation.models import Content, Submission
 from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import actions, drafts
-from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.participation.submissions.model import InvalidMembersError
 from harvesters.participation.submissions.pictures import (
     MAX_FILE,
     MEDIA_TYPES,

@@ -13,13 +13,11 @@ from starlette.responses import Response
 
 from harvesters.ledger.participation.models import Content, Submission
 from harvesters.participation.submissions import drafts
-from harvesters.participation.submissions.choices import Choice, choices
-from harvesters.participation.submissions.members import InvalidMembersError
+from harvesters.participation.submissions.model import Choice, Field, InvalidMembersError, choices
 from harvesters.participation.submissions.questions import (
     PICTURE,
     SUGGESTED,
     SUMMARY,
-    Field,
     Form,
     Question,
     fingerprint,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 from starlette.responses import Response
 
-from harvesters.participation.submissions.members import MEMBERS, written
+from harvesters.participation.submissions.model import shown_members
 from harvesters.participation.submissions.routes.form import ROOT, FormDep, PagesDep, Writing
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import SOURCE, SubmissionContextDep
@@ -25,12 +25,7 @@ def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -
     not.
     """
     item = confirmations.check_link(context, secret)
-    published = item.published or {}
-    members = [
-        (member.title(), written(published[name]))
-        for name, member in MEMBERS.items()
-        if published.get(name)
-    ]
+    members = shown_members(item.published or {})
     return pages.render("still_true.html", {"item": item, "members": members, "secret": secret})
 
 

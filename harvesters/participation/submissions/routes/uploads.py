@@ -13,12 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from harvesters.errors import ParseError
+from harvesters.participation.submissions.model import labels
 from harvesters.participation.submissions.routes.api import Body
 from harvesters.participation.submissions.routes.form import (
     ROOT,
     PagesDep,
     Writing,
-    labels,
     require_session,
     session_of,
 )
@@ -29,8 +29,14 @@ from harvesters.participation.submissions.submitters.identity import (
     SubmitterDep,
     count_write,
 )
-from harvesters.participation.submissions.table_template import template_csv, template_xlsx
-from harvesters.participation.submissions.tables import CSV, MAX_ROWS, XLSX, read_table
+from harvesters.participation.submissions.tables import (
+    CSV,
+    MAX_ROWS,
+    XLSX,
+    read_table,
+    template_csv,
+    template_xlsx,
+)
 from harvesters.participation.submissions.uploads import RowResult, count_outcomes, submit_rows
 from harvesters.problems import HTTPProblem, InvalidValue
 from harvesters.site import check_same_site, render_errors_as_pages
