@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from enum import Enum, StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+from languages.request_locale import LANGUAGES
 
 Content = Mapping[str, Any]  # the members of our own JSON that a submission may have
 SUBMITTER = "submitter"  # in the history, in place of the person
@@ -165,42 +170,117 @@ class Stage(StrEnum):
 
 
 STAGES = tuple(Stage)
+DAYS = ("announced", "opens", "closes", "nominees", "vote_opens", "vote_closes", "results")
 
 
-@dataclass(frozen=True, slots=True)
-class Criterion:
-    """What experts score, and how much it counts."""
-
-    code: str
-    weight: float
-    label: Texts
+def _check_languages(texts: dict[str, str]) -> dict[str, str]:
+    if not texts or not all(name in LANGUAGES and 0 < len(texts[name]) <= 300 for name in texts):
+        raise PydanticCustomError("texts", "write texts by language")
+    return texts
 
 
-@dataclass(frozen=True, slots=True)
-class Edition:
+def _by_code(value: object) -> object:
+    """Return the names of special prizes by their codes, of which a file has a list."""
+    if not isinstance(value, list):
+        return value
+    codes = [item.get("code") for item in value if isinstance(item, dict)]
+    if len(set(codes)) != len(value):
+        raise ValueError("special: a code occurs twice")
+    return {item["code"]: item.get("label") for item in value}
+
+
+def _check_codes(criteria: list[Criterion]) -> list[Criterion]:
+    if len({item.code for item in criteria}) != len(criteria):
+        raise ValueError("criteria: a code occurs twice")
+    return criteria
+
+
+_NAMED = 'each needs a code and a label by language, as [[{0}]] code = "impact" label = {{ en = "Impact" }}'
+_ID = r"^[a-z0-9][a-z0-9-]{0,59}\z"
+_ORDER = (
+    ("opens", "closes"), ("closes", "nominees"), ("nominees", "vote_opens"), ("vote_opens", "vote_closes"), ("vote_closes", "results"),
+    ("nominees", "results"), ("announced", "nominees"),
+)  # fmt: skip
+Code = Annotated[str, Field(pattern=_ID)]
+Named = Annotated[dict[str, str], AfterValidator(_check_languages)]
+Limit = Annotated[
+    int, Field(ge=1, description="write the largest number in a category, at least 1")
+]
+
+
+class Criterion(BaseModel):
+    """What experts score, and how much it counts. The ledger has it as a list."""
+
+    code: Code
+    weight: Annotated[
+        float, Field(gt=0, le=100, description="a weight is a number above 0, at most 100")
+    ] = 1.0
+    label: Named
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_list(cls, value: Any) -> Any:
+        return dict(zip(cls.model_fields, value, strict=True)) if isinstance(value, list) else value
+
+
+class Edition(BaseModel):
     """A contest. Days begin at 00:00 UTC. *special* has the names of special prizes by their codes.
 
     Nothing of it is shown before *announced*, no nomination before *nominees*, no champion or
-    winner before *results*.
+    winner before *results*. An edition with a *source* was held elsewhere, and that source
+    publishes its nominations. The description of a field is what an operator reads if it is wrong.
     """
 
-    id: str
-    title: Texts
-    year: int
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[
+        Code,
+        Field(description="the file's name is the edition's id: small letters, digits and hyphens"),
+    ]
+    title: Annotated[
+        Named, Field(description='write texts by language, as title = { en = "WSIS Prizes 2027" }')
+    ]
+    year: Annotated[int, Field(description="write the year of the contest, as year = 2027")]
     announced: date
     opens: date
     closes: date
     nominees: date
     results: date
-    categories: tuple[str, ...]
-    criteria: tuple[Criterion, ...]
-    special: Mapping[str, Texts]
+    categories: list[str]
+    criteria: Annotated[
+        list[Criterion], Field(description=_NAMED.format("criteria")), AfterValidator(_check_codes)
+    ] = []
+    special: Annotated[
+        dict[Code, Named], Field(description=_NAMED.format("special")), BeforeValidator(_by_code)
+    ] = {}
     vote_opens: date | None = None
     vote_closes: date | None = None
-    champions: int = 5  # in a category
-    winners: int = 2
-    source: str | None = None  # of an edition whose nominations a registry publishes
-    page: str | None = None
+    champions: Limit = 5
+    winners: Limit = 2
+    source: Annotated[
+        str | None, Field(description="write the name of the source that publishes the nominations")
+    ] = None
+    page: Annotated[
+        str | None, Field(pattern=r"^https?://\S+\z", description="write a web address")
+    ] = None
+
+    @model_validator(mode="after")
+    def _check_days(self) -> Edition:
+        days = {name: day for name in DAYS if (day := getattr(self, name))}
+        faults = [
+            f"{second} is before {first}"
+            for first, second in _ORDER
+            if first in days and second in days and days[first] > days[second]
+        ]
+        if ("vote_opens" in days) != ("vote_closes" in days):
+            faults.append(
+                "vote_opens and vote_closes: write both days, or none if the public does not vote"
+            )
+        if not (self.source or self.criteria):
+            faults.append("criteria: at least one is required, since experts score by them")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
 
     def is_past(self, day: date, now: datetime) -> bool:
         """Return whether a day has begun."""
@@ -230,8 +310,7 @@ class Edition:
 
     def days(self) -> dict[str, date]:
         """Return the days of the contest by name, in their order."""
-        names = ("opens", "closes", "nominees", "vote_opens", "vote_closes", "results")
-        return {name: day for name in names if (day := getattr(self, name)) is not None}
+        return {name: day for name in DAYS[1:] if (day := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,13 +18,12 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database, select_objects
 from harvesters.ledger.models import RecordState
-from harvesters.ledger.participation.models import Criterion, Edition, Nomination, Review, Stage
+from harvesters.ledger.participation.models import Edition, Nomination, Review, Stage
 
 SOURCE = "prizes"  # the source that publishes editions and results
 _ID_BYTES = 6
 _DELETED = "deleted "  # and a random word, in place of a person
 _CANONICAL_HOSTS = {"googlemail.com": "gmail.com"}
-_DAYS = ("announced", "opens", "closes", "nominees", "results", "vote_opens", "vote_closes")
 _nomination, _review, _vote, _expert = (
     t.prize_nomination.c,
     t.prize_review.c,
@@ -55,9 +54,7 @@ def voter(mail: str) -> str:
 
 def put_edition(ledger: Database, edition: Edition) -> None:
     """Store an edition, or replace it."""
-    content = {name: value for name in Edition.__slots__ if (value := getattr(edition, name))}
-    content |= {name: str(content[name]) for name in _DAYS if name in content}
-    content["criteria"] = [[item.code, item.weight, item.label] for item in edition.criteria]
+    content = edition.model_dump(mode="json", exclude_none=True)
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.prize_edition).where(t.prize_edition.c.id == edition.id))
         connection.execute(sa.insert(t.prize_edition).values(id=edition.id, content=content))
@@ -65,7 +62,7 @@ def put_edition(ledger: Database, edition: Edition) -> None:
 
 def editions(ledger: Database) -> list[Edition]:
     """Return the editions, the newest first."""
-    stored = map(_edition, ledger.scalars(sa.select(t.prize_edition.c.content)))
+    stored = map(Edition.model_validate, ledger.scalars(sa.select(t.prize_edition.c.content)))
     return sorted(stored, key=lambda item: (item.opens, item.id), reverse=True)
 
 
@@ -305,16 +302,3 @@ def _award(edition: Edition, item: Nomination, stage: Stage, *, final: bool) -> 
     }  # fmt: skip
     name = edition.special.get(item.special or "", {}) if final else {}
     return {**item.content, **award, **({"prizeName": dict(name)} if name else {})}
-
-
-def _edition(content: Mapping[str, Any]) -> Edition:
-    days = {name: date.fromisoformat(content[name]) for name in _DAYS if name in content}
-    return Edition(
-        **{
-            "special": {},
-            **content,
-            **days,
-            "categories": tuple(content["categories"]),
-            "criteria": tuple(Criterion(*item) for item in content["criteria"]),
-        }
-    )
