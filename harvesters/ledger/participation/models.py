@@ -12,7 +12,15 @@ from datetime import UTC, date, datetime, time
 from enum import Enum, StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from languages.request_locale import LANGUAGES
@@ -189,7 +197,9 @@ def _by_code(value: object) -> object:
     return {item["code"]: item.get("label") for item in value}
 
 
-def _check_codes(criteria: list[Criterion]) -> list[Criterion]:
+def _check_criteria(criteria: list[Criterion], info: ValidationInfo) -> list[Criterion]:
+    if not (criteria or info.data.get("source")):
+        raise ValueError("criteria: at least one is required, since experts score by them")
     if len({item.code for item in criteria}) != len(criteria):
         raise ValueError("criteria: a code occurs twice")
     return criteria
@@ -231,7 +241,7 @@ class Edition(BaseModel):
     publishes its nominations. The description of a field is what an operator reads if it is wrong.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     id: Annotated[
         Code,
@@ -247,8 +257,13 @@ class Edition(BaseModel):
     nominees: date
     results: date
     categories: list[str]
+    source: Annotated[
+        str | None, Field(description="write the name of the source that publishes the nominations")
+    ] = None
     criteria: Annotated[
-        list[Criterion], Field(description=_NAMED.format("criteria")), AfterValidator(_check_codes)
+        list[Criterion],
+        Field(description=_NAMED.format("criteria")),
+        AfterValidator(_check_criteria),
     ] = []
     special: Annotated[
         dict[Code, Named], Field(description=_NAMED.format("special")), BeforeValidator(_by_code)
@@ -257,9 +272,6 @@ class Edition(BaseModel):
     vote_closes: date | None = None
     champions: Limit = 5
     winners: Limit = 2
-    source: Annotated[
-        str | None, Field(description="write the name of the source that publishes the nominations")
-    ] = None
     page: Annotated[
         str | None, Field(pattern=r"^https?://\S+\z", description="write a web address")
     ] = None
@@ -276,8 +288,6 @@ class Edition(BaseModel):
             faults.append(
                 "vote_opens and vote_closes: write both days, or none if the public does not vote"
             )
-        if not (self.source or self.criteria):
-            faults.append("criteria: at least one is required, since experts score by them")
         if faults:
             raise ValueError("\n".join(faults))
         return self
