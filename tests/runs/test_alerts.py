@@ -18,6 +18,7 @@ from harvesters.ledger.participation import prizes, submissions
 from harvesters.ledger.participation.comments import add_comment
 from harvesters.ledger.participation.models import (
     Comment,
+    Criterion,
     Edition,
     Nomination,
     Stage,
@@ -67,8 +68,8 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
     comment = Comment("c1", "/x", "Clinics", "Good", "en", SubmissionState.SUBMITTED, None, now)
     day = now.date()
     edition = Edition(
-        "2027", {"en": "Prizes"}, 2027, day, day, day + timedelta(9), day + timedelta(9),
-        day + timedelta(20), ("C4",), (), {},
+        id="2027", title={"en": "Prizes"}, year=2027, announced=day, opens=day, closes=day + timedelta(9), nominees=day + timedelta(9),
+        results=day + timedelta(20), categories=["C4"], criteria=[Criterion(code="impact", label={"en": "Impact"})],
     )  # fmt: skip
     nomination = Nomination(
         "n1", "2027", f"{BASE}id/x", {}, "C4", Stage.SUBMITTED, None, "", None, now

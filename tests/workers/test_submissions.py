@@ -176,10 +176,9 @@ def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
 ) -> None:
     ledger = context.site.ledger
     votes: dict[str, Any] = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
-    criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
+    criteria = [Criterion(code="impact", label={"en": "Impact"})]
     edition = Edition(
-        "2026", {"en": "Prizes", "ar": "الجوائز"}, 2026, **DAYS, categories=("C4",), criteria=criteria, special={},
-        **votes,
+        id="2026", title={"en": "Prizes", "ar": "الجوائز"}, year=2026, **DAYS, categories=["C4"], criteria=criteria, **votes
     )  # fmt: skip
     prizes.put_edition(ledger, edition)
     content = {"title": {"en": "Telecentres"}}
