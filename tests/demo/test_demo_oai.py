@@ -76,13 +76,18 @@ def test_tokens_state_size_and_cursor_and_the_last_is_empty(opened: Any) -> None
     assert not tokens[-1].text
 
 
-def test_a_token_is_good_twice(opened: Any) -> None:
+def test_a_token_is_good_twice_and_the_request_is_repeated_but_for_a_bad_one(opened: Any) -> None:
     registry = opened()
     token = first_token(registry)
 
     first, second = (fetch_xml(registry, verb="ListRecords", resumptionToken=token) for _ in "12")
 
     assert etree.tostring(first) == etree.tostring(second)
+
+    good = fetch_xml(registry, verb="Identify").find("o:request", NS)
+    bad = fetch_xml(registry, verb="Harvest").find("o:request", NS)
+
+    assert (dict(good.attrib), dict(bad.attrib)) == ({"verb": "Identify"}, {})
 
 
 def test_a_deleted_record_is_a_header_alone(opened: Any) -> None:
@@ -109,7 +114,9 @@ def test_a_window_of_time_includes_both_its_ends_in_both_granularities(
     assert results
 
 
-def test_a_set_holds_the_sets_below_it(opened: Any) -> None:
+def test_a_set_holds_the_sets_below_it_and_get_record_gives_the_record_of_the_list(
+    opened: Any,
+) -> None:
     registry = opened()
 
     pages = list(walked(registry, set="line:C7"))
@@ -121,9 +128,6 @@ def test_a_set_holds_the_sets_below_it(opened: Any) -> None:
     sets = texts(fetch_xml(registry, verb="ListSets"), "//o:setSpec/text()")
     assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(sets)
 
-
-def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
-    registry = opened()
     first = fetch_xml(registry, verb="ListRecords").find(".//o:record", NS)
 
     key = str(first.findtext("o:header/o:identifier", namespaces=NS))
@@ -156,15 +160,6 @@ def test_a_wrong_request_is_answered_by_its_error_code(
     opened: Any, query: str, expected: str
 ) -> None:
     assert code(etree.fromstring(opened().ask(f"/oai?{query}").content)) == [expected]
-
-
-def test_the_request_is_repeated_but_for_a_bad_one(opened: Any) -> None:
-    registry = opened()
-
-    good = fetch_xml(registry, verb="Identify").find("o:request", NS)
-    bad = fetch_xml(registry, verb="Harvest").find("o:request", NS)
-
-    assert (dict(good.attrib), dict(bad.attrib)) == ({"verb": "Identify"}, {})
 
 
 def test_arguments_may_be_posted(opened: Any) -> None:

@@ -48,11 +48,17 @@ def titles(pages: list[Page[Any]]) -> dict[str, str]:
     return {row.key: row.payload.all(row.payload.subject, f"{DCT}title")[0].value for row in records}  # fmt: skip
 
 
-def test_the_first_run_brings_all_records_by_registry_and_key(server: Peer) -> None:
+def test_the_first_run_brings_all_records_by_registry_and_key_and_what_the_registry_is_called(
+    server: Peer,
+) -> None:
     pages, _ = harvest(server, source())
 
     assert titles(pages) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
     assert server.requested == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
+
+    (record,) = (item for item in items(pages) if item.key == "kenya/1")
+    terms = record.payload.all(NamedNode(f"{BASE}source/kenya"), f"{DCT}title", f"{DCT}license")
+    assert [term.value for term in terms] == ["Kenya ICT projects", "https://k.example/licence"]
 
 
 def test_a_journal_without_news_is_not_read_again(server: Peer) -> None:
@@ -192,14 +198,6 @@ def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
     pages, _ = harvest(server, source(relayed=relayed))
 
     assert ("fed/9" in titles(pages)) is expected
-
-
-def test_what_the_registry_is_called_comes_with_its_records(server: Peer) -> None:
-    pages, _ = harvest(server, source())
-
-    (record,) = (item for item in items(pages) if item.key == "kenya/1")
-    terms = record.payload.all(NamedNode(f"{BASE}source/kenya"), f"{DCT}title", f"{DCT}license")
-    assert [term.value for term in terms] == ["Kenya ICT projects", "https://k.example/licence"]
 
 
 def test_a_mapping_that_reads_no_graphs_is_refused() -> None:

@@ -163,7 +163,9 @@ async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncC
     assert ("Catalog", "title") in violations(without_titles, "shapes")
 
 
-async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
+async def test_releases_are_a_series_of_files_with_sizes_and_sums_and_sources_catalogues_with_shares(
+    client: httpx.AsyncClient,
+) -> None:
     store = await read_catalog(client)
 
     series = f"<{BASE}releases/>"
@@ -177,9 +179,6 @@ async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
     ) == {(IRIS.release(1), IRIS.release(2))}
     assert select(store, "SELECT ?a ?b { ?a dcat:prev ?b }") == {(IRIS.release(2), IRIS.release(1))}
 
-
-async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncClient) -> None:
-    store = await read_catalog(client)
     manifest = (await client.get("/releases/2/release.json")).json()
 
     rows = select(
@@ -192,10 +191,6 @@ async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncC
         (f"{BASE}releases/2/{element['name']}", str(element["bytes"]), element["sha256"])
         for element in manifest["files"]
     }
-
-
-async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient) -> None:
-    store = await read_catalog(client)
 
     rows = select(
         store,

@@ -750,7 +750,9 @@ def test_unbound_is_ordered_first(shared: Shared) -> None:
 
 
 @session_loop
-async def test_header_names_the_engine(service: QueryService, inside: httpx.AsyncClient) -> None:
+async def test_header_names_the_engine_and_rows_above_the_limit_are_cut_as_the_stores_are(
+    service: QueryService, inside: httpx.AsyncClient
+) -> None:
     await columns_answer(service)
     queries = (COUNT, "SELECT ?s { ?s ?p ?o } LIMIT 1")
 
@@ -761,10 +763,6 @@ async def test_header_names_the_engine(service: QueryService, inside: httpx.Asyn
 
     assert engines == ["columns", "store"] * 2  # the second time from the cache
 
-
-@session_loop
-async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryService) -> None:
-    await columns_answer(service)
     query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)
     with closing(await service.query(query)) as answer:
         body = b"".join([chunk async for chunk in answer.chunks(mark=True)])

@@ -27,7 +27,7 @@ async def explained(client: httpx.AsyncClient, query: str) -> dict[str, object]:
 
 
 @session_loop
-async def test_compiled_query_is_explained_with_sql_and_rows(
+async def test_a_compiled_query_is_explained_with_sql_and_rows_and_a_wrong_one_refused(
     service: QueryService, inside: httpx.AsyncClient
 ) -> None:
     await columns_answer(service)
@@ -41,6 +41,14 @@ async def test_compiled_query_is_explained_with_sql_and_rows(
     assert "GROUP BY" in str(result["sql"])
     assert isinstance(steps, list)
     assert {"type", "intermediate_rows", "extra_info", "children"} <= steps[0].keys()
+
+    answers = [
+        await inside.get("/sparql", params={"query": "SELECT (COUNT(* AS ?n) {", **more})
+        for more in ({}, {"explain": "1"})
+    ]
+
+    assert [answer.status_code for answer in answers] == [400, 400]
+    assert answers[0].json()["detail"] == answers[1].json()["detail"]
 
 
 @session_loop
@@ -59,20 +67,6 @@ async def test_query_of_the_store_is_explained_by_the_reason(
 
     assert (result["engine"], result["rows"]) == ("store", len(rows))
     assert reason in str(result["reason"])
-
-
-@session_loop
-async def test_wrong_query_is_refused_as_without_explanation(
-    service: QueryService, inside: httpx.AsyncClient
-) -> None:
-    await columns_answer(service)
-    answers = [
-        await inside.get("/sparql", params={"query": "SELECT (COUNT(* AS ?n) {", **more})
-        for more in ({}, {"explain": "1"})
-    ]
-
-    assert [answer.status_code for answer in answers] == [400, 400]
-    assert answers[0].json()["detail"] == answers[1].json()["detail"]
 
 
 NO_FIELD: dict[str, Any] = {

@@ -204,13 +204,20 @@ def test_two_are_not_cut_at_once(few: Path) -> None:
         build_release(few, IRIS, NOW)
 
 
-def test_numbers_have_no_gaps_and_each_release_names_the_one_before(few: Path) -> None:
+def test_numbers_have_no_gaps_and_of_older_releases_the_manifest_stays(few: Path) -> None:
     build_releases(few, 3)
 
     releases = list_releases(few / "releases")
 
     results = [(release.number, release.previous, release.position) for release in releases]
     assert results == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
+
+    removed = apply_retention(few / "releases", 2, NOW)
+
+    assert [item.number for item in removed] == [1]
+    assert [path.name for path in (few / "releases/1").iterdir()] == ["release.json"]
+    assert read_manifest(few / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
+    assert [release.withdrawn for release in list_releases(few / "releases")][:2] == [None, None]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -232,17 +239,6 @@ def test_killed_at_any_stage_it_is_not_there_and_the_next_has_its_number(
         "release.json.minisig",
         "SHA256SUMS",
     }
-
-
-def test_of_older_releases_the_manifest_stays(few: Path) -> None:
-    build_releases(few, 3)
-
-    removed = apply_retention(few / "releases", 2, NOW)
-
-    assert [item.number for item in removed] == [1]
-    assert [path.name for path in (few / "releases/1").iterdir()] == ["release.json"]
-    assert read_manifest(few / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
-    assert [release.withdrawn for release in list_releases(few / "releases")][:2] == [None, None]
 
 
 def test_a_removal_that_was_broken_off_is_ended_by_the_next(few: Path) -> None:

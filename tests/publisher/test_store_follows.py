@@ -107,7 +107,7 @@ def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follow: 
     assert (snapshot.position, snapshot.quads) == (0, 0)
 
 
-def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(
+def test_the_merge_holds_a_triple_of_two_graphs_once_and_until_the_last_graph_drops_it(
     tmp_path: Path, follow: Follow
 ) -> None:
     commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
@@ -115,14 +115,6 @@ def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(
     following.step()
 
     assert len(merged(following.store.merge)) == 1
-
-
-def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(
-    tmp_path: Path, follow: Follow
-) -> None:
-    commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
-    following = follow(tmp_path)
-    following.step()
 
     commit(tmp_path, [f"D {quad(1, 1)}"])
     following.step()

@@ -341,7 +341,9 @@ def test_the_printed_codebook_is_tagged_and_has_a_title(printed: dict[str, Any])
     )
 
 
-def test_the_printed_codebook_has_every_column_of_every_table(printed: dict[str, Any]) -> None:
+def test_the_printed_codebook_has_every_column_and_examples_that_its_fonts_can_print(
+    printed: dict[str, Any], folder: Path
+) -> None:
     text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))  # lines break within names
 
     for table in TABLES.values():
@@ -351,11 +353,6 @@ def test_the_printed_codebook_has_every_column_of_every_table(printed: dict[str,
             assert re.sub(r"\s", "", column.description).replace("'", "’") in text.replace("'", "’")
             assert [value for value in (*column.values, *column.schemes) if value not in text] == []
 
-
-def test_the_printed_codebook_has_examples_that_its_fonts_can_print(
-    printed: dict[str, Any], folder: Path
-) -> None:
-    text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))
     examples = [
         text
         for columns in table_examples(folder).values()

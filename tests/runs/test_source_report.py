@@ -111,7 +111,9 @@ def test_source_without_a_run_has_no_report(source: Source, context: HarvestCont
     )
 
 
-def test_failed_run_is_passed_over(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_failed_run_is_passed_over_and_the_report_is_json(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
     registry.projects[3] = project(4, "")
     harvest(source, context)
     before = reported(source, context)
@@ -127,6 +129,10 @@ def test_failed_run_is_passed_over(source: Source, context: HarvestContext, regi
 
     assert reported(source, context) == before
 
+    [row] = json.loads(orjson.dumps(reported(source, context)))["withheld"]
+
+    assert (row["rule"], row["records"], row["examples"][0]["key"]) == ("ResourceTitle", 1, "p4")
+
 
 def test_command_writes_json_and_exits_with_1_without_ledger(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "sources", "report", "projects"])
@@ -134,12 +140,3 @@ def test_command_writes_json_and_exits_with_1_without_ledger(tmp_path: Path) -> 
     assert result.exit_code == 1
     assert "no ledger" in result.output
     assert not list(tmp_path.glob("*.sqlite"))
-
-
-def test_report_is_json(source: Source, context: HarvestContext, registry: Any) -> None:
-    registry.projects[3] = project(4, "")
-    harvest(source, context)
-
-    [row] = json.loads(orjson.dumps(reported(source, context)))["withheld"]
-
-    assert (row["rule"], row["records"], row["examples"][0]["key"]) == ("ResourceTitle", 1, "p4")

@@ -75,13 +75,23 @@ async def test_an_export_answers_more_than_the_endpoint_gives_as_a_file_in_parts
     assert result.headers["content-disposition"].endswith('.csv"')
 
 
-async def test_an_export_of_named_graphs_has_all_of_them(serve: Serve) -> None:
+async def test_an_export_of_named_graphs_has_all_of_them_and_what_is_no_query_is_refused_at_once(
+    serve: Serve,
+) -> None:
     served = await serve(LIMITS)
 
     accepted = await put(served.client, "SELECT ?s { GRAPH <https://x.org/g> { ?s ?p ?o } }")
     results = await ended(served.client, accepted.headers["location"])
 
     assert (results["state"], results["rows"]) == ("done", 3_000)
+
+    wrong = await put(served.client, "SELECT * {")
+    elsewhere = await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }")
+    nothing, unknown = await put(served.client, ""), await served.client.get("/exports/" + "A" * 22)
+
+    codes = [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)]
+    assert codes == [400, 400, 400, 404]
+    assert wrong.json()["line"] == 1
 
 
 async def test_a_form_of_another_site_queues_no_export(serve: Serve) -> None:
@@ -108,18 +118,6 @@ async def test_an_export_past_its_own_limit_fails_with_the_reason(serve: Serve) 
 
     assert (results["state"], "more than 1000 rows" in str(results["reason"])) == ("failed", True)
     assert result.status_code == 409
-
-
-async def test_what_is_no_query_or_asks_elsewhere_is_refused_at_once(serve: Serve) -> None:
-    served = await serve(LIMITS)
-
-    wrong = await put(served.client, "SELECT * {")
-    elsewhere = await put(served.client, "SELECT * { SERVICE <http://x.org/> { ?s ?p ?o } }")
-    nothing, unknown = await put(served.client, ""), await served.client.get("/exports/" + "A" * 22)
-
-    codes = [answer.status_code for answer in (wrong, elsewhere, nothing, unknown)]
-    assert codes == [400, 400, 400, 404]
-    assert wrong.json()["line"] == 1
 
 
 async def test_a_running_export_is_stopped_and_leaves_nothing_when_it_is_deleted(

@@ -250,7 +250,9 @@ MARKS = {
 }  # fmt: skip
 
 
-async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(serve: Serve) -> None:
+async def test_an_answer_is_whole_up_to_the_row_limit_and_says_so_and_a_cut_one_is_not_kept(
+    serve: Serve,
+) -> None:
     served = await serve(FEW)
 
     for form, mark in MARKS.items():
@@ -264,14 +266,15 @@ async def test_a_short_answer_is_whole_up_to_the_row_limit_and_says_so_first(ser
             if form != "csv" or query == ALL:  # whose reader skips empty lines
                 assert count(form, answer.content) == 5, form
 
-
-async def test_an_answer_of_just_the_most_rows_is_not_cut(serve: Serve) -> None:
-    served = await serve(FEW)
-
     for form, rows in product(TABLES, (5, 0)):
         answer = await served.ask(f"{ALL} LIMIT {rows}", format=form)
         assert count(form, answer.content) == rows, form
         assert "stocktake-truncated" not in answer.headers, form
+
+    answers = [await served.ask(ALL, format="json") for _ in range(2)]
+
+    assert {answer.headers["stocktake-truncated"] for answer in answers} == {"rows=5"}
+    assert "hit" not in answers[1].headers["cache-status"]
 
 
 @pytest.mark.smoke
@@ -289,7 +292,7 @@ async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(se
         assert not is_streamed or "Stocktake-Truncated" in answer.headers["trailer"]
 
 
-async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_says_so(
+async def test_an_answer_that_is_stopped_ends_with_a_whole_row_and_says_so_or_the_connection_is_cut(
     serve: Serve,
 ) -> None:
     served = await serve(LATE)
@@ -304,25 +307,10 @@ async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_
         assert answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode()), form
         assert count(form, answer.body) > 0, form
 
-
-async def test_where_neither_text_nor_client_takes_a_mark_the_connection_is_cut(
-    serve: Serve,
-) -> None:
-    served = await serve(LATE)
-
     tables = [await served.raw(ENDLESS_ROWS, form) for form in ("csv", "tsv")]
     graphs = [await served.raw(STREAM, form) for form in ("jsonld", "rdf")]
 
     assert [(answer.status, answer.whole) for answer in (*tables, *graphs)] == [(200, False)] * 4
-
-
-async def test_a_cut_answer_is_not_kept(serve: Serve) -> None:
-    served = await serve(FEW)
-
-    answers = [await served.ask(ALL, format="json") for _ in range(2)]
-
-    assert {answer.headers["stocktake-truncated"] for answer in answers} == {"rows=5"}
-    assert "hit" not in answers[1].headers["cache-status"]
 
 
 async def test_what_a_whole_answer_cost_stands_in_a_trailer(serve: Serve) -> None:
