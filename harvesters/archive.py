@@ -10,13 +10,16 @@ import os
 import shutil
 import time
 import zlib
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import httpx
 from isal import igzip, isal_zlib
 from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
@@ -30,9 +33,17 @@ from journal.journal import Fault
 from journal.store import Store
 
 _BLOCK = 1 << 20  # bytes decompressed at once
+_TAIL_BLOCK = 1 << 16  # bytes that are decompressed at once without a limit, at most 64 MB
 _REMEDY = "restore this file from a backup; without it, these responses cannot be mapped again"
+# Statuses after which a request was retried.
+RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
 _ERASED_STATUS = 410  # of a response whose content was erased
 _ROOM = "archive"  # the archive's folder in a store
+# Our WARC header with the digest of a request that is more than a GET of the address.
+_REQUEST = "Stocktake-Request"
+# Statuses after which a request is sent again: not modified since what a resumed run no longer
+# names, and temporary failures.
+_NOT_REPLAYED = {304, *RETRIED_STATUSES}
 
 # A reply is stored as it was read, so headers about its transfer no longer apply.
 _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
@@ -40,7 +51,10 @@ _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
 
 class Archive:
     """Write the WARC file of one run below *folder*; *keep_bytes* is the length at the last
-    checkpoint, after which the file is truncated.
+    checkpoint.
+
+    Whole responses behind the checkpoint stay, and so does the robots.txt: ``find`` answers the
+    requests of a run that is resumed with them, so that its registry is not asked again.
 
     The constructor and ``write_response`` raise ArchiveError if the file cannot be written: the run
     ends, since a response that is not archived must not be read. A response that could not be
@@ -53,8 +67,8 @@ class Archive:
         self.folder = folder
         self.name = f"{source}/{run}.warc.gz"
         self._store, self._shared, self._begun = store, keep_bytes, time.time_ns()
-        # bytes of complete responses, and whether nothing follows them
-        self._whole, self._is_whole = keep_bytes, True
+        self._used = self._checkpoint = keep_bytes
+        self._stored: dict[tuple[str, str], deque[ArchivedResponse]] = {}
         path = folder / self.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,23 +78,52 @@ class Archive:
         except OSError as error:
             raise _unwritten(path, error) from error
         try:
-            self._file.truncate(keep_bytes)
-            self._file.seek(keep_bytes)
+            # Bytes of complete responses, and whether nothing follows them.
+            self._whole, self._is_whole = _end_of_members(path, keep_bytes), True
+            self._file.truncate(self._whole)
+            self._file.seek(self._whole)
         except OSError as error:
             self._file.close()
             raise _unwritten(path, error) from error
+        self._load_stored(keep_bytes)
+
+    def _load_stored(self, keep_bytes: int) -> None:
+        """List the robots.txt files at the beginning, and the responses behind the checkpoint."""
+        first = list_responses(self.folder, self.name) if keep_bytes else iter(())
+        robots = takewhile(lambda response: response.url.endswith("/robots.txt"), first)
+        tail = list_responses(self.folder, self.name, start=keep_bytes)
+        for response in chain(robots, tail if self._whole > keep_bytes else ()):
+            if response.status not in _NOT_REPLAYED:
+                key = (response.url, response.request)
+                self._stored.setdefault(key, deque()).append(response)
+
+    def find(self, url: str, request: str) -> ArchivedResponse | None:
+        """Return the next stored response to a request (``_Request.digest``), or None."""
+        if not (responses := self._stored.get((url, request))):
+            return None
+        response = responses.popleft()
+        position = response.position
+        self._used = max(self._used, position.offset + position.length)
+        return replace(response, is_new=position.offset >= self._checkpoint)
 
     @property
     def length(self) -> int:
-        """Return the number of bytes written so far, which a checkpoint records."""
-        return self._file.tell()
+        """Return the number of bytes up to the last response that was used, which a checkpoint
+        records.
+        """
+        return self._used
 
     def write_response(
-        self, url: str, status: int, headers: Sequence[tuple[str, str]], content: bytes
+        self,
+        url: str,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        content: bytes,
+        request: str = "",
     ) -> SourcePosition:
         """Write one response as a gzip member of its own and return its position."""
         writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
-        _write(writer, url, status, headers, io.BytesIO(content), len(content))
+        _write(writer, url, status, headers, io.BytesIO(content), len(content), request)
         member = igzip.compress(buffer.getvalue(), compresslevel=1)
         offset, self._is_whole = self._file.tell(), False
         try:
@@ -88,11 +131,15 @@ class Archive:
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
-        self._whole, self._is_whole = offset + len(member), True
-        return SourcePosition(self.name, offset, len(member))
+        return self._written(offset)
 
     def write_file(
-        self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path
+        self,
+        url: str,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        path: Path,
+        request: str = "",
     ) -> SourcePosition:
         """Write one response whose body is the file at *path*, in chunks, and return its position."""
         offset, self._is_whole = self._file.tell(), False
@@ -101,13 +148,16 @@ class Archive:
                 path.open("rb") as body,
                 igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member,
             ):
-                _write(
-                    WARCWriter(member, gzip=False), url, status, headers, body, path.stat().st_size
-                )
+                writer, size = WARCWriter(member, gzip=False), path.stat().st_size
+                _write(writer, url, status, headers, body, size, request)
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
-        self._whole, self._is_whole = self._file.tell(), True
+        return self._written(offset)
+
+    def _written(self, offset: int) -> SourcePosition:
+        self._whole = self._used = self._file.tell()
+        self._is_whole = True
         return SourcePosition(self.name, offset, self._whole - offset)
 
     def publish_file(self) -> None:
@@ -115,7 +165,7 @@ class Archive:
         a checkpoint refers to it.
         """
         self._file.flush()
-        if self._store is None or self.length == self._shared:
+        if self._store is None or self._whole == self._shared:
             return
         path = self.folder / self.name
         piece = path.with_suffix(".piece")
@@ -128,7 +178,7 @@ class Archive:
             raise ArchiveError(str(error)) from error
         finally:
             piece.unlink()
-        self._shared = self.length
+        self._shared = self._whole
 
     def close(self) -> None:
         """Close the file."""
@@ -149,15 +199,17 @@ def _write(
     headers: Sequence[tuple[str, str]],
     body: BinaryIO,
     length: int,
+    request: str = "",
 ) -> None:
     stored_headers = [(name, value) for name, value in headers if name.lower() not in _TRAVEL] + [
         ("Content-Length", str(length))
     ]
     http = StatusAndHeaders(str(status), stored_headers, protocol="HTTP/1.1")
-    times = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    more = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
+    more |= {_REQUEST: request} if request else {}
     writer.write_record(
         writer.create_warc_record(
-            url, "response", body, length, http_headers=http, warc_headers_dict=times
+            url, "response", body, length, http_headers=http, warc_headers_dict=more
         )
     )
 
@@ -249,23 +301,50 @@ def _blank_member(url: str, length: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class ArchivedResponse:
-    """An archived response: URL, status, headers, and where its body is stored."""
+    """An archived response: URL, status, headers, where its body is stored below *folder*, and the
+    digest of its *request*, "" for a GET. *is_new*: no checkpoint counts it yet.
+    """
 
     url: str
     status: int
     headers: tuple[tuple[str, str], ...]
     position: SourcePosition
+    folder: Path
+    request: str = ""
+    is_new: bool = True
+
+    def open(self) -> httpx.Response:
+        """Return the response as a client receives it, its body read in chunks."""
+        body = _Chunks(_read_chunks(self.folder, self.position))
+        request = httpx.Request("GET", self.url)
+        headers = list(self.headers)
+        return httpx.Response(self.status, headers=headers, stream=body, request=request)
+
+
+class _Chunks(httpx.SyncByteStream):
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+
+def _read_chunks(folder: Path, position: SourcePosition) -> Iterator[bytes]:
+    with open_body(folder, position) as body:
+        while piece := body.read(_TAIL_BLOCK):
+            yield piece
 
 
 def list_responses(
-    folder: Path, name: str, store: Store | None = None
+    folder: Path, name: str, store: Store | None = None, start: int = 0
 ) -> Iterator[ArchivedResponse]:
-    """Yield the responses in a run's file *name*, in the order received. Raises ArchiveError if the
-    file is missing.
+    """Yield the responses in a run's file *name* from byte *start* on, in the order received.
+    Raises ArchiveError if the file is missing.
     """
     _fetch(folder, name, store)
     try:
         with (folder / name).open("rb") as file:
+            file.seek(start)
             records = ArchiveIterator(file)
             for record in records:
                 http, url = record.http_headers, record.rec_headers.get_header("WARC-Target-URI")
@@ -273,9 +352,10 @@ def list_responses(
                 position = SourcePosition(
                     name, records.get_record_offset(), records.get_record_length()
                 )
-                yield ArchivedResponse(
-                    url, int(http.get_statuscode()), tuple(http.headers), position
-                )
+                request = record.rec_headers.get_header(_REQUEST, "")
+                status = int(http.get_statuscode())
+                headers = tuple(http.headers)
+                yield ArchivedResponse(url, status, headers, position, folder, request)
     except OSError as error:
         raise ArchiveError(
             Reason(
@@ -284,6 +364,25 @@ def list_responses(
                 error=error.strerror or "",
             )
         ) from error
+
+
+def _end_of_members(path: Path, start: int) -> int:
+    """Return where the last whole gzip member of a file ends; *start* is the end of one. A kill may
+    leave a part of one behind it.
+    """
+    end, member = start, zlib.decompressobj(31)
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(_TAIL_BLOCK):
+            while block:
+                try:
+                    member.decompress(block)
+                except zlib.error:
+                    return end
+                block = member.unused_data
+                if member.eof:
+                    end, member = file.tell() - len(block), zlib.decompressobj(31)
+    return end
 
 
 def archive_faults(folder: Path) -> Iterator[Fault]:

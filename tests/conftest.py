@@ -20,14 +20,14 @@ from harvesters.participation.submissions.documents import parse_members
 from harvesters.participation.submissions.pictures import encode_webp
 from harvesters.participation.submissions.tables import read_lines
 from harvesters.pipeline.bounded_call import preload
-from harvesters.pipeline.collector import run_job
+from harvesters.runs.child import run_child
 
 pytest_plugins = (
     "pytest_changed", "pytest_demo", "pytest_parts", "pytest_processes", "pytest_suites",
 )  # fmt: skip
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # jsonschema compiles its grammars, for seconds, on each import
 preload(
-    run_job, traced_fields, parse_members, encode_webp, read_lines
+    run_child, traced_fields, parse_members, encode_webp, read_lines
 )  # else each bounded call loads them
 CLIENTS = Path(__file__).parent / "clients"
 STORE = "store"  # the parameter that names what the store lies in

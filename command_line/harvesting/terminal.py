@@ -14,7 +14,7 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.pipeline.collector_processes import Collectors
+from harvesters.pipeline.process_limits import ChildProcesses
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Definitions, Source, load_all
 
@@ -25,7 +25,7 @@ def network_settings(settings: Settings) -> NetworkSettings:
 
 
 def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
-    """Open the context of runs, with collector processes that read responses."""
+    """Open the context of runs, whose pages are collected in child processes."""
     return open_context(
         settings.data,
         settings.ledger,
@@ -35,7 +35,7 @@ def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext
         settings.sources,
         settings.processes,
         settings.dask,
-        Collectors(),
+        ChildProcesses(),
         settings.name,
     )
 

@@ -84,9 +84,9 @@ def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[
     """Yield the first pages of a run's archived responses, until they have enough records."""
     protocol, _ = check_compatible(source)
     replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
-    network = NetworkSettings.offline(replay)
+    offline = NetworkSettings.offline()
     try:
-        with Fetch(network, 0.0, replay, robots=False, base=base) as client:
+        with Fetch(offline, 0.0, robots=False, base=base, stored=replay.find) as client:
             count = 0
             for page in islice(protocol.collect(source, client, None, None), _MAX_PAGES):
                 yield page

@@ -31,11 +31,13 @@ from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.page_processor import ProgressCallback, read_pages
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
-from harvesters.runs.collect import last_rules_digest, page_reader, rules_digest
+from harvesters.runs.child import collect
+from harvesters.runs.collect import last_rules_digest, open_queue, rules_digest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.guard import GuardResult
 from harvesters.runs.plans.plan import Plan
@@ -103,7 +105,7 @@ def check_feed(
     check_compatible(source)
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
-    network = replace(network, retry_policy=limits.retry_policy, transport=transport)
+    network = replace(network, retry_policy=limits.retry_policy)
     with scratch_context(base, engine, network, limits.process) as context:
         if ledger is not None:
             copy_source(ledger, context.ledger, source.name)
@@ -187,40 +189,54 @@ def _collect(
     """Stage the records of a feed; return the run, and what ended it early."""
     started = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
     run = context.ledger.create_run(
-        source.name, started, rules_digest(source, context), is_full=True, since=None
+        source.name, started, rules_digest(source, context), is_full=True
     )
-    archive = Archive(context.data / "archive", source.name, run.id)
-    live = transport is None
+    timed = replace(context, check_lock=check_time)
+    try:
+        run, failed = collect(_collect_feed, timed, run, lambda _: None, source, transport)
+    except HarvestError as error:
+        run = context.ledger.run(run.id) or run
+        failed = _early_end(error, transport, run)
+    if failed:
+        run = replace(run, incomplete_reason=other(failed.message))
+    context.ledger.save(run)
+    return run, failed
+
+
+def _collect_feed(
+    context: HarvestContext,
+    run: Run,
+    watch: ProgressCallback,
+    source: Source,
+    transport: UploadTransport | None,
+) -> tuple[Run, Finding | None]:
+    archive = Archive(context.data / "archive", source.name, run.id, run.archived)
+    live, steps = transport is None, context.pool.steps
     client = Fetch(
-        context.network,
+        replace(context.network, transport=transport),
         source.pause if live else 0.0,
         archive,
         robots=live,
         robots_override=source.grant,
         quiet_hours=source.quiet if live else None,
         base=context.iris.base,
+        stored=archive.find,
+        observe=steps.observe,
     )
-    failed: Finding | None = None
+    unchanged = run.rules == last_rules_digest(source, context)
+    task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
+    queue = open_queue(context, task, watch)
+
+    def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
+        context.check_lock()
+        return archive.length, client.outcome_counts, client.responses
+
     with closing(archive), client:
-        unchanged = run.rules == last_rules_digest(source, context)
-        task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
-
-        def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
-            check_time()
-            return archive.length, client.outcome_counts, client.responses
-
-        reader = page_reader(
-            context, task, check_compatible(source)[0], client, None, page, lambda _: None
-        )
         try:
-            reader.collect()
+            read_pages(client, None, queue, page)
         except HarvestError as error:
-            failed = _early_end(error, transport, reader.run)
-    run = reader.run
-    if failed:
-        run = replace(run, incomplete_reason=other(failed.message))
-    context.ledger.save(run)
-    return run, failed
+            return queue.run, _early_end(error, transport, queue.run)
+    return queue.run, None
 
 
 def _early_end(error: HarvestError, transport: UploadTransport | None, run: Run) -> Finding:

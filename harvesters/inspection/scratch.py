@@ -16,8 +16,7 @@ from sqlalchemy.engine import make_url
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.collector_processes import Collectors
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.process_limits import ChildProcesses, ProcessLimits
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.context import HarvestContext
 from journal.journal import Journal
@@ -39,13 +38,13 @@ def scratch_context(
     """
     with TemporaryDirectory(prefix="stocktake-preflight-") as name:
         folder = Path(name)
-        collectors = Collectors(limits)
+        children = ChildProcesses(limits)
         ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
         try:
             with WorkerPool(base, engine, 0) as pool:
                 journal = Journal(folder / "journal")
                 yield HarvestContext(
-                    folder, ledger, journal, Iris(base), pool, network, collectors=collectors
+                    folder, ledger, journal, Iris(base), pool, network, children=children
                 )
         finally:
             ledger.close()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import islice
@@ -16,11 +16,10 @@ from typing import Any
 from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
-import httpx
 import sqlalchemy as sa
 from pyoxigraph import Literal, RdfFormat, parse
 
-from harvesters.archive import ArchivedResponse, list_responses, open_body, read_body
+from harvesters.archive import ArchivedResponse, list_responses, open_body
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ArchiveError, HarvestError, ParseError
 from harvesters.inspection.classifications import Classification, read_classifications
@@ -30,7 +29,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
-from harvesters.page_model import Record
+from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import (
     AlternativeFields,
     FieldTrace,
@@ -328,69 +327,38 @@ def _find_record(
                 f"`stocktake harvest {source.name} --full` archives the others again"
             )
         if response is not None:
-            single = _OneResponse(archive, response)
-            for record in _records(source, single, single, base):
+            for record in _records(source, response, base):
                 if record.key == described.key:
                     return record, response.position
     replay = Replay(archive, name, store, is_complete=False)
-    for record, position in _positioned(source, replay, base):
-        if record.key == described.key:
-            return record, position or SourcePosition(name, 0, 0)
+    for page in _pages(source, replay.find, base):
+        for item in page.items:
+            if isinstance(item, Record) and item.key == described.key:
+                return item, page.at or SourcePosition(name, 0, 0)
     raise ArchiveError(
         f"the archive {name} has no record with the key {described.key!r}; `stocktake harvest --full` archives it again"
     )
 
 
-class _OneResponse(httpx.BaseTransport):
-    """Answer every request with one archived response, so that a page is read without those before
-    it.
+def _records(source: Source, response: ArchivedResponse, base: str) -> Iterator[Record[Any]]:
+    """Yield the records of the first page if *response* answers every request, so that a page is
+    read without those before it; nothing where the protocol cannot read the response alone.
     """
-
-    def __init__(self, archive: Path, response: ArchivedResponse) -> None:
-        self._archive, self._response = archive, response
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        return httpx.Response(
-            self._response.status,
-            headers=list(self._response.headers),
-            content=read_body(self._archive, self._response.position),
-        )
-
-    def write_response(
-        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes
-    ) -> SourcePosition:
-        return self._response.position
-
-    def write_file(
-        self, url: str, status: int, headers: list[tuple[str, str]], path: Path
-    ) -> SourcePosition:
-        return self._response.position
-
-
-def _records(
-    source: Source, transport: httpx.BaseTransport, archive: Any, base: str
-) -> Iterator[Record[Any]]:
-    """Yield the records of the first page; nothing where the protocol cannot read the response
-    alone.
-    """
-    protocol, _ = check_compatible(source)
-    network = NetworkSettings.offline(transport)
     try:
-        with Fetch(network, 0.0, archive, robots=False, base=base) as client:
-            for page in islice(protocol.collect(source, client, None, None), 1):
-                yield from (item for item in page.items if isinstance(item, Record))
+        pages = _pages(source, lambda _url, _request: response, base)
+        for page in islice(pages, 1):
+            yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:
         return
 
 
-def _positioned(
-    source: Source, replay: Replay, base: str
-) -> Iterator[tuple[Record[Any], SourcePosition | None]]:
+def _pages(
+    source: Source, stored: Callable[[str, str], ArchivedResponse], base: str
+) -> Iterator[Page[Any]]:
     protocol, _ = check_compatible(source)
-    network = NetworkSettings.offline(replay)
-    with Fetch(network, 0.0, replay, robots=False, base=base) as client:
-        for page in protocol.collect(source, client, None, None):
-            yield from ((item, page.at) for item in page.items if isinstance(item, Record))
+    offline = NetworkSettings.offline()
+    with Fetch(offline, 0.0, robots=False, base=base, stored=stored) as client:
+        yield from protocol.collect(source, client, None, None)
 
 
 def _request(

@@ -78,6 +78,7 @@ class Database:
         *,
         on_migration: Callable[[Migration], None] | None = None,
     ) -> None:
+        self.url = url
         try:
             self._engine = sa.create_engine(url, connect_args=_connect_args(url, lock_timeout))
         except (sa.exc.ArgumentError, ImportError) as error:

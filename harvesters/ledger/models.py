@@ -1,6 +1,6 @@
 """Define what the ledger stores about runs, records and the work of operators.
 
-The table of a class here is made of its fields (``tables``). No class needs a database: collectors and workers of a pool use them.
+The table of a class here is made of its fields (``tables``). No class needs a database: workers of a pool use them.
 """
 
 from __future__ import annotations

@@ -6,9 +6,10 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -33,6 +34,7 @@ from harvesters.network.reply import (
     Reply,
     ResponseArchive,
     ResponseCheck,
+    StoredResponse,
     is_redirect,
     merge_responses,
 )
@@ -64,6 +66,14 @@ class _Request:
     download_path: Path | None = None
     obeys_robots: bool = True
 
+    @property
+    def digest(self) -> str:
+        """Return a digest of what the request is beside a GET of its address, "" if nothing."""
+        part = self.headers.get("Range")
+        if self.body is None and part is None:
+            return ""
+        return blake2b(repr((self.body, part)).encode(), digest_size=16).hexdigest()
+
 
 def utc_now() -> datetime:
     """Return the present instant."""
@@ -80,7 +90,9 @@ class Fetch(AbstractContextManager["Fetch"]):
     after DNS unless *network* allows their host. Each host's robots.txt is obeyed, its crawl-delay
     too; a *robots_override* (who permitted access, in writing) sets its Disallow aside. No requests
     are sent in *quiet_hours*. ``outcome_counts`` counts how requests ended, ``responses`` adds up sizes and times; see
-    ``merge_responses``. *base* is the prefix of our own IRIs.
+    ``merge_responses``. *base* is the prefix of our own IRIs. *stored* returns the archived response
+    to an address and the digest of a request, which is not sent then. *observe* is called with None
+    before a request, and with its reply; it may raise what is wrong with the reply.
     """
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -92,6 +104,8 @@ class Fetch(AbstractContextManager["Fetch"]):
     quiet_hours: QuietHours | None = None
     base: str = ""
     now: Callable[[], datetime] = utc_now
+    stored: Callable[[str, str], StoredResponse | None] = lambda _url, _request: None
+    observe: Callable[[Reply | None], None] = lambda _: None
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
     responses: dict[str, int] = field(default_factory=dict)
@@ -221,8 +235,11 @@ class Fetch(AbstractContextManager["Fetch"]):
                         )
                     )
                 )
-            reply = self._send_with_retries(url, request, self._pause_for(url, request))
+            pause = self._pause_for(url, request)
+            self.observe(None)
+            reply = self._send_with_retries(url, request, pause)
             if not is_redirect(reply):
+                self.observe(reply)
                 return reply
             url = self._parse_url(str(url), reply.headers["location"])
         raise self._count_error(
@@ -263,10 +280,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         """Send a request once, and count its outcome: the number of requests is the sum of their
         outcomes.
         """
-        self._wait_for_turn(url, pause)
-        self.outcome_counts["sent"] += 1
+        stored = self.stored(str(url), request.digest)
+        if stored is None:
+            self._wait_for_turn(url, pause)
+        counts = self.outcome_counts if stored is None or stored.is_new else Counter[str]()
+        counts["sent"] += 1
         try:
-            reply = self._send(url, request)
+            reply = self._send(url, request, stored)
             if not is_redirect(reply):
                 request.check(reply)
         except HarvestError as error:
@@ -276,7 +296,7 @@ class Fetch(AbstractContextManager["Fetch"]):
                 )
             self._count_error(error)
             raise
-        self.outcome_counts[
+        counts[
             "redirected"
             if is_redirect(reply)
             else "unchanged"
@@ -317,14 +337,15 @@ class Fetch(AbstractContextManager["Fetch"]):
                 )
             )
 
-    def _send(self, url: httpx.URL, request: _Request) -> Reply:
+    def _send(self, url: httpx.URL, request: _Request, stored: StoredResponse | None) -> Reply:
         policy = self.network.retry_policy
         self._deadline.start(
             policy.file_timeout if request.download_path else policy.response_timeout
         )
         path, digest, begun = None, "", time.monotonic()
         try:
-            with self._open_stream(url, request) as response:
+            opened = closing(stored.open()) if stored else self._open_stream(url, request)
+            with opened as response:
                 if request.download_path and response.status_code == 200:
                     path = request.download_path
                     content, digest = read_to_file(
@@ -337,11 +358,12 @@ class Fetch(AbstractContextManager["Fetch"]):
         size = path.stat().st_size if path else len(content)
         milliseconds = round((time.monotonic() - begun) * 1000)
         counted = {"count": 1, "bytes": size, "milliseconds": milliseconds, "slowest": milliseconds}
-        self.responses = merge_responses(self.responses, counted)
+        if stored is None or stored.is_new:
+            self.responses = merge_responses(self.responses, counted)
         reply = Reply(
             str(url), response.status_code, response.headers, content, path=path, file_digest=digest
         )
-        return replace(reply, at=self._archive_reply(reply))
+        return replace(reply, at=stored.position if stored else self._archive(reply, request))
 
     def _open_stream(
         self, url: httpx.URL, request: _Request
@@ -354,13 +376,17 @@ class Fetch(AbstractContextManager["Fetch"]):
             return self._client.stream("POST", url, headers=headers, content=body)
         return self._client.stream("POST", url, headers=headers, data=body)
 
-    def _archive_reply(self, reply: Reply) -> SourcePosition | None:
+    def _archive(self, reply: Reply, request: _Request) -> SourcePosition | None:
         if self.archive is None:
             return None
         pairs = list(reply.headers.multi_items())
         if reply.path is not None:
-            return self.archive.write_file(reply.url, reply.status, pairs, reply.path)
-        return self.archive.write_response(reply.url, reply.status, pairs, reply.content)
+            return self.archive.write_file(
+                reply.url, reply.status, pairs, reply.path, request.digest
+            )
+        return self.archive.write_response(
+            reply.url, reply.status, pairs, reply.content, request.digest
+        )
 
 
 def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:

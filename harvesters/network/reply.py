@@ -15,17 +15,29 @@ from harvesters.stored_response import SourcePosition
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
+class StoredResponse(Protocol):
+    """An archived response that answers a request; ``harvesters.archive`` implements it."""
+
+    @property
+    def position(self) -> SourcePosition: ...
+    @property
+    def is_new(self) -> bool: ...  # of a request that no count has yet
+    def open(self) -> httpx.Response: ...
+
+
 class ResponseArchive(Protocol):
-    """Stores a reply before anything parses it; harvesters.archive implements it."""
+    """Stores a reply before anything parses it, with the digest of its *request*; harvesters.archive
+    implements it.
+    """
 
     def write_response(
-        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes
+        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes, request: str
     ) -> SourcePosition:
         """Store a reply and return its position."""
         ...
 
     def write_file(
-        self, url: str, status: int, headers: list[tuple[str, str]], path: Path
+        self, url: str, status: int, headers: list[tuple[str, str]], path: Path, request: str
     ) -> SourcePosition:
         """Store a reply whose body is a file, and return its position."""
         ...

@@ -172,10 +172,9 @@ class NetworkSettings:
     rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
 
     @classmethod
-    def offline(cls, transport: httpx.BaseTransport, max_attempts: int = 1) -> NetworkSettings:
-        """Return settings for archived responses, which *transport* returns without delay."""
-        policy = RetryPolicy(max_attempts=max_attempts, wait_initial=0.0, wait_max=0.0)
-        return cls(retry_policy=policy, transport=transport)
+    def offline(cls, max_attempts: int = 1) -> NetworkSettings:
+        """Return settings for archived responses, which are returned without delay."""
+        return cls(retry_policy=RetryPolicy(max_attempts=max_attempts, wait_initial=0, wait_max=0))
 
     @property
     def agent(self) -> str:

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -68,15 +69,17 @@ def preload(*functions: Callable[..., object]) -> None:
     fork_server.preload(*(function.__module__ for function in functions))
 
 
-def start_process(run: Callable[..., object], *arguments: Any) -> tuple[BaseProcess, Connection]:
+def start_process(
+    run: Callable[..., object], *arguments: Any, daemon: bool = True
+) -> tuple[BaseProcess, Connection]:
     """Start a process that calls *run* with a connection and *arguments*; return it, and the other
-    end of the connection. It ends with this process.
+    end of the connection. It ends with this process. One that is no *daemon* may start others.
     """
     # numpy, which detects languages, would start a thread for each processor.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context(_start_method())
     ours, theirs = context.Pipe()
-    process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=True)  # type: ignore[attr-defined]
+    process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=daemon)  # type: ignore[attr-defined]
     try:
         with theirs:
             fork_server.start(process)
@@ -97,6 +100,8 @@ def _start_method() -> str:
 def _begin(run: Callable[..., object], *arguments: Any) -> None:
     # A fork has the files and locks of its parent, and must not have them any longer than that.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The fork server of the parent is none that this process may wait for: it would start its own.
+    forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]
     # the signal of a parent that has ended before is not sent any more
     if (parent := multiprocessing.parent_process()) and not parent.is_alive():
         os._exit(1)

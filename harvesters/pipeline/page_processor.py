@@ -5,16 +5,19 @@ stage the results in order.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import Any
 
+from harvesters.compatibility import check_compatible
 from harvesters.errors import FetchError, HarvestError, ParseError, ValidationCrashError
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.pipeline.process_limits import Phase
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     UNCHANGED_OUTCOMES,
@@ -22,7 +25,6 @@ from harvesters.pipeline.record_processor import (
     RecordProcessor,
 )
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
-from harvesters.protocols.protocol import Protocol as SourceProtocol
 from harvesters.reasons import Reason, as_reason, other
 from harvesters.stored_response import SourcePosition
 
@@ -43,14 +45,10 @@ _PENDING_RECORDS = 400
 
 @dataclass(frozen=True, slots=True)
 class PageProcessor:
-    """Processes one run's pages: *processor* maps and validates records, *pool* decides where.
-
-    *rejected* maps the digests of records that must not be processed to the reasons.
-    """
+    """Processes one run's pages: *processor* maps and validates records, *pool* decides where."""
 
     processor: RecordProcessor
     pool: WorkerPool
-    rejected: Mapping[str, str] = field(default_factory=dict)
 
     def submit(
         self,
@@ -130,8 +128,8 @@ class PageProcessor:
         assert digest is not None
         if known and known.digest == digest and not known.is_deleted and not task.is_remap:
             return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
-        if digest in self.rejected:
-            reasons = (other(self.rejected[digest]),)
+        if reason := self.pool.steps.rejected.get(digest):
+            reasons = (other(reason),)
             return StagedRecord(key, Outcome.UNREADABLE, digest, reasons=reasons, position=position)
         return RecordInput(
             item, digest, known, position, (current_descriptions or {}).get(item.key)
@@ -203,43 +201,13 @@ class Progress:
 ProgressCallback = Callable[[Progress], None]
 
 
-class StagingLedger(Protocol):
-    """The part of the ledger that a run's pages need. That of a collector is a proxy, so collectors
-    load no database libraries.
-    """
-
-    def discard_part(self, run: Run) -> None:
-        """Delete what was staged of a page since the run's last checkpoint."""
-
-    def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
-        """Return those of these keys that this run has staged already, with the record's digest."""
-
-    def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
-        """Return the stored state of these keys."""
-
-    def current_descriptions(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
-        """Return the current descriptions of these keys, compressed."""
-
-    def stage(
-        self,
-        run: Run,
-        staged_records: Sequence[StagedRecord],
-        first: int,
-        *,
-        is_checkpoint: bool = True,
-    ) -> None:
-        """Write a page's records, numbered from *first*, and the run's checkpoint if they are its
-        last ones.
-        """
-
-
 @dataclass(slots=True)
 class StagingQueue:
     """Holds a run's pages until they are processed, and stages them in order; *run* is the state at
     the last checkpoint.
     """
 
-    ledger: StagingLedger
+    ledger: Ledger
     processor: PageProcessor
     run: Run
     on_progress: ProgressCallback
@@ -295,18 +263,17 @@ class StagingQueue:
 
     def _submit_part(self, page: Page[Any]) -> PendingPage:
         keys = [item.key for item in page.items if item.key is not None]
-        seen_keys = self.ledger.already_staged(self.run, keys)
+        is_remap = self.processor.processor.task.is_remap
+        with self.ledger.one_transaction():
+            seen_keys = self.ledger.already_staged(self.run, keys)
+            stored = self.ledger.stored_records(self.run.source, keys)
+            current = self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
         wanted = set(keys)
         for pending, _ in self._pending:
             for item in pending.page.items:
                 if item.key is not None and item.key in wanted:
                     seen_keys.setdefault(item.key, self.processor.digest(item))
-        is_remap = self.processor.processor.task.is_remap
-        current_descriptions = (
-            self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
-        )
-        stored = self.ledger.stored_records(self.run.source, keys)
-        return self.processor.submit(page, stored, seen_keys, current_descriptions)
+        return self.processor.submit(page, stored, seen_keys, current)
 
     def _is_full(self) -> bool:
         """Return whether reading must wait for the first page: those behind it are enough for the
@@ -401,49 +368,26 @@ def _incompleteness_reason(pending: PendingPage, run: Run) -> Reason | None:
 PageCallback = Callable[[], tuple[int, Mapping[str, int], Mapping[str, int]]]
 
 
-class PageReader(Protocol):
-    """Collects one run's pages: ``run`` is the state at the last checkpoint, ``irregularities`` as
-    in ``StagingQueue``.
+def read_pages(
+    client: Fetch, since: datetime | None, queue: StagingQueue, on_page: PageCallback
+) -> None:
+    """Read every page of the run, and stage its records. Raises HarvestError as the protocol does:
+    the pages before an error of the source are staged.
+
+    *on_page* is called for each page before it is staged. It returns the length of the archive in
+    bytes, the outcome counts of the requests so far, and the run's responses so far.
     """
-
-    @property
-    def run(self) -> Run: ...
-    @property
-    def irregularities(self) -> Counter[str]: ...
-    def collect(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class LocalPageReader:
-    """Collects one run's pages in this process."""
-
-    queue: StagingQueue
-    protocol: SourceProtocol
-    client: Fetch
-    since: datetime | None
-    on_page: PageCallback
-
-    @property
-    def run(self) -> Run:
-        """Return the state of the run at its last checkpoint."""
-        return self.queue.run
-
-    @property
-    def irregularities(self) -> Counter[str]:
-        """Return the counts of repeated pages and decreased totals."""
-        return self.queue.irregularities
-
-    def collect(self) -> None:
-        """Stage every page; raise HarvestError as the protocol does."""
-        task = self.queue.processor.processor.task
-        try:
-            for page in self.protocol.collect(
-                task.source, self.client, self.since, self.run.cursor
-            ):
-                self.queue.submit_page(
-                    archived_page(page) if task.is_remap else page, *self.on_page()
-                )
-        except SOURCE_ERRORS:
-            self.queue.flush()  # the pages before the error are good
-            raise
-        self.queue.flush()
+    task, steps = queue.processor.processor.task, queue.processor.pool.steps
+    protocol, _ = check_compatible(task.source)
+    steps.begin(Phase.READING)
+    try:
+        for page in protocol.collect(task.source, client, since, queue.run.cursor):
+            steps.begin(Phase.OTHER)
+            queue.submit_page(archived_page(page) if task.is_remap else page, *on_page())
+            steps.begin(Phase.READING)
+    except SOURCE_ERRORS:
+        steps.begin(Phase.OTHER)
+        queue.flush()
+        raise
+    steps.begin(Phase.OTHER)
+    queue.flush()

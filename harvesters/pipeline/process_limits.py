@@ -10,11 +10,17 @@ import resource
 import signal
 import struct
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from hashlib import blake2b
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
+
+from harvesters.errors import CrashingReplyError
+from harvesters.network.reply import Reply
+from journal import fork_server
 
 # processes; one core is left for the one that reads and writes
 DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)
@@ -25,7 +31,8 @@ _OOM_SCORE = "1000"  # when the system itself runs out of memory, this process g
 # it is worth
 _RENEWAL = 0.25
 _MEBIBYTE = 1 << 20
-_MARK = struct.Struct("<QB16s")  # steps, phase, digest of a record
+_STEP = struct.Struct("<QB16s")  # steps, phase, digest of a record
+_REPLY = struct.Struct("<16sQ512s")  # digest of a reply, size of its body, its address
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -42,7 +49,7 @@ class ProcessLimits:
     memory: int = 4 << 30  # as for a trial; the largest real answers (70 MB of JSON) need 0.6 GB
     seconds: float = 60.0  # the slowest real page (a calendar) needs 9
     silence: float = 300.0  # five times as long, since other processes need the processor too
-    crashes: int = 30  # a page of 100 records with one bad record costs about eight
+    crashes: int = 30  # a page of 100 records with one bad record costs about sixteen
 
     def memory_for(self, size: int) -> int:
         """Return the address space for an answer of *size* bytes: JSON and XML take up to eight
@@ -59,6 +66,20 @@ class ProcessLimits:
         return self.silence + 5 * size / _MEBIBYTE
 
 
+@dataclass(frozen=True, slots=True)
+class ChildProcesses:
+    """The processes in which runs collect their pages: their limits, and what each executes
+    (``runs.child.run_child``, unless *run* replaces it).
+    """
+
+    limits: ProcessLimits = field(default_factory=ProcessLimits)
+    run: Callable[..., None] | None = None
+
+    def __post_init__(self) -> None:
+        """Have the process that they are forked from load what they need."""
+        fork_server.preload("harvesters.runs.child")
+
+
 # For what a stranger sends to the server: the largest pictures need 300 to 500 MiB, and 2 s.
 UPLOAD_LIMITS = ProcessLimits(memory=512 << 20, seconds=10.0, silence=30.0)
 
@@ -67,20 +88,24 @@ class Phase(IntEnum):
     """What the process is doing."""
 
     OTHER = 0
-    READING = 1  # an answer: the last one that it got
-    MAPPING = 2  # a record
-    VALIDATING = 3  # a batch of records, or one of them where they are worked on one at a time
+    REQUESTING = 1  # which takes as long as its registry asks for
+    READING = 2  # the last reply
+    MAPPING = 3  # a record
+    VALIDATING = 4  # a batch of records, or one of them where they are worked on one at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The last mark of a process: the number of steps so far, the phase, and the digest of the
-    record in hexadecimal.
+    """The last mark of a process: the number of steps so far, the phase, the digests of the last
+    record and reply in hexadecimal, and the size in bytes and the address of the reply.
     """
 
     steps: int
     phase: Phase
-    digest: str
+    record: str
+    reply: str
+    size: int
+    address: str
 
 
 class Marks:
@@ -89,18 +114,25 @@ class Marks:
     """
 
     def __init__(self) -> None:
-        self._memory = RawArray("B", _MARK.size)
+        self._memory = RawArray("B", _STEP.size + _REPLY.size)
         self._steps = 0
 
     def set(self, phase: Phase, digest: str = "") -> None:
         """Count a step and write what it is about."""
         self._steps += 1
-        _MARK.pack_into(self._memory, 0, self._steps, phase, bytes.fromhex(digest))
+        _STEP.pack_into(self._memory, 0, self._steps, phase, bytes.fromhex(digest))
+
+    def set_reply(self, digest: str, size: int, address: str) -> None:
+        """Write which reply is read."""
+        values = (bytes.fromhex(digest), size, address.encode())
+        _REPLY.pack_into(self._memory, _STEP.size, *values)
 
     def read(self) -> Mark:
         """Return the last mark."""
-        steps, phase, digest = _MARK.unpack_from(self._memory, 0)
-        return Mark(steps, Phase(phase), digest.hex())
+        steps, phase, record = _STEP.unpack_from(self._memory, 0)
+        reply, size, address = _REPLY.unpack_from(self._memory, _STEP.size)
+        text = address.rstrip(b"\0").decode(errors="ignore")
+        return Mark(steps, Phase(phase), record.hex(), reply.hex(), size, text)
 
 
 class Meter:
@@ -117,10 +149,10 @@ class Meter:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with suppress(OSError):  # where /proc is not mounted or not ours to write
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-        self.answer(0)
-        self.rest()
+        self.set_body_size(0)
+        self.stop_alarm()
 
-    def answer(self, size: int) -> None:
+    def set_body_size(self, size: int) -> None:
         """Set the limits for work on an answer of *size* bytes."""
         self._size = size
         _limit(resource.RLIMIT_AS, self._idle + self._limits.memory_for(size))
@@ -132,7 +164,7 @@ class Meter:
         if now - self._renewed >= _RENEWAL:
             self._renew(now)
 
-    def rest(self) -> None:
+    def stop_alarm(self) -> None:
         """Stop the alarm while there is no work."""
         self._renewed = -math.inf
         if self._alarm:
@@ -144,6 +176,44 @@ class Meter:
         _limit(resource.RLIMIT_CPU, math.ceil(used + self._limits.seconds_for(self._size)))
         if self._alarm:
             signal.setitimer(signal.ITIMER_REAL, self._limits.silence_for(self._size))
+
+
+@dataclass(slots=True)
+class Steps:
+    """The steps of the work on a run's pages. In a process that is watched, each renews the limits
+    of *meter* and sets *marks*.
+
+    *rejected* are the digests of the records and replies at which an earlier process died, with the
+    reasons; *one_by_one*: records are mapped and validated one at a time.
+    """
+
+    marks: Marks | None = None
+    meter: Meter | None = None
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    one_by_one: bool = False
+
+    def begin(self, phase: Phase, digest: str = "") -> None:
+        """Begin a step; *digest* is that of the record it is about."""
+        if self.marks and self.meter:
+            self.meter.step()
+            self.marks.set(phase, digest)
+
+    def observe(self, reply: Reply | None) -> None:
+        """Begin a request, or the reading of its reply. Raises CrashingReplyError if that ended
+        earlier processes.
+        """
+        if self.marks is None or self.meter is None:
+            return
+        if reply is None:
+            self.begin(Phase.REQUESTING)
+            return
+        size = max(len(reply.content), reply.path.stat().st_size if reply.path else 0)
+        digest = blake2b(f"{reply.url} {reply.digest}".encode(), digest_size=16).hexdigest()
+        self.meter.set_body_size(size)
+        self.marks.set_reply(digest, size, reply.url)
+        self.begin(Phase.READING)
+        if reason := self.rejected.get(digest):
+            raise CrashingReplyError(reason)
 
 
 def address_space() -> int:

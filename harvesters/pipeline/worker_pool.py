@@ -12,7 +12,7 @@ import re
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -33,7 +33,14 @@ from harvesters.ledger.models import StagedRecord
 from harvesters.optional_dependency import import_optional
 from harvesters.page_model import Record
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
-from harvesters.pipeline.process_limits import DEFAULT_WORKERS, MEMORY_EXIT, Meter, ProcessLimits
+from harvesters.pipeline.process_limits import (
+    DEFAULT_WORKERS,
+    MEMORY_EXIT,
+    Meter,
+    Phase,
+    ProcessLimits,
+    Steps,
+)
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     RecordInput,
@@ -74,20 +81,15 @@ class WorkerPool:
 
     *workers* is the number of worker processes, 0 for none; *dask* the address of a Dask scheduler,
     whose workers are used instead. Results and their order do not depend on where records are
-    processed. *process_locally* processes records in this process. If this process is itself
-    isolated (*is_isolated*), it also processes those that crash worker processes; *connect* then
-    returns its parent's executor.
+    processed. *steps* are those of the work in this process. If it is watched, it also processes the
+    records that crash worker processes.
     """
 
     base: str
     name: EngineName = "rust"
     workers: int = DEFAULT_WORKERS
     dask: str = ""
-    process_locally: Callable[[RecordProcessor, Sequence[RecordInput]], list[StagedRecord]] = (
-        RecordProcessor.process
-    )
-    is_isolated: bool = False
-    connect: Callable[[], Executor | None] | None = None
+    steps: Steps = field(default_factory=Steps)
     record_count: int = 0  # records submitted so far
     _executor: Executor | None = field(default=None, init=False)
     # sources are harvested concurrently
@@ -124,6 +126,22 @@ class WorkerPool:
             raise ClusterError(
                 f"no Dask scheduler answers at {self.dask} ({error}); start `dask scheduler` there, or unset STOCKTAKE_DASK"
             ) from error
+
+    def process_locally(
+        self, processor: RecordProcessor, inputs: Sequence[RecordInput]
+    ) -> list[StagedRecord]:
+        """Process records in this process."""
+        digest = ""
+
+        def begin(item: RecordInput | None) -> None:
+            nonlocal digest
+            digest = item.digest if item else digest
+            self.steps.begin(Phase.MAPPING if item else Phase.VALIDATING, digest)
+
+        batches = [[item] for item in inputs] if self.steps.one_by_one else [inputs]
+        results = [staged for batch in batches for staged in processor.process(batch, begin)]
+        self.steps.begin(Phase.OTHER)
+        return results
 
     def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         """Submit records for processing.
@@ -165,9 +183,6 @@ class WorkerPool:
         Raise ClusterError as ``submit`` does.
         """
         with self._lock:
-            if self._executor is None and self.connect:
-                self._executor = self.connect()
-                return self._executor
             if self._executor is None and self.dask:
                 self._executor = import_optional(
                     "harvesters.pipeline.dask_executor", "dask"
@@ -180,10 +195,9 @@ class WorkerPool:
         """Continue with local worker processes after the cluster was lost."""
         with self._lock:
             if self._executor is executor:
-                if not self.is_isolated:  # else the parent process logs it
-                    log.warning(
-                        "Dask cluster lost; continuing with local worker processes", reason=reason
-                    )
+                log.warning(
+                    "Dask cluster lost; continuing with local worker processes", reason=reason
+                )
                 executor.close()
                 self._executor, self.dask = None, ""
 
@@ -216,7 +230,7 @@ class PendingResults:
             self.pool.fall_back_to_local(executor, str(error))
             return self.pool.process_locally(chunk.processor, chunk.records)
         except ValidationCrashError:
-            if not self.pool.is_isolated:
+            if self.pool.steps.marks is None:
                 raise
             return self.pool.process_locally(chunk.processor, chunk.records)
 
@@ -384,7 +398,7 @@ def _execute_with_limits(unit: WorkUnit) -> list[StagedRecord]:
     except MemoryError:
         os._exit(MEMORY_EXIT)
     finally:
-        _meter.rest()
+        _meter.stop_alarm()
 
 
 def _before_step(_item: RecordInput | None) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from hashlib import blake2b
 
@@ -28,18 +28,14 @@ from harvesters.mappings.topics.suggest import method_versions
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.isolation import IsolatedPageReader
 from harvesters.pipeline.page_processor import (
     SOURCE_ERRORS,
-    LocalPageReader,
-    PageCallback,
     PageProcessor,
-    PageReader,
     ProgressCallback,
     StagingQueue,
+    read_pages,
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
-from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, Value
 from harvesters.replay import Replay
 from harvesters.runs.context import HarvestContext
@@ -86,30 +82,24 @@ def last_rules_digest(source: Source, context: HarvestContext) -> str | None:
 
 
 def collect_pages(
-    source: Source,
-    context: HarvestContext,
-    protocol: Protocol,
-    run: Run,
-    watch: ProgressCallback,
-    *,
-    full: bool,
+    context: HarvestContext, run: Run, watch: ProgressCallback, source: Source, full: bool
 ) -> tuple[Run, dict[str, Validator]]:
     """Stage every page; return the run after the last one, and the validators for the next run."""
     if run.pages and run.cursor is None:
         return run, {}
-    archive = Archive(
-        context.data / "archive", source.name, run.id, run.archived, context.journal.store
-    )
-    with context.ledger.one_transaction():
+    folder, ledger = context.data / "archive", context.ledger
+    archive = Archive(folder, source.name, run.id, run.archived, context.journal.store)
+    with ledger.one_transaction():
         rules_unchanged = run.rules == last_rules_digest(source, context)
         is_new = rules_unchanged and not run.pages and not full
         known = _validators(source, context, run) if is_new else {}
-        forgotten = operators.forgotten_keys(context.ledger, source.name)
-    client = _make_client(source, context, archive, known)
-    with closing(archive), client:
+        forgotten = operators.forgotten_keys(ledger, source.name)
         task = ProcessingTask(
             run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
         )
+        queue = open_queue(context, task, watch)
+    client = _make_client(source, context, archive, known)
+    with closing(archive), client:
 
         def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
             context.check_lock()
@@ -117,17 +107,24 @@ def collect_pages(
             responses = merge_responses(run.responses, client.responses)
             return archive.length, client.outcome_counts, responses
 
-        reader = page_reader(context, task, protocol, client, run.since, page, watch)
         try:
-            reader.collect()
+            read_pages(client, run.since, queue, page)
         except LockLostError:
             raise
         except HarvestError as error:
-            counts = Counter(client.outcome_counts) + reader.irregularities
+            counts = Counter(client.outcome_counts) + queue.irregularities
             stored = _save_network_counts(run, counts, error, client, context)
             return _end_early(stored, error, context), {}
     responses = merge_responses(run.responses, client.responses)
-    return replace(reader.run, responses=responses), client.seen
+    return replace(queue.run, responses=responses), client.seen
+
+
+def open_queue(
+    context: HarvestContext, task: ProcessingTask, watch: ProgressCallback
+) -> StagingQueue:
+    """Return the queue in which the records of the task's run are processed and staged."""
+    processor = PageProcessor(create_processor(task), context.pool)
+    return StagingQueue(context.ledger, processor, task.run, watch)
 
 
 def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, Validator]:
@@ -162,6 +159,8 @@ def _make_client(
         quiet_hours=source.quiet,
         base=context.iris.base,
         now=context.now,
+        stored=archive.find,
+        observe=context.pool.steps.observe,
     )
 
 
@@ -216,19 +215,18 @@ def _end_early(run: Run, error: HarvestError, context: HarvestContext) -> Run:
 
 
 def collect_archived_pages(
-    source: Source,
     context: HarvestContext,
-    protocol: Protocol,
     run: Run,
-    archived_runs: Sequence[Run],
     watch: ProgressCallback,
+    source: Source,
+    archived_runs: Sequence[Run],
 ) -> tuple[Run, dict[str, Validator]]:
     """Stage every page of the archived runs, newest first, without requests to the registry; of
     each key only the first record counts. The source's validators stay as they are.
 
     Records that come out unchanged, or that are no longer at their source, are not touched.
     """
-    ledger, folder = context.ledger, context.data / "archive"
+    ledger, iris = context.ledger, context.iris
     forgotten = operators.forgotten_keys(ledger, source.name)
 
     def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
@@ -237,53 +235,28 @@ def collect_archived_pages(
 
     for archived in archived_runs:
         log.debug("re-mapping the archived responses", source=source.name, run=archived.id)
-        is_complete = set(archived.network) <= _ARCHIVED_OUTCOMES
         name = f"{source.name}/{archived.id}.warc.gz"
-        replay = Replay(folder, name, context.journal.store, is_complete)
-        offline = NetworkSettings.offline(replay, max_attempts=3)
-        clock = partial(max, [archived.started])  # stands still, for requests with the date
-        with Fetch(offline, 0.0, replay, robots=False, now=clock) as client:
-            task = ProcessingTask(
-                run,
-                source,
-                context.iris.base,
-                context.pool.name,
-                rules_unchanged=False,
-                is_remap=True,
-                forgotten=forgotten,
-            )
-            reader = page_reader(context, task, protocol, client, archived.since, page, watch)
+        is_complete = set(archived.network) <= _ARCHIVED_OUTCOMES
+        replay = Replay(context.data / "archive", name, context.journal.store, is_complete)
+        task = ProcessingTask(
+            run, source, iris.base, context.pool.name, False, is_remap=True, forgotten=forgotten
+        )
+        queue = open_queue(context, task, watch)
+        client = Fetch(
+            NetworkSettings.offline(max_attempts=3),
+            0.0,
+            robots=False,
+            now=partial(max, [archived.started]),  # stands still, for requests with the date
+            stored=replay.find,
+            observe=context.pool.steps.observe,
+        )
+        with client:
             try:
-                reader.collect()
+                read_pages(client, archived.since, queue, page)
             except SOURCE_ERRORS:
                 # A run whose source failed then ends where it ended.
                 early = archived.incomplete_reason
                 if early is None or early.code != READ_UP_TO:
                     raise
-            run = reader.run
+        run = queue.run
     return run, graphs.validators(ledger, source.name)
-
-
-def page_reader(
-    context: HarvestContext,
-    task: ProcessingTask,
-    protocol: Protocol,
-    client: Fetch,
-    since: datetime | None,
-    page: PageCallback,
-    watch: ProgressCallback,
-) -> PageReader:
-    """Return a reader that collects the pages of *task* with *client*, in a collector process if
-    there are any.
-
-    *page* is called before each page is staged. It returns the length of the archive in bytes, the
-    outcome counts of the requests so far, and the run's responses so far.
-    """
-    if context.collectors:
-        return IsolatedPageReader(
-            context.collectors, context.pool, context.ledger, client, task, page, watch, since
-        )
-    processor = PageProcessor(create_processor(task), context.pool)
-    return LocalPageReader(
-        StagingQueue(context.ledger, processor, task.run, watch), protocol, client, since, page
-    )

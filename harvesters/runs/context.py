@@ -14,8 +14,7 @@ from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.collector_processes import Collectors
-from harvesters.pipeline.process_limits import DEFAULT_WORKERS
+from harvesters.pipeline.process_limits import DEFAULT_WORKERS, ChildProcesses
 from harvesters.pipeline.worker_pool import WorkerPool
 from journal.data_format import record_if_new
 from journal.errors import JournalWriteError
@@ -41,8 +40,8 @@ class HarvestContext:
     *data* is the data directory (archive, locks, status file). *now* returns UTC in whole seconds.
     *source_dir* is the directory of the source definitions, None if unknown. *check_lock* raises
     LockLostError if the lock of the run is lost; it is called before each write that others rely
-    on. *collectors* are the processes that read responses and map records; if None, this process
-    does. *name* is the installation's, in mails.
+    on. *children* are the processes in which runs collect their pages; if None, this process does.
+    *name* is the installation's, in mails.
     """
 
     data: Path
@@ -54,7 +53,7 @@ class HarvestContext:
     now: Callable[[], datetime] = _now
     source_dir: Path | None = None
     check_lock: Callable[[], None] = _no_lock_check
-    collectors: Collectors | None = None
+    children: ChildProcesses | None = None
     name: str = "Stocktake"
 
 
@@ -83,7 +82,7 @@ def open_context(
     source_dir: Path | None = None,
     workers: int = DEFAULT_WORKERS,
     dask: str = "",
-    collectors: Collectors | None = None,
+    children: ChildProcesses | None = None,
     name: str = "Stocktake",
 ) -> Iterator[HarvestContext]:
     """Open ledger, journal and worker pool, recover from a crash, and close them on exit.
@@ -110,7 +109,7 @@ def open_context(
                 pool,
                 network,
                 source_dir=source_dir,
-                collectors=collectors,
+                children=children,
                 name=name,
             )
     finally:

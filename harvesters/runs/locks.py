@@ -54,6 +54,13 @@ def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext
         yield replace(context, check_lock=_check_both(context.check_lock, fence))
 
 
+def child_lock(source: str, data: Path) -> FileLock:
+    """Wait until no child process of an earlier run of the source writes any more; a child that
+    outlives its parent is killed at once.
+    """
+    return _open_lock(_lock_path(data, f"{source}.child.lock"))
+
+
 def _busy_message(source: str, holder: str = "") -> str:
     return f"{source}: another run of it is in progress{holder}; wait for it to end"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -26,6 +27,7 @@ from harvesters.ledger.models import PUBLISHED_RUNS, SUCCESSFUL, Notice, Run, St
 from harvesters.pipeline.page_processor import RESUMED, ProgressCallback
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import REVIEW, Reason, without_review
+from harvesters.runs.child import collect
 from harvesters.runs.collect import (
     FULL_HARVEST_INTERVAL,
     collect_archived_pages,
@@ -57,7 +59,7 @@ _OVERLAP = timedelta(hours=1)
 
 log = structlog.get_logger()
 
-Collect = Callable[[Run], tuple[Run, dict[str, Validator]]]
+Pages = Callable[[], tuple[Run, dict[str, Validator]]]
 
 
 def harvest(
@@ -86,11 +88,8 @@ def harvest(
                 plan = load_plan(committed, context.ledger)
                 return replace(plan, published_before=published_before, hold_reasons=())
             run = _start(source, context, protocol, full=full, dry_run=dry_run)
-
-        def collect(run: Run) -> tuple[Run, dict[str, Validator]]:
-            return collect_pages(source, context, protocol, run, watch, full=full)
-
-        return _execute(source, context, run, collect, dry_run=dry_run)
+        pages = partial(collect, collect_pages, context, run, watch, source, full)
+        return _execute(source, context, run, pages, dry_run=dry_run)
 
 
 def remap(
@@ -105,7 +104,7 @@ def remap(
     Raises PlanError if nothing is archived or a harvest is still open, ArchiveError if responses
     are missing.
     """
-    protocol, _ = check_compatible(source)
+    check_compatible(source)
     with source_lock(source.name, context) as context:
         check_ledger_matches_journal(context)
         _close_interrupted_remap(source, context, dry_run=dry_run)
@@ -125,20 +124,17 @@ def remap(
             last_fetched=archived_runs[0].last_fetched or archived_runs[0].started,
         )
         assign_run(run.id)
-
-        def collect(run: Run) -> tuple[Run, dict[str, Validator]]:
-            return collect_archived_pages(source, context, protocol, run, archived_runs, watch)
-
-        return _execute(source, context, run, collect, dry_run=dry_run)
+        pages = partial(collect, collect_archived_pages, context, run, watch, source, archived_runs)
+        return _execute(source, context, run, pages, dry_run=dry_run)
 
 
 def _execute(
-    source: Source, context: HarvestContext, run: Run, collect: Collect, *, dry_run: bool
+    source: Source, context: HarvestContext, run: Run, pages: Pages, *, dry_run: bool
 ) -> Plan:
     """Stage the pages of a run that has begun, plan it, and commit or hold the plan."""
     ledger = context.ledger
     try:
-        run, validators = collect(run)  # fetch, archive, map, validate, stage
+        run, validators = pages()  # fetch, archive, map, validate, stage
         with ledger.one_transaction():
             plan, result = plan_run(source, context, run)
             plan = replace(plan, hold_reasons=result.hold_reasons)

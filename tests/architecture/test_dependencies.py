@@ -259,8 +259,8 @@ def test_help_imports_no_library_that_the_work_needs(words: tuple[str, ...]) -> 
 
 
 @pytest.mark.smoke
-def test_a_collector_imports_no_database_library() -> None:
-    code = "import sys, harvesters.pipeline.collector; print(*sys.modules)"
+def test_a_worker_process_imports_no_database_library() -> None:
+    code = "import sys, harvesters.pipeline.worker_pool; print(*sys.modules)"
 
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True

@@ -33,19 +33,34 @@ def test_the_file_is_a_warc_that_others_read(tmp_path: Path) -> None:
     assert record == ("response", "https://registry.example/1", "503", '"v1"')
 
 
-def test_a_resumed_run_cuts_off_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+def test_a_resumed_run_is_answered_by_what_came_after_its_checkpoint(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
-    archive.write_response("https://registry.example/1", 200, HEADERS, b"kept")
+    archive.write_response("https://registry.example/robots.txt", 404, HEADERS, b"")
+    archive.write_response("https://registry.example/1", 200, HEADERS, b"staged")
     checkpoint = archive.length
-    archive.write_response("https://registry.example/2", 200, HEADERS, b"not kept")
+    archive.write_response("https://registry.example/2", 503, HEADERS, b"come again")
+    second = archive.write_response("https://registry.example/2", 200, HEADERS, b"two")
+    posted = archive.write_response("https://registry.example/2", 200, HEADERS, b"posted", "d1")
     archive.close()
+    path = tmp_path / archive.name
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: checkpoint // 2])  # a kill while a response is written
 
     resumed = Archive(tmp_path, "s", "s.1", checkpoint)
-    at = resumed.write_response("https://registry.example/2", 200, HEADERS, b"again")
+    robots, again, body = (
+        resumed.find(f"https://registry.example/{name}", digest)
+        for name, digest in (("robots.txt", ""), ("2", ""), ("2", "d1"))
+    )
+    unknown = [resumed.find(f"https://registry.example/{name}", "") for name in ("1", "2", "3")]
+    at = resumed.write_response("https://registry.example/3", 200, HEADERS, b"three")
     resumed.close()
 
-    assert at.offset == checkpoint
-    assert read_body(tmp_path, at) == b"again"
+    assert robots and again and body
+    assert (robots.is_new, again.is_new) == (False, True)
+    assert (again.position, body.position) == (second, posted)
+    assert again.open().read() == b"two"
+    assert unknown == [None, None, None]
+    assert (at.offset, read_body(tmp_path, at)) == (len(whole), b"three")
 
 
 def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A collector process in which some responses and records crash or stall the parser or the mapping.
+"""A child process in which some responses and records crash or stall the parser or the mapping.
 
 A response or record is hostile if it contains a key of ``ATTACKS``. The attack is real: a signal,
 an allocation, an endless loop.
@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.pipeline.collector import run_job
-from harvesters.pipeline.collector_processes import Collectors
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.process_limits import ChildProcesses, ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
+from harvesters.runs.child import run_child
 
 _JSON, _FIELDS = PROTOCOLS["json"], MAPPINGS["fields"]  # are imported once
 LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)
@@ -54,11 +53,12 @@ REASONS: Mapping[str, str] = {
 }  # fmt: skip
 
 
-def collectors(kind: str = "", limits: ProcessLimits = LIMITS) -> Collectors:
-    """Return collector processes in which responses and records may be hostile, with a short timeout
+def children(kind: str = "", limits: ProcessLimits = LIMITS) -> ChildProcesses:
+    """Return child processes in which responses and records may be hostile, with a short timeout
     for "sleep".
     """
-    return Collectors(replace(limits, silence=6) if kind == "sleep" else limits, run_hostile_job)
+    silent = replace(limits, silence=6) if kind == "sleep" else limits
+    return ChildProcesses(silent, run_hostile_child)
 
 
 def _act(content: bytes, kind: str) -> None:
@@ -104,6 +104,6 @@ def _read(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-def run_hostile_job(*arguments: Any) -> None:
+def run_hostile_child(*arguments: Any) -> None:
     _register()
-    run_job(*arguments)
+    run_child(*arguments)

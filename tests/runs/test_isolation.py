@@ -19,18 +19,18 @@ import httpx
 import large_registry
 import orjson
 import pytest
-from http_server import QuietHandler, serving
+from http_server import QuietHandler, answering, serving
 from processes import children
 from projects import DEFINITION, NOON, project
 from waiting import wait_until
 
 from command_line.harvesting.source_runs import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
-from harvesters.ledger.models import Outcome, Run, StagedRecord, State
+from harvesters.ledger.models import Outcome, Run, State
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
-from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.page_processor import Progress
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.process_limits import ChildProcesses, Marks, ProcessLimits, Steps
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     RecordInput,
@@ -38,6 +38,7 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs import run as runs
+from harvesters.runs.child import collect
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import harvest, remap
@@ -75,16 +76,26 @@ def registry() -> PagedRegistry:
 
 
 @pytest.fixture
-def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> HarvestContext:
+def address(registry: PagedRegistry) -> Iterator[str]:
+    with answering(registry) as url:
+        yield url
+
+
+@pytest.fixture
+def isolated(
+    context: HarvestContext, address: str, request: pytest.FixtureRequest
+) -> HarvestContext:
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
-    return replace(context, collectors=hostile.collectors(kind))
+    return replace(context, network=LOOPBACK, children=hostile.children(kind))
 
 
-def definition(name: str = "projects", **options: Any) -> Source:
+def definition(url: str = "https://registry.example", name: str = "projects", **options: Any) -> Source:  # fmt: skip
     more = {"limit": "limit", "size": 10, **options}
-    return parse(name, DEFINITION | {"options": DEFINITION["options"] | more}, "test")
+    changed = {"url": f"{url}/api", "options": DEFINITION["options"] | more}
+    return parse(name, DEFINITION | changed, "test")
 
 
+LOOPBACK = NetworkSettings("admin@example.org", frozenset({"127.0.0.1"}))
 WHOLE = {"protocol": "json", "options": {"records": "results", "key": "id"}}  # which has no parts
 
 
@@ -105,11 +116,11 @@ def by_night(*kinds: str) -> list[object]:
 
 @pytest.mark.parametrize("kind", by_night("loop", "sleep"))
 def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
-    kind: str, isolated: HarvestContext, registry: PagedRegistry
+    kind: str, isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names[17] = f"{kind} the mapping"
 
-    plan = harvest(definition(), isolated)
+    plan = harvest(definition(address), isolated)
 
     assert plan.run.state is State.COMMITTED
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
@@ -120,11 +131,11 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
 @pytest.mark.parametrize("kind", by_night("loop", "sleep"))
 @pytest.mark.smoke
 def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
-    kind: str, isolated: HarvestContext, registry: PagedRegistry
+    kind: str, isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names[17] = f"{kind} the parser"
 
-    plan = harvest(definition(), isolated)
+    plan = harvest(definition(address), isolated)
 
     assert plan.run.state is State.INCOMPLETE
     assert plan.run.reason is not None
@@ -134,28 +145,25 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
 
 
 def test_no_page_is_asked_for_again_after_a_crash(
-    isolated: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names |= {5: "segfault the mapping", 25: "segfault the mapping", 26: "abort the mapping"}  # fmt: skip
 
-    plan = harvest(definition(), isolated)
+    plan = harvest(definition(address), isolated)
 
     assert registry.request_log == [(page, 10) for page in range(1, 5)]
     assert plan.run.network == {"sent": 5, "answered": 5}  # robots.txt among them
 
 
 def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(
-    isolated: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
-    bad = parse("bad", DEFINITION | WHOLE | {"url": "https://registry.example/bad"}, "test")
+    bad = parse("bad", DEFINITION | WHOLE | {"url": f"{address}/bad"}, "test")
     registry.names[3] = "segfault the parser"
 
-    def answer(request: httpx.Request) -> httpx.Response:
-        return (PagedRegistry() if request.url.path == "/api" else registry)(request)
-
-    both = replace(isolated, network=replace(isolated.network, transport=httpx.MockTransport(answer)))  # fmt: skip
-
-    plans = harvest_all([bad, definition("good")], both, full=False, dry_run=False, quiet=True)
+    with answering(PagedRegistry()) as other:
+        sources = [bad, definition(other, "good")]
+        plans = harvest_all(sources, isolated, full=False, dry_run=False, quiet=True)
 
     assert isinstance(plans["bad"], FailedRun)
     assert isinstance(plans["good"], Plan)
@@ -163,56 +171,57 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(
     failed = isolated.ledger.runs("bad")[0]
     assert (plans["bad"].run, plans["bad"].reason) == (failed, failed.reason)
     assert failed.state is State.FAILED
-    reason = "https://registry.example/bad: reading it ends its process by SIGSEGV"
+    reason = f"{address}/bad: reading it ends its process by SIGSEGV"
     assert (failed.reason or "").startswith(reason)
     assert isolated.ledger.open_run("bad") is None
 
 
 def test_failed_answer_is_an_error_of_parsing(
-    isolated: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names[3] = "segfault the parser"
 
     with pytest.raises(CrashingReplyError, match="SIGSEGV"):
-        harvest(parse("bad", DEFINITION | WHOLE, "test"), isolated)
+        harvest(parse("bad", DEFINITION | WHOLE | {"url": f"{address}/api"}, "test"), isolated)
 
 
 def test_run_whose_process_keeps_exiting_fails_and_is_not_open(
-    context: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
     result = (
         "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
     )
 
-    few = hostile.collectors(limits=replace(hostile.LIMITS, crashes=3))
+    few = hostile.children(limits=replace(hostile.LIMITS, crashes=3))
     with pytest.raises(CrashLoopError, match=result):
-        harvest(definition(), replace(context, collectors=few))
+        harvest(definition(address), replace(isolated, children=few))
 
-    (run,) = context.ledger.runs("projects")
+    (run,) = isolated.ledger.runs("projects")
     assert (run.state, run.ended is not None) == (State.FAILED, True)
-    assert context.ledger.open_run("projects") is None
+    assert isolated.ledger.open_run("projects") is None
 
 
 def exit_at_once(*_: object) -> None:
     raise SystemExit(3)
 
 
-def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> None:
+def test_process_that_cannot_start_fails_the_run(isolated: HarvestContext) -> None:
     reason = "exited 4 times in this run; the last time in its own work ends its process with exit code 3"
 
     with pytest.raises(CrashLoopError, match=reason):
-        harvest(definition(), replace(context, collectors=Collectors(run=exit_at_once)))
+        harvest(definition(), replace(isolated, children=ChildProcesses(run=exit_at_once)))
 
-    assert context.ledger.runs("projects")[0].state is State.FAILED
+    assert isolated.ledger.runs("projects")[0].state is State.FAILED
 
 
-def test_a_lack_of_file_descriptors_is_named() -> None:
-    limits, collectors = resource.getrlimit(resource.RLIMIT_NOFILE), Collectors()
+def test_a_lack_of_file_descriptors_is_named(isolated: HarvestContext) -> None:
+    run = isolated.ledger.create_run("projects", NOON, "rules")
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
     try:
         with pytest.raises(CrashLoopError, match=r"can be started: .*Too many open files"):
-            collectors.start()
+            collect(exit_at_once, isolated, run, print)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
@@ -224,64 +233,67 @@ def harvest_in_thread(source: Source, context: HarvestContext) -> Plan:
 
 
 def test_a_fork_server_that_was_killed_is_replaced(
-    isolated: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     for number in range(2):
         registry.names[number] = f"segfault the mapping {number}"
-        assert harvest_in_thread(definition(), isolated).outcomes[Outcome.UNREADABLE] == number + 1
+        assert (
+            harvest_in_thread(definition(address), isolated).outcomes[Outcome.UNREADABLE]
+            == number + 1
+        )
         for process in children(os.getpid()):
             if "forkserver" in Path(f"/proc/{process}/cmdline").read_text():
                 os.kill(process, signal.SIGKILL)
 
 
-def harvested(
-    folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None
-) -> dict[str, str]:  # fmt: skip
-    with large_registry.open_harvest(
-        folder, large_registry.Projects(before=before or (lambda _: None)), workers
-    ) as context:
-        plan = harvest(large_registry.source(), replace(context, collectors=collectors))
+def harvested(url: str, folder: Path, children: ChildProcesses | None, workers: int = 0) -> dict[str, str]:  # fmt: skip
+    with large_registry.open_harvest(folder, PagedRegistry(), workers) as context:
+        source = replace(large_registry.source(), url=f"{url}/api")
+        plan = harvest(source, replace(context, network=LOOPBACK, children=children))
 
     assert plan.run.state is State.COMMITTED
     return large_registry.journal_digests(folder)
 
 
 def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
-    local = harvested(tmp_path / "local", None)
+    with answering(large_registry.Projects()) as url:
+        local = harvested(url, tmp_path / "local", None)
+        isolated = [harvested(url, tmp_path / f"{number}", ChildProcesses(), number) for number in (0, 2)]  # fmt: skip
 
-    assert [harvested(tmp_path / f"{workers}", Collectors(), workers) for workers in (0, 2)] == [
-        local,
-        local,
-    ]
+    assert isolated == [local, local]
 
 
 @pytest.mark.nightly
 def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
-    Collectors().start().end()  # a fork server stays
-    killed, others = list[int](), children(os.getpid())
+    pages, killed, others = [1, 4, 9], list[int](), set[int]()
 
     def kill(page: int) -> None:
-        if page in (1, 4, 9):
+        if page in pages and others:
+            pages.remove(page)
             killed.extend(children(os.getpid()) - others)
             os.kill(killed[-1], signal.SIGKILL)
 
-    disturbed = harvested(tmp_path / "killed", Collectors(), before=kill)
+    with answering(large_registry.Projects(before=kill)) as url:
+        harvested(url, tmp_path / "first", ChildProcesses())  # a fork server stays
+        others |= children(os.getpid())
+        disturbed = harvested(url, tmp_path / "killed", ChildProcesses())
+        undisturbed = harvested(url, tmp_path / "local", None)
 
-    assert disturbed == harvested(tmp_path / "local", None)
+    assert disturbed == undisturbed
     assert len(set(killed)) == 3
 
 
 def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
-    isolated: HarvestContext, registry: PagedRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    isolated: HarvestContext, registry: PagedRegistry, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    harvest_in_thread(definition(), isolated)  # a fork server stays
+    harvest_in_thread(definition(address), isolated)  # a fork server stays
     temporary = tmp_path / "temporary"  # tests beside this one have files in the usual folder
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     before = children(os.getpid())
     registry.names[5] = "segfault the mapping"
 
-    harvest_in_thread(definition(), isolated)
+    harvest_in_thread(definition(address), isolated)
 
     assert not children(os.getpid()) - before
     assert not [*temporary.glob("stocktake-*")]
@@ -298,17 +310,18 @@ bounded_call._begin = begin_late
 @pytest.mark.parametrize(("threads", "delay"), [(0, ""), (1, ""), (0, LATE)])
 def test_processes_exit_when_their_parent_is_killed(threads: int, delay: str) -> None:
     script = (
-        "import threading, time; from harvesters.pipeline.collector_processes import Collectors\n"
+        "import threading, time; from multiprocessing.connection import Connection\n"
+        "from harvesters.pipeline.bounded_call import start_process\n"
         f"{delay}\n"
         f"for _ in range({threads}): threading.Thread(target=time.sleep, args=(600,)).start()\n"
-        "it = Collectors().start(); print(it.id, flush=True); time.sleep(600)"
+        "it, _ = start_process(Connection.recv); print(it.pid, flush=True); time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
-        collector, below = int(parent.stdout.readline()), children(parent.pid)
+        child, below = int(parent.stdout.readline()), children(parent.pid)
         parent.kill()
 
-    assert collector in below
+    assert child in below
     wait_until(lambda: not any(map(is_running, below)), f"the end of {below}")
 
 
@@ -319,12 +332,12 @@ def is_running(pid: int) -> bool:
 
 
 def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(
-    isolated: HarvestContext, registry: PagedRegistry
+    isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names[17] = "segfault the mapping"
-    harvest(definition(), isolated)
+    harvest(definition(address), isolated)
 
-    plan = remap(definition(), isolated)
+    plan = remap(definition(address), isolated)
 
     assert plan.run.state is State.UNCHANGED
     assert outcomes(plan) == {Outcome.UNCHANGED: SIZE - 1, Outcome.UNREADABLE: 1}
@@ -350,14 +363,14 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action:
     cases = [RecordInput(record, "d" * 32, None, None)]
     run = Run("projects.1", "projects", 1, State.RUNNING, True, None, NOON, "rules")
     processor = create_processor(ProcessingTask(run, definition(), BASE, "rust", rules_unchanged=False))  # fmt: skip
-    withheld = [StagedRecord("a", Outcome.UNREADABLE)]
     pool = ProcessExecutor(1, ProcessLimits(memory=1 << 30, seconds=1, silence=3))
-    how: dict[str, Any] = {"connect": lambda: pool, "record_count": 10_000}
-    bounded = WorkerPool(BASE, process_locally=lambda *_: withheld, is_isolated=True, **how)
+    bounded, unbounded = (WorkerPool(BASE, steps=steps, record_count=10_000) for steps in (Steps(Marks()), Steps()))  # fmt: skip
+    bounded._executor = unbounded._executor = pool
     try:
-        assert bounded.submit(processor, cases).results() == withheld
+        (withheld,) = bounded.submit(processor, cases).results()
+        assert (withheld.key, withheld.outcome) == ("a", Outcome.UNREADABLE)
         with pytest.raises(ValidationCrashError):
-            WorkerPool(BASE, **how).submit(processor, cases).results()
+            unbounded.submit(processor, cases).results()
     finally:
         pool.close()
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -168,6 +169,9 @@ class StagedPages:
 
     sizes: list[int] = field(default_factory=list)
     checkpoints: list[bool] = field(default_factory=list)
+
+    def one_transaction(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def discard_part(self, _: Run) -> None:
         return

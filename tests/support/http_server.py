@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx
+
 
 class QuietHandler(BaseHTTPRequestHandler):
     """A handler that logs nothing; its methods send what `answer` is given."""
@@ -43,3 +45,18 @@ def serving(
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def answering(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
+    """Serve what a function answers, as the transport of a client in another process."""
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            response = answer(httpx.Request("GET", f"http://{self.headers['Host']}{self.path}"))
+            self.answer(
+                response.content, response.headers.get("content-type", ""), response.status_code
+            )
+
+    with serving(Handler) as url:
+        yield url

@@ -1,0 +1,341 @@
+"""Collect a run's pages in a child process, within limits of memory and time.
+
+The child reaches network, archive and ledger: it fetches, maps and stages. Its parent has the lock of the source, the rate limiter,
+the clock and the progress, which the child calls through a pipe. A child that dies or stalls is started again at the last staged page,
+and answers its requests from the archive first, so that no registry is asked twice. Its marks say what it was doing: a record or a
+reply at which it died twice is unreadable from then on.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import structlog
+
+from harvesters import errors
+from harvesters.errors import CrashLoopError, HarvestError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
+from harvesters.network.settings import NetworkSettings
+from harvesters.pipeline.bounded_call import (
+    forward_logs,
+    start_process,
+    wait_for,
+    write_log_line,
+)
+from harvesters.pipeline.gc_tuning import enable_reduced_gc
+from harvesters.pipeline.page_processor import ProgressCallback
+from harvesters.pipeline.process_limits import (
+    MEMORY_EXIT,
+    Marks,
+    Meter,
+    Phase,
+    ProcessLimits,
+    Steps,
+    describe_exit,
+)
+from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.reasons import Reason
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import child_lock
+from journal.journal import Journal
+from vocab.iris import Iris
+
+T = TypeVar("T")
+_POLL_INTERVAL = 0.5  # seconds between two looks at whether a child goes on
+_MAX_DEATHS = 2  # at one record or reply
+_MAX_UNEXPLAINED = 3  # deaths at neither
+_BATCH = "batch"  # the suspect of a child that died while it validated several records
+
+log = structlog.get_logger()
+
+
+class ChildExitedError(Exception):
+    """A child has exited or stalled; the message says how, as the end of a sentence."""
+
+
+class ChildBugError(Exception):
+    """A fault of this program in a child."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What a child does: call *function* with a context of its own, *run*, its progress and
+    *arguments*. All members can be pickled.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    run: Run
+    data: Path
+    ledger: str
+    iris: Iris
+    open_pool: Callable[..., WorkerPool]
+    network: NetworkSettings
+    rejected: Mapping[str, str]
+    one_by_one: bool
+
+
+def collect(
+    function: Callable[..., T],
+    context: HarvestContext,
+    run: Run,
+    watch: ProgressCallback,
+    *arguments: Any,
+) -> T:
+    """Return ``function(context, run, watch, *arguments)``, called in a child if the context has
+    some.
+
+    Raises HarvestError as the function does, and CrashLoopError if the child exits too often.
+    """
+    if context.children is None:
+        return function(context, run, watch, *arguments)
+    deaths, rejected, one_by_one = Counter[str](), dict[str, str](), False
+    pool = context.pool
+    while True:
+        context.ledger.close()  # A fork must not inherit open connections.
+        job = _Job(
+            function,
+            arguments,
+            run,
+            context.data,
+            context.ledger.url,
+            context.iris,
+            partial(
+                WorkerPool,
+                pool.base,
+                pool.name,
+                pool.workers,
+                pool.dask,
+                record_count=pool.record_count,
+            ),
+            replace(context.network, rate_limiter=None),  # type: ignore[arg-type]
+            rejected,
+            one_by_one,
+        )
+        child = _Child(context.children.limits, context.children.run or run_child, job)
+        try:
+            return cast(T, child.serve(_calls(context, watch)))
+        except ChildExitedError as error:
+            reason = str(error)
+        finally:
+            child.end()
+        mark = child.marks.read()
+        suspect = _suspect(mark.phase, mark.record, mark.reply, one_by_one=one_by_one)
+        activity = (
+            {
+                Phase.READING: f"reading {mark.address}",
+                Phase.MAPPING: "mapping a record",
+                Phase.VALIDATING: f"validating a {'record' if one_by_one else 'batch of records'}",
+            }.get(mark.phase, "")
+            if suspect
+            else ""
+        )
+        deaths[suspect] += 1
+        number = deaths.total()
+        log.warning(
+            "child process exited",
+            source=run.source,
+            busy=activity or "nothing",
+            reason=reason,
+            exits=number,
+        )
+        if number > context.children.limits.crashes or deaths[""] > _MAX_UNEXPLAINED:
+            raise CrashLoopError(
+                f"{run.source}: the process that reads its responses has exited {number} times in this run; "
+                f"the last time {activity or 'in its own work'} {reason}; the run ends here, the responses are archived"
+            )
+        one_by_one = one_by_one or suspect == _BATCH
+        if suspect and deaths[suspect] >= _MAX_DEATHS:
+            what = (
+                f"{mark.address}: reading"
+                if mark.phase is Phase.READING
+                else mark.phase.name.lower()
+            )
+            rejected[suspect] = f"{what} it {reason}"
+        run = context.ledger.run(run.id) or run
+
+
+def _suspect(phase: Phase, record: str, reply: str, *, one_by_one: bool) -> str:
+    """Return the digest of the record or reply at which a child died, "" if it is neither."""
+    if phase is Phase.READING:
+        return reply if reply.strip("0") else ""
+    if phase is Phase.MAPPING or (phase is Phase.VALIDATING and one_by_one):
+        return record
+    return _BATCH if phase is Phase.VALIDATING else ""
+
+
+def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Callable[..., Any]]:
+    """Return what a child calls in its parent."""
+    limiter = context.network.rate_limiter
+    return {
+        "acquire": limiter.acquire,
+        "block_host": limiter.block_host,
+        "check_lock": context.check_lock,
+        "log": write_log_line,
+        "now": context.now,
+        "watch": watch,
+    }
+
+
+class _Child:
+    """A child process; ``end`` must be called in any case."""
+
+    def __init__(self, limits: ProcessLimits, run: Callable[..., None], job: _Job) -> None:
+        self._limits, self.marks = limits, Marks()
+        # What a killed process leaves in its folder is removed with it.
+        self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
+        try:
+            self._process, self._connection = start_process(
+                run, job, self.marks, limits, self._folder.name, daemon=False
+            )
+        except (OSError, EOFError) as error:
+            self._folder.cleanup()
+            raise CrashLoopError(
+                Reason(
+                    "no process that reads responses can be started: %(error)s; free some memory, then "
+                    "run again",
+                    error=str(error),
+                )
+            ) from error
+
+    def serve(self, calls: Mapping[str, Callable[..., Any]]) -> Any:
+        """Answer the calls of the child until it ends, and return its result.
+
+        Raises the HarvestError that ended it, ChildExitedError if it exits or makes no step within
+        the limits, and ChildBugError.
+        """
+        while True:
+            name, arguments = self._receive()
+            if name == "result":
+                return arguments[0]
+            if name == "error":
+                raise arguments[0]
+            if name == "bug":
+                is_expected, text, trace = arguments
+                if not is_expected:
+                    raise ChildExitedError(f"ends in {text}")
+                bug = ChildBugError(text)
+                bug.add_note(trace)
+                raise bug
+            try:
+                answer = False, calls[name](*arguments)
+            except HarvestError as error:
+                answer = True, error
+            with suppress(BrokenPipeError, ConnectionResetError):  # noticed when receiving
+                self._connection.send(answer)
+
+    def _receive(self) -> tuple[str, tuple[Any, ...]]:
+        mark, since = self.marks.read(), time.monotonic()
+        try:
+            while not self._connection.poll(_POLL_INTERVAL):
+                last, mark = mark, self.marks.read()
+                most = self._limits.silence_for(mark.size)
+                if mark.steps != last.steps or mark.phase is Phase.REQUESTING:
+                    since = time.monotonic()
+                elif time.monotonic() - since > most:
+                    raise ChildExitedError(f"does not end within {most:.0f} s")
+            name, arguments = self._connection.recv()
+            return name, arguments
+        except (EOFError, ConnectionResetError) as error:
+            code = wait_for(self._process)
+            raise ChildExitedError(
+                describe_exit(code, self._limits, self.marks.read().size)
+            ) from error
+
+    def end(self) -> None:
+        """Kill the process and remove its files."""
+        self._process.kill()
+        wait_for(self._process)
+        self._connection.close()
+        self._folder.cleanup()
+
+
+@dataclass(frozen=True, slots=True)
+class _Parent:
+    """The parent, as the child calls it; also its rate limiter."""
+
+    connection: Connection
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Call, and wait for the result; its HarvestErrors are raised here."""
+        try:
+            self.connection.send((name, arguments))
+            is_error, result = self.connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            sys.exit(0)  # the parent has ended
+        if is_error:
+            raise result
+        return result
+
+    def acquire(self, host: str, pause: float) -> None:
+        self.call("acquire", host, pause)
+
+    def block_host(self, host: str, seconds: float) -> None:
+        self.call("block_host", host, seconds)
+
+
+def run_child(
+    connection: Connection, job: _Job, marks: Marks, limits: ProcessLimits, folder: str
+) -> None:
+    """Do a job for the parent at the other end of *connection*; *folder* is for temporary files."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)  # what libraries print is no result
+    enable_reduced_gc()
+    tempfile.tempdir = folder
+    parent = _Parent(connection)
+    forward_logs(partial(parent.call, "log"))
+    steps = Steps(marks, Meter(limits), job.rejected, job.one_by_one)
+    try:
+        connection.send(("result", (_do(job, parent, steps),)))
+    except HarvestError as error:
+        connection.send(("error", (_portable(error),)))
+    except MemoryError:
+        os._exit(MEMORY_EXIT)
+    except (SystemExit, EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # the parent has ended
+    except BaseException as error:
+        is_expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
+        text = f"{type(error).__name__}: {error}"
+        connection.send(("bug", (is_expected, text, traceback.format_exc())))
+    finally:
+        os._exit(0)  # with no traceback: the parent has it
+
+
+def _do(job: _Job, parent: _Parent, steps: Steps) -> Any:
+    with (
+        child_lock(job.run.source, job.data),
+        closing(Ledger(job.ledger)) as ledger,
+        job.open_pool(steps=steps) as pool,
+    ):
+        context = HarvestContext(
+            job.data,
+            ledger,
+            Journal(job.data / "journal"),
+            job.iris,
+            pool,
+            replace(job.network, rate_limiter=parent),
+            now=partial(parent.call, "now"),
+            check_lock=partial(parent.call, "check_lock"),
+        )
+        return job.function(context, job.run, partial(parent.call, "watch"), *job.arguments)
+
+
+def _portable(error: HarvestError) -> HarvestError:
+    """Return the error, or an error of its nearest base class that the parent can import."""
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
+    return error if kind is type(error) else kind(error.reason)
