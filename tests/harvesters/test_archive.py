@@ -55,7 +55,9 @@ def test_a_resumed_run_is_answered_by_what_came_after_its_checkpoint(tmp_path: P
     at = resumed.write_response("https://registry.example/3", 200, HEADERS, b"three")
     resumed.close()
 
-    assert robots and again and body
+    assert robots
+    assert again
+    assert body
     assert (robots.is_new, again.is_new) == (False, True)
     assert (again.position, body.position) == (second, posted)
     assert again.open().read() == b"two"

@@ -21,7 +21,7 @@ import orjson
 import pytest
 from http_server import QuietHandler, answering, serving
 from processes import children
-from projects import DEFINITION, NOON, project
+from projects import DEFINITION, NOON, asking, project
 from waiting import wait_until
 
 from command_line.harvesting.source_runs import harvest_all
@@ -227,7 +227,7 @@ def test_a_lack_of_file_descriptors_is_named(isolated: HarvestContext) -> None:
 
 
 def harvest_in_thread(source: Source, context: HarvestContext) -> Plan:
-    """Harvest in a program that has other threads, whose collectors a fork server forks."""
+    """Harvest in a program that has other threads, whose children a fork server forks."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(harvest, source, context).result()
 
@@ -441,6 +441,23 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
     assert context.ledger.open_run("projects") is None
+
+
+def test_resumed_run_is_answered_from_the_archive_before_its_registry_is_asked(
+    context: HarvestContext, registry: PagedRegistry
+) -> None:
+    checks, asked = iter([None, None, CutOffError()]), asking(context, registry)
+
+    def cut_off() -> None:
+        if error := next(checks):
+            raise error
+
+    with pytest.raises(CutOffError):
+        harvest(definition(), replace(asked, check_lock=cut_off))
+    run = harvest(definition(), asked).run
+
+    assert registry.request_log == [(page, 10) for page in range(1, 5)]
+    assert (run.state, run.network) == (State.COMMITTED, {"sent": 5, "answered": 5})
 
 
 @pytest.mark.nightly
