@@ -312,6 +312,7 @@ def run_child(
         is_expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
         text = f"{type(error).__name__}: {error}"
         connection.send(("bug", (is_expected, text, traceback.format_exc())))
+        raise
     finally:
         os._exit(0)  # with no traceback: the parent has it
 
