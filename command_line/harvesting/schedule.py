@@ -28,10 +28,10 @@ from harvesters.notifications.source_reports import send_reports
 from harvesters.optional_dependency import import_optional
 from harvesters.participation.submissions.reminders import create_reminder
 from harvesters.pipeline.gc_tuning import reduced_gc
-from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs.local import Jobs, LocalJobs, claim_requests
 from harvesters.runs.locks import ScheduleLock, interrupted_runs
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
 from harvesters.runs.schedule.match_changes import create_matcher
@@ -119,7 +119,7 @@ def schedule(ctx: typer.Context) -> None:
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
         context.pool.check_cluster()
-        publish_vocabularies.publish(context)
+        publish_vocabulary(context)
 
         update_status(context)
         stopping, lock = threading.Event(), ScheduleLock(context)
@@ -278,7 +278,7 @@ def worker(
             )
             raise typer.Exit(2)
         context.pool.check_cluster()
-        publish_vocabularies.publish(context)
+        publish_vocabulary(context)
         with reduced_gc():
             import_optional("harvesters.runs.jobs.worker", "postgresql").run_worker(
                 context, settings.ledger, settings.sources, concurrency, heartbeat

@@ -22,9 +22,10 @@ from harvesters.ledger.models import State
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import Reason
-from harvesters.runs import publish_vocabularies, run_report, terminal_output
+from harvesters.runs import run_report, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import Plan
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import abort
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
 from harvesters.runs.run_report import FailedRun, Row
@@ -242,7 +243,7 @@ def _run_all(
     quiet: bool,
 ) -> dict[str, Plan | FailedRun]:
     if not dry_run:
-        publish_vocabularies.publish(context)
+        publish_vocabulary(context)
         update_status(context)  # so that pages list the sources that are still to come
     results: dict[str, Plan | FailedRun] = {}
 

@@ -1,21 +1,22 @@
-"""Write graphs that belong to no record to the journal: only their differences, as one entry and
-one run.
+"""Write graphs that belong to no record to the journal, such as those of the vocabulary: only their
+differences, as one entry and one run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 
 from harvesters.errors import error_reason
 from harvesters.ledger import graphs as ledger_graphs
-from harvesters.ledger.models import Run, State
+from harvesters.ledger.models import VOCABULARY, Run, State
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
 from journal.entry import Entry
 from journal.errors import JournalError
+from vocab.schemes import digest, statements
 
 _TOGETHER = 250  # graphs of one transaction
 
@@ -29,47 +30,81 @@ class GraphChange:
     after: str
 
 
-def publish_graphs(
-    name: str, plan: Callable[[], Collection[GraphChange]], context: HarvestContext
-) -> tuple[Run | None, Collection[GraphChange]]:
-    """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source
-    *name*.
+Changes = Collection[GraphChange]
 
-    Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does
-    not belong to the journal.
+
+def publish_graphs(
+    name: str, plan: Callable[[], Changes], context: HarvestContext, rules: str = ""
+) -> tuple[Run | None, Changes]:
+    """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source
+    *name*; a run that was interrupted goes on.
+
+    Return the run, None if nothing changed, and the changes. With *rules*, nothing is planned if the
+    last run had the same. Raises LedgerError if the ledger does not belong to the journal.
     """
+    ended, changes = None, list[GraphChange]()
     with journal_lock(context) as context:
         check_ledger_matches_journal(context)
-        if run := context.ledger.open_run(name):
-            run = _finish(run, context)
-        changes = plan()
-        return (_commit(name, changes, context) if changes else run), changes
-
-
-def _commit(name: str, changes: Collection[GraphChange], context: HarvestContext) -> Run:
-    run = context.ledger.create_run(name, context.now(), "", is_full=False, since=None)
-    head = context.journal.head
-    run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
-    context.ledger.save(run)
-    try:
-        entry = context.journal.append(
-            _blocks(changes), run=run.id, time=run.started, fence=context.check_lock
+        ledger = context.ledger
+        run = ledger.open_run(name)
+        if run and (entry := find_entry(run, context)):
+            ended = _apply(run, entry, context)
+            run = None
+        last = ledger.last_run(name, [State.COMMITTED]) if rules and not run else None
+        if last and last.rules == rules:
+            return ended, changes
+        planned = plan()
+        if not planned:
+            if run:
+                ledger.save(replace(run, state=State.FAILED, ended=context.now()))
+            return ended, planned
+        head = context.journal.head
+        run = replace(
+            run or ledger.create_run(name, context.now(), rules),
+            rules=rules,
+            state=State.COMMITTING,
+            entry=head.number if head else 0,
         )
-    except JournalError as error:
-        defer(run, context, error_reason(error))
-        raise
-    return _apply(run, entry, context)
+        ledger.save(run)
+        blocks = (
+            block
+            for change in planned
+            for block in diff_block(change.before, change.after, change.graph)
+        )
+        try:
+            entry = context.journal.append(
+                blocks, run=run.id, time=run.started, fence=context.check_lock
+            )
+        except JournalError as error:
+            defer(run, context, error_reason(error))
+            raise
+        return _apply(run, entry, context), planned
 
 
-def _finish(run: Run, context: HarvestContext) -> Run | None:
-    """End a run that a crash interrupted: its entry is applied if it was written; otherwise nothing
-    happened.
+def publish_vocabulary(context: HarvestContext, only: Collection[str] | None = None) -> Run | None:
+    """Write the changes of the vocabulary since its last publication as data, so that stores, dumps
+    and mirrors have its labels; *only* are the names of the graphs that it has, without the base,
+    None: all. Return the run, or None if nothing changed.
     """
-    entry = find_entry(run, context)
-    if entry is None:
-        context.ledger.save(replace(run, state=State.FAILED, ended=context.now()))
-        return None
-    return _apply(run, entry, context)
+    ledger, iris = context.ledger, context.iris
+    others = (iris.source(""), iris.clusters, iris.links(""))
+
+    def plan() -> list[GraphChange]:
+        current = {
+            graph: "\n".join(lines)
+            for graph, lines in statements(iris.base)
+            if only is None or graph.removeprefix(iris.base) in only
+        }
+        stored = {graph for graph in ledger_graphs.iris(ledger) if not graph.startswith(others)}
+        changes = (
+            GraphChange(graph, ledger_graphs.graph(ledger, graph), current.get(graph, ""))
+            for graph in sorted(stored | current.keys())
+        )
+        return [change for change in changes if change.before != change.after]
+
+    # The digest is compared first: parsing the vocabulary takes a third of a second.
+    rules = " ".join([digest(iris.base), *sorted(only or ())])
+    return publish_graphs(VOCABULARY, plan, context, rules)[0]
 
 
 def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
@@ -96,8 +131,3 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
                 row[2:-2].rpartition(" ")[0]
             )
         yield name, "\n".join(sorted(statements))
-
-
-def _blocks(changes: Iterable[GraphChange]) -> Iterator[str]:
-    for change in changes:
-        yield from diff_block(change.before, change.after, change.graph)

@@ -38,8 +38,8 @@ from rich.table import Table
 from waiting import wait_until
 
 from harvesters.network.settings import NetworkSettings
-from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.source import load_all
 from journal.journal import Journal
@@ -373,7 +373,7 @@ def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:
         BASE,
         NetworkSettings("", frozenset({"127.0.0.1"})),
     ) as context:
-        publish_vocabularies.publish(context)
+        publish_vocabulary(context)
         for day in range(days):
             world.registries.day = day
             for source in load_all(world.single.folder / "sources").sources.values():

@@ -23,8 +23,8 @@ from harvesters.errors import LedgerError
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.integrity import ledger_faults, require_intact
 from harvesters.network.settings import NetworkSettings
-from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status
 from harvesters.source import Source
@@ -86,7 +86,7 @@ def filled(
 
 
 def _fill(context: HarvestContext, source: Source, registry: Any) -> Path:
-    publish_vocabularies.publish(context, VOCABULARY)
+    publish_vocabulary(context, VOCABULARY)
     harvest(source, context)
     registry.projects.append(project(11))
     harvest(source, context)

@@ -24,8 +24,9 @@ from harvesters.ledger.models import StagedRecord, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
 from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
-from harvesters.runs import publish_vocabularies, run_report, status_file
+from harvesters.runs import run_report, status_file
 from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.source import Source
 from journal.entry import Entry
@@ -176,10 +177,10 @@ def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
 
 def test_a_vocabulary_that_the_journal_refuses_is_written_later(context: HarvestContext) -> None:
     with pytest.raises(JournalWriteError):
-        publish_vocabularies.publish(on_full_disk(context))
+        publish_vocabulary(on_full_disk(context))
     (waiting,) = context.ledger.runs()
 
-    run = publish_vocabularies.publish(context)
+    run = publish_vocabulary(context)
 
     assert "No space left on device" in str(waiting.reason)
     assert run is not None
@@ -267,7 +268,7 @@ def test_a_ledger_of_another_journal_writes_nothing(filled: Harvester, tmp_path:
     with pytest.raises(LedgerError, match=message):
         harvest(filled.source, other)
     with pytest.raises(LedgerError, match=message):
-        publish_vocabularies.publish(other)
+        publish_vocabulary(other)
     other.ledger.close()
 
     assert runs_of(filled.context) == ["projects.1"]

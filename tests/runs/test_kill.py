@@ -32,8 +32,9 @@ from harvesters.mirror import Mirror, sync
 from harvesters.network import download
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import preload
-from harvesters.runs import operations, publish_vocabularies
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.source import load, parse
 from journal.entry import Entry
@@ -122,7 +123,7 @@ VOCABULARY_GRAPHS = ("scheme/action-line",)
 
 def harvest_demo(home: Path, definition: Path, stage: str = "") -> None:
     with killable(home, stage) as context:
-        publish_vocabularies.publish(context, VOCABULARY_GRAPHS)
+        publish_vocabulary(context, VOCABULARY_GRAPHS)
         source = replace(load(definition), pause=0.0)
         harvest(source, context, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None)  # fmt: skip
         if stage == "settled":

@@ -22,8 +22,8 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.links import due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
 from harvesters.network.settings import LocalRateLimiter, NetworkSettings
-from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links, check_source
 from harvesters.source import Source, parse
@@ -240,7 +240,7 @@ def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
 
 def test_the_vocabulary_leaves_the_states_of_links(filled: Harvester) -> None:
     check(filled.context, filled.source)
-    publish_vocabularies.publish(filled.context)
+    publish_vocabulary(filled.context)
 
     assert published(filled.context) == dict.fromkeys("123", "alive")
 

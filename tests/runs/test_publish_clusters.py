@@ -20,10 +20,9 @@ from harvesters.ledger.models import CLUSTERS, State
 from harvesters.matching.pairs import Judgement, ordered, score_pairs
 from harvesters.matching.stored import Decision, add_decisions, read_entities, store_pairs
 from harvesters.network.settings import NetworkSettings
-from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
-from harvesters.runs.publish_graphs import GraphChange
+from harvesters.runs.publish_graphs import GraphChange, publish_vocabulary
 from journal.entry import Entry
 from journal.journal import Journal
 from vocab.initiative import Initiative, Text
@@ -196,7 +195,7 @@ def test_publishing_the_vocabulary_keeps_the_clusters(ready: HarvestContext) -> 
     decide(ready, A, B)
     before = published(ready)
 
-    publish_vocabularies.publish(ready)
+    publish_vocabulary(ready)
 
     assert state(ready.journal) == before
 

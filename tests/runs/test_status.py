@@ -16,7 +16,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger import operators
 from harvesters.ledger.models import SourceHold
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.publish_vocabularies import publish
+from harvesters.runs.publish_graphs import publish_vocabulary as publish
 from harvesters.runs.status_file import write_status
 from harvesters.source import Limits
 

@@ -28,9 +28,10 @@ from projects import DEFINITION, NOON
 from harvesters.ledger import operators
 from harvesters.ledger.models import State
 from harvesters.network.settings import NetworkSettings
-from harvesters.runs import operations, publish_vocabularies
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.jobs.local import LocalJobs, claim_requests
+from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
@@ -98,7 +99,7 @@ def source() -> Source:
 def run(home: Path, action: str) -> None:
     """Harvest, unless the run already ended before a kill."""
     with open_harvest(home, action) as context:
-        publish_vocabularies.publish(context, VOCABULARY)
+        publish_vocabulary(context, VOCABULARY)
         last = context.ledger.last_run(
             "projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)]
         )
@@ -150,7 +151,7 @@ def request_run(home: Path, action: str) -> None:
 
 def execute_requests(home: Path, action: str) -> None:
     with open_harvest(home, action) as context:
-        publish_vocabularies.publish(context, VOCABULARY)
+        publish_vocabulary(context, VOCABULARY)
         jobs = LocalJobs(
             context, [source()], print, lambda source, full: harvest(source, context, full=full)
         )

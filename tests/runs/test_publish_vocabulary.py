@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from harvesters.ledger import graphs
 from harvesters.ledger.models import Run, State
-from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.publish_graphs import publish_vocabulary
 from vocab.iris import Iris
 from vocab.schemes import statements
 
@@ -13,7 +13,7 @@ GONE = "https://w3id.org/wsis-stocktaking/scheme/of-old"
 
 
 def published(context: HarvestContext) -> Run:
-    run = publish_vocabularies.publish(context)
+    run = publish_vocabulary(context)
     assert run is not None
     return run
 
@@ -27,7 +27,7 @@ def rows(context: HarvestContext, run: Run) -> list[str]:
 def test_the_vocabulary_is_published_once(context: HarvestContext) -> None:
     first = published(context)
 
-    assert publish_vocabularies.publish(context) is None
+    assert publish_vocabulary(context) is None
     assert len(rows(context, first)) == sum(
         len(lines) for _, lines in statements(context.iris.base)
     )
@@ -41,7 +41,7 @@ def test_statements_removed_from_the_vocabulary_are_deleted(context: HarvestCont
     second = published(context)
 
     assert rows(context, second) == [f'D <{GONE}> <https://x.org/p> "old" <{GONE}> .']
-    assert publish_vocabularies.publish(context) is None
+    assert publish_vocabulary(context) is None
 
 
 def test_other_vocabulary_files_with_equal_statements_write_no_entry(
@@ -49,13 +49,13 @@ def test_other_vocabulary_files_with_equal_statements_write_no_entry(
 ) -> None:
     context.ledger.save(replace(published(context), rules="of other files"))
 
-    assert publish_vocabularies.publish(context) is None
+    assert publish_vocabulary(context) is None
 
 
 def test_another_base_writes_another_vocabulary(context: HarvestContext) -> None:
     first = published(context)
 
-    second = publish_vocabularies.publish(replace(context, iris=Iris("https://example.org/")))
+    second = publish_vocabulary(replace(context, iris=Iris("https://example.org/")))
 
     assert second is not None
     assert (second.state, second.rules == first.rules) == (State.COMMITTED, False)
