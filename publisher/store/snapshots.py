@@ -30,6 +30,7 @@ from publisher.database import attach
 from publisher.errors import DamagedFiles
 from publisher.projections.projection import POSITION_FILE, read_position
 from publisher.projections.search.index import is_current
+from publisher.store.columns.database import BUILD_VERSION
 
 CHECKSUMS = "checksums.json"
 REBUILD = "stop the server, then run stocktake verify --repair"
@@ -121,13 +122,20 @@ def is_copy(path: Path, original: Path, crc: int) -> bool:
 
 
 def first_fault(folder: Path) -> str:
-    """Return the first damaged file of the snapshot in *folder* with its problem, "" if there is
-    none.
+    """Return the first file of the snapshot in *folder* that cannot be used, with its problem: it is
+    damaged, or another version of the program wrote it; "" if there is none.
     """
     if not folder.is_dir():
         return f"{_place(folder)}/ is missing"
-    fault = next(checksum_faults(folder), None)
-    return f"{fault.name} {fault.problem}" if fault else ""
+    if fault := next(checksum_faults(folder), None):
+        return f"{fault.name} {fault.problem}"
+    columns = folder / "columns" / "columns.duckdb"
+    if not columns.exists():
+        return ""
+    with attach(columns, memory_limit=_MEMORY, threads=1) as connection:
+        ((version,),) = connection.execute("SELECT version FROM checkpoint").fetchall()
+    is_ours = version == BUILD_VERSION
+    return "" if is_ours else f"{_place(folder)}/columns is of the other format {version}"
 
 
 def _place(folder: Path) -> str:

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shutil import copytree
 
+import duckdb
 import httpx
 import pytest
 from app_client import asking
-from in_process import SITE, running, serving
+from in_process import SITE, reading, running, serving
 from small_world import IRIS
 from structlog.testing import capture_logs
 from waiting import wait_until
@@ -21,6 +22,7 @@ from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
+from publisher.store.snapshots import write_checksums
 from publisher.store.verification import build_local
 
 PAGES = (
@@ -78,6 +80,26 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
         wait_until(is_sound, "all files to be rebuilt", pause=0.5)
 
     assert statuses <= {200, 503}
+
+
+def test_files_of_an_older_format_that_nothing_follows_answer_503(
+    small: Path, tmp_path: Path
+) -> None:
+    data = Path(copytree(small, tmp_path / "data"))
+    [snapshot] = (data / "store/snapshots").glob("0*")
+    with duckdb.connect(str(snapshot / "columns/columns.duckdb")) as former:
+        former.execute("UPDATE checkpoint SET version = '1 duckdb-1'")
+        former.execute("ALTER TABLE groups RENAME TO other_groups")
+    write_checksums(snapshot, None)
+
+    with (
+        running(reading(data)) as transport,
+        httpx.Client(transport=transport, base_url=SITE) as client,
+    ):
+        answers = [client.get(page) for page in (*PAGES, "/source/projects", "/feeds/all.atom")]
+
+    assert {answer.status_code for answer in answers} == {503}
+    assert all("Retry-After" in answer.headers for answer in answers)
 
 
 async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhile(
