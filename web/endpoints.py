@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from difflib import get_close_matches
 from http import HTTPStatus
-from typing import Annotated, Any, NotRequired, TypeVar
+from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Path, Query
@@ -22,7 +22,6 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.routing import Match
-from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from vocab.iris import KINDS, encode
@@ -79,19 +78,13 @@ class AnyPathConvertor(PathConvertor):
 register_url_convertor("path", AnyPathConvertor())  # before any route is declared
 
 
-class Problem(TypedDict):
-    """An error (RFC 9457). *line* and *column* locate a syntax error in a query, counted from 1."""
-
-    type: NotRequired[str]
-    title: str
-    status: Annotated[int, Field(ge=400, le=599)]
-    detail: str
-    line: NotRequired[Count]
-    column: NotRequired[Count]
+def schema_of(name: str) -> dict[str, str]:
+    """Return the reference to a schema of the OpenAPI description."""
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def problems(*statuses: int) -> Documentation:
-    content = {PROBLEM_MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {PROBLEM_MEDIA: {"schema": schema_of("Problem")}}
     return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
 
 
@@ -99,20 +92,24 @@ def redirects(status: int) -> Documentation:
     return {status: {"description": "It is at the address in Location"}}
 
 
-def contents(*media: str) -> Documentation:
-    """Return the documentation of a successful response in one of the media types *media*."""
+def contents(*media: str, json: str = "") -> Documentation:
+    """Return the documentation of a successful response in one of the media types *media*, or in
+    JSON by the schema *json* of the OpenAPI description.
+    """
     names = [name.partition(";")[0] for name in media]
     schemas: dict[str, dict[str, str]] = {
         name: {} if name.endswith("json") else {"type": "string"} for name in names
     }
+    schemas |= {JSON.media: schema_of(json)} if json else {}
     return {200: {"content": {name: {"schema": schema} for name, schema in schemas.items()}}}
 
 
-def other_contents(formats: Iterable[Format]) -> Documentation:
-    """Return the documentation of a successful response in *formats*, besides JSON of ours."""
-    return contents(
-        *(data_format.media for data_format in formats if data_format.media != JSON.media)
-    )
+def other_contents(formats: Iterable[Format], json: str = "") -> Documentation:
+    """Return the documentation of a successful response in *formats*; JSON of ours has the schema
+    *json*.
+    """
+    media = (data_format.media for data_format in formats if data_format.media != JSON.media)
+    return contents(*media, json=json)
 
 
 def format_parameter(formats: Iterable[str]) -> Any:

@@ -12,14 +12,14 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
-from pydantic import TypeAdapter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
+from publisher.data.schemas import response_schemas
 from publisher.dependencies import PagesDep
 from publisher.pages import BUNDLE_FOLDER
-from web.endpoints import Problem, get
+from web.endpoints import get
 from web.links import origin
 from web.respond import respond
 
@@ -38,7 +38,6 @@ _TAGS = [
     {"name": "watch", "description": "State and changes"},
     {"name": "have", "description": "The catalog of data sets"},
 ]
-_PROBLEM_SCHEMA = TypeAdapter(Problem).json_schema()
 
 
 router = APIRouter()
@@ -112,7 +111,7 @@ def _generate(app: FastAPI) -> dict[str, Any]:
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas["Problem"] = _PROBLEM_SCHEMA
+    schemas.update(response_schemas())
     return description
 
 

@@ -8,11 +8,9 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import NotRequired
 
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from publisher.history.versions import read_history
@@ -27,22 +25,16 @@ from publisher.store.descriptions import (
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.endpoints import Documentation, WebAddress, parse_thing_path, path_segments, split_suffix
+from web.endpoints import Documentation, contents, parse_thing_path, path_segments, split_suffix
 from web.formats import FORMATS, GRAPHS, HTML, JSON, Format
 from web.links import Link, origin
 from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, respond
 
-DescriptionJson = TypedDict(
-    "DescriptionJson",
-    {"@context": WebAddress, "id": WebAddress, "type": NotRequired[str | list[str]]},
-)
-DescriptionJson.__doc__ = (
-    "Nested JSON with texts by language. Its context makes it JSON-LD, with the same triples."
-)
+DESCRIPTION = "DescriptionJson"  # the schema of entities in OpenAPI
 GONE: Documentation = {
     410: {
-        "model": DescriptionJson,
+        **contents(json=DESCRIPTION)[200],
         "description": "Deleted at its source: what it was, since when and why",
     }
 }

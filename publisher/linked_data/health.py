@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, NotRequired, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from fastapi import APIRouter
@@ -23,10 +23,8 @@ from prometheus_client import (
     Gauge,
     generate_latest,
 )
-from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.errors import JournalError
@@ -37,7 +35,7 @@ from publisher.store.releases.manifest import list_releases
 from publisher.store.snapshots import Snapshot
 from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
-from web.endpoints import Count, get
+from web.endpoints import contents, get
 from web.middleware import RequestMetrics
 
 log = structlog.get_logger(component="health")
@@ -77,49 +75,12 @@ _REMEDIES = {
 }
 
 
-class ProjectionJson(TypedDict):
-    """A projection of the journal: the newest entry that it has, -1 before the first, and the error
-    that stopped it.
-    """
-
-    position: NotRequired[Annotated[int, Field(ge=-1)]]
-    error: NotRequired[str]
-
-
-class FaultJson(TypedDict):
-    """A part that fails: why, and what to do."""
-
-    part: str
-    cause: str
-    remedy: str
-
-
-class Health(TypedDict):
-    """The state of this server. *position* is the newest published journal entry, *lag* the number
-    of newer ones.
-    """
-
-    status: Literal["ok", "degraded", "starting", "unavailable"]
-    reason: NotRequired[str]
-    position: Count
-    quads: Count
-    lag: int
-    snapshot: NotRequired[Count]
-    projections: NotRequired[dict[str, ProjectionJson]]
-    mirror: NotRequired[dict[str, object]]
-    journal: NotRequired[dict[str, object]]
-    store: NotRequired[dict[str, object]]
-    sparql_store: NotRequired[dict[str, object]]
-    start: NotRequired[dict[str, str]]
-    faults: NotRequired[list[FaultJson]]
-
-
 @dataclass(slots=True)
 class Faults:
     """The parts that fail, with paths below *data* shortened, since the response is public."""
 
     data: str
-    items: list[FaultJson] = field(default_factory=list)
+    items: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, part: str, cause: str, remedy: str) -> None:
         """Add a part that has a *cause*, as it may be published: its paths relative, and as text
@@ -159,6 +120,7 @@ class Faults:
 
 
 router = APIRouter()
+_STATE = contents(json="Health")
 _FRESH = {"Cache-Control": "no-store"}
 
 
@@ -167,13 +129,13 @@ _FRESH = {"Cache-Control": "no-store"}
     operation_id="health",
     summary="Report whether queries are answered, how far the store is behind the journal, and what is at fault",
     tags=["watch"],
-    response_model=Health,
     response_description="Queries are answered",
     responses={
+        **_STATE,
         503: {
-            "model": Health,
+            **_STATE[200],
             "description": "The server is starting, or its store does not answer",
-        }
+        },
     },
 )
 async def health(request: Request, service: ServiceDep) -> Response:

@@ -14,14 +14,13 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, NamedTuple, NotRequired
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
@@ -38,8 +37,7 @@ from vocab.iris import KINDS, is_web
 from vocab.schemes import label
 from web.endpoints import (
     EndpointT,
-    Instant,
-    WebAddress,
+    contents,
     get,
     known_parameters,
     problems,
@@ -292,34 +290,6 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
         ) from error
 
 
-class ListItemJson(TypedDict):
-    """A thing of a list: its IRI, its page and its details; *source* and what follows it are those
-    of an organization.
-    """
-
-    id: WebAddress
-    page: WebAddress
-    title: NotRequired[str]
-    language: NotRequired[str | None]
-    property: NotRequired[WebAddress]
-    record: NotRequired[WebAddress]
-    status: NotRequired[WebAddress]
-    modified: NotRequired[Instant]
-    source: NotRequired[str]
-    classification: NotRequired[WebAddress]
-    countries: NotRequired[list[WebAddress]]
-    initiatives: NotRequired[int]
-
-
-class ListJson(TypedDict):
-    """A page of a list; *next* and *prev* are the URLs of the next and previous page."""
-
-    sort: str
-    next: NotRequired[WebAddress]
-    prev: NotRequired[WebAddress]
-    items: list[ListItemJson]
-
-
 router = APIRouter()
 
 
@@ -336,9 +306,8 @@ def register_list(router: APIRouter, name: str, summary: str) -> Callable[[Endpo
             dependencies=[Depends(known_parameters)],
             summary=summary,
             tags=["find"],
-            response_model=ListJson,
             response_description="A page of the list, with links to the next and previous page",
-            responses=problems(400, 503),
+            responses=contents(json="ListJson") | problems(400, 503),
         )(endpoint)
         for end in ("", ".html"):
             get(router, f"/{name}{end}", include_in_schema=False)(endpoint)

@@ -27,7 +27,7 @@ from publisher.history.versions import (
     read_history,
     read_version,
 )
-from publisher.linked_data.entities import GONE, DescriptionJson, Entity, is_gone, respond_entity
+from publisher.linked_data.entities import DESCRIPTION, GONE, Entity, is_gone, respond_entity
 from publisher.store.query_service import QueryService
 from web.endpoints import (
     contents,
@@ -111,9 +111,11 @@ async def time_map(request: Request, service: ServiceDep, rest: GraphPath) -> Re
     operation_id="memento",
     summary="Return a past state of a graph",
     tags=["read"],
-    response_model=DescriptionJson,
     response_description="The graph as it was",
-    responses=other_contents(FORMATS.values()) | GONE | redirects(302) | problems(404, 406, 503),
+    responses=other_contents(FORMATS.values(), DESCRIPTION)
+    | GONE
+    | redirects(302)
+    | problems(404, 406, 503),
 )
 async def memento(
     request: Request,

@@ -7,12 +7,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 import orjson
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from publisher.dependencies import PagesDep, ServiceDep
@@ -26,71 +26,12 @@ from publisher.store.source_status import (
     data_version,
     source_statuses,
 )
-from web.endpoints import Count, Instant, WebAddress, get, problems
+from web.endpoints import contents, get, problems
 from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
 from web.respond import choose_format, respond
 
 _FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS, "html": HTML}
 _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # the state depends on the clock
-
-
-class StoreJson(TypedDict):
-    """The RDF store: its position in the journal, and its quads as counted and as the newest run
-    reports them.
-    """
-
-    position: Count
-    time: Instant | None
-    run: str | None
-    lag: int
-    quads: Count
-    quads_by_account: Count | None
-    agrees: bool | None
-
-
-class SourceJson(TypedDict):
-    """The state of a registry."""
-
-    source: str
-    iri: WebAddress
-    title: str | None
-    state: str
-    last_attempt: str | None
-    last_success: str | None
-    consecutive_failures: Count
-    next_due: str | None
-    late_from: str | None
-    frozen_from: str | None
-    last_full_harvest: str | None
-    last_change: str | None
-    published: Count
-    vanished: Count
-    withheld: Count | None
-    last_run: str | None
-    last_outcome: str | None
-    last_reason: str | None
-    held_plan: str | None
-    hold: str | None
-
-
-class SubmissionsJson(TypedDict):
-    """How many submissions wait for a moderator, and since when the oldest does."""
-
-    waiting: Count
-    oldest: Instant | None
-
-
-class StatusJson(TypedDict):
-    """The state of all registries and of the store; *submissions* is None where nothing can be
-    submitted.
-    """
-
-    at: Instant
-    submissions: SubmissionsJson | None
-    mirror: dict[str, object] | None
-    store: StoreJson
-    states: dict[str, Count]
-    sources: list[SourceJson]
 
 
 router = APIRouter()
@@ -103,9 +44,8 @@ router = APIRouter()
     operation_id="status",
     summary="Report the state of every registry and of the store",
     tags=["watch"],
-    response_model=StatusJson,
     response_description="The state",
-    responses=problems(503),
+    responses=contents(json="StatusJson") | problems(503),
 )
 async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """The states are those at the time of the request."""
@@ -121,7 +61,7 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     origin = mirror_origin.read(service.journal.folder)
     submissions, store = await _submissions(request), await _store(service)
     if chosen_format is JSON:
-        answer: StatusJson = {
+        answer = {
             "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
             "submissions": submissions,
             "mirror": asdict(origin) if origin else None,
@@ -145,7 +85,7 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     return respond(request, page, HTML, headers=_FRESH)
 
 
-async def _submissions(request: Request) -> SubmissionsJson | None:
+async def _submissions(request: Request) -> dict[str, Any] | None:
     """Return what waits for a moderator; None where nothing can be submitted."""
     counted = await asyncio.to_thread(request.app.state.waiting_submissions)
     if counted is None:
@@ -154,7 +94,7 @@ async def _submissions(request: Request) -> SubmissionsJson | None:
     return {"waiting": number, "oldest": f"{oldest:%Y-%m-%dT%H:%M:%SZ}" if oldest else None}
 
 
-async def _store(service: QueryService) -> StoreJson:
+async def _store(service: QueryService) -> dict[str, Any]:
     version, stored, reported = data_version(service), service.current.quads, None
     if version and version.run:
         run = iri(service.iris.run(version.run))
@@ -171,7 +111,7 @@ async def _store(service: QueryService) -> StoreJson:
     }
 
 
-def _source(source_status: SourceStatus, now: datetime) -> SourceJson:
+def _source(source_status: SourceStatus, now: datetime) -> dict[str, Any]:
     values = source_status.properties
     return {
         "source": source_status.name,

@@ -24,7 +24,6 @@ from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from publisher.projections.facets.facets import FACETS, describe_area
 from publisher.projections.facets.filter_query import Filter
@@ -38,7 +37,6 @@ from vocab.terms import DCT, RDF, RDFS, SCHEMA, XSD
 from web.charts.svg import standalone_svg
 from web.endpoints import (
     EndpointT,
-    WebAddress,
     declared_parameters,
     get,
     known_parameters,
@@ -100,22 +98,6 @@ class DataPage(NamedTuple):
     page: str = ""
 
 
-class FigureJson(TypedDict):
-    """A table: *query* is the SPARQL query that returns the same rows, or null."""
-
-    name: str
-    title: str
-    query: str | None
-    rows: list[dict[str, Cell]]
-
-
-class FiguresJson(TypedDict):
-    """The tables of the page at the address *page*."""
-
-    page: WebAddress
-    figures: list[FigureJson]
-
-
 def register_dataset(
     router: APIRouter,
     path: str,
@@ -142,9 +124,11 @@ def register_dataset(
                 lambda: dataset_response(request, endpoint(request=request, **values))
             )
 
-        described = {"parameters": list(parameters)}
-        hidden = {"include_in_schema": False, "response_model": None}
-        get(router, path, openapi_extra=described, **hidden)(respond_dataset)
+        shared: dict[str, Any] = {
+            "openapi_extra": {"parameters": list(parameters)},
+            "response_model": None,
+        }
+        get(router, path, include_in_schema=False, **shared)(respond_dataset)
         get(
             router,
             f"{HOME if path == '/' else path}.{{suffix}}",
@@ -152,10 +136,9 @@ def register_dataset(
             summary=summary,
             tags=["find"],
             dependencies=[Depends(suffix_parameter), Depends(known_parameters)],
-            response_model=FiguresJson,
             response_description="The numbers",
-            responses=other_contents(formats) | problems(400, 404, 406, 503),
-            openapi_extra=described,
+            responses=other_contents(formats, "FiguresJson") | problems(400, 404, 406, 503),
+            **shared,
         )(respond_dataset)
         return endpoint
 
@@ -244,7 +227,7 @@ def serialize_tables(tables: Sequence[DataTable], form: Format, page: str, iris:
 
 
 def _json(tables: Sequence[DataTable], page: str) -> bytes:
-    figures: list[FigureJson] = [
+    figures = [
         {
             "name": item.name,
             "title": item.title,
@@ -256,8 +239,7 @@ def _json(tables: Sequence[DataTable], page: str) -> bytes:
         }
         for item in tables
     ]
-    document: FiguresJson = {"page": page, "figures": figures}
-    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    return orjson.dumps({"page": page, "figures": figures}, option=orjson.OPT_INDENT_2)
 
 
 def _csv(tables: Sequence[DataTable], iris: Iris) -> bytes:

@@ -14,7 +14,6 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep, require
@@ -62,20 +61,6 @@ Size = Annotated[int | None, Query(ge=1, le=10_000, description="Pixels, at most
 FormatName = Annotated[
     str, Query(description="json; XML is not supported", max_length=20), blank_as("json")
 ]
-
-
-class OembedJson(TypedDict):
-    """An embed as oEmbed describes it: *html* is the frame."""
-
-    version: str
-    type: str
-    title: str
-    provider_name: str
-    provider_url: str
-    width: int
-    height: int
-    cache_age: int
-    html: str
 
 
 router = APIRouter()
@@ -147,9 +132,8 @@ def embed(
     operation_id="oembed",
     summary="Describe an embed by oEmbed 1.0",
     tags=["find"],
-    response_model=OembedJson,
     response_description="The frame",
-    responses=problems(400, 404, 501),
+    responses=contents(json="OembedJson") | problems(400, 404, 501),
 )
 def oembed(
     request: Request,
@@ -185,7 +169,7 @@ def oembed(
         f'<iframe src="{escape(address)}" title="{escape(title)}" width="{width}" height="{height}" '
         f'style="{style}" loading="lazy" referrerpolicy="no-referrer"></iframe>'
     )
-    document: OembedJson = {
+    document = {
         "version": "1.0",
         "type": "rich",
         "title": title,

@@ -21,8 +21,8 @@ from starlette.responses import RedirectResponse, Response
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import (
+    DESCRIPTION,
     GONE,
-    DescriptionJson,
     Entity,
     EntityPage,
     find_entity,
@@ -36,7 +36,6 @@ from publisher.linked_data.signposting import thing_links
 from publisher.pages import Pages
 from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_pages import (
-    RunJson,
     Values,
     organization_values,
     record_links,
@@ -72,6 +71,7 @@ from web.endpoints import (
     KeyPath,
     KindPath,
     SourcePath,
+    contents,
     format_parameter,
     get,
     other_contents,
@@ -268,9 +268,8 @@ async def scheme_parameters(
     summary="Describe a concept of another publisher: a goal, a target or an area of the United Nations",
     tags=["read"],
     dependencies=[Depends(read_list_parameters)],
-    response_model=DescriptionJson,
     response_description="The concept",
-    responses=other_contents(FORMATS.values()) | problems(400, 404, 406, 503),
+    responses=other_contents(FORMATS.values(), DESCRIPTION) | problems(400, 404, 406, 503),
 )
 async def concept(
     request: Request,
@@ -319,9 +318,8 @@ _DESCRIBED: dict[str, dict[str, Any]] = {
         "summary": "Return the statistics of a run",
         "description": "A run without changes has statistics only.",
         "dependencies": [Depends(run_parameters)],
-        "response_model": RunJson,
         "response_description": "Its source, times, outcome, counts and requests",
-        "responses": problems(404, 503),
+        "responses": contents(json="RunJson") | problems(404, 503),
     },
     "/source/{source}.json": {
         "operation_id": "source",
@@ -356,12 +354,12 @@ _DESCRIBED: dict[str, dict[str, Any]] = {
         "tags": ["have"],
         "dependencies": [Depends(release_parameters)],
         "response_description": "The release as a data set",
-        "responses": other_contents(FORMATS.values()) | problems(404, 406),
+        "responses": other_contents(FORMATS.values(), DESCRIPTION) | problems(404, 406),
     },
 }
 for path, documentation in _DESCRIBED.items():
-    documentation = {"tags": ["read"], "response_model": DescriptionJson, **documentation}
-    get(router, path, **documentation)(entity)
+    responses = contents(json=DESCRIPTION) | documentation["responses"]
+    get(router, path, **{"tags": ["read"], **documentation, "responses": responses})(entity)
 get(router, "/releases/{number}/", include_in_schema=False)(entity)
 for name in ("id", "data", "page", "cluster", "record", "source", "run", "scheme", *GRAPHS):
     get(router, f"/{name}/{{rest:path}}", include_in_schema=False)(entity)

@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
-from typing_extensions import TypedDict
 
 from languages.request_locale import current_locale
 from languages.translations import gettext
@@ -40,7 +39,6 @@ from vocab.schemes import label
 from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
 from web.charts.map import point_map
-from web.endpoints import Count, Instant, WebAddress
 from web.formats import HTML
 from web.links import Link, typed_link
 from web.page_cache import MINUTE, keep_for
@@ -261,22 +259,6 @@ async def source_values(page: EntityPage) -> Values:
     }
 
 
-class RunJson(TypedDict):
-    """The statistics of a run; values that it did not report are null."""
-
-    run: str
-    iri: WebAddress
-    source: str | None
-    outcome: str | None
-    is_full: bool | None
-    started: Instant | None
-    ended: Instant | None
-    reason: str | None
-    entry: Count | None
-    counts: dict[str, int | None]
-    network: dict[str, Count]
-
-
 def read_counts(description: Description) -> dict[str, int | None]:
     """Return the counts of the run that *description* describes, by the names of METRICS; None of
     those that it did not report.
@@ -295,7 +277,7 @@ def read_network(description: Description) -> dict[str, int]:
     }
 
 
-def statistics_json(description: Description) -> RunJson:
+def statistics_json(description: Description) -> dict[str, Any]:
     def text(name: str) -> str | None:
         term = description.one(name)
         return term.value if term else None

@@ -25,7 +25,6 @@ from publisher.portal.datasets import (
     Column,
     DataPage,
     DataTable,
-    FiguresJson,
     dataset_response,
     write_listed,
 )
@@ -275,9 +274,8 @@ def _organization_column(name: str) -> Column:
     dependencies=[Depends(known_parameters)],
     summary="Return the numbers of a concept, an organization or a registry",
     tags=["find"],
-    response_model=FiguresJson,
     response_description="The numbers",
-    responses=other_contents(TABLE_FORMATS.values())
+    responses=other_contents(TABLE_FORMATS.values(), "FiguresJson")
     | redirects(303)
     | problems(400, 404, 406, 503),
     openapi_extra={"parameters": facet_parameters()},

@@ -20,7 +20,7 @@ from languages.translations import TranslatableText
 from publisher.catalog.datasets import available_services, load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.dependencies import PagesDep, ServiceDep, require
-from publisher.linked_data.entities import DescriptionJson, other_formats
+from publisher.linked_data.entities import DESCRIPTION, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
@@ -130,9 +130,8 @@ async def suffix_parameter(
     summary="Describe all data sets and services, by DCAT-AP 3",
     tags=["have"],
     dependencies=[Depends(suffix_parameter)],
-    response_model=DescriptionJson,
     response_description="The catalog",
-    responses=other_contents(FORMATS.values()) | problems(404, 503),
+    responses=other_contents(FORMATS.values(), DESCRIPTION) | problems(404, 503),
 )
 async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """`/catalog` returns the format that the header Accept prefers."""

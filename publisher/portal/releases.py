@@ -20,7 +20,6 @@ from fastapi import Path as PathParam
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES
 from languages.translations import TranslatableText
@@ -49,9 +48,6 @@ from publisher.store.releases.manifest import (
 )
 from vocab.terms import SCHEMA, XSD
 from web.endpoints import (
-    Count,
-    Instant,
-    WebAddress,
     contents,
     get,
     problems,
@@ -77,25 +73,6 @@ FileName = Annotated[str, PathParam(description="The name of a file of the relea
 router = APIRouter()
 
 
-class ReleaseJson(TypedDict):
-    """A release: *position* and *entry* are the number and the hash of its journal entry; *kept*:
-    it still has its files.
-    """
-
-    number: Count
-    iri: WebAddress
-    issued: Instant
-    position: Count
-    entry: str
-    kept: bool
-
-
-class ReleasesJson(TypedDict):
-    """All releases, the newest first."""
-
-    releases: list[ReleaseJson]
-
-
 @get(router, "/releases", include_in_schema=False)
 async def add_slash(request: Request) -> Response:
     """Redirect to the same path with a slash at its end."""
@@ -110,25 +87,18 @@ async def add_slash(request: Request) -> Response:
     operation_id="releases",
     summary="List the releases",
     tags=["have"],
-    response_model=ReleasesJson,
     response_description="The releases",
-    responses=contents("text/html"),
+    responses=contents("text/html", json="ReleasesJson"),
 )
 def list_releases_page(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A release is all data at one journal entry, numbered, signed and never changed."""
     releases = list_releases(service.data / "releases")
     if choose_format(request, _LIST_FORMATS) is HTML:
         return respond(request, pages.page("releases.html", releases=releases), HTML)
-    rows: list[ReleaseJson] = [
-        {
-            "number": release.number,
-            "iri": release.iri,
-            "issued": release.issued,
-            "position": release.position,
-            "entry": release.entry,
-            "kept": not release.withdrawn,
-        }
-        for release in releases
+    names = ("number", "iri", "issued", "position", "entry")
+    rows = [
+        {**{name: getattr(item, name) for name in names}, "kept": not item.withdrawn}
+        for item in releases
     ]
     return respond(request, orjson.dumps({"releases": rows}), JSON)
 
@@ -294,31 +264,14 @@ ReportFile = Annotated[
 reports = APIRouter()
 
 
-class ReportJson(TypedDict):
-    """A report on a release in a language; *files* are their sizes in bytes."""
-
-    name: str
-    title: str
-    release: Count
-    language: str
-    files: dict[str, Count]
-
-
-class ReportsJson(TypedDict):
-    """All reports."""
-
-    reports: list[ReportJson]
-
-
 @get(
     reports,
     "/reports/",
     operation_id="reports",
     summary="List the stocktaking reports",
     tags=["have"],
-    response_model=ReportsJson,
     response_description="The reports",
-    responses=contents("text/html"),
+    responses=contents("text/html", json="ReportsJson"),
 )
 def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A report describes the data of a release in sentences, figures and numbers."""
@@ -326,7 +279,7 @@ def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) ->
     if choose_format(request, _LIST_FORMATS) is HTML:
         page = pages.page("reports.html", reports=published, languages=LANGUAGES)
         return respond(request, page, HTML)
-    names = ReportJson.__annotations__
+    names = ("name", "title", "release", "language", "files")
     rows = [{name: getattr(item, name) for name in names} for item in published]
     return respond(request, orjson.dumps({"reports": rows}), JSON)
 

@@ -4,22 +4,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
 
+import orjson
 from fastapi import APIRouter, Depends, Query
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import StringConstraints
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from typing_extensions import TypedDict
 
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.data.schemas import response_schemas
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.pages import Pages
@@ -32,10 +33,10 @@ from publisher.portal.facet_filters import (
 )
 from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.figures import count_note, query_page_url
-from publisher.portal.suggestions import TopicCard, topic_cards
+from publisher.portal.suggestions import topic_cards
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, listing
-from publisher.projections.facets.queries import DifferentCounts, FacetIndex
+from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import ThingCount
 from publisher.projections.search.index import SearchEntry, Texts
 from publisher.projections.search.query import MAX_LENGTH, SearchRequest
@@ -53,9 +54,6 @@ from publisher.store.query_service import QueryService
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 from web.endpoints import (
-    Count,
-    Instant,
-    WebAddress,
     blank_as,
     format_parameter,
     get,
@@ -93,82 +91,7 @@ Words = Annotated[
     StringConstraints(strip_whitespace=True),
     Query(max_length=MAX_LENGTH, description="The words; without them, everything"),
 ]
-Sort = Annotated[
-    Literal["relevance", "newest", "title", "begins"],
-    Query(description="The order"),
-    blank_as("relevance"),
-]
-PageNumber = Annotated[
-    int, Query(ge=1, le=MAX_PAGED, description="The page, from 1"), whole_number(1)
-]
-PerPage = Annotated[
-    int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PAGE_SIZE)
-]
-FormatName = Annotated[str | None, format_parameter(TABLE_FORMATS)]
-_PAGE_ONLY = Field(exclude=True)  # not in the JSON
-Pieces = Sequence[tuple[str, bool]]  # Piece, as far as the schema of the JSON knows it
-
-
-class TitleJson(TypedDict):
-    """A title and its language tag, null if unknown."""
-
-    text: str
-    language: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class ResultJson:
-    """A result."""
-
-    thing: WebAddress
-    kind: str
-    source: str
-    modified: Instant | None
-    score: float
-    titles: list[TitleJson]
-    passage: str
-    languages: Sequence[str]
-    links: Sequence[WebAddress]
-    organizations: list[str]
-    places: list[str]
-    texts: Annotated[Texts, _PAGE_ONLY]
-    # the title that fits the visit best, and the language of the passage
-    title: Annotated[tuple[str, str | None] | None, _PAGE_ONLY]
-    language: Annotated[str | None, _PAGE_ONLY]
-    # marked where they match: the names are those of organizations and places, with their languages
-    title_pieces: Annotated[Pieces, _PAGE_ONLY]
-    passage_pieces: Annotated[Pieces, _PAGE_ONLY]
-    names: Annotated[Sequence[tuple[Pieces, str | None]], _PAGE_ONLY]
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResultsJson:
-    """A page of search results. *similar*: there are no exact matches; *facets* are counts by facet
-    and code, which count each initiative once, as *total* does; pages have *records*.
-    """
-
-    query: str
-    total: Count
-    records: Count
-    page: Count
-    pages: Count
-    per: Count
-    similar: bool
-    suggestion: str | None
-    topics: list[TopicCard]
-    previous: str | None
-    next: str | None
-    sparql: str | None
-    facets: Mapping[str, Mapping[str, Count]]
-    results: list[ResultJson]
-    # the facets are over so many records that fit best if those that have the words are too many
-    counted: Annotated[int, _PAGE_ONLY]
-    # a sentence on the number of initiatives if records of several registries describe one
-    note: Annotated[str, _PAGE_ONLY]
-    has_parts: Annotated[bool, _PAGE_ONLY]  # whether initiatives count with their wholes
-
-
-_RESULTS = TypeAdapter(SearchResultsJson)
+Results = dict[str, Any]  # the members of SearchResultsJson in schemas.toml, and more for the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +121,8 @@ router = APIRouter()
     dependencies=[Depends(known_parameters)],
     summary="Search the words of titles, descriptions and labels, in any language",
     tags=["find"],
-    response_model=SearchResultsJson,
     response_description="A page of results",
-    responses=other_contents(TABLE_FORMATS.values()) | problems(400, 406, 503),
+    responses=other_contents(TABLE_FORMATS.values(), "SearchResultsJson") | problems(400, 406, 503),
     openapi_extra={"parameters": facet_parameters()},
 )
 def search(
@@ -210,10 +132,18 @@ def search(
     tables: TablesDep,
     names: NamesDep,
     q: Words = "",
-    sort: Sort = "relevance",
-    page: PageNumber = 1,
-    per: PerPage = PAGE_SIZE,
-    format: FormatName = None,
+    sort: Annotated[
+        Literal["relevance", "newest", "title", "begins"],
+        Query(description="The order"),
+        blank_as("relevance"),
+    ] = "relevance",
+    page: Annotated[
+        int, Query(ge=1, le=MAX_PAGED, description="The page, from 1"), whole_number(1)
+    ] = 1,
+    per: Annotated[
+        int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PAGE_SIZE)
+    ] = PAGE_SIZE,
+    format: Annotated[str | None, format_parameter(TABLE_FORMATS)] = None,
 ) -> Response:
     """Return a page of results, as a page or in the format of the request."""
     require(
@@ -241,9 +171,9 @@ def search(
     if data_format is HTML:
         content = _page(request, pages, parameters, results, names)
     elif isinstance(data_format, GraphFormat):
-        content = serialize_description(_describe(results.results, service.iris), data_format)
+        content = serialize_description(_describe(results["results"], service.iris), data_format)
     else:
-        content = _RESULTS.dump_json(results, indent=2)
+        content = orjson.dumps(_json_members(results), option=orjson.OPT_INDENT_2)
     is_current = snapshot.text == snapshot.position
     headers = {} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}
     return respond(request, content, data_format, headers=headers)
@@ -253,13 +183,11 @@ def _page(
     request: Request,
     pages: Pages,
     parameters: SearchParameters,
-    results: SearchResultsJson,
+    results: Results,
     names: FacetLabels,
 ) -> Response:
     filters, sent = parameters.filters, request.query_params
-    groups = filter_groups(
-        filters, cast(DifferentCounts, results.facets), names, has_parts=results.has_parts
-    )
+    groups = filter_groups(filters, results["facets"], names, has_parts=results["has_parts"])
     feeds = [
         (facet, f"/feeds/{facet}/{code}.atom")
         for facet in _FEED_FACETS
@@ -286,9 +214,9 @@ def _page(
         feeds=feeds or [("", "/feeds/all.atom")],
         search_feeds=feed_links(followed),
         follow=f"/follow?{followed}" if followed else "/follow",
-        meant=f"/search?{with_parameters(request, 'page', 'format', q=results.suggestion)}",
+        meant=f"/search?{with_parameters(request, 'page', 'format', q=results['suggestion'])}",
         linked=lambda links: _linked(links, names),
-        query=query_page_url(results.sparql or ""),
+        query=query_page_url(results["sparql"]),
         formats=[
             (row.label, f"/search?{_with_page(request, parameters.page, format=row.suffix)}")
             for row in TABLE_FORMATS.values()
@@ -298,6 +226,14 @@ def _page(
             "csv": f"/search?{with_parameters(request, 'page', 'per', format='csv')}",
         },
     )
+
+
+def _json_members(results: Results) -> Results:
+    page, result = (
+        response_schemas()[name]["properties"] for name in ("SearchResultsJson", "ResultJson")
+    )
+    listed = [{name: item[name] for name in result} for item in results["results"]]
+    return {name: results[name] for name in page} | {"results": listed}
 
 
 def sorts(words: bool) -> dict[str, str]:
@@ -368,8 +304,11 @@ def find_page(
     tables: FacetIndex,
     parameters: SearchParameters,
     names: FacetLabels,
-) -> SearchResultsJson:
-    """Return a page of results; raises NotReady while the search index is built."""
+) -> Results:
+    """Return a page of results, and for the page over how many records its facets are *counted*, a
+    *note* on the number of initiatives, and whether they count with their wholes (*has_parts*).
+    Raises NotReady while the search index is built.
+    """
     index, words, number = require_searcher(service), parameters.words, parameters.page
     filters, matches = match_words(service, parameters)
     different = tables.count_different(filters)
@@ -377,29 +316,31 @@ def find_page(
     last = max(1, -(-min(records, MAX_PAGED) // parameters.per))
     is_unsure = bool(words) and (matches.is_fuzzy or not matches.total)
     initiatives = filters.with_codes("kind", "initiative")
-    return SearchResultsJson(
-        query=words,
-        total=ThingCount(records - different.records + different, records),
-        records=records,
-        page=number,
-        pages=last,
-        per=parameters.per,
-        similar=matches.is_fuzzy,
-        suggestion=suggest_spelling(words, index) if is_unsure else None,
-        topics=topic_cards(index, tables, names, words, loose=matches.is_fuzzy)
+    return {
+        "query": words,
+        "total": ThingCount(records - different.records + different, records),
+        "records": records,
+        "page": number,
+        "pages": last,
+        "per": parameters.per,
+        "similar": matches.is_fuzzy,
+        "suggestion": suggest_spelling(words, index) if is_unsure else None,
+        "topics": topic_cards(index, tables, names, words, loose=matches.is_fuzzy)
         if number == 1
         else [],
-        previous=f"/search?{_with_page(request, number - 1)}" if 1 < number <= last + 1 else None,
-        next=f"/search?{_with_page(request, number + 1)}" if number < last else None,
-        sparql=listing(replace(filters, among=None), service.iris),
-        facets=tables.counts_once(filters),
-        results=list(_results(tables, index, parameters, filters, matches)),
-        counted=len(matches.scores) if words else records,
-        note=count_note(tables.count_different(initiatives))
+        "previous": f"/search?{_with_page(request, number - 1)}"
+        if 1 < number <= last + 1
+        else None,
+        "next": f"/search?{_with_page(request, number + 1)}" if number < last else None,
+        "sparql": listing(replace(filters, among=None), service.iris),
+        "facets": tables.counts_once(filters),
+        "results": list(_results(tables, index, parameters, filters, matches)),
+        "counted": len(matches.scores) if words else records,
+        "note": count_note(tables.count_different(initiatives))
         if filters.codes("kind") in ((), ("initiative",))
         else "",
-        has_parts=tables.has_parts,
-    )
+        "has_parts": tables.has_parts,
+    }
 
 
 def _results(
@@ -408,7 +349,10 @@ def _results(
     parameters: SearchParameters,
     filters: Filter,
     matches: Matches,
-) -> Iterator[ResultJson]:
+) -> Iterator[Results]:
+    """Yield the results, each with its *texts*; the *title* that fits the visit best, the *language*
+    of the passage, and the names of organizations and places are marked where they match.
+    """
     per, codes, now = parameters.per, filters.codes("language"), current_locale().language
     language = codes[0] if len(codes) == 1 else now if now != "en" else None
     marker = Marker(parameters.words, similar=matches.is_fuzzy)
@@ -422,25 +366,25 @@ def _results(
         text = best_text(entry.texts, marker, language)
         passage = marker.passage(*text) if text else []
         parties, places = _marked(marker, entry.parties), _marked(marker, entry.places)
-        yield ResultJson(
-            thing=entry.thing,
-            kind=entry.kind,
-            source=entry.source,
-            modified=item.changed,
-            score=round(matches.scores.get(item.iri, 0.0), 4),
-            titles=[{"text": text, "language": tag} for text, tag in entry.titles],
-            passage=_joined(passage),
-            languages=entry.languages,
-            links=[link for link in entry.links if link in named],
-            organizations=[_joined(pieces) for pieces, _tag in parties],
-            places=[_joined(pieces) for pieces, _tag in places],
-            texts=entry.texts,
-            title=title,
-            language=text[1] if text else None,
-            title_pieces=marker.pieces(*title) if title else [],
-            passage_pieces=passage,
-            names=[*parties[:2], *places[:2]],
-        )
+        yield {
+            "thing": entry.thing,
+            "kind": entry.kind,
+            "source": entry.source,
+            "modified": item.changed,
+            "score": round(matches.scores.get(item.iri, 0.0), 4),
+            "titles": [{"text": text, "language": tag} for text, tag in entry.titles],
+            "passage": _joined(passage),
+            "languages": entry.languages,
+            "links": [link for link in entry.links if link in named],
+            "organizations": [_joined(pieces) for pieces, _tag in parties],
+            "places": [_joined(pieces) for pieces, _tag in places],
+            "texts": entry.texts,
+            "title": title,
+            "language": text[1] if text else None,
+            "title_pieces": marker.pieces(*title) if title else [],
+            "passage_pieces": passage,
+            "names": [*parties[:2], *places[:2]],
+        }
 
 
 def _marked(marker: Marker, names: Texts) -> list[tuple[list[Piece], str | None]]:
@@ -453,16 +397,21 @@ def _joined(pieces: Iterable[Piece]) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def _describe(results: Iterable[ResultJson], iris: Iris) -> Description:
+def _describe(results: Iterable[Results], iris: Iris) -> Description:
     statements = []
     for result in results:
-        thing, kind = result.thing, result.kind
+        thing, kind = result["thing"], result["kind"]
         title = f"{SKOS}prefLabel" if kind == "organization" else f"{DCT}title"
         text = f"{SIOC}content" if kind == "post" else f"{DCT}description"
-        titles = [(title["text"], title["language"]) for title in result.titles]
         statements += [
             Statement(thing, f"{RDF}type", Term(_CLASS.get(kind, f"{iris.ns}Initiative"))),
-            *(Statement(thing, title, Term(value, "literal", tag)) for value, tag in titles),
-            *(Statement(thing, text, Term(value, "literal", tag)) for value, tag in result.texts),
+            *(
+                Statement(thing, title, Term(item["text"], "literal", item["language"]))
+                for item in result["titles"]
+            ),
+            *(
+                Statement(thing, text, Term(value, "literal", tag))
+                for value, tag in result["texts"]
+            ),
         ]
     return Description(iris.base, tuple(statements), {}, namespaces(iris))

@@ -30,7 +30,7 @@ from publisher.portal.search import (
     FEED_FORMATS,
     MAX_PAGED,
     PRESENTATION,
-    ResultJson,
+    Results,
     SearchParameters,
     Words,
     find_page,
@@ -62,21 +62,6 @@ _OF_SEARCH: list[dict[str, object]] = [
     }
     for name in ("sort", "page", "per", "view")
 ]
-Thing = Annotated[
-    str,
-    Query(
-        max_length=2_000, description="The path of one thing to follow, such as `initiative/demo/7`"
-    ),
-]
-Suffix = Annotated[
-    str,
-    Path(
-        description="The format",
-        json_schema_extra={"enum": list(FEED_FORMATS)},
-        pattern="^(atom|json)$",
-    ),
-]
-
 router = APIRouter()
 
 
@@ -98,9 +83,22 @@ def search_feed(
     pages: PagesDep,
     tables: TablesDep,
     names: NamesDep,
-    suffix: Suffix,
+    suffix: Annotated[
+        str,
+        Path(
+            description="The format",
+            json_schema_extra={"enum": list(FEED_FORMATS)},
+            pattern="^(atom|json)$",
+        ),
+    ],
     q: Words = "",
-    thing: Thing = "",
+    thing: Annotated[
+        str,
+        Query(
+            max_length=2_000,
+            description="The path of one thing to follow, such as `initiative/demo/7`",
+        ),
+    ] = "",
 ) -> Response:
     """The parameters are those of `/search`, or `thing`: an organization stands for what it takes
     part in.
@@ -109,7 +107,7 @@ def search_feed(
     followed, name = parse_followed(request.query_params, service.iris), pages.branding.name
     parameters = SearchParameters(q, followed.filters, per=ENTRIES)
     with use_language("en", current_locale()):
-        results = find_page(request, service, tables, parameters, names).results
+        results = find_page(request, service, tables, parameters, names)["results"]
     query = with_parameters(request, *PRESENTATION)
     sent = request.query_params.multi_items()
     words = clean(q) or " ".join(text for key, text in sent if text and key not in PRESENTATION)
@@ -121,7 +119,7 @@ def search_feed(
         "home_page_url": f"{host}{followed.page if followed.thing else f'/search{address}'}",
         "feed_url": f"{host}/feeds/search.{suffix}{address}",
         "authors": [{"name": name}],
-        "items": [_item(result, f"{host}{pages.path(result.thing)}") for result in results],
+        "items": [_item(result, f"{host}{pages.path(result['thing'])}") for result in results],
         _EXTENSION: {
             "about": f"{host}/docs/reference/feeds.html#searches",
             "removed": [{"id": thing, "date": instant(stamp)} for thing, stamp in removed],
@@ -189,7 +187,7 @@ def _may_match(change: Change, filters: Filter) -> bool:
     )
 
 
-def _write_atom(feed: Mapping[str, Any], results: Iterable[ResultJson], updated: str) -> bytes:
+def _write_atom(feed: Mapping[str, Any], results: Iterable[Results], updated: str) -> bytes:
     [author], address = feed["authors"], feed["feed_url"]
     removed = [
         {"deleted": True, "id": item["id"], "updated": item["date"]}
@@ -197,13 +195,13 @@ def _write_atom(feed: Mapping[str, Any], results: Iterable[ResultJson], updated:
     ]
     entries = [
         {
-            "id": result.thing,
+            "id": result["thing"],
             "title": {"text": item["title"], "language": item.get("language")},
-            "updated": result.modified or updated,
-            "authors": [result.source or author["name"]],
+            "updated": result["modified"] or updated,
+            "authors": [result["source"] or author["name"]],
             "links": [("alternate", "text/html", item["url"])],
-            "summary": {"text": result.passage, "language": result.language}
-            if result.passage
+            "summary": {"text": result["passage"], "language": result["language"]}
+            if result["passage"]
             else None,
         }
         for item, result in zip(feed["items"], results, strict=True)
@@ -219,14 +217,14 @@ def _write_atom(feed: Mapping[str, Any], results: Iterable[ResultJson], updated:
     )
 
 
-def _item(result: ResultJson, page: str) -> dict[str, str]:
-    title, language = result.title or (result.thing, None)
+def _item(result: Results, page: str) -> dict[str, str]:
+    title, language = result["title"] or (result["thing"], None)
     item = {
-        "id": result.thing,
+        "id": result["thing"],
         "url": page,
         "title": title,
-        "content_text": result.passage or title,
-        "date_modified": result.modified,
+        "content_text": result["passage"] or title,
+        "date_modified": result["modified"],
         "language": language,
     }
     return {name: value for name, value in item.items() if value}

@@ -16,7 +16,6 @@ import orjson
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import TranslatableText, kind_name
@@ -193,13 +192,6 @@ class Suggestion:
     page: str
 
 
-class SuggestionsJson(TypedDict):
-    """Suggestions for *query*: topics first, then titles."""
-
-    query: str
-    suggestions: list[Suggestion]
-
-
 _SUGGESTION_FORMATS = {"json": JSON, "html": HTML}
 router = APIRouter()
 
@@ -236,9 +228,8 @@ async def limit_suggestions(request: Request) -> None:
     dependencies=[Depends(limit_suggestions)],
     summary="Complete the text of a search: topics that it names, then titles that begin with it",
     tags=["find"],
-    response_model=SuggestionsJson,
     response_description="The suggestions",
-    responses=other_contents([HTML]) | problems(400, 406, 429, 503),
+    responses=other_contents([HTML], "SuggestionsJson") | problems(400, 406, 429, 503),
 )
 def suggest(
     request: Request,
