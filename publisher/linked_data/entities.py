@@ -13,18 +13,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
+from publisher.dependencies import require
 from publisher.history.versions import read_history
 from publisher.linked_data.jsonld import plain_json
 from publisher.linked_data.lists import ListPage
+from publisher.rdf.results import iri
 from publisher.store.descriptions import (
     Description,
+    Statement,
     describe_graph,
     describe_thing,
+    namespaces,
     serialize_description,
 )
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
+from vocab.terms import ADMS
 from web.endpoints import Documentation, contents, parse_thing_path, path_segments, split_suffix
 from web.formats import FORMATS, GRAPHS, HTML, JSON, Format
 from web.links import Link, origin
@@ -105,8 +110,7 @@ async def find_entity(
 ) -> Entity:
     """Return the resource at a path of *depth* segments; raises HTTPProblem (404) if there is none."""
     parts = [first_segment(request), *path_segments(request)]
-    if len(parts) != depth or not all(parts):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, TranslatableText("Not found"))
+    require(len(parts) == depth and all(parts), TranslatableText("Not found"))
     name, suffix, description = await _first(service, describe, candidates("/".join(parts)))
     return Entity(
         description,
@@ -117,15 +121,22 @@ async def find_entity(
     )
 
 
-async def find_thing(service: QueryService, parts: list[str], suffix_first: bool = False) -> Entity:
+async def find_thing(
+    service: QueryService,
+    parts: list[str],
+    *,
+    suffix_first: bool = False,
+    only_state: bool = False,
+) -> Entity:
     """Return the initiative, event, document, post or organization of a path after ``/id/``; raises
     HTTPProblem (404) if there is none. If the path fits two, *suffix_first* selects the one whose
-    key has no suffix.
+    key has no suffix. With *only_state* little more is read than whether it exists or is deleted.
     """
     parse_thing_path(parts)
     names = candidates(f"id/{'/'.join(parts)}")
+    describe = _describe_state if only_state else _describe_thing
     name, suffix, description = await _first(
-        service, _describe_thing, names[::-1] if suffix_first else names
+        service, describe, names[::-1] if suffix_first else names
     )
     path = name.removeprefix("id/")
     record = record_of(description.iri, service.iris)
@@ -166,6 +177,20 @@ async def _describe_thing(service: QueryService, thing: str) -> Description:
     description = await describe_graph(service, record, thing)
     topics = [term.value for term in description.all("foaf:primaryTopic", record)]
     return description if thing in topics or not topics else replace(description, statements=())
+
+
+async def _describe_state(service: QueryService, thing: str) -> Description:
+    """Describe a thing by the status of its record; an organization, which has none, by its own
+    statements.
+    """
+    if record := record_of(thing, service.iris):
+        states = await service.rows(query("state"), {"record": iri(record)})
+        known = [row["status"] for row in states if str(row.get("thing", thing)) == thing]
+        statements = [Statement(record, f"{ADMS}status", status) for status in known]
+    else:
+        rows = await service.rows(query("about"), {"subject": iri(thing)})
+        statements = [Statement(thing, row["predicate"].value, row["object"]) for row in rows]
+    return Description(thing, tuple(statements), {}, namespaces(service.iris))
 
 
 def is_gone(description: Description, record: str) -> bool:

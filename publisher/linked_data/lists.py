@@ -24,7 +24,7 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.pages import Pages
 from publisher.projections.facets.facets import facet_of_concept
 from publisher.projections.facets.filter_query import Filter
@@ -183,11 +183,11 @@ async def load_page(
     """
     definition = LISTS[name]
     order = definition.orders[0] if parameters.sort is None else parameters.sort
-    if order not in definition.orders:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText("sort must be one of {names}", names=", ".join(definition.orders)),
-        )
+    require(
+        order in definition.orders,
+        TranslatableText("sort must be one of {names}", names=", ".join(definition.orders)),
+        HTTPStatus.BAD_REQUEST,
+    )
     back = parameters.before is not None
     cursor = parameters.before or parameters.after
     upward = (order != "newest") != back
@@ -338,20 +338,19 @@ async def things(
 ) -> Response:
     """Exactly one of the parameters selects the list."""
     subjects = {"concept": concept, "organization": organization, "source": source, "gone": gone}
-    given = [(name, value) for name, value in subjects.items() if value is not None]
-    name, value = given[0] if given else ("", "")
+    chosen = [(name, value) for name, value in subjects.items() if value is not None]
+    name, value = chosen[0] if chosen else ("", "")
     about = value if ":" in value else f"{service.iris.base}source/{value}"
-    if not name or not is_web(about):
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "Missing parameter: one of {names}, with an IRI or a source's name",
-                names=", ".join(subjects),
-            ),
-        )
-    return respond_list(
-        request, pages, "things", {name: about}, await load_page(cursor, service, name, about)
+    require(
+        bool(name) and is_web(about),
+        TranslatableText(
+            "Missing parameter: one of {names}, with an IRI or a source's name",
+            names=", ".join(subjects),
+        ),
+        HTTPStatus.BAD_REQUEST,
     )
+    listed = await load_page(cursor, service, name, about)
+    return respond_list(request, pages, "things", {name: about}, listed)
 
 
 @register_list(router, "organizations", "List all organizations")

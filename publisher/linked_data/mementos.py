@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.history.change_reader import GraphChange, open_history
 from publisher.history.versions import (
     MEDIA,
@@ -133,16 +133,12 @@ async def memento(
     stamp, *parts = path_segments(request) or [""]
     graph, suffix, changes = await _find_graph(service, "/".join(parts))
     iri, time, states = service.iris.base + graph, parse_stamp(stamp), mementos(changes)
-    selected = memento_at(states, time) if time is not None else None
-    if selected is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "{iri} was not known then; its first state is of {time}",
-                iri=iri,
-                time=states[0].stamp,
-            ),
-        )
+    selected = require(
+        memento_at(states, time) if time is not None else None,
+        TranslatableText(
+            "{iri} was not known then; its first state is of {time}", iri=iri, time=states[0].stamp
+        ),
+    )
     if selected.time != time:
         end = f".{suffix}" if suffix else ""
         return RedirectResponse(
@@ -185,12 +181,7 @@ async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]
     """Return a graph's history. Raises HTTPProblem (404) if there is none, and NotReady."""
     iri = service.iris.base + graph
     changes = await asyncio.to_thread(lambda: open_history(service).graph_changes(iri))
-    if not changes:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText("There is no history of {iri}", iri=iri),
-        )
-    return changes
+    return require(changes or None, TranslatableText("There is no history of {iri}", iri=iri))
 
 
 async def _find_graph(

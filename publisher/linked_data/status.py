@@ -51,16 +51,14 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     """The states are those at the time of the request."""
     suffix = "json" if request.url.path.endswith(".json") else None
     chosen_format = choose_format(request, _FORMATS, suffix)
+    now, statuses = service.now(), await source_statuses(service)
+    counts, origin = count_by_state(statuses, now), mirror_origin.read(service.journal.folder)
+    submissions, store = await _submissions(request), await _store(service)
+    content: bytes | Response
     if isinstance(chosen_format, GraphFormat):
         description = await describe_graph(service, service.iris.status)
         content = serialize_description(description, chosen_format)
-        return respond(request, content, chosen_format, headers=_FRESH)
-    now = service.now()
-    statuses = await source_statuses(service)
-    counts = count_by_state(statuses, now)
-    origin = mirror_origin.read(service.journal.folder)
-    submissions, store = await _submissions(request), await _store(service)
-    if chosen_format is JSON:
+    elif chosen_format is JSON:
         answer = {
             "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
             "submissions": submissions,
@@ -69,20 +67,19 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             "states": {state.value: count for state, count in counts.items()},
             "sources": [_source(source_status, now) for source_status in statuses.values()],
         }
-        return respond(request, orjson.dumps(answer), JSON, headers=_FRESH)
-    page = pages.page(
-        "status.html",
-        origin=origin,
-        submissions=submissions,
-        now=now,
-        sources=[
-            (source_status, source_status.state(now).value) for source_status in statuses.values()
-        ],
-        counts=counts,
-        store=store,
-        formats=(JSON, *GRAPHS.values()),
-    )
-    return respond(request, page, HTML, headers=_FRESH)
+        content = orjson.dumps(answer)
+    else:
+        content = pages.page(
+            "status.html",
+            origin=origin,
+            submissions=submissions,
+            now=now,
+            sources=[(item, item.state(now).value) for item in statuses.values()],
+            counts=counts,
+            store=store,
+            formats=(JSON, *GRAPHS.values()),
+        )
+    return respond(request, content, chosen_format, headers=_FRESH)
 
 
 async def _submissions(request: Request) -> dict[str, Any] | None:

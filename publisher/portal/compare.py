@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
@@ -37,7 +35,7 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.history.versions import compare_versions
-from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset
+from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset, write_csv
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title
 from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
@@ -77,31 +75,6 @@ _PARAMETERS: list[dict[str, object]] = [
 ]
 
 _FORM = ("from", "to", "within", "record")  # of two moments
-From = Annotated[
-    str,
-    Query(
-        alias="from", max_length=60, description="The earlier moment: a date, release/3 or entry/5"
-    ),
-]
-To = Annotated[
-    str, Query(max_length=60, description="The later moment; without it, now"), blank_as("now")
-]
-Within = Annotated[
-    list[str],
-    Query(max_length=8, description="Only records of these sets, such as source:demo or line:C2"),
-]
-Only = Annotated[
-    str,
-    Query(description="Which records", json_schema_extra={"enum": list(CHANGES)}),
-    blank_as("new"),
-]
-PageNumber = Annotated[
-    int,
-    Query(ge=1, le=10_000, description=f"The page, from 1, of {PAGE_SIZE} records"),
-    whole_number(1),
-]
-
-
 router = APIRouter()
 
 
@@ -124,11 +97,12 @@ def _compare_topics(request: Request, figures: Figures) -> DataPage:
     sides = []
     for topic in filter(None, chosen):
         facet, _slash, code = topic.partition("/")
-        filters = INITIATIVES.with_codes(facet, code)
-        if facet == PARTY:
-            filters = replace(INITIATIVES, party=code)
+        is_party = facet == PARTY
+        filters = (
+            replace(INITIATIVES, party=code) if is_party else INITIATIVES.with_codes(facet, code)
+        )
         require(
-            topic in known or (facet == PARTY and bool(figures.tables.count_different(filters))),
+            topic in known or (is_party and bool(figures.tables.count_different(filters))),
             TranslatableText(
                 "No initiative has the topic {topic}. Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
                 topic=repr(topic[:80]),
@@ -151,8 +125,8 @@ def _compare_topics(request: Request, figures: Figures) -> DataPage:
 @get(router, "/compare/moments", include_in_schema=False)
 def moments_form(request: Request, pages: PagesDep) -> Response:
     """Show the form for two moments; its result is at `/compare`."""
-    page = pages.page("moments.html", form=dict.fromkeys(_FORM, ""), moments=None)
-    return respond(request, page, HTML)
+    form = dict.fromkeys(_FORM, "")
+    return respond(request, pages.page("moments.html", form=form, moments=None), HTML)
 
 
 @get(
@@ -169,24 +143,43 @@ def moments_form(request: Request, pages: PagesDep) -> Response:
 def compared_records(
     request: Request,
     service: ServiceDep,
-    before: From,
-    to: To = "now",
-    within: Within = [],  # noqa: B006 - never changed
-    only: Only = "new",
-    page: PageNumber = 1,
+    before: Annotated[
+        str,
+        Query(
+            alias="from",
+            max_length=60,
+            description="The earlier moment: a date, release/3 or entry/5",
+        ),
+    ],
+    to: Annotated[
+        str, Query(max_length=60, description="The later moment; without it, now"), blank_as("now")
+    ] = "now",
+    within: Annotated[
+        list[str],
+        Query(
+            max_length=8, description="Only records of these sets, such as source:demo or line:C2"
+        ),
+    ] = [],  # noqa: B006 - never changed
+    only: Annotated[
+        str,
+        Query(description="Which records", json_schema_extra={"enum": list(CHANGES)}),
+        blank_as("new"),
+    ] = "new",
+    page: Annotated[
+        int,
+        Query(ge=1, le=10_000, description=f"The page, from 1, of {PAGE_SIZE} records"),
+        whole_number(1),
+    ] = 1,
 ) -> Response:
     """A comparison links each number to its list."""
     sets = parse_within(within)
     one, other = find_moments(service, before, to)
-    out = io.StringIO()
-    rows = csv.writer(out)
-    rows.writerow(("kind", "thing"))
     listed = list_records(open_history(service), one, other, sets, only, page * PAGE_SIZE)
-    rows.writerows(
+    rows = (
         (kind, f"{service.iris.base}id/{kind}/{name}")
         for kind, name in islice(listed, (page - 1) * PAGE_SIZE, None)
     )
-    return respond(request, out.getvalue(), "text/csv; charset=utf-8")
+    return respond(request, write_csv([("kind", "thing"), *rows]), "text/csv; charset=utf-8")
 
 
 def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment, Moment]:
@@ -211,16 +204,13 @@ async def _compare_moments(
     sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
     before, record = form["from"] or "entry/1", form["record"]
     one, other = await asyncio.to_thread(find_moments, service, before, form["to"])
-    fields = await record_fields(service, record, one, other) if record else None
+    values = {"form": form, "moments": (one, other), "changes": CHANGES, "names": names}
+    values["fields"] = await record_fields(service, record, one, other) if record else None
 
     def tables() -> list[DataTable]:
         return [] if record else moment_tables(compare(open_history(service), one, other, sets))
 
-    def values() -> dict[str, object]:
-        moments = {"form": form, "moments": (one, other), "changes": CHANGES}
-        return moments | {"tables": tables(), "names": names, "fields": fields}
-
-    return DataPage(tables, "moments.html", values)
+    return DataPage(tables, "moments.html", lambda: {**values, "tables": tables()})
 
 
 async def record_fields(
@@ -257,17 +247,16 @@ def moment_tables(comparison: Comparison) -> list[DataTable]:
     """
     tables = [_moment_table(comparison, "", {"": comparison.total})]
     for facet in FACETS:
-        numbers = comparison.by_facet[facet]
-        codes = sorted(numbers, key=lambda code: sort_key(facet, code, numbers[code].after))
-        if codes:
-            tables.append(_moment_table(comparison, facet, {code: numbers[code] for code in codes}))
+        if numbers := comparison.by_facet[facet]:
+            tables.append(_moment_table(comparison, facet, numbers))
     return tables
 
 
 def _moment_table(comparison: Comparison, facet: str, by_code: Mapping[str, Numbers]) -> DataTable:
     names = (*CHANGES, "share_before", "share_after", *(f"{name}_records" for name in CHANGES))
     total, rows = comparison.total, list[tuple[Cell, ...]]()
-    for code, numbers in by_code.items():
+    ranked = sorted(by_code.items(), key=lambda pair: sort_key(facet, pair[0], pair[1].after))
+    for code, numbers in ranked:
         sets = sorted({*comparison.within, *([f"{facet}:{code}"] if facet else [])})
         shares = (
             f"{part / all_records if all_records else 0:.6f}"
@@ -315,8 +304,7 @@ def _pairs(ones: Sequence[Bars], others: Sequence[Bars]) -> list[dict[str, Any]]
     """Return the figures that two topics have in common: rows by difference, on one scale up to
     *largest*.
     """
-    beside = {view.facet: view for view in others}
-    return [_pair(one, beside[one.facet]) for one in ones if one.facet in beside]
+    return [_pair(one, other) for one in ones for other in others if other.facet == one.facet]
 
 
 def _pair(one: Bars, other: Bars) -> dict[str, Any]:

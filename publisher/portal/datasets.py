@@ -258,8 +258,13 @@ def _csv(tables: Sequence[DataTable], iris: Iris) -> bytes:
                 _csv_cells(name, facet, known.get(name), iris) for name, facet in columns.items()
             )
             rows.append([table.name, *chain.from_iterable(values)])
+    return write_csv(rows if len(tables) > 1 else (row[1:] for row in rows))
+
+
+def write_csv(rows: Iterable[Iterable[object]]) -> bytes:
+    """Write rows by RFC 4180: lines end with CR LF."""
     out = io.StringIO()
-    csv.writer(out).writerows(rows if len(tables) > 1 else (row[1:] for row in rows))
+    csv.writer(out).writerows(rows)
     return out.getvalue().encode()
 
 
@@ -324,37 +329,35 @@ def _predicate_and_value(column: Column, cell: Cell, iris: Iris) -> tuple[str, T
     ), value
 
 
-_LINE = (
-    Column("thing"),
-    Column("title", property=f"{DCT}title"),
-    Column("kind"),
-    Column("source"),
-    Column("begins", property=f"{SCHEMA}startDate"),
-    Column("ends", property=f"{SCHEMA}endDate"),
-    Column("issued", property=f"{DCT}issued"),
-    Column("changed", property=f"{DCT}modified"),
-)
-_PRIZE = (
-    Column("thing"),
-    Column("title", property=f"{DCT}title"),
-    Column("prize", facet="prize"),
-    Column("stage", facet="stage"),
-    Column("year", property=f"{DCT}date"),
-)
+# the columns of lists of things and of prizes, by the names of their values
+_LINE = {
+    "iri": Column("thing"),
+    "title": Column("title", property=f"{DCT}title"),
+    "kind": Column("kind"),
+    "source": Column("source"),
+    "begins": Column("begins", property=f"{SCHEMA}startDate"),
+    "ends": Column("ends", property=f"{SCHEMA}endDate"),
+    "issued": Column("issued", property=f"{DCT}issued"),
+    "changed": Column("changed", property=f"{DCT}modified"),
+}
+PRIZE = {
+    "iri": Column("thing"),
+    "title": Column("title", property=f"{DCT}title"),
+    "category": Column("prize", facet="prize"),
+    "stage": Column("stage", facet="stage"),
+    "year": Column("year", property=f"{DCT}date"),
+}
 
 
-_line_cells = attrgetter("iri", "title", "kind", "source", "begins", "ends", "issued", "changed")
-_prize_cells = attrgetter("iri", "title", "category", "stage", "year")
-
-
-def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
-    rows = tuple(map(_line_cells, lines))
-    return DataTable(name, title, _LINE, rows, query, is_observation=False)
-
-
-def prize_table(name: str, title: str, prizes: Iterable[Prize], query: str) -> DataTable:
-    rows = tuple(map(_prize_cells, prizes))
-    return DataTable(name, title, _PRIZE, rows, query, is_observation=False)
+def list_table(
+    name: str,
+    title: str,
+    lines: Iterable[ListItem | Prize],
+    query: str,
+    columns: Mapping[str, Column] = _LINE,
+) -> DataTable:
+    rows = tuple(map(attrgetter(*columns), lines))
+    return DataTable(name, title, tuple(columns.values()), rows, query, is_observation=False)
 
 
 _BATCH = 5_000  # rows read at once

@@ -30,7 +30,6 @@ from web.charts.svg import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number
 from web.formats import HTML, JSON
 from web.links import origin, typed_link
-from web.problems import HTTPProblem
 from web.respond import respond
 
 BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
@@ -56,11 +55,7 @@ EmbedPath = Annotated[
         examples=["bars/goal"],
     ),
 ]
-Url = Annotated[str, Query(max_length=4_000, description="The address of an embed")]
 Size = Annotated[int | None, Query(ge=1, le=10_000, description="Pixels, at most"), whole_number()]
-FormatName = Annotated[
-    str, Query(description="json; XML is not supported", max_length=20), blank_as("json")
-]
 
 
 router = APIRouter()
@@ -138,15 +133,17 @@ def embed(
 def oembed(
     request: Request,
     pages: PagesDep,
-    url: Url,
+    url: Annotated[str, Query(max_length=4_000, description="The address of an embed")],
     maxwidth: Size = None,
     maxheight: Size = None,
-    format: FormatName = "json",
+    format: Annotated[
+        str, Query(description="json; XML is not supported", max_length=20), blank_as("json")
+    ] = "json",
 ) -> Response:
     """Editors of other sites turn a pasted address into a frame by it."""
-    if format != "json":  # oEmbed, section 2.3.5: 501 for a format that the provider does not have
-        status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
-        raise HTTPProblem(status, TranslatableText("Only the format json is supported"))
+    # oEmbed, section 2.3.5: 501 for a format that the provider does not have
+    status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
+    require(format == "json", TranslatableText("Only the format json is supported"), status)
     host = origin(request)
     try:
         parts = urlsplit(url)

@@ -160,7 +160,12 @@ async def find_thing_page(request: Request, service: QueryService) -> Found | Re
     other, or (301) to the thing in another registry that took the place of a deleted one.
     """
     below = first_segment(request)
-    entity = await find_thing(service, path_segments(request), suffix_first=below == "data")
+    entity = await find_thing(
+        service,
+        path_segments(request),
+        suffix_first=below == "data",
+        only_state=below == "id",
+    )
     if location := await _successor(service, entity):
         end = f".{entity.suffix}" if entity.suffix else ""
         root = request.scope.get("root_path", "")

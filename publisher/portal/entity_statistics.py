@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Annotated, Literal
 from urllib.parse import quote, urlencode
 
@@ -18,7 +17,7 @@ from starlette.responses import Response, StreamingResponse
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import TablesDep
+from publisher.dependencies import TablesDep, require
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     THINGS,
@@ -51,7 +50,6 @@ from vocab.terms import ORG
 from web.charts.map import point_map
 from web.charts.svg import MAX_ORGANIZATIONS, network_diagram, shade, sparkline
 from web.endpoints import get, known_parameters, other_contents, path_segments, problems, redirects
-from web.problems import HTTPProblem
 
 # of a page, in this order
 PANELS = (
@@ -303,15 +301,14 @@ def entity_figures(
     facet, code = parts[0], "/".join(parts[1:])
     filters = replace(Filter(), bases=parse_filters(request.query_params).bases)
     page = _find_page(facet, code, tables, names)
-    if not page:
-        facets = [*(item.name for item in FACETS.values() if item.scheme), "source", PARTY]
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "There are no figures at this address; use /figures/FACET/CODE, where FACET is one of {known}",
-                known=", ".join(facets),
-            ),
-        )
+    facets = [*(item.name for item in FACETS.values() if item.scheme), "source", PARTY]
+    require(
+        bool(page),
+        TranslatableText(
+            "There are no figures at this address; use /figures/FACET/CODE, where FACET is one of {known}",
+            known=", ".join(facets),
+        ),
+    )
     party = f"{names.iris.base}id/{PARTY}/{code}"
     is_party = facet == PARTY
     filters = replace(filters, party=party) if is_party else filters.with_codes(facet, code)

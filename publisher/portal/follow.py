@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import Annotated, Protocol
+from typing import Annotated, NamedTuple, Protocol
 from urllib.parse import urlencode
 
 import structlog
@@ -65,9 +65,8 @@ class Followed:
     thing: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedThing:
-    """A thing that is new, changed or gone: IRI, title, path of its page."""
+class ChangedThing(NamedTuple):
+    """A thing that is new, changed or gone, with the path of its page."""
 
     iri: str
     title: str
@@ -212,22 +211,19 @@ def confirmation(request: Request, pages: PagesDep, store: StoreDep, secret: Sec
     not.
     """
     result = store.find(secret)
-    state = "confirmed" if result and result.is_confirmed else "confirm" if result else "unknown"
+    state = "confirmed" if result and result.is_confirmed else "confirm"
     return _state(request, pages, state, subscription=result, secret=secret)
 
 
 @router.post("/follow/confirm/{secret}", include_in_schema=False)
 def confirm(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
     result = store.confirm(secret)
-    state = "confirmed" if result else "unknown"
-    return _state(request, pages, state, subscription=result, secret=secret)
+    return _state(request, pages, "confirmed", subscription=result, secret=secret)
 
 
 @get(router, "/follow/stop/{secret}", include_in_schema=False)
 def stop_form(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
-    result = store.find(secret)
-    state = "stop" if result else "unknown"
-    return _state(request, pages, state, subscription=result, secret=secret)
+    return _state(request, pages, "stop", subscription=store.find(secret), secret=secret)
 
 
 @router.post("/follow/stop/{secret}", include_in_schema=False)
@@ -235,7 +231,7 @@ def stop(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> 
     """End a subscription and delete what is stored about its receiver: by the button, or by a mail
     program (RFC 8058).
     """
-    return _state(request, pages, "stopped" if store.end(secret) else "unknown")
+    return _state(request, pages, "stopped", subscription=store.end(secret))
 
 
 def _form(
@@ -263,6 +259,8 @@ def _form(
 
 
 def _state(request: Request, pages: Pages, state: str, **values: object) -> Response:
+    """Return the page of a *state*; of a link whose subscription is not known, 404."""
+    state = state if values.get("subscription", True) else "unknown"
     status = HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK
     page = pages.page("follow_state.html", HTTPStatus.OK, state=state, **values)
     return respond(request, page, HTML, status=status, headers=UNCACHED)

@@ -38,7 +38,6 @@ from web.branding import LOGO, LOGO_TYPES
 from web.endpoints import contents, get, other_contents, problems
 from web.formats import DATA_FORMATS, FORMATS, GRAPHS, HTML, JSON, Format
 from web.links import Link
-from web.problems import HTTPProblem
 from web.respond import ResourceURLs, choose_format, respond
 
 _CATALOG, _SHAPES = ResourceURLs("/catalog"), ResourceURLs("/shapes")
@@ -169,14 +168,14 @@ def shapes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     its owl:versionIRI, of which there is one so far.
     """
     base, sent = service.iris.base, request.path_params
-    if sent.get("version") not in (None, version(base)):
-        current = f"{base}shapes/{version(base)}"
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "This version isn't served here. Available: {formats}", formats=current
-            ),
-        )
+    current = version(base)
+    require(
+        sent.get("version", current) == current,
+        TranslatableText(
+            "This version isn't served here. Available: {formats}",
+            formats=f"{base}shapes/{current}",
+        ),
+    )
     chosen = choose_format(request, FORMATS, sent.get("suffix"), _SHAPES)
     content = _shapes_page(pages) if chosen is HTML else serialize_shapes(chosen, base)
     return _described(request, content, chosen, _SHAPES)

@@ -63,7 +63,6 @@ from web.endpoints import (
     whole_number,
 )
 from web.formats import HTML, Format, GraphFormat
-from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 
 PAGE_SIZE = 20  # default number of results per page
@@ -277,14 +276,15 @@ def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
 def parse_search(parameters: QueryParams) -> Filter:
     """Return the facets of a search; raises HTTPProblem (400) for an unknown kind."""
     filters = parse_filters(parameters)
-    if wrong := [kind for kind in filters.codes("kind") if kind not in KINDS]:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
+    for kind in filters.codes("kind"):
+        require(
+            kind in KINDS,
             TranslatableText(
                 "The parameter kind is one of {kinds}, not {value}",
                 kinds=", ".join(KINDS),
-                value=wrong[0][:40],
+                value=kind[:40],
             ),
+            HTTPStatus.BAD_REQUEST,
         )
     return filters
 

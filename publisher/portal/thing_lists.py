@@ -19,10 +19,10 @@ from languages.translations import TranslatableText, month_names
 from languages.translations import gettext as _
 from publisher.dependencies import ServiceDep, TablesDep, require
 from publisher.portal.datasets import (
+    PRIZE,
     DataPage,
     DataTable,
     list_table,
-    prize_table,
     register_dataset,
 )
 from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
@@ -235,7 +235,7 @@ def prizes(request: Request, service: ServiceDep, tables: TablesDep, names: Name
     def data() -> list[DataTable]:
         text = listing(filters, service.iris)
         both = replace(pairs.table, title="Prizes by year and category")
-        listed = prize_table("prizes", "Prizes", tables.prizes(filters), text)
+        listed = list_table("prizes", "Prizes", tables.prizes(filters), text, PRIZE)
         return [listed, both, *(panel.table for panel in panels)]
 
     def values() -> dict[str, object]:

@@ -65,7 +65,6 @@ from web.charts.svg import render
 from web.endpoints import get, split_suffix
 from web.formats import HTML
 from web.links import Link
-from web.problems import HTTPProblem
 from web.respond import ResourceURLs, respond
 
 OWL = "http://www.w3.org/2002/07/owl#"
@@ -141,14 +140,11 @@ async def find_version(service: QueryService, name: str, prefix: str, version: s
     if address in current:
         return Entity(description, urls, suffix, graph)
     former = former_versions(await read_history(service, graph), graph)
-    if address not in former:
-        available = ", ".join([*current, *former]) or "none"
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "This version isn't served here. Available: {formats}", formats=available
-            ),
-        )
+    available = ", ".join([*current, *former]) or "none"
+    require(
+        address in former,
+        TranslatableText("This version isn't served here. Available: {formats}", formats=available),
+    )
     return Entity(await read_version(service, graph, former[address]), urls, suffix)
 
 
@@ -401,11 +397,8 @@ def _matrix_values(figures: Figures) -> Values:
 @get(router, "/vocabulary.{suffix}", include_in_schema=False)
 def vocabulary(request: Request, service: ServiceDep, suffix: str) -> Response:
     """Return the whole vocabulary as one file: ontologies, concept schemes and mappings."""
-    if suffix not in FORMS:
-        known = ", ".join(f"/vocabulary.{name}" for name in FORMS)
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("The vocabulary is at {known}", known=known)
-        )
+    known = ", ".join(f"/vocabulary.{name}" for name in FORMS)
+    require(suffix in FORMS, TranslatableText("The vocabulary is at {known}", known=known))
     content = whole_vocabulary(suffix, service.iris.base)
     return respond(request, content, FORMS[suffix].media_type)
 
@@ -414,14 +407,13 @@ def vocabulary(request: Request, service: ServiceDep, suffix: str) -> Response:
 def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
     """Return the mappings of a scheme as an SSSOM table."""
     base = service.iris.base
-    if scheme not in mapped_schemes(base):
-        known = ", ".join(mapped_schemes(base))
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "The scheme has no mappings. Schemes with mappings: {known}", known=known
-            ),
-        )
+    mapped = mapped_schemes(base)
+    require(
+        scheme in mapped,
+        TranslatableText(
+            "The scheme has no mappings. Schemes with mappings: {known}", known=", ".join(mapped)
+        ),
+    )
     media = "text/tab-separated-values; charset=utf-8"
     links = [Link("describes", service.iris.scheme(scheme))]
     return respond(request, sssom_table(scheme, base), media, links=links)
