@@ -9,10 +9,12 @@ import csv
 import io
 import json
 import re
+import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from posixpath import commonpath
 from typing import Any, NamedTuple
 
@@ -27,117 +29,12 @@ _HEADER_LINES = 100  # lines that a table is recognized by, and its header is se
 _MAX_PATH = 500  # characters of a path
 _HEAD = 256 << 10  # bytes that are read
 _ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
+_TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+_NAMES: Mapping[str, Sequence[str]] = _TABLES["patterns"]
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
 _TURTLE = re.compile(
     r"(?im)^[ \t]*@?(?:prefix[ \t]+[^\s:<>,;\"']*:|base)[ \t]*<|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
 )
-# of samples in JSON, the first that fits; "rdf" is told apart by its vocabulary
-_JSON_FORMATS = (
-    ("pod", re.compile(r'(?s)\A(?=.*project-open-data).*"dataset"')),
-    ("rdf", re.compile(r'"@(?:context|graph|id)"\s*:')),
-    ("ckan", re.compile(r'(?s)\A\{\s*"(?:help|success)".*"result"')),
-)
-_ROOTS = {
-    "RDF": "feed",  # RSS 1.0
-    "OAI-PMH": "oai-pmh",
-    "GetRecordsResponse": "csw",
-    "iati-activities": "iati",
-    "iati-organisations": "iati",  # its reader explains why it refuses them
-    "rss": "feed",
-    "feed": "feed",
-    "html": "web",
-    "urlset": "web",
-    "channel": "feed",
-}
-# Of lists whose records are of one schema: the format, the list, and what the records have.
-_SCHEMAS = (
-    ("csw-iso19115-3", "csw", re.compile("/19115/-3/mdb/")),
-    ("csw-iso19139", "csw", re.compile(r"<(?:[\w.-]+:)?M[DI]_Metadata\b")),
-    ("iso19115", "oai-pmh", re.compile(r"<(?:[\w.-]+:)?M[DI]_Metadata\b")),
-    ("dif", "oai-pmh", re.compile(r"<(?:[\w.-]+:)?DIF\b")),
-    ("cerif", "oai-pmh", re.compile("/cerif-profile/")),
-)
-# Patterns of field names, in the languages of the portal, best first; and of their values.
-_NAMES: Mapping[str, tuple[str, ...]] = {
-    "key": (
-        "id",
-        "identifier",
-        "uuid",
-        "guid",
-        "code",
-        "reference",
-        "identifiant",
-        "identificador",
-        "key",
-    ),
-    "name": (
-        "title",
-        "name",
-        "titre",
-        "nom",
-        "titulo",
-        "nombre",
-        "label",
-        "标题",
-        "名称",
-        "название",
-        "العنوان",
-        "الاسم",
-    ),
-    "description": (
-        *(
-            "description",
-            "summary",
-            "abstract",
-            "descripcion",
-            "resume",
-            "resumen",
-            "overview",
-            "objective",
-        ),
-        *("描述", "описание", "الوصف"),
-    ),
-    "start": (
-        "start",
-        "begin",
-        "from",
-        "startdate",
-        "start_date",
-        "debut",
-        "inicio",
-        "launch",
-        "date",
-        "开始",
-        "начало",
-        "البداية",
-    ),
-    "countries": (
-        "country",
-        "countries",
-        "iso",
-        "iso2",
-        "iso3",
-        "pays",
-        "pais",
-        "location",
-        "国家",
-        "страна",
-        "البلد",
-    ),
-    "goals": ("sdg", "sdgs", "goal", "goals", "odd", "ods", "цур", "目标"),
-    "pages": (
-        "url",
-        "link",
-        "website",
-        "webpage",
-        "homepage",
-        "lien",
-        "enlace",
-        "网址",
-        "ссылка",
-        "الرابط",
-    ),
-}
 _NO_PAGES = frozenset(
     ("image", "img", "logo", "icon", "photo", "picture", "thumbnail", "api", "licence", "license")
 )
@@ -152,9 +49,7 @@ _EXAMPLES, _EXAMPLE_LENGTH = 3, 80  # values of a path that are shown; character
 
 
 class SourceFormat(NamedTuple):
-    """A format of registries; *records*: the definition has the path of the list, *fields*: the
-    paths of the fields; *options*: those that it needs.
-    """
+    """A format of registries; ``feed_samples.toml`` says what its keys mean."""
 
     name: str
     title: str
@@ -164,109 +59,11 @@ class SourceFormat(NamedTuple):
     records: bool = False
     fields: bool = False
     options: Mapping[str, str] = {}
+    hidden: bool = False
 
 
-SOURCE_FORMATS: dict[str, SourceFormat] = {
-    item.name: item
-    for item in (
-        SourceFormat("oai-pmh", "OAI-PMH 2.0", "https://registry.example/oai", "oai-pmh", "oai_dc"),
-        *(
-            SourceFormat(
-                name,
-                f"{title} (OAI-PMH)",
-                "https://registry.example/oai",
-                "oai-pmh",
-                mapping,
-                options={"prefix": prefix},
-            )
-            for name, title, mapping, prefix in (
-                ("iso19115", "ISO 19115", "iso_19115", "iso19139"),
-                ("dif", "DIF", "dif", "dif"),
-                ("cerif", "CERIF", "cerif", "oai_cerif_openaire"),
-            )
-        ),
-        *(
-            SourceFormat(
-                f"csw-{name}",
-                f"{title} (CSW)",
-                "https://registry.example/csw",
-                "csw",
-                "iso_19115",
-                options={"types": types, "schema": schema},
-            )
-            for name, title, types, schema in (
-                ("iso19139", "ISO 19139", "gmd:MD_Metadata", "http://www.isotc211.org/2005/gmd"),
-                (
-                    "iso19115-3",
-                    "ISO 19115-3",
-                    "mdb:MD_Metadata",
-                    "http://standards.iso.org/iso/19115/-3/mdb/2.0",
-                ),
-            )
-        ),
-        SourceFormat("ckan", "CKAN", "https://registry.example", "ckan", "ckan_package"),
-        SourceFormat(
-            "json",
-            "JSON",
-            "https://registry.example/api/projects",
-            "json",
-            "fields",
-            records=True,
-            fields=True,
-        ),
-        SourceFormat(
-            "csv", "CSV", "https://registry.example/projects.csv", "csv", "fields", fields=True
-        ),
-        SourceFormat(
-            "spreadsheet",
-            "XLSX, XLS, ODS",
-            "https://registry.example/projects.xlsx",
-            "spreadsheet",
-            "fields",
-            fields=True,
-        ),
-        SourceFormat(
-            "iati", "IATI 2.03", "https://registry.example/activities.xml", "iati", "iati_activity"
-        ),
-        SourceFormat("dcat", "DCAT (RDF)", "https://registry.example/catalog.ttl", "rdf", "dcat"),
-        SourceFormat("sparql", "SPARQL 1.1", "https://registry.example/sparql", "sparql", "dcat"),
-        SourceFormat(
-            "xml", "XML (OAI-PMH)", "https://registry.example/oai", "oai-pmh", "fields", fields=True
-        ),
-        SourceFormat(
-            "pod", "data.json (POD, DCAT-US)", "https://registry.example/data.json", "pod", "dcat"
-        ),
-        SourceFormat(
-            "feed", "Atom, RSS", "https://registry.example/feed.atom", "feed", "feed_entry"
-        ),
-        SourceFormat(
-            "ical", "iCalendar", "https://registry.example/events.ics", "ical", "ical_event"
-        ),
-        SourceFormat(
-            "web",
-            "schema.org (JSON-LD, microdata, RDFa)",
-            "https://registry.example/sitemap.xml",
-            "web",
-            "schema_org",
-        ),
-    )
-}
-_RDF_FORMATS = {
-    item.name: item
-    for item in (
-        SourceFormat(
-            "schema", "schema.org (RDF)", "https://registry.example/data.ttl", "rdf", "schema_org"
-        ),
-        SourceFormat(
-            "stocktake",
-            "Stocktake (RDF)",
-            "https://registry.example/records.ttl",
-            "rdf",
-            "stocktake_record",
-        ),
-    )
-}
-FORMATS = {**SOURCE_FORMATS, **_RDF_FORMATS}
+FORMATS = {row["name"]: SourceFormat(**row) for row in _TABLES["format"]}
+SOURCE_FORMATS = {name: item for name, item in FORMATS.items() if not item.hidden}
 
 
 def detect_format(sample: bytes, base: str = BASE) -> SourceFormat | None:
@@ -282,21 +79,27 @@ def detect_format(sample: bytes, base: str = BASE) -> SourceFormat | None:
 
 def _name(text: str, base: str) -> str:
     if text.startswith(("{", "[")):
-        name = next((name for name, pattern in _JSON_FORMATS if pattern.search(text)), "json")
+        fitting = (row["name"] for row in _TABLES["json"] if re.search(row["pattern"], text))
+        name = next(fitting, "json")
     elif text.startswith("<") and not _TURTLE.match(text):
         match = _ROOT.search(text)
         root = match[1] if match else ""
         is_rdf = root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]
         # the reader of OAI-PMH explains why it refuses a DOCTYPE
         other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else ""
-        name = "rdf" if is_rdf else _ROOTS.get(root) or _ROOTS.get(root.lower(), other)
+        roots = _TABLES["roots"]
+        name = "rdf" if is_rdf else roots.get(root) or roots.get(root.lower(), other)
     elif text[:100].upper().startswith("BEGIN:VCALENDAR"):
         name = "ical"
     else:
         name = "rdf" if _TURTLE.search(text) else "csv" if table_rows(text) else ""
     if name in {"oai-pmh", "csw"}:
-        named = (schema for schema, root, mark in _SCHEMAS if root == name and mark.search(text))
-        return next(named, name if name in FORMATS else "")
+        fitting = (
+            row["name"]
+            for row in _TABLES["schema"]
+            if row["list"] == name and re.search(row["pattern"], text)
+        )
+        return next(fitting, name if name in FORMATS else "")
     if name != "rdf":
         return name
     if f"{base}ontology" in text:

@@ -260,12 +260,12 @@ def test_a_release_lists_the_members_of_clusters_and_counts_each_once(
         office = organization_counts(figures.tables)
         placed = figures["map"].coverage.text
         [findings] = [
-            item for item in sections(figures, scope, release, {}) if item.key == "findings"
+            item for item in sections(figures, scope, release, {}) if item["key"] == "findings"
         ]
     assert bodies.records - bodies == 1
     assert office == [(4, 6)]
     assert placed == "123 sur 124 ont un pays"
-    assert findings.text[0].startswith(
+    assert findings["text"][0].startswith(
         "128 notices d’initiatives décrivent 124 initiatives différentes"
     )
 

@@ -86,8 +86,8 @@ def build_report(
         scope = parse_scope(release.number, language, chosen, names)
         title, address = _title(release, scope, names), f"{iris.base}reports/{scope.name}/{REPORT}"
         with open_figures(data, release, names, scope.filter) as figures:
-            parts = list(sections(figures, scope, release, _last_changes(data, release)))
-        queried = [part.key for part in parts if part.query]
+            parts = sections(figures, scope, release, _last_changes(data, release))
+        queried = [part["key"] for part in parts if part["query"]]
         document = {
             "title": title,
             "lead": _("Based on data release {release} ({day})").format(
@@ -175,11 +175,11 @@ def _last_changes(data: Path, release: Release) -> dict[str, str]:
 
 
 def _title(release: Release, scope: Scope, names: FacetLabels) -> str:
-    narrowed = [
+    chosen = ", ".join(
         names.name(facet, code) if facet != "year" else code for facet, code in scope.chosen
-    ]
-    demo = [_("Demonstration data")] if release.demo else []
-    return ": ".join([*demo, _("WSIS Stocktaking report"), *filter(None, [", ".join(narrowed)])])
+    )
+    demo = _("Demonstration data") if release.demo else ""
+    return ": ".join(filter(None, [demo, _("WSIS Stocktaking report"), chosen]))
 
 
 def _pdf(
@@ -193,22 +193,17 @@ def _pdf(
     which has the queries. Arabic and Chinese use the system's fonts, since Typst has none for them.
     """
     numbers = document["numbers"]
+    drawings = {part["key"]: part["drawing"] for part in parts if part["drawing"] is not None}
     printed = [
         {
-            **asdict(part),
-            "drawing": f"{part.key}.svg" if part.drawing is not None else None,
-            "query": numbers.get(part.key, 0),
-            "findings": [[text, numbers.get(key, 0)] for text, key in part.findings],
+            **part,
+            "drawing": f"{part['key']}.svg" if part["key"] in drawings else None,
+            "query": numbers.get(part["key"], 0),
+            "findings": [[text, numbers.get(key, 0)] for text, key in part["findings"]],
         }
         for part in parts
     ]
     more = {"parts": printed, "language": language, "address": address, "issued": release.issued}
-    colours = {"colours": _COLOURS.findall(stylesheet())}
-    pictures = {
-        f"{part.key}.svg": standalone_svg(part.drawing)
-        for part in parts
-        if part.drawing is not None
-    }
     hints = _FONT_HINTS.get(language, ())
     if hints and not any(hint in family for family in typst.Fonts().families() for hint in hints):
         log.warning(
@@ -219,9 +214,9 @@ def _pdf(
     try:
         return typeset(
             _HERE / "report.typ",
-            {**document, **more, **colours},
+            {**document, **more, "colours": _COLOURS.findall(stylesheet())},
             release.issued,
-            pictures,
+            {f"{key}.svg": standalone_svg(drawing) for key, drawing in drawings.items()},
             system_fonts=bool(hints),
         )
     except ReleaseError as error:
@@ -229,19 +224,14 @@ def _pdf(
 
 
 def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
+    names, options = ("key", "title", "query", "heads", "rows"), orjson.OPT_INDENT_2
     figures = [
-        {
-            "key": part.key,
-            "title": part.title,
-            "query": part.query or None,
-            "heads": part.heads,
-            "rows": part.rows,
-        }
+        {name: part[name] or None if name == "query" else part[name] for name in names}
         for part in parts
-        if part.query or part.heads
+        if part["query"] or part["heads"]
     ]
-    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-    return orjson.dumps({**asdict(report), "figures": figures}, option=options)
+    document = {**asdict(report), "figures": figures}
+    return orjson.dumps(document, option=options | orjson.OPT_APPEND_NEWLINE)
 
 
 def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
@@ -275,11 +265,9 @@ def build_in_process(data: Path, base: str, number: int, language: str = "en") -
     """Build the report of release *number* in a process and wait for it; raises ReportError with
     its output.
     """
-    line = command(
-        "publisher.portal.report.builder", str(data), base, str(number), language, str(os.getpid())
-    )
+    words = (str(data), base, str(number), language, str(os.getpid()))
     process = subprocess.run(
-        line,
+        command("publisher.portal.report.builder", *words),
         env=environment(),
         stdin=subprocess.DEVNULL,
         capture_output=True,

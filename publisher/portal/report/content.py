@@ -7,8 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-
-from markupsafe import Markup
+from typing import Any
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_date, format_number
@@ -20,6 +19,7 @@ from publisher.portal.figures import (
     Bars,
     Figures,
     Matrix,
+    Trend,
     all_codes,
     facet_findings,
     overview,
@@ -96,94 +96,90 @@ def parse_scope(
     return Scope(release, language, tuple(sorted(codes.items())))
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A section of a report; *query* is the SPARQL query that returns its numbers, "" if they come
-    from the release's manifest.
+# A section: its *key*, *title* and paragraphs (*text*); *query* is the SPARQL query that returns its
+# numbers, "" if they come from the release's manifest. *heads* and *rows* are a table, whose last
+# *numeric* columns are numbers; with *keyed* its first is the colour of a series in the *drawing*.
+# *findings* are sentences, each with the key of the section whose query gives its numbers. *level* is
+# 2 for a part of the section before it.
+Section = dict[str, Any]
+_SECTION: Section = {
+    "drawing": None,
+    "heads": (),
+    "rows": (),
+    "numeric": 1,
+    "query": "",
+    "findings": (),
+    "level": 1,
+    "keyed": False,
+}
 
-    *heads* and *rows* are a table, whose last *numeric* columns are numbers; with *keyed* its first
-    is the colour of a series in the drawing. *findings* are sentences, each with the key of the
-    section whose query gives its numbers. *level* is 2 for a part of the section before it.
-    """
 
-    key: str
-    title: str
-    text: tuple[str, ...] = ()
-    drawing: Markup | None = None
-    heads: tuple[str, ...] = ()
-    rows: tuple[tuple[str, ...], ...] = ()
-    numeric: int = 1
-    query: str = ""
-    findings: tuple[tuple[str, str], ...] = ()
-    level: int = 1
-    keyed: bool = False
+def _section(key: str, title: str, *text: str, **more: Any) -> Section:
+    return _SECTION | {"key": key, "title": title, "text": text, **more}
 
 
 def sections(
     figures: Figures, scope: Scope, release: Release, changed: Mapping[str, str]
-) -> Iterator[Section]:
-    """Yield the sections of a report in the language of the request; *changed* is the day of each
+) -> list[Section]:
+    """Return the sections of a report in the language of the request; *changed* is the day of each
     registry's last change.
     """
     chosen = dict(scope.chosen)  # facets whose own counts would ignore the filter of the report
-    every = replace(figures, filters=make_filter(**chosen))
     any_basis = replace(figures, filters=make_filter(*Basis, kind="initiative", **chosen))
-    number, initiatives = _("Number"), _("Initiatives")
-    text = _("An initiative linked to several action lines or SDGs is counted under each.")
-    kinds, bases = every["bars/kind"], any_basis["bars/basis"]
-    yield _key_findings(figures, chosen)
-    yield _table("kinds", _("At a glance"), (text,), kinds, kinds.bars, number)
-    for facet in ("line", "goal"):
-        if facet not in chosen:
-            yield _bars(figures[f"bars/{facet}"])
-    yield _matrix(figures["matrix"])
-    if "country" not in chosen:
-        place = figures["map"]
-        listed = _table("country", _("Countries"), (), place, place.bars[:_ROWS], initiatives)
-        yield replace(listed, drawing=place.drawing)
-    for view in figures.bars(("region", "stakeholder", "type", "status")):
-        if view.facet not in chosen:
-            yield _bars(view)
-    yield _trend(figures)
-    if "line" not in chosen:
-        yield from _chapters(figures)
-    text = _("All other figures count only links stated by registries.")
-    more = _("Links mapped from a registry's codes and suggested links are never mixed with these.")
-    bars = [bases.bar(basis.value, bases.counts.get(basis.value, NONE)) for basis in Basis]
-    yield _table("basis", _("How links were made"), (f"{text} {more}",), bases, bars, initiatives)
-    yield _gaps(figures, chosen)
-    yield _sources(figures, release, changed)
-    yield _remarks(figures["bars/remark"])
-    if "country" not in chosen:
-        yield _countries(figures)
+    kinds = replace(figures, filters=make_filter(**chosen))["bars/kind"]
+    bases, place = any_basis["bars/basis"], figures["map"]
+    shares = [bases.bar(basis.value, bases.counts.get(basis.value, NONE)) for basis in Basis]
+    once = _("An initiative linked to several action lines or SDGs is counted under each.")
+    stated = _("All other figures count only links stated by registries.")
+    mixed = _(
+        "Links mapped from a registry's codes and suggested links are never mixed with these."
+    )
+    initiatives, in_countries = _("Initiatives"), "country" not in chosen
+    countries = _table("country", _("Countries"), place, place.bars[:_ROWS], initiatives)
+    return [
+        _key_findings(figures, chosen),
+        _table("kinds", _("At a glance"), kinds, kinds.bars, _("Number"), once),
+        *(_bars(figures[f"bars/{facet}"]) for facet in ("line", "goal") if facet not in chosen),
+        _matrix(figures["matrix"]),
+        *([countries | {"drawing": place.drawing}] if in_countries else []),
+        *(
+            _bars(view)
+            for view in figures.bars(("region", "stakeholder", "type", "status"))
+            if view.facet not in chosen
+        ),
+        _trend(figures["trend/region"]),
+        *(_chapters(figures) if "line" not in chosen else []),
+        _table("basis", _("How links were made"), bases, shares, initiatives, f"{stated} {mixed}"),
+        _gaps(figures, chosen),
+        _sources(figures["bars/source"], release, changed),
+        _remarks(figures["bars/remark"]),
+        *([_countries(figures)] if in_countries else []),
+    ]
 
 
-def _table(
-    key: str, title: str, text: tuple[str, ...], view: Bars, bars: Iterable[Bar], head: str
-) -> Section:
+def _table(key: str, title: str, view: Bars, bars: Iterable[Bar], head: str, *text: str) -> Section:
     """Return the section with *bars* of a figure as rows."""
     rows = tuple((bar.name, format_number(bar.value)) for bar in bars)
     heads = (facet_title(view.facet), head)
-    return Section(key, title, text, heads=heads, rows=rows, query=view.sparql)
+    return _section(key, title, *text, heads=heads, rows=rows, query=view.sparql)
 
 
 def _bars(view: Bars) -> Section:
     drawing = view.bar_chart(_BARS)
     text = () if drawing else (_("No data reported."),)
-    return Section(view.facet, view.title, text, drawing, query=view.sparql)
+    return _section(view.facet, view.title, *text, drawing=drawing, query=view.sparql)
 
 
 def _key_findings(figures: Figures, chosen: Collection[str]) -> Section:
-    counts = figures.tables.counts_once(figures.filters)
-    total = figures["count"].counts[""]
+    counts, total = figures.tables.counts_once(figures.filters), figures["count"].counts[""]
     findings = [
         (sentence(f"{text[:1].upper()}{text[1:]}"), facet)
         for facet, text in facet_findings(counts, figures.names, total)
         if facet not in chosen
     ]
     findings.append((figures["matrix"].summary, "matrix"))
-    text = (figures.note,) if figures.note else ()
-    return Section("findings", _("Key findings"), text, findings=tuple(findings) if total else ())
+    notes = filter(None, [figures.note])
+    return _section("findings", _("Key findings"), *notes, findings=findings if total else ())
 
 
 def _matrix(matrix: Matrix) -> Section:
@@ -198,15 +194,17 @@ def _matrix(matrix: Matrix) -> Section:
         )
         for line in matrix.lines
     )
-    return Section(
+    return _section(
         "matrix",
         _("Action lines and SDGs"),
-        (matrix.summary, legend, dotted),
-        matrix.drawing,
-        (facet_title("line"), *(goal.code for goal in matrix.goals)),
-        rows,
-        len(matrix.goals),
-        matrix.sparql,
+        matrix.summary,
+        legend,
+        dotted,
+        drawing=matrix.drawing,
+        heads=(facet_title("line"), *(goal.code for goal in matrix.goals)),
+        rows=rows,
+        numeric=len(matrix.goals),
+        query=matrix.sparql,
     )
 
 
@@ -215,8 +213,7 @@ def _cell(matrix: Matrix, line: str, goal: str) -> str:
     return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.data.links else ''}".strip()
 
 
-def _trend(figures: Figures) -> Section:
-    trend = figures["trend/region"]
+def _trend(trend: Trend) -> Section:
     text = _(
         "Each initiative is counted in its start year, or in its year of publication if it has no start date."
     )
@@ -224,10 +221,15 @@ def _trend(figures: Figures) -> Section:
         (f"{number}", name, format_number(sum(counts.values())))
         for number, (name, counts) in enumerate(trend.series.items(), 1)
     )
-    heads = ("", facet_title("region"), _("Initiatives")) if rows else ()
-    query = trend.sparql
-    return Section(
-        "year", trend.title, (text,), trend.drawing, heads, rows, query=query, keyed=True
+    return _section(
+        "year",
+        trend.title,
+        text,
+        drawing=trend.drawing,
+        heads=("", facet_title("region"), _("Initiatives")) if rows else (),
+        rows=rows,
+        query=trend.sparql,
+        keyed=True,
     )
 
 
@@ -237,31 +239,27 @@ def _chapters(figures: Figures) -> Iterator[Section]:
     """
     names, tables = figures.names, figures.tables
     text = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
-    yield Section("lines", _("Action lines, one by one"), (text,))
+    yield _section("lines", _("Action lines, one by one"), text)
     for code in all_codes("line", names.iris):
         line = replace(figures, filters=figures.filters.with_codes("line", code))
-        total, goals = line["count"].counts[""], line["bars/goal"]
+        total, goals, title = line["count"].counts[""], line["bars/goal"], names.short("line", code)
         if not total:
             continue
         largest = sorted(goals.bars, key=lambda bar: (-bar.value, bar.code))[:_CHAPTER_BARS]
-        title = names.short("line", code)
         bars = [DrawnBar(bar.name, bar.value) for bar in largest]
         newest = tuple(
-            (item.title, period(item), names.name("source", item.source))
+            (item.title or "", period(item), names.name("source", item.source))
             for item in _examples(tables.list_things(line.filters, "newest", _LOOKED_AT))
-            if item.title
         )
-        heads = (_("Newest initiatives"), _("Period"), facet_title("source")) if newest else ()
-        counts = {**tables.counts_once(line.filters), "line": {}}
-        yield Section(
+        yield _section(
             f"line-{code}",
             title,
-            (overview(counts, names, total),),
-            bar_chart(bars, title) if bars else None,
-            heads,
-            newest,
-            0,
-            goals.sparql,
+            overview({**tables.counts_once(line.filters), "line": {}}, names, total),
+            drawing=bar_chart(bars, title) if bars else None,
+            heads=(_("Newest initiatives"), _("Period"), facet_title("source")) if newest else (),
+            rows=newest,
+            numeric=0,
+            query=goals.sparql,
             level=2,
         )
 
@@ -295,18 +293,17 @@ def _gaps(figures: Figures, chosen: Collection[str]) -> Section:
     rows = tuple(
         (gap.title, format_number(len(gap.codes)), format_number(len(gap.bars))) for gap in gaps
     )
-    named = tuple(
+    named = (
         f"{gap.title}: {', '.join(bar.name for bar in gap.bars)}."
         for gap in gaps
         if 0 < len(gap.bars) <= _ROWS
     )
     heads = ("", _("Total"), _("Without initiatives"))
     # the query of the targets; those of the others are in their own sections
-    return Section("gaps", _("Gaps"), named, heads=heads, rows=rows, query=gaps[-1].sparql)
+    return _section("gaps", _("Gaps"), *named, heads=heads, rows=rows, query=gaps[-1].sparql)
 
 
-def _sources(figures: Figures, release: Release, changed: Mapping[str, str]) -> Section:
-    view = figures["bars/source"]
+def _sources(view: Bars, release: Release, changed: Mapping[str, str]) -> Section:
     rows = tuple(
         (
             source.title or source.name,
@@ -319,7 +316,7 @@ def _sources(figures: Figures, release: Release, changed: Mapping[str, str]) -> 
     )
     columns = (_("Publisher"), _("Licence"), _("Last changed"), _("Initiatives"))
     heads = (facet_title("source"), *columns)
-    return Section("source", _("Registries"), heads=heads, rows=rows, query=view.sparql)
+    return _section("source", _("Registries"), heads=heads, rows=rows, query=view.sparql)
 
 
 def _remarks(view: Bars) -> Section:
@@ -328,9 +325,8 @@ def _remarks(view: Bars) -> Section:
         "Records with violations are not published; warnings are published with the record."
     )
     if not view.counts:
-        texts = (text, _("No quality warnings."))
-        return Section("remark", _("Quality"), texts, query=view.sparql)
-    return _table("remark", _("Quality"), (text,), view, sorted(view.bars), _("Initiatives"))
+        return _section("remark", _("Quality"), text, _("No quality warnings."), query=view.sparql)
+    return _table("remark", _("Quality"), view, sorted(view.bars), _("Initiatives"), text)
 
 
 def _countries(figures: Figures) -> Section:
@@ -346,7 +342,7 @@ def _countries(figures: Figures) -> Section:
     )
     heads = (facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives"))
     title = _("Annex: countries")
-    return Section("countries", title, heads=heads, rows=rows, numeric=3, query=view.sparql)
+    return _section("countries", title, heads=heads, rows=rows, numeric=3, query=view.sparql)
 
 
 def citation(release: Release, title: str, address: str) -> str:
