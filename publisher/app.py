@@ -7,19 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, FastAPI
-from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import MutableHeaders
-from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from journal.errors import JournalError
 from journal.tracing import open_span
 from publisher.apis import mcp_route, reconciliation
 from publisher.background import in_background
 from publisher.catalog import journal, openapi, portals, void
 from publisher.error_handlers import ErrorHandlers
-from publisher.errors import COST, PublisherError
+from publisher.errors import COST
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.feeds.atom import WebSubNotifier
 from publisher.linked_data import health, lists, mementos, signposting, status
@@ -67,7 +64,6 @@ from publisher.store.workers.pool import client_key
 from web.branding import PLAIN, Branding
 from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
 from web.page_cache import PageMiddleware
-from web.problems import HTTPProblem
 from web.static_files import STATIC_FOLDER, HashedStaticFiles
 
 ROUTERS: dict[str, APIRouter] = {
@@ -202,7 +198,8 @@ def create_app(
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
-    handlers = _add_error_handlers(app, pages, service, start)
+    handlers = ErrorHandlers(pages, service, start.steps)
+    handlers.install(app)
     _add_middleware(app, service, handlers, site.url)
     return app
 
@@ -224,21 +221,6 @@ def _set_state(
     app.state.hub = site.hub
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exports = ExportQueue(service.data / "exports", service.limits)
-
-
-def _add_error_handlers(
-    app: FastAPI, pages: Pages, service: QueryService, start: FirstStart
-) -> ErrorHandlers:
-    problems = ErrorHandlers(
-        pages, lambda: service.awaited, start.steps, lambda: service.starting, service.find_damage
-    )
-    app.add_exception_handler(PublisherError, problems.handle_publisher_error)
-    app.add_exception_handler(JournalError, problems.handle_journal_error)
-    app.add_exception_handler(HTTPProblem, problems.handle_http_problem)
-    app.add_exception_handler(RequestValidationError, problems.handle_validation_error)
-    app.add_exception_handler(HTTPException, problems.handle_http_exception)
-    app.add_exception_handler(Exception, problems.handle_unexpected_error)
-    return problems
 
 
 def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers, url: str) -> None:

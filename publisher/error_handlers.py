@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
+from typing import Any
 
 import structlog
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from journal.errors import JournalError
 from languages.translations import TranslatableText
 from publisher.errors import (
     DamagedFiles,
@@ -23,20 +26,21 @@ from publisher.errors import (
     describe_error,
 )
 from publisher.pages import Pages
+from publisher.store.query_service import QueryService
 from web.endpoints import allowed_methods, describe_validation_error
 from web.problems import HTTPProblem, problem_response, wants_page
 
+_ERRORS: tuple[type[Exception], ...] = (
+    *(PublisherError, JournalError, HTTPProblem),
+    *(RequestValidationError, HTTPException, Exception),
+)
 log = structlog.get_logger(component="problems")
 
 # What it has does not come from the journal, so it returns 404.
 _LOCAL_PATH = "/exports"
 # Elsewhere a query needs little memory, unless a damaged file has a wrong length in it.
 _CLIENT_QUERIES = ("/sparql", "/exports")
-
-Steps = Callable[[], Awaitable[Sequence[object]]]
 REFRESH_SECONDS = 3  # seconds until a browser reloads a page that is not ready
-
-
 _JOURNAL_RETRY = "600"  # seconds: a person has to restore an entry
 _DAMAGED = TranslatableText(
     "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
@@ -48,57 +52,59 @@ _JOURNAL_UNREADABLE = TranslatableText(
 
 
 class ErrorHandlers:
-    """Responds to errors: with a page for a browser, with problem+json for any other client.
-
-    *behind* returns the number of journal entries that are not published yet. While there are any,
-    an unknown thing returns 503 instead of 404, since it may be among them. *steps* are those of
-    the first start; *starting* returns why nothing is published yet, "" otherwise. *find_damage*
-    checks the files of the store after a failure.
+    """Responds to errors: with a page for a browser, with problem+json for any other client. *steps*
+    are those of the first start.
     """
 
     def __init__(
         self,
         pages: Pages,
-        behind: Callable[[], int],
-        steps: Steps,
-        starting: Callable[[], str],
-        find_damage: Callable[[], Awaitable[str]],
+        service: QueryService,
+        steps: Callable[[], Awaitable[Sequence[object]]],
     ) -> None:
-        self._pages, self._behind, self._steps, self._starting = pages, behind, steps, starting
-        self._find_damage = find_damage
+        self._pages, self._service, self._steps = pages, service, steps
 
-    async def handle_publisher_error(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, PublisherError)
-        status, title, headers = describe_error(error)
-        is_failure = status is HTTPStatus.INTERNAL_SERVER_ERROR
-        if is_failure or (
-            isinstance(error, MemoryLimit) and not request.url.path.startswith(_CLIENT_QUERIES)
-        ):
-            if await self._find_damage():
-                return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
-            if is_failure:
-                log.error("request failed", path=request.url.path, reason=str(error))
-        detail = (self._starting() if isinstance(error, NotReady) else "") or _detail(error)
-        if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
-            response = self._pages.page(
-                "start.html", status, steps=steps, refresh=REFRESH_SECONDS, **_in_language(detail)
-            )
-            response.headers.update(headers)
-            return response
-        if isinstance(error, QuerySyntaxError):
-            return self._respond(
-                request, status, title, str(error), headers, line=error.line, column=error.column
-            )
-        return self._respond(request, status, title, detail, headers)
+    def install(self, app: FastAPI) -> None:
+        for kind in _ERRORS:
+            app.add_exception_handler(kind, self.respond)
 
-    async def handle_unexpected_error(self, request: Request, error: Exception) -> Response:
-        """Respond to any other exception with 500.
-
-        The exception is raised again by Starlette, so that it is logged; the server then closes the
-        connection, as the response says.
+    async def respond(self, request: Request, error: Exception) -> Response:
+        """Respond to an error by its class. Starlette raises an unexpected one again, so that it is
+        logged; the server then closes the connection, as the response says.
         """
+        path = request.url.path
+        match error:
+            case PublisherError():
+                return await self._respond_to_publisher_error(request, error)
+            case RequestValidationError():  # 400 for a parameter, 404 for a path
+                is_path, detail = describe_validation_error(error)
+                status = HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST
+                return await self.respond(request, HTTPProblem(status, detail))
+            case HTTPProblem(status=HTTPStatus.NOT_FOUND) if self._service.awaited and not (
+                path.startswith(_LOCAL_PATH)
+            ):  # it may be among the journal entries that are not published yet
+                text = TranslatableText(
+                    "{problem}; but {missing} journal entries are not loaded here yet; try again in a moment",
+                    problem=_detail(error),
+                    missing=self._service.awaited,
+                )
+                return await self.respond(request, NotReady(text))
+            case HTTPProblem():
+                return self._render(request, error.status, _detail(error), error.headers)
+            case HTTPException():  # of Starlette: 404 for an unknown path, 405
+                status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+                # Several routes may share a path, each with other methods.
+                if status is HTTPStatus.METHOD_NOT_ALLOWED:
+                    headers["Allow"] = ", ".join(allowed_methods(request))
+                return self._render(
+                    request, status, f"{request.method} {path}: {error.detail}", headers
+                )
+            case JournalError():  # its text has paths of the server, so it is only logged
+                log.error("the journal cannot be read", path=path, reason=str(error))
+                status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": _JOURNAL_RETRY}
+                return self._render(request, status, _JOURNAL_UNREADABLE, headers)
         status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return self._respond(request, status, status.phrase, _FAILED, {"Connection": "close"})
+        return self._render(request, status, _FAILED, {"Connection": "close"})
 
     async def handle_damage(self, request: Request, error: Exception) -> Response | None:
         """Respond to an exception of the middleware: to a PublisherError as that of a route; with
@@ -106,76 +112,45 @@ class ErrorHandlers:
         None.
         """
         if isinstance(error, PublisherError):
-            return await self.handle_publisher_error(request, error)
-        if not await self._find_damage():
+            return await self.respond(request, error)
+        if not await self._service.find_damage():
             return None
-        log.warning(
-            "request failed: files are damaged",
-            path=request.url.path,
-            reason=f"{type(error).__name__}: {error}",
-        )
-        return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
+        reason = f"{type(error).__name__}: {error}"
+        log.warning("request failed: files are damaged", path=request.url.path, reason=reason)
+        return await self.respond(request, DamagedFiles(_DAMAGED))
 
-    async def handle_journal_error(self, request: Request, error: Exception) -> Response:
-        """Respond to a JournalError; its text contains paths of the server, so it is only logged."""
-        log.error("the journal cannot be read", path=request.url.path, reason=str(error))
-        status = HTTPStatus.SERVICE_UNAVAILABLE
-        return self._respond(
-            request, status, status.phrase, _JOURNAL_UNREADABLE, {"Retry-After": _JOURNAL_RETRY}
-        )
+    async def _respond_to_publisher_error(
+        self, request: Request, error: PublisherError
+    ) -> Response:
+        status, title, headers = describe_error(error)
+        path, is_failure = request.url.path, status is HTTPStatus.INTERNAL_SERVER_ERROR
+        is_odd = isinstance(error, MemoryLimit) and not path.startswith(_CLIENT_QUERIES)
+        if (is_failure or is_odd) and await self._service.find_damage():
+            return await self.respond(request, DamagedFiles(_DAMAGED))
+        if is_failure:
+            log.error("request failed", path=path, reason=str(error))
+        if isinstance(error, QuerySyntaxError):
+            place = {"line": error.line, "column": error.column}
+            return self._render(request, status, str(error), headers, title, **place)
+        is_early = isinstance(error, NotReady)
+        detail = (self._service.starting if is_early else "") or _detail(error)
+        if is_early and wants_page(request) and (steps := await self._steps()):
+            values = {"steps": steps, "refresh": REFRESH_SECONDS, **_in_language(detail)}
+            response = self._pages.page("start.html", status, **values)
+            response.headers.update(headers)
+            return response
+        return self._render(request, status, detail, headers, title)
 
-    async def handle_http_problem(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPProblem)
-        if (
-            error.status is HTTPStatus.NOT_FOUND
-            and not request.url.path.startswith(_LOCAL_PATH)
-            and (missing := self._behind())
-        ):
-            text = TranslatableText(
-                "{problem}; but {missing} journal entries are not loaded here yet; try again in a moment",
-                problem=_detail(error),
-                missing=missing,
-            )
-            return await self.handle_publisher_error(request, NotReady(text))
-        return self._respond(
-            request, error.status, error.status.phrase, _detail(error), error.headers
-        )
-
-    async def handle_validation_error(self, request: Request, error: Exception) -> Response:
-        """Respond to invalid parameters with 400, to an invalid path with 404."""
-        assert isinstance(error, RequestValidationError)
-        is_path, detail = describe_validation_error(error)
-        return await self.handle_http_problem(
-            request,
-            HTTPProblem(HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST, detail),
-        )
-
-    async def handle_http_exception(self, request: Request, error: Exception) -> Response:
-        """Respond to an unknown path with 404, to an unsupported method with 405 and the header
-        Allow.
-        """
-        assert isinstance(error, HTTPException)
-        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
-        # Several routes may share a path, each with other methods.
-        if status is HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["Allow"] = ", ".join(allowed_methods(request))
-        return self._respond(
-            request,
-            status,
-            status.phrase,
-            f"{request.method} {request.url.path}: {error.detail}",
-            headers,
-        )
-
-    def _respond(
+    def _render(
         self,
         request: Request,
         status: HTTPStatus,
-        title: str,
         detail: str,
         headers: dict[str, str],
+        title: str = "",
         **more: int | None,
     ) -> Response:
+        title = title or status.phrase
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
@@ -192,7 +167,7 @@ class ErrorHandlers:
         return response
 
 
-def _in_language(detail: str) -> dict[str, object]:
+def _in_language(detail: str) -> dict[str, Any]:
     """Return *detail* in the language of the request where it has translations, and whether it has."""
     if isinstance(detail, TranslatableText):
         return {"detail": detail.translated(), "translated": True}
@@ -201,6 +176,5 @@ def _in_language(detail: str) -> dict[str, object]:
 
 def _detail(error: Exception) -> str:
     """Return the text of an error, with its translations if there are any."""
-    return (
-        error.args[0] if error.args and isinstance(error.args[0], TranslatableText) else str(error)
-    )
+    text = error.args[0] if error.args else ""
+    return text if isinstance(text, TranslatableText) else str(error)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 from urllib.parse import quote_plus
 
 from fastapi import Depends
@@ -46,38 +46,6 @@ FILTER_FACETS = (
 )
 
 
-class FilterOption(NamedTuple):
-    code: str
-    name: str
-    things: ThingCount
-    chosen: bool
-    href: str
-
-
-class FilterGroup(NamedTuple):
-    """A facet with its values; *rest* are the collapsed ones, *query* is the URL of the query
-    behind the counts.
-    """
-
-    facet: str
-    title: str
-    first: tuple[FilterOption, ...]
-    rest: tuple[FilterOption, ...]
-    query: str
-
-    @property
-    def is_filtered(self) -> bool:
-        return any(item.chosen for item in (*self.first, *self.rest))
-
-
-class ActiveFilter(NamedTuple):
-    """A filter of the URL: its facet, its name, and the URL of the page without it."""
-
-    facet: str
-    name: str
-    href: str
-
-
 def chosen_codes(filters: Filter, *without: str) -> list[tuple[str, str]]:
     """Return each facet and code of a filter, without the kind of things and facets *without*."""
     return [
@@ -88,16 +56,19 @@ def chosen_codes(filters: Filter, *without: str) -> list[tuple[str, str]]:
     ]
 
 
-def active_filters(names: FacetLabels) -> list[ActiveFilter]:
-    """Return the filters in the URL of the request, in order."""
+def active_filters(names: FacetLabels) -> list[dict[str, str]]:
+    """Return the filters in the URL of the request, in order: *facet*, *name*, and *href*, the URL of
+    the page without it.
+    """
     sent = _sent_parameters()
     chosen = dict.fromkeys((name, value) for name, value in sent if name in FACETS)
     return [
-        ActiveFilter(
-            facet_title(facet),
-            names.short(facet, code.strip()),
-            current_locale().path + _query([pair for pair in sent if pair != (facet, code)]),
-        )
+        {
+            "facet": facet_title(facet),
+            "name": names.short(facet, code.strip()),
+            "href": current_locale().path
+            + _query([pair for pair in sent if pair != (facet, code)]),
+        }
         for facet, code in chosen
     ]
 
@@ -160,10 +131,12 @@ def filter_groups(
     names: FacetLabels,
     *,
     has_parts: bool,
-) -> list[FilterGroup]:
-    """Return the facets with at least one value."""
+) -> list[dict[str, Any]]:
+    """Return the facets with at least one value: *first* are the options that are visible, *rest*
+    the collapsed ones, *query* is the URL of the query behind the counts.
+    """
     # The parameters are encoded once: a page has hundreds of these URLs.
-    sent, asked, groups = _sent_parameters(), replace(filters, among=None), list[FilterGroup]()
+    sent, counted, groups = _sent_parameters(), replace(filters, among=None), []
     begin = f"/search{_query(sent)}{'&' if sent else '?'}"
 
     def toggle(facet: str, code: str) -> str:
@@ -173,22 +146,30 @@ def filter_groups(
         return f"{begin}{facet}={quote_plus(code)}"
 
     for facet in FILTER_FACETS:
+        chosen = filters.codes(facet)
         options = [
-            FilterOption(
-                code,
-                names.short(facet, code),
-                things,
-                code in filters.codes(facet),
-                toggle(facet, code),
-            )
-            for code, things in _rank(facet, counts.get(facet, {}), filters.codes(facet))
+            {
+                "code": code,
+                "name": names.short(facet, code),
+                "things": things,
+                "chosen": code in chosen,
+                "href": toggle(facet, code),
+            }
+            for code, things in _rank(facet, counts.get(facet, {}), chosen)
         ]
         is_short = facet in ("line", "goal") and len(options) <= 20
-        visible = len(options) if is_short else max(VISIBLE_VALUES, len(filters.codes(facet)))
-        query = filter_query.counts(asked, facet, names.iris, has_parts=has_parts)
-        first, rest = tuple(options[:visible]), tuple(options[visible:])
-        groups.append(FilterGroup(facet, facet_title(facet), first, rest, query_page_url(query)))
-    return [group for group in groups if group.first]
+        visible = len(options) if is_short else max(VISIBLE_VALUES, len(chosen))
+        query = filter_query.counts(counted, facet, names.iris, has_parts=has_parts)
+        group = {
+            "facet": facet,
+            "title": facet_title(facet),
+            "first": options[:visible],
+            "rest": options[visible:],
+            "is_filtered": any(option["chosen"] for option in options),
+            "query": query_page_url(query),
+        }
+        groups += [group] if options else []
+    return groups
 
 
 def _rank(

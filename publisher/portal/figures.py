@@ -620,16 +620,10 @@ def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
     return Coverage(facets, tables.count_covered(unfiltered, last), total)
 
 
-class ChartHint(NamedTuple):
-    """Why a figure is empty; *href* is the address of one that is not, "" if there is none."""
-
-    text: str
-    href: str = ""
-
-
-def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> ChartHint:
-    """Return a hint on an empty figure of the filtered things by *facet*: how many have a value
-    that no registry states, or else which data it needs.
+def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> dict[str, str]:
+    """Return the *text* of a hint on an empty figure of the filtered things by *facet*: how many have
+    a value that no registry states, or else which data it needs; *href* is the address of a figure
+    that is not empty, "" if there is none.
     """
     if facet in _LINKED and Basis.DECLARED in filters.bases:
         on_any_basis = replace(filters, bases=tuple(Basis))
@@ -639,7 +633,7 @@ def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> ChartHi
                 "{coverage} (mapped from a registry's code or suggested automatically); no registry states it"
             )
             href = f"{_LINKED[facet]}?{urlencode(on_any_basis.url_parameters())}"
-            return ChartHint(text.format(coverage=linked.text), href)
+            return {"text": text.format(coverage=linked.text), "href": href}
     texts = {
         "line": _(
             "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "
@@ -655,7 +649,7 @@ def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> ChartHi
     text = texts.get(facet) or _(
         "No initiative has a value for: {facet}. To fill this chart, add such a field to a source definition."
     )
-    return ChartHint(text.format(facet=facet_title(facet)))
+    return {"text": text.format(facet=facet_title(facet)), "href": ""}
 
 
 def most_complete(views: Iterable[Bars], most: int) -> list[Bars]:

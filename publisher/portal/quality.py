@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import tomllib
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -166,16 +167,14 @@ async def measure_sources(service: QueryService, snapshot: str = "") -> dict[str
     """Return the quality of each source with records, by its IRI; *snapshot* is the folder of
     another state, such as a release's.
     """
-    texts = [_count("", service.iris), *(item.query(service.iris) for item in indicators())]
+    iris = service.iris
+    texts = [_count("", iris), *(item.query(iris) for item in indicators())]
     totals, *counted = await asyncio.gather(*(_counts(service, text, snapshot) for text in texts))
-    counts_by_indicator = dict(zip(indicators(), counted, strict=True))
     return {
         source: Quality(
             tuple(
-                Measurement(
-                    item, counts.get(source, 0), total, item.query(service.iris, source=source)
-                )
-                for item, counts in counts_by_indicator.items()
+                Measurement(item, counts.get(source, 0), total, item.query(iris, source=source))
+                for item, counts in zip(indicators(), counted, strict=True)
             )
         )
         for source, total in totals.items()
@@ -210,14 +209,11 @@ async def quality_history(
     """Return the newest releases with the quality of the sources in each, oldest first: those whose
     stores are here, so that no page builds one.
     """
-    stores = [
-        (release, None if release.withdrawn else find_store(service.data, release))
-        for release in list_releases(service.data / "releases")[:_RELEASES]
-    ]
+    releases = list_releases(service.data / "releases")[:_RELEASES]
     return [
         (release, await measure_sources(service, store.path))
-        for release, store in reversed(stores)
-        if store is not None
+        for release in reversed(releases)
+        if not release.withdrawn and (store := find_store(service.data, release))
     ]
 
 
@@ -231,16 +227,12 @@ async def rule_gains(
     what an indicator asks for of the same property.
     """
     valid = next(item for item in quality.measurements if item.indicator.name == VALID)
-    rules = [(rule_query(service.iris, source), valid.indicator.weight)]
-    rules += [
-        (rule_query(service.iris, source, item), item.weight)
-        for item in indicators()
-        if item.path(service.iris) in paths
-    ]
-    gains: dict[str, float] = {}
-    for text, weight in rules if valid.all else ():
+    gains = defaultdict[str, float](float)
+    lacking = [item for item in indicators() if item.path(service.iris) in paths]
+    for item in [None, *lacking] if valid.all else ():
+        weight, text = (item or valid.indicator).weight, rule_query(service.iris, source, item)
         for shape, count in (await _counts(service, text, by="shape")).items():
-            gains[shape] = gains.get(shape, 0.0) + weight * count / valid.all
+            gains[shape] += weight * count / valid.all
     return gains
 
 
@@ -283,7 +275,7 @@ def measurement_table(qualities: Mapping[str, Quality], iris: Iris) -> DataTable
     """Return the measurements of sources (by IRI) as DQV; the value of each is the number of
     records that its query counts.
     """
-    rows = [
+    rows = tuple(
         (
             f"{iris.base}quality#{source.rpartition('/')[2]}-{item.indicator.name}",
             f"{DQV}QualityMeasurement",
@@ -297,26 +289,25 @@ def measurement_table(qualities: Mapping[str, Quality], iris: Iris) -> DataTable
         )
         for source, quality in qualities.items()
         for item in quality.measurements
-    ]
-    return DataTable("measurements", "Measurements", _MEASURED, tuple(rows), is_observation=False)
+    )
+    return DataTable("measurements", "Measurements", _MEASURED, rows, is_observation=False)
 
 
 def metric_table(iris: Iris) -> DataTable:
-    method = "https://data.europa.eu/mqa/methodology"
-    rows = [
+    rows = tuple(
         (
             metric_iri(item, iris),
             f"{DQV}Metric",
             item.name,
             f"{iris.base}quality#{item.dimension}",
-            method,
+            "https://data.europa.eu/mqa/methodology",
             item.weight,
             item.note or None,
             item.pattern,
         )
         for item in indicators()
-    ]
-    return DataTable("metrics", "Metrics", _METRICS, tuple(rows), is_observation=False)
+    )
+    return DataTable("metrics", "Metrics", _METRICS, rows, is_observation=False)
 
 
 def metric_iri(indicator: Indicator, iris: Iris) -> str:
@@ -332,14 +323,14 @@ async def best_practices(
     """
     best: list[tuple[Indicator, str, Measurement, str | None]] = []
     counting, naming = "(COUNT(DISTINCT ?record) AS ?records)", "(MIN(?record) AS ?example)"
-    for number, indicator in enumerate(indicators() if qualities else ()):
-        measured = {source: quality.measurements[number] for source, quality in qualities.items()}
-        source = min(measured, key=lambda source: (-measured[source].points, source))
-        text, example = indicator.query(service.iris, source=source), None
-        if measured[source].records:
-            [row] = await service.rows(text.replace(counting, naming))
-            example = row["example"].value
-        best.append((indicator, source, measured[source], example))
+    measured = [
+        [(source, item) for item in quality.measurements] for source, quality in qualities.items()
+    ]
+    for items in zip(*measured, strict=True):
+        source, item = min(items, key=lambda pair: (-pair[1].points, pair[0]))
+        [row] = await service.rows(item.query.replace(counting, naming)) if item.records else [{}]
+        example = row["example"].value if row else None
+        best.append((item.indicator, source, item, example))
     return best
 
 
@@ -351,10 +342,9 @@ def with_points(quality: Quality, count: int) -> Quality:
 
 def badge(quality: Quality | None, title: str) -> Markup:
     """Draw a badge that a registry can show: the points in percent; *title* is what is read out."""
-    if quality is None:
-        return render("badge", text="–", colour=_NO_RECORDS, label=title)
-    colour = next(colour for least, colour in _COLOURS if quality.share >= least)
-    return render("badge", text=f"{quality.share} %", colour=colour, label=title)
+    share = quality.share if quality else -1
+    colour = next((colour for least, colour in _COLOURS if share >= least), _NO_RECORDS)
+    return render("badge", text=f"{share} %" if quality else "–", colour=colour, label=title)
 
 
 @register_dataset(
@@ -371,9 +361,19 @@ async def compare_quality(
     """The indicators with their weights and queries, the measurements of each registry, and the
     registry that is best at each.
     """
+    base, start = service.iris.base, service.iris.source("")
     if record:
-        return await _record_quality(request, service, record)
-    qualities, start = await measure_sources(service), service.iris.source("")
+        about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
+        measured = require(
+            await measure_record(service, about),
+            TranslatableText(
+                "There is no published record {record}; a page of a record links here",
+                record=record[:200],
+            ),
+        )
+        title = about.removeprefix(base)
+        return _quality_of(request, service, measured, about, record=about, title=title)
+    qualities = await measure_sources(service)
     ranked = sorted(qualities.items(), key=lambda item: (-item[1].points, item[0]))
     best = await best_practices(service, qualities)
     history = await quality_history(service)
@@ -388,21 +388,6 @@ async def compare_quality(
     }
     tables = [measurement_table(qualities, service.iris), metric_table(service.iris)]
     return DataPage(lambda: tables, "quality.html", lambda: values)
-
-
-async def _record_quality(request: Request, service: QueryService, record: str) -> DataPage:
-    base = service.iris.base
-    about = record if record.startswith(base) else f"{base}{record.lstrip('/')}"
-    quality = require(
-        await measure_record(service, about),
-        TranslatableText(
-            "There is no published record {record}; a page of a record links here",
-            record=record[:200],
-        ),
-    )
-    return _quality_of(
-        request, service, quality, about, record=about, title=about.removeprefix(base)
-    )
 
 
 def _quality_of(

@@ -202,7 +202,9 @@ def _page(
         view="table" if sent.get("view") == "table" else "",
         groups=groups,
         lists={
-            group.facet: (*group.first, *group.rest) for group in groups if group.facet in _SELECTS
+            group["facet"]: (*group["first"], *group["rest"])
+            for group in groups
+            if group["facet"] in _SELECTS
         },
         others=[
             (name, value)

@@ -7,8 +7,6 @@ in the harvester's ledger.
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any
@@ -27,6 +25,7 @@ from publisher.feeds.atom import write_feed
 from publisher.linked_data.entities import other_formats
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
+from publisher.portal.datasets import write_csv
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.portal.search import FEED_FORMATS
@@ -307,44 +306,31 @@ def _page(pages: Pages, report: dict[str, Any], name: str) -> Response:
 
 def as_json(report: Mapping[str, Any], base: str) -> bytes:
     """Serialize the report as JSON, with the messages and remedies in each language."""
-    rows = []
-    for row in report["rules"]:
-        texts = {language: message(row["iri"], language, base) for language in LANGUAGES}
-        remedies = {
-            language: translated_remedy(row["iri"], row["remedy"], language, base)
-            for language in LANGUAGES
+    rows = [dict(row) for row in report["rules"]]
+    for row in rows:
+        shape, remedy = row["iri"], row["remedy"]
+        texts = {language: message(shape, language, base) for language in LANGUAGES}
+        row["message"] = texts if all(texts.values()) else {"en": row["message"]}
+        row["remedy"] = {
+            language: translated_remedy(shape, remedy, language, base)
+            for language in (LANGUAGES if remedy else ())
         }
-        rows.append(
-            row
-            | {
-                "message": texts if all(texts.values()) else {"en": row["message"]},
-                "remedy": remedies if row["remedy"] else {},
-            }
-        )
     return orjson.dumps({**report, "rules": rows}, option=orjson.OPT_INDENT_2)
 
 
 def as_csv(report: Mapping[str, Any], host: str) -> bytes:
     """Write a line for each rule, the examples by key, and our page of them at *host*."""
-    out = io.StringIO()
-    columns = [
-        *_IN_CSV,
-        *(
-            f"example_{number}{part}"
-            for number in range(1, _EXAMPLES + 1)
-            for part in ("", "_page", "_registry_page")
-        ),
-    ]
-    lines = csv.DictWriter(out, columns, restval="", extrasaction="ignore")
-    lines.writeheader()
+    parts, numbers = ("", "_page", "_registry_page"), range(1, _EXAMPLES + 1)
+    examples = [f"example_{number}{part}" for number in numbers for part in parts]
+    rows: list[list[Any]] = [[*_IN_CSV, *examples]]
     for rule in report["rules"]:
-        cells = dict(rule)
-        for number, example in enumerate(rule["examples"], 1):
-            cells[f"example_{number}"] = example["key"]
-            cells[f"example_{number}_page"] = example["page"] and f"{host}{example['page']}"
-            cells[f"example_{number}_registry_page"] = example["registry_page"]
-        lines.writerow({name: escape_formula(cell) for name, cell in cells.items()})
-    return out.getvalue().encode()
+        cells = [rule[name] for name in _IN_CSV]
+        for example in rule["examples"]:
+            page = example["page"] and f"{host}{example['page']}"
+            cells += [example["key"], page, example["registry_page"]]
+        cells += [""] * (len(rows[0]) - len(cells))
+        rows.append(list(map(escape_formula, cells)))
+    return write_csv(rows)
 
 
 def as_atom(report: Mapping[str, Any], host: str, page: str) -> bytes:

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query
@@ -178,20 +178,6 @@ def _organizations(
     return sorted(cards.values(), key=lambda card: -card.initiatives)[:_PARTIES]
 
 
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A topic or a thing: *kind* is the facet or the kind of thing, *label* its name; *initiatives*
-    is how many a topic has.
-    """
-
-    text: str
-    language: str | None
-    kind: str
-    label: str
-    initiatives: int | None
-    page: str
-
-
 _SUGGESTION_FORMATS = {"json": JSON, "html": HTML}
 router = APIRouter()
 
@@ -261,11 +247,10 @@ def suggest(
     """The script of the pages reads this while a person types."""
     data_format, typed = choose_format(request, _SUGGESTION_FORMATS, format), q.lstrip()
     matches = suggestions(require_searcher(service), tables, pages, names, typed, limit)
-    document = {"query": typed, "suggestions": [asdict(item) for item in matches]}
     content = (
         pages.page("suggest.html", typed=typed, suggestions=matches)
         if data_format is HTML
-        else orjson.dumps(document)
+        else orjson.dumps({"query": typed, "suggestions": matches})
     )
     # labels are in the language of the request, as pages are
     headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
@@ -274,9 +259,9 @@ def suggest(
 
 def suggestions(
     search: Searcher, tables: FacetIndex, pages: Pages, names: FacetLabels, typed: str, most: int
-) -> list[Suggestion]:
-    """Return at most *most* suggestions for the text *typed* so far; without a text, the most
-    common topics.
+) -> list[dict[str, Any]]:
+    """Return at most *most* suggestions for the text *typed* so far, topics first; without a text,
+    the most common topics. *kind* is the facet or the kind of thing, *label* its name.
     """
     words = tokens(typed)
     begun = typed if typed[-1:].isspace() or typed.endswith("*") else f"{typed}*"
@@ -285,23 +270,33 @@ def suggestions(
         if words
         else common_topics(search, tables, names, most)
     )
-    topics = [
-        Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page)
+    topics: list[dict[str, Any]] = [
+        {
+            "text": card.name,
+            "language": None,
+            "kind": card.facet,
+            "label": card.label,
+            "initiatives": card.initiatives,
+            "page": card.page,
+        }
         for card in cards
     ]
     if not words or not (words[-1][1] or len(words[-1][0]) >= _LETTERS) or len(topics) >= most:
         return topics
     marker, known = Marker(begun), {card.iri for card in cards}
     entries = search.find_entries(SearchRequest(begun, "title"), most, similar=False)
-    titled = [
-        (entry, title)
+    things: list[dict[str, Any]] = [
+        {
+            "text": title[0],
+            "language": title[1],
+            "kind": entry.kind,
+            "label": kind_name(entry.kind),
+            "initiatives": None,
+            "page": pages.path(entry.thing),
+        }
         for entry in entries
         if entry.thing not in known
         and (title := best_text(entry.titles, marker, current_locale().language))
-    ]
-    things = [
-        Suggestion(*title, entry.kind, kind_name(entry.kind), None, pages.path(entry.thing))
-        for entry, title in titled
     ]
     return [*topics, *things][:most]
 

@@ -239,7 +239,9 @@ def test_a_value_of_a_facet_leads_to_the_first_page_of_the_search_with_it_or_wit
         filters = parse_filters(QueryParams("goal=4"))
         groups = filter_groups(filters, counts, FacetLabels(Iris()), has_parts=False)
 
-    hrefs = {(group.facet, item.code): item.href for group in groups for item in group.first}
+    hrefs = {
+        (group["facet"], item["code"]): item["href"] for group in groups for item in group["first"]
+    }
     assert hrefs == {
         ("goal", "4"): "/search?q=clinic+%26+school",
         ("goal", "5"): "/search?q=clinic+%26+school&goal=4&goal=5",
