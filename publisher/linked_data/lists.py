@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import binascii
+import tomllib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -85,67 +87,9 @@ def read_cursor(request: Request) -> ListParameters:
 ListCursor = Annotated[ListParameters, Depends(read_list_parameters)]
 
 
-class ListDefinition(NamedTuple):
-    """A list: the patterns of its members ?thing, their titles ?name and their details; the first
-    order is the default.
-    """
-
-    members: str
-    titles: str
-    details: str
-    shows_property: bool = False  # whether the property that links a member to ?about is shown
-    orders: tuple[str, ...] = ("title", "newest", "address")
-
-
-_MODIFIED = "OPTIONAL { ?record foaf:primaryTopic ?thing ; dct:modified ?modified }"
-_TITLED = "OPTIONAL { ?thing dct:title ?name }"
-_TITLES = "OPTIONAL { ?thing dct:title ?title }"
-_DETAILS = f"{_TITLES} {_MODIFIED}"
-_OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
-# A registry may have a million.
-_FIRST_ADDRESS = ("address", "title", "newest")
-
-LISTS = {
-    "concept": ListDefinition(
-        f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, shows_property=True
-    ),
-    "organization": ListDefinition(
-        "?thing dct:publisher|wsis:partner|schema:funder ?about .",
-        _TITLED,
-        _DETAILS,
-        shows_property=True,
-    ),
-    "source": ListDefinition(
-        "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <operations#gone>)",
-        _TITLED,
-        f"{_TITLES} OPTIONAL {{ ?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified }}",
-        orders=_FIRST_ADDRESS,
-    ),
-    "gone": ListDefinition(
-        "?record adms:status <operations#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
-        "OPTIONAL { ?record dct:title ?name }",
-        "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . OPTIONAL { ?record dct:title ?title }",
-        orders=_FIRST_ADDRESS,
-    ),
-    "organizations": ListDefinition(
-        "?thing a org:Organization .",
-        "OPTIONAL { ?thing skos:prefLabel ?name }",
-        "?thing skos:prefLabel ?title .",
-        orders=("initiatives", "title", "address"),
-    ),
-    "sources": ListDefinition(
-        "?thing a dcat:Catalog .",
-        _TITLED,
-        "?thing dct:title ?title .",
-        orders=("title", "address"),
-    ),
-}
-_KEYS = {
-    "title": 'MIN(COALESCE(CONCAT(IF(lang(?name) = "en", "0", "1"), LCASE(str(?name))), "2"))',
-    "newest": "MAX(str(?changed))",
-    "address": '""',
-    "initiatives": '""',  # while there is no facet index
-}
+LISTS: dict[str, dict[str, Any]] = tomllib.loads(
+    Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +100,7 @@ class ListPage:
 
     rows: list[Row]
     order: str
-    orders: tuple[str, ...]
+    orders: Sequence[str]
     after: str | None
     before: str | None
 
@@ -182,10 +126,11 @@ async def load_page(
     Raises HTTPProblem (400) for an unknown order or an invalid cursor.
     """
     definition = LISTS[name]
-    order = definition.orders[0] if parameters.sort is None else parameters.sort
+    orders = definition["orders"]
+    order = orders[0] if parameters.sort is None else parameters.sort
     require(
-        order in definition.orders,
-        TranslatableText("sort must be one of {names}", names=", ".join(definition.orders)),
+        order in orders,
+        TranslatableText("sort must be one of {names}", names=", ".join(orders)),
         HTTPStatus.BAD_REQUEST,
     )
     back = parameters.before is not None
@@ -199,9 +144,11 @@ async def load_page(
         )
         numbers = {thing: Term(str(things), "literal") for thing, _, things in listed}
         # Nothing links to the base, so no row is repeated for each property.
-        about, keys = service.iris.base, {thing: key for thing, key, _ in listed}
-        rows = await _detail_rows(keys, definition, about, service)
-        rows = [row | {"initiatives": numbers[row["thing"].value]} for row in rows]
+        keys = {thing: key for thing, key, _ in listed}
+        rows = [
+            row | {"initiatives": numbers[row["thing"].value]}
+            for row in await _detail_rows(keys, definition, service.iris.base, service)
+        ]
     elif filters and tables:
         pairs = await asyncio.to_thread(
             tables.list_after, filters, order, upward, key, address, PAGE_SIZE + 1
@@ -218,7 +165,7 @@ async def load_page(
     return ListPage(
         rows,
         order,
-        definition.orders,
+        orders,
         _format_cursor(rows[-1]) if rows and onward else None,
         _format_cursor(rows[0]) if rows and backward else None,
     )
@@ -237,11 +184,11 @@ def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
 
 
 async def _detail_rows(
-    keys: Mapping[str, str], definition: ListDefinition, about: str, service: QueryService
+    keys: Mapping[str, str], definition: Mapping[str, Any], about: str, service: QueryService
 ) -> list[Row]:
     """Return the detail rows of things, by their IRIs with their sort keys."""
     text = query("listing-of").replace("THINGS", " ".join(map(iri, keys)))
-    text = text.replace("DETAILS", definition.details)
+    text = text.replace("DETAILS", definition["details"])
     rows = await service.rows(text, {"about": iri(about)}) if keys else []
     return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
 
@@ -249,27 +196,23 @@ async def _detail_rows(
 def _one_row_each(rows: list[Row], upward: bool) -> list[Row]:
     """Return one row for each thing, in order, with the English title if there is one."""
     ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
-    by_thing = {row["thing"].value: row for row in ranked}
-    return sorted(
-        by_thing.values(),
-        key=lambda row: (row["key"].value, row["thing"].value),
-        reverse=not upward,
-    )
+    keyed = {(row["key"].value, row["thing"].value): row for row in ranked}
+    return [keyed[key] for key in sorted(keyed, reverse=not upward)]
 
 
-def _query_text(definition: ListDefinition, order: str, upward: bool) -> str:
+def _query_text(definition: Mapping[str, Any], order: str, upward: bool) -> str:
     keyed = {
-        "title": definition.titles,
+        "title": definition["titles"],
         "newest": "?dated foaf:primaryTopic ?thing ; dct:modified ?changed .",
     }
-    linked = "?thing ?property ?about . " if definition.shows_property else ""
+    linked = "?thing ?property ?about . " if definition.get("shows_property") else ""
     text = query("listing")
     for name, part in (
-        ("PATTERN", f"{definition.members} {keyed.get(order, '')}"),
-        ("KEY", _KEYS[order]),
+        ("PATTERN", f"{definition['members']} {keyed.get(order, '')}"),
+        ("KEY", LISTS["keys"][order]),
         ("COMPARES", ">" if upward else "<"),
         ("ORDER(", "ASC(" if upward else "DESC("),
-        ("DETAILS", linked + definition.details),
+        ("DETAILS", linked + definition["details"]),
     ):
         text = text.replace(name, part)
     return text
@@ -441,8 +384,10 @@ def choose_list_format(request: Request) -> Format:
 
 
 def _item(row: Row, page: str) -> dict[str, Any]:
-    document: dict[str, Any] = {"id": row["thing"].value, "page": page}
-    if "title" in row:
-        document |= {"title": row["title"].value, "language": row["title"].language}
-    names = ("property", "record", "status", "modified")
-    return document | {name: row[name].value for name in names if name in row}
+    title, names = row.get("title"), ("property", "record", "status", "modified")
+    return {
+        "id": row["thing"].value,
+        "page": page,
+        **({"title": title.value, "language": title.language} if title else {}),
+        **{name: row[name].value for name in names if name in row},
+    }
