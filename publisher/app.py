@@ -251,9 +251,13 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         slot=pages.slot,
     )
     app.add_middleware(FreshnessMiddleware, service=service, respond=handlers.handle_damage)
-    exposed = (*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER)
     # It adds headers to the responses of all others.
-    app.add_middleware(SecurityMiddleware, url=url, exposed=exposed, add_headers=add_budget)
+    app.add_middleware(
+        SecurityMiddleware,
+        url=url,
+        exposed=(*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER),
+        add_headers=add_budget,
+    )
     # Outermost, so that it measures all others.
     app.add_middleware(RequestMiddleware, metrics=metrics)
 

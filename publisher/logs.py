@@ -132,9 +132,11 @@ class Renderer:
         self._line = line
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        lines = str(event.pop("exception", "")).splitlines()
         return "\n    ".join(
-            [self._line(escape_fields(logger, name, event)), *map(_escaped, lines)]
+            [
+                self._line(escape_fields(logger, name, event)),
+                *map(_escaped, str(event.pop("exception", "")).splitlines()),
+            ]
         )
 
 

@@ -126,11 +126,10 @@ def sections(
     where it is in the store, and ``submission`` where something can be submitted: pages without
     items are left out.
     """
-    reports = (NavigationEntry("/reports/", _("Reports")),)
     return (
         NavigationSection("explore", _("Explore"), _explore_pages(published)),
         NavigationSection("topics", _("Topics"), _topic_pages(published)),
-        NavigationSection("reports", _("Reports"), reports),
+        NavigationSection("reports", _("Reports"), (NavigationEntry("/reports/", _("Reports")),)),
         NavigationSection("data", _("Data"), _data_pages(published, documentation)),
         NavigationSection("sources", _("Sources"), _source_pages(published)),
     )

@@ -155,24 +155,25 @@ async def health(request: Request, service: ServiceDep) -> Response:
         details["reason"] = reason
     if steps := await faults.attempt("first start", request.app.state.start.steps(), []):
         details["start"] = {step.name: step.state for step in steps}
-    answer = {
-        "status": "unavailable"
-        if service.store_failure
-        else "degraded"
-        if faults.items
-        else "starting"
-        if awaited
-        else "ok",
-        "position": snapshot.position,
-        "quads": snapshot.quads,
-        "lag": lag,
-        "snapshot": snapshot.number,
-        "projections": service.follower.projections,
-        **faults.as_json(),
-        **details,
-    }
     return JSONResponse(
-        answer, HTTPStatus.SERVICE_UNAVAILABLE if service.store_failure else HTTPStatus.OK, _FRESH
+        {
+            "status": "unavailable"
+            if service.store_failure
+            else "degraded"
+            if faults.items
+            else "starting"
+            if awaited
+            else "ok",
+            "position": snapshot.position,
+            "quads": snapshot.quads,
+            "lag": lag,
+            "snapshot": snapshot.number,
+            "projections": service.follower.projections,
+            **faults.as_json(),
+            **details,
+        },
+        HTTPStatus.SERVICE_UNAVAILABLE if service.store_failure else HTTPStatus.OK,
+        _FRESH,
     )
 
 
@@ -262,8 +263,10 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
         for values, number in samples.items():
             (metric.labels(*values) if values else metric).inc(number)
     requests: RequestMetrics = request.app.state.request_metrics
-    content = generate_latest(registry) + generate_latest(requests.registry)
-    return Response(content, headers={**_FRESH, "Content-Type": CONTENT_TYPE_LATEST})
+    return Response(
+        (generate_latest(registry) + generate_latest(requests.registry)),
+        headers={**_FRESH, "Content-Type": CONTENT_TYPE_LATEST},
+    )
 
 
 @get(

@@ -292,8 +292,9 @@ async def things(
         ),
         HTTPStatus.BAD_REQUEST,
     )
-    listed = await load_page(cursor, service, name, about)
-    return respond_list(request, pages, "things", {name: about}, listed)
+    return respond_list(
+        request, pages, "things", {name: about}, (await load_page(cursor, service, name, about))
+    )
 
 
 @register_list(router, "organizations", "List all organizations")
@@ -349,28 +350,38 @@ def respond_list(
     details, chosen_format = details or {}, choose_list_format(request)
     links = list_page.links(origin(request) + path)
     if chosen_format is HTML:
-        page = pages.page(
-            "list.html",
-            name=name,
-            path_=path,
-            about=next((value for key, value in params.items() if key != "q"), None),
-            words=params.get("q", ""),
-            list_page=list_page,
-            details=details,
-            concept_label=_label,
+        return respond(
+            request,
+            pages.page(
+                "list.html",
+                name=name,
+                path_=path,
+                about=next((value for key, value in params.items() if key != "q"), None),
+                words=params.get("q", ""),
+                list_page=list_page,
+                details=details,
+                concept_label=_label,
+            ),
+            HTML,
+            links=links,
         )
-        return respond(request, page, HTML, links=links)
-    document = {
-        "sort": list_page.order,
-        **{link.rel: link.target for link in links},
-        "items": [
-            _item(row, origin(request) + pages.path(row["thing"].value))
-            | details.get(row["thing"].value, {})
-            for row in list_page.rows
-        ],
-    }
-    content = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-    return respond(request, content, JSON, links=links)
+    return respond(
+        request,
+        orjson.dumps(
+            {
+                "sort": list_page.order,
+                **{link.rel: link.target for link in links},
+                "items": [
+                    _item(row, origin(request) + pages.path(row["thing"].value))
+                    | details.get(row["thing"].value, {})
+                    for row in list_page.rows
+                ],
+            },
+            option=orjson.OPT_INDENT_2,
+        ),
+        JSON,
+        links=links,
+    )
 
 
 def _label(address: str) -> str:

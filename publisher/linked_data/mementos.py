@@ -173,8 +173,9 @@ async def memento(
             graphs=DATA_FORMATS.values(),
         )
 
-    state_links = links(origin(request), graph, states, selected)
-    return await respond_entity(request, service, entity, state_links, render_page)
+    return await respond_entity(
+        request, service, entity, links(origin(request), graph, states, selected), render_page
+    )
 
 
 async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:

@@ -148,10 +148,17 @@ async def links(
     entity = await find_thing(service, [*parents, stem])
     address = f"/linkset/{thing_path(entity)}"
     chosen_format = choose_format(request, _FORMATS, suffix, ResourceURLs(address))
-    licence = await licence_of(service, entity.path[-2])
-    page = EntityPage(request, service, replace(entity, suffix=HTML.suffix), licence=licence)
+    page = EntityPage(
+        request,
+        service,
+        replace(entity, suffix=HTML.suffix),
+        licence=(await licence_of(service, entity.path[-2])),
+    )
     write = linkset_json if chosen_format.media == LINKSET_JSON else linkset_text
-    headers = {} if suffix else {"Content-Location": f"{address}.{chosen_format.suffix}"}
     return respond(
-        request, write(linkset(page)), chosen_format, status=entity.status, headers=headers
+        request,
+        write(linkset(page)),
+        chosen_format,
+        status=entity.status,
+        headers=({} if suffix else {"Content-Location": f"{address}.{chosen_format.suffix}"}),
     )

@@ -59,15 +59,16 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         description = await describe_graph(service, service.iris.status)
         content = serialize_description(description, chosen_format)
     elif chosen_format is JSON:
-        answer = {
-            "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-            "submissions": submissions,
-            "mirror": asdict(origin) if origin else None,
-            "store": store,
-            "states": {state.value: count for state, count in counts.items()},
-            "sources": [_source(source_status, now) for source_status in statuses.values()],
-        }
-        content = orjson.dumps(answer)
+        content = orjson.dumps(
+            {
+                "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+                "submissions": submissions,
+                "mirror": asdict(origin) if origin else None,
+                "store": store,
+                "states": {state.value: count for state, count in counts.items()},
+                "sources": [_source(source_status, now) for source_status in statuses.values()],
+            }
+        )
     else:
         content = pages.page(
             "status.html",
@@ -94,8 +95,7 @@ async def _submissions(request: Request) -> dict[str, Any] | None:
 async def _store(service: QueryService) -> dict[str, Any]:
     version, stored, reported = data_version(service), service.current.quads, None
     if version and version.run:
-        run = iri(service.iris.run(version.run))
-        rows = await service.rows(query("run-quads"), {"run": run})
+        rows = await service.rows(query("run-quads"), {"run": iri(service.iris.run(version.run))})
         reported = int(rows[0]["quads"].value) if rows else None
     return {
         "position": version.position if version else 0,

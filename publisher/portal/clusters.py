@@ -76,8 +76,10 @@ async def cluster_of(service: QueryService, thing: str) -> dict[str, Any] | None
         return None
     names = prefer_english(rows, "member")
     members = sorted({row["member"].value for row in rows} - {thing})
-    others = {member: names.get(member, member) for member in members}
-    return {"cluster": rows[0]["cluster"].value, "others": others}
+    return {
+        "cluster": rows[0]["cluster"].value,
+        "others": {member: names.get(member, member) for member in members},
+    }
 
 
 async def find_cluster(request: Request, service: QueryService) -> tuple[str, Entity] | Response:
@@ -140,7 +142,6 @@ async def cluster_values(page: EntityPage) -> dict[str, object]:
         *(_read_member(service, member) for member in sorted(all_members)[:MAX_MEMBERS])
     )
     own_names = (cluster_iri(member, iris) for member in all_members)
-    changes = await read_history(service, description.iri)
     return {
         "members": members,
         "names": {member.iri: _name(member.description) for member in members},
@@ -151,7 +152,9 @@ async def cluster_values(page: EntityPage) -> dict[str, object]:
         "matches": read_matches(description),
         "others": [name for name in own_names if name != description.iri],
         "named": named_member(description.iri, iris),
-        "changes": recent_changes(changes, description, iris),
+        "changes": recent_changes(
+            (await read_history(service, description.iri)), description, iris
+        ),
     }
 
 

@@ -84,8 +84,12 @@ class VisitorCommand:
         self.quota.is_busy = True
         try:
             with TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True) as folder:
-                environment = {**self.environment, "TMPDIR": folder}
-                return await _output((*self.command, *arguments), environment, data, self.seconds)
+                return await _output(
+                    (*self.command, *arguments),
+                    {**self.environment, "TMPDIR": folder},
+                    data,
+                    self.seconds,
+                )
         finally:
             self.quota.is_busy = False
 

@@ -125,8 +125,9 @@ def _compare_topics(request: Request, figures: Figures) -> DataPage:
 @get(router, "/compare/moments", include_in_schema=False)
 def moments_form(request: Request, pages: PagesDep) -> Response:
     """Show the form for two moments; its result is at `/compare`."""
-    form = dict.fromkeys(_FORM, "")
-    return respond(request, pages.page("moments.html", form=form, moments=None), HTML)
+    return respond(
+        request, pages.page("moments.html", form=dict.fromkeys(_FORM, ""), moments=None), HTML
+    )
 
 
 @get(
@@ -296,8 +297,12 @@ def _side(facet: str, code: str, figures: Figures) -> dict[str, Any]:
         href = code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
     else:
         name, href = names.short(facet, code), names.page(facet, code)
-    panels = figures.bars(one for one in PANELS if one != facet)
-    return {"name": name, "href": href, "profile": profile(figures), "panels": panels}
+    return {
+        "name": name,
+        "href": href,
+        "profile": profile(figures),
+        "panels": figures.bars(one for one in PANELS if one != facet),
+    }
 
 
 def _pairs(ones: Sequence[Bars], others: Sequence[Bars]) -> list[dict[str, Any]]:

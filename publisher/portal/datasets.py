@@ -118,8 +118,9 @@ def register_dataset(
         @wraps(endpoint)
         async def respond_dataset(request: Request, **values: Any) -> Response:
             if iscoroutinefunction(endpoint):
-                dataset = await endpoint(request=request, **values)
-                return await run_in_threadpool(dataset_response, request, dataset)
+                return await run_in_threadpool(
+                    dataset_response, request, (await endpoint(request=request, **values))
+                )
             return await run_in_threadpool(
                 lambda: dataset_response(request, endpoint(request=request, **values))
             )
@@ -168,18 +169,24 @@ def dataset_response(request: Request, dataset: DataPage | Response) -> Response
     if form is HTML and dataset.page:
         return see_other(request, dataset.page)
     if form is HTML:
-        forms = format_links(request, drawn=bool(drawn))
-        content = request.app.state.pages.page(dataset.template, forms=forms, **dataset.values())
+        content = request.app.state.pages.page(
+            dataset.template, forms=format_links(request, drawn=bool(drawn)), **dataset.values()
+        )
     elif form is SVG and dataset.drawing is not None:
         content = standalone_svg(dataset.drawing)
     else:
         iris = request.app.state.service.iris
         content = serialize_tables(dataset.tables(), form, origin(request) + stem, iris)
     addresses = dict(format_links(request))
-    links = [
-        typed_link("alternate", addresses[row.label], row.media) for row in TABLE_FORMATS.values()
-    ]
-    return respond(request, content, form, links=links)
+    return respond(
+        request,
+        content,
+        form,
+        links=[
+            typed_link("alternate", addresses[row.label], row.media)
+            for row in TABLE_FORMATS.values()
+        ],
+    )
 
 
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
@@ -227,19 +234,27 @@ def serialize_tables(tables: Sequence[DataTable], form: Format, page: str, iris:
 
 
 def _json(tables: Sequence[DataTable], page: str) -> bytes:
-    figures = [
+    return orjson.dumps(
         {
-            "name": item.name,
-            "title": item.title,
-            "query": item.query or None,
-            "rows": [
-                {column.name: cell for column, cell in zip(item.columns, cells, strict=True)}
-                for cells in item.rows
+            "page": page,
+            "figures": [
+                {
+                    "name": item.name,
+                    "title": item.title,
+                    "query": item.query or None,
+                    "rows": [
+                        {
+                            column.name: cell
+                            for column, cell in zip(item.columns, cells, strict=True)
+                        }
+                        for cells in item.rows
+                    ],
+                }
+                for item in tables
             ],
-        }
-        for item in tables
-    ]
-    return orjson.dumps({"page": page, "figures": figures}, option=orjson.OPT_INDENT_2)
+        },
+        option=orjson.OPT_INDENT_2,
+    )
 
 
 def _csv(tables: Sequence[DataTable], iris: Iris) -> bytes:
@@ -254,10 +269,17 @@ def _csv(tables: Sequence[DataTable], iris: Iris) -> bytes:
     for table in tables:
         for cells in table.rows:
             known = dict(zip((column.name for column in table.columns), cells, strict=True))
-            values = (
-                _csv_cells(name, facet, known.get(name), iris) for name, facet in columns.items()
+            rows.append(
+                [
+                    table.name,
+                    *chain.from_iterable(
+                        (
+                            _csv_cells(name, facet, known.get(name), iris)
+                            for name, facet in columns.items()
+                        )
+                    ),
+                ]
             )
-            rows.append([table.name, *chain.from_iterable(values)])
     return write_csv(rows if len(tables) > 1 else (row[1:] for row in rows))
 
 
@@ -356,8 +378,14 @@ def list_table(
     query: str,
     columns: Mapping[str, Column] = _LINE,
 ) -> DataTable:
-    rows = tuple(map(attrgetter(*columns), lines))
-    return DataTable(name, title, tuple(columns.values()), rows, query, is_observation=False)
+    return DataTable(
+        name,
+        title,
+        tuple(columns.values()),
+        tuple(map(attrgetter(*columns), lines)),
+        query,
+        is_observation=False,
+    )
 
 
 _BATCH = 5_000  # rows read at once

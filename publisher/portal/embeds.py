@@ -117,8 +117,9 @@ def embed(
         note=figures.note,
         most=ROWS,
     )
-    links = [typed_link("alternate", oembed, "application/json+oembed")]
-    return respond(request, text, HTML, links=links)
+    return respond(
+        request, text, HTML, links=[typed_link("alternate", oembed, "application/json+oembed")]
+    )
 
 
 @get(
@@ -166,18 +167,23 @@ def oembed(
         f'<iframe src="{escape(address)}" title="{escape(title)}" width="{width}" height="{height}" '
         f'style="{style}" loading="lazy" referrerpolicy="no-referrer"></iframe>'
     )
-    document = {
-        "version": "1.0",
-        "type": "rich",
-        "title": title,
-        "provider_name": pages.branding.name,
-        "provider_url": f"{host}/",
-        "width": width,
-        "height": height,
-        "cache_age": 3600,
-        "html": frame,
-    }
-    return respond(request, orjson.dumps(document), JSON)
+    return respond(
+        request,
+        orjson.dumps(
+            {
+                "version": "1.0",
+                "type": "rich",
+                "title": title,
+                "provider_name": pages.branding.name,
+                "provider_url": f"{host}/",
+                "width": width,
+                "height": height,
+                "cache_age": 3600,
+                "html": frame,
+            }
+        ),
+        JSON,
+    )
 
 
 def _find_figure(path: str) -> Figure:

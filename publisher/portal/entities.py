@@ -135,8 +135,9 @@ async def find_record(request: Request, service: QueryService) -> Found:
 
 async def find_run(request: Request, service: QueryService) -> Found:
     entity = await find_entity(request, service, _describe_with_status, 2)
-    plain = orjson.dumps(statistics_json(entity.description), option=orjson.OPT_INDENT_2)
-    return "run", replace(entity, plain=plain)
+    return "run", replace(
+        entity, plain=orjson.dumps(statistics_json(entity.description), option=orjson.OPT_INDENT_2)
+    )
 
 
 async def find_source(request: Request, service: QueryService) -> Found:
@@ -220,7 +221,6 @@ async def respond_kind(
     page = EntityPage(request, service, entity, listed, licence)
 
     async def render_page() -> Response:
-        values = await kind.values(page)  # figures of them are counted while they are rendered
         return await asyncio.to_thread(
             pages.page,
             kind.template,
@@ -228,7 +228,7 @@ async def respond_kind(
             description=entity.description,
             graphs=DATA_FORMATS.values(),
             urls=entity.urls,
-            **values,
+            **(await kind.values(page)),
         )
 
     return await respond_entity(request, service, entity, kind.links(page), render_page)

@@ -67,12 +67,13 @@ async def record_values(page: EntityPage) -> Values:
     """Return the state of a record's registry, and the changes of its graph."""
     service, record = page.service, page.entity.graph or ""
     status = (await source_statuses(service)).get(page.entity.path[-2])
-    about = replace(page.description, iri=record)
     return {
         "source_status": status,
         "now": service.now(),
         "confirmed": last_confirmed(status, page.description, record),
-        "changes": recent_changes(await read_history(service, record), about, service.iris),
+        "changes": recent_changes(
+            await read_history(service, record), replace(page.description, iri=record), service.iris
+        ),
     }
 
 
@@ -149,13 +150,17 @@ def in_language(texts: Sequence[Term], language: str) -> Term | None:
 async def organization_values(page: EntityPage) -> Values:
     service, organization = page.service, page.description.iri
     markup = thing_markup(page.description, "organization", page.licence)
-    search = f"/things?organization={quote(organization)}"
     return {
         "list_page": await load_page(
             read_cursor(page.request), service, "organization", organization
         ),
         "block": jsonld_block(markup),
-        "about": await figures(service, Filter(party=organization), search, "source"),
+        "about": await figures(
+            service,
+            Filter(party=organization),
+            f"/things?organization={quote(organization)}",
+            "source",
+        ),
         "cluster": await cluster_of(service, organization),
     }
 
@@ -170,8 +175,9 @@ async def figures(
     if tables is None:
         return None
     labels = FacetLabels(service.iris, await source_titles(service))
-    about = Figures(tables, labels, filters)
-    return await asyncio.to_thread(entity_statistics, about, search, without)
+    return await asyncio.to_thread(
+        entity_statistics, Figures(tables, labels, filters), search, without
+    )
 
 
 def list_claims(description: Description, concept: str) -> list[dict[str, Any]]:
@@ -299,9 +305,11 @@ def statistics_json(description: Description) -> dict[str, Any]:
 
 
 async def run_values(page: EntityPage) -> Values:
-    counts = {
-        page.description.expand(f"ops:{METRICS[name]}"): number
-        for name, number in read_counts(page.description).items()
-        if number is not None
+    return {
+        "counts": {
+            page.description.expand(f"ops:{METRICS[name]}"): number
+            for name, number in read_counts(page.description).items()
+            if number is not None
+        },
+        "network": read_network(page.description),
     }
-    return {"counts": counts, "network": read_network(page.description)}

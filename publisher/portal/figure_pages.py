@@ -260,8 +260,11 @@ def gaps(request: Request, figures: MatrixDep) -> DataPage:
 def matrix_counts(request: Request, figures: MatrixDep) -> DataPage:
     """The page is `/matrix`."""
     matrix = figures["matrix"]
-    page = f"/matrix{f'?{request.url.query}' if request.url.query else ''}"
-    return DataPage(lambda: _tables([matrix]), page=page, drawing=matrix.drawing)
+    return DataPage(
+        lambda: _tables([matrix]),
+        page=f"/matrix{f'?{request.url.query}' if request.url.query else ''}",
+        drawing=matrix.drawing,
+    )
 
 
 # facets whose completeness is counted
@@ -309,24 +312,31 @@ async def sources(
 ) -> Response:
     """A registry is a source from which records are harvested; the page shows them all."""
     if choose_list_format(request) is not HTML:
-        listed = await load_page(cursor, service, "sources")
-        return respond_list(request, pages, "sources", {}, listed)
+        return respond_list(
+            request, pages, "sources", {}, (await load_page(cursor, service, "sources"))
+        )
     different = tables.count_different(INITIATIVES) if tables else None
-    page = await asyncio.to_thread(
-        pages.page,
-        "registries.html",
-        registries=await list_registries(service, tables),
-        covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
-        note=count_note(different) if different else "",
-        forms=[(row.label, f"/registries.{row.suffix}") for row in TABLE_FORMATS.values()],
-        query=query_page_url(_registries_query(service, tables)),
+    return respond(
+        request,
+        (
+            await asyncio.to_thread(
+                pages.page,
+                "registries.html",
+                registries=await list_registries(service, tables),
+                covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
+                note=count_note(different) if different else "",
+                forms=[(row.label, f"/registries.{row.suffix}") for row in TABLE_FORMATS.values()],
+                query=query_page_url(_registries_query(service, tables)),
+            )
+        ),
+        HTML,
     )
-    return respond(request, page, HTML)
 
 
 def _registries_query(service: QueryService, tables: FacetIndex | None) -> str:
-    has_parts = tables is not None and tables.has_parts
-    return coverage_by_source(INITIATIVES, "remark", service.iris, has_parts=has_parts)
+    return coverage_by_source(
+        INITIATIVES, "remark", service.iris, has_parts=(tables is not None and tables.has_parts)
+    )
 
 
 @register_dataset(

@@ -247,8 +247,9 @@ class FigureView:
     @property
     def table(self) -> DataTable:
         figure = self.figure
-        name = figure.name or figure.kind
-        return count_table(name, self.title, figure.facets, self.rows, self.sparql)
+        return count_table(
+            (figure.name or figure.kind), self.title, figure.facets, self.rows, self.sparql
+        )
 
     @cached_property
     def coverage(self) -> Coverage:
@@ -490,15 +491,18 @@ class Matrix(FigureView):
     @property
     def table(self) -> DataTable:
         columns = (Column("line", "line"), Column("goal", "goal"), Column("official"), THINGS)
-        title = "Things by action line and goal"
-        return DataTable("matrix", title, columns, tuple(self.rows), self.sparql)
+        return DataTable(
+            "matrix", "Things by action line and goal", columns, tuple(self.rows), self.sparql
+        )
 
     @property
     def gaps(self) -> DataTable:
         """Return the official links without initiatives as data."""
-        rows = tuple(row for row in self.rows if row[:2] in self.data.links and not row[3])
         return replace(
-            self.table, name="links", title="Official links without any initiative", rows=rows
+            self.table,
+            name="links",
+            title="Official links without any initiative",
+            rows=tuple(row for row in self.rows if row[:2] in self.data.links and not row[3]),
         )
 
     @property
@@ -531,9 +535,13 @@ class Matrix(FigureView):
     @cached_property
     def drawing(self) -> Markup | None:
         label = _("Initiatives by action line and SDG, with the official links")
-        mirrored = current_locale().direction == "rtl"
         return heatmap(
-            self.lines, self.goals, self.counts, self.data.links, label, mirrored=mirrored
+            self.lines,
+            self.goals,
+            self.counts,
+            self.data.links,
+            label,
+            mirrored=(current_locale().direction == "rtl"),
         )
 
     def _labels(self, facet: str) -> list[HeatmapLabel]:
@@ -632,8 +640,10 @@ def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> dict[st
             text = _(
                 "{coverage} (mapped from a registry's code or suggested automatically); no registry states it"
             )
-            href = f"{_LINKED[facet]}?{urlencode(on_any_basis.url_parameters())}"
-            return {"text": text.format(coverage=linked.text), "href": href}
+            return {
+                "text": text.format(coverage=linked.text),
+                "href": f"{_LINKED[facet]}?{urlencode(on_any_basis.url_parameters())}",
+            }
     texts = {
         "line": _(
             "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "
@@ -705,8 +715,14 @@ def facet_findings(
     ):
         if codes := counts.get(facet):
             things, code = max((things, code) for code, things in codes.items())
-            name = isolate(names.short(facet, code))
-            findings.append((facet, text.format(name=name, count=format_number(things))))
+            findings.append(
+                (
+                    facet,
+                    text.format(
+                        name=isolate(names.short(facet, code)), count=format_number(things)
+                    ),
+                )
+            )
     return findings
 
 

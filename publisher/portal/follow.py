@@ -200,9 +200,16 @@ def request_subscription(
     if error:
         return _form(request, pages, followed, title, fields, error)
     request.app.state.problem_quota.admit(client_key(request.scope))
-    language = current_locale().language
-    link = store.request(channel, address, followed.search, title, language, frequency)
-    return _state(request, pages, "sent", title=title, link=link, channel=channel)
+    return _state(
+        request,
+        pages,
+        "sent",
+        title=title,
+        link=store.request(
+            channel, address, followed.search, title, current_locale().language, frequency
+        ),
+        channel=channel,
+    )
 
 
 @get(router, "/follow/confirm/{secret}", include_in_schema=False)
@@ -217,8 +224,7 @@ def confirmation(request: Request, pages: PagesDep, store: StoreDep, secret: Sec
 
 @router.post("/follow/confirm/{secret}", include_in_schema=False)
 def confirm(request: Request, pages: PagesDep, store: StoreDep, secret: Secret) -> Response:
-    result = store.confirm(secret)
-    return _state(request, pages, "confirmed", subscription=result, secret=secret)
+    return _state(request, pages, "confirmed", subscription=store.confirm(secret), secret=secret)
 
 
 @get(router, "/follow/stop/{secret}", include_in_schema=False)
@@ -243,27 +249,35 @@ def _form(
     error: str = "",
 ) -> Response:
     store: SubscriptionStore | None = request.app.state.subscription_store
-    page = pages.page(
-        "follow.html",
-        title=title,
-        search=followed.search,
-        results=followed.page,
-        feeds=feed_links(followed.search),
-        channels=store.channels if store else (),
-        frequencies=FREQUENCIES,
-        fields={"channel": "", "address": "", "frequency": "day"} | fields,
-        error=error,
+    return respond(
+        request,
+        pages.page(
+            "follow.html",
+            title=title,
+            search=followed.search,
+            results=followed.page,
+            feeds=feed_links(followed.search),
+            channels=store.channels if store else (),
+            frequencies=FREQUENCIES,
+            fields={"channel": "", "address": "", "frequency": "day"} | fields,
+            error=error,
+        ),
+        HTML,
+        status=(HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK),
+        headers=UNCACHED,
     )
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return respond(request, page, HTML, status=status, headers=UNCACHED)
 
 
 def _state(request: Request, pages: Pages, state: str, **values: object) -> Response:
     """Return the page of a *state*; of a link whose subscription is not known, 404."""
     state = state if values.get("subscription", True) else "unknown"
-    status = HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK
-    page = pages.page("follow_state.html", HTTPStatus.OK, state=state, **values)
-    return respond(request, page, HTML, status=status, headers=UNCACHED)
+    return respond(
+        request,
+        pages.page("follow_state.html", HTTPStatus.OK, state=state, **values),
+        HTML,
+        status=(HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK),
+        headers=UNCACHED,
+    )
 
 
 def parse_followed(params: QueryParams, iris: Iris) -> Followed:

@@ -92,11 +92,20 @@ async def guessed(request: Request, pages: PagesDep) -> Response:
 @get(router, "/data", include_in_schema=False)
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     language, base = current_locale().language, service.iris.base
-    schemes = [
-        (row["scheme"].value, label(row["scheme"].value, language, base) or row["title"].value)
-        for row in await service.rows(query("schemes"))
-    ]
-    return respond(request, pages.page("data.html", schemes=schemes), HTML)
+    return respond(
+        request,
+        pages.page(
+            "data.html",
+            schemes=[
+                (
+                    row["scheme"].value,
+                    label(row["scheme"].value, language, base) or row["title"].value,
+                )
+                for row in await service.rows(query("schemes"))
+            ],
+        ),
+        HTML,
+    )
 
 
 @get(router, LOGO, include_in_schema=False)
@@ -138,9 +147,12 @@ async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     catalog, services = await load_catalog(service, request), available_services(request.app)
     iri = f"{service.iris.base}catalog"
     if chosen is HTML:
-        graphs = DATA_FORMATS.values()
         content: bytes | Response = pages.page(
-            "catalog.html", catalog=catalog, services=services, urls=_CATALOG, graphs=graphs
+            "catalog.html",
+            catalog=catalog,
+            services=services,
+            urls=_CATALOG,
+            graphs=DATA_FORMATS.values(),
         )
     else:
         statements = catalog_statements(catalog, services, service.iris.base)
@@ -177,24 +189,31 @@ def shapes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
         ),
     )
     chosen = choose_format(request, FORMATS, sent.get("suffix"), _SHAPES)
-    content = _shapes_page(pages) if chosen is HTML else serialize_shapes(chosen, base)
-    return _described(request, content, chosen, _SHAPES)
+    return _described(
+        request,
+        (_shapes_page(pages) if chosen is HTML else serialize_shapes(chosen, base)),
+        chosen,
+        _SHAPES,
+    )
 
 
 def _shapes_page(pages: Pages) -> Response:
     base, language = pages.iris.base, current_locale().language
-    groups = [
-        (
-            labels.get(language) or labels["en"],
-            [
-                (rule, message(rule.iri, language, base), remedy(rule.iri, language, base))
-                for rule in listed
-            ],
-        )
-        for labels, listed in rule_groups(base)
-    ]
-    graphs = DATA_FORMATS.values()
-    return pages.page("shapes.html", groups=groups, graphs=graphs, urls=_SHAPES)
+    return pages.page(
+        "shapes.html",
+        groups=[
+            (
+                labels.get(language) or labels["en"],
+                [
+                    (rule, message(rule.iri, language, base), remedy(rule.iri, language, base))
+                    for rule in listed
+                ],
+            )
+            for labels, listed in rule_groups(base)
+        ],
+        graphs=DATA_FORMATS.values(),
+        urls=_SHAPES,
+    )
 
 
 @lru_cache(maxsize=16)
@@ -260,10 +279,18 @@ async def explain(
         output = await command.check(client, f"--format={name}", "--", iri, property)
     is_missing, headers = bool(iri) and not output, {"Cache-Control": "no-store"}
     if chosen is HTML or not iri:
-        explanation = orjson.loads(output) if output else None
-        page = pages.page("explain.html", iri=iri, name=property, explanation=explanation)
-        status = HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.OK
-        return respond(request, page, HTML, status=status, headers=headers)
+        return respond(
+            request,
+            pages.page(
+                "explain.html",
+                iri=iri,
+                name=property,
+                explanation=(orjson.loads(output) if output else None),
+            ),
+            HTML,
+            status=(HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.OK),
+            headers=headers,
+        )
     require(
         not is_missing,
         TranslatableText(

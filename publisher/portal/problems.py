@@ -160,12 +160,16 @@ def problem_state(
         TranslatableText("There is no such problem; each page leads to the form for one"),
     )
     iri = f"{pages.iris.base}problem/{number}"
-    content = (
-        pages.page("problem_state.html", problem=problem, iri=iri)
-        if data_format is HTML
-        else _data(problem, iri, data_format, pages.iris)
+    return respond(
+        request,
+        (
+            pages.page("problem_state.html", problem=problem, iri=iri)
+            if data_format is HTML
+            else _data(problem, iri, data_format, pages.iris)
+        ),
+        data_format,
+        headers={"Cache-Control": "no-cache"},
     )
-    return respond(request, content, data_format, headers={"Cache-Control": "no-cache"})
 
 
 def _data(problem: PublicProblem, iri: str, data_format: Format, iris: Iris) -> bytes:
@@ -209,13 +213,17 @@ def _target(text: str, base: str) -> tuple[str, str] | None:
 
 
 def _form(request: Request, pages: Pages, fields: dict[str, str], error: str = "") -> Response:
-    page = pages.page(
-        "problem_form.html",
-        fields=dict.fromkeys(("record", "category", "text", "address"), "") | fields,
-        error=error,
-        categories=CATEGORIES,
-        most=MOST_CHARACTERS,
-        can_report=request.app.state.problem_store is not None,
+    return respond(
+        request,
+        pages.page(
+            "problem_form.html",
+            fields=dict.fromkeys(("record", "category", "text", "address"), "") | fields,
+            error=error,
+            categories=CATEGORIES,
+            most=MOST_CHARACTERS,
+            can_report=request.app.state.problem_store is not None,
+        ),
+        HTML,
+        status=(HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK),
+        headers=UNCACHED,
     )
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return respond(request, page, HTML, status=status, headers=UNCACHED)

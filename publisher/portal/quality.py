@@ -371,8 +371,9 @@ async def compare_quality(
                 record=record[:200],
             ),
         )
-        title = about.removeprefix(base)
-        return _quality_of(request, service, measured, about, record=about, title=title)
+        return _quality_of(
+            request, service, measured, about, record=about, title=about.removeprefix(base)
+        )
     qualities = await measure_sources(service)
     ranked = sorted(qualities.items(), key=lambda item: (-item[1].points, item[0]))
     best = await best_practices(service, qualities)

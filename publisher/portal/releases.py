@@ -171,17 +171,20 @@ def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
             with gzip.open(file) as content:
                 text = content.read(MAX_SAMPLE).decode(errors="ignore")
             samples[table] = list(csv.DictReader(io.StringIO(text)))[:SAMPLES]
-    page = pages.page(
-        "columns.html",
-        tables=TABLES.values(),
-        samples=samples,
-        number=number,
-        files=f"{origin(request)}/releases/{number or 1}",
-        # Older releases have none.
-        has_codebook=(folder / CODEBOOK).is_file(),
-        has_print=(folder / PRINTED_CODEBOOK).is_file(),
+    return respond(
+        request,
+        pages.page(
+            "columns.html",
+            tables=TABLES.values(),
+            samples=samples,
+            number=number,
+            files=f"{origin(request)}/releases/{number or 1}",
+            # Older releases have none.
+            has_codebook=(folder / CODEBOOK).is_file(),
+            has_print=(folder / PRINTED_CODEBOOK).is_file(),
+        ),
+        HTML,
     )
-    return respond(request, page, HTML)
 
 
 def _read(service: QueryService, number: str) -> Release:
@@ -277,8 +280,9 @@ def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) ->
     """A report describes the data of a release in sentences, figures and numbers."""
     published = list_reports(service.data / "reports")
     if choose_format(request, _LIST_FORMATS) is HTML:
-        page = pages.page("reports.html", reports=published, languages=LANGUAGES)
-        return respond(request, page, HTML)
+        return respond(
+            request, pages.page("reports.html", reports=published, languages=LANGUAGES), HTML
+        )
     names = ("name", "title", "release", "language", "files")
     rows = [{name: getattr(item, name) for name in names} for item in published]
     return respond(request, orjson.dumps({"reports": rows}), JSON)

@@ -174,8 +174,12 @@ def search(
     else:
         content = orjson.dumps(_json_members(results), option=orjson.OPT_INDENT_2)
     is_current = snapshot.text == snapshot.position
-    headers = {} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}
-    return respond(request, content, data_format, headers=headers)
+    return respond(
+        request,
+        content,
+        data_format,
+        headers=({} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}),
+    )
 
 
 def _page(
@@ -193,7 +197,6 @@ def _page(
         for code in filters.codes(facet)
     ]
     followed = with_parameters(request, *PRESENTATION)
-    most = str(MAX_RESULTS)
     return pages.page(
         "search.html",
         search_parameters=parameters,
@@ -223,7 +226,7 @@ def _page(
             for row in TABLE_FORMATS.values()
         ],
         exports={
-            "json": f"/search?{with_parameters(request, 'page', per=most, format='json')}",
+            "json": f"/search?{with_parameters(request, 'page', per=str(MAX_RESULTS), format='json')}",
             "csv": f"/search?{with_parameters(request, 'page', 'per', format='csv')}",
         },
     )

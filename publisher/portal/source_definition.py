@@ -94,17 +94,22 @@ def _is_option(value: object) -> bool:
 
 def from_query(params: Mapping[str, str]) -> WizardState:
     """Return the state in the parameters of a URL."""
-    values = {
-        name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST]
-        for name in _FORM_FIELDS
-    }
-    return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), values)
+    return WizardState(
+        SOURCE_FORMATS.get(params.get("kind", "")),
+        {
+            name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST]
+            for name in _FORM_FIELDS
+        },
+    )
 
 
 def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardState:
     """Return the state with the suggestions from a sample; values entered by the visitor stay."""
-    options = _written({"split": _inline(suggestion.split)}) if suggestion.split else ""
-    suggested = {"records": suggestion.records, "options": options, **suggestion.fields}
+    suggested = {
+        "records": suggestion.records,
+        "options": (_written({"split": _inline(suggestion.split)}) if suggestion.split else ""),
+        **suggestion.fields,
+    }
     filled = {name: text for name, text in suggested.items() if not state.values.get(name)}
     return WizardState(state.kind, {**state.values, **filled})
 

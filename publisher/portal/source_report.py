@@ -134,8 +134,12 @@ async def report(
         "csv": lambda: as_csv(document, host),
         "ttl": lambda: as_turtle(document, rows, iris),
     }
-    links = urls.alternates(rows=other_formats(chosen, _FORMATS.values()))
-    return respond(request, write[chosen.suffix](), chosen, links=links)
+    return respond(
+        request,
+        write[chosen.suffix](),
+        chosen,
+        links=urls.alternates(rows=other_formats(chosen, _FORMATS.values())),
+    )
 
 
 async def report_on_source(

@@ -140,10 +140,12 @@ async def find_version(service: QueryService, name: str, prefix: str, version: s
     if address in current:
         return Entity(description, urls, suffix, graph)
     former = former_versions(await read_history(service, graph), graph)
-    available = ", ".join([*current, *former]) or "none"
     require(
         address in former,
-        TranslatableText("This version isn't served here. Available: {formats}", formats=available),
+        TranslatableText(
+            "This version isn't served here. Available: {formats}",
+            formats=(", ".join([*current, *former]) or "none"),
+        ),
     )
     return Entity(await read_version(service, graph, former[address]), urls, suffix)
 
@@ -154,8 +156,10 @@ async def list_versions(service: QueryService, description: Description) -> dict
     """
     former = former_versions(await read_history(service, description.iri), description.iri)
     own = {term.value for term in description.all("owl:versionIRI")}
-    older = [version for version in former if version not in own]
-    return {"older": older, "replaced": not own.isdisjoint(former)}
+    return {
+        "older": [version for version in former if version not in own],
+        "replaced": not own.isdisjoint(former),
+    }
 
 
 def former_versions(changes: Iterable[GraphChange], graph: str) -> dict[str, int]:
@@ -188,17 +192,16 @@ async def scheme_values(page: EntityPage) -> Values:
     service, description, iris = page.service, page.description, page.service.iris
     tables, filters = open_facet_index(service.current.path), make_filter(*Basis, kind="initiative")
     counts = await asyncio.to_thread(tables.counts_once, filters) if tables else {}
-    things = {
-        facet.iri(code, iris): number
-        for facet in FACETS.values()
-        if description.iri == iris.scheme(facet.scheme)
-        for code, number in counts.get(facet.name, {}).items()
-    }
     return {
         "has_mappings": description.iri in map(iris.scheme, mapped_schemes(iris.base)),
         "concepts": concept_tree(description),
         "versions": await list_versions(service, description),
-        "things": things,
+        "things": {
+            facet.iri(code, iris): number
+            for facet in FACETS.values()
+            if description.iri == iris.scheme(facet.scheme)
+            for code, number in counts.get(facet.name, {}).items()
+        },
         "block": jsonld_block(scheme_markup(description)),
     }
 
@@ -397,10 +400,13 @@ def _matrix_values(figures: Figures) -> Values:
 @get(router, "/vocabulary.{suffix}", include_in_schema=False)
 def vocabulary(request: Request, service: ServiceDep, suffix: str) -> Response:
     """Return the whole vocabulary as one file: ontologies, concept schemes and mappings."""
-    known = ", ".join(f"/vocabulary.{name}" for name in FORMS)
-    require(suffix in FORMS, TranslatableText("The vocabulary is at {known}", known=known))
-    content = whole_vocabulary(suffix, service.iris.base)
-    return respond(request, content, FORMS[suffix].media_type)
+    require(
+        suffix in FORMS,
+        TranslatableText(
+            "The vocabulary is at {known}", known=", ".join(f"/vocabulary.{name}" for name in FORMS)
+        ),
+    )
+    return respond(request, whole_vocabulary(suffix, service.iris.base), FORMS[suffix].media_type)
 
 
 @get(router, "/scheme/{scheme}.sssom.tsv", include_in_schema=False)
@@ -414,9 +420,12 @@ def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
             "The scheme has no mappings. Schemes with mappings: {known}", known=", ".join(mapped)
         ),
     )
-    media = "text/tab-separated-values; charset=utf-8"
-    links = [Link("describes", service.iris.scheme(scheme))]
-    return respond(request, sssom_table(scheme, base), media, links=links)
+    return respond(
+        request,
+        sssom_table(scheme, base),
+        "text/tab-separated-values; charset=utf-8",
+        links=[Link("describes", service.iris.scheme(scheme))],
+    )
 
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
@@ -454,8 +463,12 @@ def short_address(request: Request, service: ServiceDep, pages: PagesDep, code: 
     require(bool(choices), TranslatableText("This concept doesn't exist: {iri}", iri=code))
     if len(choices) == 1:
         return RedirectResponse(choices[0][1], HTTPStatus.MOVED_PERMANENTLY)
-    page = pages.page("choices.html", name=code, choices=choices)
-    return respond(request, page, HTML, status=HTTPStatus.MULTIPLE_CHOICES)
+    return respond(
+        request,
+        pages.page("choices.html", name=code, choices=choices),
+        HTML,
+        status=HTTPStatus.MULTIPLE_CHOICES,
+    )
 
 
 @lru_cache

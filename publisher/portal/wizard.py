@@ -104,8 +104,13 @@ async def preview_definition(request: Request, pages: PagesDep) -> Response:
                 sample = await asyncio.to_thread(fetch_sample, state.values["url"])
             except SampleError as problem:
                 error = str(problem)
-        suggestion = await asyncio.to_thread(suggest_fields, sample)
-        return _join_page(request, pages, state, suggestion=suggestion, sample_error=error)
+        return _join_page(
+            request,
+            pages,
+            state,
+            suggestion=(await asyncio.to_thread(suggest_fields, sample)),
+            sample_error=error,
+        )
     if command is None or state.step < LAST_STEP:
         return _join_page(request, pages, state)
     return _join_page(request, pages, state, await preview(command, source_toml(state), client))
@@ -121,17 +126,21 @@ def _join_page(
 ) -> Response:
     values = wizard_values(state, suggestion)
     mail = {"subject": state.values["title"], "body": values["source_toml"]}
-    page = pages.page(
-        "source_wizard.html",
-        **values,
-        outcome=outcome,
-        can_test="preview" in request.app.state.commands,
-        can_submit=request.app.state.submissions_open(),
-        sample_error=sample_error,
-        download=f"/join?{values['query']}&download=1",
-        message=urlencode(mail, quote_via=quote),
+    return respond(
+        request,
+        pages.page(
+            "source_wizard.html",
+            **values,
+            outcome=outcome,
+            can_test="preview" in request.app.state.commands,
+            can_submit=request.app.state.submissions_open(),
+            sample_error=sample_error,
+            download=f"/join?{values['query']}&download=1",
+            message=urlencode(mail, quote_via=quote),
+        ),
+        HTML,
+        headers=UNCACHED,
     )
-    return respond(request, page, HTML, headers=UNCACHED)
 
 
 async def preview(command: VisitorCommand, definition: str, client: str) -> dict[str, Any]:
@@ -286,18 +295,22 @@ def _validate_page(
     language, base = current_locale().language, pages.iris.base
     rules = {f"{base}shapes#{rule['rule']}": rule for rule in (report or {}).get("rules", ())}
     texts = {rule["rule"]: message(shape, language, base) for shape, rule in rules.items()}
-    page = pages.page(
-        "validate.html",
-        report=report,
-        texts={name: text for name, text in texts.items() if text},
-        remedies={
-            rule["rule"]: translated_remedy(shape, rule["remedy"], language, base)
-            for shape, rule in rules.items()
-        },
-        findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
-        kinds=FORMATS.values(),
-        sources=sorted(titles.items(), key=lambda item: item[1].lower()),
-        can_check="check" in request.app.state.commands,
-        size=MAX_FEED >> 20,
+    return respond(
+        request,
+        pages.page(
+            "validate.html",
+            report=report,
+            texts={name: text for name, text in texts.items() if text},
+            remedies={
+                rule["rule"]: translated_remedy(shape, rule["remedy"], language, base)
+                for shape, rule in rules.items()
+            },
+            findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
+            kinds=FORMATS.values(),
+            sources=sorted(titles.items(), key=lambda item: item[1].lower()),
+            can_check="check" in request.app.state.commands,
+            size=MAX_FEED >> 20,
+        ),
+        HTML,
+        headers=UNCACHED,
     )
-    return respond(request, page, HTML, headers=UNCACHED)

@@ -225,13 +225,17 @@ def _pdf(
 
 def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
     names, options = ("key", "title", "query", "heads", "rows"), orjson.OPT_INDENT_2
-    figures = [
-        {name: part[name] or None if name == "query" else part[name] for name in names}
-        for part in parts
-        if part["query"] or part["heads"]
-    ]
-    document = {**asdict(report), "figures": figures}
-    return orjson.dumps(document, option=options | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        {
+            **asdict(report),
+            "figures": [
+                {name: part[name] or None if name == "query" else part[name] for name in names}
+                for part in parts
+                if part["query"] or part["heads"]
+            ],
+        },
+        option=options | orjson.OPT_APPEND_NEWLINE,
+    )
 
 
 def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:

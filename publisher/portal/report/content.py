@@ -159,9 +159,14 @@ def sections(
 
 def _table(key: str, title: str, view: Bars, bars: Iterable[Bar], head: str, *text: str) -> Section:
     """Return the section with *bars* of a figure as rows."""
-    rows = tuple((bar.name, format_number(bar.value)) for bar in bars)
-    heads = (facet_title(view.facet), head)
-    return _section(key, title, *text, heads=heads, rows=rows, query=view.sparql)
+    return _section(
+        key,
+        title,
+        *text,
+        heads=(facet_title(view.facet), head),
+        rows=tuple((bar.name, format_number(bar.value)) for bar in bars),
+        query=view.sparql,
+    )
 
 
 def _bars(view: Bars) -> Section:
@@ -187,13 +192,6 @@ def _matrix(matrix: Matrix) -> Section:
         "A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ."
     )
     dotted = _("In the table, a dot marks a link of the official matrix.")
-    rows = tuple(
-        (
-            f"{line.code} {line.name.removeprefix(line.code).strip(' :.–')}",
-            *(_cell(matrix, line.code, goal.code) for goal in matrix.goals),
-        )
-        for line in matrix.lines
-    )
     return _section(
         "matrix",
         _("Action lines and SDGs"),
@@ -202,7 +200,13 @@ def _matrix(matrix: Matrix) -> Section:
         dotted,
         drawing=matrix.drawing,
         heads=(facet_title("line"), *(goal.code for goal in matrix.goals)),
-        rows=rows,
+        rows=tuple(
+            (
+                f"{line.code} {line.name.removeprefix(line.code).strip(' :.–')}",
+                *(_cell(matrix, line.code, goal.code) for goal in matrix.goals),
+            )
+            for line in matrix.lines
+        ),
         numeric=len(matrix.goals),
         query=matrix.sparql,
     )
@@ -298,9 +302,15 @@ def _gaps(figures: Figures, chosen: Collection[str]) -> Section:
         for gap in gaps
         if 0 < len(gap.bars) <= _ROWS
     )
-    heads = ("", _("Total"), _("Without initiatives"))
     # the query of the targets; those of the others are in their own sections
-    return _section("gaps", _("Gaps"), *named, heads=heads, rows=rows, query=gaps[-1].sparql)
+    return _section(
+        "gaps",
+        _("Gaps"),
+        *named,
+        heads=("", _("Total"), _("Without initiatives")),
+        rows=rows,
+        query=gaps[-1].sparql,
+    )
 
 
 def _sources(view: Bars, release: Release, changed: Mapping[str, str]) -> Section:
@@ -315,8 +325,13 @@ def _sources(view: Bars, release: Release, changed: Mapping[str, str]) -> Sectio
         for source in release.sources
     )
     columns = (_("Publisher"), _("Licence"), _("Last changed"), _("Initiatives"))
-    heads = (facet_title("source"), *columns)
-    return _section("source", _("Registries"), heads=heads, rows=rows, query=view.sparql)
+    return _section(
+        "source",
+        _("Registries"),
+        heads=(facet_title("source"), *columns),
+        rows=rows,
+        query=view.sparql,
+    )
 
 
 def _remarks(view: Bars) -> Section:
@@ -336,19 +351,26 @@ def _countries(figures: Figures) -> Section:
         Counter(code for code, _other in tables.cross_once(figures.filters, "country", facet))
         for facet in ("line", "goal")
     )
-    rows = tuple(
-        (bar.name, *map(format_number, (lines[bar.code], goals[bar.code], bar.value)))
-        for bar in sorted(view.bars, key=lambda bar: bar.name)
+    return _section(
+        "countries",
+        _("Annex: countries"),
+        heads=(facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives")),
+        rows=tuple(
+            (bar.name, *map(format_number, (lines[bar.code], goals[bar.code], bar.value)))
+            for bar in sorted(view.bars, key=lambda bar: bar.name)
+        ),
+        numeric=3,
+        query=view.sparql,
     )
-    heads = (facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives"))
-    title = _("Annex: countries")
-    return _section("countries", title, heads=heads, rows=rows, numeric=3, query=view.sparql)
 
 
 def citation(release: Release, title: str, address: str) -> str:
-    day = format_date(date.fromisoformat(release.day))
     return _("{publisher}: {title}. Data release {release}, {day}. {address}").format(
-        publisher=NAME, title=title, release=release.number, day=day, address=address
+        publisher=NAME,
+        title=title,
+        release=release.number,
+        day=format_date(date.fromisoformat(release.day)),
+        address=address,
     )
 
 
