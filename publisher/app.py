@@ -19,7 +19,8 @@ from publisher.error_handlers import ErrorHandlers
 from publisher.errors import COST
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.feeds.atom import WebSubNotifier
-from publisher.linked_data import health, lists, mementos, signposting, status
+from publisher.linked_data import health, lists, mementos, status
+from publisher.linked_data.entities import router as entity_links
 from publisher.middleware import (
     HEADER_NAMES,
     RELEASE_HEADER,
@@ -84,7 +85,7 @@ ROUTERS: dict[str, APIRouter] = {
     "examples": examples.router,
     "assistants": mcp_route.router,
     "graphs": endpoint.graphs,
-    "linksets": signposting.router,
+    "linksets": entity_links,
     "mementos": mementos.router,
     "source reports": source_report.router,
     "quality": quality.router,

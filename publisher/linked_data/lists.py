@@ -110,7 +110,6 @@ class ListPage:
         return f"{path}{'&' if '?' in path else '?'}{urlencode(bindings)}"
 
     def links(self, path: str) -> list[Link]:
-        """Return the links to the next and previous page (https://www.rfc-editor.org/rfc/rfc8288)."""
         return [
             *([Link("next", self.address(path, after=self.after))] if self.after else []),
             *([Link("prev", self.address(path, before=self.before))] if self.before else []),
@@ -186,7 +185,6 @@ def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
 async def _detail_rows(
     keys: Mapping[str, str], definition: Mapping[str, Any], about: str, service: QueryService
 ) -> list[Row]:
-    """Return the detail rows of things, by their IRIs with their sort keys."""
     text = query("listing-of").replace("THINGS", " ".join(map(iri, keys)))
     text = text.replace("DETAILS", definition["details"])
     rows = await service.rows(text, {"about": iri(about)}) if keys else []

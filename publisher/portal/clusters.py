@@ -51,12 +51,10 @@ class ClusterMember(NamedTuple):
 
     @property
     def changed(self) -> str:
-        """Return when its record changed last, "" if unknown."""
         return str(self.description.one("dct:modified", self.record) or "") if self.record else ""
 
     @property
     def first_seen(self) -> str:
-        """Return when its record was published first, "" if unknown."""
         return str(self.description.one("dct:issued", self.record) or "") if self.record else ""
 
 
@@ -257,7 +255,6 @@ def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberVa
 
 
 def precedence(name: str) -> list[str]:
-    """Return the rules for a property, the most important first."""
     rules = _read_rules()
     return list(rules["properties"].get(name, rules["default"]))
 

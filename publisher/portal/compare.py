@@ -274,7 +274,6 @@ def _moment_table(comparison: Comparison, facet: str, by_code: Mapping[str, Numb
 
 
 def records_url(before: Moment, after: Moment, within: Iterable[str], only: str) -> str:
-    """Return the address of the records that a number counts."""
     pairs = [("from", before.text), ("to", after.text), *(("within", item) for item in within)]
     return f"/compare/records?{urlencode([*pairs, ('only', only)])}"
 

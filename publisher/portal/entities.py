@@ -30,9 +30,9 @@ from publisher.linked_data.entities import (
     first_segment,
     licence_of,
     respond_entity,
+    thing_links,
 )
 from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
-from publisher.linked_data.signposting import thing_links
 from publisher.pages import Pages
 from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_pages import (

@@ -18,10 +18,9 @@ from languages.translations import gettext
 from publisher.data.properties import published_properties
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
-from publisher.linked_data.entities import EntityPage
+from publisher.linked_data.entities import EntityPage, memento_links, thing_path
 from publisher.linked_data.jsonld import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.lists import load_page, read_cursor
-from publisher.linked_data.signposting import memento_links, thing_path
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import entity_statistics
 from publisher.portal.facet_labels import FacetLabels, source_titles
@@ -212,7 +211,6 @@ def code_order(value: str) -> list[tuple[int, int, str]]:
 
 
 def list_parts(description: Description, name: str) -> list[str]:
-    """Return the nodes that a property leads to, by their numbers."""
     nodes = (term.value for term in description.all(name) if term.is_iri)
     return sorted(nodes, key=code_order)
 

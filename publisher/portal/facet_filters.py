@@ -189,7 +189,6 @@ def _rank(
 
 
 async def get_figures(request: Request, tables: TablesDep, names: NamesDep) -> Figures:
-    """Return the figures of the initiatives that the parameters of the request choose."""
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     return Figures(tables, names, filters)
 

@@ -79,7 +79,6 @@ def facet_title(name: str) -> str:
 
 
 def plural_title(name: str) -> str:
-    """Return the title of a list of all codes of a facet."""
     return _(_PLURALS[name])
 
 
@@ -95,7 +94,6 @@ class FacetLabels:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, facet: str, code: str) -> str:
-        """Return the label of a code, or the code itself."""
         if facet == "kind":
             return _(_KINDS[code]) if code in _KINDS else code
         if facet == "basis":

@@ -230,7 +230,6 @@ def _below(path: str, node: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Yield the paths and texts of the values in a record."""
     if isinstance(node, dict) and depth < _DEPTH:
         for below, value in _below(path, node):
             yield from _flatten(value, below, depth + 1)
@@ -326,7 +325,6 @@ _READERS: Mapping[str, Callable[[str], tuple[str, Rows, int]]] = {
 
 
 def _first_values(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the first different values, each as one short line."""
     lines = (" ".join(value[: 2 * _EXAMPLE_LENGTH].split()) for value in values)
     short = (
         line[: _EXAMPLE_LENGTH - 1] + "…" if len(line) > _EXAMPLE_LENGTH else line for line in lines

@@ -177,7 +177,6 @@ class Coverage(NamedTuple):
 
     @property
     def text(self) -> str:
-        """Return the sentence, "" without facets."""
         known = {
             (): "",
             ("line",): _("{part} of {all} have an action line"),
@@ -231,7 +230,6 @@ class FigureView:
 
     @property
     def facet(self) -> str:
-        """Return the facet whose codes are named, "" for a single number."""
         return self.figure.facets[-1] if self.figure.facets else ""
 
     @property
@@ -368,7 +366,6 @@ class WorldMap(Bars):
 
     @property
     def unmapped(self) -> list[Bar]:
-        """Return the areas without an outline, such as regions and continents."""
         drawn = outlined_areas()
         return [bar for bar in self.bars if bar.code.zfill(3) not in drawn]
 
@@ -435,7 +432,6 @@ class Trend(FigureView):
 
     @cached_property
     def drawing(self) -> Markup | None:
-        """Draw it; None without a year."""
         return column_chart(self.years, self.series, self.title) if self.years else None
 
 
@@ -452,7 +448,6 @@ class Matrix(FigureView):
 
     @cached_property
     def examples(self) -> Mapping[tuple[str, str], str]:
-        """Return the title of an initiative of each cell."""
         return self.data.tables.examples(self.data.filters, "line", "goal")
 
     def search(self, line: str, goal: str) -> str:
@@ -474,7 +469,6 @@ class Matrix(FigureView):
 
     @property
     def unlinked(self) -> int:
-        """Count the pairs that initiatives link and the official matrix does not."""
         return sum(
             1 for pair, things in self.counts.items() if things and pair not in self.data.links
         )
@@ -497,7 +491,6 @@ class Matrix(FigureView):
 
     @property
     def gaps(self) -> DataTable:
-        """Return the official links without initiatives as data."""
         return replace(
             self.table,
             name="links",

@@ -52,7 +52,6 @@ class FirstStart:
         self.active = not self._mark.exists()
 
     async def steps(self) -> list[Step]:
-        """Return the five steps; none once the first start is over."""
         steps = await self._steps() if self.active else []
         if all(step.state == "done" for step in (steps if self._release else steps[:-1])):
             if self.active:

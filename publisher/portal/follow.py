@@ -183,7 +183,6 @@ def request_subscription(
     store: StoreDep,
     fields: FieldsDep,
 ) -> Response:
-    """Store a subscription that its receiver has to confirm."""
     followed = parse_followed(QueryParams(fields.get("search", "")), service.iris)
     title = title_of(followed, tables, names)
     channel, address, frequency = (

@@ -57,12 +57,10 @@ async def read_form(request: Request, max_file: int = 0) -> dict[str, bytes]:
 
 
 def media_type(request: Request) -> str:
-    """Return the media type of the body, without parameters."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def as_text(fields: dict[str, bytes]) -> dict[str, str]:
-    """Return the fields of a form as text, without surrounding white space."""
     return {name: value.decode("utf-8", "replace").strip() for name, value in fields.items()}
 
 

@@ -182,7 +182,6 @@ async def measure_sources(service: QueryService, snapshot: str = "") -> dict[str
 
 
 async def measure_record(service: QueryService, record: str) -> Quality | None:
-    """Return the quality of one record, None if it is not published."""
     texts = [item.query(service.iris, record=record) for item in indicators()]
     count = _count("", service.iris, record=record)
     [total], *counted = await asyncio.gather(*(service.rows(text) for text in (count, *texts)))

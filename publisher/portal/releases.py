@@ -75,7 +75,6 @@ router = APIRouter()
 
 @get(router, "/releases", include_in_schema=False)
 async def add_slash(request: Request) -> Response:
-    """Redirect to the same path with a slash at its end."""
     return RedirectResponse(
         request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT
     )
@@ -220,7 +219,6 @@ async def find_release(request: Request, service: QueryService) -> tuple[str, En
 
 
 def release_links(page: EntityPage) -> list[Link]:
-    """Return the typed links of a release: citation, type, data, licence and files."""
     host, iris = page.host, page.service.iris
     dataset = release_dataset(_read(page.service, page.entity.path[1]), iris)
     files = [

@@ -272,7 +272,6 @@ def feed_links(query: str) -> list[tuple[str, str]]:
 
 
 def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
-    """Return the labels of concepts and the URLs of their pages, targets last."""
     facets = [item for iri in links if (item := facet_of_concept(iri, names.iris))]
     ranked = sorted(facets, key=lambda item: item[0] == "target")[:LINKED]
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
@@ -393,7 +392,6 @@ def _results(
 
 
 def _marked(marker: Marker, names: Texts) -> list[tuple[list[Piece], str | None]]:
-    """Return the names that have some of the words, marked."""
     marked = [(marker.pieces(name, tag), tag) for name, tag in names]
     return [item for item in marked if any(piece.is_match for piece in item[0])]
 

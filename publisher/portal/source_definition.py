@@ -71,7 +71,6 @@ class WizardState:
 
     @property
     def fault(self) -> str:
-        """Return the error in the options, "" for none."""
         return self._parsed[1]
 
     @property
@@ -93,7 +92,6 @@ def _is_option(value: object) -> bool:
 
 
 def from_query(params: Mapping[str, str]) -> WizardState:
-    """Return the state in the parameters of a URL."""
     return WizardState(
         SOURCE_FORMATS.get(params.get("kind", "")),
         {
@@ -167,7 +165,6 @@ def source_toml(state: WizardState) -> str:
 
 
 def _written(values: Mapping[str, object]) -> str:
-    """Write key and value of all that are not None."""
     document = tomlkit.document()
     document.update({name: value for name, value in values.items() if value is not None})
     return tomlkit.dumps(document).rstrip("\n")

@@ -179,7 +179,6 @@ async def report_on_source(
 async def _remarks(
     service: QueryService, registry: str, ledger: Mapping[str, Any], confirmed: str
 ) -> list[RuleReport]:
-    """Return the rules that published records break, or broke before the newest run."""
     source, known = service.iris.source(registry), rules(service.iris.base)
     fixed: dict[str, int] | None = ledger.get("fixed")
     quality = (await measure_sources(service)).get(source)
@@ -309,7 +308,6 @@ def _page(pages: Pages, report: dict[str, Any], name: str) -> Response:
 
 
 def as_json(report: Mapping[str, Any], base: str) -> bytes:
-    """Serialize the report as JSON, with the messages and remedies in each language."""
     rows = [dict(row) for row in report["rules"]]
     for row in rows:
         shape, remedy = row["iri"], row["remedy"]

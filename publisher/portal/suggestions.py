@@ -101,7 +101,6 @@ def topic_cards(
 def common_topics(
     search: Searcher, tables: FacetIndex, names: FacetLabels, most: int
 ) -> list[TopicCard]:
-    """Return the action lines, goals and regions with the most initiatives."""
     counts = tables.counts_once(make_filter(kind="initiative"))
     iris = [
         iri
@@ -190,7 +189,6 @@ def build_rate_limiter(limits: Limits) -> RateLimiter:
 
 
 async def limit_suggestions(request: Request) -> None:
-    """Count the request; raises QuotaExceeded if its client has sent too many."""
     limiter: RateLimiter = request.app.state.suggestion_limiter
     client = client_key(request.scope)
     try:

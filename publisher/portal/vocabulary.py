@@ -399,7 +399,6 @@ def _matrix_values(figures: Figures) -> Values:
 
 @get(router, "/vocabulary.{suffix}", include_in_schema=False)
 def vocabulary(request: Request, service: ServiceDep, suffix: str) -> Response:
-    """Return the whole vocabulary as one file: ontologies, concept schemes and mappings."""
     require(
         suffix in FORMS,
         TranslatableText(
@@ -411,7 +410,6 @@ def vocabulary(request: Request, service: ServiceDep, suffix: str) -> Response:
 
 @get(router, "/scheme/{scheme}.sssom.tsv", include_in_schema=False)
 def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
-    """Return the mappings of a scheme as an SSSOM table."""
     base = service.iris.base
     mapped = mapped_schemes(base)
     require(

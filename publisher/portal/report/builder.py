@@ -257,7 +257,6 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
 
 
 def list_reports(reports: Path) -> list[Report]:
-    """Return the stored reports, those of the newest release first."""
     listed = []
     for path in reports.glob(f"release-*/{NUMBERS}"):
         fields = orjson.loads(path.read_bytes())
