@@ -74,7 +74,7 @@ class Ckan(PagedProtocol[Row]):
                 count = rest.get("count")
                 return Batch(reply, packages, count if type(count) is int else None)
         text = "%(source)s: %(url)s is not a package_search response: results are missing"
-        raise source_error(self.source.name, reply.url, text)
+        raise self.error(reply.url, text)
 
     def parse(self, record: Any) -> Item[Row]:
         if not isinstance(record, dict):

@@ -19,7 +19,6 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
-from harvesters.parsing import source_error
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
@@ -116,8 +115,7 @@ class Csw(PagedProtocol[_Element]):
                 )
             )
         if kind != "GetRecordsResponse" or results is None:
-            raise source_error(
-                source.name,
+            raise self.error(
                 reply.url,
                 "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the "
                 "source's url",

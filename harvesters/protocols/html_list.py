@@ -20,7 +20,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_check import empty_reason
 from harvesters.options import Options, located, option_named
 from harvesters.page_model import InvalidRecord, Payload, Record
-from harvesters.parsing import join_url, parser_errors, source_error
+from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.lists import RECORD_ERRORS, Batch, Item, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -110,8 +110,7 @@ class HtmlList(PagedProtocol[_Element]):
         (records,) = self.paths["records"]
         entries = records(root)
         if not isinstance(entries, list) or not entries:
-            raise source_error(
-                self.source.name,
+            raise self.error(
                 reply.url,
                 "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
                 xpath=self.options.records,

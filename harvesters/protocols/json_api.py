@@ -18,7 +18,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
-from harvesters.parsing import join_url, source_error, url_path
+from harvesters.parsing import join_url, url_path
 from harvesters.payloads.paths import Search, compile_jmespath
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.document import no_object, paginate, row_record
@@ -177,8 +177,7 @@ class JsonPages(PagedProtocol[Row]):
         path = self.options.total
         number = _text(self.find_total(document)) or ""
         if path and not (number.isascii() and number.isdigit()):
-            raise source_error(
-                self.source.name,
+            raise self.error(
                 reply.url,
                 "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
                 path=path,
@@ -200,8 +199,7 @@ class JsonPages(PagedProtocol[Row]):
         if isinstance(document, dict):
             members = ", ".join(sorted(map(str, document)))[:200]
             kind = Reason("an object with %(members)s", members=members)
-        raise source_error(
-            self.source.name,
+        raise self.error(
             reply.url,
             "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
             "%(kind)s",
@@ -298,8 +296,7 @@ class JsonFolder(JsonPages):
         reply = self.fetch.get(self.source.url, terms, accept=_ACCEPT)
         listed = _compile(path)(load_json(reply, self.options.charset))
         if not isinstance(listed, list):
-            raise source_error(
-                self.source.name,
+            raise self.error(
                 reply.url,
                 "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
                 path=path,

@@ -35,8 +35,9 @@ from harvesters.errors import (
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
+from harvesters.parsing import source_error
 from harvesters.protocols.cursor import Cursor, Items, read_cursor
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
 # Errors that a single record can cause in its page. A probe request shows whether the whole
@@ -251,6 +252,10 @@ class PagedProtocol(ABC, Generic[P]):
     ) -> Pages[P]:
         """Yield the pages of the list from *cursor* on."""
         return cls(source, fetch, since).read(cursor)
+
+    def error(self, url: str, text: str, **values: Value) -> ParseError:
+        """Return the error of a response, as ``source_error``."""
+        return source_error(self.source.name, url, text, **values)
 
     @abstractmethod
     def request(self, cursor: ListCursor, size: int) -> Batch:

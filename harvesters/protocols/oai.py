@@ -31,7 +31,6 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Unparsed
-from harvesters.parsing import source_error
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.datestamps import in_utc, parse_timestamp
@@ -425,9 +424,7 @@ class OaiPmh(PagedProtocol[Any]):
             except _SINGLE_ERRORS as error:
                 raise ParseError(error.reason) from error
             if not nodes:
-                raise source_error(
-                    self.source.name, reply.url, "%(source)s: %(url)s holds no record"
-                )
+                raise self.error(reply.url, "%(source)s: %(url)s holds no record")
             entry = _read_entry(nodes[0])
         key = left.pop(0).key
         return Batch(reply, ((entry, parse_chain(entry.node)),), None, key if left else "")
@@ -489,12 +486,10 @@ class OaiPmh(PagedProtocol[Any]):
         repository reports an error, ParseError if it is no such response.
         """
         present = {name: text for name, text in {"verb": verb, **terms}.items() if text}
-        name = self.source.name
         reply = self.fetch.get(self.source.url, present, accept=_ACCEPT)
         root = parse_xml(reply)
         if root.tag != f"{_NS}OAI-PMH":
-            raise source_error(
-                name,
+            raise self.error(
                 reply.url,
                 "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
                 "source's url",
@@ -507,9 +502,11 @@ class OaiPmh(PagedProtocol[Any]):
             parts = (f"{code}: {text}" if text else code for code, text in errors)
             message = " ".join("; ".join(parts).split())
             text = "%(source)s: %(url)s says %(message)s"
-            raise OaiError(Reason(text, source=name, url=reply.url, message=message), codes)
+            raise OaiError(
+                Reason(text, source=self.source.name, url=reply.url, message=message), codes
+            )
         if not errors and container is None:
-            raise source_error(name, reply.url, "%(source)s: %(url)s holds no %(verb)s", verb=verb)
+            raise self.error(reply.url, "%(source)s: %(url)s holds no %(verb)s", verb=verb)
         return reply, container
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
@@ -522,8 +519,7 @@ class OaiPmh(PagedProtocol[Any]):
             root = parse_xml(reply)
             name = _text(root.find(f"{answer}granularity"))
             if name not in _FORMATS:
-                raise source_error(
-                    self.source.name,
+                raise self.error(
                     reply.url,
                     "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
                     "OAI-PMH's two",

@@ -66,7 +66,8 @@ _GRAPHS = re.compile(
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
-def _check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
+def check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the *names* of classes. Raise ValueError if one is neither an IRI nor a known prefix's."""
     for name in names:
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
             raise ValueError(
@@ -91,7 +92,7 @@ class StepOptions(Options):
 class ClassOptions(StepOptions):
     """The options of documents in which records are recognized by their classes."""
 
-    types: Annotated[Texts, AfterValidator(_check_classes)] = Field(
+    types: Annotated[Texts, AfterValidator(check_classes)] = Field(
         (),
         description="Classes whose instances are records, e.g. `dcat:Dataset`; "
         "without it the members of catalogues and instances of usual classes.",
@@ -228,6 +229,15 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
         return content if inlined == document else dump_json(inlined)
 
 
+def describe(store: Store, key: str, node: Node, steps: int) -> Record[Graph] | InvalidRecord:
+    """Return the record of *node*: the statements about it, and those *steps* nodes away."""
+    try:
+        graph = bounded_description(store, node, steps)
+    except ValueError as error:
+        return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+    return Record(key, graph, graph.canonical_text(), record_discovery.find_modified(store, node))
+
+
 class RdfReader:
     """Reads a source's RDF documents; JSON-LD contexts that were fetched are cached."""
 
@@ -271,17 +281,15 @@ class RdfReader:
         self, store: Store, key: str, node: Node, broken: NodeErrors | None = None
     ) -> Item:
         """Return one record of a document; one with a *broken* part is unreadable."""
-        try:
-            graph = bounded_description(store, node, self.options.steps)
-        except ValueError as error:
-            return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
-        for part in graph.properties if broken else ():
-            if broken and str(part) in broken and (part == node or isinstance(part, BlankNode)):
-                return InvalidRecord(
-                    key, Reason("a record that cannot be read: %(error)s", error=broken[str(part)])
-                )
-        modified = record_discovery.find_modified(store, node)
-        return Record(key, graph, graph.canonical_text(), modified)
+        item = describe(store, key, node, self.options.steps)
+        if not broken or isinstance(item, InvalidRecord):
+            return item
+        own = (
+            part for part in item.payload.properties if part == node or isinstance(part, BlankNode)
+        )
+        fault = next((broken[str(part)] for part in own if str(part) in broken), None)
+        text = "a record that cannot be read: %(error)s"
+        return InvalidRecord(key, Reason(text, error=fault)) if fault else item
 
     def find_records(self, store: Store, page: str | None = None) -> DiscoveredRecords:
         """Find the records of a document."""

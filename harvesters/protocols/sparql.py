@@ -6,6 +6,7 @@ Source: https://www.w3.org/TR/sparql11-protocol/
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,19 +17,17 @@ from itertools import pairwise
 from string import Template
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
-from pyoxigraph import DefaultGraph, Literal, NamedNode, Store
+from pydantic import AfterValidator, Field, model_validator
+from pyoxigraph import Literal, NamedNode, Store
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
-from harvesters.page_model import InvalidRecord, Payload, Record
-from harvesters.parsing import source_error
-from harvesters.payloads import record_discovery
+from harvesters.page_model import InvalidRecord, Payload
 from harvesters.payloads.contexts import builtin_context
-from harvesters.payloads.graph import PREFIXES, TYPE, Graph, bounded_description, iri
+from harvesters.payloads.graph import PREFIXES, TYPE, Graph, iri
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
@@ -41,7 +40,7 @@ from harvesters.protocols.lists import (
     ServiceError,
 )
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import parse_rdf
+from harvesters.protocols.rdf_reader import check_classes, describe, parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -57,7 +56,7 @@ _LIST_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS)
 class SparqlOptions(Options):
     """The options of a SPARQL endpoint."""
 
-    types: Texts = Field(
+    types: Annotated[Texts, AfterValidator(check_classes)] = Field(
         (), description="The classes whose instances are the records, e.g. `eurio:Project`."
     )
     pattern: str = Field(
@@ -104,29 +103,14 @@ class SparqlOptions(Options):
                     "option 'pattern' asks another endpoint (SERVICE); create a source for that one"
                 )
             )
-        for name in self.types:
-            if iri(name) == name and not name.startswith(("http:", "https:", "urn:")):
-                example = "eurio:Project"
-                raise ValueError(
-                    Reason(
-                        "option 'types' holds %(value)s; write an IRI, or a name whose prefix is known: "
-                        "%(example)s",
-                        value=repr(name),
-                        example=example,
-                    )
-                )
         path = f"({self.modified.strip() or 'a'})"
         try:
             for query in ("count", "undated"):
                 Store().query(self.query(query, pattern=self.selection(), path=path))
         except (SyntaxError, ValueError) as error:
+            text = "the options 'pattern', 'types' and 'modified' give an invalid SPARQL query: %(error)s"
             problem = " ".join(str(getattr(error, "msg", error)).split())
-            raise ValueError(
-                Reason(
-                    "the options 'pattern', 'types' and 'modified' give an invalid SPARQL query: %(error)s",
-                    error=problem,
-                )
-            ) from error
+            raise ValueError(Reason(text, error=problem)) from error
         return self
 
     def selection(self, since: str = "") -> str:
@@ -135,13 +119,12 @@ class SparqlOptions(Options):
         """
         pattern = self.pattern
         if not pattern:
-            # Both spellings of the namespace are in use.
-            other = [
-                name.replace("schema:", "https://schema.org/", 1)
-                for name in self.types
-                if name.startswith("schema:")
+            names = [*map(iri, self.types)]
+            # Both spellings of the namespace of schema.org are in use.
+            names += [
+                f"https:{name[5:]}" for name in names if name.startswith("http://schema.org/")
             ]
-            classes = " ".join(str(NamedNode(name)) for name in [*map(iri, self.types), *other])
+            classes = " ".join(str(NamedNode(name)) for name in names)
             pattern = f"VALUES ?class {{ {classes} }} ?subject a ?class ."
         if not since:
             return f"{{ {pattern} }}"
@@ -150,12 +133,12 @@ class SparqlOptions(Options):
 
     def query(self, name: str, **terms: str) -> str:
         """Return a query with the prefixes that it needs."""
-        known = {**PREFIXES, **self.namespaces}
         text = f"{self.pattern} {self.modified}"
-        used = sorted(
-            (prefix, address) for prefix, address in known.items() if f"{prefix}:" in text
+        prologue = "".join(
+            f"PREFIX {prefix}: {NamedNode(address)}\n"
+            for prefix, address in sorted({**PREFIXES, **self.namespaces}.items())
+            if f"{prefix}:" in text
         )
-        prologue = "".join(f"PREFIX {name}: {NamedNode(address)}\n" for name, address in used)
         return prologue + _template(name).substitute(terms)
 
 
@@ -199,13 +182,8 @@ class Sparql(PagedProtocol[Graph]):
         except RECORD_ERRORS as error:
             # If this fails too, the endpoint is down.
             self._list(cursor, 1)
-            return cursor.mark_incomplete(
-                Reason(
-                    "the endpoint does not count its records, so missing ones would not be noticed: "
-                    "%(error)s",
-                    error=error.reason,
-                )
-            )
+            text = "the endpoint does not count its records, so missing ones would not be noticed: %(error)s"
+            return cursor.mark_incomplete(Reason(text, error=error.reason))
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
         """Describe the next subjects. Raise ParseError if the endpoint truncates that, which its
@@ -225,27 +203,21 @@ class Sparql(PagedProtocol[Graph]):
             branches = self._branches(names)
             reply = self._send(_GRAPH, "description", branches=branches)
             with parse_rdf(reply, builtin_context) as store:
-                whole = {name: self._statements(store, name) for name in names}
-                is_cut = any(whole.get(name, count) < count for name, count in subjects)
+                subject_counts = Counter(str(quad.subject) for quad in store)
+                is_cut = any(
+                    subject_counts[f"<{name}>"] < count for name, count in subjects if name in names
+                )
                 if is_cut or _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
-                    url, count = self.source.url, len(store)
-                    raise ParseError(
-                        Reason(
-                            "%(url)s: truncates its responses (here to %(count)s statements)",
-                            url=url,
-                            count=count,
-                        )
-                    )
-                items = [self._build_record(store, name) for name in names]
+                    text = "%(url)s: truncates its responses (here to %(count)s statements)"
+                    raise ParseError(Reason(text, url=self.source.url, count=len(store)))
+                steps = self.options.steps
+                items = [describe(store, name, NamedNode(name), steps) for name in names]
         items += [
             InvalidRecord(name, Reason("the endpoint's name for it is not an IRI"))
             for name, _ in subjects
             if name not in names
         ]
         return Batch(reply, items, cursor.total, subjects[-1][0])
-
-    def parse(self, record: Item[Graph]) -> Item[Graph]:
-        return record
 
     def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
         """List one subject, unless the endpoint has answered."""
@@ -282,26 +254,20 @@ class Sparql(PagedProtocol[Graph]):
             self.limit = max(1, self.limit // 4)
 
     def _list(self, cursor: ListCursor, limit: int) -> list[tuple[str, int]]:
-        after, source = cursor.position, self.source
-        pattern = self.options.selection(cursor.windows[0][0])
+        after, pattern = cursor.position, self.options.selection(cursor.windows[0][0])
         rows = self._table("subjects", pattern=pattern, after=str(Literal(after)), limit=str(limit))
         try:
             listed = [(row["subject"], int(row["statements"])) for row in rows]
         except (KeyError, ValueError) as error:
-            raise source_error(
-                source.name,
-                source.url,
+            raise self.error(
+                self.source.url,
                 "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s",
                 error=str(error),
             ) from error
-        if any(
-            later <= earlier for earlier, later in pairwise([after, *(name for name, _ in listed)])
-        ):
-            raise source_error(
-                source.name,
-                source.url,
-                "%(source)s: %(url)s does not list its subjects sorted by IRI",
-            )
+        names = [after, *(name for name, _ in listed)]
+        if any(later <= earlier for earlier, later in pairwise(names)):
+            text = "%(source)s: %(url)s does not list its subjects sorted by IRI"
+            raise self.error(self.source.url, text)
         return listed
 
     def _count(self, cursor: ListCursor) -> int:
@@ -333,26 +299,12 @@ class Sparql(PagedProtocol[Graph]):
             parts.append(f"{{ VALUES ?start {{ {iris} }} {path} ?node ?property ?value }}")
         return " UNION ".join(parts)
 
-    def _statements(self, store: Store, subject: str) -> int:
-        return sum(
-            1 for _ in store.quads_for_pattern(NamedNode(subject), None, None, DefaultGraph())
-        )
-
-    def _build_record(self, store: Store, subject: str) -> Item[Graph]:
-        node = NamedNode(subject)
-        try:
-            graph = bounded_description(store, node, self.options.steps)
-        except ValueError as error:
-            return InvalidRecord(subject, Reason("a record that holds %(error)s", error=str(error)))
-        modified = record_discovery.find_modified(store, node)
-        return Record(subject, graph, graph.canonical_text(), modified)
-
     def _number(self, query: str, **terms: str) -> int:
-        rows, source = self._table(query, **terms), self.source
+        rows = self._table(query, **terms)
         text = rows[0].get("count", "") if len(rows) == 1 else ""
         if not (text.isascii() and text.isdigit()):
-            raise source_error(
-                source.name, source.url, "%(source)s: %(url)s returned no number for a COUNT query"
+            raise self.error(
+                self.source.url, "%(source)s: %(url)s returned no number for a COUNT query"
             )
         return int(text)
 
@@ -360,8 +312,8 @@ class Sparql(PagedProtocol[Graph]):
         """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be
         invalid.
         """
-        source, document = self.source, load_json(self._send(_TABLE, query, **terms))
-        match document:
+        text = "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT query"
+        match load_json(self._send(_TABLE, query, **terms)):
             case {"results": {"bindings": list(rows)}} if all(
                 isinstance(row, dict) for row in rows
             ):
@@ -370,30 +322,20 @@ class Sparql(PagedProtocol[Graph]):
                     for row in rows
                 ]
             case {"boolean": _}:
-                raise source_error(
-                    source.name,
-                    source.url,
-                    "%(source)s: %(url)s answered with yes or no for a SELECT query",
-                )
-        raise source_error(
-            source.name,
-            source.url,
-            "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT "
-            "query",
-        )
+                text = "%(source)s: %(url)s answered with yes or no for a SELECT query"
+        raise self.error(self.source.url, text)
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
-        source, options = self.source, self.options
+        options = self.options
         parameters = {"query": options.query(query, **terms)}
         if options.graph:
             parameters["default-graph-uri"] = options.graph
         send = self.fetch.post if options.method == "post" else self.fetch.get
-        reply = send(source.url, parameters, accept=accept)
+        reply = send(self.source.url, parameters, accept=accept)
         # Virtuoso reached its time limit and returns a partial result.
         if state := reply.headers.get("x-sql-state"):
-            raise source_error(
-                source.name,
-                source.url,
+            raise self.error(
+                self.source.url,
                 "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
                 "`page` and `size`",
                 state=state,

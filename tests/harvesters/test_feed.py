@@ -4,14 +4,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import pytest
 import simulated
 from replay import crosswalks
 from rows import each
 from simulated import ScriptedRegistry, define_source
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page
 from harvesters.reasons import Reason
 from vocab.initiative import Document, Post
@@ -67,10 +65,6 @@ def test_archives_and_pages_are_followed_to_the_oldest_that_is_wanted(
     assert [page.incomplete_reason is not None for page in result] == incomplete
 
 
-def test_a_run_goes_on_behind_each_page_that_was_kept() -> None:
-    assert keys(pages(ARCHIVES, cursor=pages(ARCHIVES)[0].cursor)) == ["c", "b", "a"]
-
-
 @each("head, doubted", [("", True), ("<fh:complete/>", False)])
 def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(
     head: str, doubted: bool
@@ -86,12 +80,6 @@ def test_a_tombstone_is_a_deletion() -> None:
     (page,) = pages({"/feed": atom("a", head=head)})
 
     assert page.items[1] == DeletedRecord("x", "2026-01-01T00:00:00Z")
-
-
-@each("older", ["/feed", "/2"])
-def test_archives_that_lead_in_a_circle_end(older: str) -> None:
-    with pytest.raises(ParseError, match="repeats"):
-        pages({"/feed": atom("a", older="/2"), "/2": atom("b", older=older)})
 
 
 def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete() -> None:

@@ -305,6 +305,77 @@ class SparqlEndpoint(UnreliableRegistry):
         return answer
 
 
+class LinkedPages(UnreliableRegistry):
+    """A list whose pages link to the next; behind *cap* records it does what *fault* says."""
+
+    prefix = "urn:"
+    size = 10
+    refusal: ClassVar[str] = "HTML page"  # Of an error page.
+    form: ClassVar[str]  # of a page, with its records and its link
+    record: ClassVar[str]
+    link: ClassVar[str]
+
+    def source(self, size: int = 10) -> Source:
+        self.size = size
+        return self.definition()
+
+    def definition(self) -> Source:
+        raise NotImplementedError
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.log.append(dict(request.url.params))
+        start = int(self.log[-1].get("start", 0))
+        if start >= self.cap:
+            match self.fault:
+                case "an error":
+                    return httpx.Response(400, text=TEXT)
+                case "an outage":
+                    return crashed("")
+                case "an error page":
+                    return httpx.Response(200, text=f"<html><title>{TEXT}</title></html>")
+                case "a repeated page":
+                    start = 0
+        end = min(start + self.size, self.count)
+        records = "".join(self.record.replace("KEY", key(n)) for n in range(start, end))
+        link = (
+            self.link.replace("ADDRESS", f"{simulated.URL}?start={end}") if end < self.count else ""
+        )
+        return httpx.Response(200, text=self.form.replace("LINK", link).replace("RECORDS", records))
+
+
+class FeedPages(LinkedPages):
+    form = '<feed xmlns="http://www.w3.org/2005/Atom"><title>T</title>LINKRECORDS</feed>'
+    record = "<entry><id>urn:KEY</id><title>KEY</title></entry>"
+    link = '<link rel="next" href="ADDRESS"/>'
+
+    def definition(self) -> Source:
+        return define_source("feed", "feed_entry")
+
+
+class HtmlPages(LinkedPages):
+    refusal = "holds no record"
+    form = "<!DOCTYPE html><html><body><ul>RECORDS</ul>LINK</body></html>"
+    record = '<li><a id="urn:KEY">KEY</a></li>'
+    link = '<a rel="next" href="ADDRESS">more</a>'
+
+    def definition(self) -> Source:
+        options = {"records": "//li", "key": "a/@id", "next": "//a[@rel = 'next']/@href"}
+        return define_source("html", fields={"title": "a"}, options=options)
+
+
+class ActivityPages(LinkedPages):
+    form = '{"type": "OrderedCollectionPage", "orderedItems": [RECORDS null]LINK}'
+    record = '{"type": "Create", "object": {"id": "urn:KEY"}},'
+    link = ', "prev": "ADDRESS"'
+
+    def definition(self) -> Source:
+        return define_source("activitystreams")
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        answer = super().__call__(request)
+        return httpx.Response(answer.status_code, text=answer.text.replace(", null]", "]"))
+
+
 NAMESPACES = {
     "csw": "http://www.opengis.net/cat/csw/2.0.2",
     "dc": "http://purl.org/dc/elements/1.1/",
@@ -334,6 +405,7 @@ PAGED: list[Paged] = [
 ]
 SIZED: list[Paged] = [CkanPortal, ForgetfulPortal, CatalogueService, UndatedPages, JsonOffsets]
 UNSPLIT: list[Paged] = [UnsortedPortal, UndatedService, UndatedPages]
+LINKED: list[Paged] = [FeedPages, HtmlPages, ActivityPages]
 FAULTS = ["an error", "an outage", "an error page", "an empty page", "a repeated page"]
 
 
@@ -431,7 +503,7 @@ def test_a_registry_that_sends_fewer_than_asked_is_read_in_pieces_all_the_same(
     assert len(keys(harvest(registry, registry.source(40)))) == 50
 
 
-@each("paged", PAGED)
+@each("paged", [*PAGED, *LINKED])
 def test_a_registry_that_is_down_is_not_read_in_pieces(paged: Paged) -> None:
     server = ScriptedRegistry(lambda _: httpx.Response(503))
 
@@ -439,6 +511,29 @@ def test_a_registry_that_is_down_is_not_read_in_pieces(paged: Paged) -> None:
         harvest(server, paged(1).source())
 
     assert len(server.requests) <= 3
+
+
+@each("paged", LINKED)
+@each("fault", ["an error", "an outage", "an error page", "a repeated page"])
+def test_behind_a_page_that_no_other_links_to_nothing_is_read(
+    paged: type[LinkedPages], fault: str
+) -> None:
+    pages, reason = read(paged(95, 40, fault))
+
+    named = {"an error page": paged.refusal, "a repeated page": "repeats"}
+    assert (len(keys(pages)), pages[-1].cursor is None) == (40, False)
+    assert named.get(fault, TEXT) in reason
+
+
+@each("paged", LINKED)
+def test_a_list_of_linked_pages_goes_on_behind_each(paged: Paged) -> None:
+    registry = paged(33)
+
+    whole = harvest(registry, registry.source(4))
+    killed = harvest_page_by_page(lambda: registry, registry.source(4))
+
+    assert [keys([page]) for page in killed] == [keys([page]) for page in whole]
+    assert (kinds(killed), whole[-1].incomplete_reason) == (registry.truth(), None)
 
 
 @each("paged", PAGED)
@@ -469,7 +564,7 @@ def test_a_total_that_changes_is_doubted(paged: Paged, later: int, message: str)
     assert message in str(harvest(respond, registry.source())[-1].incomplete_reason)
 
 
-@each("paged", PAGED)
+@each("paged", [*PAGED, *LINKED])
 @each("cursor", ["10", "nonsense", '{"v":0,"offset":2}', '{"v":3,"unheard":2}'])
 def test_a_cursor_of_another_version_begins_the_list_anew(paged: Paged, cursor: str) -> None:
     registry = paged(15)

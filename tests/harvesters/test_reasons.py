@@ -41,6 +41,7 @@ CALLS = {
     "must_be": 0,
     "expected": 2,
     "self.fault": 0,
+    "self.error": 1,
     "source_error": 2,
 }
 PLACE = re.compile(r"%\((\w+)\)[sr]")
