@@ -94,27 +94,21 @@ def mail(
 
 def test_mail_arrives_with_its_texts(ledger: Ledger) -> None:
     inbox = Inbox()
-    outbox.queue_messages(ledger, [mail(subject="Тревога: الرياض", text="第一行\nsecond\n")], NOON)
+    sly = mail(subject="A\r\nBcc: victim@example.org")
+    outbox.queue_messages(
+        ledger, [mail(subject="Тревога: الرياض", text="第一行\nsecond\n"), sly], NOON
+    )
 
     with mail_server(inbox) as port:
         delivered = deliver(ledger, channels(port, name="ITU Stocktaking"), lambda: NOON)
 
-    (received,) = inbox.received
-    assert (delivered, outbox.count_undelivered(ledger)) == (1, 0)
+    received, broken = inbox.received
+    assert (delivered, outbox.count_undelivered(ledger)) == (2, 0)
+    assert broken["Bcc"] is None  # line breaks in a subject add no header
     assert received["Subject"] == "Тревога: الرياض"
     assert received["From"] == "ITU Stocktaking <stocktake@example.org>"
     assert received["Auto-Submitted"] == "auto-generated"
     assert received.get_content().splitlines() == ["第一行", "second"]
-
-
-def test_line_breaks_in_a_subject_add_no_header(ledger: Ledger) -> None:
-    inbox = Inbox()
-    outbox.queue_messages(ledger, [mail(subject="A\r\nBcc: victim@example.org")], NOON)
-
-    with mail_server(inbox) as port:
-        deliver(ledger, channels(port), lambda: NOON)
-
-    assert inbox.received[0]["Bcc"] is None
 
 
 def test_several_messages_use_one_connection_and_are_sent_once(ledger: Ledger) -> None:

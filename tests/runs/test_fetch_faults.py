@@ -193,19 +193,17 @@ def test_a_byte_order_mark_and_a_backward_clock_are_harmless(
     assert registry.unharmed(fault, State.UNCHANGED).reason is None
 
 
-def test_the_crawl_delay_of_robots_txt_is_obeyed(registry: FaultRegistry) -> None:
+def test_the_crawl_delay_of_robots_txt_is_obeyed_and_a_grant_overrides_its_paths(
+    registry: FaultRegistry,
+) -> None:
     registry.strike(Fault.CRAWL)
 
     run = registry.run()
 
     assert run.state is State.UNCHANGED
     assert registry.slept == [1.5] * (run.network["sent"] - 1)
-
-
-def test_a_robots_override_allows_a_disallowed_path(registry: FaultRegistry) -> None:
     registry.strike(Fault.FORBIDS)
     granted = replace(registry, source=replace(registry.source, grant="letter of 1 March 2026"))
-
     assert granted.run().state is State.UNCHANGED
 
 
@@ -297,24 +295,17 @@ def test_an_inconsistent_list_ends_the_run_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_shrinking_total_loses_nothing(
+def test_a_duplicate_key_counts_once_and_a_shrinking_total_loses_nothing(
     published: Callable[[str], FaultRegistry], name: str
 ) -> None:
     registry = published(name)
     count = registry.count
 
+    run = registry.unharmed(Fault.TWICE, State.UNCHANGED)
+    assert (run.counts["unchanged"], run.counts["duplicate"]) == (count, run.pages - 1)
     run = registry.unharmed(Fault.SHRINK, State.INCOMPLETE)
-
     assert run.counts["fetched"] == registry.count == count
     assert run.counts.get("vanished", 0) == 0
-
-
-@pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
-    run = published(name).unharmed(Fault.TWICE, State.UNCHANGED)
-
-    assert run.counts["unchanged"] == published(name).count
-    assert run.counts["duplicate"] == run.pages - 1
 
 
 def test_equal_keys_of_two_sources_are_two_records(registry: FaultRegistry) -> None:

@@ -58,30 +58,16 @@ def test_a_request_waits_while_its_source_is_locked(harvester: Harvester) -> Non
     assert waiting.source == "projects"
 
 
-def test_a_request_for_an_unknown_source_is_completed_with_an_error(harvester: Harvester) -> None:
-    number = request_run(harvester.context, "nobody")
-
-    execute_requests(harvester.context, harvester.source)
-
-    assert stored_run(harvester, number) == "no source definition for 'nobody'"
-
-
-def test_a_request_whose_run_fails_stores_the_run(harvester: Harvester) -> None:
-    number = request_run(harvester.context)
+def test_a_request_whose_run_fails_or_whose_source_is_unknown_is_completed(
+    harvester: Harvester,
+) -> None:
+    unknown, failing = request_run(harvester.context, "nobody"), request_run(harvester.context)
     harvester.registry.answer = lambda _: httpx.Response(404)
 
     execute_requests(harvester.context, harvester.source)
 
-    assert stored_run(harvester, number) == "projects.1"
-
-
-def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) -> None:
-    request_run(context)
-    claim_requests(context)
-
-    operators.requeue_all(context.ledger)
-
-    assert len(claim_requests(context)) == 1
+    assert stored_run(harvester, unknown) == "no source definition for 'nobody'"
+    assert stored_run(harvester, failing) == "projects.1"
 
 
 def test_a_request_whose_run_ended_before_a_crash_is_complete(harvester: Harvester) -> None:
@@ -103,6 +89,8 @@ def test_a_request_interrupted_before_its_run_is_requeued(harvester: Harvester) 
     jobs_of(harvester.context).prepare()
 
     assert [request.id for request in claim_requests(harvester.context)] == [number]
+    operators.requeue_all(harvester.ledger)
+    assert len(claim_requests(harvester.context)) == 1
 
 
 def test_the_scheduler_claims_requests_within_five_seconds(harvester: Harvester) -> None:

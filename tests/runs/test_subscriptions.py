@@ -230,43 +230,27 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(
     )  # fmt: skip
     assert verify(public.signing_secret, *signed)
     assert not verify(store.admin.channels.secret, *signed)
-    assert [json.loads(request.content)["type"] for request in mine] == [
-        "search.confirm",
-        "search.changed",
-    ]
+    types = [json.loads(request.content)["type"] for request in mine]
+    assert types == ["search.confirm", "search.changed"]
     assert json.loads(mine[-1].content)["data"]["new"] == [
         {"id": A, "title": "Title of a", "url": f"{SITE}/page/initiative/demo/a%2F1"}
     ]
 
 
-def test_a_receiver_that_refuses_for_good_follows_no_more(
-    store: LedgerSubscriptions, clock: Clock
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [("https://127.0.0.2/", NetworkSettings(transport=httpx.MockTransport(lambda request: httpx.Response(410)))),
+     ("https://10.0.0.1/", NetworkSettings())],  # which is private
+)  # fmt: skip
+def test_a_receiver_that_refuses_for_good_or_is_private_follows_no_more(
+    store: LedgerSubscriptions, clock: Clock, address: str, network: NetworkSettings
 ) -> None:
-    follow(store, "webhook", HOOK)
-    private = follow(store, "webhook", "https://127.0.0.2/")
-    gone = httpx.MockTransport(lambda request: httpx.Response(410))
+    secret = follow(store, "webhook", address)
 
-    deliver(
-        store.admin.ledger,
-        replace(store.admin.channels, network=NetworkSettings(transport=gone)),
-        clock,
-    )
-
-    assert store.find(private) is None
-    assert (
-        subscriptions.count_subscriptions(store.admin.ledger),
-        outbox.messages(store.admin.ledger),
-    ) == (0, [])
-
-
-def test_a_webhook_to_a_private_address_is_refused_and_deleted(
-    store: LedgerSubscriptions, clock: Clock
-) -> None:
-    secret = follow(store, "webhook", "https://10.0.0.1/")
-
-    deliver(store.admin.ledger, replace(store.admin.channels, network=NetworkSettings()), clock)
+    deliver(store.admin.ledger, replace(store.admin.channels, network=network), clock)
 
     assert store.find(secret) is None
+    assert subscriptions.count_subscriptions(store.admin.ledger) == 0
     assert outbox.messages(store.admin.ledger) == []
 
 
@@ -279,10 +263,8 @@ def test_more_links_to_one_address_than_the_limit_are_not_sent(
     clock.now += timedelta(hours=1, seconds=1)
     store.request("mail", "reader@example.org", "", "All", "en", "day")
 
-    assert (within, len(outbox.messages(store.admin.ledger))) == (
-        MAX_OF_ADDRESS,
-        MAX_OF_ADDRESS + 1,
-    )
+    after = len(outbox.messages(store.admin.ledger))
+    assert (within, after) == (MAX_OF_ADDRESS, MAX_OF_ADDRESS + 1)
 
 
 @pytest.mark.parametrize(
