@@ -11,14 +11,12 @@ import re
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import structlog
@@ -100,20 +98,14 @@ class PeerCursor(Cursor):
     last: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class RecordName:
+class RecordName(NamedTuple):
     """The parts of a record graph's IRI: the peer's *base*, the *registry* that the record came
-    from, and its *key*.
+    from, and its key here: two registries of a peer may use the same.
     """
 
     base: str
     registry: str
-    key: str
-
-    @property
-    def local_key(self) -> str:
-        """Return the record's key here: two registries of a peer may use the same key."""
-        return f"{self.registry}/{self.key}"
+    local_key: str
 
 
 class OutOfSync(Exception):
@@ -150,15 +142,10 @@ def collect(
             )
         after, before = _last_entry(source, fetch, home, state.number) if since else (0, "")
         state = replace(state, after=after, since=before, again=cursor is not None)
-    peer = PeerReader(source, fetch, home, state.base)
+    peer = PeerReader(source, fetch, home, state)
     if state.after:
         try:
-            with peer.replay(state, state.after, state.since) as replay:
-                if (count := replay.count_changed()) > MAX_SINGLE_REQUESTS:
-                    raise OutOfSync(f"{count} records have changed")
-                for page, after_page in _read_pages(state, replay, peer.records_from_feed):
-                    state = after_page
-                    yield page
+            yield from peer.pages(whole=False)
             return
         except OutOfSync as error:
             log.info(
@@ -166,9 +153,7 @@ def collect(
                 source=source.name,
                 reason=str(error),
             )
-    with peer.replay(state, 0, None) as replay:
-        for page, _ in _read_pages(state, replay, peer.records_from_journal):
-            yield page
+    yield from peer.pages(whole=True)
 
 
 def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
@@ -230,79 +215,68 @@ def _has_number(row: Any) -> bool:
     return isinstance(row, dict) and isinstance(row.get("number"), int)
 
 
-def _read_pages(
-    state: PeerCursor, replay: JournalReplay, read: _ReadRecords
-) -> Iterator[tuple[Page[Graph], PeerCursor]]:
-    """Yield the pages of the records that were changed, each with the cursor after it."""
-    has_next = True
-    while has_next:
-        graphs = replay.changed_graphs(state.last, MAX_RECORDS)
-        has_next = len(graphs) == MAX_RECORDS
-        items = [
-            item
-            for graph, entry in graphs
-            if entry > state.after
-            for item in read(replay, graph, entry)
-        ]
-        state = replace(state, last=graphs[-1][0] if graphs else state.last)
-        yield state.page(tuple(items), has_next), state
-
-
 class PeerReader:
-    """Reads the records of one peer; the descriptions of its registries are cached."""
+    """Reads the records of one peer, up to *state*; the descriptions of its registries are cached."""
 
-    def __init__(self, source: Source, fetch: Fetch, home: str, base: str) -> None:
-        self.source, self.fetch, self.home, self.base = source, fetch, home, base
+    def __init__(self, source: Source, fetch: Fetch, home: str, state: PeerCursor) -> None:
+        self.source, self.fetch, self.home = source, fetch, home
+        self.state, self.base = state, state.base
         self.options = PeerOptions.of(source)
         self.registries: dict[str, list[Quad]] = {}
 
-    @contextmanager
-    def replay(self, state: PeerCursor, after: int, since: str | None) -> Iterator[JournalReplay]:
-        """Apply the journal's entries after the number *after* with the id *since*."""
+    def pages(self, *, whole: bool) -> Pages[Graph]:
+        """Yield the pages of the records that were changed: as the *whole* journal describes them,
+        or by requests of those that its last entries changed. Raise OutOfSync if these are too many.
+        """
+        state = self.state
+        after, since = (0, None) if whole else (state.after, state.since)
         with (
             tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
             closing(sqlite3.connect(Path(folder) / "replay.sqlite")) as file,
         ):
             replay = JournalReplay(Path(folder), file, self.base)
             replay.apply_entries(self.source, self.fetch, self.home, state, after, since)
+            name, count = self.source.name, replay.count_changed()
             log.info(
-                "remote journal read",
-                source=self.source.name,
-                after=after,
-                until=state.number,
-                changed=replay.count_changed(),
+                "remote journal read", source=name, after=after, until=state.number, changed=count
             )
-            yield replay
+            if not whole and count > MAX_SINGLE_REQUESTS:
+                raise OutOfSync(f"{count} records have changed")
+            has_next = True
+            while has_next:
+                graphs = replay.changed_graphs(self.state.last, MAX_RECORDS)
+                has_next = len(graphs) == MAX_RECORDS
+                wanted = ((graph, entry) for graph, entry in graphs if entry > state.after)
+                items = [self._read(replay, *changed, whole=whole) for changed in wanted]
+                last = graphs[-1][0] if graphs else self.state.last
+                self.state = replace(self.state, last=last)
+                yield self.state.page(tuple(filter(None, items)), has_next)
 
-    def records_from_journal(self, replay: JournalReplay, graph: str, _: int) -> Iterator[Item]:
-        """Yield a record as the whole journal describes it."""
-        if about := self._selected(graph):
-            quads = parse_statements(replay.statements(graph))
-            yield from self._records(
-                about, graph, quads, lambda name: parse_statements(replay.statements(name))
-            )
-
-    def records_from_feed(self, replay: JournalReplay, graph: str, entry: int) -> Iterator[Item]:
-        """Yield a record as the peer's feed describes it after an entry. Raise OutOfSync if that
-        differs from the journal.
+    def _read(self, replay: JournalReplay, graph: str, entry: int, *, whole: bool) -> Item | None:
+        """Return the record in *graph* as the whole journal or the peer's feed describes it after
+        an entry; None if it is not harvested. Raise OutOfSync if the feed differs from the journal.
         """
-        about = self._selected(graph)
-        if about is None:
-            return
-        changes = parse_statements(replay.statements(graph))
-        if _is_deleted(graph, changes, self.base):
-            yield from self._records(about, graph, changes, lambda _: [])
-            return
-        version = f"ldes/version/{entry}/{graph.removeprefix(f'{self.base}record/')}"
-        quads = self._fetch_graph(f"{self.base}{version}")
-        if not set(changes) <= set(quads):
-            raise OutOfSync(f"{self.home}{version} lacks statements of entry {entry}")
-        yield from self._records(about, graph, quads, self._fetch_graph)
-
-    def _selected(self, graph: str) -> RecordName | None:
-        """Return the name of a record, None if the source definition does not select its registry."""
         about, chosen = parse_name(graph, self.base), self.options.sources
-        return about if about and (not chosen or about.registry in chosen) else None
+        if about is None or (chosen and about.registry not in chosen):
+            return None
+        quads = replay.statements(graph)
+        if not whole and not _is_deleted(graph, quads, self.base):
+            version = f"ldes/version/{entry}/{graph.removeprefix(f'{self.base}record/')}"
+            changes, quads = quads, self._fetch_graph(f"{self.base}{version}")
+            if not set(changes) <= set(quads):
+                raise OutOfSync(f"{self.home}{version} lacks statements of entry {entry}")
+        lineage = _values(quads, graph, LINEAGE)
+        origins = [term.value for term in lineage if isinstance(term, NamedNode)]
+        ours = self.fetch.base
+        # What came from us or through us would circulate for ever.
+        is_ours = bool(ours) and any(record.startswith(ours) for record in origins)
+        if is_ours or (origins and not self.options.relayed):
+            return None
+        if about.registry not in self.registries and quads:
+            name = f"{self.base}source/{about.registry}"
+            known = replay.statements(name) if whole else self._fetch_graph(name)
+            self.registries[about.registry] = known
+        return parse_record(about, graph, quads, self.registries.get(about.registry, ()))
 
     def _fetch_graph(self, graph: str) -> list[Quad]:
         """Request the statements of a graph."""
@@ -318,27 +292,6 @@ class PeerReader:
         )
         in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
         return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]
-
-    def _records(
-        self,
-        about: RecordName,
-        graph: str,
-        quads: list[Quad],
-        registry: Callable[[str], list[Quad]],
-    ) -> Iterator[Item]:
-        """Yield the record in *graph*, unless it came from us or through us: it would circulate for
-        ever.
-        """
-        origins = [
-            term.value for term in _values(quads, graph, LINEAGE) if isinstance(term, NamedNode)
-        ]
-        ours = self.fetch.base
-        is_ours = bool(ours) and any(record.startswith(ours) for record in origins)
-        if is_ours or (origins and not self.options.relayed):
-            return
-        if about.registry not in self.registries:
-            self.registries[about.registry] = registry(f"{self.base}source/{about.registry}")
-        yield parse_record(about, graph, quads, self.registries[about.registry])
 
 
 class JournalReplay:
@@ -389,24 +342,19 @@ class JournalReplay:
             )
 
     def _apply_entry(self, entry: Entry) -> None:
-        touched = set[str]()
-        for sign, rows in groupby(self._relevant_rows(entry), key=itemgetter(0)):
-            for _, graph, line in rows:
-                touched.add(graph)
-                self._file.execute(_CHANGES[sign], (graph, line))
-        changed = ((graph, entry.number) for graph in touched)
-        self._file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", changed)
-        self._file.commit()
-        entry.path.unlink()
-
-    def _relevant_rows(self, entry: Entry) -> Iterator[tuple[str, str, str]]:
-        """Yield sign, graph and statement of the rows about records and registries."""
+        """Apply the rows about records and registries: a sign, a statement and its graph each."""
         begins = (f"{self._base}record/", f"{self._base}source/")
+        touched = set[str]()
         for row in entry.rows():
             border = row.rindex(" <")
             graph = row[border + 2 : -3]
             if graph.startswith(begins):
-                yield row[0], graph, row[2:border]
+                touched.add(graph)
+                self._file.execute(_CHANGES[row[0]], (graph, row[2:border]))
+        changed = ((graph, entry.number) for graph in touched)
+        self._file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", changed)
+        self._file.commit()
+        entry.path.unlink()
 
     def changed_graphs(self, after: str, most: int) -> list[tuple[str, int]]:
         """Return up to *most* record graphs after *after* that were changed, each with the number
@@ -426,15 +374,10 @@ class JournalReplay:
             ).fetchone()[0]
         )
 
-    def statements(self, graph: str) -> list[str]:
-        """Return the statements of a graph after the applied entries, in N-Triples without the
-        final dot.
-        """
+    def statements(self, graph: str) -> list[Quad]:
+        """Return the statements of a graph after the applied entries."""
         query = "SELECT line FROM statements WHERE graph = ? ORDER BY line"
-        return [row[0] for row in self._file.execute(query, (graph,))]
-
-
-_ReadRecords = Callable[[JournalReplay, str, int], Iterator[Item]]
+        return parse_statements(row[0] for row in self._file.execute(query, (graph,)))
 
 
 def parse_name(graph: str, base: str) -> RecordName | None:
@@ -445,7 +388,7 @@ def parse_name(graph: str, base: str) -> RecordName | None:
     """
     match graph.removeprefix(base).split("/"):
         case ["record", registry, key] if registry and key:
-            return RecordName(base, registry, unquote(key))
+            return RecordName(base, registry, f"{registry}/{unquote(key)}")
     return None
 
 
