@@ -59,18 +59,15 @@ class DemoState:
     indexes: dict[str, RecordIndex] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Open the indexes."""
         self.set_state(self.state)
 
     def set_state(self, state: ScenarioState) -> None:
-        """Change the state of all registries."""
         self.close()
         self.state = state
         self.indexes = {registry.name: RecordIndex(registry, state) for registry in self.registries}
         self.since_change.clear()
 
     def close(self) -> None:
-        """Close the indexes' files."""
         for index in self.indexes.values():
             index.close()
 

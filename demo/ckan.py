@@ -19,7 +19,6 @@ _SORTS = re.compile(r"\s*(?:metadata_modified|metadata_created|id|name|score)\s+
 
 
 def error_body(url: str, kind: str, message: str) -> bytes:
-    """Return CKAN's error envelope."""
     return orjson.dumps(
         {
             "help": f"{url}/help_show",

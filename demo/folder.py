@@ -38,7 +38,6 @@ class DemoFolder:
     _lock: FileLock | None = field(default=None, init=False)
 
     def __enter__(self) -> DemoFolder:
-        """Lock the folder."""
         self.data.mkdir(parents=True, exist_ok=True)
         content = json.dumps({"url": self.url, "pid": os.getpid()})
         try:
@@ -54,7 +53,6 @@ class DemoFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Unlock the folder; the mark stays."""
         if self._lock is not None:
             self._lock.close()
 

@@ -88,23 +88,19 @@ def next_links(index: RecordIndex, parameters: Mapping[str, str], url: str, page
 
 
 def all_records(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
-    """Return a bare list of all records."""
     return _list(index, 0, len(index))
 
 
 def list_files(index: RecordIndex) -> bytes:
-    """List the files of the folder, one per record."""
     return orjson.dumps({"files": [f"{index.keys[position]}.json" for position in index.select()]})
 
 
 def get_file(index: RecordIndex, name: str) -> bytes | None:
-    """Return a file of the folder, or None."""
     position = index.positions.get(name.removesuffix(".json"))
     return None if position is None else index.read(position)[:-2]
 
 
 def csv_table(index: RecordIndex) -> bytes:
-    """Return the CSV file with its header line."""
     return csv_line(list(COLUMNS)) + index.read_many(index.select())
 
 

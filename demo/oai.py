@@ -41,8 +41,6 @@ class OaiError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The contents of a resumption token: the list's arguments and the position in it."""
-
     start: str = ""
     until: str = ""
     group: str = ""

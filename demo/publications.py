@@ -32,7 +32,6 @@ def _projects(seed: int, kind: int, count: int) -> Iterator[Project]:
 
 
 def _title(project: Project) -> tuple[str, str]:
-    """Return the first title and its language."""
     language = next(tag for tag in LANGUAGES if tag in project["title"])
     return language, project["title"][language]
 
@@ -120,7 +119,6 @@ def feed(seed: int) -> bytes:
 
 
 def documents(seed: int) -> bytes:
-    """Return the list of documents as JSON."""
     rows = []
     for number, project in enumerate(_projects(seed, 3, DOCUMENTS)):
         issued = f"{2015 + number % 11}-{1 + number % 12:02d}"

@@ -28,7 +28,6 @@ class RawProtocol(HttpToolsProtocol):
     """uvicorn's protocol, extended to pass the connection to the app."""
 
     def on_message_begin(self) -> None:
-        """Start a request."""
         super().on_message_begin()
         self.scope["extensions"] = {"wire": {"transport": self.transport}}
 
@@ -41,7 +40,6 @@ class RawResponse(Response):
         self.script = script
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Write until the script or the client ends."""
         wire = scope.get("extensions", {}).get("wire")
         if wire is None:
             await Response("this fault needs a real connection\n", 501)(scope, receive, send)
@@ -118,7 +116,6 @@ def error_responses(url: str, now: datetime) -> Mapping[Fault, ErrorResponse]:
 
 
 def robots(faults: frozenset[Fault]) -> tuple[int, str]:
-    """Return status and text of robots.txt."""
     if Fault.MUTE in faults:
         return 503, "out of service\n"
     lines = "Disallow: /\n" if Fault.FORBIDS in faults else ""

@@ -64,11 +64,9 @@ class RecordIndex:
 
     @property
     def newest(self) -> int:
-        """Return when the registry last changed."""
         return max(self.modified, default=0)
 
     def read(self, position: int) -> bytes:
-        """Return the bytes of the record at *position*."""
         return self._bytes[self._ends[position] : self._ends[position + 1]]
 
     def read_many(self, positions: Sequence[int]) -> bytes:
@@ -124,7 +122,6 @@ class RecordIndex:
         )
 
     def close(self) -> None:
-        """Close the temporary file."""
         if isinstance(self._bytes, mmap.mmap):
             self._bytes.close()
         self._file.close()

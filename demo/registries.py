@@ -95,12 +95,10 @@ class Demo:
 
     @property
     def host(self) -> str:
-        """Return host and port."""
         return f"127.0.0.1:{self.port}"
 
     @property
     def url(self) -> str:
-        """Return the address, without a trailing slash."""
         return f"http://{self.host}"
 
     def evolve(
@@ -126,7 +124,6 @@ class Demo:
         return self._ask(json.dumps(given).encode())
 
     def counters(self) -> dict[str, Any]:
-        """Return the state and the number of requests to each registry."""
         return self._ask(None)
 
     def _ask(self, body: bytes | None) -> dict[str, Any]:

@@ -68,8 +68,6 @@ DEFAULT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A simulated registry: its name, its seed and the number of records in its first version."""
-
     name: str
     seed: int
     size: int

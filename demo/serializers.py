@@ -87,7 +87,6 @@ def _dublin_core(project: Project, history: RecordHistory) -> str:
 
 
 def oai(project: Project, history: RecordHistory) -> bytes:
-    """Return an OAI-PMH record; of a deleted one only the header."""
     header = _header(project["id"], history, sets(project))
     body = (
         ""

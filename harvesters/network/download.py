@@ -84,7 +84,6 @@ def discard(path: Path) -> None:
 
 
 def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
-    """Return where the reply's bytes begin in the file, and the file's ETag and size."""
     etag = reply.headers.get("etag")
     if reply.status == 200:
         return 0, _PartialDownload(etag, len(reply.content))

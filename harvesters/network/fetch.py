@@ -76,7 +76,6 @@ class _Request:
 
 
 def utc_now() -> datetime:
-    """Return the present instant."""
     return datetime.now(UTC)
 
 
@@ -114,7 +113,6 @@ class Fetch(AbstractContextManager["Fetch"]):
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        """Open the HTTP client."""
         self._robots_check = RobotsCheck(self._request_robots, self.robots_override)
         self._client = httpx.Client(
             transport=self.network.transport
@@ -133,7 +131,6 @@ class Fetch(AbstractContextManager["Fetch"]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the HTTP client."""
         self._client.close()
 
     def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:

@@ -68,7 +68,6 @@ class Reply:
 
     @property
     def digest(self) -> str:
-        """Return a digest of the body."""
         return self.file_digest or blake2b(self.content, digest_size=8).hexdigest()
 
     def without_content(self) -> Reply:
@@ -100,5 +99,4 @@ def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[st
 
 
 def is_redirect(reply: Reply) -> bool:
-    """Return whether *reply* names another address to ask."""
     return reply.status in _REDIRECT_STATUSES and "location" in reply.headers

@@ -45,7 +45,6 @@ class RetryPolicy:
     max_retry_after: float = 300.0
 
     def attempts(self) -> Iterator[stamina.Attempt]:
-        """Yield the attempts of a request, with the wait between them."""
         return iter(
             stamina.retry_context(
                 on=self._retry_decision,
@@ -147,7 +146,6 @@ class LocalRateLimiter:
             self.sleep(due - now)
 
     def block_host(self, host: str, seconds: float) -> None:
-        """Block requests to *host* for *seconds*, as its Retry-After says."""
         with self._lock:
             self._blocked_until[host] = max(
                 self._blocked_until.get(host, 0.0), self.clock() + seconds
@@ -178,7 +176,6 @@ class NetworkSettings:
 
     @property
     def agent(self) -> str:
-        """Return our User-Agent."""
         return _AGENT.format(
             contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
         )

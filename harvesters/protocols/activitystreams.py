@@ -95,7 +95,6 @@ class ActivityStreams(PagedProtocol[Any]):
         return ListCursor(((tuple(pages[1:-1]), False),), position=pages[0])
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
-        """Return the objects of a page's activities."""
         rest, deletions = cursor.windows[0]
         reply, document = _fetch_page(self.source, self.fetch, cursor.position)
         earlier = _object_id(document.get("prev"))

@@ -198,7 +198,6 @@ def detect_dialect(
 
 
 def _parse_sample(sample: str, dialect: CsvDialect) -> list[list[str]]:
-    """Return the lines of a sample, as far as they can be parsed."""
     rows: list[list[str]] = []
     text = io.StringIO(sample, newline="")
     try:
@@ -280,40 +279,37 @@ def _guess_charset(path: Path) -> str | None:
     Charsets of Latin letters differ in few bytes, and the ranking of charset-normalizer prefers
     cp1250: its candidates, and windows-1252, are compared by the letters of languages.
     """
-    lines: list[bytes] = []
-    size = 0
+    content = bytearray()
     with path.open("rb") as file:
-        while size <= _MAX_SAMPLE_BYTES and (line := file.readline(_CHUNK_BYTES)):
-            if not line.isascii():
-                lines.append(line)
-                size += len(line)
+        while len(content) <= _MAX_SAMPLE_BYTES and (line := file.readline(_CHUNK_BYTES)):
+            content += b"" if line.isascii() else line
+    sample = bytes(content)
     with parser_errors(f"{path.name}: its charset cannot be guessed"):
-        matches = list(charset_normalizer.from_bytes(b"".join(lines)))
+        matches = list(charset_normalizer.from_bytes(sample))
     if not any(match.coherence > 0 for match in matches):
         return None
     names = [match.encoding for match in matches]
     if not names[0].startswith("utf"):
         names = ["cp1252", *(name for name in names if not name.startswith("utf"))]
     usable = [name for name in dict.fromkeys(names) if _decoding_error(path, name) is None]
-    return max(usable, key=lambda name: _fitting_letters(lines, name), default=None)
+    return max(usable, key=lambda name: _fitting_letters(sample, name), default=None)
 
 
-def _fitting_letters(lines: list[bytes], charset: str) -> tuple[float, float]:
+def _fitting_letters(sample: bytes, charset: str) -> tuple[float, float]:
     """Return the share of the letters beyond ASCII that one language of their line has, and that
     one language of the whole text has; a letter of another script fits in a word without Latin
     letters.
     """
     fitting, total, all_letters = 0, 0, Counter[str]()
-    for line in lines:
+    for line in sample.splitlines():
         letters: Counter[str] = Counter()
         for word in _WORD.findall(line.decode(charset, "replace").lower()):
             others = [letter for letter in word if not letter.isascii()]
-            if others and min(others) >= "\u0370" and len(others) == len(word):
-                fitting += len(others)
-            else:
-                letters.update(others)
+            is_foreign = len(others) == len(word) and min(others, default="") >= "\u0370"
+            fitting += len(others) if is_foreign else 0
+            letters.update([] if is_foreign else others)
             total += len(others)
-        all_letters.update(letters)
+        all_letters += letters
         fitting += _most_of_one_language(letters)
     return fitting / max(total, 1), _most_of_one_language(all_letters) / max(total, 1)
 

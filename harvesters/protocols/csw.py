@@ -209,7 +209,6 @@ def _text(node: _Element, name: str) -> str:
 
 
 def is_incremental(source: Source) -> bool:
-    """Return whether the source definition says how to ask for changes."""
     return bool(CswOptions.of(source).modified)
 
 

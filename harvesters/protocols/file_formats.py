@@ -55,7 +55,6 @@ class FileOptions(Options):
 
 
 def payload_type(source: Source) -> Payload:
-    """Return the payload type of the source's files."""
     name = str(source.options.get("format"))
     return FORMATS[name].payload if name in FORMATS else Payload.ROW
 

@@ -105,7 +105,6 @@ class HtmlList(PagedProtocol[_Element]):
         return Batch(reply, items, next=after, doubt=doubt)
 
     def _read_list(self, reply: Reply) -> tuple[list[Any], str]:
-        """Return the records of a page of the list, and the address of the next one."""
         root = _parse_page(reply)
         (records,) = self.paths["records"]
         entries = records(root)

@@ -88,7 +88,6 @@ def collect(
 
 
 def _is_date(item: Item) -> bool:
-    """Return whether an item is a date of a recurring event."""
     return isinstance(item, Record) and item.key != " ".join(item.payload["uid"].split())
 
 

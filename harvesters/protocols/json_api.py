@@ -113,7 +113,6 @@ class JsonOptions(Options):
 
     @property
     def is_paged(self) -> bool:
-        """Return whether the registry answers in pages."""
         return bool(self.page or self.offset or self.cursor or self.next)
 
 
@@ -140,7 +139,6 @@ class JsonPages(PagedProtocol[Row]):
         return self.options.size
 
     def terms(self, window: str) -> dict[str, str]:
-        """Return the parameters of every request."""
         options = self.options
         terms = {options.limit: str(options.size), options.since: window}
         return {name: text for name, text in terms.items() if name and text}
@@ -361,7 +359,6 @@ def collect(
 
 
 def is_incremental(source: Source) -> bool:
-    """Return whether the source definition says how to ask for changes."""
     return bool(JsonOptions.of(source).since)
 
 

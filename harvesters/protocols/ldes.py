@@ -144,7 +144,6 @@ class StreamReader:
         self.incomplete_reason: Reason | None = None
 
     def members(self) -> Iterator[Member]:
-        """Yield the members of all pages, from the root node on."""
         source, fetch = self.reader.source, self.reader.fetch
         pending, seen = [self._root_node()], set[str]()
         while pending:
@@ -209,7 +208,6 @@ class StreamReader:
         return next((view for view, latest in views if latest is is_full), views[0][0])
 
     def _parse_page(self, reply: Reply) -> tuple[dict[str, datetime | None], list[Member]]:
-        """Return the relations and members of a page."""
         broken: NodeErrors = {}
         with self.reader.open_store(reply, broken, graphs=True) as store:
             paths = {name: _text(store, None, _LDES + term) for name, term in _TERMS.items()}

@@ -144,7 +144,6 @@ def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1)
 
 
 def total_changed(before: int | None, now: int | None) -> Reason | None:
-    """Return a reason if the declared total differs from *before*, else None."""
     if before is None or now is None or before == now:
         return None
     return Reason(
@@ -215,7 +214,6 @@ class ListCursor(Cursor):
         return not (self.again or self.is_part or self.pages or self.position)
 
     def restart(self, windows: tuple[Window, ...], reach: int = 0) -> ListCursor:
-        """Return a cursor at the beginning of the first of *windows*, whose records may repeat."""
         return ListCursor(
             windows, self.is_part or windows != self.windows, total=self.total, cap=self.cap, reach=reach, again=True,
             incomplete_reason=self.incomplete_reason, faults=self.faults,
@@ -250,7 +248,6 @@ class PagedProtocol(ABC, Generic[P]):
     def collect(
         cls, source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
     ) -> Pages[P]:
-        """Yield the pages of the list from *cursor* on."""
         return cls(source, fetch, since).read(cursor)
 
     def error(self, url: str, text: str, **values: Value) -> ParseError:
@@ -273,7 +270,6 @@ class PagedProtocol(ABC, Generic[P]):
         return 1
 
     def start(self) -> ListCursor:
-        """Return the cursor at the beginning of the list."""
         return ListCursor(self.windows)
 
     def order(self, record: Any) -> str | None:

@@ -101,7 +101,6 @@ class OaiOptions(Options):
 
     @property
     def is_graph(self) -> bool:
-        """Return whether records are graphs."""
         return self.prefix == "rdf" if self.graph is None else self.graph
 
 
@@ -334,7 +333,6 @@ class OaiPmh(PagedProtocol[Any]):
         return self._halve(cursor, later, calendar)
 
     def _unreadable(self, error: HarvestError) -> ParseError:
-        """Return the error of a list whose token was rejected again."""
         return ParseError(
             Reason(
                 "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
@@ -402,7 +400,6 @@ class OaiPmh(PagedProtocol[Any]):
         return {"metadataPrefix": self.options.prefix, "set": name, "from": start, "until": until}
 
     def _request_single(self, cursor: ListCursor) -> Batch:
-        """Request the next record of the window."""
         window = cursor.windows[0]
         if self.left[0] != window:
             try:
@@ -472,7 +469,6 @@ class OaiPmh(PagedProtocol[Any]):
         return reply, nodes, container.find(f"{_NS}resumptionToken")
 
     def _follow(self, verb: str, **terms: str) -> Iterator[_Element]:
-        """Yield the parts of all pages of a list."""
         empty, token, detector = 0, "", LoopDetector(self.source.name)
         while token or not detector.tokens:
             detector.check_token(self.source.url, token)
@@ -631,7 +627,6 @@ def _number(token: _Element | None, name: str) -> int | None:
 
 
 def payload_type(source: Source) -> Payload:
-    """Return GRAPH if the metadata is RDF, else XML."""
     return Payload.GRAPH if OaiOptions.of(source).is_graph else Payload.XML
 
 

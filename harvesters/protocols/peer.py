@@ -279,7 +279,6 @@ class PeerReader:
         return parse_record(about, graph, quads, self.registries.get(about.registry, ()))
 
     def _fetch_graph(self, graph: str) -> list[Quad]:
-        """Request the statements of a graph."""
         url = f"{self.home}{graph.removeprefix(self.base)}"
         try:
             reply = self.fetch.get(url, accept="application/n-quads, application/n-triples;q=0.9")
@@ -367,7 +366,6 @@ class JournalReplay:
         ).fetchall()
 
     def count_changed(self) -> int:
-        """Return the number of record graphs that were changed."""
         return int(
             self._file.execute(
                 "SELECT count(*) FROM changed WHERE graph > ? AND graph < ?", self._range
@@ -375,7 +373,6 @@ class JournalReplay:
         )
 
     def statements(self, graph: str) -> list[Quad]:
-        """Return the statements of a graph after the applied entries."""
         query = "SELECT line FROM statements WHERE graph = ? ORDER BY line"
         return parse_statements(row[0] for row in self._file.execute(query, (graph,)))
 
@@ -399,7 +396,6 @@ def parse_statements(lines: Iterable[str]) -> list[Quad]:
 
 
 def _values(quads: Iterable[Quad], graph: str, name: str) -> list[Term]:
-    """Return the values of a property of a record."""
     subject = NamedNode(graph)
     return [
         quad.object for quad in quads if quad.predicate.value == name and quad.subject == subject
@@ -407,7 +403,6 @@ def _values(quads: Iterable[Quad], graph: str, name: str) -> list[Term]:
 
 
 def _is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
-    """Return whether a record's graph is a tombstone."""
     return NamedNode(f"{base}operations#gone") in _values(quads, graph, _STATUS)
 
 

@@ -292,13 +292,11 @@ class RdfReader:
         return InvalidRecord(key, Reason(text, error=fault)) if fault else item
 
     def find_records(self, store: Store, page: str | None = None) -> DiscoveredRecords:
-        """Find the records of a document."""
         return record_discovery.find_records(store, self.classes, page)
 
     def parse_records(
         self, store: Store, result: DiscoveredRecords, broken: NodeErrors | None = None
     ) -> list[Item]:
-        """Return all records of a document, and what cannot be read."""
         records = [self.parse_record(store, key, node, broken) for key, node in result.records]
         return [*records, *unreadable_parts(result, broken or {})]
 

@@ -60,12 +60,10 @@ class ResourceEntry:
     media: str
 
     def changed_since(self, moment: datetime | None) -> bool:
-        """Return whether it may have changed since *moment*."""
         stamp = parse_timestamp(self.stamp)
         return moment is None or stamp is None or stamp >= moment
 
     def document(self, reply: Reply | None = None) -> ListedDocument:
-        """Return the resource as a document of a list; *reply* is its content from a package."""
         is_deleted = self.change == "deleted"
         return ListedDocument(self.address, self.address, self.stamp or None, is_deleted, reply)
 

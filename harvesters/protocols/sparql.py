@@ -132,7 +132,6 @@ class SparqlOptions(Options):
         return f"{{ {pattern} }} ?subject {self.modified.strip()} ?modified {changed}"
 
     def query(self, name: str, **terms: str) -> str:
-        """Return a query with the prefixes that it needs."""
         text = f"{self.pattern} {self.modified}"
         prologue = "".join(
             f"PREFIX {prefix}: {NamedNode(address)}\n"

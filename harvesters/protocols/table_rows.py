@@ -77,7 +77,6 @@ class Line:
 
 
 def check(source: Source) -> None:
-    """Raise SourceDefinitionError for two kinds of key."""
     if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
         raise SourceDefinitionError(
             located(
