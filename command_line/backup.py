@@ -29,7 +29,7 @@ from command_line.backup_target import (
     open_target,
     write_manifest,
 )
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.rules import FILE as ALERTS
@@ -103,17 +103,16 @@ class Manifest:
 
 
 @app.command()
-def backup(context: typer.Context, address: Address, encrypt_for: Recipients = None) -> None:
+def backup(context: Context, address: Address, encrypt_for: Recipients = None) -> None:
     """Back up what cannot be made again. Harvests and servers may go on; a second backup copies
     only what is new.
     """
-    settings: Settings = context.obj
-    if "://" not in address and Path(address).resolve().is_relative_to(settings.data.resolve()):
+    if "://" not in address and Path(address).resolve().is_relative_to(context.obj.data.resolve()):
         _fail(
-            f"{address} is inside the data directory {settings.data}; choose a folder on another disk"
+            f"{address} is inside the data directory {context.obj.data}; choose a folder on another disk"
         )
     try:
-        _backup(settings, address, sorted(encrypt_for or []))
+        _backup(context.obj, address, sorted(encrypt_for or []))
     except (HarvestError, OSError) as error:
         _fail(
             str(error)
@@ -123,13 +122,12 @@ def backup(context: typer.Context, address: Address, encrypt_for: Recipients = N
 
 
 @app.command()
-def restore(context: typer.Context, address: Address, identity: Identity = None) -> None:
+def restore(context: Context, address: Address, identity: Identity = None) -> None:
     """Restore a backup into an empty data directory, checking every file. Nothing is written if one
     is damaged.
     """
-    settings: Settings = context.obj
     try:
-        manifest = _restore(settings, address, identity)
+        manifest = _restore(context.obj, address, identity)
     except (HarvestError, OSError) as error:
         _fail(
             str(error)
@@ -137,11 +135,11 @@ def restore(context: typer.Context, address: Address, identity: Identity = None)
             else f"{address}: {error}; check that it answers"
         )
     print(
-        f"restored {len(manifest.files)} files of journal entry {manifest.position} into {settings.data}"
+        f"restored {len(manifest.files)} files of journal entry {manifest.position} into {context.obj.data}"
     )
     if DATABASE_DUMP in manifest.files:
         print(
-            f"the ledger is in PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {settings.data / DATABASE_DUMP}"
+            f"the ledger is in PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {context.obj.data / DATABASE_DUMP}"
         )
     print("next: stocktake verify, then stocktake serve, which builds the store from the journal")
 

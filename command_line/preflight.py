@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from command_line.harvesting.terminal import load_source, network_settings
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import failure
 from harvesters.inspection.preflight import PreflightLimits, check_feed, sample_of
@@ -74,7 +74,7 @@ class _UnrecognizedError(Exception):
 
 @app.command()
 def preflight(
-    context: typer.Context,
+    context: Context,
     feed: Annotated[
         str, typer.Argument(help="File or address of the feed; - reads standard input.")
     ],
@@ -98,7 +98,6 @@ def preflight(
     Exit code 1 if a record or the change would be held back, 2 if the feed or the definition cannot
     be opened.
     """
-    settings: Settings = context.obj
     for text, known in ((output, WRITERS), (kind, FORMATS)):
         if text and text not in known:
             raise typer.BadParameter(f"unknown format {text!r}; known are {', '.join(known)}")
@@ -110,7 +109,7 @@ def preflight(
         ProcessLimits(memory * _MEBIBYTE, min(seconds, 60), seconds, crashes=5),
     )
     try:
-        report = _report(settings, feed, source, definition, kind, name, limits)
+        report = _report(context.obj, feed, source, definition, kind, name, limits)
     except SourceDefinitionError as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from error

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from command_line.harvesting import mirror as mirroring
 from command_line.lazy_group import import_quickly
-from command_line.settings import Settings, program_path
+from command_line.settings import Context, Settings, program_path
 from command_line.supervisor import Job, supervise
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
@@ -68,32 +68,30 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
 
 
 @app.command()
-def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+def serve(context: Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages; to harvest
     on schedule too, run `stocktake up`.
     """
-    settings: Settings = context.obj
     _check_port(host, port)
     exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
-    site, url = import_quickly("command_line.site"), public_address(settings, host, port)
+    site, url = import_quickly("command_line.site"), public_address(context.obj, host, port)
     if not context.find_root().params["parent"]:  # `up` and `demo` start a schedule beside it
-        site.suggest_schedule(settings, url)
-    site.serve(settings, url, host, port)
+        site.suggest_schedule(context.obj, url)
+    site.serve(context.obj, url, host, port)
 
 
 @app.command()
-def mcp(context: typer.Context) -> None:
+def mcp(context: Context) -> None:
     """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the
     input ends.
     """
-    settings: Settings = context.obj
     import_module("command_line.publishing.publish").run_mcp(
-        settings, public_address(settings, "127.0.0.1", 8000)
+        context.obj, public_address(context.obj, "127.0.0.1", 8000)
     )
 
 
 @app.command()
-def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+def up(context: Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
     """Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process
     that exits.
     """
@@ -111,7 +109,7 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
 
 @app.command()
 def mirror(
-    context: typer.Context,
+    context: Context,
     url: Annotated[str, typer.Argument(help="URL of the other Stocktake's home page.")],
     once: Annotated[
         bool,
@@ -137,10 +135,9 @@ def mirror(
     """Mirror another Stocktake: copy its journal into this data directory, checking the hash of
     each entry.
     """
-    settings: Settings = context.obj
     address = mirroring.address(url)
-    base = settings.base if settings.is_base_set else None
-    with mirroring.open_mirror(settings, address, base, pause, largest) as item:
+    base = context.obj.base if context.obj.is_base_set else None
+    with mirroring.open_mirror(context.obj, address, base, pause, largest) as item:
         if once and not serving:
             print(mirroring.summary(item, sync(item)))
         elif not serving:
@@ -152,12 +149,12 @@ def mirror(
         options = [f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
         words = ["mirror", address, "--follow", *options]
         processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
-        supervise(processes, replace(settings, base=origin.base))
+        supervise(processes, replace(context.obj, base=origin.base))
 
 
 @app.command()
 def demo(
-    context: typer.Context,
+    context: Context,
     host: Host = "127.0.0.1",
     port: Annotated[
         int | None,
@@ -179,7 +176,6 @@ def demo(
     """Run a demo: start the portal, harvest simulated registries and make a release. The portal
     shows the progress.
     """
-    settings: Settings = context.obj
     if port is not None:
         _check_port(host, port)
     else:
@@ -192,7 +188,7 @@ def demo(
     else:
         _check_port("127.0.0.1", registries_port)
     registries = partial(Demo, size=size, seed=seed, port=registries_port)
-    _run_demo(_demo_settings(settings), host, port, registries)
+    _run_demo(_demo_settings(context.obj), host, port, registries)
 
 
 def _demo_settings(settings: Settings) -> Settings:

@@ -117,6 +117,12 @@ class Settings:
         }
 
 
+class Context(typer.Context):
+    """The context of a command; its object are the settings."""
+
+    obj: Settings
+
+
 def program_path() -> Path:
     """Return the path of the installed program, relative to the current folder if it lies in it."""
     path, folder = Path(sys.executable).with_name("stocktake"), Path.cwd()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.migrations import Migration
@@ -20,7 +20,7 @@ _err = Console(stderr=True)
 
 @app.command()
 def upgrade(
-    context: typer.Context,
+    context: Context,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the steps; change nothing.")
     ] = False,

@@ -7,12 +7,14 @@ from typing import Annotated
 
 import typer
 
+from command_line.settings import Context
+
 app = typer.Typer()
 
 
 @app.command()
 def verify(
-    context: typer.Context,
+    context: Context,
     repair: Annotated[
         bool,
         typer.Option(

@@ -11,7 +11,7 @@ import typer
 
 from command_line.harvesting.output import Json, out, print_rows
 from command_line.harvesting.terminal import harvest_context
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.runs.schedule.archive_retention import Pruning, plan_pruning, prune
 
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
@@ -26,7 +26,7 @@ def archive() -> None:
 
 @app.command("prune")
 def prune_archive(
-    ctx: typer.Context,
+    ctx: Context,
     days: Annotated[
         int | None,
         typer.Option(help="Delete files last written more than this many days ago.", min=0),
@@ -45,11 +45,10 @@ def prune_archive(
 
     Exit code 1 if more than the size is left, since the rest is needed.
     """
-    settings: Settings = ctx.obj
     if days is None and size is None:
         raise typer.BadParameter("name a limit: --days 365, --size 20GB, or both")
     limit = _parse_size(size) if size is not None else None
-    with harvest_context(settings) as context:
+    with harvest_context(ctx.obj) as context:
         before = context.now() - timedelta(days=days) if days is not None else None
         pruning = plan_pruning(context, before=before, max_bytes=limit)
         if not dry_run:

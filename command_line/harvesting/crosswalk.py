@@ -14,7 +14,7 @@ import typer
 
 from command_line.harvesting.output import Json, current_user, err, out, print_rows
 from command_line.harvesting.terminal import load_sources
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.curated_crosswalks import add_word
@@ -39,19 +39,16 @@ def crosswalk() -> None:
 
 
 @app.command()
-def gaps(
-    ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_json: Json = False
-) -> None:
+def gaps(ctx: Context, source: SourceName = None, limit: Limit = 20, as_json: Json = False) -> None:
     """List the most frequent words of published records that no crosswalk translates, with the
     nearest concepts.
 
     Exit 0: listed; 1: there is no such source, or no ledger.
     """
-    settings: Settings = ctx.obj
-    if not has_ledger(settings.ledger):
+    if not has_ledger(ctx.obj.ledger):
         err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
         raise typer.Exit(1)
-    with closing(Ledger(settings.ledger)) as ledger:
+    with closing(Ledger(ctx.obj.ledger)) as ledger:
         known = ledger.sources()
         if source is not None and source not in known:
             err.print(
@@ -61,8 +58,8 @@ def gaps(
             )
             raise typer.Exit(1)
         chosen = known if source is None else [source]
-        curated = {name: read_word_table(word_table(settings.sources, name))[0] for name in chosen}
-        gaps = find_gaps(ledger, chosen, Iris(settings.base), limit, curated)
+        curated = {name: read_word_table(word_table(ctx.obj.sources, name))[0] for name in chosen}
+        gaps = find_gaps(ledger, chosen, Iris(ctx.obj.base), limit, curated)
     if as_json:
         out.print_json(orjson.dumps([{"count": gap.count, **asdict(gap)} for gap in gaps]).decode())
         return
@@ -86,7 +83,7 @@ def gaps(
 
 @app.command()
 def add(
-    ctx: typer.Context,
+    ctx: Context,
     source: Annotated[str, typer.Argument(help="Name of the source that uses the word.")],
     word: Annotated[str, typer.Argument(help="The word as the registry writes it.")],
     concept: Annotated[
@@ -104,11 +101,10 @@ def add(
     definitions, which you keep. An earlier choice for the word is replaced. Exit 0: stored; 1:
     unknown concept, or a line of the table is wrong; 2: no such source.
     """
-    settings: Settings = ctx.obj
-    load_sources(settings, [source], report=lambda _name, _message: None)
+    load_sources(ctx.obj, [source], report=lambda _name, _message: None)
     item = CuratedWord(word, concept, current_user(), comment=comment)
     try:
-        file = add_word(settings.sources, source, item, settings.base)
+        file = add_word(ctx.obj.sources, source, item, ctx.obj.base)
     except SourceDefinitionError as error:
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error

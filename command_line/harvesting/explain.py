@@ -10,7 +10,7 @@ import typer
 
 from command_line.harvesting.output import err
 from command_line.harvesting.terminal import load_source
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.trace import (
     Described,
@@ -30,7 +30,7 @@ app = typer.Typer()
 
 @app.command("explain")
 def explain_record(
-    ctx: typer.Context,
+    ctx: Context,
     iri: Annotated[
         str, typer.Argument(help="IRI of a record, of a thing, or the path of its page.")
     ],

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from command_line.settings import Context
+
 app = typer.Typer()
 _RUNS = "command_line.harvesting.source_runs"  # imported late, since it imports most libraries
 DryRun = Annotated[
@@ -25,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 @app.command()
 def harvest(
-    ctx: typer.Context,
+    ctx: Context,
     names: Annotated[
         list[str] | None, typer.Argument(help="Sources to harvest (default: all enabled sources).")
     ] = None,
@@ -50,7 +52,7 @@ def harvest(
 
 @app.command()
 def remap(
-    ctx: typer.Context,
+    ctx: Context,
     names: Annotated[
         list[str] | None,
         typer.Argument(help="Sources to re-map (default: all enabled sources with an archive)."),

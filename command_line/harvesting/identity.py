@@ -14,7 +14,7 @@ import typer
 
 from command_line.harvesting.output import Json, current_user, open_ledger, out, print_rows
 from command_line.harvesting.terminal import harvest_context
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
@@ -61,7 +61,7 @@ def _open_existing(settings: Settings) -> Iterator[Ledger]:
 
 @app.command()
 def match(
-    ctx: typer.Context,
+    ctx: Context,
     changed: Annotated[
         bool,
         typer.Option(
@@ -79,10 +79,9 @@ def match(
     """Compare all published initiatives, organizations and documents with a DOI, and store the
     pairs that may be one thing. Decisions are kept.
     """
-    settings: Settings = ctx.obj
     with (
-        _open_existing(settings) as ledger,
-        match_records(ledger, Iris(settings.base), only_changed=changed) as matching,
+        _open_existing(ctx.obj) as ledger,
+        match_records(ledger, Iris(ctx.obj.base), only_changed=changed) as matching,
     ):
         rows = _count_matches(ledger, matching.entities)
         print_rows(
@@ -90,7 +89,7 @@ def match(
         )
         if publish:
             with (
-                harvest_context(settings) as context,
+                harvest_context(ctx.obj) as context,
                 publish_clusters(context, matching.entities) as (run, changes),
             ):
                 if not json:
@@ -120,7 +119,7 @@ def _print_entry(run: Run | None, text: str) -> None:
 
 @app.command()
 def queue(
-    ctx: typer.Context,
+    ctx: Context,
     limit: _Limit = 20,
     all_pairs: Annotated[
         bool, typer.Option("--all", help="List automatic and decided pairs too.")
@@ -156,15 +155,14 @@ def queue(
 
 
 @app.command()
-def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
+def show(ctx: Context, pair: _Pair, json: Json = False) -> None:
     """Show both sides of a pair, the bits of each feature, and all decisions about it."""
-    settings: Settings = ctx.obj
-    with _open_existing(settings) as ledger:
+    with _open_existing(ctx.obj) as ledger:
         scored = find_pair(ledger, pair)
         history = [
             decision for decision in decision_history(ledger) if decision.pair == scored.pair
         ]
-        with read_entities(ledger, Iris(settings.base)) as entities:
+        with read_entities(ledger, Iris(ctx.obj.base)) as entities:
             if gone := [iri for iri in scored.pair if iri not in entities]:
                 raise IdentityError(
                     f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs"
@@ -205,7 +203,7 @@ def _listed(value: object) -> str:
 
 @app.command()
 def decide(
-    ctx: typer.Context,
+    ctx: Context,
     pair: _Pair,
     judgement: Annotated[
         Judgement,
@@ -232,7 +230,7 @@ def _feature_option(condition: str) -> Any:
 
 @app.command("decide-all")
 def decide_all(
-    ctx: typer.Context,
+    ctx: Context,
     judgement: Annotated[
         Judgement,
         typer.Argument(help="positive: one thing; negative: two; unsure: they stay in the queue."),
@@ -295,9 +293,7 @@ def _decide(
 
 
 @app.command()
-def undo(
-    ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = ""
-) -> None:
+def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Take the decision about a pair back: it is matched by its score again, as before the
     decision.
     """
@@ -319,7 +315,7 @@ def undo(
 
 @app.command()
 def decisions(
-    ctx: typer.Context,
+    ctx: Context,
     history: Annotated[
         bool, typer.Option("--history", help="List all, also those replaced or taken back.")
     ] = False,
@@ -339,7 +335,7 @@ def decisions(
 
 @app.command()
 def publish(
-    ctx: typer.Context,
+    ctx: Context,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="List what would change, and write nothing.")
     ] = False,
@@ -351,10 +347,9 @@ def publish(
     Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish
     again.
     """
-    settings: Settings = ctx.obj
-    if not has_ledger(settings.ledger):
+    if not has_ledger(ctx.obj.ledger):
         raise IdentityError(_NO_LEDGER)
-    with harvest_context(settings) as context:
+    with harvest_context(ctx.obj) as context:
         if dry_run:
             with plan_clusters(context) as planned:
                 run, rows = None, [_change_row(change) for change in planned]
@@ -387,7 +382,7 @@ def _change_row(change: GraphChange) -> _ChangeRow:
 
 
 @app.command("export")
-def export_decisions(ctx: typer.Context) -> None:
+def export_decisions(ctx: Context) -> None:
     """Write the decisions that count as a table of SSSOM, tab-separated, to standard output."""
     with _open_existing(ctx.obj) as ledger:
         sys.stdout.write(write_table(current_decisions(ledger).values()))
@@ -395,14 +390,13 @@ def export_decisions(ctx: typer.Context) -> None:
 
 @app.command("import")
 def import_decisions(
-    ctx: typer.Context,
+    ctx: Context,
     file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")],
 ) -> None:
     """Store the decisions of a table, all or none: an unknown record refuses the file, with its
     lines.
     """
-    settings: Settings = ctx.obj
-    with _open_existing(settings) as ledger, read_entities(ledger, Iris(settings.base)) as entities:
+    with _open_existing(ctx.obj) as ledger, read_entities(ledger, Iris(ctx.obj.base)) as entities:
         read = _read_decisions(file, entities)
         current = current_decisions(ledger)
         new = [decision for decision in read if current.get(decision.pair) != decision]

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from command_line.harvesting.output import Json, open_ledger, print_rows
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.errors import DeliveryError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import notifications, submissions
@@ -55,15 +55,14 @@ def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
     }
 
 
-def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKind) -> None:
-    settings: Settings = ctx.obj
+def _send(ctx: Context, submission: str, inbox: str, kind: NotificationKind) -> None:
     if not is_web(inbox):
         raise DeliveryError(f"{inbox} is no web address")
-    with _open_sender(settings) as ledger:
-        about = described(ledger, settings.base, submission)
+    with _open_sender(ctx.obj) as ledger:
+        about = described(ledger, ctx.obj.base, submission)
         notification = coar.send(
             ledger,
-            settings.public_url,
+            ctx.obj.public_url,
             inbox,
             kind,
             about,
@@ -74,7 +73,7 @@ def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKin
 
 
 @app.command()
-def offer(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
+def offer(ctx: Context, submission: _Submission, inbox: _Inbox) -> None:
     """Offer an accepted submission to another installation, and print the id of the offer. The
     schedule's process sends it.
     """
@@ -82,21 +81,20 @@ def offer(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
 
 
 @app.command()
-def announce(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
+def announce(ctx: Context, submission: _Submission, inbox: _Inbox) -> None:
     """Announce an accepted submission to another installation, which has nothing to do."""
     _send(ctx, submission, inbox, NotificationKind.ANNOUNCE)
 
 
 @app.command()
 def undo(
-    ctx: typer.Context,
+    ctx: Context,
     id: Annotated[
         str, typer.Argument(metavar="OFFER", help="Id of an offer, as `inbox list` shows it.")
     ],
 ) -> None:
     """Take an offer back: the other installation withdraws the submission."""
-    settings: Settings = ctx.obj
-    with _open_sender(settings) as ledger:
+    with _open_sender(ctx.obj) as ledger:
         offer = notifications.find_notification(
             ledger, id=id, sent=True, kind=NotificationKind.OFFER.value
         )
@@ -104,7 +102,7 @@ def undo(
             raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
         coar.send(
             ledger,
-            settings.public_url,
+            ctx.obj.public_url,
             offer.inbox,
             NotificationKind.UNDO,
             {"id": offer.id, "type": "Offer"},
@@ -115,10 +113,9 @@ def undo(
 
 
 @app.command("list")
-def list_notifications(ctx: typer.Context, json: Json = False) -> None:
+def list_notifications(ctx: Context, json: Json = False) -> None:
     """List what was received and sent, the newest first, with the last answer to each offer."""
-    settings: Settings = ctx.obj
-    with open_ledger(settings) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         rows: list[dict[str, str]] = [
             {
                 "id": item.id,

@@ -10,6 +10,7 @@ import orjson
 import typer
 
 from command_line.harvesting.output import Json, current_user, err, open_ledger, print_rows
+from command_line.settings import Context
 from harvesters.admin.schemas import KeyView, key_view
 from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
@@ -22,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
 
 @app.command()
 def create(
-    context: typer.Context,
+    context: Context,
     name: Annotated[
         str,
         typer.Argument(help="Owner of the key, as the audit log shows it: a person or a program."),
@@ -63,7 +64,7 @@ def create(
 
 
 @app.command("list")
-def list_keys(context: typer.Context, json: Json = False) -> None:
+def list_keys(context: Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
     with open_ledger(context.obj) as ledger:
         views = [key_view(key, _now()) for key in key_store.list_keys(ledger)]
@@ -79,7 +80,7 @@ def list_keys(context: typer.Context, json: Json = False) -> None:
 
 @app.command()
 def revoke(
-    context: typer.Context,
+    context: Context,
     key_id: Annotated[
         str, typer.Argument(metavar="ID", help="Id of the key; see `stocktake keys list`.")
     ],

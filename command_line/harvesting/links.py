@@ -10,7 +10,7 @@ import typer
 
 from command_line.harvesting.output import Json, print_rows
 from command_line.harvesting.terminal import harvest_context, load_source
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.ledger.links import link_history, links
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
 
@@ -20,7 +20,7 @@ _CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it impo
 
 @app.command("links")
 def list_links(
-    ctx: typer.Context,
+    ctx: Context,
     name: Annotated[str, typer.Argument(help="The source.")],
     check: Annotated[
         bool,
@@ -34,9 +34,8 @@ def list_links(
     json: Json = False,
 ) -> None:
     """List the web pages that a source's records name, with their states and the history of these."""
-    settings: Settings = ctx.obj
-    source = load_source(settings, name)
-    with harvest_context(settings) as context:
+    source = load_source(ctx.obj, name)
+    with harvest_context(ctx.obj) as context:
         if check:
             checks = import_module(_CHECKS)
             checks.check_source(context, source, checks.LinkProgress(), lambda: True)

@@ -13,7 +13,7 @@ from typer.main import get_group
 
 from command_line.harvesting.output import Json, current_user, err, print_runs
 from command_line.harvesting.terminal import harvest_context, load_source
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.ledger.models import Run
 from harvesters.runs import run_report
 from harvesters.runs.operations import Operation, OverrideRequest
@@ -36,16 +36,15 @@ def make_command(operation: Operation[..., Any]) -> Any:
     returns_run = operation.hints["return"] is Run
     about = "id" if "id" in operation.about else "name"
 
-    def run(ctx: typer.Context, **values: Any) -> None:
-        settings: Settings = ctx.obj
+    def run(ctx: Context, **values: Any) -> None:
         as_json, name = values.pop("json", False), values.pop(about)
-        with harvest_context(settings) as context:
+        with harvest_context(ctx.obj) as context:
             objects = [name]
             if about == "id":
                 source = run_report.get_run(name, context.ledger).source
-                objects = [load_source(settings, source), name]
+                objects = [load_source(ctx.obj, source), name]
             elif operation.hints[operation.about[0]] is Source:
-                objects = [load_source(settings, name)]
+                objects = [load_source(ctx.obj, name)]
             _parse_values(values, context.now())
             try:
                 given = operation.input(**values)

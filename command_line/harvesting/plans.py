@@ -10,7 +10,7 @@ import typer
 from command_line.harvesting.output import Json, out, print_runs, print_statistics
 from command_line.harvesting.runs import Outcomes
 from command_line.harvesting.terminal import harvest_context
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
 from harvesters.runs.operations import find_held_plan
@@ -22,17 +22,16 @@ _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes t
 
 
 @app.command("list")
-def list_plans(ctx: typer.Context, json: Json = False) -> None:
+def list_plans(ctx: Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
-    settings: Settings = ctx.obj
-    with harvest_context(settings) as context:
+    with harvest_context(ctx.obj) as context:
         rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
     print_runs(rows, "Plans that await approval", json)
 
 
 @app.command("show")
 def show_plan(
-    ctx: typer.Context,
+    ctx: Context,
     id: _Id,
     diff: Annotated[
         bool, typer.Option("--diff", help="Show the removed and added statements of each record.")
@@ -41,8 +40,7 @@ def show_plan(
     json: Json = False,
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
-    settings: Settings = ctx.obj
-    with harvest_context(settings) as context:
+    with harvest_context(ctx.obj) as context:
         run = find_held_plan(context.ledger, id, run_report.get_run(id, context.ledger).source)
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
         rows = (

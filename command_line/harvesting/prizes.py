@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from command_line.harvesting.output import Json, current_user, open_ledger, print_rows
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
@@ -49,7 +49,7 @@ def _now() -> datetime:
 
 @app.command()
 def add(
-    ctx: typer.Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]
+    ctx: Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]
 ) -> None:
     """Add an edition, or replace it: days, categories, criteria and special prizes."""
     edition = read_edition(file)
@@ -62,7 +62,7 @@ def add(
 
 
 @app.command("list")
-def list_editions(ctx: typer.Context, json: Json = False) -> None:
+def list_editions(ctx: Context, json: Json = False) -> None:
     """List the editions with their days and numbers of nominations."""
     with open_ledger(ctx.obj) as ledger:
         rows = [
@@ -79,7 +79,7 @@ def list_editions(ctx: typer.Context, json: Json = False) -> None:
 
 
 @app.command()
-def show(ctx: typer.Context, edition: _Edition, json: Json = False) -> None:
+def show(ctx: Context, edition: _Edition, json: Json = False) -> None:
     """List the nominations of an edition by category, the best score first."""
     with open_ledger(ctx.obj) as ledger:
         ranked = contest.rank(ledger, _edition(ledger, edition))
@@ -102,7 +102,7 @@ def show(ctx: typer.Context, edition: _Edition, json: Json = False) -> None:
 
 @app.command()
 def expert(
-    ctx: typer.Context,
+    ctx: Context,
     edition: _Edition,
     mail: Annotated[str, typer.Argument(metavar="MAIL", help="Mail address of the expert.")],
     remove: Annotated[
@@ -124,7 +124,7 @@ def expert(
 
 @app.command()
 def stage(
-    ctx: typer.Context,
+    ctx: Context,
     edition: _Edition,
     nomination: Annotated[
         str,
@@ -140,10 +140,9 @@ def stage(
     """Decide how far a nomination came. It is public from the day of the edition on, after the next
     run of the source `prizes`.
     """
-    settings: Settings = ctx.obj
-    with open_ledger(settings) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         decided = contest.set_stage(
-            ledger, _edition(ledger, edition), nomination, to, special, _now(), settings.base
+            ledger, _edition(ledger, edition), nomination, to, special, _now(), ctx.obj.base
         )
         _record(ledger, "prize stage decided", f"{edition} {nomination}: {to.value}")
     typer.echo(f"{decided.id} {decided.category}: {decided.stage.value}")

@@ -9,7 +9,7 @@ import typer
 
 from command_line.harvesting.output import Json, current_user, print_lines, print_runs
 from command_line.harvesting.terminal import harvest_context, load_source
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.inspection.trace import ExplainError, parse_iri
 from harvesters.ledger.models import Run
 from harvesters.runs import operations, run_report
@@ -19,7 +19,7 @@ app = typer.Typer()
 
 @app.command()
 def forget(
-    ctx: typer.Context,
+    ctx: Context,
     iri: Annotated[
         str,
         typer.Argument(
@@ -32,10 +32,9 @@ def forget(
     """Plan to remove one record for good; after the approval, run it again: it erases the record,
     and lists where it remains.
     """
-    settings: Settings = ctx.obj
-    source_name, key = _parse_key(iri, settings.base)
-    source = load_source(settings, source_name)
-    with harvest_context(settings) as context:
+    source_name, key = _parse_key(iri, ctx.obj.base)
+    source = load_source(ctx.obj, source_name)
+    with harvest_context(ctx.obj) as context:
         by, given = current_user(), operations.forget.input()
         result = operations.forget.perform(context, (source, key), by, given)
     if isinstance(result, Run):

@@ -16,7 +16,7 @@ from command_line.harvesting.output import (
     print_runs,
     print_statistics,
 )
-from command_line.settings import Settings
+from command_line.settings import Context
 from harvesters.ledger import run_log
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome
@@ -35,43 +35,40 @@ Outcomes = Annotated[
 
 @app.command("list")
 def list_runs(
-    ctx: typer.Context,
+    ctx: Context,
     source: Annotated[str | None, typer.Argument(help="Only runs of this source.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number of runs.", min=1)] = 50,
     json: Json = False,
 ) -> None:
     """List runs, newest first, with counts and outcome."""
-    settings: Settings = ctx.obj
-    with open_ledger(settings) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         runs = ledger.runs(source, limit)
-        interrupted = interrupted_runs(ledger, settings.data, runs)
+        interrupted = interrupted_runs(ledger, ctx.obj.data, runs)
         rows = [run_report.run_row(run, is_interrupted=run.id in interrupted) for run in runs]
     print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
 
 
 @app.command("show")
 def show_run(
-    ctx: typer.Context,
+    ctx: Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
     outcome: Outcomes = None,
     json: Json = False,
 ) -> None:
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
-    settings: Settings = ctx.obj
-    with open_ledger(settings) as ledger:
-        print_run(ledger, settings.data, id, outcome or [], json=json)
+    with open_ledger(ctx.obj) as ledger:
+        print_run(ledger, ctx.obj.data, id, outcome or [], json=json)
 
 
 @app.command("log")
 def show_log(
-    ctx: typer.Context,
+    ctx: Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
     limit: Annotated[int, typer.Option(help="Maximum number of lines, the newest.", min=1)] = 200,
     json: Json = False,
 ) -> None:
     """Show the log of a run, also of one in progress."""
-    settings: Settings = ctx.obj
-    with open_ledger(settings) as ledger:
+    with open_ledger(ctx.obj) as ledger:
         run = run_report.get_run(id, ledger)
         lines = run_log.log_lines(ledger, run=run.id, limit=limit)[::-1]
     rows = [

@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from command_line.harvesting.output import err
 from command_line.harvesting.source_runs import run_source
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import wait_for_database
@@ -109,7 +109,7 @@ def file_states(folder: Path) -> FileStates:
 
 
 @app.command()
-def schedule(ctx: typer.Context) -> None:
+def schedule(ctx: Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: Settings = ctx.obj
     files = file_states(settings.sources)  # before they are read, so that no change is missed
@@ -252,7 +252,7 @@ def _create_link_checker(context: HarvestContext, sources: Iterable[Source]) -> 
 
 @app.command()
 def worker(
-    ctx: typer.Context,
+    ctx: Context,
     concurrency: Annotated[
         int, typer.Option(help="Maximum number of concurrent runs.", min=1, max=64)
     ] = 2,

@@ -19,7 +19,7 @@ from command_line.harvesting.terminal import (
     load_sources,
     network_settings,
 )
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import run_report, terminal_output
@@ -33,20 +33,19 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 
 
 @app.command("list")
-def list_sources(ctx: typer.Context, json: Json = False) -> None:
+def list_sources(ctx: Context, json: Json = False) -> None:
     """List sources: schedule, last run, published records and hold; with --json also the rest.
     Exit code 2 if a definition is invalid.
     """
-    settings: Settings = ctx.obj
-    definitions = load_sources(settings)
-    with harvest_context(settings) as context:
+    definitions = load_sources(ctx.obj)
+    with harvest_context(ctx.obj) as context:
         rows = run_report.source_rows([*definitions.sources.values()], context.ledger, context.data)
     print_rows(
         rows,
         "Sources",
         json,
         table_rows=terminal_output.source_list(rows),
-        empty=f"none; add a source definition to {settings.sources}",
+        empty=f"none; add a source definition to {ctx.obj.sources}",
     )
     raise typer.Exit(2 if definitions.errors else 0)
 
@@ -71,7 +70,7 @@ def _source_file(folder: Path, name: str) -> Path:
 
 @app.command("check")
 def check_sources(
-    ctx: typer.Context,
+    ctx: Context,
     definitions: Annotated[
         list[str] | None,
         typer.Argument(help="Names or paths of source definitions (default: all)."),
@@ -79,11 +78,10 @@ def check_sources(
     json: Json = False,
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""
-    settings: Settings = ctx.obj
     files = (
-        [_source_file(settings.sources, name) for name in definitions]
+        [_source_file(ctx.obj.sources, name) for name in definitions]
         if definitions
-        else sorted(settings.sources.glob("*.toml"))
+        else sorted(ctx.obj.sources.glob("*.toml"))
     )
     rows = [_check_source(file) for file in files]
     if rows or json:
@@ -91,16 +89,14 @@ def check_sources(
             rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows]
         )
     if not rows:
-        err.print(
-            f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES"
-        )
+        err.print(f"no source definitions in {ctx.obj.sources}; set --sources or STOCKTAKE_SOURCES")
         raise typer.Exit(2)
     raise typer.Exit(int(any(row["result"] != "valid" for row in rows)))
 
 
 @app.command("preview")
 def preview(
-    ctx: typer.Context,
+    ctx: Context,
     definition: Annotated[
         str,
         typer.Argument(help="Source name, path of a source definition, or - for standard input."),
@@ -164,7 +160,7 @@ def _read_source() -> Source:
 
 
 @app.command()
-def report(ctx: typer.Context, name: _Name) -> None:
+def report(ctx: Context, name: _Name) -> None:
     """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the
     publisher's own field.
 

@@ -12,7 +12,7 @@ import typer
 
 from command_line.harvesting.output import Json, current_user, err, out, print_rows
 from command_line.harvesting.terminal import load_sources
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.topic_queue import add_decision, undecided
@@ -79,7 +79,7 @@ def _row(
 
 @app.command()
 def queue(
-    ctx: typer.Context,
+    ctx: Context,
     source: Annotated[str, typer.Argument(help="Name of the source.")],
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of suggestions.")] = 20,
     as_json: Json = False,
@@ -115,7 +115,7 @@ def queue(
 
 @app.command()
 def confirm(
-    ctx: typer.Context,
+    ctx: Context,
     source: SourceName,
     record: RecordKey,
     concept: Concept,
@@ -135,7 +135,7 @@ def confirm(
 
 @app.command()
 def refuse(
-    ctx: typer.Context,
+    ctx: Context,
     source: SourceName,
     record: RecordKey,
     concept: Concept,

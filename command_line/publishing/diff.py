@@ -12,7 +12,7 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from publisher.errors import PublisherError
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
@@ -39,7 +39,7 @@ _err = Console(stderr=True)
 
 @app.command()
 def diff(
-    context: typer.Context,
+    context: Context,
     before: Annotated[
         str, typer.Argument(help="The earlier moment: a date (its end, UTC), release/3 or entry/5.")
     ],
@@ -61,13 +61,12 @@ def diff(
     """Compare the records at two moments: counts, new, vanished, gone and changed, or one record
     field by field.
     """
-    settings: Settings = context.obj
     if form not in FORMATS:
         raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join(FORMATS)}")
     if only and only not in CHANGES:
         raise typer.BadParameter(f"--only is one of {', '.join(CHANGES)}, not {only!r}")
     try:
-        asyncio.run(_diff(settings, (before, after), within, record, only, form))
+        asyncio.run(_diff(context.obj, (before, after), within, record, only, form))
     except (PublisherError, HTTPProblem) as error:
         _fail(str(error))
 

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from languages.request_locale import LANGUAGES
 from publisher.errors import PublisherError
 from vocab.iris import Iris
@@ -44,7 +44,7 @@ Languages = Annotated[
 
 @app.command()
 def site(
-    context: typer.Context,
+    context: Context,
     release: ReleaseNumber = None,
     output: Annotated[
         Path,
@@ -67,7 +67,7 @@ def site(
 
 @app.command()
 def zim(
-    context: typer.Context,
+    context: Context,
     release: ReleaseNumber = None,
     output: Annotated[Path, typer.Option(help="File to write.", dir_okay=False)] = Path(
         "stocktake.zim"

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from command_line.harvesting.output import Json, print_rows
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from publisher.limits import read
 from publisher.sparql.examples import (
     Example,
@@ -26,10 +26,9 @@ app = typer.Typer(no_args_is_help=True, help="The example queries.")
 
 
 @app.command(name="list")
-def list_(context: typer.Context, as_json: Json = False) -> None:
+def list_(context: Context, as_json: Json = False) -> None:
     """List the example queries."""
-    settings: Settings = context.obj
-    all_examples = examples(Iris(settings.base))
+    all_examples = examples(Iris(context.obj.base))
     described = [_describe(item) | {"query": item.text} for item in all_examples]
     rows = [
         {
@@ -45,21 +44,20 @@ def list_(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command(name="run")
 def run(
-    context: typer.Context,
+    context: Context,
     names: Annotated[
         list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these examples.")
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Run the example queries. Exit code 1 if one fails or returns no rows."""
-    settings: Settings = context.obj
-    known = {item.name: item for item in examples(Iris(settings.base))}
+    known = {item.name: item for item in examples(Iris(context.obj.base))}
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(
             f"unknown example {unknown[0]!r}; `stocktake examples list` shows all"
         )
     chosen = [known[name] for name in names] if names else list(known.values())
-    outcomes = asyncio.run(_run(settings, chosen, quiet=as_json))
+    outcomes = asyncio.run(_run(context.obj, chosen, quiet=as_json))
     if as_json:
         documents = [_outcome(known[name], outcome) for name, outcome in outcomes.items()]
         print(json.dumps(documents, indent=2, ensure_ascii=False))

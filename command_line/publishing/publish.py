@@ -13,7 +13,7 @@ import structlog
 import typer
 from rich.console import Console
 
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from journal.journal import Journal
 from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.limits import Limits, read
@@ -57,18 +57,17 @@ def run_mcp(settings: Settings, url: str) -> None:
 
 
 @app.command()
-def dump(context: typer.Context) -> None:
+def dump(context: Context) -> None:
     """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its
     SHA-256.
     """
-    settings: Settings = context.obj
-    for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
+    for path in write_dumps(Journal(context.obj.data / "journal"), context.obj.data / "dumps"):
         print(path)
 
 
 @app.command()
 def release(
-    context: typer.Context,
+    context: Context,
     keep: Annotated[
         int, typer.Option(help="Number of releases whose files are kept.", min=1)
     ] = KEEP,
@@ -80,17 +79,16 @@ def release(
     """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing
     has changed.
     """
-    settings: Settings = context.obj
     if every:
         _check_cron(every)
         schedule.follow(
             every,
-            newest_release(settings.data / "releases"),
-            lambda: _make_release(settings, keep, json),
+            newest_release(context.obj.data / "releases"),
+            lambda: _make_release(context.obj, keep, json),
         )
         return
     try:
-        _make_release(settings, keep, json)
+        _make_release(context.obj, keep, json)
     except PublisherError as error:
         _fail(str(error))
 
@@ -156,7 +154,7 @@ def _report(settings: Settings, number: int) -> None:
 
 @app.command()
 def report(
-    context: typer.Context,
+    context: Context,
     number: Annotated[
         int | None, typer.Option("--release", help="Release number (default: the newest).", min=1)
     ] = None,
@@ -179,7 +177,6 @@ def report(
     ] = "",
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
-    settings: Settings = context.obj
     reporting = import_module("publisher.portal.report.builder")  # late, with the pages
     filters = {
         "year": year,
@@ -190,8 +187,8 @@ def report(
     }
     try:
         result = reporting.build_report(
-            settings.data,
-            Iris(settings.base),
+            context.obj.data,
+            Iris(context.obj.base),
             number,
             language,
             {facet: code for facet, code in filters.items() if code},
@@ -199,12 +196,12 @@ def report(
     except PublisherError as error:
         _fail(str(error))
     for file in (*result.files, reporting.NUMBERS):
-        print(settings.data / "reports" / result.name / file)
+        print(context.obj.data / "reports" / result.name / file)
 
 
 @app.command()
 def query(
-    context: typer.Context,
+    context: Context,
     file: Annotated[
         Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)
     ],
@@ -216,7 +213,6 @@ def query(
     ] = 600.0,
 ) -> None:
     """Run a SPARQL query on the published data, without a server."""
-    settings: Settings = context.obj
     if form and form not in TABLES and form not in GRAPHS:
         raise typer.BadParameter(
             f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}"
@@ -230,7 +226,9 @@ def query(
         else ("tsv", "ttl")
     )
     try:
-        asyncio.run(_run_query(settings, QueryRequest(text, table, graph, settings.base), seconds))
+        asyncio.run(
+            _run_query(context.obj, QueryRequest(text, table, graph, context.obj.base), seconds)
+        )
     except NoFormat as error:
         kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
         kind, formats, *_ = kinds if table is None else kinds[2:]

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from command_line.settings import Settings
+from command_line.settings import Context, Settings
 from journal.journal import Journal
 from publisher.errors import PublisherError
 from publisher.projections.projection import JournalReader
@@ -33,12 +33,11 @@ MAX_LISTED = 50  # differences that are printed without --json
 
 
 @app.command()
-def verify(context: typer.Context, as_json: Json = False) -> None:
+def verify(context: Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
-    settings: Settings = context.obj
-    with _reported_errors(), _open_store(settings) as store:
+    with _reported_errors(), _open_store(context.obj) as store:
         position = store.position
-        faults = compare(Journal(settings.data / "journal"), store, _progress)
+        faults = compare(Journal(context.obj.data / "journal"), store, _progress)
     _print(position, faults, as_json=as_json)
     if faults:
         raise typer.Exit(1)
@@ -46,7 +45,7 @@ def verify(context: typer.Context, as_json: Json = False) -> None:
 
 @app.command()
 def rebuild(
-    context: typer.Context,
+    context: Context,
     whole: Annotated[
         bool,
         typer.Option(
