@@ -8,15 +8,16 @@ import sys
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
+from command_line.console import print_note
 from command_line.lazy_group import is_help_wanted, lazy_group
 from command_line.settings import option
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
+from publisher.errors import PublisherError
 from vocab.iris import BASE
 from web.branding import NO_CONTACT
 
@@ -53,7 +54,7 @@ COMMANDS = {
     "restore": "command_line.backup:app.restore",
     "upgrade": "command_line.upgrade:app.upgrade",
     "topics": "command_line.harvesting.topics:app",
-    "crosswalk": "command_line.harvesting.crosswalk:app",
+    "crosswalk": "command_line.harvesting.groups:crosswalk",
     "keys": "command_line.harvesting.keys:app",
     "shapes": "command_line.shapes:app",
     "vocabulary": "command_line.vocabulary:app",
@@ -68,7 +69,6 @@ PANELS = {
     "Maintain": ("keys", "verify", "store", "backup", "restore", "upgrade"),
 }
 
-_err = Console(stderr=True)
 app = typer.Typer(
     cls=lazy_group(COMMANDS, PANELS),
     no_args_is_help=True,
@@ -147,22 +147,23 @@ def read_setting_files() -> None:
     """Set each setting whose variable ends with _FILE to the text of that file, without the last
     line end; exit with 2 if it cannot be read, or if the setting itself is set as well.
     """
-    for name in [name for name in os.environ if name.startswith("STOCKTAKE_")]:
-        setting = name.removesuffix("_FILE")
-        if setting == name:
-            continue
-        problem, path = "", os.environ.pop(name)
+    names = [
+        name for name in os.environ if name.startswith("STOCKTAKE_") and name.endswith("_FILE")
+    ]
+    for name in names:
+        setting, path = name.removesuffix("_FILE"), os.environ.pop(name)
+        if setting in os.environ:
+            _exit(f"{name}: {setting} is set as well; remove one of the two", 2)
         try:
-            text = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+            os.environ[setting] = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, ValueError) as error:
-            problem = f"{path} cannot be read ({getattr(error, 'strerror', None) or error})"
-        else:
-            if setting in os.environ:
-                problem = f"{setting} is set as well; remove one of the two"
-            os.environ[setting] = text
-        if problem:
-            _err.print(f"{name}: {problem}", style="red", markup=False, soft_wrap=True)
-            sys.exit(2)
+            problem = getattr(error, "strerror", None) or error
+            _exit(f"{name}: {path} cannot be read ({problem})", 2)
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    print_note(message, "red")
+    sys.exit(code)
 
 
 def main() -> None:
@@ -177,28 +178,17 @@ def main() -> None:
     read_setting_files()
     try:
         app()
-    except PermissionError as error:
-        if error.filename is None:
-            raise
-        _err.print(
-            f"{error.filename}: {error.strerror}; run as its owner, or change the owner",
-            style="red",
-            markup=False,
-        )
-        sys.exit(2)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            where = f"{error.filename}: " if error.filename else ""
+            _exit(f"{where}{error.strerror}; free space, then run the command again", 1)
+        if not isinstance(error, PermissionError) or error.filename is None:
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _err.print(
-            f"{where}{error.strerror}; free space, then run the command again",
-            style="red",
-            markup=False,
-        )
-        sys.exit(1)
+        _exit(f"{error.filename}: {error.strerror}; run as its owner, or change the owner", 2)
     except (HarvestError, JournalError) as error:
-        _err.print(str(error), style="red", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code)
+        _exit(str(error), error.exit_code)
+    except PublisherError as error:
+        _exit(str(error), 1)
 
 
 if __name__ == "__main__":

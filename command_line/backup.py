@@ -13,10 +13,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import track
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
@@ -29,6 +28,7 @@ from command_line.backup_target import (
     open_target,
     write_manifest,
 )
+from command_line.console import err, fail
 from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
@@ -47,7 +47,6 @@ _SCRATCH = ".backup"  # in a data directory while it is backed up
 _STAGING = ".restore"  # in a data directory: what is restored, until every file has been checked
 
 app = typer.Typer()
-_err = Console(stderr=True)
 Address = Annotated[
     str,
     typer.Argument(
@@ -108,13 +107,13 @@ def backup(context: Context, address: Address, encrypt_for: Recipients = None) -
     only what is new.
     """
     if "://" not in address and Path(address).resolve().is_relative_to(context.obj.data.resolve()):
-        _fail(
+        fail(
             f"{address} is inside the data directory {context.obj.data}; choose a folder on another disk"
         )
     try:
         _backup(context.obj, address, sorted(encrypt_for or []))
     except (HarvestError, OSError) as error:
-        _fail(
+        fail(
             str(error)
             if isinstance(error, HarvestError)
             else f"{address}: {error}; check that it answers and may be written"
@@ -129,7 +128,7 @@ def restore(context: Context, address: Address, identity: Identity = None) -> No
     try:
         manifest = _restore(context.obj, address, identity)
     except (HarvestError, OSError) as error:
-        _fail(
+        fail(
             str(error)
             if isinstance(error, HarvestError)
             else f"{address}: {error}; check that it answers"
@@ -148,11 +147,11 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
     target = open_target(address)
     before = _read_manifest(target, address)
     if before and before.base != settings.base:
-        _fail(
+        fail(
             f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder"
         )
     if before is None and target.sizes():
-        _fail(f"{address} is not empty and holds no backup; choose a new folder")
+        fail(f"{address} is not empty and holds no backup; choose a new folder")
     with _scratch_folder(settings.data) as folder:
         if before is None:  # so that a backup that is interrupted can be continued
             write_manifest(
@@ -202,7 +201,7 @@ def _copy_files(
     files: dict[str, SavedFile] = {}
     copied, sizes = 0, target.sizes()
     for name, path in track(
-        list(_originals(settings, folder, position)), "copying", console=_err, transient=True
+        list(_originals(settings, folder, position)), "copying", console=err, transient=True
     ):
         stored, saved = _stored(name, recipients), known.get(name)
         with suppress(FileNotFoundError):  # a release that was withdrawn meanwhile
@@ -228,23 +227,21 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
     target, data = open_target(address), settings.data
     manifest = _read_manifest(target, address)
     if manifest is None or not manifest.created:
-        _fail(f"{address} holds no complete backup")
+        fail(f"{address} holds no complete backup")
     if manifest.recipients and identity is None:
-        _fail(
+        fail(
             f"{address} is encrypted for {', '.join(manifest.recipients)}; pass the file with the private key: --identity FILE"
         )
     if (Journal(data / "journal").paths() or (data / LEDGER).exists()) and not (
         data / _UNFINISHED
     ).exists():
-        _fail(f"{data} already holds data; restore into an empty data directory (--data)")
+        fail(f"{data} already holds data; restore into an empty data directory (--data)")
     staging = data / _STAGING
     shutil.rmtree(staging, ignore_errors=True)
     try:
         problems = [
             problem
-            for name, file in track(
-                manifest.files.items(), "checking", console=_err, transient=True
-            )
+            for name, file in track(manifest.files.items(), "checking", console=err, transient=True)
             if (
                 problem := _fetch(
                     target, name, file, staging, identity if manifest.recipients else None
@@ -252,7 +249,7 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
             )
         ]
         if problems:
-            _fail(
+            fail(
                 f"the backup is damaged, and nothing was restored: {'; '.join(problems[:5])}; use an older backup"
             )
         (data / _UNFINISHED).touch()
@@ -337,7 +334,7 @@ def _dump_database(url: str, path: Path) -> None:
         text=True,
     )
     if process.returncode:
-        _fail(f"pg_dump: {process.stderr.strip()}")
+        fail(f"pg_dump: {process.stderr.strip()}")
 
 
 def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
@@ -356,7 +353,7 @@ def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
     if new := [version for version in versions if version >= server]:
         return versions[min(new)]
     others = ", ".join(map(str, sorted(versions)))
-    _fail(
+    fail(
         f"the ledger is in PostgreSQL {server}, and "
         + (f"pg_dump is only here in version {others}" if versions else "pg_dump is not installed")
         + f": install the PostgreSQL client in version {server} or newer"
@@ -406,7 +403,7 @@ def _read_manifest(target: Target, address: str) -> Manifest | None:
     try:
         values = json.loads(content)
         if values["format"] > FORMAT:
-            _fail(
+            fail(
                 f"{address} has the format {values['format']}, which this version does not know; use the version that wrote it"
             )
         return Manifest(
@@ -416,9 +413,4 @@ def _read_manifest(target: Target, address: str) -> Manifest | None:
             }
         )
     except (ValueError, TypeError, KeyError, AttributeError) as error:
-        _fail(f"{address}: {MANIFEST} cannot be read: {error}")
-
-
-def _fail(message: str) -> NoReturn:
-    _err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
+        fail(f"{address}: {MANIFEST} cannot be read: {error}")

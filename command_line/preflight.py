@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from command_line.console import err
 from command_line.harvesting.terminal import load_source, network_settings
 from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
@@ -20,8 +20,8 @@ from harvesters.inspection.findings import failure
 from harvesters.inspection.preflight import PreflightLimits, check_feed, sample_of
 from harvesters.inspection.preflight_output import WRITERS, is_failure
 from harvesters.inspection.report import Finding, Level, PreflightReport, RuleCount
-from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.upload import Upload
+from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import Fetch
 from harvesters.pipeline.process_limits import ProcessLimits
@@ -31,7 +31,6 @@ from publisher.portal.source_definition import WizardState, from_query, source_t
 from vocab.iris import is_web
 
 app = typer.Typer()
-_err = Console(stderr=True)
 _STDIN = "-"
 _UNKNOWN = Finding(
     "feed-format", Level.ERROR, "The format of this feed is not recognized.",
@@ -111,7 +110,7 @@ def preflight(
     try:
         report = _report(context.obj, feed, source, definition, kind, name, limits)
     except SourceDefinitionError as error:
-        _err.print(str(error), style="red", markup=False, soft_wrap=True)
+        err.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(2) from error
     sys.stdout.buffer.write(WRITERS[output](report, strict))
     sys.stdout.flush()
@@ -165,14 +164,14 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
             else Path(feed).read_bytes()
         )
     except OSError as error:
-        _err.print(
+        err.print(
             f"{feed}: {error.strerror}; name a file, an http or https address, or -",
             style="red",
             markup=False,
         )
         raise typer.Exit(2) from error
     if len(content) > limits.max_bytes:
-        _err.print(
+        err.print(
             f"{feed}: larger than {limits.max_bytes // _MEBIBYTE} MiB; raise --max-size",
             style="red",
             markup=False,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
-from harvesters.inspection.scratch import has_ledger
+from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.participation import problems
 from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
 from harvesters.source import Notify

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,11 +15,11 @@ from urllib.request import urlopen
 
 import structlog
 import typer
-from rich.console import Console
 
+from command_line.console import err
 from command_line.harvesting import mirror as mirroring
 from command_line.lazy_group import import_quickly
-from command_line.settings import Context, Settings, program_path
+from command_line.settings import SITE_URL, Context, Settings, program_path
 from command_line.supervisor import Job, supervise
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
@@ -32,11 +31,8 @@ from web.branding import DEMO_NAME, NAME
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
-# a whole host
-_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")
 
 app = typer.Typer()
-_err = Console(stderr=True)
 log = structlog.get_logger()
 
 
@@ -49,7 +45,7 @@ def public_address(settings: Settings, host: str, port: int) -> str:
     """
     if settings.public_url:
         return settings.public_url
-    if _SITE_URL.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
+    if SITE_URL.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
         return settings.base.rstrip("/")
     name = "localhost" if host in _ALL_ADDRESSES else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
@@ -222,11 +218,11 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
             open_submissions(settings.sources)
             submissions.seed_submissions(settings.ledger)
             text = f"The simulated registries are at {simulated.url}; their data go into {data}."
-            _err.print(text, soft_wrap=True, highlight=False)
+            err.print(text, soft_wrap=True, highlight=False)
             return True
 
         start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
-        _err.print(start, soft_wrap=True, highlight=False)
+        err.print(start, soft_wrap=True, highlight=False)
         jobs: list[Job] = [
             begin,
             ["harvest"],
@@ -269,5 +265,5 @@ def _announce_ready(url: str, settings: Settings, reporter: str) -> bool:
         f"                     and run: {path} harvest, {path} up (see README.md)",
         "Ctrl-C ends the demo. Its data stay in " + str(settings.data),
     ):
-        _err.print(line, soft_wrap=True, highlight=False, markup=False)
+        err.print(line, soft_wrap=True, highlight=False, markup=False)
     return True

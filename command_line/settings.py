@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -18,6 +19,25 @@ if TYPE_CHECKING:  # it loads an HTTP client, which few commands need
     from publisher.store.external.client import StoreURLs
 
 EngineName = Literal["rust", "reference"]
+
+
+# a whole host
+SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")
+# By the name of an option: the end of its variable, where that is another one.
+_LONGER_NAMES = {
+    "processes": "WORKER_PROCESSES",
+    "limits": "QUERY_LIMITS",
+    "proxies": "TRUSTED_PROXIES",
+    "hub": "WEBSUB_HUB",
+    "smtp": "SMTP_URL",
+    "oidc": "OIDC_URL",
+    "store": "OBJECT_STORE_URL",
+}
+
+
+def variable(name: str) -> str:
+    """Return the environment variable of an option."""
+    return f"STOCKTAKE_{_LONGER_NAMES.get(name, name.upper())}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,29 +106,13 @@ class Settings:
 
     def environment(self) -> dict[str, str]:
         """Return the environment for a child process with the same settings."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values["allow_hosts"] = ",".join(sorted(self.allow_hosts))
+        values["comments"] = "on" if self.comments else ""
         variables = {
-            "STOCKTAKE_DATA": str(self.data),
-            "STOCKTAKE_SOURCES": str(self.sources),
-            "STOCKTAKE_BASE": self.base,
-            "STOCKTAKE_LEDGER": self.ledger,
-            "STOCKTAKE_ALLOW_HOSTS": ",".join(sorted(self.allow_hosts)),
-            "STOCKTAKE_CONTACT": self.contact,
-            "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
-            "STOCKTAKE_WORKER_PROCESSES": str(self.processes),
-            "STOCKTAKE_DASK": self.dask,
-            "STOCKTAKE_QUERY_LIMITS": self.limits,
-            "STOCKTAKE_TRUSTED_PROXIES": self.proxies,
-            "STOCKTAKE_PUBLIC_URL": self.public_url,
-            "STOCKTAKE_RELEASES": self.releases,
-            "STOCKTAKE_COMMENTS": "on" if self.comments else "",
-            "STOCKTAKE_WEBSUB_HUB": self.hub,
-            "STOCKTAKE_SMTP_URL": self.smtp,
-            "STOCKTAKE_OIDC_URL": self.oidc,
-            "STOCKTAKE_WEBHOOK_SECRET": self.webhook_secret,
-            "STOCKTAKE_LOG_FORMAT": self.log_format,
-            "STOCKTAKE_OBJECT_STORE_URL": self.store,
-            "STOCKTAKE_NAME": self.name,
-            "STOCKTAKE_LOGO": str(self.logo or ""),
+            variable(name): "" if value is None else str(value)
+            for name, value in values.items()
+            if variable(name) in Settings.VARIABLES
         }
         return {
             **os.environ,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +13,14 @@ from pyshacl.errors import ReportableRuntimeError
 from rdflib import URIRef
 from rdflib.namespace import RDF
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from command_line.console import Json, out, print_json
 from shapes.engines.engine import EngineError
 from shapes.engines.reference import graph
 from shapes.examples import examples
-from shapes.result import Report, Result, Severity
+from shapes.result import Report, Severity
 from shapes.rules import rules, turtle
 from shapes.validate import validate, validate_many
 from vocab.iris import BASE
@@ -41,7 +39,6 @@ Files = Annotated[
     list[Path] | None,
     typer.Argument(help="Turtle, N-Triples, N-Quads or TriG files; none: the shapes themselves."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 
 
@@ -59,17 +56,9 @@ def check(
     problems = [] if files else [*_check_shapes(base), *_check_examples(base)]
     reports = [(str(file), _report(file, base)) for file in files or ()]
     if as_json:
-        listed = {name: [asdict(result) for result in report.results] for name, report in reports}
-        typer.echo(
-            json.dumps(
-                {
-                    "conforms": not problems and all(r.conforms for _, r in reports),
-                    "faults": problems,
-                    "files": listed,
-                },
-                indent=2,
-            )
-        )
+        listed = {name: report.results for name, report in reports}
+        is_sound = not problems and all(report.conforms for _, report in reports)
+        print_json({"conforms": is_sound, "faults": problems, "files": listed}, is_indented=True)
     else:
         _print(reports, problems, len(rules(base)))
     raise typer.Exit(int(bool(problems) or any(not report.conforms for _, report in reports)))
@@ -80,7 +69,7 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
     """List the shapes with their severity, message and remedy."""
     listed = list(rules(base).values())
     if as_json:
-        typer.echo(json.dumps([asdict(rule) for rule in listed], indent=2))
+        print_json(listed, is_indented=True)
         return
     table = Table("Shape", "Severity", "Rule", "How to fix")
     for rule in listed:
@@ -90,7 +79,7 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
             escape(rule.message),
             escape(rule.remedy),
         )
-    Console().print(table)
+    out.print(table)
 
 
 def _report(file: Path, base: str) -> Report:
@@ -131,7 +120,6 @@ def _check_examples(base: str) -> Iterator[str]:
 
 
 def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -> None:
-    console = Console()
     for name, report in reports:
         table = Table(
             "node",
@@ -143,21 +131,11 @@ def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -
             box=SIMPLE,
         )
         for result in report.results:
-            table.add_row(*_row(result))
-        console.print(table if report.results else f"{escape(name)}: no issues")
+            severity = f"[{_COLOUR[result.severity]}]{result.severity}[/]"
+            cells = map(escape, (result.message, result.value or ""))
+            table.add_row(escape(result.focus), severity, *cells)
+        out.print(table if report.results else f"{escape(name)}: no issues")
     for problem in problems:
-        console.print(f"[red]{escape(problem)}[/]")
+        out.print(f"[red]{escape(problem)}[/]")
     if not reports and not problems:
-        console.print(
-            f"{count} shapes are sound; each passes its good example and fails its bad one"
-        )
-
-
-def _row(result: Result) -> tuple[str, str, str, str]:
-    colour = _COLOUR[result.severity]
-    return (
-        escape(result.focus),
-        f"[{colour}]{result.severity}[/]",
-        escape(result.message),
-        escape(result.value or ""),
-    )
+        out.print(f"{count} shapes are sound; each passes its good example and fails its bad one")

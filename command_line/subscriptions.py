@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
-from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger import outbox
+from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.participation import subscriptions
 from harvesters.ledger.participation.models import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret

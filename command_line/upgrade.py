@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from command_line.console import err
 from command_line.settings import Context, Settings
 from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.ledger import Ledger
@@ -15,7 +15,6 @@ from harvesters.ledger.migrations import Migration
 from journal import data_format
 
 app = typer.Typer()
-_err = Console(stderr=True)
 
 
 @app.command()
@@ -66,7 +65,7 @@ class _Progress:
     def show(self, migration: Migration) -> None:
         """Print the step that begins."""
         self._done += 1
-        _err.print(
+        err.print(
             f"Ledger step {self._done} of {self._total}: {migration.description}",
             style="dim",
             markup=False,

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
+from command_line.console import err
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Settings
 from harvesters.archive import archive_faults
@@ -27,8 +27,6 @@ from vocab.iris import Iris
 
 _DUMP = re.compile(r"stocktake-(\d+)\.")
 SHOWN = 20  # faults of a part that are listed as lines
-
-_err = Console(stderr=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ def verify(settings: Settings, *, repair: bool, as_json: bool) -> None:
     """
     faults: dict[str, list[Fault]] = {}
     for part in _parts(settings):
-        _err.print(f"Checking {part.name} ...", style="dim", highlight=False)
+        err.print(f"Checking {part.name} ...", style="dim", highlight=False)
         if part.needs_journal and faults["journal"]:
             faults[part.name] = [
                 Fault(
@@ -116,7 +114,7 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
     }
     if not damaged:
         return {}
-    _err.print(f"Repairing {', '.join(damaged)} ...", style="dim", highlight=False)
+    err.print(f"Repairing {', '.join(damaged)} ...", style="dim", highlight=False)
     stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
     repairs: list[Callable[[], None]] = (
         [lambda: files.repair(settings.data, Iris(settings.base), stores)] if stores else []
@@ -127,7 +125,7 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
         try:
             repair()
         except (PublisherError, HarvestError) as error:  # the other parts are repaired all the same
-            _err.print(str(error), style="red", markup=False, highlight=False)
+            err.print(str(error), style="red", markup=False, highlight=False)
     return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from command_line.console import Json, fail, print_json
 from publisher.linked_data.jsonld import jsonld_context
 from shapes.rules import published_turtle
 from vocab.iris import BASE, Iris
@@ -27,11 +28,6 @@ Files = Annotated[
     list[Path] | None,
     typer.Argument(help="Turtle files to check with the vocabulary; none: the vocabulary itself."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each problem.")]
-NotesAsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each note.")]
-SchemesAsJson = Annotated[
-    bool, typer.Option("--json", help="Print JSON, one object for each scheme.")
-]
 Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 Folder = Annotated[Path, typer.Argument(help="A new or empty folder.", file_okay=False)]
 Since = Annotated[
@@ -43,11 +39,6 @@ Since = Annotated[
         file_okay=False,
     ),
 ]
-
-
-@app.callback()
-def vocabulary() -> None:
-    """Check the vocabulary, and write releases of it."""
 
 
 @app.command()
@@ -68,9 +59,7 @@ def check(files: Files = None, as_json: Json = False, base: Base = BASE) -> None
         problem for problem in check_files(contents, base) if not names or problem.file in names
     ]
     if as_json:
-        typer.echo(
-            json.dumps([problem._asdict() for problem in problems], ensure_ascii=False, indent=2)
-        )
+        print_json([problem._asdict() for problem in problems], is_indented=True)
     else:
         for problem in problems:
             typer.echo(str(problem))
@@ -82,7 +71,7 @@ def check(files: Files = None, as_json: Json = False, base: Base = BASE) -> None
 
 
 @app.command()
-def summary(as_json: SchemesAsJson = False, base: Base = BASE) -> None:
+def summary(as_json: Json = False, base: Base = BASE) -> None:
     """Count the concepts of each scheme: complete in which languages, with a source, ours,
     unverified.
 
@@ -90,9 +79,9 @@ def summary(as_json: SchemesAsJson = False, base: Base = BASE) -> None:
     """
     rows = list(summaries(base))
     if as_json:
-        typer.echo(json.dumps([row._asdict() for row in rows], indent=2))
+        print_json([row._asdict() for row in rows], is_indented=True)
         return
-    head = (
+    names = (
         "scheme",
         "concepts",
         "labels complete",
@@ -101,27 +90,32 @@ def summary(as_json: SchemesAsJson = False, base: Base = BASE) -> None:
         "ours",
         "unverified",
     )
-    table = [head]
-    for row in rows:
-        counts = str(row.sourced), str(row.ours), str(row.unverified)
-        table.append(
-            (row.name, str(row.concepts), " ".join(row.languages), " ".join(row.defined), *counts)
+    table = [names] + [
+        (
+            row.name,
+            row.concepts,
+            " ".join(row.languages),
+            " ".join(row.defined),
+            row.sourced,
+            row.ours,
+            row.unverified,
         )
-    widths = [max(len(line[column]) for line in table) for column in range(len(head))]
+        for row in rows
+    ]
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*table, strict=True)]
     for line in table:
-        typer.echo(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+        cells = (str(cell).ljust(width) for cell, width in zip(line, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 @app.command()
-def unverified(as_json: NotesAsJson = False, base: Base = BASE) -> None:
+def unverified(as_json: Json = False, base: Base = BASE) -> None:
     """List what is unverified: each note that says so, with the scheme, concept or term that it is
     about.
     """
     notes = list(unverified_notes(base))
     if as_json:
-        typer.echo(json.dumps([note._asdict() for note in notes], ensure_ascii=False, indent=2))
+        print_json([note._asdict() for note in notes], is_indented=True)
         return
     for note in notes:
         typer.echo(f"{note.name}: {note.subject}: {note.note}")
@@ -144,8 +138,7 @@ def release(folder: Folder, since: Since = None, base: Base = BASE) -> None:
     try:
         log = write_release(folder, base, since, extra)
     except VocabularyReleaseError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(1) from error
+        fail(str(error))
     if since is not None:
         typer.echo(render(log, base))
     typer.echo(f"version {log.version} written to {folder}")

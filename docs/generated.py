@@ -19,11 +19,11 @@ import typer.main
 
 from command_line.lazy_group import LazyCommand
 from command_line.settings import Settings
+from harvesters.admin.actions import OPERATIONS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.protocols.registry import PROTOCOLS
-from harvesters.runs.operations import OPERATIONS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
 from publisher.limits import Limits as QueryLimits

@@ -35,6 +35,7 @@ HarvestError
 ├── PrizeError             an edition of the prizes is not valid: the message has file, key, remedy
 ├── PlanError              a plan cannot be approved, rejected, held or released
 ├── InvalidInputError      a person's input is not valid: the message says what is
+├── UnknownError           what a person names does not exist
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
 ├── ValidationCrashError   some records crashed all processes that validated them
@@ -225,6 +226,10 @@ class IdentityError(HarvestError):
 
 class PrizeError(HarvestError):
     exit_code = 2
+
+
+class UnknownError(HarvestError):
+    """What a person names does not exist."""
 
 
 class InvalidInputError(HarvestError):

@@ -42,6 +42,7 @@ from harvesters.errors import (
     PlanError,
     SourceDefinitionError,
     SourceLockedError,
+    UnknownError,
     error_reason,
 )
 from harvesters.reasons import Reason
@@ -257,6 +258,7 @@ log = structlog.get_logger(component="admin")
 _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (PlanError, HTTPStatus.CONFLICT),
     (InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (UnknownError, HTTPStatus.NOT_FOUND),
     (SourceLockedError, HTTPStatus.CONFLICT),
     (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SourceDefinitionError, HTTPStatus.INTERNAL_SERVER_ERROR),

@@ -6,10 +6,10 @@ import re
 from datetime import timedelta
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.harvesting.output import Json, out, print_rows
+from command_line.console import Json, print_json, print_lines
+from command_line.harvesting.output import print_rows
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context
 from harvesters.runs.schedule.archive_retention import Pruning, plan_pruning, prune
@@ -17,11 +17,6 @@ from harvesters.runs.schedule.archive_retention import Pruning, plan_pruning, pr
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-
-
-@app.callback()
-def archive() -> None:
-    """The archive of responses: prune by age and size."""
 
 
 @app.command("prune")
@@ -64,12 +59,12 @@ def _print_pruning(pruning: Pruning, *, dry_run: bool, json: bool) -> None:
     ]
     if json:
         summary = {"kept": pruning.remaining, "bytes": pruning.bytes_after, "dry_run": dry_run}
-        print(orjson.dumps({"deleted": rows, **summary}).decode())
+        print_json({"deleted": rows, **summary})
         return
     print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
-    for reason, count in sorted(pruning.remaining.items()):
-        out.print(f"kept, {reason}: {count:,}", highlight=False, markup=False)
-    out.print(f"left: {pruning.bytes_after:,} bytes", highlight=False, markup=False)
+    remaining = sorted(pruning.remaining.items())
+    print_lines(*(f"kept, {reason}: {count:,}" for reason, count in remaining))
+    print_lines(f"left: {pruning.bytes_after:,} bytes")
 
 
 def _parse_size(text: str) -> int:

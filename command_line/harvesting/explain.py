@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import Annotated
 
 import typer
 
-from command_line.harvesting.output import err
+from command_line.harvesting.output import open_existing
 from command_line.harvesting.terminal import load_source
 from command_line.settings import Context, Settings
-from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.trace import (
     Described,
-    ExplainError,
     check_property,
     explain,
     parse_iri,
     read_record,
 )
 from harvesters.inspection.trace_output import WRITERS
-from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.bounded_call import call_bounded
 from journal.journal import Journal
 
@@ -52,12 +48,8 @@ def explain_record(
     settings: Settings = ctx.obj
     if output not in WRITERS:
         raise typer.BadParameter(f"unknown format {output!r}; known are {', '.join(WRITERS)}")
-    try:
-        described = _read_described(settings, iri)
-        check_property(described, name)
-    except ExplainError as error:
-        err.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+    described = _read_described(settings, iri)
+    check_property(described, name)
     source = load_source(settings, described.source)
     store = Journal(settings.data / "journal").store
     explanation = call_bounded(
@@ -77,9 +69,5 @@ def explain_record(
 def _read_described(settings: Settings, iri: str) -> Described:
     """Return what is published of the record. Raises ExplainError if this machine cannot know."""
     source_name, key = parse_iri(iri, settings.base)
-    if not has_ledger(settings.ledger):
-        raise ExplainError(
-            f"{iri}: this machine has no ledger, as a mirror; ask the installation that harvests"
-        )
-    with closing(Ledger(settings.ledger)) as ledger:
+    with open_existing(settings) as ledger:
         return read_record(ledger, source_name, key)

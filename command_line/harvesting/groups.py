@@ -1,4 +1,4 @@
-"""Define the groups `sources`, `runs` and `plans`: a table of the commands of each, with its module."""
+"""Define the groups `sources`, `runs`, `plans` and `crosswalk`: a table of the commands of each, with its module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SOURCES = {
     "list": "command_line.harvesting.sources:app.list",
     "check": "command_line.harvesting.sources:app.check",
     "preview": "command_line.harvesting.sources:app.preview",
-    "report": "command_line.harvesting.sources:app.report",
+    "report": "command_line.harvesting.source_report:app.report",
     "hold": "harvesters.runs.operations:hold",
     "release": "harvesters.runs.operations:release",
     "clear": "harvesters.runs.operations:clear",
@@ -32,6 +32,11 @@ PLANS = {
     "undo": "harvesters.runs.operations:undo",
 }
 
+CROSSWALK = {
+    "gaps": "command_line.harvesting.crosswalk:app.gaps",
+    "add": "harvesters.runs.operations:translate",
+}
+
 sources = typer.Typer(
     cls=lazy_group(SOURCES, {"Commands": tuple(SOURCES)}),
     no_args_is_help=True,
@@ -45,4 +50,9 @@ plans = typer.Typer(
     cls=lazy_group(PLANS, {"Commands": tuple(PLANS)}),
     no_args_is_help=True,
     help="Plans that await approval.",
+)
+crosswalk = typer.Typer(
+    cls=lazy_group(CROSSWALK, {"Commands": tuple(CROSSWALK)}),
+    no_args_is_help=True,
+    help="Words that no crosswalk translates.",
 )

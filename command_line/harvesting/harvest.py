@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from command_line.console import Json
 from command_line.settings import Context
 
 app = typer.Typer()
@@ -22,7 +23,6 @@ Supersede = Annotated[
         help="Run although this plan of the source awaits approval; repeatable.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command()

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Literal, TypedDict
 import orjson
 import typer
 
-from command_line.harvesting.output import Json, current_user, open_ledger, out, print_rows
+from command_line.console import Json, out
+from command_line.harvesting.output import current_user, open_ledger, print_rows
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context, Settings
 from harvesters.errors import IdentityError
-from harvesters.inspection.scratch import has_ledger
+from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.matching.clusters import classify_pairs, classify_stored, count_pairs

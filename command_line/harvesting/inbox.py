@@ -10,7 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
-from command_line.harvesting.output import Json, open_ledger, print_rows
+from command_line.console import Json
+from command_line.harvesting.output import open_ledger, print_rows
 from command_line.settings import Context, Settings
 from harvesters.errors import DeliveryError
 from harvesters.ledger.ledger import Ledger

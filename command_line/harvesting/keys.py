@@ -6,17 +6,16 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.harvesting.output import Json, current_user, err, open_ledger, print_rows
+from command_line.console import Json, print_json, print_note
+from command_line.harvesting.operations import run_operation
+from command_line.harvesting.output import open_ledger, print_rows
 from command_line.settings import Context
+from harvesters.admin.actions import create_key, revoke_key
 from harvesters.admin.schemas import KeyView, key_view
+from harvesters.errors import InvalidInputError
 from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators
-from harvesters.ledger.keys import Scope, parse_scope
-from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import AuditEntry
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
 
@@ -42,25 +41,16 @@ def create(
     json: Json = False,
 ) -> None:
     """Create a key and print it once: the ledger stores only its hash."""
-    key_scope = parse_scope(allowed)
-    if key_scope is None:
-        raise typer.BadParameter(
-            f"--scope is {allowed!r}; use {', '.join(scope.label for scope in Scope)}"
-        )
-    if not key_store.is_valid_name(name):
-        raise typer.BadParameter(
-            f"NAME is {name!r}; use 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen"
-        )
-    with open_ledger(context.obj) as ledger:
-        key, token = key_store.create(ledger, name, key_scope, _now(), expires)
-        _audit(ledger, "key created", f"{key.display_name}, {key.scope.label}")
+    values = {"name": name, "scope": allowed, "days": expires}
+    try:
+        key, token = run_operation(context.obj, create_key, "", values)
+    except InvalidInputError as error:
+        raise typer.BadParameter(str(error)) from error
     if json:
-        print(orjson.dumps({**asdict(key_view(key, _now())), "key": token}).decode())
+        print_json({**asdict(key_view(key, _now())), "key": token})
         return
     print(token)
-    err.print(
-        "Copy this key now; it will not be shown again. Store it like a password.", highlight=False
-    )
+    print_note("Copy this key now; it will not be shown again. Store it like a password.")
 
 
 @app.command("list")
@@ -87,16 +77,11 @@ def revoke(
     json: Json = False,
 ) -> None:
     """Revoke a key immediately and for good, and end the sessions that it started."""
-    with open_ledger(context.obj) as ledger:
-        key = key_store.revoke(ledger, key_id, _now())
-        _audit(ledger, "key revoked", key.display_name)
-    print(
-        orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked"
-    )
-
-
-def _audit(ledger: Ledger, action: str, note: str) -> None:
-    operators.record_audit_entry(ledger, AuditEntry(_now(), current_user(), action, note=note))
+    key = run_operation(context.obj, revoke_key, key_id, {})
+    if json:
+        print_json(key_view(key, _now()))
+    else:
+        print(f"{key.display_name} is revoked")
 
 
 def _row(view: KeyView) -> dict[str, object]:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from command_line.harvesting.output import Json, print_rows
+from command_line.console import Json
+from command_line.harvesting.output import print_rows
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Context
 from harvesters.ledger.links import link_history, links

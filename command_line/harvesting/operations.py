@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from typer.main import get_group
 
-from command_line.harvesting.output import Json, current_user, err, print_runs
+from command_line.console import Json, print_note
+from command_line.harvesting.output import current_user, print_runs
 from command_line.harvesting.terminal import harvest_context, load_source
-from command_line.settings import Context
+from command_line.settings import Context, Settings
 from harvesters.ledger.models import Run
 from harvesters.runs import run_report
 from harvesters.runs.operations import Operation, OverrideRequest
@@ -21,6 +22,7 @@ from harvesters.source import Source
 
 _ABOUT = {
     "name": Annotated[str, typer.Argument(help="The source.")],
+    "source": Annotated[str, typer.Argument(help="The source.")],
     "id": Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")],
 }
 _OVERRIDE = Annotated[
@@ -32,35 +34,17 @@ _UNTIL = Annotated[str, typer.Option(help="End of the override: a date or number
 
 def make_command(operation: Operation[..., Any]) -> Any:
     """Return the command of an operation; with ``--json`` if it returns a run."""
-    word = operation.command.split()[-1]
-    returns_run = operation.hints["return"] is Run
-    about = "id" if "id" in operation.about else "name"
+    group, word = operation.command.split()
+    about = "id" if "id" in operation.about else "name" if group == "sources" else "source"
+    required = {name for name, field in operation.input.model_fields.items() if field.is_required()}
 
     def run(ctx: Context, **values: Any) -> None:
-        as_json, name = values.pop("json", False), values.pop(about)
-        with harvest_context(ctx.obj) as context:
-            objects = [name]
-            if about == "id":
-                source = run_report.get_run(name, context.ledger).source
-                objects = [load_source(ctx.obj, source), name]
-            elif operation.hints[operation.about[0]] is Source:
-                objects = [load_source(ctx.obj, name)]
-            _parse_values(values, context.now())
-            try:
-                given = operation.input(**values)
-            except ValidationError as error:
-                first = error.errors()[0]
-                raise typer.BadParameter(f"--{first['loc'][0]}: {first['msg']}") from error
-            result = operation.perform(context, tuple(objects), current_user(), given)
-        if returns_run:
-            print_runs([run_report.run_row(result)], operation.done, as_json)
-        else:
-            err.print(operation.done % {"name": name}, markup=False)
+        run_operation(ctx.obj, operation, values.pop(about), values)
 
-    parameters = [_parameter("ctx", typer.Context), _parameter(about, _ABOUT[about])]
-    for field, info in operation.input.model_fields.items():
-        parameters += _options(field, info)
-    if returns_run:
+    parameters = [_parameter("ctx", Context), _parameter(about, _ABOUT[about])]
+    for name, field in operation.input.model_fields.items():
+        parameters += _parameters(name, field, is_argument=name in required)
+    if operation.hints["return"] is Run:
         parameters.append(_parameter("json", Json, False))
     run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {item.name: item.annotation for item in parameters}
@@ -69,9 +53,39 @@ def make_command(operation: Operation[..., Any]) -> Any:
     return get_group(app).commands[word]
 
 
-def _options(name: str, field: FieldInfo) -> list[Parameter]:
+def run_operation(
+    settings: Settings, operation: Operation[..., Any], about: str, values: dict[str, Any]
+) -> Any:
+    """Perform an operation for the person at the terminal, print what was done, and return it.
+
+    *about* is the name of a source, or the id of a run; exit with 2 if the input is not valid.
+    """
+    as_json = values.pop("json", False)
+    with harvest_context(settings) as context:
+        objects: list[Source | str] = [about] * len(operation.about)
+        if "id" in operation.about:
+            objects[0] = load_source(settings, run_report.get_run(about, context.ledger).source)
+        elif objects and operation.hints[operation.about[0]] is Source:
+            objects[0] = load_source(settings, about)
+        _parse_override(values, context.now())
+        try:
+            given = operation.input(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise typer.BadParameter(f"{first['loc'][0]}: {first['msg']}") from error
+        result = operation.perform(context, tuple(objects), current_user(), given)
+    if isinstance(result, Run):
+        print_runs([run_report.run_row(result)], operation.done, as_json)
+    elif operation.done:
+        print_note(operation.done % {**values, "name": about, "result": result})
+    return result
+
+
+def _parameters(name: str, field: FieldInfo, *, is_argument: bool) -> list[Parameter]:
     if name == "override":
         return [_parameter(name, _OVERRIDE, None), _parameter("until", _UNTIL, "7")]
+    if is_argument:
+        return [_parameter(name, Annotated[str, typer.Argument(help=field.description)])]
     kind = Annotated[field.annotation, typer.Option(help=field.description)]  # type: ignore[name-defined]
     return [_parameter(name, kind, field.default)]
 
@@ -80,7 +94,7 @@ def _parameter(name: str, kind: Any, default: Any = Parameter.empty) -> Paramete
     return Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
 
-def _parse_values(values: dict[str, Any], now: datetime) -> None:
+def _parse_override(values: dict[str, Any], now: datetime) -> None:
     """Replace an override and its end by what the operation takes; exit with 2 if it is malformed."""
     until = values.pop("until", "")
     if text := values.get("override"):

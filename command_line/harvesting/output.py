@@ -8,19 +8,13 @@ import getpass
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Annotated, NoReturn
 
-import orjson
-import typer
-from rich.console import Console
-
+from command_line.console import out, print_json, print_lines
 from command_line.settings import Settings
-from harvesters.ledger.integrity import require_intact
+from harvesters.errors import LedgerError
+from harvesters.ledger.integrity import has_ledger, require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.runs import run_report, terminal_output
-
-out, err = Console(), Console(stderr=True)
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @contextmanager
@@ -37,6 +31,17 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         ledger.close()
 
 
+@contextmanager
+def open_existing(settings: Settings) -> Iterator[Ledger]:
+    """Open the ledger. Raises LedgerError if this machine has none: opening would create it."""
+    if not has_ledger(settings.ledger):
+        raise LedgerError(
+            "this machine has no ledger, before the first harvest or as a mirror; harvest first, or ask the installation that harvests"
+        )
+    with open_ledger(settings) as ledger:
+        yield ledger
+
+
 def current_user() -> str:
     """Return the user at the terminal for the audit log; users of a container may have no name."""
     try:
@@ -45,30 +50,12 @@ def current_user() -> str:
         return f"user {os.getuid()} at the terminal"
 
 
-def print_lines(*lines: str) -> None:
-    """Print lines as they are, however long."""
-    for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def print_error(text: str, style: str = "red") -> None:
-    """Print a message on standard error as it is."""
-    err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def fail(message: str, code: int = 1) -> NoReturn:
-    """Print why a command ends, and end it with an exit code."""
-    print_error(message)
-    raise typer.Exit(code)
-
-
 def print_statistics(details: run_report.Row) -> None:
     """Print the statistics of a run (``run_report.run_details``), and below them its times and
     reason.
     """
     out.print(terminal_output.statistics_table(details))
-    for line in terminal_output.statistics_lines(details):
-        out.print(line, highlight=False, markup=False)
+    print_lines(*terminal_output.statistics_lines(details))
 
 
 def print_rows(
@@ -83,7 +70,7 @@ def print_rows(
     *empty*.
     """
     if json:
-        print(orjson.dumps(rows).decode())
+        print_json(rows)
     else:
         out.print(
             terminal_output.make_table(rows if table_rows is None else table_rows, title, empty)
@@ -96,5 +83,4 @@ def print_runs(
     """Print runs as JSON, or as a table with the reasons below."""
     print_rows(rows, title, json, table_rows=terminal_output.run_list(rows), empty=empty)
     if not json:
-        for line in terminal_output.reason_lines(rows):
-            out.print(line, highlight=False, markup=False)
+        print_lines(*terminal_output.reason_lines(rows))

@@ -7,7 +7,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import Json, out, print_runs, print_statistics
+from command_line.console import Json, out
+from command_line.harvesting.output import print_runs, print_statistics
 from command_line.harvesting.runs import Outcomes
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from command_line.harvesting.output import Json, current_user, open_ledger, print_rows
+from command_line.console import Json
+from command_line.harvesting.output import current_user, open_ledger, print_rows
 from command_line.settings import Context
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators

@@ -7,7 +7,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import Json, current_user, print_lines, print_runs
+from command_line.console import Json, print_lines
+from command_line.harvesting.output import current_user, print_runs
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Context
 from harvesters.inspection.trace import ExplainError, parse_iri

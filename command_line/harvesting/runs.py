@@ -8,14 +8,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from command_line.harvesting.output import (
-    Json,
-    open_ledger,
-    out,
-    print_rows,
-    print_runs,
-    print_statistics,
-)
+from command_line.console import Json, out
+from command_line.harvesting.output import open_ledger, print_rows, print_runs, print_statistics
 from command_line.settings import Context
 from harvesters.ledger import run_log
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger

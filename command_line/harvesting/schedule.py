@@ -13,7 +13,7 @@ import structlog
 import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from command_line.harvesting.output import err
+from command_line.console import err
 from command_line.harvesting.source_runs import run_source
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
 from command_line.settings import Context, Settings

@@ -13,7 +13,7 @@ import orjson
 import structlog
 import typer
 
-from command_line.harvesting.output import err, out
+from command_line.console import err, out
 from command_line.harvesting.terminal import harvest_context, load_sources
 from command_line.settings import Settings
 from harvesters.errors import HarvestError, PlanError, QuietHoursError

@@ -6,14 +6,14 @@ import resource
 import sys
 import tomllib
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from command_line.harvesting.output import Json, err, print_rows
+from command_line.console import Json, err
+from command_line.harvesting.output import print_rows
 from command_line.harvesting.terminal import (
     harvest_context,
     load_sources,
@@ -157,18 +157,6 @@ def _read_source() -> Source:
         return parse("registry", tomllib.loads(sys.stdin.read()), "source definition")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SourceDefinitionError(f"source definition: invalid TOML: {error}") from error
-
-
-@app.command()
-def report(ctx: Context, name: _Name) -> None:
-    """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the
-    publisher's own field.
-
-    Quality warnings of published records are at /source/NAME/report. Exit code 1 if there was no
-    run, or if there is no ledger, as on a mirror.
-    """
-    # late, since it imports most libraries
-    import_module("command_line.harvesting.source_report").write_report(ctx.obj, name)
 
 
 def _check_source(file: Path) -> dict[str, object]:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import typer
 
-from command_line.harvesting.output import err
+from command_line.console import err
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
-from dataclasses import asdict
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.harvesting.output import Json, current_user, err, out, print_rows
-from command_line.harvesting.terminal import load_sources
+from command_line.console import Json, fail, print_json, print_lines
+from command_line.harvesting.operations import run_operation
+from command_line.harvesting.output import open_existing, print_rows
+from command_line.harvesting.terminal import load_source
 from command_line.settings import Context, Settings
-from harvesters.errors import HarvestError, SourceDefinitionError
-from harvesters.inspection.scratch import has_ledger
-from harvesters.inspection.topic_queue import add_decision, undecided
-from harvesters.ledger.ledger import Ledger
+from harvesters.errors import HarvestError
+from harvesters.inspection.topic_queue import undecided
 from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.classification import classify
 from harvesters.mappings.topics.mentions import find_mentions
-from vocab.curated_topics import CONFIRMED, REFUSED, TopicDecision
+from harvesters.runs.operations import decide_topic
+from vocab.curated_topics import CONFIRMED, REFUSED
 from vocab.curated_words import short_name
 from vocab.iris import Iris
 
@@ -59,15 +57,14 @@ def suggest(
         claims, reason = classify(content, language)
     except HarvestError as error:
         print_rows(rows, _SUGGESTED, json=False)
-        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
+        fail(str(error))
     rows += [
         _row(claim.concept, claim.confidence, f"{claim.method} {claim.method_version}", claim.word)
         for claim in claims
     ]
     print_rows(rows, _SUGGESTED, json=False)
     if reason:
-        out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
+        print_lines(f"{classifier.NAME}: {reason}")
 
 
 def _row(
@@ -89,15 +86,12 @@ def queue(
 
     Exit 0: listed; 1: no ledger; 2: no such source.
     """
-    settings: Settings = ctx.obj
-    load_sources(settings, [source], report=lambda _name, _message: None)
-    if not has_ledger(settings.ledger):
-        err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
-        raise typer.Exit(1)
-    with closing(Ledger(settings.ledger)) as ledger:
+    settings = ctx.obj
+    load_source(settings, source)
+    with open_existing(settings) as ledger:
         waiting = undecided(ledger, settings.sources, source, Iris(settings.base))
     if as_json:
-        out.print_json(orjson.dumps([asdict(item) for item in waiting[:limit]]).decode())
+        print_json(waiting[:limit])
         return
     rows = [
         {"record": item.key[:80]}
@@ -108,9 +102,7 @@ def queue(
     ]
     print_rows(rows, f"{len(waiting):,} undecided", json=False)
     if waiting:
-        out.print(
-            "To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse", markup=False
-        )
+        print_lines("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse")
 
 
 @app.command()
@@ -125,12 +117,10 @@ def confirm(
     applies it with its plan.
 
     The decision is a line in `crosswalks/SOURCE.topics.tsv` beside the source definitions. An
-    earlier one about the same is replaced. Exit 0: stored; 1: unknown concept, or a line of the
-    table is wrong; 2: no such source.
+    earlier one about the same is replaced. Exit 0: stored; 1: unknown concept; 2: no such
+    source, or a line of its table is wrong.
     """
-    _decide(
-        ctx.obj, source, TopicDecision(record, concept, CONFIRMED, current_user(), comment=comment)
-    )
+    _decide(ctx.obj, source, record, concept, CONFIRMED, comment)
 
 
 @app.command()
@@ -144,24 +134,11 @@ def refuse(
     """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its
     plan. Exits as confirm does.
     """
-    _decide(
-        ctx.obj, source, TopicDecision(record, concept, REFUSED, current_user(), comment=comment)
-    )
+    _decide(ctx.obj, source, record, concept, REFUSED, comment)
 
 
-def _decide(settings: Settings, source: str, item: TopicDecision) -> None:
-    load_sources(settings, [source], report=lambda _name, _message: None)
-    try:
-        file = add_decision(settings.sources, source, item, settings.base)
-    except SourceDefinitionError as error:
-        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from error
-    out.print(
-        f"{file}: {item.concept} is {item.decision} for {item.key}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
-    )
-    out.print(
-        f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False
-    )
+def _decide(
+    settings: Settings, source: str, record: str, concept: str, decision: str, comment: str
+) -> None:
+    values = {"record": record, "concept": concept, "decision": decision, "comment": comment}
+    run_operation(settings, decide_topic, source, values)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
 import sys
 from dataclasses import asdict
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from command_line.console import fail, print_json
 from command_line.settings import Context, Settings
-from publisher.errors import PublisherError
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
@@ -34,7 +32,6 @@ from web.problems import HTTPProblem
 FORMATS = ("text", "json", "csv")
 
 app = typer.Typer()
-_err = Console(stderr=True)
 
 
 @app.command()
@@ -67,8 +64,8 @@ def diff(
         raise typer.BadParameter(f"--only is one of {', '.join(CHANGES)}, not {only!r}")
     try:
         asyncio.run(_diff(context.obj, (before, after), within, record, only, form))
-    except (PublisherError, HTTPProblem) as error:
-        _fail(str(error))
+    except HTTPProblem as error:
+        fail(str(error))
 
 
 async def _diff(
@@ -88,9 +85,9 @@ async def _diff(
         if record:
             _print_fields(await record_fields(service, record, one, other), form)
         elif only:
-            out = csv.writer(sys.stdout, lineterminator="\n")
-            out.writerow(("kind", "thing"))
-            out.writerows(
+            table = _writer("csv")
+            table.writerow(("kind", "thing"))
+            table.writerows(
                 (kind, f"{iris.base}id/{kind}/{name}")
                 for kind, name in list_records(open_history(service), one, other, sets, only)
             )
@@ -125,21 +122,19 @@ def _print_comparison(comparison: Comparison, form: str) -> None:
                 for facet, code, item in rows
             ],
         }
-        print(json.dumps(document, indent=1, ensure_ascii=False))
+        print_json(document, is_indented=True)
         return
-    out = csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
-    out.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
+    table = _writer(form)
+    table.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
     for facet, code, item in rows:
-        shares = (
-            item.before / total.before if total.before else 0.0,
-            item.after / total.after if total.after else 0.0,
-        )
-        out.writerow(
+        numbers = [getattr(item, name) for name in CHANGES]
+        shares = ((item.before, total.before), (item.after, total.after))
+        table.writerow(
             (
                 facet,
                 code,
-                *(getattr(item, name) for name in CHANGES),
-                *(f"{share:.4f}" for share in shares),
+                *numbers,
+                *(f"{(part / all if all else 0.0):.4f}" for part, all in shares),
             )
         )
 
@@ -160,26 +155,19 @@ def _addresses(comparison: Comparison, facet: str, code: str) -> dict[str, str]:
 
 def _print_fields(fields: list[FieldView], form: str) -> None:
     if form == "json":
-        print(
-            json.dumps(
-                [
-                    {"field": item.label, "removed": item.removed, "added": item.added}
-                    for item in fields
-                ],
-                ensure_ascii=False,
-            )
+        print_json(
+            [{"field": item.label, "removed": item.removed, "added": item.added} for item in fields]
         )
         return
-    out = csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
-    out.writerow(("field", "change", "value"))
+    table = _writer(form)
+    table.writerow(("field", "change", "value"))
     for item in fields:
-        out.writerows(
+        table.writerows(
             (item.label, change, value)
             for change in ("removed", "added")
             for value in getattr(item, change)
         )
 
 
-def _fail(message: str) -> NoReturn:
-    _err.print(message, style="red", markup=False, highlight=False)
-    raise typer.Exit(1)
+def _writer(form: str) -> Any:
+    return csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")

@@ -6,15 +6,14 @@ import asyncio
 import shutil
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from command_line.console import err, fail, print_note
 from command_line.settings import Context, Settings
 from languages.request_locale import LANGUAGES
-from publisher.errors import PublisherError
 from vocab.iris import Iris
 from web.branding import NO_CONTACT, Branding
 
@@ -26,7 +25,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Write a release for use without a server: a static site, or a file for Kiwix.",
 )
-_err = Console(stderr=True)
 ALL_LANGUAGES = ",".join(LANGUAGES)
 
 ReleaseNumber = Annotated[
@@ -57,11 +55,8 @@ def site(
     """Write the pages of a release as files that work from any web server and from a disk. Run it
     again if it was interrupted.
     """
-    try:
-        edition = build_edition(context.obj, release, languages)
-        result = run_export(edition, output)
-    except PublisherError as error:
-        _fail(str(error))
+    edition = build_edition(context.obj, release, languages)
+    result = run_export(edition, output)
     print(f"release {edition.release.number}: {result.files} files: {output / 'index.html'}")
 
 
@@ -79,14 +74,11 @@ def zim(
         # late, since libzim is installed with an extra only
         module = import_module("publisher.editions.zim")
     except ModuleNotFoundError as error:
-        _fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
+        fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
     folder = output.with_name(f"{output.name}.pages")
-    try:
-        edition = build_edition(context.obj, release, languages)
-        run_export(edition, folder)
-    except PublisherError as error:
-        _fail(str(error))
-    _err.print("Packing the file ...", style="dim")
+    edition = build_edition(context.obj, release, languages)
+    run_export(edition, folder)
+    print_note("Packing the file ...", "dim")
     entries = module.write_zim(edition, folder, output)
     shutil.rmtree(folder)
     print(f"release {edition.release.number}: {entries} entries: {output}")
@@ -118,7 +110,7 @@ def run_export(edition: Edition, folder: Path) -> ExportResult:
         MofNCompleteColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_err, transient=True) as bar:
+    with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task("Files", total=None)
 
         def step(text: str) -> None:
@@ -131,10 +123,5 @@ def run_export(edition: Edition, folder: Path) -> ExportResult:
             import_module(_SITE).export_site(edition, folder, step, advance)
         )
     for address, status in result.missing.items():
-        _err.print(f"{address} answered {status}", style="yellow", markup=False, highlight=False)
+        print_note(f"{address} answered {status}", "yellow")
     return result
-
-
-def _fail(message: str) -> NoReturn:
-    _err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
-    raise typer.Exit(1)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
-from command_line.harvesting.output import Json, print_rows
+from command_line.console import Json, fail, print_json
+from command_line.harvesting.output import print_rows
 from command_line.settings import Context, Settings
 from publisher.limits import read
 from publisher.sparql.examples import (
@@ -60,15 +59,10 @@ def run(
     outcomes = asyncio.run(_run(context.obj, chosen, quiet=as_json))
     if as_json:
         documents = [_outcome(known[name], outcome) for name, outcome in outcomes.items()]
-        print(json.dumps(documents, indent=2, ensure_ascii=False))
+        print_json(documents, is_indented=True)
     bad = [name for name, outcome in outcomes.items() if not outcome.passed]
     if bad:
-        Console(stderr=True).print(
-            f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}",
-            style="red",
-            markup=False,
-        )
-        raise typer.Exit(1)
+        fail(f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}")
 
 
 async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> dict[str, Outcome]:

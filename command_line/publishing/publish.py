@@ -7,12 +7,12 @@ import sys
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import structlog
 import typer
-from rich.console import Console
 
+from command_line.console import fail, print_note
 from command_line.settings import Context, Settings
 from journal.journal import Journal
 from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
@@ -31,7 +31,6 @@ from web.formats import GRAPHS, TABLES
 log = structlog.get_logger(component="search")
 
 app = typer.Typer(no_args_is_help=True)
-_err = Console(stderr=True)
 
 
 def run_mcp(settings: Settings, url: str) -> None:
@@ -87,10 +86,7 @@ def release(
             lambda: _make_release(context.obj, keep, json),
         )
         return
-    try:
-        _make_release(context.obj, keep, json)
-    except PublisherError as error:
-        _fail(str(error))
+    _make_release(context.obj, keep, json)
 
 
 def _check_cron(every: str) -> None:
@@ -112,7 +108,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
         settings.data,
         iris,
         now,
-        lambda step: _err.print(f"{step} ...", style="dim"),
+        lambda step: print_note(f"{step} ...", "dim"),
         demo=settings.demo,
     )
     copies.upload(settings.data, result.number)
@@ -128,7 +124,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
         print(
             f"release {result.number} of journal entry {result.position}: {folder / str(result.number)}"
         )
-    _err.print("Writing the report ...", style="dim")
+    print_note("Writing the report ...", "dim")
     _report(settings, result.number)
     if not json:
         for old_release in gone:
@@ -144,12 +140,7 @@ def _report(settings: Settings, number: int) -> None:
             settings.data, settings.base, number
         )
     except PublisherError as error:
-        _err.print(
-            f"report of release {number} failed: {error}",
-            style="yellow",
-            markup=False,
-            highlight=False,
-        )
+        print_note(f"report of release {number} failed: {error}", "yellow")
 
 
 @app.command()
@@ -185,16 +176,13 @@ def report(
         "goal": goal,
         "country": country,
     }
-    try:
-        result = reporting.build_report(
-            context.obj.data,
-            Iris(context.obj.base),
-            number,
-            language,
-            {facet: code for facet, code in filters.items() if code},
-        )
-    except PublisherError as error:
-        _fail(str(error))
+    result = reporting.build_report(
+        context.obj.data,
+        Iris(context.obj.base),
+        number,
+        language,
+        {facet: code for facet, code in filters.items() if code},
+    )
     for file in (*result.files, reporting.NUMBERS):
         print(context.obj.data / "reports" / result.name / file)
 
@@ -219,7 +207,7 @@ def query(
         )
     text = file.read_text(encoding="utf-8")
     if uses_service(text):
-        _fail("SERVICE is not supported: query the other endpoint yourself and join the results")
+        fail("SERVICE is not supported: query the other endpoint yourself and join the results")
     table, graph = (
         (form if form in TABLES else None, form if form in GRAPHS else None)
         if form
@@ -236,9 +224,7 @@ def query(
             f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}"
         ) from error
     except QuerySyntaxError as fault:
-        _fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
-    except PublisherError as error:
-        _fail(str(error))
+        fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
 
 
 async def _run_query(settings: Settings, query_request: QueryRequest, seconds: float) -> None:
@@ -252,7 +238,7 @@ async def _run_query(settings: Settings, query_request: QueryRequest, seconds: f
         await await_indexes(service, query_request)
         query_request = await rewrite(service, query_request)
         if query_request.note:
-            _err.print(f"{TEXT_HEADER}: {query_request.note}", markup=False, highlight=False)
+            print_note(f"{TEXT_HEADER}: {query_request.note}")
         answer = await service.query(query_request)
         try:
             async for chunk in answer.chunks():
@@ -260,8 +246,3 @@ async def _run_query(settings: Settings, query_request: QueryRequest, seconds: f
         finally:
             answer.close()
     sys.stdout.flush()
-
-
-def _fail(message: str) -> NoReturn:
-    _err.print(message, style="red", markup=False, highlight=False)
-    raise typer.Exit(1)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from command_line.console import Json, print_json, print_note
 from command_line.settings import Context, Settings
 from journal.journal import Journal
-from publisher.errors import PublisherError
 from publisher.projections.projection import JournalReader
 from publisher.store.external.follow import ExternalStore, open_external_runner
 from publisher.store.follow import require_unlocked
@@ -28,14 +25,13 @@ from publisher.store.verification import (
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 MAX_LISTED = 50  # differences that are printed without --json
 
 
 @app.command()
 def verify(context: Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
-    with _reported_errors(), _open_store(context.obj) as store:
+    with _open_store(context.obj) as store:
         position = store.position
         faults = compare(Journal(context.obj.data / "journal"), store, _progress)
     _print(position, faults, as_json=as_json)
@@ -59,19 +55,18 @@ def rebuild(
     """
     settings: Settings = context.obj
     journal = Journal(settings.data / "journal")
-    with _reported_errors():
-        if whole or (
-            settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()
-        ):
-            _rebuild_all(settings, journal)
-        with _open_store(settings) as store:
-            position, faults = store.position, compare(journal, store, _progress)
-            if faults:
-                repair(journal, store, faults)
-        remaining = faults
+    if whole or (
+        settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()
+    ):
+        _rebuild_all(settings, journal)
+    with _open_store(settings) as store:
+        position, faults = store.position, compare(journal, store, _progress)
         if faults:
-            with _open_store(settings) as store:
-                position, remaining = store.position, compare(journal, store, _progress)
+            repair(journal, store, faults)
+    remaining = faults
+    if faults:
+        with _open_store(settings) as store:
+            position, remaining = store.position, compare(journal, store, _progress)
     _print(
         position,
         remaining,
@@ -114,18 +109,8 @@ def _open_store(settings: Settings) -> Iterator[AuditTarget]:
         store.close()
 
 
-@contextmanager
-def _reported_errors() -> Iterator[None]:
-    """Print an error in one line and exit with code 1."""
-    try:
-        yield
-    except PublisherError as error:
-        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
-        raise typer.Exit(1) from error
-
-
 def _progress(step: str) -> None:
-    Console(stderr=True).print(f"{step} ...", style="dim", highlight=False)
+    print_note(f"{step} ...", "dim")
 
 
 def _print(
@@ -136,15 +121,8 @@ def _print(
     repaired: list[Difference] | None = None,
 ) -> None:
     if as_json:
-        report = {"position": position, "faults": [asdict(fault) for fault in faults]}
-        print(
-            json.dumps(
-                report
-                if repaired is None
-                else {**report, "repaired": [asdict(item) for item in repaired]},
-                indent=2,
-            )
-        )
+        report = {"position": position, "faults": faults}
+        print_json(report | ({} if repaired is None else {"repaired": repaired}), is_indented=True)
         return
     for fault in repaired or ():
         print(

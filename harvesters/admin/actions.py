@@ -1,72 +1,86 @@
-"""Perform what an operator asks for by API or page, and record each action with its author and
-time.
-"""
+"""Create and revoke keys, and list all operations."""
 
 from __future__ import annotations
 
-import structlog
+from typing import Annotated, Any, NamedTuple
 
-from harvesters.admin.context import AdminContext
+from pydantic import Field
+
+from harvesters.errors import InvalidInputError
 from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators
-from harvesters.ledger.keys import Key, Scope
-from harvesters.ledger.models import ActionType, AuditEntry, RunRequest
-from harvesters.problems import InvalidValue, NotFound
+from harvesters.ledger.keys import MAX_NAME_LENGTH, Key, Scope, parse_scope
+from harvesters.ledger.models import ActionType
+from harvesters.reasons import Reason
+from harvesters.runs import operations
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.operations import Operation, audit, operation
 
 MAX_KEY_DAYS = 36_500  # longest validity of a key
-log = structlog.get_logger(component="admin")
+_SCOPES = ", ".join(scope.label for scope in Scope)
 
 
-def record_remap(context: AdminContext, key: Key, source: str) -> None:
-    """Record that a person has the archived data of a source mapped again."""
-    entry = AuditEntry(
-        context.now(), key.display_name, ActionType.REQUESTED.value, source, note="remap"
-    )
-    operators.record_audit_entry(context.ledger, entry)
-    _log_action(key, ActionType.REQUESTED.value, source=source, remap="yes")
+class CreatedKey(NamedTuple):
+    """A key and its token, which is shown once."""
+
+    key: Key
+    token: str
 
 
-def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
-    """Return a run request by its number; raise NotFound."""
-    request = operators.run_request(context.ledger, request_id)
-    if request is None:
-        raise NotFound("There is no queued run %(number)s.", number=request_id)
-    return request
-
-
+@operation(
+    Scope.ADMIN,
+    command="keys create",
+    api="POST /keys",
+    form="/page/keys",
+    model="KeyRequest",
+    fault=Reason(
+        "A key needs a permission, and expires after 1 to %(longest)s days or never.",
+        longest=MAX_KEY_DAYS,
+    ),
+    changes_status=False,
+)
 def create_key(
-    context: AdminContext, key: Key, name: str, allowed: Scope, days: int | None
-) -> tuple[Key, str]:
-    """Create a key; return it and its token."""
-    if not key_store.is_valid_name(name):
-        raise InvalidValue(
-            "The owner's name needs 1 to %(longest)s visible characters.",
-            longest=key_store.MAX_NAME_LENGTH,
-        )
-    created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
-    operators.record_audit_entry(
-        context.ledger,
-        AuditEntry(
-            context.now(),
-            key.display_name,
-            "key created",
-            note=f"{created_key.display_name}, {allowed.label}",
+    context: HarvestContext,
+    *,
+    by: str,
+    name: Annotated[
+        str,
+        Field(
+            max_length=MAX_NAME_LENGTH, description="Owner of the key, as the audit log shows it."
         ),
-    )
-    _log_action(key, "key created", key=created_key.id)
-    return created_key, token
+    ],
+    scope: Annotated[str, Field(description=_SCOPES)],
+    days: Annotated[int | None, Field(ge=1, le=MAX_KEY_DAYS)] = None,
+) -> CreatedKey:
+    """Create a key; the response holds its token, this once."""
+    allowed = parse_scope(scope)
+    if allowed is None:
+        raise InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES))
+    if not key_store.is_valid_name(name):
+        raise InvalidInputError(
+            Reason(
+                "The owner's name needs 1 to %(longest)s visible characters.",
+                longest=MAX_NAME_LENGTH,
+            )
+        )
+    created = CreatedKey(*key_store.create(context.ledger, name, allowed, context.now(), days))
+    note = f"{created.key.display_name}, {allowed.label}"
+    audit(context, by, ActionType.KEY_CREATED, note=note)
+    return created
 
 
-def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
-    """Revoke a key; raise KeyNotFound."""
-    revoked_key = key_store.revoke(context.ledger, key_id, context.now())
-    operators.record_audit_entry(
-        context.ledger,
-        AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name),
-    )
-    _log_action(key, "key revoked", key=revoked_key.id)
-    return revoked_key
+@operation(
+    Scope.ADMIN,
+    command="keys revoke",
+    api="DELETE /keys/{id}",
+    form="/page/keys/{id}/revoke",
+    back="/page/keys",
+    changes_status=False,
+)
+def revoke_key(context: HarvestContext, key_id: str, *, by: str) -> Key:
+    """Revoke a key immediately and for good, and end its sessions."""
+    revoked = key_store.revoke(context.ledger, key_id, context.now())
+    audit(context, by, ActionType.KEY_REVOKED, note=revoked.display_name)
+    return revoked
 
 
-def _log_action(by: Key, event: str, **fields: str | int | None) -> None:
-    log.info(event, who=by.display_name, **fields)
+OPERATIONS: tuple[Operation[..., Any], ...] = (*operations.OPERATIONS, create_key, revoke_key)

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
 
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import operators, outbox
+from harvesters.ledger import outbox
 from harvesters.ledger.keys import Key
-from harvesters.ledger.models import ActionType, Alert, AuditEntry
+from harvesters.ledger.models import ActionType, Alert
 from harvesters.notifications.alerts import write_messages
 from harvesters.notifications.rules import FILE, Rule, RulesError, parse_rules, read_rules
 from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.reasons import Reason
-from harvesters.site import check_note
+from harvesters.runs.operations import audit
 from journal.atomic_file import replace_file
-
-MAX_SILENCE_HOURS = 24 * 31
-MAX_REASON = 200  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,32 +63,7 @@ def save_rules(context: AdminContext, key: Key, edited: Rules) -> None:
         raise InvalidValue(
             "The rules cannot be written: %(reason)s.", reason=error.strerror
         ) from error
-    _record(context, key, ActionType.RULES_SAVED)
-
-
-def silence(
-    context: AdminContext, key: Key, rule: str, source: str, hours: str, reason: str
-) -> None:
-    """Send no messages of a rule about a source for some hours; empty names stand for all."""
-    if not (hours.isdecimal() and 1 <= int(hours[:6]) <= MAX_SILENCE_HOURS):
-        raise InvalidValue("Choose 1 to %(longest)s hours.", longest=f"{MAX_SILENCE_HOURS:,}")
-    reason = check_note(reason, MAX_REASON)
-    until = context.now() + timedelta(hours=int(hours))
-    outbox.silence(context.ledger, rule, source, until, key.display_name, reason)
-    _record(
-        context,
-        key,
-        ActionType.SILENCED,
-        source or None,
-        " · ".join(filter(None, (rule, f"{hours} h", reason))),
-    )
-
-
-def end_silence(context: AdminContext, key: Key, id: int) -> None:
-    """End a silence; raise NotFound."""
-    if not outbox.end_silence(context.ledger, id):
-        raise NotFound("There is no such silence. It may have ended.")
-    _record(context, key, ActionType.UNSILENCED)
+    audit(context.reader(), key.display_name, ActionType.RULES_SAVED)
 
 
 def send_test(context: AdminContext, key: Key, name: str) -> None:
@@ -103,23 +74,4 @@ def send_test(context: AdminContext, key: Key, name: str) -> None:
     now = context.now()
     alert = Alert(0, name, "", now, Reason("alert_test", by=key.display_name))
     outbox.queue_messages(context.ledger, write_messages(rule, alert, context.channels, now), now)
-    _record(context, key, ActionType.TESTED, note=name)
-
-
-def retry_message(context: AdminContext, key: Key, id: int) -> None:
-    """Send an undelivered message again at once; raise NotFound."""
-    if not outbox.retry_message(context.ledger, id, context.now()):
-        raise NotFound("There is no undelivered message with that number.")
-    _record(context, key, ActionType.RESENT, note=str(id))
-
-
-def _record(
-    context: AdminContext,
-    key: Key,
-    action: ActionType,
-    source: str | None = None,
-    note: str | None = None,
-) -> None:
-    operators.record_audit_entry(
-        context.ledger, AuditEntry(context.now(), key.display_name, action.value, source, note=note)
-    )
+    audit(context.reader(), key.display_name, ActionType.TESTED, note=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import FastAPI
 from starlette.responses import FileResponse
 
+from harvesters.admin.actions import OPERATIONS
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import api_routes, form_routes
@@ -22,7 +23,6 @@ from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import submissions as submission_routes
 from harvesters.admin.routes import suggestions as suggestion_routes
 from harvesters.problems import install_error_handlers
-from harvesters.runs.operations import OPERATIONS
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 from web.templating import POLICY
 

@@ -95,4 +95,5 @@ class AdminContext(Site):
             WorkerPool(self.base, workers=0),
             now=self.now,
             source_dir=self.source_dir,
+            name=self.channels.name,
         )

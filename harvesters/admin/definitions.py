@@ -18,11 +18,12 @@ from harvesters.admin.context import AdminContext
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import HarvestError
 from harvesters.ledger import operators
-from harvesters.ledger.models import ActionType, AuditEntry
+from harvesters.ledger.models import ActionType
 from harvesters.network.fetch import Fetch
 from harvesters.options import located
 from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.reasons import Reason
+from harvesters.runs.operations import audit
 from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, localize, preview_source
 from harvesters.source import Source, read_text
 from journal.atomic_file import replace_file
@@ -182,7 +183,7 @@ def save_definition(
         operators.save_definition(
             context.ledger, name, text, who, context.now(), note or None, before
         )
-        _record(context, who, ActionType.PROPOSED, name, note)
+        audit(context.reader(), who, ActionType.PROPOSED, name, note=note)
         return
     _write_definition(context, who, name, text, current, note)
 
@@ -206,7 +207,7 @@ def discard_proposal(context: AdminContext, who: str, name: str) -> None:
     """Delete a proposed definition; raise NotFound."""
     if not operators.discard_proposal(context.ledger, name):
         raise NotFound("There is no proposed definition of this source.")
-    _record(context, who, ActionType.DISCARDED, name, "")
+    audit(context.reader(), who, ActionType.DISCARDED, name)
 
 
 def _current_text(context: AdminContext, name: str, before: str) -> str:
@@ -236,13 +237,7 @@ def _write_definition(
             "The definition cannot be written: %(reason)s.", reason=error.strerror
         ) from error
     operators.save_definition(ledger, name, text, who, now, note or None)
-    _record(context, who, ActionType.DEFINED, name, note)
-
-
-def _record(context: AdminContext, who: str, action: ActionType, name: str, note: str) -> None:
-    operators.record_audit_entry(
-        context.ledger, AuditEntry(context.now(), who, action.value, name, note=note or None)
-    )
+    audit(context.reader(), who, ActionType.DEFINED, name, note=note)
 
 
 def proposal_view(context: AdminContext, name: str) -> VersionView | None:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from datetime import timedelta
 from http import HTTPStatus
 from inspect import Parameter, Signature
+from string import Formatter
 from typing import Any
 from urllib.parse import quote
 
@@ -21,13 +22,17 @@ from harvesters.admin.access.auth import (
     Operator,
     check_csrf,
 )
+from harvesters.admin.actions import CreatedKey, create_key
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pagination import get_run
 from harvesters.admin.schemas import (
+    KeyView,
+    NewKey,
     RunRequestView,
     RunView,
     SourceView,
+    key_view,
     run_request_view,
     run_view,
     source_view,
@@ -35,12 +40,14 @@ from harvesters.admin.schemas import (
 from harvesters.ledger.keys import Key
 from harvesters.ledger.models import Run, RunRequest, Scope
 from harvesters.problems import ERROR_RESPONSES, InvalidValue
-from harvesters.runs.operations import Operation, OverrideRequest
+from harvesters.runs.operations import Operation, OverrideRequest, decide_pairs, translate
 from harvesters.site import render_errors_as_pages
 from harvesters.source import SHARES, Source
 
 AnyOperation = Operation[..., Any]
 _KEYS = {Scope.OPERATE: Operator, Scope.ADMIN: Administrator}
+# Their forms are answered with a page of their own.
+_OWN_PAGES: tuple[AnyOperation, ...] = (translate, decide_pairs, create_key)
 log = structlog.get_logger(component="admin")
 
 
@@ -59,11 +66,14 @@ def perform(
 def _objects(
     context: AdminContext, operation: AnyOperation, about: str
 ) -> tuple[Source | str, ...]:
-    if "id" in operation.about:
+    kinds = [operation.hints[name] for name in operation.about]
+    if kinds == [Source, str]:
         run = get_run(context.ledger, about)
         return context.source(run.source), run.id
-    source = context.source(about)
-    return (source,) if operation.hints[operation.about[0]] is Source else (source.name,)
+    if kinds and (kinds[0] is Source or operation.about[0] == "name"):
+        source = context.source(about)
+        return (source,) if kinds[0] is Source else (source.name,)
+    return (about,) * len(kinds)
 
 
 def _show_run(context: AdminContext, about: str, run: Run, response: Response) -> RunView:
@@ -81,10 +91,24 @@ def _show_source(context: AdminContext, about: str, done: None, response: Respon
     return source_view(context, about)
 
 
+def _show_key(context: AdminContext, about: str, key: Key, response: Response) -> KeyView:
+    return key_view(key, context.now())
+
+
+def _show_token(
+    context: AdminContext, about: str, created: CreatedKey, response: Response
+) -> NewKey:
+    key, token = created
+    response.headers["Location"] = f"/admin/keys/{key.id}"
+    return NewKey(key.id, key.name, key.scope.label, key.expires, token)
+
+
 # By what an operation returns: what the API answers.
 _ANSWERS: Mapping[Any, tuple[type, HTTPStatus, Callable[..., Any]]] = {
     Run: (RunView, HTTPStatus.OK, _show_run),
     RunRequest: (RunRequestView, HTTPStatus.ACCEPTED, _show_request),
+    Key: (KeyView, HTTPStatus.OK, _show_key),
+    CreatedKey: (NewKey, HTTPStatus.CREATED, _show_token),
     type(None): (SourceView, HTTPStatus.OK, _show_source),
 }
 
@@ -109,12 +133,12 @@ def _add_api_route(router: APIRouter, operation: AnyOperation) -> None:
         given: BaseModel | None = None,
         **about: str,
     ) -> Any:
-        (name,) = about.values()
+        name = next(iter(about.values()), "")
         result = perform(context, operation, key, name, given or operation.input())
         return show(context, name, result, response)
 
     parameters: dict[str, Any] = {
-        _placeholder(path): str,
+        **_path_parameters(path),
         "key": _KEYS[operation.scope],
         "context": ContextDep,
         "response": Response,
@@ -142,22 +166,22 @@ def form_routes(operations: Iterable[AnyOperation]) -> APIRouter:
     """Return a handler of forms for each operation that has one."""
     router = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
     for operation in operations:
-        if operation.form:
+        if operation.form and operation not in _OWN_PAGES:
             _add_form(router, operation)
     return router
 
 
 def _add_form(router: APIRouter, operation: AnyOperation) -> None:
-    page = "/page/runs" if "id" in operation.about else "/page/sources"
+    page = "/page/runs/%s" if "id" in operation.about else "/page/sources/%s"
 
     def handle(form: Mapping[str, str], user: Any, context: AdminContext, **about: str) -> Response:
         check_csrf(user, form.get("csrf", ""), operation.scope)
-        (name,) = about.values()
+        name = next(iter(about.values()), form.get("source", ""))
         perform(context, operation, user.key, name, read_input(operation, form, context))
-        return redirect(f"{page}/{quote(name, safe='')}")
+        return redirect(operation.back % form if operation.back else page % quote(name, safe=""))
 
-    parameters = {"form": FormFields, "user": CurrentUser, "context": ContextDep}
-    _set_signature(handle, {_placeholder(operation.form): str, **parameters})
+    parameters: dict[str, Any] = {"form": FormFields, "user": CurrentUser, "context": ContextDep}
+    _set_signature(handle, {**_path_parameters(operation.form), **parameters})
     router.add_api_route(operation.form, handle, methods=["POST"], name=operation.name)
 
 
@@ -172,18 +196,18 @@ def read_input(
     try:
         return operation.input(**values)
     except ValidationError as error:
-        raise _invalid_value(error) from error
+        raise _invalid_value(operation, error) from error
 
 
-def _invalid_value(error: ValidationError) -> InvalidValue:
+def _invalid_value(operation: AnyOperation, error: ValidationError) -> InvalidValue:
     first = error.errors()[0]
-    if first["type"] == "string_too_long":
+    if first["type"] == "string_too_long" and operation.fault is None:
         return InvalidValue(
             "A comment can have at most %(longest)s characters; this one has %(length)s.",
             longest=f"{first['ctx']['max_length']:,}",
             length=f"{len(first['input']):,}",
         )
-    return InvalidValue("The request body is not a valid form.")
+    return InvalidValue(operation.fault or "The request body is not a valid form.")
 
 
 def _parse_override(form: Mapping[str, str], context: AdminContext) -> OverrideRequest:
@@ -197,8 +221,8 @@ def _parse_override(form: Mapping[str, str], context: AdminContext) -> OverrideR
         raise InvalidValue("Choose a limit, its new value and a number of days.") from error
 
 
-def _placeholder(path: str) -> str:
-    return path.partition("{")[2].partition("}")[0]
+def _path_parameters(path: str) -> dict[str, Any]:
+    return {name: str for _, name, _, _ in Formatter().parse(path) if name}
 
 
 def _set_signature(

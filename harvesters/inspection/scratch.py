@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.engine import make_url
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
@@ -48,14 +47,6 @@ def scratch_context(
                 )
         finally:
             ledger.close()
-
-
-def has_ledger(url: str) -> bool:
-    """Return whether there is a ledger at *url*: opening one would create it."""
-    address = make_url(url)
-    return not address.drivername.startswith("sqlite") or bool(
-        address.database and Path(address.database).is_file()
-    )
 
 
 def copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:

@@ -5,24 +5,19 @@ decision.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
 from pyoxigraph import NamedNode, RdfFormat, parse
 
-from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.decision_tables import replace_line
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.mappings.topics.suggest import CURATOR
-from harvesters.options import located
-from harvesters.reasons import Reason
 from harvesters.source import decision_table, read_decision_table
-from vocab.curated_topics import SUGGESTED, TopicDecision, fault_of, write_decisions
+from vocab.curated_topics import SUGGESTED
 from vocab.curated_words import short_name
-from vocab.iris import BASE, Iris
+from vocab.iris import Iris
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +74,3 @@ def undecided(ledger: Ledger, folder: Path, source: str, iris: Iris) -> list[Sug
         if (item.key, short_name(item.concept, iris.base)) not in decided
     ]
     return sorted(results, key=lambda item: (-item.confidence, item.key, item.concept))
-
-
-def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BASE) -> Path:
-    """Write a decision, its concept short or an IRI under *base*, to the table of *source*; an
-    earlier one about the same is replaced.
-
-    Return the file. Raises SourceDefinitionError if it is not valid, or with each line of the table
-    that cannot be read.
-    """
-    concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
-    item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
-    if fault := fault_of(item):
-        reason = Reason(fault.code, **fault.values)
-        raise SourceDefinitionError(located(item.key[:80], reason) if item.key else reason)
-    file = decision_table(folder, source)
-    replace_line(
-        file,
-        item,
-        lambda other: (other.key, other.concept) == (item.key, item.concept),
-        read_decision_table,
-        write_decisions,
-    )
-    return file

@@ -185,3 +185,11 @@ def _sum_statements(description: str, graph: str) -> Tally:
 
 def _digest(row: bytes) -> int:
     return int.from_bytes(blake2b(row, digest_size=16).digest())
+
+
+def has_ledger(url: str) -> bool:
+    """Return whether there is a ledger at *url*: opening one would create it."""
+    address = make_url(url)
+    return not address.drivername.startswith("sqlite") or bool(
+        address.database and Path(address.database).is_file()
+    )

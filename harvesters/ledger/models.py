@@ -331,6 +331,8 @@ class ActionType(Enum):
     UNSILENCED = "ended a silence"
     TESTED = "sent a test message"
     RESENT = "sent a message again"
+    KEY_CREATED = "key created"
+    KEY_REVOKED = "key revoked"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,25 @@ its input. Each is written to the audit log.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from inspect import Parameter, signature
+from pathlib import Path
 from typing import Annotated, Any, Generic, ParamSpec, TypeVar, get_type_hints
 
 import structlog
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, create_model
 from pydantic.dataclasses import dataclass as checked
 
-from harvesters.errors import InvalidInputError, PlanError
-from harvesters.ledger import operators
+from harvesters.errors import (
+    InvalidInputError,
+    PlanError,
+    SourceDefinitionError,
+    UnknownError,
+)
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     MAX_NOTE_LENGTH,
@@ -35,17 +41,27 @@ from harvesters.ledger.models import (
     State,
     key_digest,
 )
+from harvesters.ledger.participation import problems
+from harvesters.ledger.participation.models import ProblemState
+from harvesters.matching.pairs import Judgement
+from harvesters.matching.stored import Decision, add_decisions, pair_id
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.curated_tables import add_decision, add_word
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import load_plan
 from harvesters.runs.plans.removal import Remaining, erase, plan_removal
 from harvesters.runs.plans.undo import find_undoable, restore
+from harvesters.runs.reported_problems import reader_message
 from harvesters.runs.status_file import update_status
 from harvesters.source import SHARES, Source
+from vocab.curated_topics import TopicDecision
+from vocab.curated_words import CuratedWord, short_name
 
 # longest validity; a limit to raise for longer belongs in the source definition
+MAX_ANSWER_LENGTH = 4_000  # characters
+MAX_SILENCE_HOURS = 24 * 31
 MAX_OVERRIDE_AGE = timedelta(days=31)
 OVERRIDABLE_LIMITS = ("expect", *SHARES)
 _STRICT = ConfigDict(extra="forbid")
@@ -61,8 +77,8 @@ class Operation(Generic[P, R]):
     undo``; at an address of the API, such as ``POST /plans/{id}/undo``; with a form that is sent to
     a path of the admin pages.
 
-    *done* is the message of a command, or the title above a run; *model* names the input in the
-    description of the API. *changes_status* is whether it waits for the ledger while a harvest
+    *done* is the message of a command, or the title above a run; *back* the page after the form; *model* names the input in the
+    description of the API; *fault* is why a form is refused. *changes_status* is whether it waits for the ledger while a harvest
     writes, and writes the status of sources.
     """
 
@@ -72,7 +88,9 @@ class Operation(Generic[P, R]):
     command: str = ""
     api: str = ""
     form: str = ""
+    back: str = ""
     model: str = ""
+    fault: Reason | None = None
     changes_status: bool = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -124,7 +142,11 @@ def operation(
     return lambda function: Operation(function, scope, done, **places)
 
 
-Note = Annotated[str, Field(max_length=MAX_NOTE_LENGTH, description="Reason for the audit log.")]
+Note = Annotated[
+    str,
+    StringConstraints(max_length=MAX_NOTE_LENGTH, strip_whitespace=True),
+    Field(description="Reason for the audit log."),
+]
 
 
 @checked(frozen=True, config=_STRICT)
@@ -138,7 +160,7 @@ class OverrideRequest(Override):
     until: datetime
 
 
-def record(
+def audit(
     context: HarvestContext,
     by: str,
     action: ActionType,
@@ -162,7 +184,7 @@ def record(
 def hold(context: HarvestContext, source: Source, *, by: str, reason: Note = "") -> None:
     """Put a source on hold: its next plans need approval."""
     new = SourceHold(source.name, context.now(), by, reason)
-    record(context, by, ActionType.HELD, source.name, note=reason)
+    audit(context, by, ActionType.HELD, source.name, note=reason)
     operators.hold(context.ledger, new)
 
 
@@ -179,7 +201,7 @@ def release(context: HarvestContext, name: str, *, by: str) -> None:
         raise PlanError(
             Reason("%(source)s: not on hold; to list holds: `stocktake sources list`", source=name)
         )
-    record(context, by, ActionType.RELEASED, name)
+    audit(context, by, ActionType.RELEASED, name)
 
 
 @operation(
@@ -213,7 +235,7 @@ def request_run(
     _check_supersede(ledger, source.name, supersede)
     number = operators.request_run(ledger, source.name, full, by, now)
     notes = ["full"] * full + [f"supersedes {supersede}"] * bool(supersede)
-    record(context, by, ActionType.REQUESTED, source.name, note=", ".join(notes))
+    audit(context, by, ActionType.REQUESTED, source.name, note=", ".join(notes))
     return RunRequest(number, source.name, full, now, by)
 
 
@@ -308,7 +330,7 @@ def _is_first_approval(context: HarvestContext, waiting: Run, by: str, note: str
             )
         )
     if not approved:
-        record(context, by, ActionType.ENDORSED, waiting.source, waiting.id, note)
+        audit(context, by, ActionType.ENDORSED, waiting.source, waiting.id, note)
     return not approved
 
 
@@ -368,7 +390,7 @@ def reject(context: HarvestContext, source: Source, id: str, *, by: str, reason:
     """Reject a plan and keep the published data."""
     with source_lock(source.name, context) as context:
         waiting = find_held_plan(context.ledger, id, source.name)
-        record(context, by, ActionType.REJECTED, source.name, id, reason)
+        audit(context, by, ActionType.REJECTED, source.name, id, reason)
         text = "rejected by %(by)s: %(note)s" if reason else "rejected by %(by)s"
         rejected = Reason(text, by=by, note=reason)
         reasons = (
@@ -403,7 +425,7 @@ def undo(context: HarvestContext, source: Source, id: str, *, by: str, reason: N
                     source=source.name,
                 )
             )
-        record(context, by, ActionType.UNDONE, source.name, id, reason)
+        audit(context, by, ActionType.UNDONE, source.name, id, reason)
         return restore(context, source, approved, by, reason)
 
 
@@ -434,7 +456,7 @@ def resume(context: HarvestContext, name: str, *, by: str) -> None:
                 "%(source)s: not retired; to list sources: `stocktake sources list`", source=name
             )
         )
-    record(context, by, ActionType.RESUMED, name)
+    audit(context, by, ActionType.RESUMED, name)
 
 
 @operation(Scope.OPERATE, "Plan", command="sources forget")
@@ -446,7 +468,7 @@ def forget(context: HarvestContext, source: Source, key: str, *, by: str) -> Run
     if digest not in operators.forgotten_keys(context.ledger, source.name):
         return plan_removal(source, context, RemovalKind.FORGET, key, by=by).run
     remaining = erase(source.name, key, context)
-    record(context, by, ActionType.ERASED, source.name, note=f"SHA-256 of its key: {digest}")
+    audit(context, by, ActionType.ERASED, source.name, note=f"SHA-256 of its key: {digest}")
     return remaining
 
 
@@ -490,6 +512,190 @@ def find_held_plan(ledger: Ledger, id: str, source: str) -> Run:
     return run
 
 
+Comment = Annotated[
+    str,
+    StringConstraints(max_length=MAX_NOTE_LENGTH, strip_whitespace=True),
+    Field(description="The reason, for those who look later."),
+]
+
+
+@operation(
+    Scope.OPERATE,
+    "%(result)s: %(word)s is %(concept)s\nSee what it changes: stocktake remap %(name)s --dry-run",
+    command="crosswalk add",
+    form="/page/gaps",
+    changes_status=False,
+)
+def translate(
+    context: HarvestContext,
+    source: Source,
+    *,
+    by: str,
+    word: Annotated[str, Field(description="The word as the registry writes it.")],
+    concept: Annotated[
+        str,
+        Field(
+            description="sdg:4, sdg:4.4, area:404, action-line:C7-ehea, status:completed, or an IRI."
+        ),
+    ],
+    comment: Comment = "",
+) -> Path:
+    """Choose the concept of a registry's word; `remap` applies it to the published records, with
+    its plan.
+
+    The choice is a line with author and date in `crosswalks/SOURCE.sssom.tsv` beside the source
+    definitions, which you keep. An earlier choice for the word is replaced. Exit 0: stored; 1:
+    unknown concept; 2: no such source, or a line of its table is wrong.
+    """
+    item = CuratedWord(word, concept, by, f"{context.now():%Y-%m-%d}", comment)
+    file = add_word(_folder(context), source.name, item, context.iris.base)
+    note = f"{word[:200]}: {short_name(concept, context.iris.base)}"
+    audit(context, by, ActionType.TRANSLATED, source.name, note=note)
+    return file
+
+
+@operation(
+    Scope.OPERATE,
+    "%(result)s: %(concept)s is %(decision)s for %(record)s\n"
+    "See what it changes: stocktake remap %(name)s --dry-run",
+    form="/page/suggestions",
+    back="/page/suggestions?source=%(source)s",
+    changes_status=False,
+)
+def decide_topic(
+    context: HarvestContext,
+    source: Source,
+    *,
+    by: str,
+    record: str,
+    concept: str,
+    decision: str,
+    comment: Comment = "",
+) -> Path:
+    """Confirm or refuse a suggested topic of a record: its decision is a line of a table."""
+    item = TopicDecision(record, concept, decision, by, f"{context.now():%Y-%m-%d}", comment)
+    try:
+        file = add_decision(_folder(context), source.name, item, context.iris.base)
+    except SourceDefinitionError as error:
+        raise InvalidInputError(
+            Reason("The decision cannot be stored: %(reason)s", reason=error.reason)
+        ) from error
+    note = f"{record[:200]}: {concept}, {decision}"
+    audit(context, by, ActionType.TOPIC_DECIDED, source.name, note=note)
+    return file
+
+
+def _folder(context: HarvestContext) -> Path:
+    assert context.source_dir is not None
+    return context.source_dir
+
+
+@operation(
+    Scope.OPERATE,
+    command="identity decide",
+    form="/page/identity/pairs/{id}",
+    changes_status=False,
+)
+def decide_pairs(
+    context: HarvestContext,
+    pairs: Sequence[tuple[str, str]],
+    judgement: Judgement | None,
+    *,
+    by: str,
+    reason: Note = "",
+    note: str = "",
+) -> None:
+    """Decide whether pairs are one thing each, or take their decisions back; *note* names them in
+    the audit log.
+    """
+    now = context.now()
+    add_decisions(context.ledger, [Decision(pair, judgement, by, now, reason) for pair in pairs])
+    note = note or ", ".join(map(pair_id, pairs))
+    audit(context, by, ActionType.PAIR_DECIDED, note=f"{note}: {judgement or 'taken back'}")
+
+
+@operation(
+    Scope.OPERATE,
+    form="/page/problems/{id}",
+    back="/page/problems",
+    fault=Reason("Write an answer of 1 to %(most)s characters.", most=MAX_ANSWER_LENGTH),
+    changes_status=False,
+)
+def answer_problem(
+    context: HarvestContext,
+    number: str,
+    *,
+    by: str,
+    answer: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ANSWER_LENGTH)],
+) -> None:
+    """Close a reported problem with an answer, which is sent to the reader's address if there is
+    one.
+    """
+    ledger, now = context.ledger, context.now()
+    problem = problems.reported_problem(ledger, int(number)) if number.isdecimal() else None
+    if problem is None or not problems.decide_problem(
+        ledger, problem.id, ProblemState.ANSWERED, now, answer=answer
+    ):
+        raise UnknownError(Reason("There is no open problem with this number."))
+    message = reader_message(problem, ProblemState.ANSWERED, answer, context.name, context.iris)
+    if message is not None:
+        outbox.queue_messages(ledger, [message], now)
+    audit(context, by, ActionType.ANSWERED, problem.source, note=f"problem {problem.id}")
+
+
+@operation(
+    Scope.OPERATE,
+    form="/page/alerts/silences",
+    back="/page/alerts",
+    fault=Reason("Choose 1 to %(longest)s hours.", longest=MAX_SILENCE_HOURS),
+    changes_status=False,
+)
+def silence(
+    context: HarvestContext,
+    *,
+    by: str,
+    rule: str = "",
+    source: str = "",
+    hours: Annotated[int, Field(ge=1, le=MAX_SILENCE_HOURS)],
+    reason: Annotated[str, StringConstraints(max_length=200, strip_whitespace=True)] = "",
+) -> None:
+    """Send no messages of a rule about a source for some hours; empty names stand for all."""
+    until = context.now() + timedelta(hours=hours)
+    outbox.silence(context.ledger, rule, source, until, by, reason)
+    note = " · ".join(filter(None, (rule, f"{hours} h", reason)))
+    audit(context, by, ActionType.SILENCED, source or None, note=note)
+
+
+@operation(
+    Scope.OPERATE,
+    form="/page/alerts/silences/{id}/end",
+    back="/page/alerts",
+    changes_status=False,
+)
+def end_silence(context: HarvestContext, number: str, *, by: str) -> None:
+    """End a silence."""
+    if not (number.isdecimal() and outbox.end_silence(context.ledger, int(number))):
+        raise UnknownError(Reason("There is no such silence. It may have ended."))
+    audit(context, by, ActionType.UNSILENCED)
+
+
+@operation(
+    Scope.OPERATE,
+    form="/page/alerts/messages/{id}/retry",
+    back="/page/alerts#messages",
+    changes_status=False,
+)
+def retry_message(context: HarvestContext, number: str, *, by: str) -> None:
+    """Send an undelivered message again at once."""
+    if not (
+        number.isdecimal() and outbox.retry_message(context.ledger, int(number), context.now())
+    ):
+        raise UnknownError(Reason("There is no undelivered message with that number."))
+    audit(context, by, ActionType.RESENT, note=number)
+
+
 OPERATIONS: tuple[Operation[..., Any], ...] = (
     *(hold, release, request_run, approve, reject, undo, clear, retire, resume, forget),
+    *(translate, decide_topic, decide_pairs, answer_problem),
+    *(silence, end_silence, retry_message),
 )

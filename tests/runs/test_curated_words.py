@@ -36,7 +36,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def stocktake(folder: Path) -> Callable[..., Result]:
-    return lambda *words: CliRunner().invoke(app, ["--sources", str(folder), "crosswalk", *words])
+    return lambda *words: CliRunner().invoke(
+        app, ["--data", str(folder / "data"), "--sources", str(folder), "crosswalk", *words]
+    )
 
 
 def descriptions(context: HarvestContext) -> list[str]:
@@ -102,7 +104,7 @@ def test_what_is_wrong_is_refused(
     result = stocktake("add", *words)
 
     assert result.exit_code == code
-    assert message in result.output.replace("\n", " ")
+    assert message in f"{result.output} {result.exception}".replace("\n", " ")
     assert not word_table(folder, "projects").exists()
 
 
@@ -128,7 +130,7 @@ def test_a_wrong_row_refuses_the_source_with_file_and_line(
     assert [line.partition(":")[0] for line in lines] == [f"{file}, line 3", f"{file}, line 4"]
     assert "unknown concept 'sdg:33'" in lines[0]
     assert "has a concept in a line above" in lines[1]
-    assert refused.exit_code == 1
+    assert refused.exit_code == 2
     assert "more" not in file.read_text()
 
 

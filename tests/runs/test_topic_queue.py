@@ -10,10 +10,11 @@ from projects import serving
 from typer.testing import CliRunner
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.topic_queue import add_decision, undecided
+from harvesters.inspection.topic_queue import undecided
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.curated_tables import add_decision
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, decision_table, parse, read_decision_table
 from stocktake import app
@@ -169,7 +170,7 @@ def test_a_table_with_a_wrong_line_takes_no_decision(tmp_path: Path) -> None:
 
 def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "projects.toml").write_text(words_json())
-    settings = ["--sources", str(tmp_path), "topics"]
+    settings = ["--data", str(tmp_path / "data"), "--sources", str(tmp_path), "topics"]
 
     result = CliRunner().invoke(
         app, [*settings, "confirm", "projects", "1/a", "sdg:4.4", "--comment", "read"]
@@ -182,4 +183,4 @@ def test_the_commands_store_a_decision_and_name_what_is_wrong(tmp_path: Path) ->
     assert (stored.key, stored.concept, stored.decision, stored.comment, faults) == (
         "1/a", "sdg:4.4", CONFIRMED, "read", [],
     )  # fmt: skip
-    assert "unknown concept 'sdg:99'" in wrong.output
+    assert "unknown concept 'sdg:99'" in str(wrong.exception)

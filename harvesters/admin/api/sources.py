@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from harvesters.admin import actions
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.schemas import (
     RunRequestView,
@@ -14,7 +13,7 @@ from harvesters.admin.schemas import (
     source_views,
 )
 from harvesters.ledger import operators
-from harvesters.problems import ERROR_RESPONSES
+from harvesters.problems import ERROR_RESPONSES, NotFound
 
 routes = APIRouter(tags=["sources"], responses=ERROR_RESPONSES)
 
@@ -40,4 +39,7 @@ def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequestView]:
 @routes.get("/run-requests/{id}")
 def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequestView:
     """Show a run request: when it was claimed, and the id of its run once there is one."""
-    return run_request_view(actions.get_run_request(context, id))
+    request = operators.run_request(context.ledger, id)
+    if request is None:
+        raise NotFound("There is no queued run %(number)s.", number=id)
+    return run_request_view(request)

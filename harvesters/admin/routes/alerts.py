@@ -72,36 +72,9 @@ def save_rules(
     return redirect(_PAGE)
 
 
-@routes.post(f"{_PAGE}/silences")
-def silence(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Silence a rule, a source, or both."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    rule, source = form.get("rule", ""), form.get("source", "")
-    alerts.silence(
-        context, user.key, rule, source, form.get("hours", ""), form.get("reason", "").strip()
-    )
-    return redirect(_PAGE)
-
-
-@routes.post(f"{_PAGE}/silences/{{id}}/end")
-def end_silence(id: int, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """End a silence."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    alerts.end_silence(context, user.key, id)
-    return redirect(_PAGE)
-
-
 @routes.post(f"{_PAGE}/test")
 def send_test(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Send a test message of a rule."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     alerts.send_test(context, user.key, form.get("rule", ""))
-    return redirect(f"{_PAGE}#messages")
-
-
-@routes.post(f"{_PAGE}/messages/{{id}}/retry")
-def retry_message(id: int, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Send an undelivered message again."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    alerts.retry_message(context, user.key, id)
     return redirect(f"{_PAGE}#messages")

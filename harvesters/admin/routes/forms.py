@@ -11,15 +11,15 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin import actions
 from harvesters.admin.access.auth import COOKIE, ContextDep, CurrentUser, check_csrf
+from harvesters.admin.actions import create_key
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.admin.routes.pages import render_keys_page
 from harvesters.errors import PlanError, SourceLockedError
-from harvesters.ledger.keys import Scope, parse_scope
+from harvesters.ledger.keys import Scope
 from harvesters.problems import (
     InvalidValue,
     NotFound,
@@ -129,24 +129,6 @@ def make_key(
 ) -> Response:
     """Create a key and show its token once."""
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
-    allowed, days = parse_scope(form.get("scope", "")), form.get("days", "")
-    if allowed is None or (
-        days and not (days.isdecimal() and 1 <= int(days[:9]) <= actions.MAX_KEY_DAYS)
-    ):
-        longest = f"{actions.MAX_KEY_DAYS:,}"
-        raise InvalidValue(
-            "A key needs a permission, and expires after 1 to %(longest)s days or never.",
-            longest=longest,
-        )
-    _, token = actions.create_key(
-        context, user.key, form.get("name", "").strip(), allowed, int(days) if days else None
-    )
+    given = read_input(create_key, form, context)
+    token = perform(context, create_key, user.key, "", given).token
     return render_keys_page(request, user, context, token)
-
-
-@routes.post("/page/keys/{id}/revoke")
-def revoke_key(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Revoke a key."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
-    actions.revoke_key(context, user.key, id)
-    return redirect("/page/keys")

@@ -15,11 +15,9 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
-from harvesters.inspection.curated_crosswalks import add_word
-from harvesters.ledger import operators
 from harvesters.ledger.keys import Scope
-from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.problems import InvalidValue
+from harvesters.runs.operations import translate
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from harvesters.source import read_word_table, word_table
 from languages.request_locale import current_locale
@@ -101,8 +99,8 @@ def choose_concept(
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(form.get("source", ""))
     try:
-        item = _read_choice(form, user, context)
-        add_word(context.source_dir, source.name, item, context.base)
+        item = _read_choice(form, context)
+        translate(context.reader(), source, by=user.key.display_name, **item)
     except InvalidValue as error:
         return _render_gaps(request, user, context, source.name, form, error.localized)
     except SourceDefinitionError as error:
@@ -110,16 +108,11 @@ def choose_concept(
             "The table of words cannot be written: %(reason)s", reason=error.reason
         )
         return _render_gaps(request, user, context, source.name, form, unwritten.localized)
-    note = f"{item.word[:200]}: {item.concept}"
-    operators.record_audit_entry(
-        context.ledger,
-        AuditEntry(context.now(), item.author, ActionType.TRANSLATED.value, source.name, note=note),
-    )
     return redirect(f"{_PAGE}?source={source.name}")
 
 
-def _read_choice(form: Mapping[str, str], user: User, context: AdminContext) -> CuratedWord:
-    """Return the word and the concept of a form. Raises InvalidValue."""
+def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, str]:
+    """Return the word, the concept and the comment of a form. Raises InvalidValue."""
     chosen = (form.get("other", "").strip() or form.get("concept", "")).strip()
     concept, comment = short_name(chosen, context.base), check_note(form.get("comment", ""))
     if not concept:
@@ -129,8 +122,7 @@ def _read_choice(form: Mapping[str, str], user: User, context: AdminContext) -> 
             "There is no concept %(concept)s. Write it as sdg:4, sdg:4.4, area:404 or action-line:C7-ehea.",
             concept=concept[:80],
         )
-    day = f"{context.now():%Y-%m-%d}"
-    item = CuratedWord(form.get("word", ""), concept, user.key.display_name, day, comment)
-    if fault_of(item):
+    word = form.get("word", "")
+    if fault_of(CuratedWord(word, concept, "-")):
         raise InvalidValue("A word of 1 to %(most)s characters is needed.", most=MAX_LENGTH)
-    return item
+    return {"word": word, "concept": concept, "comment": comment}

@@ -16,23 +16,21 @@ from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import IdentityError
-from harvesters.ledger import operators
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import ActionType, AuditEntry
+from harvesters.ledger.models import ActionType
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import Entity
 from harvesters.matching.pairs import Judgement, Status
 from harvesters.matching.stored import (
-    Decision,
     StoredPair,
-    add_decisions,
     current_decisions,
     decision_history,
     find_pair,
     read_sides,
 )
 from harvesters.problems import InvalidValue, NotFound
+from harvesters.runs.operations import audit, decide_pairs
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from languages.request_locale import current_locale
@@ -105,10 +103,7 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
         counts = Counter(map(change_kind, changes))
     if run and counts:
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        operators.record_audit_entry(
-            context.ledger,
-            AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note),
-        )
+        audit(context.reader(), user.key.display_name, ActionType.CLUSTERED, note=note)
     return redirect(f"{PAGE}/publish")
 
 
@@ -145,12 +140,8 @@ def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     if chosen == _TAKEN_BACK and pair.pair not in current_decisions(context.ledger):
         raise NotFound("No decision about this pair counts.")
     judgement = None if chosen == _TAKEN_BACK else Judgement(chosen)
-    who, now = user.key.display_name, context.now()
-    add_decisions(context.ledger, [Decision(pair.pair, judgement, who, now, reason)])
-    note = f"{pair.id}: {judgement or 'taken back'}"
-    operators.record_audit_entry(
-        context.ledger, AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
-    )
+    by = user.key.display_name
+    decide_pairs(context.reader(), [pair.pair], judgement, by=by, reason=reason)
     return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
 
 

@@ -13,17 +13,16 @@ from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.routes.identity import PAGE
 from harvesters.errors import IdentityError
-from harvesters.ledger import operators
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import KINDS
 from harvesters.matching.pairs import Judgement
 from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.scoring import FEATURES
-from harvesters.matching.stored import Decision, StoredPair, add_decisions, current_decisions
+from harvesters.matching.stored import StoredPair, current_decisions
 from harvesters.problems import InvalidValue
+from harvesters.runs.operations import decide_pairs
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from web.templating import get_pages
 
@@ -68,13 +67,13 @@ def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     pairs = _covered(_read_rule(QueryParams(form.get("rule", ""))), context.ledger)
     if str(len(pairs)) != form.get("count"):
         raise InvalidValue("The pairs have changed since they were shown; look at them again.")
-    who, now = user.key.display_name, context.now()
-    add_decisions(
-        context.ledger, [Decision(pair.pair, Judgement(chosen), who, now, reason) for pair in pairs]
-    )
-    note = f"{len(pairs)} pairs by rule {form.get('rule', '')}: {chosen}"
-    operators.record_audit_entry(
-        context.ledger, AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note)
+    decide_pairs(
+        context.reader(),
+        [pair.pair for pair in pairs],
+        Judgement(chosen),
+        by=user.key.display_name,
+        reason=reason,
+        note=f"{len(pairs)} pairs by rule {form.get('rule', '')}",
     )
     return redirect(f"{PAGE}?status=decided")
 

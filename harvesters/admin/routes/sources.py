@@ -13,7 +13,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
-from harvesters.admin import actions, definitions, effects, labels
+from harvesters.admin import definitions, effects, labels
 from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, require_scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
@@ -21,9 +21,10 @@ from harvesters.admin.schemas import source_view, source_views
 from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
 from harvesters.ledger import operators
 from harvesters.ledger.keys import Scope
-from harvesters.ledger.models import State
+from harvesters.ledger.models import ActionType, State
 from harvesters.problems import DefinitionChanged, InvalidValue
 from harvesters.runs.locks import is_schedule_running
+from harvesters.runs.operations import audit
 from harvesters.site import check_note, render_errors_as_pages
 from vocab.field_changes import FieldView
 from web.templating import get_pages
@@ -259,7 +260,8 @@ def remap(
     if is_preview:
         row = context.remap(name, True)
     elif plan is None:
-        actions.record_remap(context, user.key, name)
+        by = user.key.display_name
+        audit(context.reader(), by, ActionType.REQUESTED, name, note="remap")
         row = context.remap(name, False)
         if not row or context.ledger.run(str(row.get("run"))):
             return redirect(f"/page/runs/{quote(row['run'])}" if row else _source_path(name))

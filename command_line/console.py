@@ -1,0 +1,34 @@
+"""Print the results and messages of commands, with few imports, so that these start soon."""
+
+from __future__ import annotations
+
+from typing import Annotated, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+
+out, err = Console(), Console(stderr=True)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def print_json(value: object, *, is_indented: bool = False) -> None:
+    """Print dataclasses, times and what JSON knows."""
+    print(orjson.dumps(value, option=orjson.OPT_INDENT_2 * is_indented).decode())
+
+
+def print_lines(*lines: str) -> None:
+    """Print lines as they are, however long."""
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_note(text: str, style: str = "") -> None:
+    """Print a message on standard error as it is."""
+    err.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print why a command ends, and end it with an exit code."""
+    print_note(message, "red")
+    raise typer.Exit(code)
