@@ -48,8 +48,7 @@ from harvesters.stored_response import SourcePosition
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris
-from vocab.statements.properties import DATE
-from vocab.terms import ADMS
+from vocab.terms import ADMS, DCT
 
 _CONTEXT = 120  # bytes before and after a value that are shown
 _MAIL = re.compile(r"[^\s\"'<>,;@]{0,64}@[^\s\"'<>,;@]{0,64}")
@@ -275,7 +274,7 @@ def _trace_origins(
     # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no
     # field of its metadata has.
     iri = processor.iris.record(described.source, described.key)
-    dated = f"<{iri}> {DATE}"
+    dated = f"<{iri}> <{DCT}date> "
 
     def trace_origin(line: str) -> StatementOrigin:
         if line in mapped:

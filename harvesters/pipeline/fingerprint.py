@@ -9,13 +9,12 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 
 from vocab.iris import encode
-from vocab.statements import properties as p
-from vocab.terms import literal
+from vocab.terms import DCT, FOAF, literal
 
 # characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in
 # addresses
 _MIN_KEY_LENGTH = 3
-_PAGE = f"{p.PAGE}<"
+_PAGE = f"<{FOAF}page> <"
 
 
 def content_fingerprint(
@@ -46,7 +45,7 @@ def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, byt
     """Return the parts of a description that do not count, each with its replacement, in the order
     of application.
     """
-    yield f"\n{p.IDENTIFIER}{literal(key)}".encode(), b""
+    yield f"\n<{DCT}identifier> {literal(key)}".encode(), b""
     yield f" <{record}#".encode(), b" <#"
     if len(segment := encode(key)) > _MIN_KEY_LENGTH:
         yield f"/{segment}>".encode(), b"/>"

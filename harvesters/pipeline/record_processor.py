@@ -33,7 +33,6 @@ from shapes.validate import EngineName, validate_many
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Resource
 from vocab.iris import Iris
-from vocab.statements import properties as p
 from vocab.statements.describe import KIND, describe
 from vocab.statements.provenance import (
     Provenance,
@@ -41,7 +40,7 @@ from vocab.statements.provenance import (
     describe_record,
     describe_results,
 )
-from vocab.terms import DCT
+from vocab.terms import DCT, PROV
 
 RecordMapper = Callable[[Record[Any]], Resource]
 # called before each record is mapped, and with None before the batch is validated
@@ -268,7 +267,12 @@ class RecordProcessor:
         record = f"<{self.iris.record(item.provenance.source, item.key)}> "
         ignored = tuple(
             record + name
-            for name in (p.MODIFIED, p.DATE, p.GENERATED, f"<{self.iris.operations}digest> ")
+            for name in (
+                f"<{DCT}modified> ",
+                f"<{DCT}date> ",
+                f"<{PROV}wasGeneratedBy> ",
+                f"<{self.iris.operations}digest> ",
+            )
         )
         current = decompress(item.current_description).split("\n")
         new_lines, current_lines = (

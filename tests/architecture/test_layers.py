@@ -32,7 +32,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         },
         {"terms"},
         {
-            "product.change_log", "product.check", "statements.properties", "statements.run_statistics", "schemes", "statements.tombstone",
+            "product.change_log", "product.check", "statements.run_statistics", "schemes", "statements.tombstone",
         },
         {
             "action_lines", "statements.clusters", "statements.describe", "field_changes", "label_index", "statements.link_states",

@@ -10,13 +10,13 @@ from functools import lru_cache
 
 from vocab.freshness import FreshnessInputs, freshness
 from vocab.iris import Iris
-from vocab.statements import properties as p
 from vocab.statements.run_statistics import RunStatistics, describe_run
 from vocab.terms import (
     ADMS,
     DCAT,
     DCT,
     FOAF,
+    PROV,
     RDF,
     SH,
     date_literal,
@@ -160,14 +160,14 @@ def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
         iris, about.source, about.run, about.mapping, about.modified
     )
     out = [  # nearly sorted, which is fast to sort
-        f"{prefix}{p.IDENTIFIER}{literal(key)}",
-        f"{prefix}{p.ISSUED}{_first_seen(about.first_seen)}",
+        f"{prefix}<{DCT}identifier> {literal(key)}",
+        f"{prefix}<{DCT}issued> {_first_seen(about.first_seen)}",
         *[prefix + tail for tail in shared],
         f'{prefix}{digest}"{about.digest}"',
         f"{source}<{record}>",
     ]
     if about.datestamp:
-        out.append(f"{prefix}{p.DATE}{date_literal(about.datestamp)}")
+        out.append(f"{prefix}<{DCT}date> {date_literal(about.datestamp)}")
     if about.notes:
         out += describe_results(key, iris, about.source, about.notes)
     out.sort()
@@ -187,13 +187,13 @@ def _run_statements(
     """
     ops = iris.operations
     tails = (
-        f"{p.MODIFIED}{instant(modified)}",
-        f"{p.TYPE}<{DCAT}CatalogRecord>",
-        f"{p.STATE}<{ops}published>",
-        f"{p.GENERATED}<{iris.run(run)}>",
+        f"<{DCT}modified> {instant(modified)}",
+        f"<{RDF}type> <{DCAT}CatalogRecord>",
+        f"<{ADMS}status> <{ops}published>",
+        f"<{PROV}wasGeneratedBy> <{iris.run(run)}>",
         f"<{ops}mapping> {literal(mapping)}",
     )
-    return tails, f"<{iris.source(source)}> {p.CATALOGUED}", f"<{ops}digest> "
+    return tails, f"<{iris.source(source)}> <{DCAT}record> ", f"<{ops}digest> "
 
 
 def describe_results(
@@ -205,14 +205,20 @@ def describe_results(
     for number, note in enumerate(notes, 1):
         part = f"<{record}#result-{number}> "
         out += [
-            f"{part}{p.TYPE}<{SH}ValidationResult>",
+            f"{part}<{RDF}type> <{SH}ValidationResult>",
             f"{prefix}{has_result}{part[:-1]}",
-            f"{part}{p.MESSAGE}{literal(note.message, 'en')}",
-            f"{part}{p.SEVERITY}<{SH}{note.severity}>",
-            f"{part}{p.COMPONENT}<{SH}{note.component}>",
+            f"{part}<{SH}resultMessage> {literal(note.message, 'en')}",
+            f"{part}<{SH}resultSeverity> <{SH}{note.severity}>",
+            f"{part}<{SH}sourceConstraintComponent> <{SH}{note.component}>",
         ]
-        properties = ((p.PATH, note.path), (p.FOCUS, note.focus), (p.SHAPE, note.shape))
-        out += [f"{part}{name}{iri_or_literal(value)}" for name, value in properties if value]
+        properties = (
+            ("resultPath", note.path),
+            ("focusNode", note.focus),
+            ("sourceShape", note.shape),
+        )
+        out += [
+            f"{part}<{SH}{name}> {iri_or_literal(value)}" for name, value in properties if value
+        ]
     return out
 
 

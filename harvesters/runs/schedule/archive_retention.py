@@ -14,7 +14,7 @@ from harvesters.errors import ArchiveError
 from harvesters.ledger import tables as t
 from harvesters.ledger.models import State
 from harvesters.runs.context import HarvestContext
-from vocab.statements import properties as p
+from vocab.terms import PROV
 
 _PUBLISHED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
 _OPEN = (State.RUNNING, State.HELD, State.COMMITTING)
@@ -115,7 +115,7 @@ def _cited_runs(context: HarvestContext) -> set[str]:
     runs: dict[str, str] = {}
     if not positions:
         return cited
-    prefix, start = f" {p.GENERATED}<{context.iris.run('')}", len("A <")
+    prefix, start = f" <{PROV}wasGeneratedBy> <{context.iris.run('')}", len("A <")
     for entry in context.journal.entries():
         if entry.number > positions[-1]:
             break
