@@ -82,7 +82,6 @@ TEXTS: Mapping[str, str] = {
         "its key occurred before in this run, in a row with other content; the first row "
         "with it counts; to publish both, set the option %(key)s"
     ),
-    "this_file_unreadable": "the file cannot be read: %(error)s",
     "joined_row_alone": "sheet %(sheet)s: no record has the key %(key)s",
     "row_without_key": "line %(line)s: the key is empty",
     "same_page": "%(key)s has the same web address as %(other)s of %(source)s",

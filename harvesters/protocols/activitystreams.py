@@ -21,7 +21,7 @@ from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload
 from harvesters.parsing import join_url, source_error
 from harvesters.protocols.cursor import Items
-from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.document import ListedDocument, row_record
 from harvesters.protocols.file_formats import FORMATS, file_reader, payload_type
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
@@ -74,7 +74,7 @@ class ActivityStreams(PagedProtocol[Any]):
     moves = False
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
-        super().__init__(source, fetch, in_utc(since) if since else None)
+        super().__init__(source, fetch, since)
         self.options, self.seen = ActivityOptions.of(source), set[str]()
         self.is_inline = self.options.format == "inline"
         self.reader = None if self.is_inline else file_reader(source, fetch, _ACCEPT)

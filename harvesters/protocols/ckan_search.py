@@ -19,7 +19,6 @@ from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive
 from harvesters.page_model import DeletedRecord, InvalidRecord, Row
 from harvesters.parsing import source_error
-from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.document import no_object, row_record
 from harvesters.protocols.lists import RECORD_ERRORS, Batch, Item, ListCursor, PagedProtocol
 from harvesters.reasons import Reason
@@ -45,6 +44,7 @@ class Ckan(PagedProtocol[Row]):
 
     probes = ((0, 0),)
     is_dated = False
+    overlap = timedelta(seconds=1)
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
@@ -56,8 +56,7 @@ class Ckan(PagedProtocol[Row]):
     def request(self, cursor: ListCursor, size: int, **more: str) -> Batch:
         parts = [self.options.fq]
         if self.since is not None:
-            second = in_utc(self.since) - timedelta(seconds=1)
-            parts.append(f"metadata_modified:[{second:%Y-%m-%dT%H:%M:%SZ} TO *]")
+            parts.append(f"metadata_modified:[{self.since:%Y-%m-%dT%H:%M:%SZ} TO *]")
         if base := cursor.windows[0][0]:
             parts.append(f'id:["{base}" TO *]')
         if parts[0] and len(parts) > 1:

@@ -19,7 +19,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
-from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -81,14 +81,15 @@ class Csw(PagedProtocol[_Element]):
     """
 
     moves = False
+    overlap = timedelta(days=1)
     windows = (("", "", ""),)
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options = CswOptions.of(source)
         self.sort, _, self.direction = self.options.sort.rpartition(":")
-        if since is not None and self.options.modified:
-            self.windows = ((f"{in_utc(since) - timedelta(days=1):%Y-%m-%d}", "", ""),)
+        if self.since and self.options.modified:
+            self.windows = ((f"{self.since:%Y-%m-%d}", "", ""),)
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.size

@@ -150,8 +150,8 @@ class ListedCursor(Cursor):
 class DocumentReader:
     """How the documents of a source's lists are read: *accept* is their Accept header, *probe* that
     of the source's own document, which shows whether all is down. *parse* returns the records of a
-    document, and why the harvest is incomplete, or None. *faults* counts unreadable documents in a
-    row.
+    document, and why the harvest is incomplete, or None. One that is listed and missing is gone, or
+    else unreadable. *faults* counts unreadable documents in a row.
     """
 
     source: Source
@@ -159,13 +159,14 @@ class DocumentReader:
     accept: str
     probe: str
     parse: Callable[[ListedDocument, Reply], tuple[Items, Reason | None]]
+    is_missing_gone: bool = True
     faults: int = 0
 
     def read(self, document: ListedDocument) -> tuple[Items, SourcePosition | None, Reason | None]:
         """Return the records of a document, its position, and why the harvest is incomplete.
 
-        One that is listed and missing is gone; one that cannot be read does not stop the others
-        while the source's own document can be read.
+        One that cannot be read does not stop the others while the source's own document can be
+        read.
         """
         key, position = document.key, None
         gone = () if key is None else (DeletedRecord(key, document.modified),)
@@ -177,11 +178,12 @@ class DocumentReader:
             items, reason = self.parse(document, reply)
             self.faults = 0
             return items, position, reason
-        except NotFoundError:
-            log.info("listed document not found", source=self.source.name, address=document.address)
-            self.faults = 0
-            return gone, position, None
         except RECORD_ERRORS as error:
+            if isinstance(error, NotFoundError) and self.is_missing_gone:
+                name = self.source.name
+                log.info("listed document not found", source=name, address=document.address)
+                self.faults = 0
+                return gone, position, None
             self.faults = count_unreadable(self.source.name, self.faults, error)
             check_reachable(self.source, self.fetch, error, self.probe)
             return (InvalidRecord(key, error.reason),), position, document.unreadable

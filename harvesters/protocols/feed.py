@@ -32,7 +32,6 @@ from harvesters.options import Options
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record, Row
 from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
-from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -146,7 +145,7 @@ def _is_older_than(items: tuple[Item[Row], ...], since: datetime | None) -> bool
     if since is None or not items:
         return False
     stamps = [getattr(item, "modified", None) for item in items]
-    return all(stamp and datetime.fromisoformat(stamp) < in_utc(since) for stamp in stamps)
+    return all(stamp and datetime.fromisoformat(stamp) < since for stamp in stamps)
 
 
 def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item[Row]]:

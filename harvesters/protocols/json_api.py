@@ -12,7 +12,7 @@ from urllib.parse import unquote
 import httpx
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
+from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
@@ -20,11 +20,17 @@ from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.paths import Search, compile_jmespath
+from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import parse_timestamp
-from harvesters.protocols.document import no_object, paginate, row_record
+from harvesters.protocols.document import (
+    DocumentReader,
+    ListedDocument,
+    no_object,
+    paginate,
+    row_record,
+)
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
-    RECORD_ERRORS,
     Batch,
     Item,
     ListCursor,
@@ -46,8 +52,6 @@ def _check_path(value: str, info: ValidationInfo) -> str:
     return value
 
 
-# What ends the reading of one file of a folder, and not that of the others.
-_FILE_ERRORS: tuple[type[HarvestError], ...] = (ForbiddenError, *CURSOR_ERRORS)
 Path = Annotated[str, AfterValidator(_check_path)]
 
 
@@ -132,8 +136,8 @@ class JsonPages(PagedProtocol[Row]):
         self.find_total, self.find_next = map(_compile, (options.total, options.next))
         self.is_sized = bool(options.limit and (options.page or options.offset))
         self.probes = ((0, 1), (1, 1)) if self.is_sized else ((0, 0),)
-        if since is not None and options.since:
-            self.windows = ((self._format_since(since),),)
+        if self.since and options.since:
+            self.windows = ((self._format_since(self.since),),)
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.size
@@ -276,65 +280,6 @@ class JsonPages(PagedProtocol[Row]):
         return earlier.strftime(self.options.since_format)
 
 
-class JsonFolder(JsonPages):
-    """An index, then each of its files in the order of their addresses, which are the positions."""
-
-    kind = None
-    moves = False
-
-    def page_size(self, cursor: ListCursor) -> int:
-        return 1
-
-    def read(self, cursor: str | None) -> Pages[Row]:
-        self.index, self.addresses = self._read_index()
-        yield from super().read(cursor)
-
-    def _read_index(self) -> tuple[Reply, list[str]]:
-        path, terms = self.options.files, self.terms(self.windows[0][0])
-        reply = self.fetch.get(self.source.url, terms, accept=_ACCEPT)
-        listed = _compile(path)(load_json(reply, self.options.charset))
-        if not isinstance(listed, list):
-            raise self.error(
-                reply.url,
-                "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
-                path=path,
-            )
-        names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
-        texts = {name for name in names if isinstance(name, str) and name}
-        return reply, sorted({join_url(reply.url, name) for name in texts})
-
-    def request(self, cursor: ListCursor, size: int) -> Batch:
-        left = [address for address in self.addresses if address > cursor.position]
-        total = len(self.addresses)
-        if not left:
-            return Batch(self.index, (), total, "")
-        try:
-            reply = self.fetch.get(left[0], accept=_ACCEPT)
-        except _FILE_ERRORS as error:
-            raise ParseError(error.reason) from error
-        listed = self.find_rows(reply, load_json(reply, self.options.charset))
-        rows = [(_stem(left[0]) if name is None else name, row) for name, row in listed]
-        return Batch(reply, rows, total, left[0] if left[1:] else "", passed=1)
-
-    def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
-        """Read the index again, unless the fault is in the content of a file."""
-        if not isinstance(error, ParseError):
-            try:
-                self._read_index()
-            except RECORD_ERRORS as failure:
-                raise error from failure
-        return None
-
-    def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
-        """Return the file under its name; where that is not its record's key, that is unknown."""
-        address = next(address for address in self.addresses if address > cursor.position)
-        name = _stem(address)
-        text = "the file %(file)s cannot be read, so the keys of its records are unknown"
-        doubt = Reason(text, file=name) if self.key_path else None
-        item = InvalidRecord(name, Reason("this_file_unreadable", error=error.reason))
-        return item, replace(cursor, position=address).mark_incomplete(doubt)
-
-
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Row]:
@@ -343,19 +288,49 @@ def collect(
     """
     protocol = JsonPages(source, fetch, since)
     options = protocol.options
-    if options.files:
-        protocol = JsonFolder(source, fetch, since)
-    if options.files or options.is_paged:
+    if options.is_paged:
         yield from protocol.read(cursor)
         return
     terms = protocol.terms(protocol.windows[0][0])
-    reply = fetch.get(source.url, terms, accept=_ACCEPT, conditional=cursor is None)
+    is_whole = cursor is None and not options.files
+    reply = fetch.get(source.url, terms, accept=_ACCEPT, conditional=is_whole)
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
     document = load_json(reply, options.charset)
+    if options.files:
+        yield from _read_files(protocol, reply, document, cursor)
+        return
     items = tuple(map(protocol.parse, protocol.find_rows(reply, document)))
     yield from paginate(items, reply, cursor, protocol.total(reply, document))
+
+
+def _read_files(protocol: JsonPages, reply: Reply, index: Any, cursor: str | None) -> Pages[Row]:
+    """Yield the records of each file of an index, in the order of their addresses."""
+    path, charset = protocol.options.files, protocol.options.charset
+    listed = _compile(path)(index)
+    if not isinstance(listed, list):
+        text = "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')"
+        raise protocol.error(reply.url, text, path=path)
+    names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
+    texts = {name for name in names if isinstance(name, str) and name}
+    documents = []
+    for address in sorted({join_url(reply.url, name) for name in texts}):
+        stem = PurePosixPath(unquote(url_path(address))).stem
+        text = "the file %(file)s cannot be read, so the keys of its records are unknown"
+        # Where the file's name is not its record's key, that is unknown.
+        doubt = Reason(text, file=stem) if protocol.key_path else None
+        documents.append(ListedDocument(address, stem, unreadable=doubt))
+
+    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
+        rows = protocol.find_rows(reply, load_json(reply, charset))
+        return tuple(protocol.parse((name or document.key, row)) for name, row in rows), None
+
+    reader = DocumentReader(
+        protocol.source, protocol.fetch, _ACCEPT, _ACCEPT, parse, is_missing_gone=False
+    )
+    for page in reader.read_lists(cursor, lambda _: [("", documents)]):
+        yield replace(page, reported_total=len(documents))
 
 
 def is_incremental(source: Source) -> bool:
@@ -364,10 +339,6 @@ def is_incremental(source: Source) -> bool:
 
 def _compile(path: str) -> Search:
     return compile_jmespath(path) if path else lambda _: None
-
-
-def _stem(address: str) -> str:
-    return PurePosixPath(unquote(url_path(address))).stem
 
 
 def _next_link(reply: Reply) -> str | None:

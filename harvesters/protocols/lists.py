@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Any, ClassVar, Generic, Literal, TypeAlias
 
@@ -37,6 +37,7 @@ from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
 from harvesters.parsing import source_error
 from harvesters.protocols.cursor import Cursor, Items, read_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
@@ -221,7 +222,8 @@ class ListCursor(Cursor):
 
 
 class PagedProtocol(ABC, Generic[P]):
-    """A list that is read page by page. *since* limits it to what changed, None to nothing.
+    """A list that is read page by page. *since*, in UTC, limits it to what changed, None to nothing;
+    it is earlier by *overlap* than the last harvest.
 
     *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
@@ -239,9 +241,11 @@ class PagedProtocol(ABC, Generic[P]):
     kind: ClassVar[Kind | None] = "the cursor"
     moves: ClassVar[bool] = True
     repeats: ClassVar[bool] = False
+    overlap: ClassVar[timedelta] = timedelta()
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
-        self.source, self.fetch, self.since = source, fetch, since
+        self.source, self.fetch = source, fetch
+        self.since = in_utc(since) - self.overlap if since else None
         self.detector = LoopDetector(source.name)
 
     @classmethod

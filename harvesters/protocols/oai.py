@@ -33,7 +33,7 @@ from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Unparsed
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     RECORD_ERRORS,
@@ -220,7 +220,7 @@ class OaiPmh(PagedProtocol[Any]):
         if self.since is None:
             return ListCursor(self.windows)
         calendar = self._identify()
-        origin = calendar.text(in_utc(self.since) - max(calendar.step, timedelta(seconds=1)))
+        origin = calendar.text(self.since - max(calendar.step, timedelta(seconds=1)))
         return ListCursor(tuple((n, origin, "", singly) for n, _, _, singly in self.windows))
 
     def page_size(self, cursor: ListCursor) -> int:

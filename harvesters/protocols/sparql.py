@@ -28,7 +28,6 @@ from harvesters.options import Count, Options, Positive, Texts, one_of
 from harvesters.page_model import InvalidRecord, Payload
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, iri
-from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     PAGE_ERRORS,
@@ -154,6 +153,7 @@ class Sparql(PagedProtocol[Graph]):
 
     kind = None
     moves = False
+    overlap = timedelta(days=1)
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
@@ -170,11 +170,10 @@ class Sparql(PagedProtocol[Graph]):
         count.
         """
         path = self.options.modified.strip()
-        if self.since is not None and path:
-            day = f"{in_utc(self.since) - timedelta(days=1):%Y-%m-%d}"
+        if self.since and path:
             with suppress(*PAGE_ERRORS):
                 if not self._number("undated", pattern=self.options.selection(), path=f"({path})"):
-                    self.windows = ((day,),)
+                    self.windows = ((f"{self.since:%Y-%m-%d}",),)
         cursor = ListCursor(self.windows)
         try:
             return replace(cursor, total=self._count(cursor))
