@@ -9,14 +9,14 @@ when its standard input is closed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import NoReturn
@@ -30,9 +30,9 @@ from publisher.damaged_files import discard_damaged
 from publisher.errors import PublisherError
 from publisher.logs import configure_logging
 from publisher.projections.projection import JournalReader
-from publisher.store.external.client import StoreURLs, from_environment
+from publisher.store.external.client import from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
-from publisher.store.follow import Runner, open_runner
+from publisher.store.follow import EmbeddedStore, Runner, open_runner
 from publisher.store.verification import discard
 
 PAUSE = 0.25  # seconds between two checks of the journal
@@ -81,26 +81,17 @@ def _discard_damaged(store: Path, reports: Reports) -> bool:
 
 
 def follow_embedded(
-    reader: JournalReader,
-    options: argparse.Namespace,
-    reports: Reports,
-    check: Event,
+    open_store: Callable[[], Runner[EmbeddedStore]], store: Path, reports: Reports, check: Event
 ) -> NoReturn:
-    """Keep the embedded store level with the journal; end the process with code 1 if the store
-    cannot be written.
+    """Keep the embedded store in the folder *store* level with the journal; end the process with
+    code 1 if the store cannot be written.
 
     Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine
     finds one.
     """
     try:
-        _discard_damaged(options.store, reports)
-        runner = open_runner(
-            reader,
-            options.store,
-            options.status,
-            options.graph,
-            report=reports.reason,
-        )
+        _discard_damaged(store, reports)
+        runner = open_store()
         while True:
             reason = ""
             try:
@@ -111,11 +102,11 @@ def follow_embedded(
             reports.reason(reason)
             reports.progress(runner.progress())
             check.wait(JOURNAL_RETRY if reason else PAUSE)
-            if check.is_set() and _discard_damaged(options.store, reports):
+            if check.is_set() and _discard_damaged(store, reports):
                 os._exit(1)  # started again, the process rebuilds them
             check.clear()
     except (OSError, RuntimeError) as error:
-        _end_if_cured_by_restart(error, options.store, reports)
+        _end_if_cured_by_restart(error, store, reports)
         raise
     except Exception as error:
         reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
@@ -144,40 +135,22 @@ def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports
 
 
 def follow_external(
-    address: StoreURLs,
-    reader: JournalReader,
-    options: argparse.Namespace,
-    reports: Reports,
-    check: Event,
+    open_store: Callable[[], Runner[RemoteStore]], store: Path, reports: Reports, check: Event
 ) -> NoReturn:
     """Keep the external store level with the journal; after any failure, and when *check* is set,
     it is opened again.
 
-    Damaged files of the indexes beside it are deleted then, and rebuilt.
+    Damaged files of the indexes beside it, in the folder *store*, are deleted then, and rebuilt.
     """
     outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:
         check.clear()
         try:
-            _discard_damaged(options.store, reports)
-            with closing(
-                open_external_runner(
-                    address,
-                    reader,
-                    options.store,
-                    options.status,
-                    options.graph,
-                    report=reports.reason,
-                )
-            ) as runner:
+            _discard_damaged(store, reports)
+            with closing(open_store()) as runner:
                 _step_until_checked(runner, check, reports, outage)
-        except (
-            JournalError,
-            PublisherError,
-            OSError,
-            SyntaxError,
-            ValueError,
-        ) as error:  # a response broke off
+        # A response that breaks off is no valid syntax.
+        except (JournalError, PublisherError, OSError, SyntaxError, ValueError) as error:
             outage.failed(str(error))
             reports.reason(f"the store cannot follow the journal: {error}")
             time.sleep(RETRY)
@@ -210,35 +183,25 @@ def read_input(check: Event) -> NoReturn:
     os._exit(0)
 
 
-def parse_options(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Follow the journal and update every projection of it."
-    )
-    parser.add_argument("journal", type=Path, help="folder of the journal")
-    parser.add_argument("store", type=Path, help="folder of the store, its snapshots and indexes")
-    parser.add_argument("status", type=Path, help="status file")
-    parser.add_argument("graph", help="IRI of the status graph")
-    parser.add_argument(
-        "--external",
-        action="store_true",
-        help="update the external store that the environment names",
-    )
-    return parser.parse_args(arguments)
-
-
 def main() -> None:
-    """Follow the journal until standard input is closed."""
-    options = parse_options(sys.argv[1:])
+    """Follow the journal until standard input is closed. Arguments: the folders of the journal and
+    of the store, the status file, the IRI of its graph, and ``--external`` for the store that the
+    environment names.
+    """
+    journal, store, status = map(Path, sys.argv[1:4])
+    graph = sys.argv[4]
     configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
     check = Event()
     Thread(target=read_input, args=(check,), daemon=True).start()
-    reader = JournalReader(Journal(options.journal), options.graph.removesuffix("status"))
+    reader = JournalReader(Journal(journal), graph.removesuffix("status"))
     reports = Reports()
     for name in ("history", "tables"):  # of earlier versions: they are in the columns
-        shutil.rmtree(options.store / name, ignore_errors=True)
-    if options.external:
-        follow_external(from_environment(), reader, options, reports, check)
-    follow_embedded(reader, options, reports, check)
+        shutil.rmtree(store / name, ignore_errors=True)
+    parts = (reader, store, status, graph)
+    if "--external" in sys.argv:
+        remote = partial(open_external_runner, from_environment(), *parts, report=reports.reason)
+        follow_external(remote, store, reports, check)
+    follow_embedded(partial(open_runner, *parts, report=reports.reason), store, reports, check)
 
 
 if __name__ == "__main__":

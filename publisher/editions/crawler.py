@@ -114,8 +114,6 @@ class Addresses:
         that needs a server.
         """
         href = href.strip()
-        if href.startswith("#") or not href:
-            return href
         return _resolve(self, href, "/" if href.startswith("/") else page, language)
 
     def target(self, path: str, pairs: list[tuple[str, str]], language: str) -> Target | None:
@@ -150,7 +148,7 @@ def _resolve(addresses: Addresses, href: str, page: str, language: str) -> str |
         url = urlsplit(urljoin(addresses.origin + page, href))
     except ValueError:
         return href
-    if f"{url.scheme}://{url.netloc}" != addresses.origin:
+    if href[:1] in ("", "#") or f"{url.scheme}://{url.netloc}" != addresses.origin:
         return href
     pairs = parse_qsl(url.query, keep_blank_values=True)
     chosen = dict(pairs).get(PARAMETER, language)

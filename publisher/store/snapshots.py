@@ -23,7 +23,7 @@ import duckdb
 from isal import isal_zlib
 from pyoxigraph import Store
 
-from journal.atomic_file import replace_file
+from journal.atomic_file import replace_file, replace_folder
 from journal.file_lock import is_locked
 from journal.journal import Fault
 from publisher.database import attach
@@ -256,21 +256,19 @@ def create_snapshot(
     """
     before = newest_snapshot(folder)
     number = (before.number if before else _last_removed(folder)) + 1
-    path, part = folder / f"{number:09d}", folder / ".part"
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    text = link_published(indexes.text, part / "text") if indexes else -1
-    columns = link_published(indexes.columns, part / "columns") if indexes else -1
-    appeared = before.first_appeared if before and before.columns == columns else 0
-    snapshot = replace(
-        state, number=number, path=str(path), text=text, columns=columns, appeared=appeared
-    )
-    snapshot = replace(snapshot, modified=_modified(snapshot, before))
-    if store is not None:
-        store.backup(part / "store")
-    (part / "about.json").write_text(json.dumps(asdict(snapshot)))
-    write_checksums(part, Path(before.path) if before else None)
-    part.rename(path)
+    path = folder / f"{number:09d}"
+    with replace_folder(path) as part:
+        text = link_published(indexes.text, part / "text") if indexes else -1
+        columns = link_published(indexes.columns, part / "columns") if indexes else -1
+        appeared = before.first_appeared if before and before.columns == columns else 0
+        snapshot = replace(
+            state, number=number, path=str(path), text=text, columns=columns, appeared=appeared
+        )
+        snapshot = replace(snapshot, modified=_modified(snapshot, before))
+        if store is not None:
+            store.backup(part / "store")
+        (part / "about.json").write_text(json.dumps(asdict(snapshot)))
+        write_checksums(part, Path(before.path) if before else None)
     return snapshot
 
 
@@ -298,7 +296,7 @@ def prune(folder: Path) -> None:
     """Remove snapshots that are neither among the newest KEEP nor open in a reader, and the
     leftovers of a crash.
     """
-    for leftover in folder.glob(".old-*"):
+    for leftover in (*folder.glob(".old-*"), *folder.glob("*.part")):
         shutil.rmtree(leftover, ignore_errors=True)
     for number in _numbers(folder)[:-KEEP]:
         if not is_locked(folder / f"{number:09d}"):

@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[2]
 DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}
 # files of the engines, too many to kill before each
 ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}
-UNFINISHED = ".part"  # the directory of a snapshot until it is complete
+UNFINISHED = re.compile(r"\d+\.part")  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
@@ -94,8 +94,8 @@ def is_engine_file(name: str) -> bool:
 
 
 def _kind(action: str, file: Path) -> tuple[object, str]:
-    if UNFINISHED in file.parent.parts:
-        return action, file.parent.name
+    if any(map(UNFINISHED.fullmatch, file.parent.parts)):
+        return action, re.sub(r"\d+", "N", file.parent.name)
     return traced_actions.ACTIONS[action], re.sub(r"\d+", "N", file.name)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import structlog
 
+from journal.atomic_file import replace_folder
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.projections.projection import (
     Checkpoint,
@@ -220,11 +221,9 @@ class SearchUpdater:
                 self._writer.add_document(document(entry))
 
     def show(self, seconds: float) -> None:
-        part = self._folder / "shown.part"
-        link_index(self._index, part)
-        write_position(part, self.checkpoint)
-        shutil.rmtree(self.published, ignore_errors=True)
-        part.rename(self.published)
+        with replace_folder(self.published) as part:
+            link_index(self._index, part)
+            write_position(part, self.checkpoint)
 
     def reset(self) -> None:
         self.close()

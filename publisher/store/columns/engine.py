@@ -21,7 +21,6 @@ from pathlib import Path
 
 import duckdb
 import pyoxigraph
-from cachetools import LRUCache
 from pyoxigraph import (
     DefaultGraph,
     NamedNode,
@@ -59,7 +58,6 @@ from publisher.store.workers.query_request import (
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
 CACHED_TERMS, CACHED_LENGTH = 10_000, 100  # terms whose texts are cached, and their characters
-CACHED = 500  # queries whose SQL is cached
 SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
 # one triple of the store in this number may be visited too: the columns read all terms to look up
 # one
@@ -110,7 +108,6 @@ class ColumnEngine:
         self.connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         self._objects: dict[tuple[int, int], int] = {}
         self._texts: dict[int, str] = {}
-        self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
 
     @property
     def version(self) -> str:
@@ -142,20 +139,11 @@ class ColumnEngine:
 
     def compile(self, text: str, base: str | None = None) -> CompiledQuery:
         """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
-        compiled = self._compiled.get((text, base))
-        if compiled is None:
-            try:
-                if "\\" in text:
-                    raise NotCompiled("a backslash, which the two parsers may read differently")
-                written = in_written_order(text, base)
-                algebra = parse(written, base)
-                compiled = compile_query(algebra, _selected(algebra, written, base), self)
-            except NotCompiled as error:
-                compiled = str(error)
-            self._compiled[text, base] = compiled
-        if isinstance(compiled, str):
-            raise NotCompiled(compiled)
-        return compiled
+        if "\\" in text:
+            raise NotCompiled("a backslash, which the two parsers may read differently")
+        written = in_written_order(text, base)
+        algebra = parse(written, base)
+        return compile_query(algebra, _selected(algebra, written, base), self)
 
     def solutions(self, query: CompiledQuery, rows: int | None = None) -> QuerySolutions:
         """Run a compiled query; of unsorted solutions one more than *rows* is enough. Raises

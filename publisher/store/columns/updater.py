@@ -20,6 +20,7 @@ import structlog
 from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
+from journal.atomic_file import replace_folder
 from journal.errors import JournalError
 from publisher.database import attach
 from publisher.projections.projection import (
@@ -131,16 +132,12 @@ class ColumnUpdater:
             )
         if newest := newest_snapshot(self._folder.parent / "snapshots"):
             self._database.announce(newest.columns, newest.first_appeared + LEAD)
-        part = self._folder / "shown.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
-        has_base = self._database.copy_changes(part / FILE, self.published / FILE)
-        if not has_base:
-            self._database.copy(part / FILE)
-        write_position(part, self.checkpoint)
-        (part / _STATUS).write_text(status.digest)
-        shutil.rmtree(self.published, ignore_errors=True)
-        part.rename(self.published)
+        with replace_folder(self.published) as part:
+            has_base = self._database.copy_changes(part / FILE, self.published / FILE)
+            if not has_base:
+                self._database.copy(part / FILE)
+            write_position(part, self.checkpoint)
+            (part / _STATUS).write_text(status.digest)
         if not has_base:
             self._database.use_base()
 
