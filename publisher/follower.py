@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Thread
 from typing import NoReturn
 
 import structlog
@@ -45,28 +45,23 @@ log = structlog.get_logger(component="follower")
 
 
 class Reports:
-    """Prints what has changed since the last report; threads share it."""
+    """Prints what has changed since the last report."""
 
     def __init__(self) -> None:
         self._reason: str | None = None  # a process before this one may have reported a reason
         self._projections: dict[str, Mapping[str, object]] = {}
-        self._lock = Lock()
 
     def reason(self, reason: str) -> None:
         """Report why the store does not follow the journal; "" if it does."""
         if reason != self._reason:
             self._reason = reason
-            self._print({"reason": reason})
+            print(json.dumps({"reason": reason}), flush=True)
 
     def progress(self, projections: Mapping[str, Mapping[str, object]]) -> None:
         """Report the positions and errors of *projections* by their names."""
         if any(self._projections.get(name) != progress for name, progress in projections.items()):
             self._projections |= projections
-            self._print({"projections": projections})
-
-    def _print(self, report: Mapping[str, object]) -> None:
-        with self._lock:
-            print(json.dumps(report), flush=True)
+            print(json.dumps({"projections": projections}), flush=True)
 
 
 def _discard_damaged(store: Path, reports: Reports) -> bool:

@@ -257,28 +257,21 @@ class JournalReader:
         new = sum(sizes[after:])
         return new > SMALL and new > sum(sizes[:after])
 
-    def changed(self, entry: Entry, size: int) -> Iterator[set[str]]:
+    def changed(self, entry: Entry) -> Iterator[str]:
         """Yield the IRIs of the things, records and vocabulary graphs that *entry* changes, without
-        fragments, in sets of at most *size*, which may repeat an IRI.
+        fragments; an IRI may be repeated.
         """
-        changed: set[bytes] = set()
-        counted = b"\0"  # how rows of the last counted subject begin; no row begins so
-        vocabulary = f"{self.base}scheme/".encode()
+        begun = ended = b"\0"  # how the last row that counted begins or ends; no row does so
+        vocabulary = f" <{self.base}scheme/".encode()
         for row in rows_of(entry):
-            if row.startswith(counted):
+            if row.startswith(begun):
                 continue
             if row.startswith(self._subjects):
-                end = row.index(b">")
-                counted = row[: end + 1]
-                changed.add(row[3:end].partition(b"#")[0])
-            elif (graph := row[row.rindex(b" <") + 2 : -4]).startswith(vocabulary):
-                changed.add(graph)
-            if len(changed) >= size:
-                yield {iri.decode() for iri in changed}
-                changed.clear()
-                counted = b"\0"
-        if changed:
-            yield {iri.decode() for iri in changed}
+                begun = row[: row.index(b">") + 1]
+                yield begun[3:-1].partition(b"#")[0].decode()
+            elif not row.endswith(ended) and row.startswith(vocabulary, row.rindex(b" <")):
+                ended = row[row.rindex(b" <") :]
+                yield ended[2:-4].decode()
 
 
 def in_batches(rows: Iterable[bytes], count: int, size: int) -> Iterator[list[bytes]]:

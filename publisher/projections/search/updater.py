@@ -187,7 +187,7 @@ class SearchUpdater:
         for entry in self._reader.journal.entries(self.checkpoint):
             if entry.number > position:
                 break
-            for changed in self._reader.changed(entry, BATCH):
+            for changed in map(set, _batches(self._reader.changed(entry))):
                 is_vocabulary_new = is_vocabulary_new or not vocabulary.isdisjoint(changed)
                 things = [iri for iri in changed if iri.startswith(f"{self._reader.base}id/")]
                 self._put(things)
