@@ -263,15 +263,15 @@ class Journal:
         except ChainError as error:
             self._gap = str(error)
 
-    def compare(self, store: Store, *, wait: bool = False) -> None:
+    def compare(self, store: Store) -> None:
         """Raise ChainError unless the newest entry of *store* is ours, as a reader sees it: what
         was added meanwhile is downloaded.
         """
         try:
-            self._compare(store, self._newest(), wait=wait)
+            self._compare(store, self._newest(), wait=False)
         except ChainError:
-            self._fetch(store, wait=wait)
-            self._compare(store, self._newest(), wait=wait)
+            self._fetch(store)
+            self._compare(store, self._newest(), wait=False)
 
     def check_store(self) -> None:
         """Download new entries from the object store, and raise ChainError unless its newest entry

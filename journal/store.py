@@ -44,16 +44,15 @@ class Store:
         """Upload a file under a new name. Raises FileExistsError if the name exists with other
         content.
         """
-        system, root = _system(self.url)
         tries = 0
 
-        def put() -> None:
+        def put(system: Any, place: str) -> None:
             nonlocal tries
             tries += 1
             if system.async_impl:
-                system.put_file(str(path), f"{root}/{name}", mode="create")
+                system.put_file(str(path), place, mode="create")
             else:
-                _put_without_condition(system, path, f"{root}/{name}")
+                _put_without_condition(system, path, place)
 
         try:
             self._call(name, put)
@@ -66,12 +65,10 @@ class Store:
 
     def peek(self, name: str) -> tuple[int, bytes] | None:
         """Return the length of an object and its first PEEK bytes, None if it does not exist."""
-        system, root = _system(self.url)
 
-        def read_start() -> tuple[int, bytes]:
-            size = int(system.size(f"{root}/{name}"))
-            start = system.cat_file(f"{root}/{name}", start=0, end=min(size, PEEK)) if size else b""
-            return size, bytes(start)
+        def read_start(system: Any, place: str) -> tuple[int, bytes]:
+            size = int(system.size(place))
+            return size, system.cat_file(place, start=0, end=min(size, PEEK)) if size else b""
 
         with suppress(FileNotFoundError):
             return self._call(name, read_start)
@@ -81,16 +78,15 @@ class Store:
         """Replace an object: the status, the only one that is ever replaced; readers see the old or
         the new one.
         """
-        system, root = _system(self.url)
 
-        def put() -> None:
+        def put(system: Any, place: str) -> None:
             if system.async_impl:
-                system.put_file(str(path), f"{root}/{name}")
+                system.put_file(str(path), place)
             else:
-                system.makedirs(root, exist_ok=True)
-                part = f"{root}/{name}.{path.name}.part"
+                system.makedirs(place.rpartition("/")[0], exist_ok=True)
+                part = f"{place}.{path.name}.part"
                 system.put_file(str(path), part)
-                system.mv(part, f"{root}/{name}")
+                system.mv(part, place)
 
         try:
             self._call(name, put, wait=False)
@@ -101,9 +97,8 @@ class Store:
         """Download an object to *path*; return False if it does not exist. With *wait* it waits as
         a writer does.
         """
-        system, root = _system(self.url)
         try:
-            self._call(name, lambda: system.get_file(f"{root}/{name}", str(path)), wait=wait)
+            self._call(name, lambda system, place: system.get_file(place, str(path)), wait=wait)
         except (FileNotFoundError, JournalWriteError) as error:
             path.unlink(missing_ok=True)
             if isinstance(error, JournalWriteError):
@@ -113,27 +108,26 @@ class Store:
 
     def names(self, folder: str, *, wait: bool = False) -> list[str]:
         """Return the names in a folder, sorted. With *wait* it waits as a writer does."""
-        system, root = _system(self.url)
 
-        def listed() -> list[str]:
+        def listed(system: Any, place: str) -> list[str]:
             system.invalidate_cache()
-            paths = system.ls(f"{root}/{folder}", detail=False)
-            return sorted(str(path).rpartition("/")[2] for path in paths)
+            return sorted(str(path).rpartition("/")[2] for path in system.ls(place, detail=False))
 
         with suppress(FileNotFoundError):
             return self._call(folder, listed, wait=wait)
         return []
 
-    def _call(self, name: str, call: Callable[[], T], *, wait: bool = True) -> T:
-        """Call the store about *name*; with *wait* again, with growing pauses, while it is
-        unavailable, up to *patience* seconds. Raises FileExistsError and FileNotFoundError of the
-        store as they are, any other error of it as JournalWriteError.
+    def _call(self, name: str, call: Callable[[Any, str], T], *, wait: bool = True) -> T:
+        """Call *call* with the file system and the place of *name*; with *wait* again, with growing
+        pauses, while it is unavailable, up to *patience* seconds. Raises FileExistsError and
+        FileNotFoundError of the store as they are, any other error of it as JournalWriteError.
         """
+        system, root = _system(self.url)
         outage = Outage("object store does not answer; retrying", "object store answers again")
         end, pause = monotonic() + (self.patience if wait else -1), 0.5
         while True:
             try:
-                result = call()
+                result = call(system, f"{root}/{name}")
             except (FileExistsError, FileNotFoundError):
                 raise
             except Exception as error:

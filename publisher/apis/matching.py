@@ -4,7 +4,6 @@ similar spellings, then the properties that the query states.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -35,9 +34,6 @@ SIMILAR = 97.0  # largest score of a name that is not the same
 CERTAIN = 100.0  # score of a name that is the same; its entity is the match if no other has it
 MAX_NAME = 300  # characters of a name that are compared; longer ones are cut
 MAX_CANDIDATES = 50
-# The score of texts of lengths m <= n is at most 200 m / (m + n):
-# https://rapidfuzz.github.io/RapidFuzz/Usage/fuzz.html#ratio
-_LENGTHS = 200 / LOWEST - 1 + 1e-9
 _SIMILAR = 20  # names of one type that are returned
 _GOOD = 85.0  # at this score of a name, things with similar words are not searched too
 _SHORTEST_PART = 4  # letters of a name that is only a part of the entity's
@@ -160,7 +156,7 @@ class ConceptNames:
                 for text in dict.fromkeys([*topics.names[topic.iri], *texts]):
                     if folded := fold(text):
                         names[kind].append(_Name(sorted_words_key(folded), folded, topic.iri))
-        # The shortest keys come first, so that those of similar lengths are side by side.
+        # Of equally similar keys the shortest come first.
         self._names = {
             kind: sorted(rows, key=lambda row: len(row.key)) for kind, rows in names.items()
         }
@@ -178,8 +174,16 @@ class ConceptNames:
             return scores
         key = sorted_words_key(folded)
         for kind in types:
-            for similar, score in _similar_names(self._names[kind], key):
-                scores[similar] = max(scores.get(similar, 0.0), score)
+            names = self._names[kind]
+            for _key, score, index in process.extract(
+                key,
+                [row.key for row in names],
+                scorer=fuzz.ratio,
+                limit=_SIMILAR,
+                score_cutoff=LOWEST,
+            ):
+                similar = names[index].iri
+                scores[similar] = max(scores.get(similar, 0.0), min(score, SIMILAR))
         return scores
 
     def exact(self, text: str, kind: str) -> str | None:
@@ -194,21 +198,6 @@ class ConceptNames:
         names = (row for kind in types if folded for row in self._names[kind])
         begun = sorted((len(row.name), row.iri) for row in names if row.name.startswith(folded))
         return list(dict.fromkeys(iri for _, iri in begun))
-
-
-def _similar_names(names: Sequence[_Name], key: str) -> Iterable[tuple[str, float]]:
-    """Yield the concepts with a name like *key*, and the score of each.
-
-    Two texts whose lengths differ by more than the factor ``_LENGTHS`` have a lower score than
-    ``LOWEST``, and are not compared.
-    """
-    start = bisect_left(names, len(key) / _LENGTHS, key=lambda row: len(row.key))
-    stop = bisect_right(names, len(key) * _LENGTHS, key=lambda row: len(row.key))
-    keys = [row.key for row in names[start:stop]]
-    for _key, score, index in process.extract(
-        key, keys, scorer=fuzz.ratio, limit=_SIMILAR, score_cutoff=LOWEST
-    ):
-        yield names[start + index].iri, min(score, SIMILAR)
 
 
 open_concept_names = lru_cache(maxsize=2)(ConceptNames)  # as the topic indexes
