@@ -26,10 +26,10 @@ import uvicorn
 from demo.app import DemoState, create_app
 from demo.publications import PUBLICATIONS
 from demo.raw_http import RawProtocol
-from demo.scenario import DEFAULT, SHARES, Counts, Fault, ScenarioState, expected_counts, registries
+from demo.scenario import DEFAULT, SHARES, Fault, ScenarioState, registries
 from demo.source_definitions import write_sources
 
-__all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "expected_counts"]
+__all__ = ["DEFAULT", "SHARES", "Demo", "Fault"]
 
 _STOP_TIMEOUT = 10.0  # seconds
 SIZE = 4000  # records in all registries

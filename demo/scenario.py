@@ -234,39 +234,3 @@ def format_time(seconds: int) -> str:
     '1970-01-01T00:00:00Z'
     """
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """The expected numbers: existing records, deleted ones, and existing ones with each fault."""
-
-    records: int
-    deleted: int
-    untitled: int
-    misdated: int
-    misplaced: int
-
-
-def expected_counts(
-    size: int,
-    seed: int,
-    version: int = 1,
-    faults: Collection[Fault] = DEFAULT,
-    only: Collection[str] = (),
-) -> dict[str, Counts]:
-    """Return by registry what a full harvest of the demo must find."""
-    state = ScenarioState(version, frozenset(faults))
-    return {
-        registry.name: _count(list(record_histories(registry, state)))
-        for registry in registries(size, seed, only)
-    }
-
-
-def _count(histories: list[RecordHistory]) -> Counts:
-    living = [history for history in histories if not history.deleted]
-    faults = (Fault.TITLES, Fault.DATES, Fault.COUNTRIES)
-    return Counts(
-        len(living),
-        len(histories) - len(living),
-        *(sum(kind in history.faults for history in living) for kind in faults),
-    )

@@ -311,16 +311,15 @@ class _Table:
         self.modified, self.continued = options.modified, options.continued
         self.carried = options.carry
         lacking = [name for name in self.carried if name not in self.columns]
+        self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         if len(lacking) > 1:
-            names = ", ".join(map(repr, lacking))
             raise source_error(
                 source.name,
                 url,
                 "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
                 "headings can fill one such column",
-                names=names,
+                names=", ".join(map(repr, lacking)),
             )
-        self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         self.key = self._key()
 
     def _key(self) -> Callable[[Row], str]:
@@ -370,10 +369,11 @@ class _Table:
                 yield line.number, row
 
     def _is_header(self, cells: list[str]) -> bool:
-        if not cells or " ".join(cells[0].split()) != self.header[0]:
-            return False
-        pairs = zip_longest(cells, self.header, fillvalue="")
-        return all(" ".join(cell.split()) == text for cell, text in pairs)
+        # The first cell alone is compared in most rows.
+        return " ".join(cells[0].split()) == self.header[0] and all(
+            " ".join(cell.split()) == text
+            for cell, text in zip_longest(cells, self.header, fillvalue="")
+        )
 
     def _carry(self, row: dict[str, str], above: dict[str, str]) -> bool:
         """Fill the empty cells of the carried columns from *above*, and keep theirs there; return

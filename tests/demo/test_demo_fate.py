@@ -3,12 +3,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from demo_counts import expected_counts
 from rows import each
 
 from demo.scenario import (
     Fault,
     ScenarioState,
-    expected_counts,
     record_histories,
     registries,
     serialize_record,

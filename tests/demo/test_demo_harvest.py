@@ -3,9 +3,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from demo_counts import expected_counts
 
 from demo.registries import Demo
-from demo.scenario import SHARES, expected_counts
+from demo.scenario import SHARES
 from demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from demo_counts import expected_counts
 from rows import each
 
-from demo.scenario import Fault, expected_counts
+from demo.scenario import Fault
 
 Way = Callable[[Any], list[dict[str, Any]]]
 COUNTS = expected_counts(600, 3)

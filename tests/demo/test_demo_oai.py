@@ -7,13 +7,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from demo_counts import expected_counts
 from lxml import etree
 from oaipmh_scythe import Scythe
 from rows import each
 from sickle import Sickle
 
 from demo.registries import Demo
-from demo.scenario import Fault, expected_counts
+from demo.scenario import Fault
 
 NS = {"o": "http://www.openarchives.org/OAI/2.0/"}
 COUNTS = expected_counts(600, 3)["oai"]

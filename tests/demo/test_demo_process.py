@@ -5,14 +5,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from demo_counts import expected_counts
 
 from demo.publications import PUBLICATIONS
-from demo.registries import SHARES, SIZE, Demo, Fault, expected_counts
+from demo.registries import SHARES, SIZE, Demo, Fault
 from demo.scenario import ScenarioState, record_histories, registries, serialize_record
 from demo.source_definitions import write_sources
-from harvesters.inspection.topic_queue import add_decision
 from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.classification import SHIPPED, classify
+from harvesters.runs.curated_tables import add_decision
 from harvesters.source import load
 from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.goals import SDG
