@@ -14,7 +14,8 @@ from harvesters.inspection import crosswalk_gaps
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.ledger.compression import decompress
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.run import harvest, remap, rules_digest
+from harvesters.runs.collect import rules_digest
+from harvesters.runs.run import harvest, remap
 from harvesters.source import load, word_table
 from stocktake import app
 from vocab.curated_words import COLUMNS, CuratedWord, read_words, write_words
