@@ -13,8 +13,8 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.inspection import crosswalk_gaps
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.ledger.compression import decompress
-from harvesters.runs.context import HarvestContext
 from harvesters.runs.collect import rules_digest
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import load, word_table
 from stocktake import app

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
 from harvesters.mappings.topics.embedding import _encoder, check_model
-from harvesters.runs.context import HarvestContext
 from harvesters.runs.collect import rules_digest
+from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, parse
 from stocktake import app
