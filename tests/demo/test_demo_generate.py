@@ -3,15 +3,13 @@ from __future__ import annotations
 from demo.generate import LANGUAGES, countries, generate_record, phrases
 
 
-def test_a_record_is_the_same_whenever_it_is_made() -> None:
+def test_a_record_is_the_same_whenever_it_is_made_and_another_seed_makes_others() -> None:
     first = [generate_record(5, number) for number in (3, 1, 2)]
 
     again = [generate_record(5, number) for number in (1, 2, 3)]
 
     assert [first[1], first[2], first[0]] == again
 
-
-def test_another_seed_makes_other_records() -> None:
     assert generate_record(1, 10) != generate_record(2, 10)
 
 
@@ -22,24 +20,20 @@ def test_a_revision_keeps_the_id_and_changes_the_text() -> None:
     assert later["summary"] != first["summary"]
 
 
-def test_keys_differ_within_a_registry() -> None:
+def test_keys_differ_and_all_languages_and_lines_occur() -> None:
     assert len({generate_record(1, number)["id"] for number in range(2000)}) == 2000
 
-
-def test_all_languages_and_lines_occur() -> None:
     created = [generate_record(1, number) for number in range(2000)]
 
     assert {tag for project in created for tag in project["title"]} == set(LANGUAGES)
     assert {code for project in created for code in project["lines"]} == set(phrases()["lines"])
 
 
-def test_a_project_ends_after_it_starts() -> None:
+def test_a_project_ends_after_it_starts_and_its_targets_belong_to_its_goals() -> None:
     periods = [generate_record(1, number)["period"] for number in range(2000)]
 
     assert all(period["from"] < period["to"] for period in periods)
 
-
-def test_every_target_belongs_to_a_goal_of_the_record() -> None:
     for project in (generate_record(1, number) for number in range(500)):
         named = " ".join(project["goals"]).split()
         assert all(target.partition(".")[0] in named for target in project["targets"])

@@ -166,19 +166,17 @@ def test_the_second_request_finds_the_registry_busy_once(opened: Any) -> None:
     assert replies[1].headers["Retry-After"] == "1"
 
 
-def test_an_empty_registry_claims_nothing(opened: Any) -> None:
+def test_an_empty_registry_claims_nothing_and_a_web_page_comes_instead_of_data(opened: Any) -> None:
     registry = opened(frozenset({Fault.EMPTY}))
 
     assert [WAYS[name](registry) for name in WAYS] == [[]] * len(WAYS)
 
-
-def test_a_web_page_comes_instead_of_data(opened: Any) -> None:
     reply = opened(frozenset({Fault.HTML})).ask("/json/all")
 
     assert (reply.status_code, reply.headers["content-type"].split(";")[0]) == (200, "text/html")
 
 
-def test_each_page_is_the_first_one_again(opened: Any) -> None:
+def test_pages_that_repeat_and_a_page_that_is_cut_in_its_middle_are_played(opened: Any) -> None:
     registry = opened(frozenset({Fault.REPEAT}))
 
     first, second = (
@@ -187,8 +185,6 @@ def test_each_page_is_the_first_one_again(opened: Any) -> None:
 
     assert first == second != []
 
-
-def test_the_second_page_is_cut_in_its_middle(opened: Any) -> None:
     registry = opened(frozenset({Fault.CUT}))
 
     whole, half = (registry.ask("/json/all").content for _ in range(2))

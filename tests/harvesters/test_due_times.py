@@ -48,7 +48,7 @@ def test_an_even_schedule_is_late_after_exactly_twice_its_period(every: str, del
     assert late_after(every, success) == success + 2 * period
 
 
-def test_a_line_that_never_comes_is_never_due_and_never_late() -> None:
+def test_a_line_that_never_comes_is_never_due_and_the_next_due_time_is_never_now() -> None:
     never, now = "0 0 30 2 *", at("2026-03-01 00:00")
 
     assert (
@@ -58,8 +58,6 @@ def test_a_line_that_never_comes_is_never_due_and_never_late() -> None:
         frozen_after(never, now),
     ) == (None, None, None, None)
 
-
-def test_the_next_due_time_is_never_now() -> None:
     assert next_due("15 3 * * *", at("2026-03-01 03:15")) == at("2026-03-02 03:15")
 
 

@@ -186,14 +186,12 @@ def test_a_name_that_leads_nowhere_or_inside_is_not_asked(
     assert line.dialled == dialled
 
 
-def test_a_deadline_that_is_over_ends_every_step() -> None:
+def test_a_deadline_that_is_over_ends_every_step_and_without_one_each_has_its_own_limit() -> None:
     deadline = Deadline(-1)
 
     with pytest.raises(httpcore.ReadTimeout):
         deadline.remaining(60.0, httpcore.ReadTimeout)
 
-
-def test_without_a_deadline_each_step_has_its_own_limit() -> None:
     assert Deadline().remaining(60.0, httpcore.ReadTimeout) == 60.0
 
 
@@ -205,14 +203,14 @@ def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
 # ---- the archive
 
 
-def test_a_reply_that_cannot_be_kept_ends_the_run(tmp_path: Path) -> None:
+def test_a_reply_that_cannot_be_kept_or_cut_back_to_its_checkpoint_ends_the_run(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "a").write_text("a file where a folder must be")
 
     with pytest.raises(ArchiveError, match="free disk space or fix the directory, then run again"):
         Archive(tmp_path, "a", "a.1")
 
-
-def test_what_cannot_be_cut_back_to_its_checkpoint_ends_the_run(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "a.1.warc.gz").symlink_to("/dev/full")
 

@@ -288,7 +288,7 @@ def test_what_is_no_window_of_time_is_refused(text: str) -> None:
 # ---- what is counted
 
 
-def test_an_address_that_is_none_is_reported_and_counted() -> None:
+def test_an_address_that_is_none_is_reported_and_counted_and_fails_a_redirect() -> None:
     with open_client(Host()) as fetch:
         for url in ("https://[::1", "ftp://registry.example/x", "https://registry.example:port/"):
             with pytest.raises(InvalidURLError):
@@ -296,8 +296,6 @@ def test_an_address_that_is_none_is_reported_and_counted() -> None:
 
     assert fetch.outcome_counts == {"invalid_url": 3}
 
-
-def test_a_location_that_is_no_address_fails_the_request() -> None:
     with pytest.raises((InvalidURLError, TemporaryFetchError)):
         get(Host(answer=lambda _: redirect("https://[::1")), robots=False)
 

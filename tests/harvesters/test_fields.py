@@ -25,7 +25,7 @@ def names(resource: Any) -> list[str]:
     return [party.name.value for party in resource.parties]
 
 
-def test_each_field_may_have_a_separator_of_its_own() -> None:
+def test_each_field_may_have_a_separator_of_its_own_and_brackets_are_not_split() -> None:
     row = {"title": "A; B", "partners": "UNICEF\nWHO, Geneva\n", "subjects": "water, soil"}
 
     resource = mapped(row, split={"partners": "\n", "subjects": ","})
@@ -33,8 +33,6 @@ def test_each_field_may_have_a_separator_of_its_own() -> None:
     assert names(resource) == ["UNICEF", "WHO, Geneva"]
     assert [subject.value for subject in resource.subjects] == ["water", "soil"]
 
-
-def test_brackets_are_not_split() -> None:
     row = {"title": "A", "partners": "Ministry (health, education), WHO [Geneva, Cairo]"}
 
     resource = mapped(row, split=",")
@@ -56,13 +54,11 @@ def test_what_stands_for_no_value_is_none(text: str) -> None:
     )
 
 
-def test_a_definition_may_add_what_stands_for_no_value() -> None:
+def test_a_definition_may_add_what_stands_for_no_value_and_namibia_is_a_value() -> None:
     row = {"title": "A", "partners": "To be confirmed"}
 
     assert names(mapped(row, nothing=["to be confirmed"])) == []
 
-
-def test_namibia_is_no_missing_value() -> None:
     resource = mapped({"country": "NA"}, {"countries": "country"})
 
     assert [iri.rpartition("/")[2] for iri in resource.countries] == ["516"]

@@ -18,21 +18,17 @@ def fingerprint_of(key: str, title: str = "A", source: str = "s", **more: Any) -
     )
 
 
-def test_neither_key_nor_source_nor_the_scheme_of_an_address_counts() -> None:
+def test_neither_key_nor_source_nor_the_scheme_of_an_address_counts_but_what_is_said() -> None:
     for key in ("q", "another-key", "http://x.example/1", "a b"):
         assert fingerprint_of(key) == fingerprint_of("p1")
     assert fingerprint_of("p1", source="mirror") == fingerprint_of("p1")
     plain, safe = (fingerprint_of("p1", pages=(f"{scheme}://x.example/1",)) for scheme in ("http", "https"))  # fmt: skip
     assert plain == safe != fingerprint_of("p1")
 
-
-def test_a_page_that_ends_with_the_key_is_the_same_page() -> None:
     old, new = (fingerprint_of(key, pages=(f"https://x.example/{key}",)) for key in ("old-1", "new-1"))  # fmt: skip
 
     assert old == new
 
-
-def test_what_is_said_counts() -> None:
     assert fingerprint_of("p1", "A") != fingerprint_of("p1", "B")
 
 

@@ -308,21 +308,28 @@ def test_a_panic_of_the_workbook_parser_is_a_parse_error(capfd: pytest.CaptureFi
 
 
 MANY = ",".join(f"2024{month:02}{day:02}T{hour:02}{minute:02}00Z" for month in range(1, 13) for day in range(1, 29)
-                for hour in range(24) for minute in range(13))  # fmt: skip
+                for hour in range(24) for minute in range(2))  # fmt: skip
+
+
+ENDLESS = "DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY"
 
 
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;INTERVAL=0", "INTERVAL below 1"),
-     ("DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY", "takes too long"),
+     (ENDLESS, "takes too long"),
      pytest.param("DTSTART;VALUE=DATE:00010101\nRRULE:FREQ=DAILY", "takes too long", marks=pytest.mark.nightly),
      ("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30", "day that does not exist in its months"),
      pytest.param("DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY;BYDAY=MO;BYSETPOS=300", "takes too long", marks=pytest.mark.nightly),
-     (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 104832 dates"),
-     (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 104832 dates"),
+     (f"DTSTART:20240101T100000Z\nRDATE:{MANY}", "RDATE lists 16128 dates"),
+     (f"DTSTART:20240101T100000Z\nRRULE:FREQ=DAILY\nEXDATE:{MANY}", "EXDATE lists 16128 dates"),
      ("DTSTART:20130101T100000Z\nRRULE:FREQ=DAILY;BYHOUR=1,2", "more than 10000")],
 )  # fmt: skip
-def test_a_series_without_bound_is_one_unreadable_event(lines: str, reason: str) -> None:
+def test_a_series_without_bound_is_one_unreadable_event(
+    lines: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if lines == ENDLESS:  # the others of its kind, by night, have the limit of the program
+        monkeypatch.setattr("harvesters.protocols.ical._MAX_CALLS", 100_000)
     (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), "ical", "ical_event")
 
     assert isinstance(item, InvalidRecord)

@@ -70,13 +70,11 @@ def test_what_a_page_shows_to_no_one_is_no_change() -> None:
     assert one.raw == two.raw
 
 
-def test_a_digest_of_texts_is_a_key() -> None:
+def test_a_digest_of_texts_is_a_key_and_an_entry_without_one_is_unreadable() -> None:
     options = {"records": "//li", "digest": ["a", "a/@href"]}
 
     assert len({*keys(pages({"/list": listed("a", "b")}, options))}) == 2
 
-
-def test_an_entry_without_a_key_is_unreadable() -> None:
     result = items(pages({"/list": listed("a", "")}))
 
     assert [type(item) for item in result] == [Record, InvalidRecord]

@@ -29,15 +29,13 @@ def test_a_missing_language_is_detected(language: str) -> None:
     ]
 
 
-def test_a_stated_language_is_kept() -> None:
+def test_a_stated_language_is_kept_and_a_short_title_has_that_of_the_description() -> None:
     initiative = Initiative(
         key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),)
     )
 
     assert detect_languages(initiative) is initiative
 
-
-def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
     item = detect_languages(
         Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),))
     )

@@ -245,13 +245,11 @@ def test_a_copy_by_oai_pmh_is_known_by_the_identifier_of_its_origin(
     assert names == [["origin"]] * matched
 
 
-def test_a_thousand_namesakes_make_few_pairs() -> None:
+def test_namesakes_make_few_pairs_and_only_those_of_changed_records_are_compared_again() -> None:
     entities = [organization(f"s{number}", "Ministry of Health") for number in range(1_000)]
 
     assert 0 < len(candidates(entities)) <= 5_000
 
-
-def test_only_pairs_of_changed_records_are_compared_again() -> None:
     entities = [organization(source, "Kenya ICT Action Network") for source in "cab"]
 
     assert candidates(entities, {A}) == [(A, B), (A, C)]

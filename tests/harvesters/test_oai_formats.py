@@ -152,7 +152,7 @@ def repository() -> Sets:
     )
 
 
-def test_sets_are_chosen_by_their_beginning() -> None:
+def test_sets_are_chosen_by_their_beginning_and_an_unknown_one_is_reported() -> None:
     respond = repository()
 
     pages = harvest(respond, define_source("oai-pmh", "oai_dc", options={"set": "project:*"}))
@@ -161,8 +161,6 @@ def test_sets_are_chosen_by_their_beginning() -> None:
     assert sorted(keys(pages)) == ["k0", "k1", "k3"]
     assert [element["set"] for element in lists] == ["project:a", "project:b"]
 
-
-def test_an_unknown_set_is_reported_with_the_known_ones() -> None:
     known = "news, other, project:a, project:b"
 
     with pytest.raises(ParseError, match=rf"no set is called proj-\*; the repository has {known}; correct"):  # fmt: skip
@@ -240,7 +238,7 @@ def lineages(*records: str, prefix: str = "datacite") -> list[tuple[str, ...]]:
     return [item.lineage for item in items(harvest(lambda request: response, source))]
 
 
-def test_the_chain_of_an_aggregator_is_read_the_oldest_first() -> None:
+def test_the_chain_of_an_aggregator_is_read_the_oldest_first_in_graphs_too() -> None:
     oldest = origin("http://a.example/oai?db=x#top", "oai:a.example:7")
 
     (chain,) = lineages(passed_on("c-7", origin("https://c.example/oai", "c/7 &amp; 8", oldest)))  # fmt: skip
@@ -250,8 +248,6 @@ def test_the_chain_of_an_aggregator_is_read_the_oldest_first() -> None:
         "https://c.example/oai?verb=GetRecord&identifier=c%2F7+%26+8&metadataPrefix=oai_dc",
     )
 
-
-def test_a_graph_has_the_chain_of_its_record_too() -> None:
     record = passed_on("k", origin("https://a.example/oai", "7"), "rdf")
 
     assert lineages(record, prefix="rdf") == [
@@ -268,7 +264,7 @@ def test_a_container_without_a_usable_origin_is_left_out(container: str) -> None
     assert lineages(passed_on("k", container)) == [()]
 
 
-def test_a_container_nested_without_end_has_twenty_levels() -> None:
+def test_a_container_nested_without_end_has_twenty_levels_and_a_shared_one_is_no_origin() -> None:
     nested = ""
     for number in range(100):
         nested = origin("https://a.example/oai", str(number), nested)
@@ -278,8 +274,6 @@ def test_a_container_nested_without_end_has_twenty_levels() -> None:
     assert len(chain) == 20
     assert chain[-1] == "https://a.example/oai?verb=GetRecord&identifier=99&metadataPrefix=oai_dc"
 
-
-def test_one_container_in_several_records_is_the_origin_of_none() -> None:
     same, other = (origin("https://a.example/oai", key) for key in "78")
     records = [passed_on(key, about) for key, about in (("k1", same), ("k2", same), ("k3", other))]
 

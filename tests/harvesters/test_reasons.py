@@ -164,7 +164,7 @@ def test_a_response_that_cannot_be_parsed_has_its_reason_in_the_language(
     assert str(caught.value) == in_language("en", caught.value.reason)
 
 
-def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None:
+def test_a_reason_within_a_reason_is_stored_and_one_of_the_first_version_read() -> None:
     reason = Reason(
         "the feed is not well-formed: %(error)s",
         error=Reason("%(url)s: answered %(status)s", url=URL, status="500"),
@@ -174,8 +174,6 @@ def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None
     assert pickle.loads(pickle.dumps(NotFoundError(reason))).reason == reason
     assert ParseError("a.json: broken").reason == Reason("other", text="a.json: broken")
 
-
-def test_a_reason_of_the_first_version_is_read_by_its_code() -> None:
     refused = {"code": "forbidden", "values": {"url": URL, "status": "403"}}
     row = {"code": "robots_unavailable", "values": {"error": refused}}
 

@@ -55,15 +55,13 @@ def test_the_contact_of_an_organization_is_kept_and_that_of_a_person_is_not() ->
     assert [item.contacts for item in documents("pod-inventory")] == [()] * 6  # LaShann Freeman
 
 
-def test_a_catalogue_keeps_languages_and_formats_of_older_profiles() -> None:
+def test_a_catalogue_keeps_languages_formats_and_checksums_of_older_profiles() -> None:
     item = of_title("dcat-endpoint", "A test dataset on your catalogue")
 
     assert set(item.languages) == {"ca", "en", "es"}  # dc:language
     # dct:format [rdf:value "text/csv"]
     assert {file.form for file in item.files} == {"text/csv", "text/html"}
 
-
-def test_a_catalogue_keeps_checksums_of_files() -> None:
     files = [file for item in documents("dcat-germany") for file in item.files]
 
     digests = {(file.checksum.algorithm, len(file.checksum.value)) for file in files if file.checksum}  # fmt: skip

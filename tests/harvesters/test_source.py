@@ -72,9 +72,14 @@ def test_all_faults_of_a_definition_are_reported_at_once(tmp_path: Path) -> None
     assert source.url == "https://registry.example/api"
 
 
-def test_a_name_that_cannot_be_in_an_address_is_refused(tmp_path: Path) -> None:
+def test_a_name_that_cannot_be_in_an_address_and_a_missing_folder_are_errors(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(SourceDefinitionError, match="part of every IRI"):
         load(definition(tmp_path, GOOD, "Kenya ICT.toml"))
+
+    with pytest.raises(SourceDefinitionError, match="STOCKTAKE_SOURCES"):
+        load_all(tmp_path / "none")
 
 
 def test_a_folder_has_valid_and_invalid_definitions_by_name(tmp_path: Path) -> None:
@@ -88,8 +93,3 @@ def test_a_folder_has_valid_and_invalid_definitions_by_name(tmp_path: Path) -> N
     assert [*definitions.sources] == ["a", "b"]
     assert [*definitions.errors] == ["c"]
     assert "c.toml: invalid TOML" in definitions.errors["c"]
-
-
-def test_a_missing_folder_is_an_error_that_states_the_setting(tmp_path: Path) -> None:
-    with pytest.raises(SourceDefinitionError, match="STOCKTAKE_SOURCES"):
-        load_all(tmp_path / "none")

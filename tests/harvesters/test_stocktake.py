@@ -200,13 +200,11 @@ def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
     assert ("fed/9" in titles(pages)) is expected
 
 
-def test_a_mapping_that_reads_no_graphs_is_refused() -> None:
+def test_a_mapping_that_reads_no_graphs_is_refused_and_that_of_a_stocktake_paired() -> None:
     message = "cannot read what protocol 'stocktake' brings, an RDF graph"
     with pytest.raises(SourceDefinitionError, match=message):
         check_compatible(define_source("stocktake", "oai_dc", url=URL))
 
-
-def test_the_definition_of_another_stocktake_pairs_with_its_mapping() -> None:
     file = Path(__file__).parent / "source_definitions" / "another-stocktake.toml"
 
     protocol, reader = check_compatible(load(file))

@@ -130,15 +130,13 @@ def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind: str) -> 
         assert word not in "\n".join(result)
 
 
-def test_a_contact_without_a_name_or_an_address_is_left_out() -> None:
+def test_a_contact_without_a_name_is_left_out_and_a_missing_licence_is_the_registrys() -> None:
     names = (Text("Office", "en"),)
     contacts = (Contact(names), Contact((), "office@k.example"), Contact(names, "no-address"),
     Contact(names, None, "javascript:alert(1)"))  # fmt: skip
 
     assert read(brought(Document(key="1", titles=names, contacts=contacts))).contacts == ()
 
-
-def test_a_record_without_a_licence_has_its_registrys() -> None:
     result = read(brought(replace(things(THEIRS)["document"], licences=())))
 
     assert result.licences == ("https://k.example/licence",)

@@ -47,7 +47,7 @@ def test_id_start_and_outcome_of_a_run_are_on_one_line_of_80_columns() -> None:
     assert printed(make_table([], "Runs", "none yet")) == ["Runs: none yet"]
 
 
-def test_a_run_of_an_unchanged_source_says_that_the_source_was_not_read() -> None:
+def test_runs_of_an_unchanged_source_and_of_the_vocabulary_say_what_they_are() -> None:
     counts = {"fetched": 0, "published_after": 1040}
     run = replace(RUN, state=State.UNCHANGED, reasons=(), counts=counts, network={"unchanged": 1})
 
@@ -55,8 +55,6 @@ def test_a_run_of_an_unchanged_source_says_that_the_source_was_not_read() -> Non
 
     assert row["records"] == "not read: unchanged; 1,040 stay published"
 
-
-def test_a_run_of_the_vocabulary_says_what_it_is() -> None:
     run = replace(RUN, id="vocabulary.1", source="vocabulary", counts={})
 
     assert run_list([run_report.run_row(run)])[0]["records"] == "the vocabulary and its code lists"

@@ -133,14 +133,12 @@ def test_a_harvest_goes_on_from_each_of_its_cursors() -> None:
     assert whole[-1].cursor is None
 
 
-def test_sitemaps_that_hold_each_other_end() -> None:
+def test_sitemaps_that_hold_each_other_or_are_denied_end_the_harvest() -> None:
     maps = {"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")}  # fmt: skip
 
     with pytest.raises(ParseError, match="its sitemaps do not end"):
         harvest(Website(maps), source())
 
-
-def test_a_denied_sitemap_ends_the_harvest() -> None:
     with pytest.raises(ForbiddenError):
         harvest(Website({"/sitemap.xml": 403}), source())
 

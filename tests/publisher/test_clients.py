@@ -127,15 +127,13 @@ def test_comunica_asks_the_endpoint(endpoint: str, comunica: Path) -> None:
     assert len(result["results"]["bindings"]) == WANTED
 
 
-def test_comunica_finds_the_endpoint_by_its_description_and_constructs(
+def test_comunica_constructs_from_the_endpoint_and_reads_a_graph_of_the_graph_store(
     endpoint: str, comunica: Path
 ) -> None:
     result = _asked(comunica, endpoint, GRAPH, "application/n-triples")
 
     assert len(result.splitlines()) > 5
 
-
-def test_comunica_reads_a_graph_of_the_graph_store(endpoint: str, comunica: Path) -> None:
     position = endpoint.replace("/sparql", f"/rdf-graph-store?graph={BASE}record/demo/1")
 
     [row] = json.loads(_asked(comunica, position, TITLES, SPARQL_JSON))["results"]["bindings"]

@@ -219,19 +219,19 @@ def test_every_thing_and_every_concept_has_a_page_in_each_language(exported: Exp
         assert f'lang="{language}"' in (pages / "trends.html").read_text(encoding="utf-8")[:200]
 
 
-def test_files_of_the_release_are_copied(exported: Exported, edition: Edition) -> None:
+def test_an_interrupted_export_is_continued_and_files_of_the_release_are_copied(
+    exported: Exported, edition: Edition
+) -> None:
+    assert exported.first_progress > exported.finished_before >= BEFORE
+    assert not (exported.folder / LOG).exists()
+    assert not (edition.data / "editions/1").exists()
+
     files = {path.name: path.read_bytes() for path in (exported.folder / "releases/1").iterdir()}
 
     assert {file.name for file in edition.release.files} <= files.keys()
     assert (
         files["initiatives.csv.gz"] == (edition.data / "releases/1/initiatives.csv.gz").read_bytes()
     )
-
-
-def test_an_interrupted_export_is_continued(exported: Exported, edition: Edition) -> None:
-    assert exported.first_progress > exported.finished_before >= BEFORE
-    assert not (exported.folder / LOG).exists()
-    assert not (edition.data / "editions/1").exists()
 
 
 def test_charts_are_part_of_the_pages(exported: Exported) -> None:

@@ -12,11 +12,9 @@ def touch(entry: int, time: int) -> GraphChange:
     return GraphChange(entry, f"run-{entry}", time, 1, 0, ())
 
 
-def test_of_states_in_one_second_the_last_counts() -> None:
+def test_of_states_in_one_second_the_last_counts_and_none_held_before_the_first() -> None:
     assert mementos([touch(1, 10), touch(2, 10), touch(5, 20)]) == [Memento(10, 2), Memento(20, 5)]
 
-
-def test_no_state_held_before_the_first() -> None:
     known = mementos([touch(1, 10), touch(2, 20)])
 
     assert (memento_at(known, 9), memento_at(known, 19), memento_at(known, 30)) == (

@@ -116,7 +116,22 @@ async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.Async
     }
 
 
-async def test_a_time_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
+async def test_what_was_gone_is_gone_in_its_memento_and_what_was_never_known_has_no_past(
+    client: httpx.AsyncClient,
+) -> None:
+    sent = await client.get("/timegate/record/demo/lost")
+
+    answer = await client.get(sent.headers["location"] + ".ttl")
+
+    assert (answer.status_code, "Lost project" in answer.text) == (410, True)
+
+    results = [
+        await client.get(f"/{opened_client}/record/demo/none")
+        for opened_client in ("timegate", "timemap", f"memento/{FIRST}")
+    ]
+
+    assert [item.status_code for item in results] == [404, 404, 404]
+
     answer = await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": "yesterday"})
 
     assert answer.status_code == 400
@@ -137,7 +152,9 @@ async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> No
     assert "last-modified" not in results[SECOND].headers
 
 
-async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> None:
+async def test_a_memento_links_to_its_neighbours_and_a_time_between_leads_to_the_earlier(
+    client: httpx.AsyncClient,
+) -> None:
     answer = await client.get(f"/memento/{SECOND}/{RECORD}.ttl")
 
     results = {item["rel"]: target for target, item in links(answer.headers["link"])}
@@ -147,8 +164,6 @@ async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> N
     assert results["last next memento"] == f"{HOST}/memento/{THIRD}/{RECORD}"
     assert results["memento"] == f"{HOST}/memento/{SECOND}/{RECORD}"
 
-
-async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.AsyncClient) -> None:
     between = await client.get(f"/memento/20260415000000/{RECORD}.ttl")
     before = await client.get(f"/memento/20200101000000/{RECORD}")
 
@@ -159,17 +174,15 @@ async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.Asyn
     assert (before.status_code, FIRST in before.json()["detail"]) == (404, True)
 
 
-async def test_a_memento_is_a_page_to_a_browser(client: httpx.AsyncClient) -> None:
+async def test_a_memento_is_a_page_to_a_browser_and_the_first_and_last_lead_inward_alone(
+    client: httpx.AsyncClient,
+) -> None:
     page = await client.get(f"/memento/{SECOND}/{RECORD}", headers={"Accept": "text/html"})
 
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "Earlier version, valid from <bdi>Wed, 01 Apr 2026 06:00:00 GMT</bdi>" in page.text
     assert f'rel="prev" href="/memento/{FIRST}/{RECORD}"' in page.text
 
-
-async def test_the_pages_of_the_first_and_the_last_state_lead_inward_alone(
-    client: httpx.AsyncClient,
-) -> None:
     first, last = [
         (await client.get(f"/memento/{stamp}/{RECORD}.html")).text for stamp in (FIRST, THIRD)
     ]
@@ -178,25 +191,8 @@ async def test_the_pages_of_the_first_and_the_last_state_lead_inward_alone(
     assert ('rel="prev"' in last, 'rel="next"' in last) == (True, False)
 
 
-async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClient) -> None:
-    sent = await client.get("/timegate/record/demo/lost")
-
-    answer = await client.get(sent.headers["location"] + ".ttl")
-
-    assert (answer.status_code, "Lost project" in answer.text) == (410, True)
-
-
 async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:
     page = (await client.get(f"/{RECORD}", headers={"Accept": "text/html"})).text
 
     assert "added: 1 · removed: 1" in re.sub("<[^>]+>", "", page)
     assert f'href="/memento/{SECOND}/{RECORD}"' in page
-
-
-async def test_what_was_never_known_has_no_past(client: httpx.AsyncClient) -> None:
-    results = [
-        await client.get(f"/{opened_client}/record/demo/none")
-        for opened_client in ("timegate", "timemap", f"memento/{FIRST}")
-    ]
-
-    assert [item.status_code for item in results] == [404, 404, 404]

@@ -212,7 +212,9 @@ def thing_with() -> Description:
     return Description(RICH, (statement,), {}, namespaces(IRIS))
 
 
-def test_an_added_property_is_in_the_json_and_its_context(properties: PropertyTable) -> None:
+def test_an_added_property_is_in_json_markup_search_and_tables_of_clients(
+    properties: PropertyTable,
+) -> None:
     body = json.loads(plain_json(thing_with(), IRIS, properties))
 
     assert body["audience"] == {"en": "Farmers"}
@@ -221,11 +223,18 @@ def test_an_added_property_is_in_the_json_and_its_context(properties: PropertyTa
         "@container": "@language",
     }
 
-
-def test_an_added_property_is_in_the_markup_of_the_page(properties: PropertyTable) -> None:
     markup = thing_markup(thing_with(), "initiative", None, properties)
 
     assert markup["audience"] == {"@value": "Farmers", "@language": "en"}
+
+    entry = EntryReader(OneThing(), IRIS.base, properties).entries([RICH])[RICH]
+
+    assert entry is not None
+    assert entry.texts == (("Farmers", "en"),)
+
+    item = read_properties(properties)["audience"]
+
+    assert (item.types, item.predicate) == (("initiative",), "wsis:audience")
 
 
 def test_an_added_property_is_in_dublin_core_and_datacite(properties: PropertyTable) -> None:
@@ -262,13 +271,6 @@ class OneThing:
         return iter(())
 
 
-def test_an_added_property_is_searched(properties: PropertyTable) -> None:
-    entry = EntryReader(OneThing(), IRIS.base, properties).entries([RICH])[RICH]
-
-    assert entry is not None
-    assert entry.texts == (("Farmers", "en"),)
-
-
 def test_an_added_property_is_a_column_of_the_initiatives(
     properties: PropertyTable, tmp_path: Path
 ) -> None:
@@ -285,12 +287,6 @@ def test_an_added_property_is_a_column_of_the_initiatives(
         rows = tables.execute("SELECT thing, audience FROM initiatives").fetchall()
 
     assert rows == [(RICH, "Farmers")]
-
-
-def test_an_added_property_extends_tables_of_clients(properties: PropertyTable) -> None:
-    item = read_properties(properties)["audience"]
-
-    assert (item.types, item.predicate) == (("initiative",), "wsis:audience")
 
 
 def test_a_row_that_is_wrong_is_named() -> None:

@@ -540,7 +540,9 @@ async def test_a_list_is_walked_back_as_it_was_walked(client: httpx.AsyncClient)
     assert "prev" not in first
 
 
-async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.AsyncClient) -> None:
+async def test_a_list_is_sorted_by_title_and_has_what_bears_a_concept_or_an_organization(
+    client: httpx.AsyncClient,
+) -> None:
     body = (await client.get("/things.json?source=demo&sort=title")).json()
 
     titles = [item["title"].lower() for item in body["items"]]
@@ -548,8 +550,6 @@ async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.Async
     assert titles == sorted(titles)
     assert titles[0].startswith("<script>")
 
-
-async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:
     body = (await client.get("/things.json", params={"concept": LINE})).json()
 
     ways = {
@@ -559,8 +559,6 @@ async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient
     assert len(ways) == 21
     assert (ways["a%2F1"], ways["105"]) == ("suggestedActionLine", "actionLine")
 
-
-async def test_what_an_organization_has_a_part_in_is_listed(client: httpx.AsyncClient) -> None:
     pages = await walked(client, f"/things.json?organization={MINISTRY}")
 
     assert sum(len(page) for page in pages) == 121

@@ -49,14 +49,12 @@ def quality(*shares: tuple[str, int, int, int]) -> Quality:
     )
 
 
-def test_the_indicators_are_in_the_five_dimensions_of_the_method() -> None:
+def test_indicators_are_in_five_dimensions_and_points_are_the_weight_times_the_share() -> None:
     assert list(dict.fromkeys(item.dimension for item in indicators())) == [
         "findability", "accessibility", "interoperability", "reusability", "contextuality",
     ]  # fmt: skip
     assert len({item.name for item in indicators()}) == len(indicators())
 
-
-def test_points_are_the_weight_times_the_share_of_records() -> None:
     result = quality(("a", 30, 1, 4), ("b", 10, 4, 4))
 
     assert (result.points, result.most, result.share) == (17.5, 40, 44)

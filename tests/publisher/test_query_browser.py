@@ -264,13 +264,13 @@ def test_an_example_of_places_opens_a_map(host: str, page: Browser, name: str) -
     assert page.run(f"{PANEL}.querySelector('.select_map').classList.contains('selected')")
 
 
-def test_an_example_that_another_page_leads_to_runs_too(host: str, page: Browser) -> None:
+def test_an_example_that_another_page_leads_to_runs_and_a_query_waits_for_its_reader(
+    host: str, page: Browser
+) -> None:
     page.open(f"{host}/sparql?example=prizes")
 
     assert until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr')")
 
-
-def test_a_query_that_another_page_shows_waits_for_its_reader(host: str, page: Browser) -> None:
     page.open(f"{host}/sparql?show={quote(ENDLESS)}")
 
     until(page, f"{PANEL}.querySelector('.CodeMirror')")

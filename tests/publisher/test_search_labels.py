@@ -54,7 +54,7 @@ async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(
     assert RICH in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
-async def test_a_thing_is_found_by_the_names_of_its_organizations(
+async def test_things_are_found_by_names_of_organizations_and_not_by_links_that_are_not_declared(
     client: httpx.AsyncClient,
 ) -> None:
     page = await results_of(client, q="clinics united", kind="initiative")
@@ -63,8 +63,6 @@ async def test_a_thing_is_found_by_the_names_of_its_organizations(
         (item["thing"].rpartition("/id/")[2], item["organizations"]) for item in page["results"]
     ] == [(RICH, ["Clinics United"])]
 
-
-async def test_links_that_are_not_declared_find_nothing(client: httpx.AsyncClient) -> None:
     # of C2, to which the record is linked by a crosswalk alone
     page = await results_of(client, q="broadband")
 
@@ -241,13 +239,13 @@ def test_the_language_of_the_reader_comes_first_among_equals(
     assert hits.total == 2
 
 
-def test_a_word_that_most_labels_have_finds_nothing_by_them(search: Searcher) -> None:
+def test_a_word_that_most_labels_have_finds_nothing_and_spelling_is_corrected_from_labels(
+    search: Searcher,
+) -> None:
     assert search.find(SearchRequest("the"), 10).total == 0
     assert search.topics is not None
     assert search.topics.search("the") == {}
 
-
-def test_a_spelling_is_corrected_from_labels_too(search: Searcher) -> None:
     assert suggest_spelling("telemedicnie", search) == "telemedicine"
     assert suggest_spelling("health", search) is None
 

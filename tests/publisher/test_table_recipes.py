@@ -98,9 +98,13 @@ def _variables(program: str) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("release")
-def test_duckdb_counts_a_cluster_once_and_declared_lines_only() -> None:
+def test_duckdb_counts_a_cluster_once_and_polars_each_item_of_a_list() -> None:
     rows = duckdb.execute(_recipe("sql", "action_line")).fetchall()
     assert rows == [("C1", 2), ("C2", 1)]
+
+    counts = _variables(_recipe("python", "polars"))["counts"]
+
+    assert counts.rows() == [(2020, "C1", 2), (2020, "C2", 1)]
 
 
 def test_pandas_counts_countries_whose_codes_keep_their_zeros_and_points_with_titles(
@@ -112,13 +116,6 @@ def test_pandas_counts_countries_whose_codes_keep_their_zeros_and_points_with_ti
     ):
         _variables(_recipe("python", "pandas", name))
         assert (release / name).read_text(encoding="utf-8") == expected
-
-
-@pytest.mark.usefixtures("release")
-def test_polars_counts_each_item_of_a_list() -> None:
-    counts = _variables(_recipe("python", "polars"))["counts"]
-
-    assert counts.rows() == [(2020, "C1", 2), (2020, "C2", 1)]
 
 
 @pytest.mark.smoke

@@ -44,7 +44,7 @@ async def test_the_whole_vocabulary_is_one_file(client: httpx.AsyncClient) -> No
     assert (unknown.status_code, "/vocabulary.ttl" in unknown.text) == (404, True)
 
 
-async def test_a_country_of_a_list_has_the_years_in_which_it_was_added_and_left(
+async def test_a_country_of_a_list_has_its_years_and_a_purpose_its_goal_and_source(
     client: httpx.AsyncClient,
 ) -> None:
     answer = await client.get("/country-lists/ldc/072", headers={"Accept": "text/turtle"})
@@ -52,10 +52,6 @@ async def test_a_country_of_a_list_has_the_years_in_which_it_was_added_and_left(
     assert answer.status_code == 200
     assert all(year in answer.text for year in ('"1971"', '"1994"'))
 
-
-async def test_the_page_of_a_purpose_names_its_goal_and_its_source(
-    client: httpx.AsyncClient,
-) -> None:
     for language, word in (("en", "Concerns"), ("fr", "Concerne"), ("ru", "Касается")):
         page = await read_page(client, "/scheme/dac-purpose/11220", language)
 

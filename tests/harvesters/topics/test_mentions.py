@@ -49,20 +49,16 @@ def test_a_number_after_a_single_goal_is_part_of_the_list_only_if_the_list_ends_
     assert codes("SDG 4, 5 and 6.") == ["4", "5", "6"]
 
 
-def test_a_mention_has_the_words_and_how_sure_they_are() -> None:
+def test_a_mention_has_the_words_and_how_sure_they_are_and_the_surer_counts() -> None:
     sure, likely = find_mentions("SDG  4 and the target 9.c")
 
     assert (sure.words, sure.confidence) == ("SDG 4", SURE)
     assert (likely.words, likely.confidence) == ("target 9.c", LIKELY)
 
-
-def test_the_surer_of_two_mentions_counts() -> None:
     (mention,) = find_mentions("Goal 4 of the SDGs is SDG 4")
 
     assert (mention.words, mention.confidence) == ("SDG 4", SURE)
 
-
-def test_a_text_that_is_too_long_has_no_mention() -> None:
     assert codes("SDG 4 " + "a" * (LONGEST - 6)) == ["4"]
     assert codes("SDG 4 " + "a" * LONGEST) == []
 

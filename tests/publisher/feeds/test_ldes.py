@@ -131,7 +131,9 @@ def test_a_page_holds_what_the_records_held_then_though_they_have_changed(still:
         )
 
 
-def test_pages_are_cut_by_the_day_of_the_entry_and_lead_to_the_next(still: Still) -> None:
+def test_pages_are_cut_by_day_and_lead_to_the_next_and_a_deletion_holds_the_tombstone(
+    still: Still,
+) -> None:
     first, second = quads(still, "/ldes/time/2026-03-28/1"), quads(still, "/ldes/time/2026-03-28/2")
 
     assert (len(members(first)), len(members(second))) == (250, 10)
@@ -140,6 +142,11 @@ def test_pages_are_cut_by_the_day_of_the_entry_and_lead_to_the_next(still: Still
     assert {
         value(quad.object) for quad in first if quad.predicate.value.endswith("generatedAtTime")
     } == {f"{FIRST:%Y-%m-%dT%H:%M:%SZ}"}
+
+    result = quads(still, "/ldes/version/4/demo/i%2F100")
+
+    assert "https://www.w3.org/ns/activitystreams#Delete" in objects(result, A)
+    assert f"{IRIS.operations}gone" in objects(result, "http://www.w3.org/ns/adms#status")
 
 
 def test_the_latest_view_has_one_version_of_each_record_and_the_tombstones(still: Still) -> None:
@@ -152,13 +159,6 @@ def test_the_latest_view_has_one_version_of_each_record_and_the_tombstones(still
     assert sorted(versions) == sorted(read_graphs(still[0]))
     assert objects(first + second, A).count("https://www.w3.org/ns/activitystreams#Delete") == 16
     assert objects(first, f"{LDES}versionAmount") == ["1"]
-
-
-def test_a_deletion_is_a_member_that_holds_the_tombstone(still: Still) -> None:
-    result = quads(still, "/ldes/version/4/demo/i%2F100")
-
-    assert "https://www.w3.org/ns/activitystreams#Delete" in objects(result, A)
-    assert f"{IRIS.operations}gone" in objects(result, "http://www.w3.org/ns/adms#status")
 
 
 def test_each_form_says_the_same_and_another_is_refused(still: Still) -> None:
