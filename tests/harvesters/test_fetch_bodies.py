@@ -211,11 +211,10 @@ def test_a_reply_that_cannot_be_kept_or_cut_back_to_its_checkpoint_ends_the_run(
     with pytest.raises(ArchiveError, match="free disk space or fix the directory, then run again"):
         Archive(tmp_path, "a", "a.1")
 
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "a.1.warc.gz").symlink_to("/dev/full")
-
-    with pytest.raises(ArchiveError, match=r"a\.1\.warc\.gz"):
-        Archive(tmp_path, "a", "a.1", 10)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "b.1.warc.gz").symlink_to("/dev/full")
+    with pytest.raises(ArchiveError, match=r"b\.1\.warc\.gz"):
+        Archive(tmp_path, "b", "b.1", 10)
 
 
 def test_a_disk_that_fills_while_a_reply_is_kept_is_reported(tmp_path: Path) -> None:
