@@ -20,6 +20,14 @@ def parse_timestamp(text: str) -> datetime | None:
     return in_utc(moment)
 
 
+def may_be_newer(stamp: str | datetime | None, moment: datetime | None) -> bool:
+    """Return whether what has a time *stamp* may have changed since *moment*: so it may if either is
+    unknown.
+    """
+    changed = parse_timestamp(stamp) if isinstance(stamp, str) else stamp
+    return moment is None or changed is None or changed >= moment
+
+
 def in_utc(moment: datetime) -> datetime:
     """Return *moment* in UTC; without a zone it counts as UTC.
 

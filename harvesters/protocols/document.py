@@ -9,12 +9,14 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 import structlog
+from lxml.etree import _Element
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record, Row
+from harvesters.parsing import join_url
 from harvesters.protocols.cursor import Cursor, Items, read_cursor, write_cursor
 from harvesters.protocols.lists import RECORD_ERRORS, count_unreadable
 from harvesters.reasons import Reason
@@ -119,6 +121,16 @@ def no_object(value: object, key: str | None = None) -> InvalidRecord:
     """Return the record for *value*, which should be a JSON object."""
     text = repr(str(value)[:40])
     return InvalidRecord(key, Reason("a record that is not an object: %(text)s", text=text))
+
+
+def sitemap_entries(root: _Element, base: str) -> Iterator[tuple[_Element, str, str]]:
+    """Yield each entry of a sitemap, or of an index of sitemaps, with its address ("" if it has none)
+    and its time of change as it is written.
+    """
+    for node in root.iterchildren("{*}url", "{*}sitemap"):
+        texts = (node.findtext(f"{{*}}{name}") or "" for name in ("loc", "lastmod"))
+        location, stamp = (" ".join(text.split()) for text in texts)
+        yield node, location and join_url(base, location), stamp
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors, source_error
-from harvesters.protocols.datestamps import in_utc
+from harvesters.protocols.datestamps import in_utc, may_be_newer
 from harvesters.protocols.document import ListedDocument
 from harvesters.protocols.file_formats import FORMATS, FileOptions, file_reader, payload_type
 from harvesters.protocols.protocol import Protocol
@@ -85,7 +85,7 @@ def _list_files(
         if not only.search(entry.path):
             continue
         matching += 1
-        if moment is None or entry.modified is None or entry.modified >= moment:
+        if may_be_newer(entry.modified, moment):
             key = unquote(str(PurePosixPath(entry.path).with_suffix("")))
             stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
             if options.format == "rdf":

@@ -28,7 +28,7 @@ from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_descripti
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
 from harvesters.protocols.cursor import Cursor, read_cursor
-from harvesters.protocols.datestamps import in_utc, parse_timestamp
+from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import Item, RdfReader, SyntaxOptions
@@ -172,14 +172,9 @@ class StreamReader:
             pending += [
                 link
                 for link, newest in sorted(links.items(), reverse=True)
-                if link not in seen and self._may_be_new(newest)
+                if link not in seen and may_be_newer(newest, self.moment)
             ]
-            yield from (
-                member for member in members if self._may_be_new(parse_timestamp(member.stamp))
-            )
-
-    def _may_be_new(self, stamp: datetime | None) -> bool:
-        return self.moment is None or stamp is None or stamp >= self.moment
+            yield from (member for member in members if may_be_newer(member.stamp, self.moment))
 
     def _root_node(self) -> str:
         """Return the root node: the source definition's view, else a view of the stream, with

@@ -26,10 +26,10 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import join_url, parser_errors, source_error
+from harvesters.parsing import parser_errors, source_error
 from harvesters.protocols.cursor import Items
-from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.document import ListedDocument
+from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
+from harvesters.protocols.document import ListedDocument, sitemap_entries
 from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
 from harvesters.protocols.lists import LoopDetector
 from harvesters.protocols.protocol import Protocol
@@ -60,8 +60,7 @@ class ResourceEntry:
     media: str
 
     def changed_since(self, moment: datetime | None) -> bool:
-        stamp = parse_timestamp(self.stamp)
-        return moment is None or stamp is None or stamp >= moment
+        return may_be_newer(self.stamp, moment)
 
     def document(self, reply: Reply | None = None) -> ListedDocument:
         is_deleted = self.change == "deleted"
@@ -214,13 +213,10 @@ def _metadata(node: _Element) -> Mapping[str, str]:
 
 def _parse_entries(root: _Element, base: str, capability: str) -> list[ResourceEntry]:
     entries = []
-    for node in root.iterchildren("{*}url", "{*}sitemap"):
-        location, metadata = " ".join((node.findtext("{*}loc") or "").split()), _metadata(node)
-        address = join_url(base, location)
-        if location and is_web(address):
-            lastmod = " ".join((node.findtext("{*}lastmod") or "").split())
+    for node, address, lastmod in sitemap_entries(root, base):
+        if is_web(address):
             defaults = {"datetime": lastmod, "capability": capability}
-            values = {**defaults, **{name: text for name, text in metadata.items() if text}}
+            values = {**defaults, **{name: text for name, text in _metadata(node).items() if text}}
             names = ("datetime", "change", "capability", "path", "type")
             entries.append(ResourceEntry(address, *(values.get(name, "") for name in names)))
     return sorted(entries, key=lambda entry: entry.address)

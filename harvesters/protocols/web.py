@@ -14,7 +14,6 @@ from urllib.parse import urldefrag, urlsplit
 
 import structlog
 from lxml import etree
-from lxml.etree import _Element
 from pydantic import Field
 
 from harvesters.errors import ParseError
@@ -25,11 +24,11 @@ from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.parsing import join_url, source_error
+from harvesters.parsing import source_error
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.cursor import Items
-from harvesters.protocols.datestamps import in_utc, parse_timestamp
-from harvesters.protocols.document import DocumentReader, ListedDocument
+from harvesters.protocols.datestamps import in_utc, may_be_newer
+from harvesters.protocols.document import DocumentReader, ListedDocument, sitemap_entries
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import ClassOptions, RdfReader
 from harvesters.reasons import Reason
@@ -106,7 +105,7 @@ def _walk_sitemaps(
     wanted = [
         address for address in listed if address in here and (is_index or only.search(address))
     ]
-    changed = [address for address in wanted if _may_have_changed(listed[address], moment)]
+    changed = [address for address in wanted if may_be_newer(listed[address], moment)]
     log.info(
         "sitemap read",
         source=source.name,
@@ -142,11 +141,6 @@ def _walk_sitemaps(
         yield from _walk_sitemaps(source, fetch, following, moment, depth + 1)
 
 
-def _may_have_changed(stamp: str, moment: datetime | None) -> bool:
-    changed = parse_timestamp(stamp)
-    return moment is None or changed is None or changed >= moment
-
-
 def _document(address: str, stamp: str) -> ListedDocument:
     lost = Reason("the page %(page)s cannot be read, so its records are unknown", page=address)
     return ListedDocument(address, address, stamp or None, unreadable=lost)
@@ -176,9 +170,7 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
                     element=kind,
                 )
             )
-        nodes = root.iterchildren("{*}url", "{*}sitemap")
-        texts = [(_text(node, "loc"), _text(node, "lastmod")) for node in nodes]
-        entries = [(loc and join_url(reply.url, loc), lastmod) for loc, lastmod in texts]
+        entries = [(address, stamp) for _, address, stamp in sitemap_entries(root, reply.url)]
         is_index = kind == "sitemapindex"
     listed = {address: stamp for address, stamp in entries if is_web(address)}
     if len(listed) > _MAX_ENTRIES:
@@ -195,10 +187,6 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
             Reason("%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url)
         )
     return is_index, dict(sorted(listed.items())), len(entries) - len(listed)
-
-
-def _text(node: _Element, name: str) -> str:
-    return " ".join((node.findtext(f"{{*}}{name}") or "").split())
 
 
 def _decompress(reply: Reply) -> Reply:
