@@ -20,6 +20,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload
 from harvesters.parsing import join_url, source_error
+from harvesters.payloads.value_parsing import as_list
 from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.document import ListedDocument, row_record
@@ -139,7 +140,7 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
     reply = fetch.get(url, accept=_ACCEPT)
     document = load_json(reply)
     if isinstance(document, dict):
-        types = _as_list(document.get("type") or document.get("@type"))
+        types = as_list(document.get("type") or document.get("@type"))
         if {str(name).rpartition("#")[2].rpartition(":")[2] for name in types} & _COLLECTIONS:
             return reply, document
     raise source_error(
@@ -154,7 +155,7 @@ def _parse_activities(document: Mapping[str, Any]) -> list[Activity | InvalidRec
     other is sorted.
     """
     ordered = document.get("orderedItems")
-    rows = _as_list(ordered if ordered is not None else document.get("items"))
+    rows = as_list(ordered if ordered is not None else document.get("items"))
     activities = [_parse_activity(row) for row in rows]
     if ordered is None:
         activities.sort(key=_sort_key)
@@ -187,12 +188,8 @@ def _parse_activity(row: Any) -> Activity | InvalidRecord:
     return Activity(kind, key, node, stamp, target if isinstance(target, dict) else None)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def _first(value: Any) -> Any:
-    return next(iter(_as_list(value)), None)
+    return next(iter(as_list(value)), None)
 
 
 def _object_id(node: Any) -> str:

@@ -29,6 +29,7 @@ from harvesters.options import Options, must_be
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
 from harvesters.parsing import message, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
+from harvesters.payloads.value_parsing import as_list
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Protocol
@@ -194,7 +195,7 @@ def _event_row(calendar: Any, event: icalendar.Event, zone: str) -> Row:
     # An organizer may be a person, unless it is declared to be none.
     is_body = str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"}
     status = _text(event, "STATUS").upper()
-    categories = (getattr(names, "cats", [names]) for names in _as_list(event.get("CATEGORIES")))
+    categories = (getattr(names, "cats", [names]) for names in as_list(event.get("CATEGORIES")))
     return {
         "uid": _text(event, "UID"),
         "summary": _texts(event.get("SUMMARY")),
@@ -241,7 +242,7 @@ def _texts(value: Any) -> list[Mapping[str, str | None]]:
             "value": html_to_text(str(text)),
             "language": str(tag) if (tag := getattr(text, "params", {}).get("LANGUAGE")) else None,
         }
-        for text in _as_list(value)
+        for text in as_list(value)
         if str(text).strip()
     ]
 
@@ -316,10 +317,6 @@ def _limit_calls(budget: CallBudget) -> Iterator[None]:
         budget.left -= granted - max(left, 0)
 
 
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [] if value is None else [value]
-
-
 def _check_number(subject: str, count: int) -> None:
     if count > _MAX_DATES:
         raise RecurrenceLimitError(f"{subject} {count} dates, more than {_MAX_DATES}")
@@ -327,14 +324,14 @@ def _check_number(subject: str, count: int) -> None:
 
 def _check_rules(event: icalendar.Event) -> None:
     """Raise an error for an event whose rules or lists give too many dates, or none."""
-    rules = _as_list(event.get("RRULE"))
+    rules = as_list(event.get("RRULE"))
     if len(rules) > _MAX_RULES:
         raise RecurrenceLimitError(f"it recurs by {len(rules)} rules, more than {_MAX_RULES}")
     for rule in rules:
         if any(int(number) < 1 for number in rule.get("INTERVAL", [])):
             raise ValueError("its rule has an INTERVAL below 1")
         months, days = (
-            [abs(int(number)) for number in _as_list(rule.get(name))]
+            [abs(int(number)) for number in as_list(rule.get(name))]
             for name in ("BYMONTH", "BYMONTHDAY")
         )
         if days and min(days) > max((_DAYS.get(number, 31) for number in months), default=31):
@@ -345,7 +342,7 @@ def _check_rules(event: icalendar.Event) -> None:
         if prod(len(rule.get(name, [1])) for name in _TIMES) > _MAX_PER_DAY:
             raise RecurrenceLimitError(f"it recurs more than {_MAX_PER_DAY} times a day")
     for name in ("RDATE", "EXDATE"):
-        count = sum(len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name)))
+        count = sum(len(getattr(dates, "dts", ())) for dates in as_list(event.get(name)))
         _check_number(f"its {name} lists", count)
 
 

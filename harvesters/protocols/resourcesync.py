@@ -27,7 +27,6 @@ from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import parser_errors, source_error
-from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import ListedDocument, sitemap_entries
 from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
@@ -58,9 +57,6 @@ class ResourceEntry:
     capability: str
     path: str
     media: str
-
-    def changed_since(self, moment: datetime | None) -> bool:
-        return may_be_newer(self.stamp, moment)
 
     def document(self, reply: Reply | None = None) -> ListedDocument:
         is_deleted = self.change == "deleted"
@@ -99,19 +95,12 @@ def collect(
     no list.
     """
     moment, only = in_utc(since) if since else None, re.compile(ResourceSyncOptions.of(source).only)
-    reader = file_reader(source, fetch, _ACCEPT)
-    parse_file = reader.parse
-
-    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
-        if document.reply and not reply.content:
-            raise ParseError(f"{document.address}: it is missing in its package, or too large")
-        return parse_file(document, reply)
 
     def lists(_: object) -> Iterator[tuple[str, Iterator[ListedDocument]]]:
         for name, documents in _select_documents(source, fetch, moment):
             yield name, (document for document in documents if only.search(document.address))
 
-    yield from replace(reader, parse=parse).read_lists(cursor, lists)
+    yield from file_reader(source, fetch, _ACCEPT).read_lists(cursor, lists)
 
 
 def _select_documents(
@@ -128,7 +117,10 @@ def _select_documents(
     is_empty = True
     for document in _walk_lists(source, fetch, "resourcelist"):
         is_empty, entries = False, document.entries
-        yield document.url, [entry.document() for entry in entries if entry.changed_since(since)]
+        yield (
+            document.url,
+            [entry.document() for entry in entries if may_be_newer(entry.stamp, since)],
+        )
     dumps = _walk_lists(source, fetch, "resourcedump") if is_empty else ()
     for address in [entry.address for document in dumps for entry in document.entries]:
         is_empty = False
@@ -152,7 +144,7 @@ def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[Reso
     for entry in (entry for document in documents for entry in document.entries):
         known = newest.get(entry.address)
         stamps = [parse_timestamp(item.stamp) or moment for item in (entry, known or entry)]
-        if entry.changed_since(moment) and stamps[0] >= stamps[1]:
+        if may_be_newer(entry.stamp, moment) and stamps[0] >= stamps[1]:
             newest[entry.address] = entry
     return [newest[address] for address in sorted(newest)]
 
@@ -259,7 +251,7 @@ def _read_package(
             with suppress(ParseError), parser_errors(subject):
                 member = _read_member(package, entry.path, most)
             headers = httpx.Headers({"content-type": entry.media})
-            if entry.changed_since(since):
+            if may_be_newer(entry.stamp, since):
                 yield entry.document(Reply(entry.address, 200, headers, member or b"", reply.at))
 
 
