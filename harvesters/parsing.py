@@ -82,6 +82,16 @@ def message(error: BaseException) -> str:
     )
 
 
+def natural(text: str | None) -> int | None:
+    """Return a natural number that is written in digits; None for anything else, and for one that
+    no list has.
+
+    >>> natural("12"), natural("-1"), natural("²"), natural("9" * 16)
+    (12, None, None, None)
+    """
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
 def join_url(base: str, address: str) -> str:
     """Return *address* resolved against *base*; unchanged if it cannot be resolved, such as
     ``http://[a``.

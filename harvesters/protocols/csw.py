@@ -19,6 +19,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.parsing import natural
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
@@ -122,8 +123,8 @@ class Csw(PagedProtocol[_Element]):
                 "source's url",
                 element=kind,
             )
-        total = _number(results.get("numberOfRecordsMatched"))
-        following = _number(results.get("nextRecord"))
+        total = natural(results.get("numberOfRecordsMatched"))
+        following = natural(results.get("nextRecord"))
         records = list(results.iterfind("*"))
         if following is not None and following <= start:
             return Batch(reply, records, total, "")
@@ -198,10 +199,6 @@ class Csw(PagedProtocol[_Element]):
 def _exception_text(node: _Element) -> str:
     texts = [" ".join((text.text or "").split()) for text in node.iterfind("{*}ExceptionText")]
     return " ".join(filter(None, (node.get("exceptionCode"), node.get("locator"), *texts)))
-
-
-def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
 
 
 def _text(node: _Element, name: str) -> str:

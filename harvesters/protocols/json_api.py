@@ -18,7 +18,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
-from harvesters.parsing import join_url, url_path
+from harvesters.parsing import join_url, natural, url_path
 from harvesters.payloads.paths import Search, compile_jmespath
 from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import parse_timestamp
@@ -177,14 +177,14 @@ class JsonPages(PagedProtocol[Row]):
         it is missing.
         """
         path = self.options.total
-        number = _text(self.find_total(document)) or ""
-        if path and not (number.isascii() and number.isdigit()):
+        number = natural(_text(self.find_total(document)))
+        if path and number is None:
             raise self.error(
                 reply.url,
                 "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
                 path=path,
             )
-        return int(number) if path else None
+        return number
 
     def find_rows(self, reply: Reply, document: Any) -> Sequence[tuple[str | None, Any]]:
         """Return a response's records, with the names under which an object holds them."""

@@ -31,6 +31,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Unparsed
+from harvesters.parsing import natural
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.datestamps import parse_timestamp
@@ -132,16 +133,6 @@ class Entry(NamedTuple):
         separated by colons).
         """
         return any(f"{spec}:".startswith(f"{name}:") for spec in self.sets for name in sets)
-
-
-class HeaderList(NamedTuple):
-    """The datestamps of the first headers of a window, whether these are all, and how many the
-    repository declares.
-    """
-
-    stamps: list[str]
-    is_whole: bool
-    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,10 +345,10 @@ class OaiPmh(PagedProtocol[Any]):
         newest = calendar.shift(cursor.newest) if cursor.is_sorted else ""
         if not newest or newest <= start or (until and newest > until):
             return window, None
-        listed = self._headers((index, start, calendar.shift(newest, -1), False))
-        count = listed.size if listed else None
-        if listed and count is None and listed.is_whole:
-            count = len(listed.stamps)
+        before = (index, start, calendar.shift(newest, -1), False)
+        stamps, is_whole, count = self._headers(before)
+        if count is None and is_whole:
+            count = len(stamps)
         read = cursor.offset - cursor.ties
         if cursor.steps < _MIN_ASCENDING if count is None else count > read:
             return window, None
@@ -376,23 +367,24 @@ class OaiPmh(PagedProtocol[Any]):
         index, start, until, _ = window
         halves: tuple[tuple[str, str], ...] = ()
         if not start or start != until:
-            listed = self._headers(window) or HeaderList([], False, None)
+            stamps, is_whole, size = self._headers(window)
             if not cursor.is_part and cursor.total is None:
-                cursor = replace(cursor, total=listed.size)
-            count, stamps = len(listed.stamps), {*listed.stamps}
-            is_short = listed.is_whole and (count <= _MAX_SINGLE_REQUESTS or len(stamps) == 1)
-            halves = () if is_short else calendar.split(start, until, listed.stamps)
+                cursor = replace(cursor, total=size)
+            is_short = len(stamps) <= _MAX_SINGLE_REQUESTS or len({*stamps}) == 1
+            halves = () if is_whole and is_short else calendar.split(start, until, stamps)
         windows = tuple((index, *half, False) for half in halves) or ((index, start, until, True),)
         return cursor.restart((*windows, *cursor.windows[1:]))
 
-    def _headers(self, window: Window) -> HeaderList | None:
-        """Return the first headers of a window, or None if they cannot be read either."""
+    def _headers(self, window: Window) -> tuple[list[str], bool, int | None]:
+        """Return the datestamps of the first headers of a window, whether these are all, and how
+        many the repository declares; none if they cannot be read either.
+        """
         try:
             _, nodes, token = self._list("ListIdentifiers", "", **self._terms(window))
         except RECORD_ERRORS:
-            return None
+            return [], False, None
         stamps = [_read_entry(node).datestamp for node in nodes or ()]
-        return HeaderList(stamps, not _text(token), _number(token, "completeListSize"))
+        return stamps, not _text(token), _number(token, "completeListSize")
 
     def _terms(self, window: Window) -> dict[str, str]:
         index, start, until, _ = window
@@ -622,8 +614,7 @@ def _text(node: _Element | None) -> str:
 
 
 def _number(token: _Element | None, name: str) -> int | None:
-    text = (token.get(name) or "").strip() if token is not None else ""
-    return int(text) if text.isascii() and text.isdigit() else None
+    return None if token is None else natural((token.get(name) or "").strip())
 
 
 def payload_type(source: Source) -> Payload:

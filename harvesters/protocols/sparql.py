@@ -26,6 +26,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
 from harvesters.page_model import InvalidRecord, Payload
+from harvesters.parsing import natural
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, iri
 from harvesters.protocols.lists import (
@@ -299,12 +300,12 @@ class Sparql(PagedProtocol[Graph]):
 
     def _number(self, query: str, **terms: str) -> int:
         rows = self._table(query, **terms)
-        text = rows[0].get("count", "") if len(rows) == 1 else ""
-        if not (text.isascii() and text.isdigit()):
+        number = natural(rows[0].get("count")) if len(rows) == 1 else None
+        if number is None:
             raise self.error(
                 self.source.url, "%(source)s: %(url)s returned no number for a COUNT query"
             )
-        return int(text)
+        return number
 
     def _table(self, query: str, **terms: str) -> list[dict[str, str]]:
         """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be
