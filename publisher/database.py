@@ -1,7 +1,8 @@
-"""Open databases of DuckDB, as all parts of the publisher do."""
+"""Open databases of DuckDB, and read the SQL of the folder ``sql``, as all parts of the publisher do."""
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import duckdb
@@ -30,3 +31,9 @@ def attach(path: Path, **config: str | int) -> duckdb.DuckDBPyConnection:
     connection.execute("ATTACH ? AS stored (READ_ONLY)", [str(path)])
     connection.execute("USE stored")
     return connection
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the text of the file *name* of SQL, in which values are bound, never pasted."""
+    return (Path(__file__).parent / "sql" / f"{name}.sql").read_text()

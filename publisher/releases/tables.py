@@ -19,8 +19,8 @@ from typing import Any, NamedTuple
 import duckdb
 
 from publisher.data.properties import PropertyRow, PropertyTable, namespaces, published_properties
-from publisher.database import connect
-from publisher.projections.facets.facets import FACETS, describe_area, read_sql
+from publisher.database import connect, sql
+from publisher.projections.facets.facets import FACETS, describe_area
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import parse_term
 from publisher.releases.dump import Written
@@ -175,23 +175,21 @@ def open_tables(
 @lru_cache(1)
 def _statements(iris: Iris) -> tuple[str, str]:
     """Return the SQL that is run once, and that for each part of the graphs."""
-    first, _, part = _expanded((Path(__file__).parent / "tables.sql").read_text(), iris).partition(
-        "-- part\n"
-    )
+    first, _, part = _expanded(sql("release-tables"), iris).partition("-- part\n")
     return first, part
 
 
-def _expanded(sql: str, iris: Iris) -> str:
-    """Return *sql* with how values are taken written out, and with prefixed names as terms.
+def _expanded(text: str, iris: Iris) -> str:
+    """Return *text* with how values are taken written out, and with prefixed names as terms.
 
     >>> _expanded("of_node('dct:title')", Iris())
     "arg_min(text, o) FILTER (WHERE p = '<http://purl.org/dc/terms/title>')"
     """
     spaces = namespaces(iris)
-    sql = re.sub(r"\b(\w+)\(('\w+:\w+')\)", lambda take: _TAKES[take[1]].format(take[2]), sql)
-    sql = re.sub(r"'(\w+):(\w+)'", lambda name: f"'<{spaces[name[1]]}{name[2]}>'", sql)
+    text = re.sub(r"\b(\w+)\(('\w+:\w+')\)", lambda take: _TAKES[take[1]].format(take[2]), text)
+    text = re.sub(r"'(\w+):(\w+)'", lambda name: f"'<{spaces[name[1]]}{name[2]}>'", text)
     kinds = ", ".join(f"'{kind}'" for kind in KINDS)
-    return sql.replace("BASE", iris.base).replace("KINDS", kinds)
+    return text.replace("BASE", iris.base).replace("KINDS", kinds)
 
 
 def compute_tables(
@@ -221,7 +219,7 @@ def compute_tables(
             NULL::VARCHAR[] AS other_titles, list_filter([part_of], lambda one: one <> '') AS wholes FROM initiatives;
         CREATE TEMP TABLE clusters AS SELECT thing AS iri, cluster FROM merged"""
     )
-    tables.execute(read_sql("groups"))
+    tables.execute(sql("groups"))
     tables.execute(
         """UPDATE initiatives SET cluster = together.cluster
         FROM (SELECT iri, cluster FROM groups_now JOIN things USING (thing)) together WHERE iri = initiatives.thing"""

@@ -21,9 +21,9 @@ import zstandard
 from numpy.typing import NDArray
 
 from journal.entry import Entry
+from publisher.database import sql
 from publisher.projections.projection import rows_of
 from publisher.store.columns.terms import term_id
-from publisher.store.queries import sql
 from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
 

@@ -27,12 +27,12 @@ from rows import each
 from small_world import BODIES, CHANGED, CLUSTER, IRIS, KENYA, LEAD, ONE, TWO, add_clusters
 
 from languages.request_locale import use_language
+from publisher.database import sql
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import coverage
 from publisher.portal.report.builder import open_figures
 from publisher.portal.report.content import Scope, sections
-from publisher.projections.facets.facets import read_sql
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.rdf.results import Term
@@ -306,7 +306,7 @@ def test_parts_of_parts_count_with_the_outermost_whole() -> None:
         "lost": "https://x/gone",
     }
     with duckdb.connect() as connection:
-        connection.execute(read_sql("schema"))
+        connection.execute(sql("schema"))
         for number, name in enumerate(("a", *wholes)):
             whole = [wholes[name]] if name in wholes else None
             connection.execute(
@@ -314,10 +314,10 @@ def test_parts_of_parts_count_with_the_outermost_whole() -> None:
                 [number, f"https://x/{name}", f"Title of {name}", whole],
             )
         connection.execute("INSERT INTO clusters VALUES ('https://x/a', 'https://x/cluster')")
-        connection.execute(read_sql("groups"))
+        connection.execute(sql("groups"))
         query = "SELECT iri, cluster FROM groups_now JOIN things USING (thing)"
         groups = dict(connection.execute(query).fetchall())
-        family = read_sql("family").replace("$line", "iri")
+        family = sql("family").replace("$line", "iri")
         bound = {"iri": "x", "source": "x", "titles": ["x"], "wholes": ["x"], "kind": 1, "limit": 9}
         [(_, plan)] = connection.execute(f"EXPLAIN {family}", bound).fetchall()
 

@@ -358,5 +358,5 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
     ],
 )  # fmt: skip
 def test_the_properties_of_a_query_are_found(text: str, properties: str) -> None:
-    found = (name for name in used_terms(text, "").properties if not name.startswith(RDF))
-    assert "".join(sorted(found)) == properties
+    names = (name for name in used_terms(text, "").properties if not name.startswith(RDF))
+    assert "".join(sorted(names)) == properties

@@ -7,8 +7,7 @@ IRI is its own code.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 from typing import NamedTuple
 
 from publisher.data.properties import namespaces, published_properties
@@ -19,7 +18,6 @@ from vocab.iris import BASE, KINDS, Iris
 from vocab.schemes import concepts, label
 from vocab.terms import FOAF, ORG, RDF, SCHEMA, SH, SIOC
 
-_SQL = Path(__file__).parent / "sql"
 ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 BITS = {Basis.DECLARED: 1, Basis.CROSSWALKED: 2, Basis.SUGGESTED: 4}
 _PREFIX = {Basis.DECLARED: "", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
@@ -166,12 +164,6 @@ FACETS: dict[str, Facet] = {
         ),
     )
 }
-
-
-@cache
-def read_sql(name: str) -> str:
-    """Return the text of the file *name* of SQL."""
-    return (_SQL / f"{name}.sql").read_text()
 
 
 @lru_cache(maxsize=1)

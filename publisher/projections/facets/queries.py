@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from publisher.database import connect
+from publisher.database import connect, sql
 from publisher.projections.facets.facets import (
     BITS,
     FACETS,
@@ -21,7 +21,6 @@ from publisher.projections.facets.facets import (
     ORDERS,
     ORGANIZATION_KEYS,
     kind_number,
-    read_sql,
 )
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.thing_count import ThingCount
@@ -161,7 +160,7 @@ class FacetIndex:
     ) -> list[ListedThing]:
         """List things as `list_things` does, with what tables have beside."""
         lines = self._listed(filters, order, limit, offset)
-        rows = self._query(read_sql("listed"), numbers=[number for number, _ in lines])
+        rows = self._query(sql("listed"), numbers=[number for number, _ in lines])
         beside = {number: rest for number, *rest in rows}
         return [
             ListedThing(line, cluster, page, codes or {})
@@ -176,7 +175,7 @@ class FacetIndex:
         those of a cluster once: IRI, key and number of initiatives.
         """
         return self._query(
-            f"""SELECT iri, {ORGANIZATION_KEYS[key]} AS key, initiatives FROM ({read_sql("organization-list")})
+            f"""SELECT iri, {ORGANIZATION_KEYS[key]} AS key, initiatives FROM ({sql("organization-list")})
             WHERE contains(lower(strip_accents(coalesce(title, ''))), lower(strip_accents($words)))
             {_after("key", upward)}""",
             words=words,
@@ -223,7 +222,7 @@ class FacetIndex:
             lambda: [
                 _line(*row)
                 for row in self._query(
-                    read_sql("related").replace("$line", _LINE),
+                    sql("related").replace("$line", _LINE),
                     iri=thing,
                     facets=list(_SHARED),
                     limit=limit,
@@ -239,14 +238,14 @@ class FacetIndex:
         """List the prizes, the newest first; of a *year*, "" for those without one, None for all."""
         return self._cached(
             ("prizes", filters, year),
-            lambda: [Prize(*row) for row in self._rows(read_sql("prizes"), filters, year=year)],
+            lambda: [Prize(*row) for row in self._rows(sql("prizes"), filters, year=year)],
         )
 
     def prize_years(self, filters: Filter) -> list[str]:
         """List the years of the prizes, the newest first, and "" last if some have none."""
         return self._cached(
             ("awarded", filters),
-            lambda: [year for (year,) in self._rows(read_sql("awarded"), filters)],
+            lambda: [year for (year,) in self._rows(sql("awarded"), filters)],
         )
 
     def organizations(
@@ -259,9 +258,7 @@ class FacetIndex:
             ("organizations", filters, limit),
             lambda: [
                 (iri, title, ThingCount(things, records))
-                for iri, title, things, records in self._rows(
-                    read_sql("takers"), filters, limit=limit
-                )
+                for iri, title, things, records in self._rows(sql("takers"), filters, limit=limit)
             ],
         )
 
@@ -273,9 +270,7 @@ class FacetIndex:
             ("partners", filters, limit),
             lambda: [
                 (one, other, ThingCount(things, records))
-                for one, other, things, records in self._rows(
-                    read_sql("partners"), filters, limit=limit
-                )
+                for one, other, things, records in self._rows(sql("partners"), filters, limit=limit)
             ],
         )
 
@@ -301,7 +296,7 @@ class FacetIndex:
         )
 
     def _count_different(self, filters: Filter, also: str = "true") -> ThingCount:
-        ((things, records),) = self._rows(read_sql("different"), filters, also)
+        ((things, records),) = self._rows(sql("different"), filters, also)
         return ThingCount(things, records)
 
     def _counts_once(self, filters: Filter) -> DifferentCounts:
@@ -315,7 +310,7 @@ class FacetIndex:
         self, filters: Filter, facets: Iterable[str], also: str = "true"
     ) -> dict[str, dict[str, ThingCount]]:
         """Count the things for which the SQL *also* holds by the codes of *facets*."""
-        text = read_sql("counts").replace("$facets", _one_of("facet", facets))
+        text = sql("counts").replace("$facets", _one_of("facet", facets))
         is_whole = also == "true" and not self._conditions(filters)[0]
         marks = "true" if is_whole else "thing IN (FROM wanted)"
         counts: dict[str, dict[str, ThingCount]] = {}
@@ -328,7 +323,7 @@ class FacetIndex:
     def _cross(self, filters: Filter, one: str, other: str) -> list[tuple[str, str, int, int, str]]:
         return self._cached(
             ("cross", filters, one, other),
-            lambda: self._rows(read_sql("cross"), filters, one=one, other=other),
+            lambda: self._rows(sql("cross"), filters, one=one, other=other),
         )
 
     def _listed(
@@ -350,7 +345,7 @@ class FacetIndex:
 
     def _list_within(self, filters: Filter, limit: int, **days: str | None) -> list[ListItem]:
         kinds = [kind_number(kind) for kind in filters.codes("kind") or KINDS if kind in KINDS]
-        text = read_sql("between").replace("$line", _LINE)
+        text = sql("between").replace("$line", _LINE)
         return self._cached(
             ("between", filters, limit, *days.values()),
             lambda: [
@@ -369,7 +364,7 @@ class FacetIndex:
         wholes, parts = list[ListItem](), list[ListItem]()
         for values in known:
             this = dict(zip(("kind", "source", "titles", "wholes"), values, strict=True))
-            text = read_sql("family").replace("$line", _LINE)
+            text = sql("family").replace("$line", _LINE)
             for is_whole, *row in self._query(text, iri=thing, limit=limit, **this):
                 (wholes if is_whole else parts).append(_line(*row))
         return Family(next(iter(wholes), None), tuple(parts))

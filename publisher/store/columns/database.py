@@ -29,12 +29,11 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from publisher.database import connect
+from publisher.database import connect, sql
 from publisher.projections.facets.facets import (
     areas_within,
     coded_properties,
     named_properties,
-    read_sql,
 )
 from publisher.projections.projection import in_batches
 from publisher.store.change_writer import ChangeWriter, read_arrived
@@ -45,7 +44,6 @@ from publisher.store.columns.terms import (
     stored_rows,
     term_id,
 )
-from publisher.store.queries import sql
 from vocab.countries import AREA
 from vocab.iris import KINDS, Iris
 from vocab.terms import ORG, PROV
@@ -61,7 +59,7 @@ class FacetTables:
 
     def begin(self) -> None:
         """Prepare for a transaction, which fills the table ``touched (g, s)``."""
-        self._run(read_sql("temporary"))
+        self._run(sql("temporary"))
         for name, value in (
             ("base", self._iris.base),
             ("organization", f"{ORG}Organization"),
@@ -97,7 +95,7 @@ class FacetTables:
 
     def update(self) -> Iterator[None]:
         """Read the touched things again; yield between batches."""
-        self._run(read_sql("due"))
+        self._run(sql("due"))
         for is_organization, kind in ((True, "organization"), (False, "record")):
             ((count,),) = self._run(
                 "SELECT count(*) FROM due WHERE is_organization = $kind", kind=is_organization
@@ -111,16 +109,16 @@ class FacetTables:
                     end=start + READ_BATCH,
                 )
                 for name in (f"{kind}-statements", "texts", f"{kind}-topics", "delete", "insert"):
-                    self._run(read_sql(name))
+                    self._run(sql(name))
                 yield
         self._relate()
 
     def _relate(self) -> None:
-        self._run(read_sql("relations"))
-        self._run(read_sql("derive"))
+        self._run(sql("relations"))
+        self._run(sql("derive"))
         self._replace("containers", "area, facet, code")
         self._replace("clusters", "iri, cluster")
-        self._run(read_sql("groups"))
+        self._run(sql("groups"))
         self._replace("groups", "thing, cluster")
 
     def _replace(self, table: str, columns: str) -> None:
@@ -278,7 +276,7 @@ MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, 
 SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
-TABLES = sql("columns") + read_sql("schema")
+TABLES = sql("columns") + sql("schema")
 _SORTED = ("quads", "triples", "terms", "predicates", "layout", "base")
 
 

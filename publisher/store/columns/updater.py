@@ -22,7 +22,7 @@ from pyoxigraph import Quad, RdfFormat, parse
 
 from journal.atomic_file import replace_folder
 from journal.errors import JournalError
-from publisher.database import attach
+from publisher.database import attach, sql
 from publisher.projections.projection import (
     JournalReader,
     Subjects,
@@ -33,7 +33,6 @@ from publisher.rdf.ntriples_terms import Value
 from publisher.store.change_writer import LEAD
 from publisher.store.columns.database import BUILD_VERSION, MEMORY, ColumnDatabase
 from publisher.store.columns.terms import TermKind, term_id, text_sql
-from publisher.store.queries import sql
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
 

@@ -1,6 +1,4 @@
-"""The SPARQL queries of the pages and the SQL of the columns, one a file; values are bound, never
-pasted.
-"""
+"""The SPARQL queries of the pages, one a file; values are bound, never pasted."""
 
 from __future__ import annotations
 
@@ -13,9 +11,3 @@ _HERE = Path(__file__).parent
 @cache
 def query(name: str) -> str:
     return (_HERE / f"{name}.rq").read_text()
-
-
-@cache
-def sql(name: str) -> str:
-    """Return the text of the file *name* of SQL."""
-    return (_HERE / f"{name}.sql").read_text()
