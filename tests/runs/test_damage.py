@@ -165,6 +165,8 @@ def test_an_undamaged_directory_is_sound(filled: Path) -> None:
 
     assert result.exit_code == 0, result.output
     assert set(_states(result).values()) == {"sound"}
+    require_intact(f"sqlite:///{filled}/ledger.sqlite")
+    require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
 
 
 def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled: Path) -> None:
@@ -372,13 +374,18 @@ def test_a_missing_entry_is_named_the_last_one_by_the_ledger(
     assert (result.exit_code, fault in result.stdout) == (1, True), result.stdout
 
 
-def test_a_damaged_ledger_is_named(filled: Path) -> None:
+def test_a_damaged_ledger_is_named_and_no_harvest_begins_with_it(filled: Path) -> None:
     _damage_pages(filled / "ledger.sqlite")
 
     result = _run(filled, "--repair")
 
     assert result.exit_code == 1
     assert "restore the ledger from a backup" in result.stdout
+
+    url = f"sqlite:///{filled}/ledger.sqlite"
+
+    with pytest.raises(LedgerError, match="nothing was written"), open_context(filled, url, BASE, NetworkSettings("")):  # fmt: skip
+        pass
 
 
 def test_descriptions_in_the_ledger_are_compared_with_the_journal(filled: Path) -> None:
@@ -417,19 +424,6 @@ def test_a_damaged_newest_entry_stops_the_next_commit(filled: Path) -> None:
         journal.append(["A <urn:s> <urn:p> <urn:o> <urn:g> ."], run="next.1", time=NOON)
 
     assert journal.paths() == [newest]
-
-
-def test_a_harvest_does_not_begin_with_a_damaged_ledger(filled: Path) -> None:
-    _damage_pages(filled / "ledger.sqlite")
-    url = f"sqlite:///{filled}/ledger.sqlite"
-
-    with pytest.raises(LedgerError, match="nothing was written"), open_context(filled, url, BASE, NetworkSettings("")):  # fmt: skip
-        pass
-
-
-def test_an_intact_ledger_passes(filled: Path) -> None:
-    require_intact(f"sqlite:///{filled}/ledger.sqlite")
-    require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
 
 
 def test_the_table_of_damage_has_each_kind_once_and_says_what_was_repaired(filled: Path) -> None:
