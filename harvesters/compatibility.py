@@ -78,18 +78,15 @@ def _resolve_payload(source: Source, protocol: Protocol) -> Protocol:
 def _payload_fault(source: Source, protocol: Protocol) -> Reason:
     payload = protocol.payload_type
     fit = ", ".join(name for name, other in MAPPINGS.items() if payload in other.accepts)
-    values = {
-        "mapping": repr(source.mapping),
-        "protocol": repr(source.protocol),
-        "payload": payload.value,
-        "mappings": fit,
-    }
     return located(
         source.name,
         Reason(
             "mapping %(mapping)s cannot read what protocol %(protocol)s brings, %(payload)s; "
             "these can: %(mappings)s",
-            **values,
+            mapping=repr(source.mapping),
+            protocol=repr(source.protocol),
+            payload=payload.value,
+            mappings=fit,
         ),
     )
 

@@ -63,12 +63,13 @@ class LazyRegistry(Mapping[str, Entry]):
                 return entry
         except ParseError as error:
             fault = message(error.__cause__ or error)
-        values = {"name": repr(point.name), "package": _package(point), "error": fault}
         raise SourceDefinitionError(
             Reason(
                 "the plugin %(name)s of the package %(package)s cannot be used: %(error)s; update "
                 "the package, or uninstall it",
-                **values,
+                name=repr(point.name),
+                package=_package(point),
+                error=fault,
             )
         )
 

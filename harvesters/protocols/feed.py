@@ -105,11 +105,9 @@ def _parse_feed(reply: Reply) -> Any:
     with parser_errors(Reason("%(url)s: the feed cannot be parsed", url=reply.url)):
         parsed = feedparser.parse(io.BytesIO(content), response_headers=headers)
     if not parsed.get("version") and not parsed.get("entries"):
-        if why := _format_error(parsed):
-            raise ParseError(
-                Reason("%(url)s: neither Atom nor RSS; %(error)s", url=reply.url, error=why)
-            )
-        raise ParseError(Reason("%(url)s: neither Atom nor RSS", url=reply.url))
+        why, text = _format_error(parsed), "%(url)s: neither Atom nor RSS"
+        text = "%(url)s: neither Atom nor RSS; %(error)s" if why else text
+        raise ParseError(Reason(text, url=reply.url, error=why or ""))
     return parsed
 
 

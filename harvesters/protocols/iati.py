@@ -158,18 +158,10 @@ def _read_file(
                 raise faults[0]
     except RECORD_ERRORS as error:
         if error.reason.values.get("element") != _ORGANISATIONS:  # Which an index lists too.
-            lost = (
-                InvalidRecord(
-                    None,
-                    Reason(
-                        "an activity file that cannot be read to its end: %(error)s",
-                        error=error.reason,
-                    ),
-                ),
-            )
-            state = state.mark_incomplete(
-                Reason("a file cannot be read: %(error)s", error=error.reason)
-            )
+            text = "an activity file that cannot be read to its end: %(error)s"
+            lost = (InvalidRecord(None, Reason(text, error=error.reason)),)
+            doubt = Reason("a file cannot be read: %(error)s", error=error.reason)
+            state = state.mark_incomplete(doubt)
     if following:
         state = IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)
     yield state.page(lost, following is not None), state
@@ -292,10 +284,8 @@ def _parse_activity(reply: Reply, node: _Element) -> Item:
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
         title = " ".join(str(node.xpath("string(title)")).split())
-        fault = Reason(
-            "an activity without an iati-identifier, titled %(title)s", title=repr(title[:80])
-        )
-        return InvalidRecord(None, located(reply.url, fault))
+        text = "an activity without an iati-identifier, titled %(title)s"
+        return InvalidRecord(None, located(reply.url, Reason(text, title=repr(title[:80]))))
     try:
         return Record(key, _parse(reply, key, raw), raw, node.get("last-updated-datetime") or None)
     except ParseError as error:
@@ -362,9 +352,7 @@ def _list_copies(source: Source, fetch: Fetch) -> list[str]:
             "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
         )
     addresses: dict[str, None] = {}
-    for dataset in datasets:
-        if not isinstance(dataset, dict):
-            continue
+    for dataset in filter(lambda row: isinstance(row, dict), datasets):
         if chosen and dataset.get("reporting_org_short_name") not in chosen:
             continue
         copy = dataset.get("last_known_good_dataset")

@@ -73,10 +73,6 @@ def definition(size: int = 10, total: bool = True, **options: Any) -> Source:
     return define_source(options={name: option for name, option in results.items() if option is not None})  # fmt: skip
 
 
-def truth(registry: Lister) -> list[str | None]:
-    return [None if row["id"] in registry.poison else row["id"] for row in registry.rows]
-
-
 def limited(registry: Lister, limit: Callable[[str], str]) -> Handler:
     """Return a registry to which another number of rows is sent than was asked for."""
 
