@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import log
 from statistics import median
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse
+from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, parse
 
 from vocab.iris import BASE
-from vocab.terms import DCT, RDF, SKOS
+from vocab.terms import DCT, OWL, RDF, RDFS, SKOS
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
@@ -27,26 +27,17 @@ _MAX_LENGTH_FACTOR = 3.0
 _MIN_COMPARED = 40  # characters of the English label; lengths of shorter ones say nothing
 _MIN_SISTERS = 20  # labels from which the usual length is known
 
-_OWL = "http://www.w3.org/2002/07/owl#"
-_TYPE = NamedNode(f"{RDF}type")
-_CONCEPT = NamedNode(f"{SKOS}Concept")
-_SCHEME = NamedNode(f"{SKOS}ConceptScheme")
-_ONTOLOGY = NamedNode(f"{_OWL}Ontology")
-_PREFERRED, _ALTERNATIVE = NamedNode(f"{SKOS}prefLabel"), NamedNode(f"{SKOS}altLabel")
-_DEFINITIONS = (
-    NamedNode(f"{SKOS}definition"),
-    NamedNode("http://www.w3.org/2000/01/rdf-schema#comment"),
-)
-_SOURCE, _DEPRECATED = NamedNode(f"{DCT}source"), NamedNode(f"{_OWL}deprecated")
+_TYPE, _CONCEPT = f"{RDF}type", f"{SKOS}Concept"
+_PREFERRED = f"{SKOS}prefLabel"
+_LABELS = (_PREFERRED, f"{SKOS}altLabel")
+_DEFINITIONS = (f"{SKOS}definition", f"{RDFS}comment")
 _HIERARCHY = tuple(
-    NamedNode(f"{SKOS}{name}")
-    for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme")
+    f"{SKOS}{name}" for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme")
 )
-_BROADER, _, _TOP_OF, _HAS_TOP, _IN_SCHEME = _HIERARCHY
-_LICENCE = NamedNode(f"{DCT}license")
-_NO_TEXTS = tuple(NamedNode(f"{DCT}{name}") for name in ("publisher", "accrualPeriodicity"))
+_WHOLES = (f"{SKOS}ConceptScheme", f"{OWL}Ontology")
 # DCMI Metadata Terms gives both a range of things, not of texts:
 # https://www.dublincore.org/specifications/dublin-core/dcmi-terms/
+_NO_TEXTS = (f"{DCT}publisher", f"{DCT}accrualPeriodicity")
 
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _RESIDUES = (
@@ -97,7 +88,8 @@ _OWN_WORDS = {
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-_Graph: TypeAlias = dict[object, dict[object, set[object]]]
+Statement: TypeAlias = tuple[str, str, Literal | NamedNode | BlankNode]
+_Graph: TypeAlias = dict[str, dict[str, set[Any]]]  # values by subject and property
 
 
 class Problem(NamedTuple):
@@ -117,7 +109,7 @@ class Problem(NamedTuple):
 class _File:
     name: str
     text: str
-    triples: tuple[Triple, ...]
+    statements: tuple[Statement, ...]
 
     def line_of(self, needle: str) -> int:
         """Return the number of the first line that contains *needle*, or 1."""
@@ -148,54 +140,37 @@ def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
     >>> [problem.message for problem in check_files({"x.ttl": b"<a> <b>"})]
     ['not Turtle: Unexpected end']
     """
-    problems: list[Problem] = []
-    parsed: list[_File] = []
+    problems, parsed = list[Problem](), list[_File]()
+    graph: _Graph = {}
     for name, content in files.items():
         try:
-            triples = tuple(
-                quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=base)
-            )
-            parsed.append(_File(name, content.decode(), triples))
+            quads = list(parse(content, format=RdfFormat.TURTLE, base_iri=base))
+            rows = tuple((_value(q.subject), q.predicate.value, q.object) for q in quads)
+            parsed.append(_File(name, content.decode(), rows))
         except UnicodeDecodeError as error:
-            problems.append(
-                Problem(
-                    name,
-                    content.count(b"\n", 0, error.start) + 1,
-                    "not UTF-8",
-                    "save the file as UTF-8",
-                )
-            )
+            line = content.count(b"\n", 0, error.start) + 1
+            problems.append(Problem(name, line, "not UTF-8", "save the file as UTF-8"))
         except SyntaxError as error:
-            message = str(error.msg).rpartition(": ")[2].rstrip(".")
-            problems.append(
-                Problem(name, error.lineno or 1, f"not Turtle: {message}", "correct the syntax")
-            )
-    graph: _Graph = {}
+            message = f"not Turtle: {str(error.msg).rpartition(': ')[2].rstrip('.')}"
+            problems.append(Problem(name, error.lineno or 1, message, "correct the syntax"))
     for file in parsed:
-        for triple in file.triples:
-            if isinstance(triple.subject, NamedNode):
-                about = graph.setdefault(triple.subject, {})
-                about.setdefault(triple.predicate, set()).add(triple.object)
+        for subject, predicate, value in file.statements:
+            graph.setdefault(subject, {}).setdefault(predicate, set()).add(value)
     for file in parsed:
         problems += _check_structure(file, graph, base)
-        problems += _check_completeness(file, graph, base)
-        problems += _check_labels(file)
-        problems += _check_definitions(file)
+        problems += _check_texts(file, graph, _LABELS, "label", "make it a skos:altLabel")
+        problems += _check_texts(
+            file, graph, _DEFINITIONS, "definition", "make it a skos:scopeNote"
+        )
+        problems += _check_translations(file)
     return sorted(set(problems))
 
 
+def _value(term: Any) -> str:
+    return f"_:{term.value}" if isinstance(term, BlankNode) else str(getattr(term, "value", term))
+
+
 def _check_structure(file: _File, graph: _Graph, base: str) -> Iterator[Problem]:
-    for subject, predicate, value in file.triples:
-        if isinstance(subject, BlankNode) or isinstance(value, BlankNode):
-            yield Problem(file.name, 1, "a blank node", "give the resource an IRI")
-        elif predicate in _HIERARCHY and isinstance(value, NamedNode) and value not in graph:
-            line = file.line_of_subject(str(getattr(subject, "value", "")), base)
-            name = predicate.value.removeprefix(SKOS)
-            yield Problem(file.name, line, f"{_short(subject, base)}: skos:{name} leads to {value.value}, which no file defines",
-                          "define that concept, or correct its IRI")  # fmt: skip
-
-
-def _check_completeness(file: _File, graph: _Graph, base: str) -> Iterator[Problem]:
     """Yield what each concept, scheme and ontology of the file lacks, in all files together, and
     each text in place of a thing.
 
@@ -203,143 +178,99 @@ def _check_completeness(file: _File, graph: _Graph, base: str) -> Iterator[Probl
     text. A deprecated concept needs no place below a top concept.
     """
 
-    def problem(subject: object, message: str, remedy: str) -> Problem:
-        line = file.line_of_subject(str(getattr(subject, "value", subject)), base)
-        return Problem(file.name, line, f"{_short(subject, base)}: {message}", remedy)
+    def problem(subject: str, message: str, remedy: str) -> Problem:
+        line = file.line_of_subject(subject, base)
+        return Problem(file.name, line, f"{subject.removeprefix(base)}: {message}", remedy)
 
-    types = [(t.subject, t.object) for t in file.triples if t.predicate == _TYPE]
-    for subject in (s for s, kind in types if kind == _CONCEPT and isinstance(s, NamedNode)):
+    named = [row for row in file.statements if not row[0].startswith("_:")]
+    types = [(subject, _value(kind)) for subject, name, kind in named if name == _TYPE]
+    has_concepts = any(kind == _CONCEPT for _, kind in types)
+    for subject, kind in types:
         about = graph[subject]
-        if _PREFERRED not in about:
+        if kind == _CONCEPT and _PREFERRED not in about:
             yield problem(subject, "no label", "add skos:prefLabel")
-        if _IN_SCHEME not in about:
+        if kind == _CONCEPT and f"{SKOS}inScheme" not in about:
             yield problem(subject, "no scheme", "add skos:inScheme")
-        elif not _is_below_top(subject, graph) and not _is_true(about.get(_DEPRECATED, ())):
-            yield problem(subject, "neither a top concept nor below one",
-                          "add skos:topConceptOf or skos:broader")  # fmt: skip
-        if _SOURCE not in about:
-            yield problem(subject, "no source", "add dct:source with the address of its text, or <ns> if it is ours")  # fmt: skip
-    wholes = {s for s, kind in types if kind in (_SCHEME, _ONTOLOGY) and isinstance(s, NamedNode)}
-    for subject in wholes:
-        about = graph[subject]
-        if not any(isinstance(value, NamedNode) for value in about.get(_LICENCE, ())):
+        elif kind == _CONCEPT and not _is_below_top(subject, graph) and not _is_old(subject, graph):
+            remedy = "add skos:topConceptOf or skos:broader"
+            yield problem(subject, "neither a top concept nor below one", remedy)
+        licences = about.get(f"{DCT}license", ())
+        if kind in _WHOLES and not any(isinstance(value, NamedNode) for value in licences):
             yield problem(subject, "no licence", "add dct:license with the licence's address")
-        if _SOURCE not in about and not any(kind == _CONCEPT for _, kind in types):
-            yield problem(subject, "no source", "add dct:source with the address of its text")
-    for t in file.triples:
-        if t.predicate in _NO_TEXTS and isinstance(t.object, Literal):
-            yield problem(t.subject, f"dct:{t.predicate.value.removeprefix(DCT)} is a text", "name a thing by its IRI")  # fmt: skip
+        if kind == _CONCEPT or (kind in _WHOLES and not has_concepts):
+            own = ", or <ns> if it is ours" if kind == _CONCEPT else ""
+            if f"{DCT}source" not in about:
+                yield problem(
+                    subject, "no source", f"add dct:source with the address of its text{own}"
+                )
+    for subject, predicate, value in file.statements:
+        short = predicate.removeprefix(SKOS).removeprefix(DCT)
+        if subject.startswith("_:") or isinstance(value, BlankNode):
+            yield Problem(file.name, 1, "a blank node", "give the resource an IRI")
+        elif predicate in _HIERARCHY and isinstance(value, NamedNode) and value.value not in graph:
+            message = f"skos:{short} leads to {value.value}, which no file defines"
+            yield problem(subject, message, "define that concept, or correct its IRI")
+        elif predicate in _NO_TEXTS and isinstance(value, Literal):
+            yield problem(subject, f"dct:{short} is a text", "name a thing by its IRI")
 
 
-def _is_below_top(concept: NamedNode, graph: _Graph) -> bool:
+def _is_below_top(concept: str, graph: _Graph) -> bool:
     """Return whether a concept is a top concept of a scheme, or has one among its broader ones."""
-    waiting, seen = list[object]([concept]), set[object]()
+    waiting, seen = [concept], set[str]()
     while waiting:
         about = graph.get(node := waiting.pop(), {})
-        if any(
-            node in graph.get(scheme, {}).get(_HAS_TOP, ()) for scheme in about.get(_TOP_OF, ())
-        ):
-            return True
+        for scheme in about.get(f"{SKOS}topConceptOf", ()):
+            tops = graph.get(scheme.value, {}).get(f"{SKOS}hasTopConcept", ())
+            if node in map(_value, tops):
+                return True
         seen.add(node)
-        waiting += [broader for broader in about.get(_BROADER, ()) if broader not in seen]
+        waiting += {each.value for each in about.get(f"{SKOS}broader", ())} - seen
     return False
 
 
-def _is_true(values: Iterable[object]) -> bool:
-    return any(getattr(value, "value", "") in ("true", "1") for value in values)
+def _is_old(concept: str, graph: _Graph) -> bool:
+    marks = graph.get(concept, {}).get(f"{OWL}deprecated", ())
+    return any(mark.value in ("true", "1") for mark in marks)
 
 
-def _short(subject: object, base: str) -> str:
-    return str(getattr(subject, "value", subject)).removeprefix(base)
-
-
-def _check_labels(file: _File) -> Iterator[Problem]:
-    deprecated = _deprecated(file)
-    preferred: dict[tuple[str, str], Literal] = {}
-    shared: dict[tuple[str, str], str] = {}
-    for triple in file.triples:
-        label, subject = triple.object, triple.subject
-        if (
-            triple.predicate not in (_PREFERRED, _ALTERNATIVE)
-            or not isinstance(label, Literal)
-            or not isinstance(subject, NamedNode)
-        ):
-            continue
-        iri, language = subject.value, label.language
-        if language not in LANGUAGES:
-            name = f'language "{language}"' if language else "label without a language"
-            yield Problem(
-                file.name,
-                file.line_of_label(label),
-                f'{iri}: unknown {name}: "{label.value}"',
-                f"use one of {', '.join(LANGUAGES)}",
-            )
-            continue
-        for message in _faults(label.value, language):
-            yield Problem(
-                file.name,
-                file.line_of_label(label),
-                f'{iri}: {message}: "{label.value}"@{language}',
-                "correct the label, or leave it out",
-            )
-        if triple.predicate != _PREFERRED:
-            continue
-        if (iri, language) in preferred:
-            yield Problem(
-                file.name,
-                file.line_of_label(label),
-                f'{iri}: a second preferred label in "{language}"',
-                "make it a skos:altLabel",
-            )
-        preferred[iri, language] = label
-        other = shared.setdefault((label.value.casefold(), language), iri)
-        if other != iri and subject not in deprecated and NamedNode(other) not in deprecated:
-            yield Problem(file.name, file.line_of_label(label), f'{iri}: the preferred label of {other}: "{label.value}"@{language}',
-                          "label each concept by its own text")  # fmt: skip
-    yield from _check_translations(file, preferred)
-
-
-def _check_definitions(file: _File) -> Iterator[Problem]:
-    """Yield each definition in an unknown language, of another script, or beside one in the same
-    language.
+def _check_texts(
+    file: _File, graph: _Graph, names: tuple[str, ...], kind: str, remedy: str
+) -> Iterator[Problem]:
+    """Yield each text in an unknown language, with an error, or that stands beside another one; two
+    concepts must not share a preferred label.
     """
-    seen: set[tuple[str, str | None]] = set()
-    for subject, predicate, text in file.triples:
-        if (
-            predicate not in _DEFINITIONS
-            or not isinstance(text, Literal)
-            or not isinstance(subject, NamedNode)
-        ):
+    seen, shared = set[tuple[str, str]](), dict[tuple[str, str], str]()
+    for subject, predicate, text in file.statements:
+        if predicate not in names or not isinstance(text, Literal) or subject.startswith("_:"):
             continue
-        iri, language = subject.value, text.language
+        line, language, quoted = file.line_of_label(text), text.language or "", f'"{text.value}"'
         if language not in LANGUAGES:
-            name = f'language "{language}"' if language else "definition without a language"
-            yield Problem(file.name, file.line_of_label(text), f'{iri}: unknown {name}: "{text.value}"',
-                          f"use one of {', '.join(LANGUAGES)}")  # fmt: skip
+            name = f'language "{language}"' if language else f"{kind} without a language"
+            message = f"{subject}: unknown {name}: {quoted}"
+            yield Problem(file.name, line, message, f"use one of {', '.join(LANGUAGES)}")
             continue
-        for message in _script_faults(text.value, language):
-            yield Problem(file.name, file.line_of_label(text), f'{iri}: {message}: "{text.value}"@{language}',
-                          "correct the definition, or leave it out")  # fmt: skip
-        if (iri, language) in seen:
-            yield Problem(
-                file.name,
-                file.line_of_label(text),
-                f'{iri}: a second definition in "{language}"',
-                "make it a skos:scopeNote",
-            )
-        seen.add((iri, language))
+        faults = [
+            *(_faults(text.value) if kind == "label" else ()),
+            *_script_faults(text.value, language),
+        ]
+        for fault in faults:
+            message = f"{subject}: {fault}: {quoted}@{language}"
+            yield Problem(file.name, line, message, f"correct the {kind}, or leave it out")
+        if predicate == f"{SKOS}altLabel":
+            continue
+        if (subject, language) in seen:
+            second = "preferred label" if kind == "label" else kind
+            yield Problem(file.name, line, f'{subject}: a second {second} in "{language}"', remedy)
+        seen.add((subject, language))
+        other = shared.setdefault((text.value.casefold(), language), subject)
+        is_shared = kind == "label" and other != subject
+        if is_shared and not _is_old(subject, graph) and not _is_old(other, graph):
+            message = f"{subject}: the preferred label of {other}: {quoted}@{language}"
+            yield Problem(file.name, line, message, "label each concept by its own text")
 
 
-def _deprecated(file: _File) -> set[object]:
-    return {
-        triple.subject
-        for triple in file.triples
-        if triple.predicate == _DEPRECATED and _is_true((triple.object,))
-    }
-
-
-def _faults(text: str, language: str) -> Iterator[str]:
-    """Yield the description of each residue and each wrong script in a label."""
+def _faults(text: str) -> Iterator[str]:
+    """Yield the description of each residue in a label."""
     if unicodedata.normalize("NFC", text) != text:
         yield "not in Unicode's NFC"
     for pattern, description in _RESIDUES:
@@ -349,78 +280,56 @@ def _faults(text: str, language: str) -> Iterator[str]:
         yield "a drafting note that names another indicator"
     if any(len(text) - match.end() > _MIN_SECOND_TEXT for match in _JOINED_WORDS.finditer(text)):
         yield "two texts without a space between them"
-    yield from _script_faults(text, language)
-
-
-def _foreign_words(text: str, language: str) -> Iterator[str]:
-    """Yield the small words of another language in a text, which show that a part of it is foreign.
-
-    >>> list(_foreign_words("la coordination et la and domestic material consumption", "fr"))
-    ['words of another language (and)']
-    """
-    foreign = set().union(*(words for name, words in _OWN_WORDS.items() if name != language))
-    words = sorted(foreign.intersection(_WORD.findall(text)))
-    if words:
-        yield f"words of another language ({', '.join(words)})"
 
 
 def _script_faults(text: str, language: str) -> Iterator[str]:
-    """Yield the description of each wrong script in a label or definition, and of foreign words."""
-    yield from _foreign_words(text, language)
-    letters = [char for char in text if char.isalpha()]
-    scripts = {unicodedata.name(char, "").split("-")[0].split()[0] for char in letters}
-    expected = _SCRIPTS[language]
-    foreign = (
-        scripts
-        - {expected, "MODIFIER", "FEMININE", "MASCULINE"}
-        - ({"LATIN"} if language in _LATIN_ALSO else set())
-    )
-    if foreign:
+    """Yield the description of each wrong script in a label or definition, and of small words of
+    another language, which show that a part of it is foreign.
+
+    >>> list(_script_faults("la coordination et la and domestic material consumption", "fr"))
+    ['words of another language (and)']
+    """
+    small = set().union(*(words for name, words in _OWN_WORDS.items() if name != language))
+    if words := sorted(small.intersection(_WORD.findall(text))):
+        yield f"words of another language ({', '.join(words)})"
+    names = {char: unicodedata.name(char, "") for char in text if char.isalpha()}
+    scripts = {name.split("-")[0].split()[0] for name in names.values()}
+    also = {"LATIN"} if language in _LATIN_ALSO else set()
+    if foreign := scripts - {_SCRIPTS[language], "MODIFIER", "FEMININE", "MASCULINE"} - also:
         yield f"letters that do not belong to the language ({', '.join(sorted(foreign)).title()})"
-    elif letters and expected not in scripts and len(letters) > 4:
+    elif _SCRIPTS[language] not in scripts and sum(map(str.isalpha, text)) > 4:
         yield "no letters of the language"
-    if language == "zh":
-        traditional = [
-            char
-            for char in letters
-            if unicodedata.name(char, "").startswith("CJK") and not _is_simplified(char)
-        ]
-        if traditional:
-            yield f"characters that are not Simplified Chinese ({''.join(traditional)})"
+    chinese = [char for char, name in names.items() if language == "zh" and name.startswith("CJK")]
+    # GB 2312 has no Traditional form.
+    if traditional := [char for char in chinese if not char.encode("gb2312", "ignore")]:
+        yield f"characters that are not Simplified Chinese ({''.join(traditional)})"
 
 
-def _is_simplified(char: str) -> bool:
-    """Return whether a character belongs to GB 2312, which has no Traditional form."""
-    try:
-        return bool(char.encode("gb2312"))
-    except UnicodeEncodeError:
-        return False
-
-
-def _check_translations(
-    file: _File, preferred: Mapping[tuple[str, str], Literal]
-) -> Iterator[Problem]:
+def _check_translations(file: _File) -> Iterator[Problem]:
     """Yield each translation whose length or years differ from what the English label lets expect."""
+    preferred = {
+        (subject, text.language): text
+        for subject, predicate, text in file.statements
+        if predicate == _PREFERRED and isinstance(text, Literal) and text.language in LANGUAGES
+    }
     ratios: dict[str, dict[str, float]] = {}
     for (iri, language), label in preferred.items():
         english = preferred.get((iri, "en"))
         if language == "en" or english is None:
             continue
         if set(_YEAR.findall(label.value)) != set(_YEAR.findall(english.value)):
-            yield Problem(file.name, file.line_of_label(label), f'{iri}: years other than in the English label: "{label.value}"',
-                          "take the whole text of this concept, or leave the label out")  # fmt: skip
+            message = f'{iri}: years other than in the English label: "{label.value}"'
+            remedy = "take the whole text of this concept, or leave the label out"
+            yield Problem(file.name, file.line_of_label(label), message, remedy)
         if len(english.value) >= _MIN_COMPARED and label.value:
             ratios.setdefault(language, {})[iri] = log(len(label.value) / len(english.value))
     for language, by_iri in ratios.items():
-        if len(by_iri) < _MIN_SISTERS:
-            continue
         usual = median(by_iri.values())
-        for iri in _outliers(by_iri, usual):
-            label = preferred[iri, language]
-            message = f'{iri}: far longer or shorter than its sisters: "{label.value}"@{language}'
-            yield Problem(file.name, file.line_of_label(label), message,
-                          "take the whole text of this concept and no other, or leave the label out")  # fmt: skip
-
-
-def _outliers(ratios: Mapping[str, float], usual: float) -> Iterable[str]:
-    return [iri for iri, ratio in ratios.items() if abs(ratio - usual) > log(_MAX_LENGTH_FACTOR)]
+        for iri, ratio in by_iri.items() if len(by_iri) >= _MIN_SISTERS else ():
+            if abs(ratio - usual) > log(_MAX_LENGTH_FACTOR):
+                label = preferred[iri, language]
+                message = (
+                    f'{iri}: far longer or shorter than its sisters: "{label.value}"@{language}'
+                )
+                remedy = "take the whole text of this concept and no other, or leave the label out"
+                yield Problem(file.name, file.line_of_label(label), message, remedy)
