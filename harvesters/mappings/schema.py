@@ -245,7 +245,7 @@ def _text_of(value: Any) -> Any:
 
 def _line(value: Any) -> str:
     """Return a value as one line."""
-    return normalize_inline(_text_of(value))
+    return " ".join(value.split()) if isinstance(value, str) else normalize_inline(_text_of(value))
 
 
 class FieldTable:
@@ -285,6 +285,8 @@ class FieldTable:
                 own = replace(schema, fields=part.fields, parts={})
                 table = FieldTable(source, crosswalks, own, self.lexicon)
                 self.parts[name].append((part, find, table))
+        # None of these three is read unless the table has one.
+        self._declared = _DECLARED if not self.finds.keys().isdisjoint(_DECLARED) else ()
         self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
         self._subject_words, self._keywords = map(self._read_tagged, ("subjects", "keywords"))
         self._plans: dict[type[Resource], list[tuple[str, Read]]] = {}
@@ -311,7 +313,10 @@ class FieldTable:
         def read(row: Any) -> Sequence[str]:
             if not (values := find(row)):
                 return ()
-            words = [word for value in values for word in split_words(_text_of(value), mark)]
+            if mark:
+                words = [word for value in values for word in split_words(_text_of(value), mark)]
+            else:
+                words = [line for value in values if (line := _line(value))]
             return words if nothing is None else [w for w in words if not is_nothing(w, nothing)]
 
         return read
@@ -379,7 +384,7 @@ class FieldTable:
         in ``subjects``, which stay subjects, and what the words in ``keywords`` name, of which only
         the others become subjects, as do the types of an initiative that are no activity types.
         """
-        declared = [self.words[name](row) for name in _DECLARED]
+        declared = [self.words[name](row) for name in self._declared]
         linked = self.lexicon.parse_declared(*declared) if any(declared) else _NOTHING_DECLARED
         left = [word for word in linked.unmatched if word]
         tagged, keywords = self._subject_words(row), self._keywords(row)

@@ -73,6 +73,14 @@ def compile_path(
 
 def _find_member(steps: list[str]) -> Find:
     """Return the function that follows names and indexes from value to value, as JMESPath does."""
+    if len(steps) == 1:
+        name = steps[0]
+
+        def find_one(row: Any) -> list[Any]:
+            value = row.get(name) if isinstance(row, dict) else None
+            return [] if value is None else value if isinstance(value, list) else [value]
+
+        return find_one
     path = [int(step) if step.isdigit() else step for step in steps]
 
     def find(row: Any) -> list[Any]:
