@@ -31,10 +31,10 @@ from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs.local import Jobs, LocalJobs, claim_requests
 from harvesters.runs.locks import ScheduleLock, interrupted_runs
+from harvesters.runs.publish_clusters import create_matcher
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
-from harvesters.runs.schedule.match_changes import create_matcher
 from harvesters.runs.schedule.scheduler import (
     REQUEST_INTERVAL,
     RequestWatch,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
+from typing import Any
 
+import httpx
+import orjson
 import structlog
 
 from harvesters.archive import Archive
@@ -23,7 +26,9 @@ from harvesters.errors import (
     RepeatedPageError,
 )
 from harvesters.ledger import graphs, operators
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SUCCESSFUL, Run
+from harvesters.ledger.participation import prizes, submissions
 from harvesters.mappings.topics.suggest import method_versions
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
@@ -36,19 +41,20 @@ from harvesters.pipeline.page_processor import (
     read_pages,
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.replay import Replay
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import READ_UP_TO
-from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
-from harvesters.runs.submission_transport import SubmissionTransport
 from harvesters.source import Source
 from harvesters.stored_response import Validator
 from shapes.rules import shapes_digest
 
 # Reasons why another Stocktake's journal is not what it says: nothing of it is published.
 _WHOLE_OR_NOTHING = {"journal_broken", "journal_gap", "wrong_entry_id"}
+# Errors that the client did not count, since it raised no request for them.
+_UNCOUNTED = (CharsetError, CrashingReplyError, RepeatedPageError, PaginationLoopError)
 
+SUBMISSIONS = "submissions"  # the protocol of the inbox
 VERSION = "3"  # of the mapping code: raise it if the same record gets another description
 # Maximum interval of full harvests of a source that is harvested incrementally.
 FULL_HARVEST_INTERVAL = timedelta(days=7)
@@ -113,8 +119,7 @@ def collect_pages(
             raise
         except HarvestError as error:
             counts = Counter(client.outcome_counts) + queue.irregularities
-            stored = _save_network_counts(run, counts, error, client, context)
-            return _end_early(stored, error, context), {}
+            return _end_early(run, error, counts, client, context), {}
     responses = merge_responses(run.responses, client.responses)
     return replace(queue.run, responses=responses), client.seen
 
@@ -125,6 +130,38 @@ def open_queue(
     """Return the queue in which the records of the task's run are processed and staged."""
     processor = PageProcessor(create_processor(task), context.pool)
     return StagingQueue(context.ledger, processor, task.run, watch)
+
+
+class SubmissionTransport(httpx.BaseTransport):
+    """Answer each request of the protocol ``submissions`` with those that were accepted or withdrawn;
+    nothing goes to the network, and responses are archived and read like any others.
+
+    The source ``prizes`` gets the editions and nominations that are public *now*.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        source: str = SUBMISSIONS,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ledger, self._source, self._now = ledger, source, now
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return what is published, without its authors."""
+        published: Iterable[tuple[str, Mapping[str, Any] | None]] = (
+            prizes.published(self._ledger, self._now())
+            if self._source == prizes.SOURCE
+            else submissions.published(self._ledger)
+        )
+        rows = list(published)
+        body = {
+            "accepted": {key: content for key, content in rows if content is not None},
+            "withdrawn": [key for key, content in rows if content is None],
+        }
+        return httpx.Response(
+            200, headers={"Content-Type": "application/json"}, content=orjson.dumps(body)
+        )
 
 
 def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, Validator]:
@@ -144,8 +181,7 @@ def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, 
 def _make_client(
     source: Source, context: HarvestContext, archive: Archive, known: dict[str, Validator]
 ) -> Fetch:
-    is_local = source.protocol == SUBMISSIONS
-    network = context.network
+    is_local, network = source.protocol == SUBMISSIONS, context.network
     if is_local:
         inbox = SubmissionTransport(context.ledger, source.name, context.now)
         network = replace(network, transport=inbox)
@@ -164,54 +200,41 @@ def _make_client(
     )
 
 
-def _save_network_counts(
+def _end_early(
     run: Run,
-    outcome_counts: Counter[str],
     error: HarvestError,
+    outcome_counts: Counter[str],
     client: Fetch,
     context: HarvestContext,
 ) -> Run:
-    """Store the outcome counts of the run's requests, including the error that ended it, and the
-    sizes and times of its responses; return the run at its last checkpoint.
+    """Store the outcomes, sizes and times of the run's requests. Return the run, incomplete, at its
+    last checkpoint if the source failed behind good pages, which are published; raise *error* if not.
     """
     stored = context.ledger.run(run.id) or run
-    # the client counted all other errors
-    if isinstance(
-        error, CharsetError | CrashingReplyError | RepeatedPageError | PaginationLoopError
-    ):
+    if isinstance(error, _UNCOUNTED):
         outcome_counts[error.outcome] += 1
-    network = dict(Counter(run.network) + outcome_counts)
-    responses = merge_responses(run.responses, client.responses)
-    stored = replace(stored, network=network, responses=responses)
-    context.ledger.save(stored)
-    return stored
-
-
-def _is_behind_good_pages(run: Run, error: HarvestError) -> bool:
-    """Return whether the source itself failed, after pages that are published all the same."""
-    return (
-        run.fetched > 0
-        and isinstance(error, SOURCE_ERRORS)
-        and not isinstance(error, QuietHoursError)
-        and error.reason.code not in _WHOLE_OR_NOTHING
+    stored = replace(
+        stored,
+        network=dict(Counter(run.network) + outcome_counts),
+        responses=merge_responses(run.responses, client.responses),
     )
-
-
-def _end_early(run: Run, error: HarvestError, context: HarvestContext) -> Run:
-    """Return the run that ends, incomplete, at its last checkpoint; raises *error* if it is not
-    behind good pages.
-    """
-    if not _is_behind_good_pages(run, error):
+    context.ledger.save(stored)
+    if (
+        not stored.fetched
+        or not isinstance(error, SOURCE_ERRORS)
+        or isinstance(error, QuietHoursError)
+        or error.reason.code in _WHOLE_OR_NOTHING
+    ):
         raise error
-    values: dict[str, Value] = {
-        "page": run.pages,
-        "records": run.fetched,
-        "key": context.ledger.last_key(run) or "?",
-        "error": error.reason,
-    }
-    reason = Reason(READ_UP_TO, **values)
+    reason = Reason(
+        READ_UP_TO,
+        page=stored.pages,
+        records=stored.fetched,
+        key=context.ledger.last_key(stored) or "?",
+        error=error.reason,
+    )
     log.warning("list ended early", source=run.source, run=run.id, reason=reason.text)
-    return replace(run, incomplete_reason=reason)
+    return replace(stored, incomplete_reason=reason)
 
 
 def collect_archived_pages(

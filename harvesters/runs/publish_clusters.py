@@ -1,20 +1,33 @@
-"""Write the clusters of initiatives and organizations to the journal, each as a graph of its own."""
+"""Write the clusters of initiatives and organizations to the journal, each as a graph of its own; a
+running service matches new and changed records for that.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import time
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import starmap
+from pathlib import Path
 from sqlite3 import Connection
 
+import structlog
+
+from harvesters.errors import HarvestError
 from harvesters.ledger import graphs
 from harvesters.ledger.models import CLUSTERS, Run
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.entity_store import EntityStore
+from harvesters.matching.match import has_changes, match_records
 from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
-from harvesters.runs.context import HarvestContext
+from harvesters.network.settings import NetworkSettings
+from harvesters.pipeline.bounded_call import call_bounded
+from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
+from journal.errors import JournalError
+from journal.outage import Outage
 from vocab.iris import Iris
 from vocab.statements.clusters import cluster_members, describe_replaced, named_member
 from vocab.terms import DCT
@@ -28,6 +41,11 @@ CREATE TABLE member (iri TEXT PRIMARY KEY, cluster TEXT NOT NULL) WITHOUT ROWID;
 """
 _SET_AFTER = "INSERT INTO cluster (iri, after) VALUES (?, ?) ON CONFLICT (iri) DO UPDATE SET after = excluded.after"
 _CHANGED = "FROM cluster WHERE after <> before"
+
+_LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 140 s and 0.3 GB
+_SHARE = 10  # after a matching, the next waits this many times as long as it took
+
+log = structlog.get_logger(component="identity")
 
 
 def change_kind(change: GraphChange) -> str:
@@ -118,3 +136,49 @@ def publish_clusters(
         yield publish_graphs(
             CLUSTERS, lambda: opened.enter_context(plan_clusters(context, entities)), context
         )
+
+
+def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
+    """Match what is new or changed, and publish the clusters; return the number of records that
+    were compared, and of clusters changed.
+    """
+    with (
+        open_context(data, ledger, base, NetworkSettings()) as context,
+        match_records(context.ledger, context.iris, only_changed=True) as matching,
+    ):
+        try:
+            with publish_clusters(context, matching.entities) as (_, changes):
+                return matching.records, len(changes)
+        except JournalError as error:
+            raise HarvestError(str(error)) from error
+
+
+def create_matcher(
+    context: HarvestContext, ledger: str, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """Return the function that matches what is new or changed, if anything is; it may be called
+    every minute.
+
+    Matching runs in a process of its own, whose memory is free again afterwards. *ledger* is the
+    URL of the ledger.
+    """
+    outage, due = Outage("cannot match records", "records are matched again"), float("-inf")
+
+    def match() -> None:
+        nonlocal due
+        started = clock()
+        if started < due:
+            return
+        try:
+            if has_changes(context.ledger):
+                records, clusters = call_bounded(
+                    match_and_publish, context.data, ledger, context.iris.base, limits=_LIMITS
+                )
+                log.info("records matched", records=records, clusters=clusters)
+        except HarvestError as error:
+            outage.failed(str(error))
+        else:
+            outage.over()
+        due = clock() + _SHARE * (clock() - started)
+
+    return match

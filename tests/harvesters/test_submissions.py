@@ -24,7 +24,7 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.protocols.submissions import collect
-from harvesters.runs.submission_transport import SubmissionTransport
+from harvesters.runs.collect import SubmissionTransport
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 

@@ -37,10 +37,10 @@ from harvesters.participation.app import create_submissions
 from harvesters.participation.submissions import moderation
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.pipeline.record_processor import load_crosswalks
+from harvesters.runs.collect import SubmissionTransport
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import harvest
-from harvesters.runs.submission_transport import SubmissionTransport
 from vocab.iris import BASE, Iris
 from vocab.statements.describe import describe
 
