@@ -319,8 +319,8 @@ def run_child(
 
 def _do(job: _Job, parent: _Parent, steps: Steps) -> Any:
     with (
-        child_lock(job.run.source, job.data),
         closing(Ledger(job.ledger)) as ledger,
+        child_lock(job.run.source, job.data, ledger),
         job.open_pool(steps=steps) as pool,
     ):
         context = HarvestContext(

@@ -8,7 +8,7 @@ database; ``check_lock`` of the yielded context raises LockLostError once such a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,10 +54,15 @@ def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext
         yield replace(context, check_lock=_check_both(context.check_lock, fence))
 
 
-def child_lock(source: str, data: Path) -> FileLock:
+def child_lock(source: str, data: Path, ledger: Ledger) -> AbstractContextManager[object]:
     """Wait until no child process of an earlier run of the source writes any more; a child that
     outlives its parent is killed at once.
+
+    With a shared ledger nothing is locked: the child of a worker that is frozen waits for that, and
+    must not stop the worker that takes the run over.
     """
+    if ledger.is_shared:
+        return nullcontext()
     return _open_lock(_lock_path(data, f"{source}.child.lock"))
 
 
