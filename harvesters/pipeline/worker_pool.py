@@ -89,8 +89,8 @@ class WorkerPool:
     name: EngineName = "rust"
     workers: int = DEFAULT_WORKERS
     dask: str = ""
-    steps: Steps = field(default_factory=Steps)
     record_count: int = 0  # records submitted so far
+    steps: Steps = field(default_factory=Steps)
     _executor: Executor | None = field(default=None, init=False)
     # sources are harvested concurrently
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)

@@ -17,7 +17,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -40,6 +40,7 @@ from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.process_limits import (
     MEMORY_EXIT,
+    Mark,
     Marks,
     Meter,
     Phase,
@@ -57,7 +58,7 @@ from vocab.iris import Iris
 T = TypeVar("T")
 _POLL_INTERVAL = 0.5  # seconds between two looks at whether a child goes on
 _MAX_DEATHS = 2  # at one record or reply
-_MAX_UNEXPLAINED = 3  # deaths at neither
+_MAX_UNEXPLAINED = 3  # deaths in a row at neither, without a page in between
 _BATCH = "batch"  # the suspect of a child that died while it validated several records
 
 log = structlog.get_logger()
@@ -83,10 +84,10 @@ class _Job:
     data: Path
     ledger: str
     iris: Iris
-    open_pool: Callable[..., WorkerPool]
+    open_pool: Callable[[Steps], WorkerPool]
     network: NetworkSettings
-    rejected: Mapping[str, str]
-    one_by_one: bool
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    one_by_one: bool = False
 
 
 def collect(
@@ -103,29 +104,20 @@ def collect(
     """
     if context.children is None:
         return function(context, run, watch, *arguments)
-    deaths, rejected, one_by_one = Counter[str](), dict[str, str](), False
     pool = context.pool
+    job = _Job(
+        function,
+        arguments,
+        run,
+        context.data,
+        context.ledger.url,
+        context.iris,
+        partial(WorkerPool, pool.base, pool.name, pool.workers, pool.dask, pool.record_count),
+        replace(context.network, rate_limiter=None),  # type: ignore[arg-type]
+    )
+    deaths, unexplained = Counter[str](), 0
     while True:
         context.ledger.close()  # A fork must not inherit open connections.
-        job = _Job(
-            function,
-            arguments,
-            run,
-            context.data,
-            context.ledger.url,
-            context.iris,
-            partial(
-                WorkerPool,
-                pool.base,
-                pool.name,
-                pool.workers,
-                pool.dask,
-                record_count=pool.record_count,
-            ),
-            replace(context.network, rate_limiter=None),  # type: ignore[arg-type]
-            rejected,
-            one_by_one,
-        )
         child = _Child(context.children.limits, context.children.run or run_child, job)
         try:
             return cast(T, child.serve(_calls(context, watch)))
@@ -134,48 +126,44 @@ def collect(
         finally:
             child.end()
         mark = child.marks.read()
-        suspect = _suspect(mark.phase, mark.record, mark.reply, one_by_one=one_by_one)
-        activity = (
-            {
-                Phase.READING: f"reading {mark.address}",
-                Phase.MAPPING: "mapping a record",
-                Phase.VALIDATING: f"validating a {'record' if one_by_one else 'batch of records'}",
-            }.get(mark.phase, "")
-            if suspect
-            else ""
-        )
+        suspect, activity = _suspect(mark, one_by_one=job.one_by_one)
         deaths[suspect] += 1
-        number = deaths.total()
+        exits, run = deaths.total(), context.ledger.run(run.id) or run
         log.warning(
             "child process exited",
             source=run.source,
             busy=activity or "nothing",
             reason=reason,
-            exits=number,
+            exits=exits,
         )
-        if number > context.children.limits.crashes or deaths[""] > _MAX_UNEXPLAINED:
+        unexplained = 0 if suspect or run.pages > job.run.pages else unexplained + 1
+        if exits > context.children.limits.crashes or unexplained > _MAX_UNEXPLAINED:
             raise CrashLoopError(
-                f"{run.source}: the process that reads its responses has exited {number} times in this run; "
+                f"{run.source}: the process that reads its responses has exited {exits} times in this run; "
                 f"the last time {activity or 'in its own work'} {reason}; the run ends here, the responses are archived"
             )
-        one_by_one = one_by_one or suspect == _BATCH
-        if suspect and deaths[suspect] >= _MAX_DEATHS:
-            what = (
-                f"{mark.address}: reading"
-                if mark.phase is Phase.READING
-                else mark.phase.name.lower()
-            )
-            rejected[suspect] = f"{what} it {reason}"
-        run = context.ledger.run(run.id) or run
+        rejected = {**job.rejected}
+        if suspect and suspect != _BATCH and deaths[suspect] >= _MAX_DEATHS:
+            where = f"{mark.address}: " if mark.phase is Phase.READING else ""
+            rejected[suspect] = f"{where}{mark.phase.name.lower()} it {reason}"
+        one_by_one = job.one_by_one or suspect == _BATCH
+        job = replace(job, run=run, rejected=rejected, one_by_one=one_by_one)
 
 
-def _suspect(phase: Phase, record: str, reply: str, *, one_by_one: bool) -> str:
-    """Return the digest of the record or reply at which a child died, "" if it is neither."""
-    if phase is Phase.READING:
-        return reply if reply.strip("0") else ""
-    if phase is Phase.MAPPING or (phase is Phase.VALIDATING and one_by_one):
-        return record
-    return _BATCH if phase is Phase.VALIDATING else ""
+def _suspect(mark: Mark, *, one_by_one: bool) -> tuple[str, str]:
+    """Return the digest of the record or reply at which a child died, and what it did with it; ""
+    if it is neither.
+    """
+    match mark.phase:
+        case Phase.READING if mark.reply.strip("0"):
+            return mark.reply, f"reading {mark.address}"
+        case Phase.MAPPING:
+            return mark.record, "mapping a record"
+        case Phase.VALIDATING if one_by_one:
+            return mark.record, "validating a record"
+        case Phase.VALIDATING:
+            return _BATCH, "validating a batch of records"
+    return "", ""
 
 
 def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Callable[..., Any]]:
@@ -321,7 +309,7 @@ def _do(job: _Job, parent: _Parent, steps: Steps) -> Any:
     with (
         closing(Ledger(job.ledger)) as ledger,
         child_lock(job.run.source, job.data, ledger),
-        job.open_pool(steps=steps) as pool,
+        job.open_pool(steps) as pool,
     ):
         context = HarvestContext(
             job.data,
