@@ -14,9 +14,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import current_locale
-from languages.translations import (
-    format_seconds,
-)
+from languages.translations import TranslatableText, format_seconds
 from languages.translations import gettext as _
 from languages.unsafe_text import ascii_host, finalize
 from publisher.rdf.results import Term
@@ -49,14 +47,15 @@ _PREFIXES = {
 
 
 class NavigationEntry(NamedTuple):
-    """A page of a section: path and label.
+    """A page of a section: path and label; it is left out if nothing is published that it *needs*.
 
     *is_view*: it shows the filters of the address, so links to it keep them. *view* is the value of
     its parameter ``view``.
     """
 
     path: str
-    label: str
+    label: TranslatableText
+    needs: str = ""
     is_view: bool = False
     view: str = ""
 
@@ -83,7 +82,7 @@ class NavigationSection(NamedTuple):
         return [
             (
                 entry.path + (filter_query(entry.view, keep=keep) if entry.is_view else ""),
-                entry.label,
+                _(entry.label),
                 here is not None
                 and entry.path == here.path
                 and entry.view == (view if view in _VIEWS else ""),
@@ -117,6 +116,68 @@ def filter_query(view: str = "", *, keep: bool = True) -> str:
     return f"?{urlencode(filters)}" if filters else ""
 
 
+_SECTIONS = {
+    "explore": (
+        TranslatableText("Explore"),
+        (
+            NavigationEntry("/search", TranslatableText("List"), is_view=True),
+            NavigationEntry("/search", TranslatableText("Table"), is_view=True, view="table"),
+            NavigationEntry("/map", TranslatableText("Map"), is_view=True),
+            NavigationEntry("/matrix", TranslatableText("Matrix"), "vocabulary", is_view=True),
+            NavigationEntry("/trends", TranslatableText("Trends"), is_view=True),
+            NavigationEntry("/gaps", TranslatableText("Gaps")),
+            NavigationEntry("/events", TranslatableText("Events"), "event"),
+            NavigationEntry("/documents", TranslatableText("Documents"), "document"),
+            NavigationEntry("/posts", TranslatableText("Posts"), "post"),
+            NavigationEntry("/prizes", TranslatableText("Prizes"), "prize"),
+            NavigationEntry("/organizations", TranslatableText("Organizations"), "organization"),
+        ),
+    ),
+    "topics": (
+        TranslatableText("Topics"),
+        (
+            NavigationEntry("/topics", TranslatableText("All topics")),
+            NavigationEntry("/scheme/action-line", TranslatableText("Action lines"), "vocabulary"),
+            NavigationEntry("/scheme/sdg", TranslatableText("SDGs"), "vocabulary"),
+            NavigationEntry("/scheme/itu-region", TranslatableText("Regions"), "vocabulary"),
+            NavigationEntry("/scheme/area", TranslatableText("Countries"), "vocabulary"),
+            NavigationEntry("/compare", TranslatableText("Compare")),
+        ),
+    ),
+    "reports": (
+        TranslatableText("Reports"),
+        (NavigationEntry("/reports/", TranslatableText("Reports")),),
+    ),
+    "data": (
+        TranslatableText("Data"),
+        (
+            NavigationEntry("/data", TranslatableText("Use the data")),
+            NavigationEntry("/dumps/", TranslatableText("Downloads")),
+            NavigationEntry("/releases/", TranslatableText("Releases")),
+            NavigationEntry("/columns", TranslatableText("Columns and code lists")),
+            NavigationEntry("/sparql", TranslatableText("Query")),
+            NavigationEntry("/examples", TranslatableText("Example queries")),
+            NavigationEntry("/docs/api", TranslatableText("JSON API")),
+            NavigationEntry("/catalog", TranslatableText("Catalogue")),
+            NavigationEntry("/ns", TranslatableText("Vocabulary"), "vocabulary"),
+            NavigationEntry("/journal/", TranslatableText("Changes")),
+            NavigationEntry("/docs/", TranslatableText("Documentation"), "documentation"),
+        ),
+    ),
+    "sources": (
+        TranslatableText("Sources"),
+        (
+            NavigationEntry("/sources", TranslatableText("Registries")),
+            NavigationEntry("/status", TranslatableText("Status")),
+            NavigationEntry("/shapes", TranslatableText("Quality check")),
+            NavigationEntry("/join", TranslatableText("Add a registry")),
+            NavigationEntry("/validate", TranslatableText("Check a feed")),
+            NavigationEntry("/submit", TranslatableText("Report an initiative"), "submission"),
+        ),
+    ),
+}
+
+
 def sections(
     published: Collection[str], documentation: bool = False
 ) -> tuple[NavigationSection, ...]:
@@ -126,78 +187,10 @@ def sections(
     where it is in the store, and ``submission`` where something can be submitted: pages without
     items are left out.
     """
-    return (
-        NavigationSection("explore", _("Explore"), _explore_pages(published)),
-        NavigationSection("topics", _("Topics"), _topic_pages(published)),
-        NavigationSection("reports", _("Reports"), (NavigationEntry("/reports/", _("Reports")),)),
-        NavigationSection("data", _("Data"), _data_pages(published, documentation)),
-        NavigationSection("sources", _("Sources"), _source_pages(published)),
-    )
-
-
-def _explore_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
-    collections = (
-        ("event", NavigationEntry("/events", _("Events"))),
-        ("document", NavigationEntry("/documents", _("Documents"))),
-        ("post", NavigationEntry("/posts", _("Posts"))),
-        ("prize", NavigationEntry("/prizes", _("Prizes"))),
-        ("organization", NavigationEntry("/organizations", _("Organizations"))),
-    )
-    matrix = (NavigationEntry("/matrix", _("Matrix"), is_view=True),)
-    return (
-        NavigationEntry("/search", _("List"), is_view=True),
-        NavigationEntry("/search", _("Table"), is_view=True, view="table"),
-        NavigationEntry("/map", _("Map"), is_view=True),
-        *(matrix if "vocabulary" in published else ()),
-        NavigationEntry("/trends", _("Trends"), is_view=True),
-        NavigationEntry("/gaps", _("Gaps")),
-        *(entry for kind, entry in collections if kind in published),
-    )
-
-
-def _topic_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
-    schemes = (
-        NavigationEntry("/scheme/action-line", _("Action lines")),
-        NavigationEntry("/scheme/sdg", _("SDGs")),
-        NavigationEntry("/scheme/itu-region", _("Regions")),
-        NavigationEntry("/scheme/area", _("Countries")),
-    )
-    return (
-        NavigationEntry("/topics", _("All topics")),
-        *(schemes if "vocabulary" in published else ()),
-        NavigationEntry("/compare", _("Compare")),
-    )
-
-
-def _data_pages(published: Collection[str], documentation: bool) -> tuple[NavigationEntry, ...]:
-    vocabulary = (NavigationEntry("/ns", _("Vocabulary")),)
-    return (
-        NavigationEntry("/data", _("Use the data")),
-        NavigationEntry("/dumps/", _("Downloads")),
-        NavigationEntry("/releases/", _("Releases")),
-        NavigationEntry("/columns", _("Columns and code lists")),
-        NavigationEntry("/sparql", _("Query")),
-        NavigationEntry("/examples", _("Example queries")),
-        NavigationEntry("/docs/api", _("JSON API")),
-        NavigationEntry("/catalog", _("Catalogue")),
-        *(vocabulary if "vocabulary" in published else ()),
-        NavigationEntry("/journal/", _("Changes")),
-        *((NavigationEntry("/docs/", _("Documentation")),) if documentation else ()),
-    )
-
-
-def _source_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
-    return (
-        NavigationEntry("/sources", _("Registries")),
-        NavigationEntry("/status", _("Status")),
-        NavigationEntry("/shapes", _("Quality check")),
-        NavigationEntry("/join", _("Add a registry")),
-        NavigationEntry("/validate", _("Check a feed")),
-        *(
-            (NavigationEntry("/submit", _("Report an initiative")),)
-            if "submission" in published
-            else ()
-        ),
+    there = {"", *published, *(["documentation"] if documentation else [])}
+    return tuple(
+        NavigationSection(name, _(label), tuple(item for item in entries if item.needs in there))
+        for name, (label, entries) in _SECTIONS.items()
     )
 
 

@@ -187,8 +187,13 @@ async def find_faults(service: QueryService, faults: Faults) -> tuple[int, dict[
     faults.add("store", service.follower.reason, "store")
     for name, state in service.follower.projections.items():
         faults.add(name, str(state.get("error", "")), "index")
-    listed = asyncio.to_thread(list_releases, service.data / "releases")
-    await faults.attempt("releases", listed, [], "release", (OSError, DamagedRelease))
+    await faults.attempt(
+        "releases",
+        asyncio.to_thread(list_releases, service.data / "releases"),
+        [],
+        "release",
+        (OSError, DamagedRelease),
+    )
     return lag, details
 
 

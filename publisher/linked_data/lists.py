@@ -217,8 +217,9 @@ def _query_text(definition: Mapping[str, Any], order: str, upward: bool) -> str:
 
 
 def _format_cursor(row: Row) -> str:
-    cursor = orjson.dumps([row["key"].value, row["thing"].value])
-    return urlsafe_b64encode(cursor).decode().rstrip("=")
+    return (
+        urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
+    )
 
 
 def _parse_cursor(cursor: str) -> tuple[str, str]:
@@ -307,8 +308,14 @@ async def organizations(
 ) -> Response:
     """Organizations publish, fund or take part in initiatives; those of one cluster are one."""
     list_page = await load_page(cursor, service, "organizations", words=q)
-    details = await _organization_details(list_page.rows, service)
-    return respond_list(request, pages, "organizations", {"q": q} if q else {}, list_page, details)
+    return respond_list(
+        request,
+        pages,
+        "organizations",
+        {"q": q} if q else {},
+        list_page,
+        (await _organization_details(list_page.rows, service)),
+    )
 
 
 async def _organization_details(listed: Iterable[Row], service: QueryService) -> Details:

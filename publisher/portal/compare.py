@@ -86,8 +86,9 @@ async def compare_topics(request: Request, service: ServiceDep, names: NamesDep)
     form = {name: request.query_params.get(name, "").strip() for name in _FORM}
     if form["from"] or form["record"]:
         return await _compare_moments(request, service, names, form)
-    figures = Figures(require_facet_index(service), names, INITIATIVES)
-    return await asyncio.to_thread(_compare_topics, request, figures)
+    return await asyncio.to_thread(
+        _compare_topics, request, Figures(require_facet_index(service), names, INITIATIVES)
+    )
 
 
 def _compare_topics(request: Request, figures: Figures) -> DataPage:

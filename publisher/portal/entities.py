@@ -152,8 +152,12 @@ async def _describe_with_status(service: QueryService, iri: str) -> Description:
     if description.statements:
         return description
     status = await describe_graph(service, service.iris.status, iri)
-    own = (item for item in status.statements if item.subject.partition("#")[0] == iri)
-    return replace(status, statements=tuple(own))
+    return replace(
+        status,
+        statements=tuple(
+            item for item in status.statements if item.subject.partition("#")[0] == iri
+        ),
+    )
 
 
 async def find_thing_page(request: Request, service: QueryService) -> Found | Response:
@@ -289,8 +293,13 @@ async def concept(
     require(
         bool(description.statements), TranslatableText("This concept doesn't exist: {iri}", iri=iri)
     )
-    urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
-    return await respond_kind(request, service, pages, "concept", Entity(description, urls))
+    return await respond_kind(
+        request,
+        service,
+        pages,
+        "concept",
+        Entity(description, ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")),
+    )
 
 
 async def release_parameters(

@@ -148,12 +148,11 @@ def in_language(texts: Sequence[Term], language: str) -> Term | None:
 
 async def organization_values(page: EntityPage) -> Values:
     service, organization = page.service, page.description.iri
-    markup = thing_markup(page.description, "organization", page.licence)
     return {
         "list_page": await load_page(
             read_cursor(page.request), service, "organization", organization
         ),
-        "block": jsonld_block(markup),
+        "block": jsonld_block(thing_markup(page.description, "organization", page.licence)),
         "about": await figures(
             service,
             Filter(party=organization),
@@ -173,9 +172,11 @@ async def figures(
     tables = open_facet_index(service.current.path)
     if tables is None:
         return None
-    labels = FacetLabels(service.iris, await source_titles(service))
     return await asyncio.to_thread(
-        entity_statistics, Figures(tables, labels, filters), search, without
+        entity_statistics,
+        Figures(tables, FacetLabels(service.iris, await source_titles(service)), filters),
+        search,
+        without,
     )
 
 
@@ -211,8 +212,7 @@ def code_order(value: str) -> list[tuple[int, int, str]]:
 
 
 def list_parts(description: Description, name: str) -> list[str]:
-    nodes = (term.value for term in description.all(name) if term.is_iri)
-    return sorted(nodes, key=code_order)
+    return sorted((term.value for term in description.all(name) if term.is_iri), key=code_order)
 
 
 def _draw_places(description: Description, iris: Iris) -> Markup | None:

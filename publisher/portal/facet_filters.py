@@ -189,8 +189,9 @@ def _rank(
 
 
 async def get_figures(request: Request, tables: TablesDep, names: NamesDep) -> Figures:
-    filters = parse_filters(request.query_params).with_codes("kind", "initiative")
-    return Figures(tables, names, filters)
+    return Figures(
+        tables, names, parse_filters(request.query_params).with_codes("kind", "initiative")
+    )
 
 
 FiguresDep = Annotated[Figures, Depends(get_figures)]

@@ -131,8 +131,9 @@ async def home(
 def _home(figures: Figures | None, today: str) -> dict[str, Any]:
     """Return the figures and lists of the front page; none while the facet tables are built."""
     if figures is None:
-        lists = ("counted", "total", "panels", "newest", "events", "missing", "finding", "note")
-        return {"kinds": {}, "place": None, "matrix": None} | dict.fromkeys(lists, ())
+        return {"kinds": {}, "place": None, "matrix": None} | dict.fromkeys(
+            ("counted", "total", "panels", "newest", "events", "missing", "finding", "note"), ()
+        )
     tables, place, matrix = figures.tables, figures["map"], figures["matrix"]
     everything = replace(figures, filters=Filter())
     kinds = everything["bars/kind"].counts

@@ -484,9 +484,12 @@ class Matrix(FigureView):
 
     @property
     def table(self) -> DataTable:
-        columns = (Column("line", "line"), Column("goal", "goal"), Column("official"), THINGS)
         return DataTable(
-            "matrix", "Things by action line and goal", columns, tuple(self.rows), self.sparql
+            "matrix",
+            "Things by action line and goal",
+            (Column("line", "line"), Column("goal", "goal"), Column("official"), THINGS),
+            tuple(self.rows),
+            self.sparql,
         )
 
     @property
@@ -527,13 +530,12 @@ class Matrix(FigureView):
 
     @cached_property
     def drawing(self) -> Markup | None:
-        label = _("Initiatives by action line and SDG, with the official links")
         return heatmap(
             self.lines,
             self.goals,
             self.counts,
             self.data.links,
-            label,
+            _("Initiatives by action line and SDG, with the official links"),
             mirrored=(current_locale().direction == "rtl"),
         )
 
@@ -559,9 +561,13 @@ class Gap(Bars):
 
     @property
     def table(self) -> DataTable:
-        columns = (Column(self.facet, self.facet), Column("name"), THINGS)
-        rows = tuple((bar.code, bar.name, 0) for bar in self.bars)
-        return DataTable(self.facet, self.title, columns, rows, self.sparql)
+        return DataTable(
+            self.facet,
+            self.title,
+            (Column(self.facet, self.facet), Column("name"), THINGS),
+            tuple((bar.code, bar.name, 0) for bar in self.bars),
+            self.sparql,
+        )
 
     @property
     def finding(self) -> str:

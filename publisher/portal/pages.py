@@ -71,8 +71,11 @@ async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
         row["source"].value.removeprefix(start): (row["title"], str(row.get("licence", "")))
         for row in rows
     }
-    listed = [(name, *rest) for name, rest in sorted(sources.items())]
-    return respond(request, pages.page("about.html", sources=listed), HTML)
+    return respond(
+        request,
+        pages.page("about.html", sources=[(name, *rest) for name, rest in sorted(sources.items())]),
+        HTML,
+    )
 
 
 @get(router, "/about/design", include_in_schema=False)

@@ -159,8 +159,11 @@ def search(
         filters, _matches = match_words(service, parameters)
         paged = not {"page", "per"}.isdisjoint(request.query_params)
         part = (per, (page - 1) * per) if paged else ()
-        lines = write_listed(tables, filters, parameters.order, service.iris, *part)
-        return StreamingResponse(lines, media_type=data_format.media, headers={"Vary": "Accept"})
+        return StreamingResponse(
+            write_listed(tables, filters, parameters.order, service.iris, *part),
+            media_type=data_format.media,
+            headers={"Vary": "Accept"},
+        )
     snapshot, locale = service.current, current_locale()
     first = locale.language if data_format is HTML else None
     # data are the same in all languages

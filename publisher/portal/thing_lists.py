@@ -167,14 +167,16 @@ def _newest(
 
     def values() -> dict[str, object]:
         total = tables.count_different(filters)
-        lines = tables.list_things(filters, "newest", PAGE_SIZE, (number - 1) * PAGE_SIZE)
         return {
             "kind": kind,
             "title": _("Documents and good practices") if kind == "document" else _("Posts"),
             "total": total,
             "page_number": number,
             "last": max(1, -(-total.records // PAGE_SIZE)),
-            "items": _texts(lines, service.current.path),
+            "items": _texts(
+                tables.list_things(filters, "newest", PAGE_SIZE, (number - 1) * PAGE_SIZE),
+                service.current.path,
+            ),
             "panels": figures.bars(_PANELS[kind]),
             "chosen": [
                 (name, code, names.short(name, code)) for name, code in chosen_codes(filters)

@@ -83,8 +83,15 @@ def join_form(request: Request, pages: PagesDep) -> Response:
     """
     state = from_query(request.query_params)
     if "download" in request.query_params and state.step == LAST_STEP:
-        name = {"Content-Disposition": f'attachment; filename="{state.name}.toml"', **UNCACHED}
-        return respond(request, source_toml(state), "application/toml", headers=name)
+        return respond(
+            request,
+            source_toml(state),
+            "application/toml",
+            headers={
+                "Content-Disposition": f'attachment; filename="{state.name}.toml"',
+                **UNCACHED,
+            },
+        )
     return _join_page(request, pages, state)
 
 
@@ -125,7 +132,6 @@ def _join_page(
     sample_error: str = "",
 ) -> Response:
     values = wizard_values(state, suggestion)
-    mail = {"subject": state.values["title"], "body": values["source_toml"]}
     return respond(
         request,
         pages.page(
@@ -136,7 +142,9 @@ def _join_page(
             can_submit=request.app.state.submissions_open(),
             sample_error=sample_error,
             download=f"/join?{values['query']}&download=1",
-            message=urlencode(mail, quote_via=quote),
+            message=urlencode(
+                {"subject": state.values["title"], "body": values["source_toml"]}, quote_via=quote
+            ),
         ),
         HTML,
         headers=UNCACHED,

@@ -191,13 +191,12 @@ def _matrix(matrix: Matrix) -> Section:
     legend = _(
         "A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ."
     )
-    dotted = _("In the table, a dot marks a link of the official matrix.")
     return _section(
         "matrix",
         _("Action lines and SDGs"),
         matrix.summary,
         legend,
-        dotted,
+        _("In the table, a dot marks a link of the official matrix."),
         drawing=matrix.drawing,
         heads=(facet_title("line"), *(goal.code for goal in matrix.goals)),
         rows=tuple(
@@ -242,8 +241,11 @@ def _chapters(figures: Figures) -> Iterator[Section]:
     initiatives.
     """
     names, tables = figures.names, figures.tables
-    text = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
-    yield _section("lines", _("Action lines, one by one"), text)
+    yield _section(
+        "lines",
+        _("Action lines, one by one"),
+        _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives."),
+    )
     for code in all_codes("line", names.iris):
         line = replace(figures, filters=figures.filters.with_codes("line", code))
         total, goals, title = line["count"].counts[""], line["bars/goal"], names.short("line", code)
