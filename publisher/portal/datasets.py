@@ -183,8 +183,8 @@ def dataset_response(request: Request, dataset: DataPage | Response) -> Response
         content,
         form,
         links=[
-            typed_link("alternate", addresses[row.label], row.media)
-            for row in TABLE_FORMATS.values()
+            typed_link("alternate", addresses[item.label], item.media)
+            for item in TABLE_FORMATS.values()
         ],
     )
 
@@ -198,8 +198,8 @@ def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]
     }
     tail = f"?{urlencode(parameters)}" if parameters else ""
     return [
-        (row.label, f"{stem}.{row.suffix}{tail}")
-        for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
+        (item.label, f"{stem}.{item.suffix}{tail}")
+        for item in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
     ]
 
 

@@ -74,7 +74,7 @@ async def get_embedded(figures: FiguresDep, service: ServiceDep, rest: EmbedPath
     tags=["find"],
     response_class=Response,
     response_description="A small page without scripts and cookies",
-    responses=contents("text/html", *(row.media for row in (*TABLE_FORMATS.values(), SVG)))
+    responses=contents("text/html", *(item.media for item in (*TABLE_FORMATS.values(), SVG)))
     | problems(400, 404, 503),
     openapi_extra={"parameters": _PARAMETERS},
 )
@@ -102,8 +102,9 @@ def embed(
             TranslatableText("Only maps, trends and the matrix are drawings; ask for format=csv"),
         )
         return respond(request, standalone_svg(view.drawing), SVG)
-    if row := TABLE_FORMATS.get(form):
-        return respond(request, serialize_tables([view.table], row, page, pages.iris), row)
+    if table := TABLE_FORMATS.get(form):
+        content = serialize_tables([view.table], table, page, pages.iris)
+        return respond(request, content, table)
     address = f"{page}{f'?{request.url.query}' if request.url.query else ''}"
     oembed = f"/oembed?url={quote(address, safe='')}"
     text = pages.page(
@@ -111,7 +112,7 @@ def embed(
         kind=rest.partition("/")[0],
         theme=theme or THEMES[0],
         figure=view,
-        narrowed=[figures.names.short(*pair) for pair in chosen_codes(figures.filters)],
+        filters=[figures.names.short(*pair) for pair in chosen_codes(figures.filters)],
         oembed=oembed,
         site=origin(request),
         note=figures.note,

@@ -223,7 +223,7 @@ def _data_links(filters: Filter, iris: Iris) -> list[tuple[str, str]]:
     stem = filters.party.removeprefix(f"{iris.base}id/") if filters.party else chosen[0]
     bases = urlencode([("basis", basis.value) for basis in filters.bases])
     tail = f"?{bases}" if filters.bases != (Basis.DECLARED,) else ""
-    return [(row.label, f"/figures/{stem}.{row.suffix}{tail}") for row in TABLE_FORMATS.values()]
+    return [(item.label, f"/figures/{stem}.{item.suffix}{tail}") for item in TABLE_FORMATS.values()]
 
 
 def statistics_tables(figures: Figures) -> list[DataTable]:

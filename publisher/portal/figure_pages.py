@@ -326,7 +326,9 @@ async def sources(
                 registries=await list_registries(service, tables),
                 covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
                 note=count_note(different) if different else "",
-                forms=[(row.label, f"/registries.{row.suffix}") for row in TABLE_FORMATS.values()],
+                forms=[
+                    (item.label, f"/registries.{item.suffix}") for item in TABLE_FORMATS.values()
+                ],
                 query=query_page_url(_registries_query(service, tables)),
             )
         ),

@@ -256,7 +256,7 @@ explain_router = APIRouter()
     summary="Trace the statements of a record to run, request, bytes and field",
     tags=["read"],
     responses={
-        **contents(*(row.media for row in _EXPLANATIONS.values())),
+        **contents(*(item.media for item in _EXPLANATIONS.values())),
         **problems(400, 404, 406, 429, 503),
     },
 )

@@ -143,7 +143,7 @@ def file_problem(request: Request, pages: PagesDep, store: StoreDep, fields: Fie
     summary="What became of a reported problem, without personal data",
     tags=["read"],
     responses={
-        **contents(*(row.media for row in _FORMATS.values())),
+        **contents(*(item.media for item in _FORMATS.values())),
         **problems(400, 404, 406, 503),
     },
 )

@@ -225,8 +225,8 @@ def _page(
         linked=lambda links: _linked(links, names),
         query=query_page_url(results["sparql"]),
         formats=[
-            (row.label, f"/search?{_with_page(request, parameters.page, format=row.suffix)}")
-            for row in TABLE_FORMATS.values()
+            (item.label, f"/search?{_with_page(request, parameters.page, format=item.suffix)}")
+            for item in TABLE_FORMATS.values()
         ],
         exports={
             "json": f"/search?{with_parameters(request, 'page', per=str(MAX_RESULTS), format='json')}",
@@ -269,8 +269,8 @@ def _with_page(request: Request, number: int, **changes: str) -> str:
 def feed_links(query: str) -> list[tuple[str, str]]:
     """Return the feeds of the search with the parameters *query*: label and address."""
     return [
-        (row.label, f"/feeds/search.{row.suffix}{f'?{query}' if query else ''}")
-        for row in FEED_FORMATS.values()
+        (item.label, f"/feeds/search.{item.suffix}{f'?{query}' if query else ''}")
+        for item in FEED_FORMATS.values()
     ]
 
 

@@ -108,7 +108,7 @@ async def suffix_parameter(
     tags=["read"],
     dependencies=[Depends(suffix_parameter)],
     responses={
-        **contents(*(row.media for row in _FORMATS.values())),
+        **contents(*(item.media for item in _FORMATS.values())),
         **problems(404, 406, 429, 503),
     },
 )
@@ -303,7 +303,7 @@ def _page(pages: Pages, report: dict[str, Any], name: str) -> Response:
             for rule in report["rules"]
         },
         name=name,
-        forms=[row for row in _FORMATS.values() if row is not HTML],
+        forms=[item for item in _FORMATS.values() if item is not HTML],
     )
 
 

@@ -231,7 +231,7 @@ def feed_form(request: Request, pages: PagesDep, names: NamesDep) -> Response:
     summary="Check a feed before it is published",
     tags=["read"],
     responses={
-        **contents(*(row.media for row in _RESULTS.values())),
+        **contents(*(item.media for item in _RESULTS.values())),
         **problems(400, 403, 406, 413, 429, 503),
     },
 )
