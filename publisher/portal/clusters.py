@@ -49,13 +49,9 @@ class ClusterMember(NamedTuple):
     record: str
     description: Description
 
-    @property
-    def changed(self) -> str:
-        return str(self.description.one("dct:modified", self.record) or "") if self.record else ""
-
-    @property
-    def first_seen(self) -> str:
-        return str(self.description.one("dct:issued", self.record) or "") if self.record else ""
+    def dated(self, name: str) -> str:
+        """Return a date of its record, "" if unknown."""
+        return str(self.description.one(name, self.record) or "") if self.record else ""
 
 
 class MemberValues(NamedTuple):
@@ -237,7 +233,7 @@ def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
 _RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {
     "longest": lambda item: (max(len(term.value) for term in item.values), ""),
     "most": lambda item: (len(item.values), ""),
-    "newest": lambda item: (0, item.member.changed),
+    "newest": lambda item: (0, item.member.dated("dct:modified")),
 }
 
 
@@ -248,7 +244,7 @@ def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberVa
     ordered = sorted(says, key=lambda item: item.member.iri)
     for rule in reversed(precedence(name)):
         if rule == "first":
-            ordered.sort(key=lambda item: item.member.first_seen or "9")
+            ordered.sort(key=lambda item: item.member.dated("dct:issued") or "9")
         else:
             ordered.sort(key=_RULES[rule], reverse=True)
     return ordered

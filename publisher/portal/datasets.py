@@ -401,21 +401,16 @@ def write_listed(
     offset: int = 0,
 ) -> Iterator[bytes]:
     """Yield the CSV of the filtered things, in the columns LISTED."""
-    names, out = [column.name for column in LISTED], io.StringIO()
-    lines = csv.DictWriter(out, names)  # of RFC 4180: lines end with CR LF
-    lines.writeheader()
+    yield write_csv([[column.name for column in LISTED]])
     for start in range(offset, offset + limit, _BATCH):
         most = min(_BATCH, offset + limit - start)
         rows = tables.list_for_table(filters, order, most, start)
-        lines.writerows(_listed_cells(row, iris) for row in rows)
-        yield out.getvalue().encode()
-        out.seek(0)
-        out.truncate()
+        yield write_csv(_listed_cells(row, iris) for row in rows)
         if len(rows) < _BATCH:
             return
 
 
-def _listed_cells(row: ListedThing, iris: Iris) -> dict[str, object]:
+def _listed_cells(row: ListedThing, iris: Iris) -> list[object]:
     line = row.line
     countries = [code.rpartition("/")[2] for code in row.codes.get("country", ())]
     cells: dict[str, object] = {
@@ -432,6 +427,5 @@ def _listed_cells(row: ListedThing, iris: Iris) -> dict[str, object]:
         "website": row.page,
         "changed": line.changed,
     }
-    return {
-        name: " ".join(cell) if isinstance(cell, list) else cell for name, cell in cells.items()
-    }
+    values = (cells.get(column.name) for column in LISTED)
+    return [" ".join(cell) if isinstance(cell, list) else cell for cell in values]

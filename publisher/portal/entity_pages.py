@@ -87,17 +87,12 @@ async def tombstone_values(page: EntityPage) -> Values:
 
 async def thing_values(page: EntityPage) -> Values:
     service, description, path = page.service, page.description, thing_path(page.entity)
-    kind = path.partition("/")[0]
+    kind, thing = path.partition("/")[0], description.iri
     tables = open_facet_index(service.current.path)
     comments = None
     if kind == "post":
         keep_for(MINUTE)  # a comment is shown once it is accepted, without another snapshot
         comments = await asyncio.to_thread(page.request.app.state.comments, path)
-    related, family = [], Family()
-    if tables:
-        related = await asyncio.to_thread(tables.related, description.iri, RELATED)
-    if tables and kind == "initiative":
-        family = await asyncio.to_thread(tables.family, description.iri, FAMILY)
     return await record_values(page) | {
         "thing": description,
         "licence": page.licence,
@@ -107,12 +102,14 @@ async def thing_values(page: EntityPage) -> Values:
         "claims": {title: list_claims(description, concept) for title, concept in _CLAIMS.items()},
         "parts": partial(list_parts, description),
         "decimal": Decimal,
-        "related": related,
-        "family": family,
-        "awards": await awards_of(service, description.iri),
+        "related": await asyncio.to_thread(tables.related, thing, RELATED) if tables else [],
+        "family": await asyncio.to_thread(tables.family, thing, FAMILY)
+        if tables and kind == "initiative"
+        else Family(),
+        "awards": await awards_of(service, thing),
         "comments": comments,
         "post": path,
-        "cluster": await cluster_of(service, description.iri),
+        "cluster": await cluster_of(service, thing),
         "map": _draw_places(description, service.iris),
     }
 

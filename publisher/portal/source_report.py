@@ -182,8 +182,8 @@ async def _remarks(
     source, known = service.iris.source(registry), rules(service.iris.base)
     fixed: dict[str, int] | None = ledger.get("fixed")
     quality = (await measure_sources(service)).get(source)
-    rows = await service.rows(query("source-remarks"), {"source": iri(source)})
-    rows = [row for row in rows if "shape" in row]  # an aggregate of nothing has one row
+    results = await service.rows(query("source-remarks"), {"source": iri(source)})
+    rows = [row for row in results if "shape" in row]  # an aggregate of nothing has one row
     paths = {row["path"].value for row in rows if "path" in row}
     gains = await rule_gains(service, source, quality, paths) if quality else {}
     reports = list[RuleReport]()

@@ -211,8 +211,7 @@ def _texts(lines: list[ListItem], snapshot: str) -> list[tuple[ListItem, Text, T
         title = best_text(entry.titles, marker, language) if entry else None
         text, tag = (best_text(entry.texts, marker, language) if entry else None) or ("", None)
         if len(text) > _EXCERPT_LENGTH:
-            text = text[:_EXCERPT_LENGTH]
-            text = f"{text.rpartition(' ')[0] or text} …"
+            text = f"{text[:_EXCERPT_LENGTH].rpartition(' ')[0] or text[:_EXCERPT_LENGTH]} …"
         name = line.title or line.iri.rpartition("/")[2]
         items.append((line, title or (name, line.language), (text, tag)))
     return items

@@ -70,10 +70,10 @@ from web.respond import ResourceURLs, respond
 OWL = "http://www.w3.org/2002/07/owl#"
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
 # the groups of the terms of an ontology, as pyLODE has them (https://github.com/RDFLib/pyLODE)
-_GROUPS = {
-    "classes": "Class",
-    "object-properties": "ObjectProperty",
-    "datatype-properties": "DatatypeProperty",
+_CODES = {
+    f"{OWL}Class": "classes",
+    f"{OWL}ObjectProperty": "object-properties",
+    f"{OWL}DatatypeProperty": "datatype-properties",
 }
 _OTHER = "other-terms"
 # What is stated of a term, besides its label and definition, in the order of the page.
@@ -211,20 +211,15 @@ def concept_tree(description: Description) -> list[tuple[int, Row]]:
     concept: *concept*, *notation*, *broader*, and *name* in the language of the page, else in
     English.
     """
-    stated: dict[str, dict[str, list[Term]]] = {}
-    for statement in description.statements:
-        values = stated.setdefault(statement.subject, {})
-        values.setdefault(description.short(statement.predicate), []).append(statement.object)
     rows = dict[str, Row]()
-    for concept, values in stated.items():
-        name = in_language(values.get("skos:prefLabel", ()), current_locale().language)
-        if name and "skos:inScheme" in values:
-            ordering = {
-                key: values[f"skos:{key}"][0]
-                for key in ("notation", "broader")
-                if f"skos:{key}" in values
-            }
-            rows[concept] = {"concept": Term(concept), "name": name, **ordering}
+    for concept in dict.fromkeys(statement.subject for statement in description.statements):
+        labels = description.all("skos:prefLabel", concept)
+        name = in_language(labels, current_locale().language)
+        if name and description.all("skos:inScheme", concept):
+            rows[concept] = {"concept": Term(concept), "name": name}
+            for key in ("notation", "broader"):
+                if value := description.one(f"skos:{key}", concept):
+                    rows[concept][key] = value
     below: dict[str, list[Row]] = {}
     for row in sorted(rows.values(), key=_notation_order):
         parent = row["broader"].value if "broader" in row else ""
@@ -297,15 +292,12 @@ def term_groups(
     facts, an example query, and its uses in the data: None if *uses* is None.
     """
     namespace, language = f"{ontology}#", current_locale().language
-    groups: dict[str, list[OntologyTerm]] = {code: [] for code in (*_GROUPS, _OTHER)}
+    groups: dict[str, list[OntologyTerm]] = {code: [] for code in (*_CODES.values(), _OTHER)}
     for term in dict.fromkeys(statement.subject for statement in description.statements):
         if not term.startswith(namespace):
             continue
-        short, types = (
-            description.short(term),
-            {value.value for value in description.all("rdf:type", term)},
-        )
-        code = next((code for code, name in _GROUPS.items() if OWL + name in types), _OTHER)
+        short, types = description.short(term), map(str, description.all("rdf:type", term))
+        code = next((_CODES[name] for name in types if name in _CODES), _OTHER)
         facts = {
             fact: [
                 value for value in description.all(fact, term) if not value.value.startswith(OWL)

@@ -157,18 +157,16 @@ async def preview(command: VisitorCommand, definition: str, client: str) -> dict
     *error_kind* is the class of the error, "" for none. Raises StoreBusy and QuotaExceeded.
     """
     language = f"--language={current_locale().language}"
-    late = _("The test did not end within %(seconds)s seconds.") % {
-        "seconds": f"{command.seconds:g}"
-    }
+    late = _("The test did not end within %(seconds)s seconds.")
+    broken = _("The test ended without a result: it needed more memory than its limit.")
     try:
         output = await command.run(client, language, data=definition.encode())
-        outcome: dict[str, Any] = orjson.loads(output[:_LARGEST])
+        return {**_NOTHING, **orjson.loads(output[:_LARGEST])}
     except TimeoutError:
-        outcome = {"error_kind": "late", "error": late}
+        error = late % {"seconds": f"{command.seconds:g}"}
+        return _NOTHING | {"error_kind": "late", "error": error}
     except orjson.JSONDecodeError:
-        text = _("The test ended without a result: it needed more memory than its limit.")
-        outcome = {"error_kind": "broken", "error": text}
-    return _NOTHING | outcome
+        return _NOTHING | {"error_kind": "broken", "error": broken}
 
 
 class SampleError(Exception):
@@ -246,12 +244,11 @@ async def validate(request: Request, pages: PagesDep, names: NamesDep) -> Respon
         HTTPStatus.SERVICE_UNAVAILABLE,
     )
     feed, fields = await _read_feed(request)
-    name = "json" if chosen is HTML else chosen.suffix
-    arguments = (f"--format={name}", *_arguments(feed, fields, names.sources))
-    output = await command.check(client_key(request.scope), *arguments, data=feed)
+    form = f"--format={'json' if chosen is HTML else chosen.suffix}"
+    arguments = _arguments(feed, fields, names.sources)
+    output = await command.check(client_key(request.scope), form, *arguments, data=feed)
     if chosen is HTML:
-        report = orjson.loads(output) if output else {}
-        return _validate_page(request, pages, names.sources, report)
+        return _validate_page(request, pages, names.sources, orjson.loads(output or "{}"))
     require(
         bool(output),
         TranslatableText("The check ended without a result: the feed needs more time or memory"),

@@ -257,10 +257,8 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
 
 
 def list_reports(reports: Path) -> list[Report]:
-    listed = []
-    for path in reports.glob(f"release-*/{NUMBERS}"):
-        fields = orjson.loads(path.read_bytes())
-        listed.append(Report(**{name: fields[name] for name in Report.__slots__}))
+    stored = (orjson.loads(path.read_bytes()) for path in reports.glob(f"release-*/{NUMBERS}"))
+    listed = [Report(**{name: item[name] for name in Report.__slots__}) for item in stored]
     return sorted(listed, key=lambda item: (-item.release, item.name))
 
 
