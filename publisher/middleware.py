@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from ipaddress import ip_address
@@ -172,10 +172,8 @@ class FreshnessMiddleware:
         respond: Callable[[Request, Exception], Awaitable[Response | None]],
     ) -> None:
         self._app, self._service, self._respond = app, service, respond
-        self._snapshot_number: int | None = None  # the snapshot whose source statuses are cached
-        self._statuses: dict[str, SourceStatus] = {}
-        self._counts = ""
-        self._valid_until: datetime | None = None
+        # of a snapshot by its number: the statuses of the sources, their counts, and until when
+        self._cached: tuple[int, dict[str, SourceStatus], str, datetime | None] = (-1, {}, "", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -212,41 +210,28 @@ class FreshnessMiddleware:
         snapshot = data_version(self._service)
         if snapshot is None:
             return {}
-        headers = {"Stocktake-Position": str(snapshot.position)} | (
-            {"Stocktake-Time": snapshot.time} if snapshot.time else {}
-        )
-        if self._service.behind:
-            headers[LAG_HEADER] = str(self._service.behind)
-        if not self._service.is_consistent and self._service.snapshot:
-            headers[APPLYING_HEADER] = str(self._service.snapshot.applying)
-        try:
-            return headers | await self._freshness(parts)
-        except PublisherError:  # the response itself reports the error
-            return headers
+        applying = self._service.snapshot.applying if self._service.snapshot else 0
+        headers = {
+            "Stocktake-Position": str(snapshot.position),
+            "Stocktake-Time": snapshot.time,
+            LAG_HEADER: str(self._service.behind or ""),
+            APPLYING_HEADER: str(applying or ""),
+        }
+        with suppress(PublisherError):  # the response itself reports the error
+            headers |= await self._freshness(parts)
+        return {name: text for name, text in headers.items() if text}
 
     async def _freshness(self, parts: list[str]) -> Headers:
-        now = self._service.now()
-        number = self._service.current.number
-        if self._snapshot_number != number or (
-            self._valid_until is not None and now >= self._valid_until
-        ):
-            self._statuses = await source_statuses(self._service)
-            self._counts = ", ".join(
-                f"{state.value}={count}"
-                for state, count in count_by_state(self._statuses, now).items()
-            )
-            self._snapshot_number, self._valid_until = (
-                number,
-                next_status_change(self._statuses, now),
-            )
-        segment = _SOURCE_SEGMENT.get(parts[0])
-        status = (
-            self._statuses.get(parts[segment])
-            if segment is not None and len(parts) > segment
-            else None
-        )
+        now, current = self._service.now(), self._service.current.number
+        number, statuses, counts, until = self._cached
+        if number != current or (until is not None and now >= until):
+            statuses = await source_statuses(self._service)
+            states = count_by_state(statuses, now).items()
+            counts = ", ".join(f"{state.value}={count}" for state, count in states)
+            self._cached = (current, statuses, counts, next_status_change(statuses, now))
+        segment = _SOURCE_SEGMENT.get(parts[0], len(parts))
+        status = statuses.get(parts[segment]) if len(parts) > segment else None
         if status is None:
-            return {"Stocktake-Freshness": self._counts} if self._counts else {}
-        return {"Stocktake-Freshness": status.state(now).value} | (
-            {"Stocktake-Confirmed": status.last_full_harvest} if status.last_full_harvest else {}
-        )
+            return {"Stocktake-Freshness": counts}
+        confirmed = status.last_full_harvest or ""
+        return {"Stocktake-Freshness": status.state(now).value, "Stocktake-Confirmed": confirmed}

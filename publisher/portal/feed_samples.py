@@ -40,10 +40,6 @@ _NO_PAGES = frozenset(
 )
 _SPLIT = ("countries", "goals")  # fields whose values may stand in one text
 _SEPARATOR = ";"
-_DATE = re.compile(r"\d{4}-\d\d(-\d\d)?([T ].*)?\Z|\d{4}\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
-_COUNTRY = re.compile(r"[A-Z]{2,3}\Z")
-_GOAL = re.compile(r"(?:SDG ?|Goal ?|ODS ?|ODD ?)?(?:1[0-7]|[1-9])(?:\b|\.)", re.IGNORECASE)
-_PAGE = re.compile(r"https?://\S+\Z", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _EXAMPLES, _EXAMPLE_LENGTH = 3, 80  # values of a path that are shown; characters of each
 
@@ -356,9 +352,9 @@ def _value_score(name: str, values: list[str], rows: int) -> float:
         # a few records of one key are a fault of the feed, which is found when they are read
         distinct = len(set(values))
         return 0.5 if distinct == rows else -0.9 if distinct * 2 > rows else -2.0
-    pattern = {"start": _DATE, "countries": _COUNTRY, "goals": _GOAL, "pages": _PAGE}.get(name)
-    if pattern is not None:
-        share = sum(1 for value in values if pattern.match(value.strip())) / (len(values) or 1)
+    if pattern := _TABLES["values"].get(name):
+        fits = [bool(re.match(pattern, value.strip())) for value in values]
+        share = sum(fits) / (len(values) or 1)
         if name == "pages":
             return share if share * 2 > 1 else -2.0
         return share if name != "start" else 2 * share - 1
