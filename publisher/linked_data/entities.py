@@ -400,7 +400,7 @@ async def links(
         request,
         service,
         replace(entity, suffix=HTML.suffix),
-        licence=(await licence_of(service, entity.path[-2])),
+        licence=await licence_of(service, entity.path[-2]),
     )
     write = linkset_json if chosen_format.media == LINKSET_JSON else linkset_text
     return respond(
@@ -408,5 +408,5 @@ async def links(
         write(linkset(page)),
         chosen_format,
         status=entity.status,
-        headers=({} if suffix else {"Content-Location": f"{address}.{chosen_format.suffix}"}),
+        headers={} if suffix else {"Content-Location": f"{address}.{chosen_format.suffix}"},
     )

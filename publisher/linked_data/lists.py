@@ -314,7 +314,7 @@ async def organizations(
         "organizations",
         {"q": q} if q else {},
         list_page,
-        (await _organization_details(list_page.rows, service)),
+        await _organization_details(list_page.rows, service),
     )
 
 

@@ -146,9 +146,7 @@ async def cluster_values(page: EntityPage) -> dict[str, object]:
         "matches": read_matches(description),
         "others": [name for name in own_names if name != description.iri],
         "named": named_member(description.iri, iris),
-        "changes": recent_changes(
-            (await read_history(service, description.iri)), description, iris
-        ),
+        "changes": recent_changes(await read_history(service, description.iri), description, iris),
     }
 
 

@@ -262,7 +262,7 @@ def _form(
             error=error,
         ),
         HTML,
-        status=(HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK),
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
         headers=UNCACHED,
     )
 
@@ -274,7 +274,7 @@ def _state(request: Request, pages: Pages, state: str, **values: object) -> Resp
         request,
         pages.page("follow_state.html", HTTPStatus.OK, state=state, **values),
         HTML,
-        status=(HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK),
+        status=HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK,
         headers=UNCACHED,
     )
 

@@ -291,7 +291,7 @@ async def explain(
                 explanation=(orjson.loads(output) if output else None),
             ),
             HTML,
-            status=(HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.OK),
+            status=HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.OK,
             headers=headers,
         )
     require(

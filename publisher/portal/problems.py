@@ -224,6 +224,6 @@ def _form(request: Request, pages: Pages, fields: dict[str, str], error: str = "
             can_report=request.app.state.problem_store is not None,
         ),
         HTML,
-        status=(HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK),
+        status=HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
         headers=UNCACHED,
     )

@@ -181,7 +181,7 @@ def search(
         request,
         content,
         data_format,
-        headers=({} if is_current else {"Stocktake-Text": f"position={snapshot.text}"}),
+        headers={} if is_current else {"Stocktake-Text": f"position={snapshot.text}"},
     )
 
 

@@ -115,7 +115,7 @@ async def preview_definition(request: Request, pages: PagesDep) -> Response:
             request,
             pages,
             state,
-            suggestion=(await asyncio.to_thread(suggest_fields, sample)),
+            suggestion=await asyncio.to_thread(suggest_fields, sample),
             sample_error=error,
         )
     if command is None or state.step < LAST_STEP:
