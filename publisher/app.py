@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from fastapi import APIRouter, FastAPI
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import MutableHeaders, State
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -209,19 +209,28 @@ def _set_state(
     app: FastAPI, service: QueryService, pages: Pages, start: FirstStart, site: SiteOptions
 ) -> None:
     """Set what the dependencies of routes read."""
-    app.state.service, app.state.pages, app.state.start = service, pages, start
-    app.state.is_warm, app.state.responses = True, Responses()
-    app.state.commands = site.commands
-    # The command that takes submissions replaces both.
-    app.state.waiting_submissions = no_submissions
-    app.state.submissions_open = bool
-    app.state.comments = no_comments
-    app.state.problem_store, app.state.problem_quota = site.problem_store, ClientQuota()
-    app.state.subscription_store = site.subscription_store
-    app.state.contact, app.state.demo = site.branding.contact, site.branding.demo
-    app.state.hub = site.hub
-    app.state.suggestion_limiter = build_rate_limiter(service.limits)
-    app.state.exports = ExportQueue(service.data / "exports", service.limits)
+    app.state = State(
+        {
+            "service": service,
+            "pages": pages,
+            "start": start,
+            "is_warm": True,
+            "responses": Responses(),
+            "commands": site.commands,
+            # The command that takes submissions replaces these three.
+            "waiting_submissions": no_submissions,
+            "submissions_open": bool,
+            "comments": no_comments,
+            "problem_store": site.problem_store,
+            "problem_quota": ClientQuota(),
+            "subscription_store": site.subscription_store,
+            "contact": site.branding.contact,
+            "demo": site.branding.demo,
+            "hub": site.hub,
+            "suggestion_limiter": build_rate_limiter(service.limits),
+            "exports": ExportQueue(service.data / "exports", service.limits),
+        }
+    )
 
 
 def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers, url: str) -> None:
