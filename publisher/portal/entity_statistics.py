@@ -180,8 +180,7 @@ def profile(figures: Figures, without: Collection[str] = ()) -> dict[str, object
     key_figures = [_key_figure(_("Initiatives"), different, years)]
     for facet in ("country", "goal", "line", "region", "source"):
         if facet not in own and counts.get(facet) and len(key_figures) < KEY_FIGURES:
-            pairs = tables.cross_once(filters, "year", facet)
-            by_year = Counter(int(year) for year, _code in pairs)
+            by_year = Counter(int(year) for year, _ in tables.cross_once(filters, "year", facet))
             key_figures.append(_key_figure(plural_title(facet), len(counts[facet]), by_year))
     stated = {
         facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"

@@ -451,10 +451,9 @@ class Matrix(FigureView):
         return self.data.tables.examples(self.data.filters, "line", "goal")
 
     def search(self, line: str, goal: str) -> str:
-        pairs = self.data.filters.url_parameters()
-        others = [pair for pair in pairs if pair[0] not in ("line", "goal")]
-        tail = "".join(f"&{urlencode([pair])}" for pair in others)
-        return f"/search?kind=initiative&line={line}&goal={goal}{tail}"
+        others = self.data.filters.with_codes("line").with_codes("goal").url_parameters()
+        own = [("kind", "initiative"), ("line", line), ("goal", goal)]
+        return f"/search?{urlencode([*own, *others])}"
 
     def shade(self, line: str, goal: str) -> int:
         return shade(self.counts.get((line, goal), 0), max(self.counts.values(), default=0))

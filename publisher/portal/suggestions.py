@@ -102,14 +102,9 @@ def common_topics(
     search: Searcher, tables: FacetIndex, names: FacetLabels, most: int
 ) -> list[TopicCard]:
     counts = tables.counts_once(make_filter(kind="initiative"))
-    iris = [
-        iri
-        for iri in (search.topics.topics if search.topics else ())
-        if (item := facet_of_concept(iri, names.iris)) and item[0] != "target"
-    ]
     cards = [
         card
-        for iri in iris
+        for iri in (search.topics.topics if search.topics else ())
         if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")
     ]
     return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
