@@ -132,8 +132,11 @@ def first_fault(folder: Path) -> str:
     columns = folder / "columns" / "columns.duckdb"
     if not columns.exists():
         return ""
-    with attach(columns, memory_limit=_MEMORY, threads=1) as connection:
-        ((version,),) = connection.execute("SELECT version FROM checkpoint").fetchall()
+    try:
+        with attach(columns, memory_limit=_MEMORY, threads=1) as connection:
+            ((version,),) = connection.execute("SELECT version FROM checkpoint").fetchall()
+    except duckdb.Error as error:
+        return f"{_place(folder)}/columns cannot be read: {error}"
     is_ours = version == BUILD_VERSION
     return "" if is_ours else f"{_place(folder)}/columns is of the other format {version}"
 
