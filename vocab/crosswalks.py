@@ -103,7 +103,7 @@ class Crosswalks:
     they come before the crosswalks.
 
     >>> walk = Crosswalks(Iris("https://example.org/"))
-    >>> walk.action_line("C7. E-Health"), walk.status("finished"), walk.iati_activity_scope("1")[-13:]
+    >>> walk.action_line("C7. E-Health"), walk.find_by_name("status", "finished"), walk.find_match("iati-activity-scope", "1")[-13:]
     ('https://example.org/scheme/action-line/C7-ehea', 'https://example.org/scheme/status/completed', 'international')
     """
 
@@ -160,70 +160,10 @@ class Crosswalks:
             return self.iris.concept("prize-category", code) if code != "C7" else None
         return self.find_by_name("prize-category", text)
 
-    def stakeholder_type(self, text: str) -> str | None:
-        """Return a stakeholder type by its name."""
-        return self.find_by_name("stakeholder-type", text)
-
-    def coverage(self, text: str) -> str | None:
-        """Return a coverage by its name."""
-        return self.find_by_name("coverage", text)
-
-    def status(self, text: str) -> str | None:
-        """Return a status by its name."""
-        return self.find_by_name("status", text)
-
-    def activity_type(self, text: str) -> str | None:
-        """Return an activity type by its name."""
-        return self.find_by_name("activity-type", text)
-
-    def prize_stage(self, text: str) -> str | None:
-        """Return a WSIS Prize stage by its name."""
-        return self.find_by_name("prize-stage", text)
-
-    def iati_organisation_type(self, code: str) -> str | None:
-        """Return the stakeholder type that an IATI organisation type matches."""
-        return self.find_match("iati-organisation-type", code)
-
-    def iati_activity_scope(self, code: str) -> str | None:
-        """Return the coverage that an IATI activity scope matches."""
-        return self.find_match("iati-activity-scope", code)
-
-    def iati_activity_status(self, code: str) -> str | None:
-        """Return the status that an IATI activity status matches."""
-        return self.find_match("iati-activity-status", code)
-
-    def iati_region(self, code: str) -> str | None:
-        """Return the M49 area that a region of the OECD's Development Assistance Committee matches."""
-        return self.find_match("iati-region", code)
-
-    def dac_purpose(self, code: str) -> tuple[str, ...]:
-        """Return the goals and action lines that a purpose code of three or five digits names
-        itself; may be empty.
-
-        A code of five digits does not inherit from its first three: 14050, waste management, is not
-        in goal 6 because 140 is.
-
-        >>> Crosswalks(Iris("https://example.org/")).dac_purpose("11220")
-        ('http://metadata.un.org/sdg/4',)
-        """
-        return _all_matches("dac-purpose", self.iris.base).get(code.strip(), ())
-
-    def iati_policy_marker(self, code: str) -> tuple[str, ...]:
-        """Return the goals and targets that a policy marker of IATI names; may be empty."""
-        return _all_matches("iati-policy-marker", self.iris.base).get(code.strip(), ())
-
-    def dpga_sector(self, word: str) -> tuple[str, ...]:
-        """Return the goals, targets and action lines that a sector of the DPGA's registry matches;
-        may be empty.
-
-        >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris("https://example.org/")).dpga_sector("Health")]
-        ['3', 'C7-ehea']
-        """
-        return self.find_all("dpga-sector", word)
-
     def find_all(self, scheme: str, word: str) -> tuple[str, ...]:
         """Return all our concepts that match a code or a word of the foreign *scheme*; may be
-        empty.
+        empty. A code does not inherit from its beginning: 14050, waste management, is not in goal 6
+        because 140 is.
 
         >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris()).find_all("world-bank-sector", "Social protection")]
         ['1.3']
@@ -242,7 +182,7 @@ class Crosswalks:
         name of it.
 
         >>> walk = Crosswalks(Iris("https://example.org/"))
-        >>> [walk.is_own_name(walk.status("closed"), word) for word in ("Completed", "closed")]
+        >>> [walk.is_own_name(walk.find_by_name("status", "closed"), word) for word in ("Completed", "closed")]
         [True, False]
         """
         own = (

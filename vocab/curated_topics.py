@@ -8,12 +8,10 @@ on the base of our IRIs.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 
-from vocab.curated_words import RowFault, TableError, date_fault, read_rows, resolve_concept
+from vocab.curated_words import RowFault, date_fault, read_table, resolve_concept, write_table
 
 CONFIRMED, REFUSED, SUGGESTED = DECISIONS = ("confirmed", "refused", "suggested")
 COLUMNS = (
@@ -52,31 +50,21 @@ class TopicDecision:
 
 def write_decisions(decisions: Iterable[TopicDecision]) -> str:
     """Return the table, in the order of the records."""
-    output = io.StringIO()
-    writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for item in sorted(decisions, key=lambda item: (item.key, item.concept)):
-        writer.writerow(astuple(item))
-    return output.getvalue()
+    ordered = sorted(decisions, key=lambda item: (item.key, item.concept))
+    return write_table(COLUMNS, map(astuple, ordered))
 
 
 def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
     """Return the decisions of a table, and a fault with its line for each row that cannot be used."""
-    decisions: dict[tuple[str, str], TopicDecision] = {}
-    faults: list[RowFault] = []
-    try:
-        for line, row in read_rows(text, COLUMNS, COLUMNS[:3]):
-            item = TopicDecision(*row.values())
-            fault = fault_of(item)
-            if fault is None and (item.key, item.concept) in decisions:
-                fault = RowFault("a line above is about the same record and concept")
-            if fault:
-                faults.append(fault.at(line))
-            else:
-                decisions[item.key, item.concept] = item
-    except TableError as error:
-        faults.append(error.fault)
-    return list(decisions.values()), faults
+    return read_table(
+        text,
+        COLUMNS,
+        COLUMNS[:3],
+        lambda row: TopicDecision(*row.values()),
+        fault_of,
+        lambda item: (item.key, item.concept),
+        lambda _: RowFault("a line above is about the same record and concept"),
+    )
 
 
 def fault_of(item: TopicDecision) -> RowFault | None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Any, TypeVar
 
 from vocab.countries import AREA
 from vocab.goals import SDG
 from vocab.iris import BASE
 from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import concepts, label
+
+Item = TypeVar("Item")
 
 _MAX_FIELD = 1 << 16  # characters of a cell
 
@@ -69,6 +72,39 @@ def read_rows(
             yield reader.line_num, {name: (row.get(name) or "").strip() for name in columns}
     except csv.Error as error:
         raise TableError(RowFault("other", {"text": str(error)}, reader.line_num)) from error
+
+
+def read_table(
+    text: str,
+    columns: Sequence[str],
+    needed: Collection[str],
+    build: Callable[[dict[str, str]], Item],
+    fault_of: Callable[[Item], RowFault | None],
+    key: Callable[[Item], Any],
+    repeated: Callable[[Item], RowFault],
+) -> tuple[list[Item], list[RowFault]]:
+    """Return what *build* makes of the rows of a table, each *key* once, and a fault with its line
+    for each row that cannot be used.
+    """
+    items: dict[Any, Item] = {}
+    faults: list[RowFault] = []
+    try:
+        for line, row in read_rows(text, columns, needed):
+            item = build(row)
+            if fault := fault_of(item) or (repeated(item) if key(item) in items else None):
+                faults.append(fault.at(line))
+            else:
+                items[key(item)] = item
+    except TableError as error:
+        faults.append(error.fault)
+    return list(items.values()), faults
+
+
+def write_table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a tab-separated table."""
+    output = io.StringIO()
+    csv.writer(output, dialect=csv.excel_tab, lineterminator="\n").writerows([columns, *rows])
+    return output.getvalue()
 
 
 def date_fault(day: str) -> RowFault | None:
@@ -161,48 +197,30 @@ def concept_name(concept: str, language: str, base: str = BASE) -> str:
 
 def write_words(words: Iterable[CuratedWord]) -> str:
     """Return the table, in the order of the words."""
-    output = io.StringIO()
-    writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for item in sorted(words, key=lambda item: (fold(item.word), item.word)):
+
+    def row(item: CuratedWord) -> tuple[str, ...]:
         resolved = resolve_concept(item.concept)
         name = label(resolved[1], "en") or "" if resolved else ""
-        writer.writerow(
-            (
-                item.word,
-                _LITERAL,
-                _PREDICATE,
-                item.concept,
-                name,
-                _JUSTIFICATION,
-                item.author,
-                item.day,
-                item.comment,
-            )
-        )
-    return output.getvalue()
+        about = (item.word, _LITERAL, _PREDICATE, item.concept, name, _JUSTIFICATION)
+        return (*about, item.author, item.day, item.comment)
+
+    ordered = sorted(words, key=lambda item: (fold(item.word), item.word))
+    return write_table(COLUMNS, map(row, ordered))
 
 
 def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
     """Return the words of a table, and a fault with its line for each row that cannot be used."""
-    words: dict[str, CuratedWord] = {}
-    faults: list[RowFault] = []
-    try:
-        for line, row in read_rows(text, COLUMNS, {"subject_label", "object_id"}):
-            item = CuratedWord(*(row[name] for name in _STORED))
-            fault = fault_of(item)
-            if fault is None and fold(item.word) in words:
-                fault = RowFault(
-                    "the word %(word)s has a concept in a line above",
-                    {"word": repr(item.word[:80])},
-                )
-            if fault:
-                faults.append(fault.at(line))
-            else:
-                words[fold(item.word)] = item
-    except TableError as error:
-        faults.append(error.fault)
-    return list(words.values()), faults
+    return read_table(
+        text,
+        COLUMNS,
+        {"subject_label", "object_id"},
+        lambda row: CuratedWord(*(row[name] for name in _STORED)),
+        fault_of,
+        lambda item: fold(item.word),
+        lambda item: RowFault(
+            "the word %(word)s has a concept in a line above", {"word": repr(item.word[:80])}
+        ),
+    )
 
 
 def fault_of(item: CuratedWord) -> RowFault | None:

@@ -136,7 +136,7 @@ def _region(node: _Element, code: str, crosswalks: Crosswalks) -> str:
         return name or code
     listed = concepts("iati-region", crosswalks.iris.base).values()
     names = (item.labels[0].value for item in listed if code in item.notations)
-    return crosswalks.iati_region(code) or name or next(names, code)
+    return crosswalks.find_match("iati-region", code) or name or next(names, code)
 
 
 def _percentage(nodes: Iterable[_Element]) -> float | None:
@@ -206,7 +206,7 @@ def _claims(node: _Element, table: FieldTable) -> Iterator[Claim]:
     )
     if kind == "policy-marker":
         if vocabulary in _MARKERS and significance not in {"", "0"}:
-            matches = crosswalks.iati_policy_marker(code)
+            matches = crosswalks.find_all("iati-policy-marker", code)
             yield from _crosswalked(
                 matches, f"policy marker {code}", "iati-policy-marker", crosswalks
             )
@@ -219,7 +219,7 @@ def _claims(node: _Element, table: FieldTable) -> Iterator[Claim]:
         yield from _crosswalked([target] if target else [], code, "sdg", crosswalks)
     elif kind == "sector" and vocabulary in _PURPOSES:
         yield from _crosswalked(
-            crosswalks.dac_purpose(code), f"DAC {code}", "dac-purpose", crosswalks
+            crosswalks.find_all("dac-purpose", code), f"DAC {code}", "dac-purpose", crosswalks
         )
     else:
         texts = [normalize_inline(each.text) for each in node.iterfind("narrative")]

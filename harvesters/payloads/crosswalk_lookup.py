@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from harvesters.payloads.value_parsing import MAX_NAME_LENGTH
@@ -39,23 +39,17 @@ class CrosswalkLookup:
     """Look up words in the crosswalks, with a cache for each."""
 
     def __init__(self, crosswalks: Crosswalks) -> None:
-        cached, sources = lru_cache(_CACHE_SIZE), crosswalks
-        self.line, self.goal = cached(sources.action_line), cached(sources.goal)
-        self.target, self.find_country = cached(sources.target), cached(sources.country)
-        self.find_coverage = cached(sources.coverage)
-        self.find_activity_type = cached(sources.activity_type)
-        self.country, self.prize_category, self.prize_stage = (
-            _with_fallback(find)
-            for find in (sources.country, sources.prize_category, sources.prize_stage)
-        )
+        cached, named = lru_cache(_CACHE_SIZE), crosswalks.find_by_name
+        self.line, self.goal = cached(crosswalks.action_line), cached(crosswalks.goal)
+        self.target, self.find_country = cached(crosswalks.target), cached(crosswalks.country)
+        self.find_coverage = cached(partial(named, "coverage"))
+        self.find_activity_type = cached(partial(named, "activity-type"))
+        self.country = _with_fallback(crosswalks.country)
+        self.prize_category = _with_fallback(crosswalks.prize_category)
+        self.prize_stage = _with_fallback(partial(named, "prize-stage"))
         self.stakeholder_type, self.coverage, self.status, self.activity_type = (
-            _translation(crosswalks, scheme, find)
-            for scheme, find in (
-                ("stakeholder-type", sources.stakeholder_type),
-                ("coverage", sources.coverage),
-                ("status", sources.status),
-                ("activity-type", sources.activity_type),
-            )
+            _translation(crosswalks, scheme)
+            for scheme in ("stakeholder-type", "coverage", "status", "activity-type")
         )
         sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
         as_line, as_goal = (_LINE, self.line, line), (_GOAL, self.goal, sdg)
@@ -125,8 +119,8 @@ def _with_fallback(find: Find) -> Callable[[str], str]:
     return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
 
 
-def _translation(crosswalks: Crosswalks, scheme: str, find: Find) -> Callable[[str], Coded]:
-    """Return the function *find* for a coded field.
+def _translation(crosswalks: Crosswalks, scheme: str) -> Callable[[str], Coded]:
+    """Return the function that translates the values of a coded field.
 
     The field declares a concept by its own code or preferred label. For another name the result is
     a crosswalked claim with the source's word. Unknown words are returned unchanged, for the shapes
@@ -135,7 +129,7 @@ def _translation(crosswalks: Crosswalks, scheme: str, find: Find) -> Callable[[s
 
     @lru_cache(_CACHE_SIZE)
     def known(word: str) -> Coded:
-        concept = find(word)
+        concept = crosswalks.find_by_name(scheme, word)
         if concept is None or crosswalks.is_own_name(concept, word):
             return concept or word
         return Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalks.iris.scheme(scheme))

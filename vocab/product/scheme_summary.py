@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from pyoxigraph import Literal, NamedNode, Triple
+from pyoxigraph import Triple
 
 from vocab.iris import BASE
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
@@ -43,72 +43,64 @@ def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
     ('en', 'fr', 'es', 'ar', 'zh', 'ru')
     """
     for name in schemes(base):
-        yield _summary(
-            name, f"{base}scheme/{name}", graph_triples(name, base), list(concepts(name, base))
-        )
+        members = list(concepts(name, base))
+        yield _summary(name, f"{base}scheme/{name}", _rows(graph_triples(name, base)), members)
     for name in ONTOLOGIES:
-        triples = ontology_triples(name, base)
-        terms = [
-            t.subject.value
-            for t in triples
-            if isinstance(t.subject, NamedNode) and t.subject.value.startswith(f"{base}{name}#")
-        ]
-        yield _summary(name, base + name, triples, list(dict.fromkeys(terms)))
+        rows = _rows(ontology_triples(name, base))
+        terms = dict.fromkeys(
+            row.subject for row in rows if row.subject.startswith(f"{base}{name}#")
+        )
+        yield _summary(name, base + name, rows, list(terms))
 
 
-def _summary(
-    name: str, scheme: str, triples: tuple[Triple, ...], members: list[str]
-) -> SchemeSummary:
-    labels: dict[str, set[str]] = {iri: set() for iri in members}
-    definitions: dict[str, set[str]] = {iri: set() for iri in members}
-    sources, owners = set[tuple[str, object]](), set[tuple[str, object]]()
-    unverified = set[str]()
-    for triple in triples:
-        if not isinstance(triple.subject, NamedNode):
-            continue
-        iri, predicate, value = triple.subject.value, triple.predicate.value, triple.object
-        if (
-            predicate in _PREFERRED
-            and iri in labels
-            and isinstance(value, Literal)
-            and value.language
-        ):
-            labels[iri].add(value.language)
-        elif (
-            predicate in _DEFINITIONS
-            and iri in definitions
-            and isinstance(value, Literal)
-            and value.language
-        ):
-            definitions[iri].add(value.language)
-        elif predicate == f"{DCT}source":
-            sources.add((iri, value))
-        elif predicate == f"{RDFS}isDefinedBy":
-            owners.add((iri, value))
-        elif (
-            predicate in _NOTES
-            and isinstance(value, Literal)
-            and _UNVERIFIED in value.value.casefold()
-        ):
-            unverified.add(iri)
+class _Row(NamedTuple):
+    """A statement; *language* is that of a text, else ""."""
+
+    subject: str
+    predicate: str
+    value: str
+    language: str
+
+
+def _rows(triples: Iterable[Triple]) -> list[_Row]:
+    return [
+        _Row(
+            str(getattr(triple.subject, "value", "")),
+            triple.predicate.value,
+            str(getattr(triple.object, "value", "")),
+            getattr(triple.object, "language", None) or "",
+        )
+        for triple in triples
+    ]
+
+
+def _summary(name: str, scheme: str, rows: list[_Row], members: list[str]) -> SchemeSummary:
+    sources = {(row.subject, row.value) for row in rows if row.predicate == f"{DCT}source"}
+    owners = {(row.subject, row.value) for row in rows if row.predicate == f"{RDFS}isDefinedBy"}
+    unverified = {row.subject for row in rows if _is_unverified(row)}
     return SchemeSummary(
         name,
         len(members),
-        _complete(labels),
-        _complete(definitions),
-        len({iri for iri, _ in sources - owners} & set(members)),
-        len({iri for iri, _ in owners} & set(members)),
-        len(members) if scheme in unverified else len(unverified & set(members)),
+        _complete(rows, _PREFERRED, members),
+        _complete(rows, _DEFINITIONS, members),
+        len({iri for iri, _ in sources - owners}.intersection(members)),
+        len({iri for iri, _ in owners}.intersection(members)),
+        len(members) if scheme in unverified else len(unverified.intersection(members)),
     )
 
 
-def _complete(texts: dict[str, set[str]]) -> tuple[str, ...]:
+def _complete(rows: list[_Row], names: tuple[str, ...], members: list[str]) -> tuple[str, ...]:
     """Return the languages in which every concept has a text."""
+    texts = {(row.subject, row.language) for row in rows if row.predicate in names}
     return tuple(
         language
         for language in LANGUAGES
-        if texts and all(language in languages for languages in texts.values())
+        if members and all((iri, language) in texts for iri in members)
     )
+
+
+def _is_unverified(row: _Row) -> bool:
+    return row.predicate in _NOTES and _UNVERIFIED in row.value.casefold()
 
 
 class UnverifiedNote(NamedTuple):
@@ -123,17 +115,9 @@ def unverified_notes(base: str = BASE) -> Iterator[UnverifiedNote]:
     """Yield each note of the schemes and ontologies that says that something is unverified, in the
     order of the names.
     """
-    graphs = {name: graph_triples(name, base) for name in schemes(base)} | {
-        name: ontology_triples(name, base) for name in ONTOLOGIES
-    }
+    graphs = {name: graph_triples(name, base) for name in schemes(base)}
+    graphs |= {name: ontology_triples(name, base) for name in ONTOLOGIES}
     for name, triples in graphs.items():
-        for triple in triples:
-            text = triple.object
-            if (
-                triple.predicate.value in _NOTES
-                and isinstance(text, Literal)
-                and _UNVERIFIED in text.value.casefold()
-            ):
-                yield UnverifiedNote(
-                    name, str(getattr(triple.subject, "value", "")).removeprefix(base), text.value
-                )
+        for row in _rows(triples):
+            if _is_unverified(row):
+                yield UnverifiedNote(name, row.subject.removeprefix(base), row.value)
