@@ -58,13 +58,16 @@ class HTTPProblem(HarvestError):
     """A request that the application refuses; *headers* are added to the response.
 
     *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the
-    log have it in English, pages in the language of the request.
+    log have it in English, pages in the language of the request. *extensions* are more members of
+    the problem.
 
     >>> str(HTTPProblem("There is no queued run %(number)s.", number=7))
     'There is no queued run 7.'
     """
 
     status = HTTPStatus.BAD_REQUEST
+    extensions: Mapping[str, Any] = {}
+    more_headers: Mapping[str, str] = {}
 
     def __init__(self, text: str | Reason, **values: object) -> None:
         named = {
@@ -82,7 +85,7 @@ class HTTPProblem(HarvestError):
     @property
     def headers(self) -> Mapping[str, str]:
         """Return additional response headers."""
-        return {}
+        return self.more_headers
 
 
 class Unauthenticated(HTTPProblem):
@@ -320,7 +323,8 @@ def _problem_response(
 ) -> Response:
     _log_refusal(request, status, text)
     if not getattr(request.state, "page", False):
-        return problem_response(status, status.phrase, text, dict(headers))
+        more = error.extensions if isinstance(error, HTTPProblem) else {}
+        return problem_response(status, status.phrase, text, dict(headers), **more)
     localized = _localized(error)
     if isinstance(error, SessionRequired):
         query = f"?{request.url.query}" if request.url.query else ""

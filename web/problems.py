@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -29,7 +30,7 @@ def problem_response(
     title: str,
     detail: str,
     headers: dict[str, str] | None = None,
-    **extensions: int | None,
+    **extensions: Any,
 ) -> Response:
     """Return a response with problem details; *extensions* are extra members, such as line and
     column, omitted if None.

@@ -12,27 +12,23 @@ from harvesters.participation.prizes import api as prize_api
 from harvesters.participation.prizes import page_routes as prize_pages
 from harvesters.participation.submissions.documents import parse_members
 from harvesters.participation.submissions.pages import POLICY, submission_pages
+from harvesters.participation.submissions.pictures import MAX_FILE as MAX_PICTURE
 from harvesters.participation.submissions.pictures import encode_webp
-from harvesters.participation.submissions.routes import api
-from harvesters.participation.submissions.routes import check as check_routes
-from harvesters.participation.submissions.routes import form as form_routes
-from harvesters.participation.submissions.routes import pictures as picture_routes
-from harvesters.participation.submissions.routes import questions as question_routes
-from harvesters.participation.submissions.routes import reminders as reminder_routes
-from harvesters.participation.submissions.routes import sign_in as sign_in_routes
-from harvesters.participation.submissions.routes import transfers as transfer_routes
-from harvesters.participation.submissions.routes import uploads as upload_routes
+from harvesters.participation.submissions.routes import api, drafts, own
+from harvesters.participation.submissions.routes.visitor import MAX_BODY
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import MAX_FILE, read_lines
 from harvesters.pipeline.bounded_call import preload
 from harvesters.problems import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
 
-_FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
+# bytes of a form with a file that are not the file's: of a picture its text
+_FORM_AROUND_TABLE, _FORM_AROUND_PICTURE = 16_384, 65_536
 UPLOADS = {
-    upload_routes.API_PATH: MAX_FILE,
-    upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE,
-    **picture_routes.UPLOADS,
+    api.UPLOAD_PATH: MAX_FILE,
+    own.UPLOAD_PATH: MAX_FILE + _FORM_AROUND_TABLE,
+    api.PICTURE_PATH: MAX_PICTURE,
+    drafts.FORM_PATH: MAX_PICTURE + _FORM_AROUND_PICTURE,
 }
 
 
@@ -53,19 +49,11 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         prize_pages.routes,
         comment_pages.routes,
         inbox.routes,
-        # before the routes of one submission, whose path may be any word
-        upload_routes.routes,
-        upload_routes.pages,
-        picture_routes.routes,
-        picture_routes.pages,
-        transfer_routes.routes,
-        transfer_routes.pages,
+        api.published_pictures,
         api.routes,
-        sign_in_routes.routes,
-        form_routes.routes,
-        question_routes.routes,  # after the pages whose names are no questions
-        check_routes.routes,
-        reminder_routes.routes,
+        own.routes,
+        drafts.routes,
+        drafts.checks,
     )
     for router in routers:
         app.router.routes.extend(router.routes)  # include_router() would build each route again
@@ -73,7 +61,7 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
     app.add_middleware(
         SecurityMiddleware,
         policy=POLICY,
-        max_body=form_routes.MAX_BODY,
+        max_body=MAX_BODY,
         uploads=UPLOADS,
         private=True,
     )

@@ -21,7 +21,7 @@ from harvesters.participation.submissions.pictures import (
     encode_picture,
     encode_webp,
 )
-from harvesters.participation.submissions.routes.pictures import MAX_UNUSED
+from harvesters.participation.submissions.routes.api import MAX_UNUSED
 from harvesters.problems import HTTPProblem, InvalidValue, TooLarge
 from vocab.iris import BASE
 

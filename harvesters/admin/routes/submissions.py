@@ -25,7 +25,7 @@ from harvesters.participation.submissions.model import MEMBERS, labels, readable
 from harvesters.participation.submissions.pictures import picture_response
 from harvesters.participation.submissions.quarantine import suspicions
 from harvesters.participation.submissions.submitters.identity import SOURCE
-from harvesters.problems import InvalidValue, NotFound, VersionConflict
+from harvesters.problems import InvalidValue, VersionConflict
 from harvesters.site import render_errors_as_pages
 from web.templating import get_pages
 
@@ -118,10 +118,8 @@ def _check(context: AdminContext, submission: Submission) -> Check | None:
 @routes.get("/page/submissions/{id}/picture.webp")
 def show_picture(id: str, user: CurrentUser, context: ContextDep) -> Response:
     """Return the picture of the newest version."""
-    picture = find_picture(context.ledger, picture_of(moderation.find(context, id).content) or "")
-    if picture is None:
-        raise NotFound("There is no picture at this address.")
-    return picture_response(picture)
+    name = picture_of(moderation.find(context, id).content) or ""
+    return picture_response(find_picture(context.ledger, name))
 
 
 @routes.post("/page/submissions/{id}/{decision}")

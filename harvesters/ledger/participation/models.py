@@ -125,6 +125,10 @@ class Link:
     submission: str | None = None
     used: datetime | None = None
 
+    def works(self, now: datetime) -> bool:
+        """Return whether it has neither expired nor been used."""
+        return self.used is None and now < self.expires
+
 
 @dataclass(frozen=True, slots=True)
 class Change:

@@ -7,44 +7,39 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Query, Request
 from starlette.responses import Response
 
 from harvesters.participation.comments import actions
 from harvesters.participation.comments.actions import CommentedPost
-from harvesters.participation.submissions.routes.form import (
-    ROOT,
+from harvesters.participation.submissions.routes.own import open_session
+from harvesters.participation.submissions.routes.visitor import (
     FormDep,
     PagesDep,
+    Sender,
+    Trap,
+    Visitor,
     Writing,
-    check_trap,
     first,
-    open_session,
+    page_routes,
     redirect,
-    require_session,
-    session_of,
 )
 from harvesters.participation.submissions.submitters.identity import (
     COOKIE,
-    SubmissionContext,
     SubmissionContextDep,
     check_csrf,
 )
 from harvesters.problems import InvalidValue, NotAllowed
-from harvesters.site import render_errors_as_pages
 from web.sessions import csrf_token
 from web.templating import Pages
 
-PATH = f"{ROOT}/comments"
-routes = APIRouter(
-    prefix=PATH, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)]
-)
+routes = page_routes("/comments")
 
 
 def _form_page(
     pages: Pages,
-    context: SubmissionContext,
     request: Request,
+    visitor: Visitor,
     post: CommentedPost,
     text: str,
     mail: str = "",
@@ -56,48 +51,48 @@ def _form_page(
         "mail": mail,
         "error": error,
         "most": actions.MAX_TEXT,
-        "csrf": csrf_token(request.cookies[COOKIE]) if session_of(request, context) else "",
+        "csrf": csrf_token(request.cookies[COOKIE]) if visitor else "",
     }
-    return pages.render(
-        "comment.html", values, HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    )
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render("comment.html", values, status)
 
 
 @routes.get("")
 def show_form(
     request: Request,
+    visitor: Visitor,
     context: SubmissionContextDep,
     pages: PagesDep,
     about: Annotated[str, Query(max_length=2_000)] = "",
 ) -> Response:
     """Show the form of a comment."""
-    return _form_page(pages, context, request, actions.find_post(context, about), "")
+    return _form_page(pages, request, visitor, actions.find_post(context, about), "")
 
 
-@routes.post("", dependencies=[Writing])
+@routes.post("", dependencies=[Writing, Trap])
 def write(
-    form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep
+    form: FormDep,
+    request: Request,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
 ) -> Response:
     """Show what was written below a post again, with who writes it; then send it, or a link that
     sends it.
     """
-    check_trap(form)
     post = actions.find_post(context, first(form, "about"))
-    text = first(form, "text")
-    mail = first(form, "mail")
-    submitter = session_of(request, context)
+    text, mail = first(form, "text"), first(form, "mail")
     if not first(form, "send"):
-        return _form_page(pages, context, request, post, text)
-    if submitter is not None:
-        check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+        return _form_page(pages, request, visitor, post, text)
     try:
-        if submitter is None:
+        if visitor is None:
             link = actions.request_comment(context, post, text, mail)
             return pages.render("sent.html", {"secret": None, "link": link})
-        actions.send_comment(context, submitter, post, text)
+        check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+        actions.send_comment(context, visitor, post, text)
     except (InvalidValue, NotAllowed) as error:
-        return _form_page(pages, context, request, post, text, mail, error.localized)
-    return redirect("/mine")
+        return _form_page(pages, request, visitor, post, text, mail, error.localized)
+    return redirect("mine")
 
 
 @routes.get("/confirm/{secret}")
@@ -105,10 +100,8 @@ def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDe
     """Show the comment that the link sends; the button does it, so that a program that follows
     links does not.
     """
-    return pages.render(
-        "confirm_comment.html",
-        {"secret": secret, "comment": actions.find_draft(context, secret)},
-    )
+    values = {"secret": secret, "comment": actions.find_draft(context, secret)}
+    return pages.render("confirm_comment.html", values)
 
 
 @routes.post("/confirm/{secret}", dependencies=[Writing])
@@ -121,7 +114,7 @@ def confirm(
 
 
 @routes.post("/{id}/delete", dependencies=[Writing])
-def delete(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+def delete(id: str, sender: Sender, context: SubmissionContextDep) -> Response:
     """Delete a comment of the session's person."""
-    actions.delete_own(context, require_session(request, context, form), id)
-    return redirect("/mine")
+    actions.delete_own(context, sender, id)
+    return redirect("mine")

@@ -25,7 +25,7 @@ from harvesters.notifications.coar import ANSWERS, MEDIA_TYPE, NotificationKind
 from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.documents import JSON, read_document
 from harvesters.participation.submissions.model import InvalidMembersError
-from harvesters.participation.submissions.routes.api import Body
+from harvesters.participation.submissions.routes.api import Body, body_of, media_type
 from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
     SubmissionContextDep,
@@ -173,12 +173,7 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
     content = {name: value for name, value in content.items() if name != "picture"}
     checked = actions.check_content(context, content, new_id())
     if not checked.is_valid:
-        faults = "; ".join(
-            f"{each.member}: {each.message}"
-            for each in checked.findings
-            if each.severity == "Violation"
-        )
-        raise InvalidValue("object.content: %(error)s", error=faults)
+        raise InvalidValue("object.content: %(error)s", error=checked.violations)
     now = context.site.now()
     submitter = submissions.ensure_submitter(
         ledger, Submitter(new_id(), None, item.inbox, "en", now)
@@ -228,7 +223,7 @@ _CARRIED_OUT: Mapping[NotificationKind, Callable[[SubmissionContext, Notificatio
 }  # fmt: skip
 
 
-_BODY = {"requestBody": {"required": True, "content": {MEDIA_TYPE: {"schema": {"type": "object"}}}}}
+_BODY = body_of((MEDIA_TYPE,), type="object")
 routes = APIRouter(prefix=PATH, tags=["inbox"])
 
 
@@ -257,7 +252,7 @@ def post(request: Request, body: Body, context: SubmissionContextDep) -> Respons
     """An Offer becomes a submission that waits for a moderator; Accept, Reject and TentativeAccept
     answer an offer; Undo withdraws one.
     """
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != MEDIA_TYPE:
+    if media_type(request) != MEDIA_TYPE:
         raise UnsupportedMedia("Send %(types)s.", types=MEDIA_TYPE)
     item = receive(context, body)
     return Response(None, HTTPStatus.CREATED, {"Location": f"{context.url}{PATH}/{item.key}"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import Edition, Nomination
 from harvesters.participation.prizes import contest
 from harvesters.participation.submissions.submitters.identity import (
+    SubmissionContext,
     SubmissionContextDep,
     SubmitterDep,
     count_change,
@@ -39,28 +39,27 @@ class ReviewRequest(BaseModel):
     note: Annotated[str, Field(max_length=contest.MAX_REASON)] = ""
 
 
+def find_edition(edition: str, context: SubmissionContextDep) -> Edition:
+    """Return an edition that is announced; raise NotFound."""
+    return contest.find_edition(context.site.ledger, edition, context.site.now())
+
+
+EditionDep = Annotated[Edition, Depends(find_edition)]
+
+
 @routes.get("", summary="List the editions of the prizes")
 def list_editions(context: SubmissionContextDep) -> list[dict[str, Any]]:
     """The newest comes first; an edition is listed from the day on which it is announced."""
-    now = context.site.now()
-    return [
-        describe_edition(item)
-        for item in prizes.editions(context.site.ledger)
-        if item.is_past(item.announced, now)
-    ]
+    announced = contest.announced_editions(context.site.ledger, context.site.now())
+    return [describe_edition(item) for item in announced]
 
 
 @routes.get("/{edition}", summary="Read an edition, with its nominations that are public")
-def read_edition(edition: str, context: SubmissionContextDep) -> dict[str, Any]:
+def read_edition(edition: EditionDep, context: SubmissionContextDep) -> dict[str, Any]:
     """Nominations are listed from the day of the nominees, their stages from the day of the
     results.
     """
-    ledger, now = context.site.ledger, context.site.now()
-    selected = contest.find_edition(ledger, edition, now)
-    return {
-        **describe_edition(selected),
-        "nominations": public_nominations(selected, prizes.nominations(ledger, selected.id), now),
-    }
+    return {**describe_edition(edition), "nominations": public_nominations(edition, context)}
 
 
 @routes.post(
@@ -70,21 +69,16 @@ def read_edition(edition: str, context: SubmissionContextDep) -> dict[str, Any]:
     dependencies=_WRITE,
 )
 def nominate(
-    edition: str, sent: NominationRequest, context: SubmissionContextDep, submitter: SubmitterDep
+    edition: EditionDep,
+    sent: NominationRequest,
+    context: SubmissionContextDep,
+    submitter: SubmitterDep,
 ) -> dict[str, Any]:
     """An initiative can be nominated in one category of an edition, and not if it has won before."""
-    ledger, now = context.site.ledger, context.site.now()
-    selected = contest.find_edition(ledger, edition, now)
     count_change(context, submitter)
+    site = context.site
     nomination = contest.nominate(
-        ledger,
-        context.site.base,
-        selected,
-        sent.initiative,
-        sent.category,
-        sent.reason,
-        submitter.id,
-        now,
+        site.ledger, site.base, edition, **dict(sent), submitter=submitter.id, now=site.now()
     )
     return _described(nomination, nomination.stage.value)
 
@@ -95,25 +89,19 @@ def nominate(
     summary="Withdraw a nomination of yours",
     dependencies=_WRITE,
 )
-def withdraw(edition: str, id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> None:
+def withdraw(
+    edition: EditionDep, id: str, context: SubmissionContextDep, submitter: SubmitterDep
+) -> None:
     """It is possible while nominations are open."""
-    ledger, now = context.site.ledger, context.site.now()
-    contest.withdraw(ledger, contest.find_edition(ledger, edition, now), id, submitter.id, now)
+    contest.withdraw(context.site.ledger, edition, id, submitter.id, context.site.now())
 
 
 @routes.get("/{edition}/review", summary="List the nominations that you score as an expert")
 def list_reviews(
-    edition: str, context: SubmissionContextDep, submitter: SubmitterDep
+    edition: EditionDep, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> list[dict[str, Any]]:
     """Each has your points, or your conflict of interest."""
-    ledger = context.site.ledger
-    selected = contest.find_edition(ledger, edition, context.site.now())
-    contest.require_expert(ledger, selected, submitter.mail)
-    own = {
-        item.nomination: item
-        for item in prizes.reviews(ledger, selected.id)
-        if item.expert == submitter.mail
-    }
+    own = contest.reviews_of(context.site.ledger, edition, submitter.mail)
     return [
         {
             **_described(item, item.stage.value),
@@ -122,7 +110,7 @@ def list_reviews(
             if (mine := own.get(item.id))
             else None,
         }
-        for item in prizes.nominations(ledger, selected.id)
+        for item in prizes.nominations(context.site.ledger, edition.id)
     ]
 
 
@@ -132,24 +120,15 @@ def list_reviews(
     dependencies=_WRITE,
 )
 def review(
-    edition: str,
+    edition: EditionDep,
     id: str,
     sent: ReviewRequest,
     context: SubmissionContextDep,
     submitter: SubmitterDep,
 ) -> dict[str, Any]:
     """Who declared a conflict of interest cannot score the nomination."""
-    ledger, now = context.site.ledger, context.site.now()
-    selected = contest.find_edition(ledger, edition, now)
     reviewed = contest.review(
-        ledger,
-        selected,
-        id,
-        submitter.mail,
-        sent.scores,
-        conflict=sent.conflict,
-        note=sent.note,
-        now=now,
+        context.site.ledger, edition, id, submitter.mail, **dict(sent), now=context.site.now()
     )
     return {"nomination": id, "conflict": reviewed.conflict, "scores": dict(reviewed.scores)}
 
@@ -158,15 +137,13 @@ def review(
     "/{edition}/nominations/{id}/vote", summary="Vote for a nomination", dependencies=_WRITE
 )
 def vote(
-    edition: str, id: str, context: SubmissionContextDep, submitter: SubmitterDep
+    edition: EditionDep, id: str, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> dict[str, Any]:
     """A person with a confirmed address has one vote in each category; a later vote replaces an
     earlier one.
     """
-    ledger, now = context.site.ledger, context.site.now()
-    selected = contest.find_edition(ledger, edition, now)
     count_change(context, submitter)
-    chosen = contest.vote(ledger, selected, id, submitter.mail, now)
+    chosen = contest.vote(context.site.ledger, edition, id, submitter.mail, context.site.now())
     return {"nomination": chosen.id, "category": chosen.category}
 
 
@@ -187,10 +164,9 @@ def describe_edition(edition: Edition) -> dict[str, Any]:
     }
 
 
-def public_nominations(
-    edition: Edition, nominations: list[Nomination], now: datetime
-) -> list[dict[str, Any]]:
+def public_nominations(edition: Edition, context: SubmissionContext) -> list[dict[str, Any]]:
     """Return the nominations that may be shown, with the stages that may be shown."""
+    now = context.site.now()
     return [
         {
             **_described(item, stage.value),
@@ -200,7 +176,7 @@ def public_nominations(
                 else {}
             ),
         }
-        for item in nominations
+        for item in prizes.nominations(context.site.ledger, edition.id)
         if (stage := item.public_stage(edition, now))
     ]
 

@@ -38,12 +38,17 @@ class Ranked:
     votes: int
 
 
+def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
+    """Return the editions that are announced, the newest first."""
+    return [item for item in prizes.editions(ledger) if item.is_past(item.announced, now)]
+
+
 def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
     """Return an edition that is announced; raise NotFound for any other, whether it exists or not."""
-    edition = prizes.find_edition(ledger, id)
-    if edition is None or not edition.is_past(edition.announced, now):
-        raise NotFound("There is no such edition of the prizes.")
-    return edition
+    for edition in announced_editions(ledger, now):
+        if edition.id == id:
+            return edition
+    raise NotFound("There is no such edition of the prizes.")
 
 
 def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
@@ -74,7 +79,7 @@ def nominate(
     thing, statements, content = _read_initiative(ledger, initiative, base)
     if has_won(ledger, thing, statements, base):
         raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
-    own = [item for item in prizes.nominations(ledger, edition.id) if item.submitter == submitter]
+    own = prizes.nominations(ledger, edition.id, submitter=submitter)
     if len(own) >= MAX_NOMINATIONS:
         raise NotAllowed(
             "You have %(count)s nominations in this edition; more are not possible.",
@@ -169,7 +174,7 @@ def review(
 
     Raises NotFound for who is no expert of the edition, NotAllowed, InvalidValue.
     """
-    require_expert(ledger, edition, expert)
+    earlier = reviews_of(ledger, edition, expert).get(id)
     if not edition.takes_reviews(now):
         first, last = f"{edition.closes}", f"{edition.results}"
         raise NotAllowed(
@@ -180,12 +185,7 @@ def review(
     nomination = find_nomination(ledger, edition, id)
     if nomination.stage is Stage.WINNER:
         raise NotAllowed("The winner of this category is decided.")
-    earlier = [
-        item
-        for item in prizes.reviews(ledger, edition.id)
-        if item.nomination == id and item.expert == expert
-    ]
-    if not conflict and any(item.conflict for item in earlier):
+    if not conflict and earlier and earlier.conflict:
         raise NotAllowed(
             "You declared a conflict of interest for this nomination, so you cannot score it."
         )
@@ -218,6 +218,13 @@ def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None
     """Raise NotFound unless an expert of the edition has this address."""
     if not is_expert(ledger, edition, mail):
         raise NotFound("Only the experts of this edition can read this.")
+
+
+def reviews_of(ledger: Database, edition: Edition, mail: str | None) -> dict[str, Review]:
+    """Return the reviews of an expert by nomination; raise NotFound for who is none."""
+    require_expert(ledger, edition, mail)
+    reviews = prizes.reviews(ledger, edition.id)
+    return {item.nomination: item for item in reviews if item.expert == mail}
 
 
 def vote(

@@ -35,6 +35,7 @@ from harvesters.participation.submissions.submitters.identity import (
 from harvesters.problems import InvalidValue, NotAllowed, NotFound, VersionConflict
 from harvesters.site import Site
 
+CHANGED = "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
 MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
 _EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,
              SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED, SubmissionState.REJECTED)  # fmt: skip
@@ -247,9 +248,7 @@ def apply_change(
     meanwhile.
     """
     if not submissions.change(context.ledger, submission, Change(event, values)):
-        raise VersionConflict(
-            "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
-        )
+        raise VersionConflict(CHANGED)
     pictures.delete_unused(context.ledger, _picture_names(submission))
     return replace(submission, version=submission.version + 1, **values)
 

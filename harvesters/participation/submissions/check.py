@@ -46,6 +46,10 @@ class MemberFinding:
     rule: str | None = None
 
 
+def violation(member: str, text: str) -> MemberFinding:
+    return MemberFinding(member, Severity.VIOLATION.value, text)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """The result of checking a submission before it is published."""
@@ -57,6 +61,15 @@ class Check:
     def is_valid(self) -> bool:
         """Return whether nothing prevents the publication."""
         return all(finding.severity != Severity.VIOLATION.value for finding in self.findings)
+
+    @property
+    def violations(self) -> str:
+        """Return what prevents the publication, each with its member."""
+        return "; ".join(
+            f"{finding.member}: {finding.message}"
+            for finding in self.findings
+            if finding.severity == Severity.VIOLATION.value
+        )
 
 
 def check(
@@ -97,7 +110,7 @@ def check_many(
         try:
             described[key] = _describe(mapper, content, key, source, base)
         except ParseError as error:
-            checks[key] = Check((MemberFinding("type", Severity.VIOLATION.value, str(error)),), ())
+            checks[key] = Check((violation("type", str(error)),), ())
     validated = validate_many([statements for statements, _ in described.values()], base=base)
     for (key, (statements, thing)), results in zip(described.items(), validated, strict=True):
         content = contents[key]
@@ -164,10 +177,10 @@ def _of_picture(ledger: Database, content: Content) -> Iterator[MemberFinding]:
         text = gettext(
             "There is no such picture: it was never sent, or nothing named it for a day. Send it again."
         )
-        yield MemberFinding("picture", Severity.VIOLATION.value, text)
+        yield violation("picture", text)
     if not content["picture"].get("caption"):
         text = gettext("Say what the picture shows, for those who cannot see it.")
-        yield MemberFinding("picture", Severity.VIOLATION.value, text)
+        yield violation("picture", text)
 
 
 def differences(before: Content, after: Content) -> dict[str, dict[str, object]]:

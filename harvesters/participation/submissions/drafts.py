@@ -33,7 +33,7 @@ from harvesters.participation.submissions.questions import (
     without_internal,
     without_removed_goals,
 )
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.participation.submissions.submitters.identity import SubmissionContext, open_link
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.problems import InvalidValue, LinkInvalid, NotFound, VersionConflict
@@ -43,6 +43,7 @@ from languages.translations import gettext
 LINK_AGE = timedelta(days=90)
 # a person needs more to answer the first question; a program that sends at once is refused
 MIN_SECONDS = 5
+_GONE = "There is no draft at this address: it was sent, or deleted after 30 days without a change."
 # in a draft that changes a submission: its id and the version that was opened
 REPLACES = "_replaces"
 
@@ -89,19 +90,9 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
 
 def open_draft(context: SubmissionContext, secret: str) -> Submission:
     """Return the draft with this link; raise LinkInvalid if it was sent or deleted."""
-    link = submissions.find_link(context.site.ledger, secret, Purpose.DRAFT)
-    draft = (
-        submissions.find(context.site.ledger, link.submission) if link and link.submission else None
-    )
-    if (
-        link is None
-        or draft is None
-        or link.expires <= context.site.now()
-        or draft.state is not SubmissionState.DRAFT
-    ):
-        raise LinkInvalid(
-            "There is no draft at this address: it was sent, or deleted after 30 days without a change."
-        )
+    _, draft = open_link(context.site, secret, Purpose.DRAFT, _GONE)
+    if draft is None or draft.state is not SubmissionState.DRAFT:
+        raise LinkInvalid(_GONE)
     return draft
 
 
@@ -208,9 +199,7 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
     if replaced:
         current = actions.find_own(context, submitter, key)
         if current.version != replaced["version"]:
-            raise VersionConflict(
-                "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
-            )
+            raise VersionConflict(actions.CHANGED)
         sent = actions.update(context, submitter, current, content)
     else:
         seconds = (context.site.now() - draft.created).total_seconds()
@@ -219,15 +208,17 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
     return sent
 
 
-def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) -> None:
+def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) -> Submission:
     """Let a draft change the newest version of the submission that it replaces, after its author
-    saw the difference.
+    saw the difference; return the draft.
     """
     replaced = draft.content.get(REPLACES)
     if not replaced:
         raise NotFound("This draft changes no submission.")
     newest = actions.find_own(context, submitter, replaced["id"])
-    save(context, draft, {**draft.content, REPLACES: {"id": newest.id, "version": newest.version}})
+    content = {**draft.content, REPLACES: {"id": newest.id, "version": newest.version}}
+    save(context, draft, content)
+    return submissions.find(context.site.ledger, draft.id) or draft
 
 
 def check_pace(context: SubmissionContext, draft: Submission) -> None:

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from harvesters.ledger.participation.models import Picture
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import UPLOAD_LIMITS
-from harvesters.problems import InvalidValue, TooLarge
+from harvesters.problems import InvalidValue, NotFound, TooLarge
 
 MEDIA_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}
 ENCODED = "image/webp"
@@ -81,8 +81,10 @@ def encode_webp(content: bytes) -> Picture:
     return Picture(f"{sha256(encoded).hexdigest()}.webp", encoded, *bare.size)
 
 
-def picture_response(picture: Picture, headers: Mapping[str, str] | None = None) -> Response:
-    """Return a picture that browsers show and never run."""
+def picture_response(picture: Picture | None, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a picture that browsers show and never run; raise NotFound if there is none."""
+    if picture is None:
+        raise NotFound("There is no picture at this address.")
     return Response(
         picture.content,
         media_type=ENCODED,

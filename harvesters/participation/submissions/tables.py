@@ -77,6 +77,14 @@ class TableRow:
     faults: Mapping[str, str]
 
 
+def parse_table(body: bytes, media_type: str) -> list[TableRow]:
+    """Return the rows of a table, as ``read_table``; raise InvalidValue for a file that is none."""
+    try:
+        return read_table(body, media_type)
+    except ParseError as error:
+        raise InvalidValue("The file cannot be read: %(why)s", why=str(error)) from error
+
+
 def read_table(body: bytes, media_type: str) -> list[TableRow]:
     """Return the rows of a table that are not empty.
 

@@ -14,13 +14,12 @@ from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Content, SubmissionState, Submitter
 from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.actions import MAX_OPEN, received
-from harvesters.participation.submissions.check import Check, MemberFinding, check_many
+from harvesters.participation.submissions.check import Check, MemberFinding, check_many, violation
 from harvesters.participation.submissions.duplicates import Duplicate
 from harvesters.participation.submissions.model import InvalidMembersError, normalize, title_of
 from harvesters.participation.submissions.submitters.identity import SubmissionContext, count_change
 from harvesters.participation.submissions.tables import TableRow
 from languages.translations import gettext
-from shapes.result import Severity
 
 _CLOSED = (SubmissionState.DRAFT, SubmissionState.WITHDRAWN, SubmissionState.SPAM)
 log = structlog.get_logger(component="submissions")
@@ -114,7 +113,7 @@ def _results(
                 number,
                 RowOutcome.REFUSED,
                 title,
-                findings=tuple(_fault(*fault) for fault in item.faults.items()),
+                findings=tuple(violation(*fault) for fault in item.faults.items()),
             )
             continue
         checked, digest, title = checks[item.id], _digest(item.content), title_of(item.content)
@@ -132,7 +131,7 @@ def _results(
                 RowOutcome.REFUSED,
                 title,
                 None,
-                (_fault("record", text % {"count": MAX_OPEN}),),
+                (violation("record", text % {"count": MAX_OPEN}),),
             )
         else:
             known.add(digest)
@@ -150,10 +149,6 @@ def _store(
     submissions.add_all(
         context.site.ledger, [(replace(item, id=id), event) for id, (item, event) in rows]
     )
-
-
-def _fault(member: str, text: str) -> MemberFinding:
-    return MemberFinding(member, Severity.VIOLATION.value, text)
 
 
 def _digest(content: Content) -> str:

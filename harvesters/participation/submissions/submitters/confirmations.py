@@ -11,43 +11,31 @@ from harvesters.ledger.participation.models import (
     SubmissionState,
 )
 from harvesters.participation.submissions.actions import request_harvest
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.participation.submissions.submitters.identity import (
+    SubmissionContext,
+    open_link,
+    use_link,
+)
 from harvesters.problems import LinkInvalid, NotAllowed
 from harvesters.site import Site
+
+_INVALID = "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
 
 
 def check_link(context: SubmissionContext, secret: str) -> Submission:
     """Return the submission that a link confirms; raise LinkInvalid if it does not work any more,
     or nothing is published.
     """
-    link = submissions.find_link(context.site.ledger, secret, Purpose.STILL_TRUE)
-    item = (
-        submissions.find(context.site.ledger, link.submission) if link and link.submission else None
-    )
-    if (
-        link is None
-        or link.used is not None
-        or link.expires <= context.site.now()
-        or item is None
-        or item.published is None
-    ):
-        raise LinkInvalid(
-            "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
-        )
-    if item.submitter != link.submitter:
-        raise LinkInvalid(
-            "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
-        )
+    link, item = open_link(context.site, secret, Purpose.STILL_TRUE, _INVALID)
+    if item is None or item.published is None or item.submitter != link.submitter:
+        raise LinkInvalid(_INVALID)
     return item
 
 
 def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
     """Record that what is published is still true, once for each link. Raises LinkInvalid."""
     item = check_link(context, secret)
-    if not submissions.use_link(context.site.ledger, secret, context.site.now()):
-        raise LinkInvalid(
-            "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
-        )
+    use_link(context.site, secret, _INVALID)
     confirm(context.site, item, SUBMITTER)
     return item
 

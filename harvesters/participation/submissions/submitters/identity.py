@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import Link, Purpose, Submitter
+from harvesters.ledger.participation.models import Link, Purpose, Submission, Submitter
 from harvesters.ledger.participation.submissions import new_id
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.mails import send_confirmation
@@ -41,6 +41,9 @@ _LINKS, _LINK_WINDOW = 3, timedelta(hours=1)  # links to one address
 _WRITES, _WRITE_WINDOW = 60, 600.0  # changes from one network address, and seconds
 _CHANGES, _CHANGE_WINDOW = 200, 3600.0  # changes of one submitter, and seconds
 _CHECKS, _CHECK_WINDOW = 600, 600.0  # checks while typing from one network address, and seconds
+INVALID = (
+    "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
+)
 _LIMIT = "Too many requests. Try again in %(seconds)s seconds."
 
 # measures a published record by its IRI, in percent
@@ -178,7 +181,7 @@ def _of_session(context: SubmissionContext, request: Request, secret: str) -> Su
 def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
     """Return the submitter of a session, None if there is none or it has expired."""
     link = submissions.find_link(context.site.ledger, secret, Purpose.SESSION) if secret else None
-    if link is None or link.submitter is None or link.expires <= context.site.now():
+    if link is None or link.submitter is None or not link.works(context.site.now()):
         return None
     return submissions.submitter_of(context.site.ledger, id=link.submitter)
 
@@ -216,18 +219,27 @@ def check_address(context: Site, mail: str) -> str:
     return mail
 
 
+def open_link(
+    site: Site, secret: str, purpose: Purpose, text: str = INVALID
+) -> tuple[Link, Submission | None]:
+    """Return the link with this secret, and the submission that it is about if there is one; raise
+    LinkInvalid with *text* if it does not work any more.
+    """
+    link = submissions.find_link(site.ledger, secret, purpose) if secret else None
+    if link is None or not link.works(site.now()):
+        raise LinkInvalid(text)
+    return link, submissions.find(site.ledger, link.submission) if link.submission else None
+
+
+def use_link(site: Site, secret: str, text: str = INVALID) -> None:
+    """Mark a link as used; raise LinkInvalid with *text* if it was used before."""
+    if not submissions.use_link(site.ledger, secret, site.now()):
+        raise LinkInvalid(text)
+
+
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:
     """Return the link with this secret, unused; raise LinkInvalid if it does not work any more."""
-    link = submissions.find_link(context.site.ledger, secret, Purpose.CONFIRM)
-    if (
-        link is None
-        or link.used is not None
-        or link.expires <= context.site.now()
-        or link.mail is None
-    ):
-        raise LinkInvalid(
-            "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
-        )
+    link, _ = open_link(context.site, secret, Purpose.CONFIRM)
     return link
 
 
@@ -238,12 +250,7 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
     Raises LinkInvalid.
     """
     link = check_confirmation(context, secret)
-    ledger = context.site.ledger
-    now = context.site.now()
-    if not submissions.use_link(ledger, secret, now):
-        raise LinkInvalid(
-            "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
-        )
+    use_link(context.site, secret)
     submitter, session = begin_session(context, str(link.mail))
     return submitter, link, session
 

@@ -16,15 +16,18 @@ from harvesters.ledger.participation.models import (
     SubmissionState,
     Submitter,
 )
+from harvesters.participation.submissions import actions
 from harvesters.participation.submissions.mails import send_transfer
-from harvesters.participation.submissions.submitters.identity import check_address
+from harvesters.participation.submissions.submitters.identity import (
+    INVALID,
+    check_address,
+    open_link,
+    use_link,
+)
 from harvesters.problems import LinkInvalid, NotAllowed, VersionConflict
 from harvesters.site import Site
 
 LINK_AGE = timedelta(days=7)
-_INVALID = (
-    "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
-)
 
 
 def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: str) -> str | None:
@@ -50,16 +53,9 @@ def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: st
 
 def check_transfer(context: Site, secret: str) -> tuple[Link, Submission]:
     """Return the link with this secret, unused, and its submission; raise LinkInvalid."""
-    link = submissions.find_link(context.ledger, secret, Purpose.TRANSFER)
-    item = submissions.find(context.ledger, link.submission) if link and link.submission else None
-    if (
-        link is None
-        or link.used is not None
-        or link.expires <= context.now()
-        or item is None
-        or item.state is SubmissionState.WITHDRAWN
-    ):
-        raise LinkInvalid(_INVALID)
+    link, item = open_link(context, secret, Purpose.TRANSFER)
+    if item is None or item.state is SubmissionState.WITHDRAWN:
+        raise LinkInvalid(INVALID)
     return link, item
 
 
@@ -71,17 +67,14 @@ def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
     """
     _, item = check_transfer(context, secret)
     now = context.now()
-    if not submissions.use_link(context.ledger, secret, now):
-        raise LinkInvalid(_INVALID)
+    use_link(context, secret)
     former = submissions.submitter_of(context.ledger, id=item.submitter) if item.submitter else None
     event = SubmissionEvent("taken over", submitter.name, now, version=item.version + 1)
     if not submissions.change(context.ledger, item, Change(event, {"submitter": submitter.id})):
-        raise VersionConflict(
-            "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
-        )
+        raise VersionConflict(actions.CHANGED)
     if former and former.organization and former.id != submitter.id:
         submissions.unname(context.ledger, item.id, former.organization)
     transferred = submissions.find(context.ledger, item.id)
     if transferred is None:
-        raise LinkInvalid(_INVALID)
+        raise LinkInvalid(INVALID)
     return transferred

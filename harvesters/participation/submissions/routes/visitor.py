@@ -1,0 +1,135 @@
+"""What the pages below /submit share: the person of the session, the form that was sent, and what it
+is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from harvesters.ledger.participation.models import Submission, Submitter
+from harvesters.participation.submissions import actions, drafts
+from harvesters.participation.submissions.questions import Form
+from harvesters.participation.submissions.submitters.identity import (
+    COOKIE,
+    SubmissionContextDep,
+    check_csrf,
+    count_write,
+    find_session,
+)
+from harvesters.problems import InvalidValue, NotFound
+from harvesters.site import check_same_site, read_fields, render_errors_as_pages
+from web.templating import Pages, get_pages
+
+ROOT = "/submit"
+MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
+_MAX_FIELDS = 400  # of a form: the countries
+_MAX_FILE_FIELDS = 4  # of a form with a file
+_TRAP = "website"  # a field that persons do not see; programs fill it in
+
+
+def page_routes(path: str = "") -> APIRouter:
+    """Return the router of pages, which are in no description of the API."""
+    return APIRouter(
+        prefix=f"{ROOT}{path}",
+        include_in_schema=False,
+        dependencies=[Depends(render_errors_as_pages)],
+    )
+
+
+async def read_form(request: Request) -> Form:
+    """Read a form of this site, whose fields may have several values. Raises CSRFError,
+    InvalidValue.
+    """
+    return await read_fields(request, MAX_BODY, _MAX_FIELDS)
+
+
+async def read_upload(request: Request) -> AsyncIterator[FormData]:
+    """Yield a form with a file, and close it. Raises CSRFError, InvalidValue."""
+    check_same_site(request)
+    try:
+        form = await request.form(max_files=1, max_fields=_MAX_FILE_FIELDS)
+    except (HTTPException, ValueError) as error:
+        raise InvalidValue("The request body is not a valid form.") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def first(form: Form, name: str) -> str:
+    """Return the first value of a field, without white space around it; "" if there is none."""
+    return next(iter(form.get(name, ())), "").strip()
+
+
+def texts_of(form: FormData) -> Form:
+    """Return the fields of a form with a file that are none."""
+    return {name: [str(value)] for name, value in form.items() if isinstance(value, str)}
+
+
+def redirect(*segments: str) -> Response:
+    """Return the redirection to a page of the form, by GET."""
+    path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    return RedirectResponse(f"{ROOT}{path}", HTTPStatus.SEE_OTHER)
+
+
+def session_of(request: Request, context: SubmissionContextDep) -> Submitter | None:
+    """Return the submitter of the request's session, None without one."""
+    return find_session(context, request.cookies.get(COOKIE, ""))
+
+
+FormDep = Annotated[Form, Depends(read_form)]
+Upload = Annotated[FormData, Depends(read_upload)]
+PagesDep = Annotated[Pages, Depends(get_pages)]
+Visitor = Annotated[Submitter | None, Depends(session_of)]
+
+
+def require_session(visitor: Visitor) -> Submitter:
+    """Return the submitter of the session. Raises NotFound."""
+    if visitor is None:
+        raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
+    return visitor
+
+
+Person = Annotated[Submitter, Depends(require_session)]
+
+
+def require_sender(person: Person, form: FormDep, request: Request) -> Submitter:
+    """Return the submitter of the session that sent this form. Raises NotFound, CSRFError."""
+    check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+    return person
+
+
+def find_own(id: str, person: Person, context: SubmissionContextDep) -> Submission:
+    """Return a submission of the session's person. Raises NotFound."""
+    return actions.find_own(context, person, id)
+
+
+def find_draft(secret: str, context: SubmissionContextDep) -> Submission:
+    """Return the draft that a link opens. Raises LinkInvalid."""
+    return drafts.open_draft(context, secret)
+
+
+def check_trap(form: FormDep) -> None:
+    """Refuse a form whose hidden field a program filled in."""
+    if first(form, _TRAP):
+        raise InvalidValue("Leave the hidden field empty.")
+
+
+Sender = Annotated[Submitter, Depends(require_sender)]
+Own = Annotated[Submission, Depends(find_own)]
+Draft = Annotated[Submission, Depends(find_draft)]
+Writing, Trap = Depends(count_write), Depends(check_trap)
+
+
+def ask_address(pages: Pages, error: str = "", mail: str = "") -> Response:
+    """Ask who has no session for the e-mail address."""
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render("identify.html", {"error": error, "mail": mail}, status)
