@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import structlog
@@ -43,6 +44,16 @@ class Outage:
         if reason not in self._reasons:
             self._reasons.add(reason)
             log.error(self.event, reason=reason, **fields)
+
+    @contextmanager
+    def watching(self, *errors: type[Exception]) -> Iterator[None]:
+        """Count an error of these classes that ends the block; a block without one is a recovery."""
+        try:
+            yield
+        except errors as error:
+            self.failed(str(error))
+        else:
+            self.over()
 
     def over(self, **fields: object) -> None:
         """Log the recovery with the number of failures and the seconds since the first; do nothing

@@ -22,11 +22,12 @@ from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.locks import name_worker
 from harvesters.ledger.models import State
-from harvesters.notifications.alerts import check_rules
-from harvesters.notifications.delivery import deliver_due, prune
+from harvesters.notifications.alerts import update_alerts
+from harvesters.notifications.delivery import deliver
+from harvesters.notifications.rules import load_rules
 from harvesters.notifications.source_reports import send_reports
 from harvesters.optional_dependency import import_optional
-from harvesters.participation.submissions.reminders import create_reminder
+from harvesters.participation.upkeep import prune, send_reminders
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs.local import Jobs, LocalJobs, claim_requests
@@ -221,18 +222,22 @@ def _create_notifier(
     """Return the function that checks the rules of alerts, writes reports and reminders, and
     deletes old messages.
     """
-    channels = notification_channels(settings)
-    alerts_outage = Outage("cannot check alerts", "alerts are checked again")
-    reports_outage = Outage("cannot write reports", "reports are written again")
-    checked = dict[str, str]()
-    prune_outage = Outage("cannot delete old messages", "old messages are deleted again")
-    remind = create_reminder(channels, context.now)
+    channels, checked = notification_channels(settings), dict[str, str]()
+    alerts = Outage("cannot check alerts", "alerts are checked again")
+    reports = Outage("cannot write reports", "reports are written again")
+    reminders = Outage("cannot remind submitters", "submitters are reminded again")
+    old = Outage("cannot delete old messages", "old messages are deleted again")
 
     def notify() -> None:
-        check_rules(context, channels, alerts_outage)
-        send_reports(context, channels, sources, checked, reports_outage)
-        remind(context.ledger)
-        prune(context.ledger, context.now, prune_outage)
+        ledger = context.ledger
+        with alerts.watching(HarvestError):
+            update_alerts(context, channels, load_rules(context.data))
+        with reports.watching(HarvestError):
+            send_reports(context, channels, sources, checked)
+        with reminders.watching(HarvestError):
+            send_reminders(ledger, channels, context.now())
+        with old.watching(HarvestError):
+            prune(ledger, context.now())
 
     return notify
 
@@ -241,7 +246,12 @@ def _create_delivery(settings: Settings, context: HarvestContext) -> Callable[[]
     """Return the function that delivers the messages that are due."""
     channels = notification_channels(settings)
     outage = Outage("cannot read messages", "messages are readable again")
-    return lambda: deliver_due(context.ledger, channels, context.now, outage)
+
+    def deliver_due() -> None:
+        with outage.watching(HarvestError):
+            deliver(context.ledger, channels, context.now)
+
+    return deliver_due
 
 
 def _create_link_checker(context: HarvestContext, sources: Iterable[Source]) -> Callable[[], None]:

@@ -257,6 +257,22 @@ class Database:
         with self.transaction() as connection:
             return insert(connection, item, **more)
 
+    def add_once(
+        self, item: object, find: Callable[[], Item | None], **more: object
+    ) -> Item | None:
+        """Store an object unless *find* returns one that is stored already; return that one, else
+        None. Another request may store it at the same time.
+        """
+        if stored := find():
+            return stored
+        try:
+            self.add(item, **more)
+        except LedgerError:
+            if stored := find():
+                return stored
+            raise
+        return None
+
     def update(self, table: sa.Table, *where: Condition, **values: object) -> int:
         """Set values in the rows of a table; return how many there are."""
         return self.execute(sa.update(table).where(*where).values(values))

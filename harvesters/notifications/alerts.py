@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import structlog
 
-from harvesters.errors import HarvestError
 from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Alert, Message
@@ -17,11 +16,10 @@ from harvesters.ledger.participation import prizes, submissions
 from harvesters.ledger.participation.comments import count_comments
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
-from harvesters.notifications.rules import Rule, RulesError, load_rules
+from harvesters.notifications.rules import Rule
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import source_statuses
-from journal.outage import Outage
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext, isolate
 from vocab.freshness import Freshness, freshness
@@ -171,13 +169,3 @@ def _page(alert: Alert, channels: Channels) -> str | None:
         else _PAGES.get(alert.reason.code, "system")
     )
     return f"{channels.public_url}/admin/page/{path}"
-
-
-def check_rules(context: HarvestContext, channels: Channels, outage: Outage) -> None:
-    """Load the rules and update the alerts; log once while that is not possible."""
-    try:
-        update_alerts(context, channels, load_rules(context.data))
-    except (RulesError, HarvestError) as error:
-        outage.failed(str(error))
-    else:
-        outage.over()

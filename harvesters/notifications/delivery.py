@@ -15,18 +15,15 @@ from hashlib import sha256
 import httpx
 import structlog
 
-from harvesters.errors import DeliveryError, HarvestError
+from harvesters.errors import DeliveryError
 from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import QueuedMessage
-from harvesters.ledger.participation import prizes, problems, submissions, subscriptions
-from harvesters.ledger.participation.comments import prune_comments
+from harvesters.ledger.participation import problems, subscriptions
 from harvesters.ledger.participation.models import FOLLOW_TOPIC
-from harvesters.ledger.participation.pictures import prune_pictures
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer, open_mail
-from journal.outage import Outage
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 
 TIMEOUT_SECONDS = 15.0  # for a whole request
@@ -111,13 +108,6 @@ def post(url: str, body: bytes, headers: Mapping[str, str], network: NetworkSett
 
 MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
-RETENTION = timedelta(days=90)  # of delivered messages
-# of spam and of what is quarantined, after the last change
-QUARANTINE_RETENTION = timedelta(days=90)
-PICTURE_RETENTION = timedelta(days=1)  # of pictures that no submission has, after they were sent
-DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
-PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
-CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
 _BATCH_SIZE = 50  # messages of one round
 _LEASE = timedelta(minutes=30)  # longer than a round can take
 _FIRST_DELAY, _LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=6)
@@ -207,30 +197,3 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
         reason=str(error),
         next="none: send it again on the admin pages" if is_last else str(now + delay),
     )
-
-
-def deliver_due(
-    ledger: Ledger, channels: Channels, now: Callable[[], datetime], outage: Outage
-) -> None:
-    """Deliver due messages; log once while the ledger cannot be used."""
-    try:
-        deliver(ledger, channels, now)
-    except HarvestError as error:
-        outage.failed(str(error))
-    else:
-        outage.over()
-
-
-def prune(ledger: Ledger, now: Callable[[], datetime], outage: Outage) -> None:
-    """Delete what has been kept long enough; log once while the ledger cannot be used."""
-    try:
-        outbox.prune_messages(ledger, now() - RETENTION)
-        prune_comments(ledger, now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
-        submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
-        prune_pictures(ledger, now() - PICTURE_RETENTION)
-        prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())
-        subscriptions.prune_subscriptions(ledger, now() - CONFIRMATION_AGE)
-    except HarvestError as error:
-        outage.failed(str(error))
-    else:
-        outage.over()

@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 
-from harvesters.errors import HarvestError
 from harvesters.inspection.source_report import report_source
 from harvesters.ledger import outbox
 from harvesters.ledger.models import Message, Run, State
@@ -20,7 +19,6 @@ from harvesters.ledger.outbox import REPORT_TOPIC
 from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
-from journal.outage import Outage
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext, isolate
 from shapes.rules import message, remedy, rules
@@ -37,20 +35,13 @@ def send_reports(
     channels: Channels,
     sources: Iterable[Source],
     checked: MutableMapping[str, str],
-    outage: Outage,
 ) -> None:
-    """Queue the reports of runs that ended since the last call; log once while that is not
-    possible.
+    """Queue the reports of runs that ended since the last call.
 
     *checked* maps each source to its run that was checked last, so that a report is computed once.
     """
-    try:
-        for source in sources:
-            _check_source(context, channels, source, checked)
-    except HarvestError as error:
-        outage.failed(str(error))
-    else:
-        outage.over()
+    for source in sources:
+        _check_source(context, channels, source, checked)
 
 
 def _check_source(

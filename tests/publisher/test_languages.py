@@ -27,12 +27,13 @@ from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import State
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.prizes.page_routes import DAYS
-from harvesters.participation.submissions import moderation
+from harvesters.participation.submissions import drafts, moderation
+from harvesters.participation.submissions.actions import CHANGED
 from harvesters.participation.submissions.duplicates import REASONS
-from harvesters.participation.submissions.model import MEMBERS, TYPE_LABELS, TYPES
+from harvesters.participation.submissions.model import FIELDS, MEMBERS, TYPE_LABELS, TYPES
 from harvesters.participation.submissions.moderation import HISTORY
-from harvesters.participation.submissions.questions import QUESTIONS
-from harvesters.participation.submissions.submitters import openid
+from harvesters.participation.submissions.questions import LANGUAGE, QUESTIONS
+from harvesters.participation.submissions.submitters import confirmations, identity, openid
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.apis.matching import PROPERTIES
@@ -109,14 +110,15 @@ def words() -> set[str]:
 
 def _words_of_submissions() -> set[str]:
     """Return the texts of the form and of the moderators' answers that are in tables."""
-    fields = [field for question in QUESTIONS for field in question.fields]
+    fields = [*FIELDS.values(), LANGUAGE]
     texts = {question.text for question in QUESTIONS} | {
         text for field in fields for text in (field.label, field.hint) if text
     }
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
+    answers |= {CHANGED, drafts.GONE, identity.INVALID, confirmations.INVALID}
     faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
     labels = (
-        {member.label for member in MEMBERS.values() if member.label}
+        {text for member in MEMBERS.values() for text in (member.label, member.kind.hint) if text}
         | {*TYPE_LABELS.values()}
         | {*HISTORY.values()}
     )

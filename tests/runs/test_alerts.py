@@ -26,7 +26,7 @@ from harvesters.ledger.participation.models import (
     SubmissionEvent,
     SubmissionState,
 )
-from harvesters.notifications.alerts import check_rules, update_alerts
+from harvesters.notifications.alerts import update_alerts
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
 from harvesters.runs import operations
@@ -256,11 +256,13 @@ def test_wrong_rules_are_logged_once_and_stop_nothing(context: HarvestContext) -
     outage = Outage("alerts not checked", "alerts are checked again")
 
     with capture_logs() as logs:
-        check_rules(context, CHANNELS, outage)
-        check_rules(context, CHANNELS, outage)
+        for _ in range(2):
+            with outage.watching(HarvestError):
+                update_alerts(context, CHANNELS, load_rules(context.data))
     failures = outage.failures
     (context.data / FILE).unlink()
-    check_rules(context, CHANNELS, outage)
+    with outage.watching(HarvestError):
+        update_alerts(context, CHANNELS, load_rules(context.data))
 
     assert (failures, outage.failures) == (2, 0)
     assert [entry["event"] for entry in logs] == ["alerts not checked"]

@@ -16,7 +16,6 @@ from harvesters.notifications.source_reports import send_reports
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import Notify, Source
-from journal.outage import Outage
 
 CHANNELS = Channels(name="Stocktake", public_url="https://stocktake.example")
 
@@ -36,9 +35,7 @@ class Mailing:
 
     def look(self, before: int) -> list[QueuedMessage]:
         for _ in range(2):
-            send_reports(
-                self.context, CHANNELS, [self.source], self.checked, Outage("cannot", "can")
-            )
+            send_reports(self.context, CHANNELS, [self.source], self.checked)
         messages = outbox.messages(self.context.ledger)
         return messages[: len(messages) - before]
 

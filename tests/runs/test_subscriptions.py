@@ -16,8 +16,8 @@ from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import subscriptions
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, prune, verify
-from journal.outage import Outage
+from harvesters.notifications.delivery import Channels, deliver, verify
+from harvesters.participation.upkeep import CONFIRMATION_AGE, prune
 from publisher.errors import StoreBusy
 from publisher.portal.follow import ChangedThing, ComparedResults
 
@@ -192,7 +192,7 @@ def test_what_nobody_confirms_is_deleted_after_a_day(
     stored = follow(store, address="other@example.org")
     clock.now += CONFIRMATION_AGE + timedelta(seconds=1)
 
-    prune(store.admin.ledger, clock, Outage("cannot", "can"))
+    prune(store.admin.ledger, clock())
 
     assert subscriptions.count_subscriptions(store.admin.ledger) == 1
     assert store.find(stored) is not None

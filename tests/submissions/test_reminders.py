@@ -8,7 +8,7 @@ from harvesters.ledger import operators
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Submission
 from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.reminders import send_reminders
+from harvesters.participation.upkeep import send_reminders
 from vocab.iris import BASE
 
 from .conftest import SITE, SubmissionWorld, bearer, codes, hidden, submitted

@@ -26,8 +26,9 @@ from harvesters.ledger.participation import subscriptions
 from harvesters.ledger.participation.models import Notification, ProblemState
 from harvesters.ledger.participation.notifications import add_notification, find_notification
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
+from harvesters.notifications.delivery import Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
+from harvesters.participation.upkeep import CONFIRMATION_AGE
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.reported_problems import FiledProblem, file_problem

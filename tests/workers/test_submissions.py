@@ -26,11 +26,11 @@ from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions import actions, moderation
 from harvesters.participation.submissions.model import normalize
-from harvesters.participation.submissions.reminders import send_reminders
 from harvesters.participation.submissions.submitters import confirmations
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import CSV, read_table
 from harvesters.participation.submissions.uploads import submit_rows
+from harvesters.participation.upkeep import send_reminders
 from harvesters.problems import VersionConflict
 from vocab.iris import BASE
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harvesters.errors import LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation.models import Notification
@@ -14,15 +13,7 @@ from harvesters.ledger.participation.models import Notification
 
 def add_notification(ledger: Database, item: Notification) -> bool:
     """Store a notification; return False if one with its id is stored already."""
-    if find_notification(ledger, id=item.id):
-        return False
-    try:
-        ledger.add(item)
-    except LedgerError:  # another request stored it at the same time
-        if not find_notification(ledger, id=item.id):
-            raise
-        return False
-    return True
+    return ledger.add_once(item, lambda: find_notification(ledger, id=item.id)) is None
 
 
 def find_notification(ledger: Database, **columns: str | bool) -> Notification | None:

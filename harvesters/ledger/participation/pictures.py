@@ -9,7 +9,6 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from harvesters.errors import LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation.models import Picture
@@ -21,13 +20,9 @@ def add_picture(
     """Store a picture, unless it is stored already; *submitter* is who sent it, None for a draft
     without an address.
     """
-    if has_picture(ledger, picture.name):
-        return
-    try:
-        ledger.add(picture, submitter=submitter, created=now)
-    except LedgerError:  # another request stored it at the same time
-        if not has_picture(ledger, picture.name):
-            raise
+    ledger.add_once(
+        picture, lambda: has_picture(ledger, picture.name) or None, submitter=submitter, created=now
+    )
 
 
 def has_picture(ledger: Database, name: str) -> bool:

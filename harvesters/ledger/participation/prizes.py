@@ -8,12 +8,12 @@ import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
 import sqlalchemy as sa
 
-from harvesters.errors import LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database, select_objects
@@ -73,15 +73,8 @@ def find_edition(ledger: Database, id: str) -> Edition | None:
 
 def add_nomination(ledger: Database, nomination: Nomination) -> bool:
     """Store a nomination; return False if the initiative is in the edition already."""
-    if nominations(ledger, nomination.edition, thing=nomination.thing):
-        return False
-    try:
-        ledger.add(nomination)
-    except LedgerError:  # another request stored it at the same time
-        if not nominations(ledger, nomination.edition, thing=nomination.thing):
-            raise
-        return False
-    return True
+    same = partial(nominations, ledger, nomination.edition, thing=nomination.thing)
+    return not ledger.add_once(nomination, lambda: same() or None)
 
 
 def delete_nomination(ledger: Database, id: str) -> None:

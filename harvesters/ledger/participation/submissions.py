@@ -12,7 +12,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from harvesters.errors import LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database, insert, select_objects
 from harvesters.ledger.participation.models import (
@@ -202,15 +201,7 @@ def submitter_of(
 def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
     """Store a submitter unless its address or organization is known; return the stored one."""
     names = {"mail": submitter.mail, "organization": submitter.organization}
-    if known := submitter_of(ledger, **names):
-        return known
-    try:
-        ledger.add(submitter)
-    except LedgerError:  # another request stored it at the same time
-        if stored := submitter_of(ledger, **names):
-            return stored
-        raise
-    return submitter
+    return ledger.add_once(submitter, lambda: submitter_of(ledger, **names)) or submitter
 
 
 def delete_submitter(ledger: Database, submitter: Submitter) -> None:

@@ -43,7 +43,7 @@ from languages.translations import gettext
 LINK_AGE = timedelta(days=90)
 # a person needs more to answer the first question; a program that sends at once is refused
 MIN_SECONDS = 5
-_GONE = "There is no draft at this address: it was sent, or deleted after 30 days without a change."
+GONE = "There is no draft at this address: it was sent, or deleted after 30 days without a change."
 # in a draft that changes a submission: its id and the version that was opened
 REPLACES = "_replaces"
 
@@ -90,9 +90,9 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
 
 def open_draft(context: SubmissionContext, secret: str) -> Submission:
     """Return the draft with this link; raise LinkInvalid if it was sent or deleted."""
-    _, draft = open_link(context.site, secret, Purpose.DRAFT, _GONE)
+    _, draft = open_link(context.site, secret, Purpose.DRAFT, GONE)
     if draft is None or draft.state is not SubmissionState.DRAFT:
-        raise LinkInvalid(_GONE)
+        raise LinkInvalid(GONE)
     return draft
 
 

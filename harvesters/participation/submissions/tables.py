@@ -278,9 +278,9 @@ def template_columns(base: str, language: str) -> list[TemplateColumn]:
 
 
 def _hint(name: str, member: Member) -> str:
-    several = "Several values: one on each line, or with semicolons between them."
-    hints = (several if member.kind.is_list else "", member.kind.hint)
-    texts = [gettext(hint) for hint in hints if hint]
+    several = gettext("Several values: one on each line, or with semicolons between them.")
+    texts = [several] if member.kind.is_list else []
+    texts += [gettext(member.kind.hint)] if member.kind.hint else []
     types = [kind_name(kind.lower()) for kind, members in TYPES.items() if name in members]
     if len(types) < len(TYPES):
         texts.append(gettext("For: %(types)s.") % {"types": ", ".join(types)})

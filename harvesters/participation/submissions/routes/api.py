@@ -57,6 +57,7 @@ from harvesters.problems import (
     VersionConflict,
     VersionRequired,
 )
+from harvesters.reasons import other
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 
@@ -400,18 +401,18 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
             {"member": name, "severity": "Violation", "message": text, "rule": None}
             for name, text in error.faults.items()
         ]
-        problem = InvalidValue("%(why)s", why=str(error))
+        problem = InvalidValue(other(str(error)))
         problem.extensions = {"results": results}
         raise problem from error
     except ParseError as error:
-        raise HTTPProblem("%(why)s", why=str(error)) from error
+        raise HTTPProblem(other(str(error))) from error
 
 
 def _check_valid(context: SubmissionContext, content: Content, key: str) -> Check:
     """Return the check of a submission; raise InvalidValue, with its results, for a violation."""
     checked = actions.check_content(context, content, key)
     if not checked.is_valid:
-        problem = InvalidValue("%(why)s", why=checked.violations)
+        problem = InvalidValue(other(checked.violations))
         problem.extensions = _checked(checked)
         raise problem
     return checked

@@ -19,23 +19,23 @@ from harvesters.participation.submissions.submitters.identity import (
 from harvesters.problems import LinkInvalid, NotAllowed
 from harvesters.site import Site
 
-_INVALID = "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
+INVALID = "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
 
 
 def check_link(context: SubmissionContext, secret: str) -> Submission:
     """Return the submission that a link confirms; raise LinkInvalid if it does not work any more,
     or nothing is published.
     """
-    link, item = open_link(context.site, secret, Purpose.STILL_TRUE, _INVALID)
+    link, item = open_link(context.site, secret, Purpose.STILL_TRUE, INVALID)
     if item is None or item.published is None or item.submitter != link.submitter:
-        raise LinkInvalid(_INVALID)
+        raise LinkInvalid(INVALID)
     return item
 
 
 def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
     """Record that what is published is still true, once for each link. Raises LinkInvalid."""
     item = check_link(context, secret)
-    use_link(context.site, secret, _INVALID)
+    use_link(context.site, secret, INVALID)
     confirm(context.site, item, SUBMITTER)
     return item
 

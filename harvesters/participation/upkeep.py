@@ -1,17 +1,18 @@
-"""Ask submitters once a year whether what is published is still true."""
+"""Ask submitters once a year whether what is published is still true, and delete what was stored
+long enough.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import structlog
 
-from harvesters.errors import HarvestError
 from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message
-from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation import prizes, submissions, subscriptions
+from harvesters.ledger.participation.comments import prune_comments
 from harvesters.ledger.participation.models import (
     SUBMITTER,
     Link,
@@ -19,12 +20,19 @@ from harvesters.ledger.participation.models import (
     Submission,
     SubmissionEvent,
 )
+from harvesters.ledger.participation.pictures import prune_pictures
 from harvesters.notifications.delivery import MAIL, Channels
 from harvesters.participation.submissions.mails import TOPIC
-from journal.outage import Outage
 from languages.request_locale import use_language
 from languages.translations import gettext
 
+RETENTION = timedelta(days=90)  # of delivered messages
+# of spam and of what is quarantined, after the last change
+QUARANTINE_RETENTION = timedelta(days=90)
+PICTURE_RETENTION = timedelta(days=1)  # of pictures that no submission has, after they were sent
+DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
+PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
+CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
 AGE = timedelta(days=365)  # since the last confirmation
 LINK_AGE = timedelta(days=60)
 _AT_ONCE = 100  # messages of a round
@@ -65,16 +73,11 @@ def _message(item: Submission, mail: str, address: str) -> Message:
     return Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")
 
 
-def create_reminder(channels: Channels, now: Callable[[], datetime]) -> Callable[[Ledger], None]:
-    """Return the function that sends due reminders; it logs once while the ledger cannot be used."""
-    outage = Outage("cannot remind submitters", "submitters are reminded again")
-
-    def remind(ledger: Ledger) -> None:
-        try:
-            send_reminders(ledger, channels, now())
-        except HarvestError as error:
-            outage.failed(str(error))
-        else:
-            outage.over()
-
-    return remind
+def prune(ledger: Ledger, now: datetime) -> None:
+    """Delete messages, drafts, what is quarantined, unused pictures, and who took part in a contest."""
+    outbox.prune_messages(ledger, now - RETENTION)
+    prune_comments(ledger, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
+    submissions.prune(ledger, now, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
+    prune_pictures(ledger, now - PICTURE_RETENTION)
+    prizes.forget_persons(ledger, (now - PRIZE_RETENTION).date())
+    subscriptions.prune_subscriptions(ledger, now - CONFIRMATION_AGE)
