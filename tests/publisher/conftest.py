@@ -25,6 +25,7 @@ from publisher.store.verification import build_local
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `suite` and `serving` lie
 
+from browser import Browser, browsing
 from in_process import InProcess, listening, reading, running
 from prebuilt import prebuilt
 from publish_fixture import STORES, derive, published, visiting
@@ -32,6 +33,12 @@ from small_world import IRIS, RELEASED, SMALL_SCHEMES, THINGS, build
 
 # the world, and what derives stores and indexes from its journal
 MAKERS = [Path(__file__).with_name(name) for name in ("small_world.py", "publish_fixture.py")]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import Browser, browsing
+from browser import Browser
 from waiting import wait_until
 
 from web.charts.map import load_outlines
@@ -54,12 +54,6 @@ def host(endpoint: str) -> str:
         if httpx.get(f"{result}/search?format=json&q=network", timeout=60).status_code == 200:
             return result
     raise AssertionError("the tables and the index of texts were not made")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 def address(host: str, name: str, language: str) -> str:

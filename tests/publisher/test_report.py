@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from browser import Browser, browsing
+from browser import Browser
 from live_server import served
 from publish_fixture import copy_data
 from pyoxigraph import QuerySolutions, Store
@@ -258,12 +258,6 @@ def host(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]
     build_report(data, IRIS, 1, "ar", {"goal": "3"})
     with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield url
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("browser")) as opened:
-        yield opened
 
 
 def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> None:
