@@ -113,18 +113,6 @@ async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
     assert [text for _, text in texts] == ["Hello all\n\nmail me: […]"]
 
 
-async def test_comments_are_off_unless_switched_on(
-    world: SubmissionWorld, people: httpx.AsyncClient, post: str
-) -> None:
-    world.context.comments = False
-
-    page = await people.get(f"/submit/comments?about={post}")
-    answer = await comment(people, post, "Well done", mail="reader@example.org")
-
-    assert (page.status_code, answer.status_code) == (503, 503)
-    assert (world.mails(), shown_comments(world.context, post)) == ([], None)
-
-
 @each(
     "about",
     ["", "post", "post/submissions/none", "initiative/submissions/1", "post/../..", "post/\u202e/\x00", "a" * 1_000],
@@ -148,8 +136,8 @@ async def test_an_empty_and_a_long_text_are_refused_with_the_form(
     assert world.mails() == []
 
 
-async def test_forms_of_other_sites_and_of_programs_are_refused(
-    people: httpx.AsyncClient, post: str
+async def test_forms_of_other_sites_and_of_programs_and_where_comments_are_off_are_refused(
+    world: SubmissionWorld, people: httpx.AsyncClient, post: str
 ) -> None:
     form = {"about": post, "text": "Well done", "send": "yes", "mail": "reader@example.org"}
     other, spam = {"Sec-Fetch-Site": "cross-site"}, {"website": "https://pills.example/"}
@@ -157,7 +145,12 @@ async def test_forms_of_other_sites_and_of_programs_are_refused(
     foreign = await people.post("/submit/comments", data=form, headers=other)
     trapped = await people.post("/submit/comments", data={**form, **spam})
 
-    assert (foreign.status_code, trapped.status_code) == (403, 422)
+    world.context.comments = False
+    page = await people.get(f"/submit/comments?about={post}")
+    answer = await comment(people, post, "Well done", mail="reader@example.org")
+
+    assert codes(foreign, trapped, page, answer) == [403, 422, 503, 503]
+    assert (world.mails(), shown_comments(world.context, post)) == ([], None)
 
 
 async def test_a_session_sends_at_once_but_not_without_its_token(
@@ -200,7 +193,7 @@ async def test_a_comment_is_rejected_with_a_reason_which_its_author_gets_also_af
     assert shown_comments(world.context, post) == []
 
 
-async def test_links_hold_a_comment_back_and_spam_gets_no_mail(
+async def test_links_hold_a_comment_back_and_spam_gets_no_mail_and_a_reader_decides_nothing(
     world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
 ) -> None:
     links = " ".join(f"https://pills{number}.example/" for number in range(9))
@@ -213,11 +206,6 @@ async def test_links_hold_a_comment_back_and_spam_gets_no_mail(
 
     assert "pills" not in queue.text
     assert (marked.status_code, len(world.mails())) == (303, number)
-
-
-async def test_a_key_that_reads_decides_nothing(
-    world: SubmissionWorld, people: httpx.AsyncClient, admin: httpx.AsyncClient, post: str
-) -> None:
     await sent(world, people, post, "Well done")
     _, token = world.read_key()
     await admin.post("/admin/sign-in", data={"key": token, "path": "/admin/"})

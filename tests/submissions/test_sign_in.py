@@ -66,11 +66,12 @@ def approved(address: str, provider: str, claims: dict[str, object], sub: str = 
     return answer.headers["location"]
 
 
+SIGN_IN = "/submit/sign-in"
 JANE: dict[str, object] = {"email": "Jane@example.org", "email_verified": True}
 
 
 @pytest.mark.smoke
-async def test_a_draft_is_sent_by_a_person_who_signed_in(
+async def test_a_draft_is_sent_by_a_person_who_signed_in_and_is_found_by_the_same_address(
     world: SubmissionWorld, browser: httpx.AsyncClient, provider: str
 ) -> None:
     summary = await fill(browser, ANSWERS)
@@ -89,28 +90,23 @@ async def test_a_draft_is_sent_by_a_person_who_signed_in(
     assert (codes(page, again), page.url.path) == ([200, 410], f"/submit/mine/{item.id}")
     assert "login" not in json.dumps(dict(item.content))
     assert world.mails() == []
-
-
-async def test_who_signs_in_finds_what_the_same_address_sent(
-    world: SubmissionWorld, browser: httpx.AsyncClient, provider: str
-) -> None:
-    await test_a_draft_is_sent_by_a_person_who_signed_in(world, browser, provider)
     browser.cookies.clear()
-
-    sign_in_page = await browser.get("/submit/sign-in")
-    page = await browser.get(approved(link_of(sign_in_page), provider, JANE))
-
-    assert page.url.path == "/submit/mine"
-    assert "Village telecentres" in page.text
+    found = await browser.get(approved(link_of(await browser.get(SIGN_IN)), provider, JANE))
+    assert (found.url.path, "Village telecentres" in found.text) == ("/submit/mine", True)
 
 
-async def test_an_address_that_the_provider_did_not_confirm_is_refused(
+async def test_who_declines_and_an_address_that_is_not_confirmed_are_refused(
     browser: httpx.AsyncClient, provider: str
 ) -> None:
-    claims = {"email": "jane@example.org", "email_verified": False}
-    sign_in_page = await browser.get("/submit/sign-in")
+    state = parse_qs(urlsplit(link_of(await browser.get(SIGN_IN))).query)["state"][0]
+    answer = {"state": state, "error": "access_denied"}
+    declined = await browser.get(f"{SIGN_IN}/answer", params=answer)
+    assert declined.status_code == 422
+    assert "You did not sign in at the provider" in declined.text
 
-    page = await browser.get(approved(link_of(sign_in_page), provider, claims, "unverified"))
+    claims = {"email": "jane@example.org", "email_verified": False}
+    address = link_of(await browser.get(SIGN_IN))
+    page = await browser.get(approved(address, provider, claims, "unverified"))
 
     assert page.status_code == 422
     assert "has not confirmed your e-mail address" in page.text
@@ -133,17 +129,6 @@ async def test_a_sign_in_of_another_browser_or_an_old_one_is_refused(
 
     assert [page.status_code for page in (elsewhere, mixed, late)] == [410, 410, 410]
     assert "Sign in again" in late.text
-
-
-async def test_who_declines_at_the_provider_is_not_signed_in(browser: httpx.AsyncClient) -> None:
-    state = parse_qs(urlsplit(link_of(await browser.get("/submit/sign-in"))).query)["state"][0]
-
-    page = await browser.get(
-        "/submit/sign-in/answer", params={"state": state, "error": "access_denied"}
-    )
-
-    assert page.status_code == 422
-    assert "You did not sign in at the provider" in page.text
 
 
 @dataclass

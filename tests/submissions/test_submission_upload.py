@@ -94,17 +94,12 @@ async def test_each_row_is_stored_or_refused_with_its_field(
     assert (await client.get(body["rows"][0]["url"])).json()["state"] == "submitted"
 
 
-async def test_a_dry_run_stores_nothing(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
-    answer = await post(client, table(HEADER, ROW), dry_run="true")
-
-    assert answer.json()["accepted"] == 1
-    assert answer.json()["rows"][0]["id"] is None
-    assert submissions.waiting(world.ledger) == (0, None)
-
-
-async def test_a_corrected_file_adds_only_what_is_new(
+async def test_a_dry_run_stores_nothing_and_a_corrected_file_adds_only_what_is_new(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
+    dry = (await post(client, table(HEADER, ROW), dry_run="true")).json()
+    assert (dry["accepted"], dry["rows"][0]["id"]) == (1, None)
+    assert submissions.waiting(world.ledger) == (0, None)
     await post(client, table(HEADER, ROW))
     corrected = [*ROW[:1], "Another", *ROW[2:]]
 
