@@ -192,6 +192,17 @@ class Archive:
                     os.truncate(self.folder / self.name, self._whole)
 
 
+def discard_file(folder: Path, source: str, run: str) -> None:
+    """Delete what an earlier run of the same id has left, such as a dry run: a new run must not be
+    answered with it. Raises ArchiveError.
+    """
+    path = folder / f"{source}/{run}.warc.gz"
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
 def _write(
     writer: WARCWriter,
     url: str,

@@ -16,6 +16,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.database import Database, insert
 from harvesters.ledger.models import (
+    NOT_PUBLISHED,
     SERVED,
     TOMBSTONED,
     UPSERTED,
@@ -40,7 +41,6 @@ LISTED_RUNS = 30  # runs of a source whose records stay listed: a month of daily
 # codes of the reasons of duplicates that lose a record
 KEY_CONFLICTS = ("key_repeated", "key_repeated_in_table")
 _BATCH_SIZE = 500  # records whose descriptions are in memory at once: one or two megabytes
-_NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
 _NEW = (Outcome.NEW, Outcome.REIDENTIFIED)  # both, since a plan may be computed again
 _UNFINISHED = (State.HELD, State.RUNNING, State.COMMITTING)
 _COMPLETE = ""  # key of the row of an undo that is written with the others
@@ -335,11 +335,11 @@ class Ledger(Database):
 
     def failures(self, run: Run) -> list[StagedRecord]:
         """Return the records that the run did not publish, with the reasons."""
-        return list(self.staged_records(run, _NOT_PUBLISHED))
+        return list(self.staged_records(run, NOT_PUBLISHED))
 
     def failure_reasons(self, run: Run) -> dict[str, int]:
         """Count the reasons for which records were not published, the commonest first."""
-        rows = self._reasons(run, _NOT_PUBLISHED, _staged.reason)
+        rows = self._reasons(run, NOT_PUBLISHED, _staged.reason)
         return {reason or "": number for reason, number in rows}
 
     def key_conflicts(self, run: Run) -> list[tuple[Reason, int]]:

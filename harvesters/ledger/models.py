@@ -69,6 +69,7 @@ SEEN = tuple(Outcome)[: tuple(Outcome).index(Outcome.VANISHED)]
 UNSEEN = tuple(Outcome)[len(SEEN) :]
 UPSERTED = (Outcome.NEW, Outcome.CHANGED, Outcome.REIDENTIFIED)  # with a new description
 TOMBSTONED = (Outcome.DELETED, Outcome.LOST, Outcome.REPLACED)
+NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
 
 
 class RecordState(Enum):

@@ -14,6 +14,7 @@ from functools import partial
 
 import structlog
 
+from harvesters.archive import discard_file
 from harvesters.compatibility import check_compatible
 from harvesters.errors import (
     CrashLoopError,
@@ -251,6 +252,7 @@ def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full
     changes_only = last and fresh and protocol.incremental and not full
     since = (last.last_fetched or last.started) - _OVERLAP if last and changes_only else None
     run = ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
+    discard_file(context.data / "archive", source.name, run.id)
     if now != clock:
         times = {"clock": clock.isoformat(), "started": now.isoformat()}
         log.warning(

@@ -46,7 +46,11 @@ class RunLog:
     is_kept: bool = True
     _lines: list[LogLine] = field(default_factory=list)
     _count: int = 0
-    _written: float = 0.0
+    _written: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Wait for some lines before the first write."""
+        self._written = self.clock()
 
     def add(self, level: str, event: str, **fields: Any) -> None:
         """Add a line; store the lines if the last write was a while ago."""

@@ -9,6 +9,7 @@ from itertools import islice
 import structlog
 
 from harvesters.errors import LockLostError
+from harvesters.ledger.models import NOT_PUBLISHED
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.runs import run_report
 from harvesters.runs.context import HarvestContext
@@ -127,6 +128,8 @@ def _log_failures(
     run_log: RunLog, watch: ProgressCallback | None, plan: Plan, context: HarvestContext
 ) -> None:
     """Log the commonest reasons why records were not published, with the number of records."""
+    if not any(plan.outcomes[outcome] for outcome in NOT_PUBLISHED):
+        return
     reasons = run_report.failure_reasons(plan, context.ledger)
     for reason, count in islice(reasons.items(), _MAX_REASONS):
         _log_event(run_log, watch, "records not published", records=count, reason=reason)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from projects import Harvester, project
 
 from command_line.harvesting.runs import print_run
@@ -15,6 +16,7 @@ from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
+from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Limits
 from vocab.statements.clusters import cluster_iri, describe_cluster
 from vocab.terms import DCT
@@ -66,6 +68,18 @@ def test_a_changed_record_writes_only_its_difference(filled: Harvester) -> None:
     assert sum('"Project 1"@en' in row and row[0] == "D" for row in changed) == 1
     assert sum('"Renamed"@en' in row and row[0] == "A" for row in changed) == 1
     assert not any("primaryTopic" in row for row in changed)
+
+
+def test_a_changed_record_takes_twelve_transactions(filled: Harvester) -> None:
+    filled.registry.size = 20  # in one page
+    filled.registry.projects[0]["name"] = "Renamed"
+    begun = list[object]()
+    sa.event.listen(filled.ledger._engine, "begin", begun.append)
+
+    plan = harvest_and_log(filled.source, filled.context)
+
+    assert (plan.run.state, plan.outcomes[Outcome.CHANGED]) == (State.COMMITTED, 1)
+    assert len(begun) <= 12
 
 
 def test_a_record_without_a_title_is_withheld_and_keeps_its_last_good_data(
