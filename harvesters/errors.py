@@ -2,7 +2,7 @@
 
 HarvestError
 ├── SourceDefinitionError  an invalid source definition: the message names file, key and remedy
-├── FetchError             a request failed, counted by the ``outcome`` of its class
+├── FetchError             a request failed, counted by its ``outcome``
 │   ├── RefusedError           an address that is not requested: a private one
 │   │   └── InvalidURLError        not an http or https URL
 │   ├── TooManyRedirectsError  more redirects than are followed
@@ -16,11 +16,8 @@ HarvestError
 │       ├── RetryLaterError        the registry asks to retry later: ``after`` says when
 │       │   ├── LimitedError           429
 │       │   └── UnavailableError       500, 502, 503, 504
-│       ├── UnreachableError       no connection, or one that ends before a response begins
-│       ├── ReadTimeoutError       too slow, or silent
-│       ├── TruncatedError         an incomplete body, or invalid chunks
-│       ├── UndecodableError       a body that does not match its Content-Encoding
-│       ├── InvalidHTTPError       not HTTP
+│       ├── TransferError          no response came whole: none began, it is silent, ends early, is not
+│       │                          in its Content-Encoding, or is not HTTP; ``outcome`` says which
 │       └── UnexpectedStatusError  any other status
 ├── SourceLockedError      another run of the same source is in progress
 ├── ParseError             a response does not follow its protocol
@@ -61,7 +58,7 @@ class HarvestError(Exception):
     setting must be changed.
     """
 
-    outcome: ClassVar[str] = "failed"
+    outcome: str = "failed"
     exit_code: ClassVar[int] = 1
 
     @property
@@ -151,24 +148,15 @@ class UnavailableError(RetryLaterError):
     """A registry reports that it is unavailable."""
 
 
-class UnreachableError(TemporaryFetchError):
-    outcome = "unreachable"
+class TransferError(TemporaryFetchError):
+    """No response came whole: there was no connection (*outcome* "unreachable"), it was silent
+    ("stalled"), ended early ("truncated"), is not in the encoding that it declares ("undecodable"),
+    or is not HTTP ("malformed").
+    """
 
-
-class ReadTimeoutError(TemporaryFetchError):
-    outcome = "stalled"
-
-
-class TruncatedError(TemporaryFetchError):
-    outcome = "truncated"
-
-
-class UndecodableError(TemporaryFetchError):
-    outcome = "undecodable"
-
-
-class InvalidHTTPError(TemporaryFetchError):
-    outcome = "malformed"
+    def __init__(self, message: str | Reason, outcome: str = "unreachable") -> None:
+        super().__init__(message)
+        self.outcome = outcome
 
 
 class UnexpectedStatusError(TemporaryFetchError):

@@ -12,10 +12,8 @@ import zstandard
 
 from harvesters.errors import (
     ArchiveError,
-    ReadTimeoutError,
     TooLargeError,
-    TruncatedError,
-    UndecodableError,
+    TransferError,
 )
 from harvesters.reasons import Reason
 from web.outbound_client import Deadline
@@ -126,7 +124,7 @@ def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
     """Read a body of at most *size* bytes, as received and decoded; an incomplete body is never
     returned.
 
-    Raises TooLargeError, ReadTimeoutError, TruncatedError or UndecodableError.
+    Raises TooLargeError or TransferError.
     """
     content = bytearray()
     for part in _decoded_parts(response, size, deadline):
@@ -185,14 +183,15 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
             yield part
     except ValueError as error:
         text = "%(url)s: its body is not in the encoding that it declares: %(error)s"
-        raise UndecodableError(Reason(text, url=url, error=str(error))) from error
+        raise TransferError(Reason(text, url=url, error=str(error)), "undecodable") from error
     except httpx.TimeoutException as error:
         text = "%(url)s: stalled after %(size)s bytes: %(error)s"
         why = str(error) or type(error).__name__
-        raise ReadTimeoutError(Reason(text, url=url, size=received, error=why)) from error
+        raise TransferError(Reason(text, url=url, size=received, error=why), "stalled") from error
     except httpx.TransportError as error:
         text = "%(url)s: broke off after %(size)s bytes: %(error)s"
-        raise TruncatedError(Reason(text, url=url, size=received, error=str(error))) from error
+        fault = Reason(text, url=url, size=received, error=str(error))
+        raise TransferError(fault, "truncated") from error
 
 
 def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
@@ -206,4 +205,6 @@ def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
             )
         )
     if deadline.is_over:
-        raise ReadTimeoutError(Reason("%(url)s: the response exceeded its time limit", url=url))
+        raise TransferError(
+            Reason("%(url)s: the response exceeded its time limit", url=url), "stalled"
+        )

@@ -19,15 +19,13 @@ import structlog
 
 from harvesters.errors import (
     HarvestError,
-    InvalidHTTPError,
     InvalidURLError,
     QuietHoursError,
-    ReadTimeoutError,
     RefusedError,
     RetryLaterError,
     RobotsError,
     TooManyRedirectsError,
-    UnreachableError,
+    TransferError,
 )
 from harvesters.network.body_reader import OFFERED, read_body, read_to_file
 from harvesters.network.reply import (
@@ -395,12 +393,13 @@ def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestErro
         return RefusedError(Reason(text, host=cause.host, address=cause.address))
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         why = str(error) or type(error).__name__
-        return ReadTimeoutError(
-            Reason("%(url)s: no answer in time: %(error)s", url=str(url), error=why)
+        return TransferError(
+            Reason("%(url)s: no answer in time: %(error)s", url=str(url), error=why), "stalled"
         )
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return InvalidHTTPError(
-            Reason("%(url)s: the response is not HTTP: %(error)s", url=str(url), error=str(error))
+        return TransferError(
+            Reason("%(url)s: the response is not HTTP: %(error)s", url=str(url), error=str(error)),
+            "malformed",
         )
     text = "%(server)s: the connection broke before a response began (%(error)s); try again later"
     fault: Value = re.sub(r"^\[[^\]]*\] ", "", str(error)) or Reason("no reason is known")
@@ -413,4 +412,4 @@ def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestErro
         )
         fault = Reason("no answer in time") if isinstance(error, httpx.ConnectTimeout) else fault
     server = f"{url.host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
-    return UnreachableError(Reason(text, server=server, error=fault))
+    return TransferError(Reason(text, server=server, error=fault))

@@ -18,19 +18,15 @@ from typing import Any, ClassVar, Generic, Literal, TypeAlias
 from harvesters.errors import (
     ForbiddenError,
     HarvestError,
-    InvalidHTTPError,
     NotFoundError,
     PaginationLoopError,
     ParseError,
-    ReadTimeoutError,
     RepeatedPageError,
     TemporaryFetchError,
     TooLargeError,
-    TruncatedError,
+    TransferError,
     UnavailableError,
-    UndecodableError,
     UnexpectedStatusError,
-    UnreachableError,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
@@ -44,7 +40,7 @@ from harvesters.source import Source
 # Errors that a single record can cause in its page. A probe request shows whether the whole
 # registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
-    ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
+    ParseError, TooLargeError, UnavailableError, TransferError
 )  # fmt: skip
 # The ways of HTTP to reject a token or a cursor.
 CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)
