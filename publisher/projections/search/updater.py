@@ -136,8 +136,12 @@ class SearchUpdater:
         self._reader, self._source = reader, source
         self._entries = EntryReader(source, reader.base)
         try:
-            self._committed = self._read_checkpoint()
-            self._writer = open_writer(self._index)
+            (self._index / "meta.json").stat()
+            checkpoint = Checkpoint.read(self._checkpoint_file)
+            is_ours = reader.contains(checkpoint.position, checkpoint.entry)
+            if checkpoint.version != BUILD_VERSION or not is_ours:
+                raise ValueError("it is of another version or another journal")
+            self._writer, self._committed = open_writer(self._index), checkpoint
         except self.errors as error:
             log.info("no usable search index; building it", reason=str(error))
             self._start_over()
@@ -237,15 +241,6 @@ class SearchUpdater:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._committed = Checkpoint()
         self._writer = open_writer(self._index)
-
-    def _read_checkpoint(self) -> Checkpoint:
-        """Return the checkpoint of a usable index; raises OSError or ValueError if there is none."""
-        (self._index / "meta.json").stat()
-        checkpoint = Checkpoint.read(self._checkpoint_file)
-        is_ours = self._reader.contains(checkpoint.position, checkpoint.entry)
-        if checkpoint.version != BUILD_VERSION or not is_ours:
-            raise ValueError("it is of another version or another journal")
-        return checkpoint
 
 
 def _batches(things: Iterable[str]) -> Iterator[list[str]]:

@@ -78,20 +78,17 @@ class FacetTables:
             ("coded", coded_properties(self._iris)),
             ("areas", areas),
         ):
-            self._insert(table, rows)
+            columns = {
+                f"c{place}": np.array(values, dtype=object)
+                for place, values in enumerate(zip(*rows, strict=True))
+            }
+            read_arrived(self._connection, f"INSERT INTO {table} FROM arrived", columns)
 
     @property
     def marks(self) -> int:
         query = "SELECT count(*) FROM marks SEMI JOIN changed USING (thing)"
         ((number,),) = self._run(query).fetchall()
         return int(number)
-
-    def _insert(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
-        columns = {
-            f"c{place}": np.array(values, dtype=object)
-            for place, values in enumerate(zip(*rows, strict=True))
-        }
-        read_arrived(self._connection, f"INSERT INTO {table} FROM arrived", columns)
 
     def update(self) -> Iterator[None]:
         """Read the touched things again; yield between batches."""
@@ -111,9 +108,6 @@ class FacetTables:
                 for name in (f"{kind}-statements", "texts", f"{kind}-topics", "delete", "insert"):
                     self._run(sql(name))
                 yield
-        self._relate()
-
-    def _relate(self) -> None:
         self._run(sql("relations"))
         self._run(sql("derive"))
         self._replace("containers", "area, facet, code")

@@ -220,15 +220,6 @@ class ColumnEngine:
         where = " AND ".join(conditions) or "true"
         return self.connection.execute(f"{query} WHERE {where} LIMIT {limit}", values).fetchall()
 
-    def _is_worth(self, query: CompiledQuery, small: float | None) -> bool:
-        """Return whether *query* visits so much that the columns are faster than another engine."""
-        least = self._least(small)
-        return query.cost >= least and (query.is_blocking or least == 0 or small is not None)
-
-    def _least(self, small: float | None) -> float:
-        fixed = self._fixed if small is None else small
-        return SMALL + self.triples // SHARE if fixed is None else fixed
-
     def answer(
         self,
         query_request: QueryRequest,
@@ -244,11 +235,14 @@ class ColumnEngine:
         notes = {} if notes is None else notes
         try:
             notes["reason"] = "the RDF store is as fast: few triples and solutions to visit"
-            if query_request.bindings or self.triples < min(self._least(small), SMALL):
+            fixed = self._fixed if small is None else small
+            least = SMALL + self.triples // SHARE if fixed is None else fixed
+            if query_request.bindings or self.triples < min(least, SMALL):
                 return None  # one thing has few solutions
             query = self.compile(query_request.text, query_request.base)
             notes |= {"estimated": round(min(query.cost, 1e18)), "sql": query.sql}
-            if self._is_worth(query, small):
+            is_fixed = least == 0 or small is not None
+            if query.cost >= least and (query.is_blocking or is_fixed):
                 solutions = self.solutions(query, query_request.rows)
                 notes["reason"] = "compiled"
                 return solutions

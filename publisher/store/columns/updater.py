@@ -204,7 +204,16 @@ class ColumnStatements:
         query = f"SELECT DISTINCT s AS id FROM triples WHERE p IN ({_numbers_sql(predicates)})"
         if objects:
             query += " AND o IN (SELECT unnest($objects::UBIGINT[]))"
-        return self._names(query, {"objects": list(map(_number, objects))} if objects else {})
+        parameters = {"objects": list(map(_number, objects))} if objects else {}
+        read = self._run(f"{query} ORDER BY id", parameters).fetchnumpy()
+        ids = cast("NDArray[np.uint64]", read["id"])  # only the numbers are held
+        for start in range(0, len(ids), _PAGE):
+            rows = self._run(
+                f"""SELECT lexical FROM terms
+                WHERE kind = {TermKind.IRI:d} AND id IN (SELECT unnest($page::UBIGINT[])) ORDER BY id""",
+                {"page": ids[start : start + _PAGE].tolist()},
+            ).fetchall()
+            yield from (name for (name,) in rows)
 
     def _read(
         self, table: str, place: str, names: Collection[str], predicates: Collection[str]
@@ -216,7 +225,11 @@ class ColumnStatements:
         places, properties = (
             {_number(name): name for name in iris} for iris in (results, predicates)
         )
-        self._select(table, place, places, predicates)
+        self._run(
+            f"""CREATE OR REPLACE TEMP TABLE selected AS SELECT {place} AS place, s, p, o FROM {table}
+            WHERE p IN ({_numbers_sql(predicates)}) AND {place} IN (SELECT unnest($places::UBIGINT[]))""",
+            {"places": list(places)},
+        )
         self._run(sql("selected-texts"), {})
         # each term once, since most are repeated
         values = [Value(*row) for row in self._run(sql("selected-values"), {}).fetchall()]
@@ -227,32 +240,6 @@ class ColumnStatements:
             statements = results[places[number]].setdefault(values[subject].text, {})
             statements.setdefault(properties[predicate], []).append(values[value])
         return results
-
-    def _select(
-        self, table: str, place: str, places: Iterable[int], predicates: Collection[str]
-    ) -> None:
-        """Create the table ``selected`` of statements by the graph or subject, as the column *place*
-        says.
-        """
-        self._run(
-            f"""CREATE OR REPLACE TEMP TABLE selected AS SELECT {place} AS place, s, p, o FROM {table}
-            WHERE p IN ({_numbers_sql(predicates)}) AND {place} IN (SELECT unnest($places::UBIGINT[]))""",
-            {"places": list(places)},
-        )
-
-    def _names(self, query: str, parameters: dict[str, object]) -> Iterator[str]:
-        """Yield the IRIs of the numbers that *query* selects, in their order; only the numbers are
-        held.
-        """
-        read = self._run(f"{query} ORDER BY id", parameters).fetchnumpy()
-        ids = cast("NDArray[np.uint64]", read["id"])
-        for start in range(0, len(ids), _PAGE):
-            rows = self._run(
-                f"""SELECT lexical FROM terms
-                WHERE kind = {TermKind.IRI:d} AND id IN (SELECT unnest($page::UBIGINT[])) ORDER BY id""",
-                {"page": ids[start : start + _PAGE].tolist()},
-            ).fetchall()
-            yield from (name for (name,) in rows)
 
 
 @contextmanager
