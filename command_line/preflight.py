@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import err
+from command_line.console import fail
 from command_line.harvesting.terminal import load_source, network_settings
 from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
@@ -110,8 +110,7 @@ def preflight(
     try:
         report = _report(context.obj, feed, source, definition, kind, name, limits)
     except SourceDefinitionError as error:
-        err.print(str(error), style="red", markup=False, soft_wrap=True)
-        raise typer.Exit(2) from error
+        fail(str(error), 2)
     sys.stdout.buffer.write(WRITERS[output](report, strict))
     sys.stdout.flush()
     raise typer.Exit(int(is_failure(report, strict=strict)))
@@ -164,19 +163,9 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
             else Path(feed).read_bytes()
         )
     except OSError as error:
-        err.print(
-            f"{feed}: {error.strerror}; name a file, an http or https address, or -",
-            style="red",
-            markup=False,
-        )
-        raise typer.Exit(2) from error
+        fail(f"{feed}: {error.strerror}; name a file, an http or https address, or -", 2)
     if len(content) > limits.max_bytes:
-        err.print(
-            f"{feed}: larger than {limits.max_bytes // _MEBIBYTE} MiB; raise --max-size",
-            style="red",
-            markup=False,
-        )
-        raise typer.Exit(2)
+        fail(f"{feed}: larger than {limits.max_bytes // _MEBIBYTE} MiB; raise --max-size", 2)
     return Upload(name if feed == _STDIN else feed, content)
 
 

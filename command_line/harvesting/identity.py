@@ -7,17 +7,15 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal
 
-import orjson
 import typer
 
-from command_line.console import Json, out
-from command_line.harvesting.output import current_user, open_ledger, print_rows
+from command_line.console import Json, print_json, print_lines
+from command_line.harvesting.output import current_user, open_existing, print_rows
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context, Settings
 from harvesters.errors import IdentityError
-from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.matching.clusters import classify_pairs, classify_stored, count_pairs
@@ -35,6 +33,8 @@ from harvesters.matching.stored import (
     pair_id,
     read_entities,
 )
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.operations import decide_pairs
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from harvesters.runs.publish_graphs import GraphChange
 from vocab.iris import Iris
@@ -44,7 +44,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="One initiative, organization or document in several registries: match, decide, undo.",
 )
-_NO_LEDGER = "this machine has no ledger, as a mirror; match at the installation that harvests"
 _Pair = Annotated[
     str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
 ]
@@ -53,11 +52,10 @@ _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
 
 @contextmanager
-def _open_existing(settings: Settings) -> Iterator[Ledger]:
-    if not has_ledger(settings.ledger):
-        raise IdentityError(_NO_LEDGER)
-    with open_ledger(settings) as ledger:
-        yield ledger
+def _open_runs(settings: Settings) -> Iterator[HarvestContext]:
+    """Open the context of runs where a ledger is; raises LedgerError else."""
+    with open_existing(settings), harvest_context(settings) as context:
+        yield context
 
 
 @app.command()
@@ -81,7 +79,7 @@ def match(
     pairs that may be one thing. Decisions are kept.
     """
     with (
-        _open_existing(ctx.obj) as ledger,
+        open_existing(ctx.obj) as ledger,
         match_records(ledger, Iris(ctx.obj.base), only_changed=changed) as matching,
     ):
         rows = _count_matches(ledger, matching.entities)
@@ -115,7 +113,7 @@ def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, obje
 
 
 def _print_entry(run: Run | None, text: str) -> None:
-    out.print(f"{text}; journal entry {run.entry}" if run and run.entry else text, highlight=False)
+    print_lines(f"{text}; journal entry {run.entry}" if run and run.entry else text)
 
 
 @app.command()
@@ -130,7 +128,7 @@ def queue(
     """List the pairs that await a decision, the best first; a contradiction would join what was
     decided to be different.
     """
-    with _open_existing(ctx.obj) as ledger:
+    with open_existing(ctx.obj) as ledger:
         stored, scored, _ = classify_stored(ledger)
         decisions = current_decisions(ledger)
     undecided = [
@@ -158,7 +156,7 @@ def queue(
 @app.command()
 def show(ctx: Context, pair: _Pair, json: Json = False) -> None:
     """Show both sides of a pair, the bits of each feature, and all decisions about it."""
-    with _open_existing(ctx.obj) as ledger:
+    with open_existing(ctx.obj) as ledger:
         scored = find_pair(ledger, pair)
         history = [
             decision for decision in decision_history(ledger) if decision.pair == scored.pair
@@ -180,7 +178,7 @@ def show(ctx: Context, pair: _Pair, json: Json = False) -> None:
     decided = [_decision_row(decision) for decision in history]
     if json:
         value = {"bits": scored.score.bits, "sides": sides}
-        print(orjson.dumps({**value, "features": features, "decisions": decided}).decode())
+        print_json({**value, "features": features, "decisions": decided})
         return
     marked = [
         {"": row[""], "differs": "" if row["first"] == row["second"] else "≠", **row}
@@ -215,14 +213,10 @@ def decide(
     """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in
     the history.
     """
-    with _open_existing(ctx.obj) as ledger:
-        row = find_pair(ledger, pair)
-        add_decisions(
-            ledger, [Decision(row.pair, judgement, current_user(), datetime.now(UTC), reason)]
-        )
-    out.print(
-        f"{judgement.value}: {row.pair[0]} and {row.pair[1]}", highlight=False, soft_wrap=True
-    )
+    with _open_runs(ctx.obj) as context:
+        row = find_pair(context.ledger, pair)
+        decide_pairs(context, [row.pair], judgement, by=current_user(), reason=reason)
+    print_lines(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}")
 
 
 def _feature_option(condition: str) -> Any:
@@ -265,27 +259,27 @@ def decide_all(
     sets = (frozenset(names or ()) for names in (agree, differ, silent, source))
     rule = PairRule(kind, at_least, at_most, *sets)
     check_rule(rule)
-    with _open_existing(ctx.obj) as ledger:
-        rows, sets_before, sets_after = _decide(ledger, rule, judgement, reason, is_stored=apply)
+    with _open_runs(ctx.obj) as context:
+        rows, sets_before, sets_after = _decide(context, rule, judgement, reason, is_stored=apply)
     state = "decided" if apply else "would be decided"
     counts = f"{len(rows)} pairs {state}: {judgement.value}; sets {sets_before} → {sets_after}"
     print_rows(rows, counts, json, empty="the rule covers no pair that waits")
 
 
 def _decide(
-    ledger: Ledger, rule: PairRule, judgement: Judgement, reason: str, *, is_stored: bool
+    context: HarvestContext, rule: PairRule, judgement: Judgement, reason: str, *, is_stored: bool
 ) -> tuple[list[dict[str, object]], int, int]:
     """Decide about the pairs of a rule; return their rows, and the number of clusters before and
     after.
     """
-    stored, scored, before = classify_stored(ledger)
-    decided = current_decisions(ledger)
+    stored, scored, before = classify_stored(context.ledger)
+    decided, by = current_decisions(context.ledger), current_user()
     pairs = covered_pairs(rule, stored, scored, decided)
-    now = datetime.now(UTC)
-    new = [Decision(pair.pair, judgement, current_user(), now, reason) for pair in pairs]
-    _, after = classify_pairs(stored, {**decided, **{item.pair: item for item in new}})
+    new = {pair.pair: Decision(pair.pair, judgement, by, context.now(), reason) for pair in pairs}
+    _, after = classify_pairs(stored, {**decided, **new})
     if is_stored:
-        add_decisions(ledger, new)
+        note = f"{len(pairs)} pairs by rule"
+        decide_pairs(context, list(new), judgement, by=by, reason=reason, note=note)
     rows: list[dict[str, object]] = [
         {"pair": pair.id, "bits": pair.score.bits, "first": pair.names[0], "second": pair.names[1]}
         for pair in pairs
@@ -298,20 +292,16 @@ def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Wh
     """Take the decision about a pair back: it is matched by its score again, as before the
     decision.
     """
-    with _open_existing(ctx.obj) as ledger:
-        decision = next(
-            (item for item in current_decisions(ledger).values() if _id_of(item) == pair), None
+    with _open_runs(ctx.obj) as context:
+        both = next(
+            (key for key in current_decisions(context.ledger) if pair_id(key) == pair), None
         )
-        if decision is None:
+        if both is None:
             raise IdentityError(
                 f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count"
             )
-        add_decisions(
-            ledger, [Decision(decision.pair, None, current_user(), datetime.now(UTC), reason)]
-        )
-    out.print(
-        f"taken back: {decision.pair[0]} and {decision.pair[1]}", highlight=False, soft_wrap=True
-    )
+        decide_pairs(context, [both], None, by=current_user(), reason=reason)
+    print_lines(f"taken back: {both[0]} and {both[1]}")
 
 
 @app.command()
@@ -323,7 +313,7 @@ def decisions(
     json: Json = False,
 ) -> None:
     """List the decisions that count, with who, when and why."""
-    with _open_existing(ctx.obj) as ledger:
+    with open_existing(ctx.obj) as ledger:
         listed = (
             list(decision_history(ledger))
             if history
@@ -348,9 +338,7 @@ def publish(
     Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish
     again.
     """
-    if not has_ledger(ctx.obj.ledger):
-        raise IdentityError(_NO_LEDGER)
-    with harvest_context(ctx.obj) as context:
+    with _open_runs(ctx.obj) as context:
         if dry_run:
             with plan_clusters(context) as planned:
                 run, rows = None, [_change_row(change) for change in planned]
@@ -360,18 +348,10 @@ def publish(
     counted = [{**row, "joined": len(row["joined"]), "left": len(row["left"])} for row in rows]
     print_rows(rows, "Clusters", json, table_rows=counted, empty="no cluster changes")
     if run and run.entry and not json:
-        out.print(f"journal entry {run.entry}", highlight=False)
+        print_lines(f"journal entry {run.entry}")
 
 
-class _ChangeRow(TypedDict):
-    cluster: str
-    change: str
-    members: int
-    joined: list[str]
-    left: list[str]
-
-
-def _change_row(change: GraphChange) -> _ChangeRow:
+def _change_row(change: GraphChange) -> dict[str, Any]:
     before, after = (set(cluster_members(text)) for text in (change.before, change.after))
     return {
         "cluster": change.graph,
@@ -385,7 +365,7 @@ def _change_row(change: GraphChange) -> _ChangeRow:
 @app.command("export")
 def export_decisions(ctx: Context) -> None:
     """Write the decisions that count as a table of SSSOM, tab-separated, to standard output."""
-    with _open_existing(ctx.obj) as ledger:
+    with open_existing(ctx.obj) as ledger:
         sys.stdout.write(write_table(current_decisions(ledger).values()))
 
 
@@ -397,12 +377,12 @@ def import_decisions(
     """Store the decisions of a table, all or none: an unknown record refuses the file, with its
     lines.
     """
-    with _open_existing(ctx.obj) as ledger, read_entities(ledger, Iris(ctx.obj.base)) as entities:
+    with open_existing(ctx.obj) as ledger, read_entities(ledger, Iris(ctx.obj.base)) as entities:
         read = _read_decisions(file, entities)
         current = current_decisions(ledger)
         new = [decision for decision in read if current.get(decision.pair) != decision]
         add_decisions(ledger, new)
-    out.print(f"{len(new)} decisions stored, {len(read) - len(new)} known already", highlight=False)
+    print_lines(f"{len(new)} decisions stored, {len(read) - len(new)} known already")
 
 
 def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
@@ -420,13 +400,9 @@ def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
         raise IdentityError(f"{file}: {error}") from error
 
 
-def _id_of(decision: Decision) -> str:
-    return pair_id(decision.pair)
-
-
 def _decision_row(decision: Decision) -> dict[str, object]:
     return {
-        "pair": _id_of(decision),
+        "pair": pair_id(decision.pair),
         "judgement": decision.judgement.value if decision.judgement else "taken back",
         "who": decision.who,
         "when": f"{decision.when:%Y-%m-%dT%H:%M:%SZ}",

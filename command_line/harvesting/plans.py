@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.console import Json, out
+from command_line.console import Json, out, print_json
 from command_line.harvesting.output import print_runs, print_statistics
 from command_line.harvesting.runs import Outcomes
 from command_line.harvesting.terminal import harvest_context
@@ -50,11 +49,7 @@ def show_plan(
             else run_report.record_rows(run, context.ledger, outcomes)
         )
         if json:
-            print(
-                orjson.dumps(
-                    {**run_report.run_details(run, context.ledger), "records": list(rows)}
-                ).decode()
-            )
+            print_json({**run_report.run_details(run, context.ledger), "records": list(rows)})
             return
         print_statistics(run_report.run_details(run, context.ledger))
         if diff:

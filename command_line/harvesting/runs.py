@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.console import Json, out
+from command_line.console import Json, out, print_json
 from command_line.harvesting.output import open_ledger, print_rows, print_runs, print_statistics
 from command_line.settings import Context
 from harvesters.ledger import run_log
@@ -92,7 +91,7 @@ def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, j
     details = run_report.run_details(run, ledger, is_interrupted=is_interrupted)
     records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
-        print(orjson.dumps({**details, "records": list(records)}).decode())
+        print_json({**details, "records": list(records)})
         return
     print_statistics(details)
     if not details["listed"]:

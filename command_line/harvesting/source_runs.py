@@ -9,16 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Protocol
 
-import orjson
 import structlog
 import typer
 
-from command_line.console import err, out
+from command_line.console import err, out, print_json, print_note
 from command_line.harvesting.terminal import harvest_context, load_sources
 from command_line.settings import Settings
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger import operators
-from harvesters.ledger.models import State
+from harvesters.ledger.models import SUCCESSFUL
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import Reason
@@ -57,35 +56,19 @@ def harvest(
     json: bool,
 ) -> int:
     """Harvest the sources *names*, all that are enabled if it is empty; return the exit code."""
-    definitions = load_sources(settings, names)
-    wanted = [source for source in definitions.sources.values() if names or source.enabled]
-    if not wanted and not definitions.errors:
-        err.print(
-            "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`",
-            markup=False,
-        )
-    with harvest_context(settings) as context:
-        context.pool.check_cluster()
-        wanted = [
-            source
-            for source in wanted
-            if names or not operators.is_retired(context.ledger, source.name)
-        ]
-        wanted, refused = (
-            (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede, json=json)
-        )
-        results = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
-        results |= _invalid_sources(definitions.errors)
-        on_purpose = settings.demo and not names
-        return _report_results(
-            results,
-            refused,
-            context,
-            settings.program(),
-            dry_run=dry_run,
-            json=json,
-            on_purpose=on_purpose,
-        )
+    nothing = "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`"
+    action = partial(harvest_and_log, full=full, dry_run=dry_run)
+    return _run_chosen(
+        settings,
+        names,
+        supersede,
+        action,
+        lambda source, context: not operators.is_retired(context.ledger, source.name),
+        nothing,
+        dry_run=dry_run,
+        json=json,
+        on_purpose=settings.demo and not names,
+    )
 
 
 def remap(
@@ -99,30 +82,59 @@ def remap(
     """Re-map the archived data of the sources *names*, of all that are enabled if it is empty;
     return the exit code.
     """
+    return _run_chosen(
+        settings,
+        names,
+        supersede,
+        partial(remap_and_log, dry_run=dry_run),
+        lambda source, context: bool(context.ledger.fetched_runs(source.name, SUCCESSFUL)),
+        "nothing is archived yet; run `stocktake harvest` first",
+        dry_run=dry_run,
+        json=json,
+    )
+
+
+def _run_chosen(
+    settings: Settings,
+    names: Sequence[str],
+    supersede: Sequence[str],
+    action: SourceAction,
+    is_ready: Callable[[Source, HarvestContext], bool],
+    nothing: str,
+    *,
+    dry_run: bool,
+    json: bool,
+    on_purpose: bool = False,
+) -> int:
+    """Run the sources *names*, or those that are enabled and ready, one after the other; print
+    *nothing* if there is none. Return the exit code.
+    """
     definitions = load_sources(settings, names)
-    wanted = [source for source in definitions.sources.values() if names or source.enabled]
     with harvest_context(settings) as context:
         context.pool.check_cluster()
         wanted = [
             source
-            for source in wanted
-            if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])
+            for source in definitions.sources.values()
+            if names or (source.enabled and is_ready(source, context))
         ]
         if not wanted and not definitions.errors:
-            err.print("nothing is archived yet; run `stocktake harvest` first")
-        wanted, refused = (
-            (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede, json=json)
-        )
-        action = partial(remap_and_log, dry_run=dry_run)
+            print_note(nothing)
+        refused: list[Row] = []
+        if not dry_run:
+            wanted, refused = _confirm_superseding(wanted, context, supersede, json=json)
         results = _run_all(wanted, context, action, dry_run=dry_run, quiet=json)
-        results |= _invalid_sources(definitions.errors)
+        results |= {
+            name: FailedRun("invalid", message) for name, message in definitions.errors.items()
+        }
         return _report_results(
-            results, refused, context, settings.program(), dry_run=dry_run, json=json
+            results,
+            refused,
+            context,
+            settings.program(),
+            dry_run=dry_run,
+            json=json,
+            on_purpose=on_purpose,
         )
-
-
-def _invalid_sources(errors: Mapping[str, str]) -> dict[str, Plan | FailedRun]:
-    return {name: FailedRun("invalid", message) for name, message in errors.items()}
 
 
 def _report_results(
@@ -143,7 +155,7 @@ def _report_results(
             else run_report.harvest_row(result, context.ledger, dry_run=dry_run)
             for name, result in results.items()
         ]
-        print(orjson.dumps([*refused, *rows]).decode())
+        print_json([*refused, *rows])
     elif results:
         out.print(terminal_output.results_table(results, dry_run=dry_run))
         for line in _result_lines(results, context, program, on_purpose=on_purpose):
@@ -201,11 +213,7 @@ def _confirm_superseding(
         if plan is None or plan.id in supersede:
             ready.append(source)
             continue
-        err.print(
-            f"{source.name}: the plan {plan.id} waits for approval: {plan.reason}",
-            style="yellow",
-            markup=False,
-        )
+        print_note(f"{source.name}: the plan {plan.id} waits for approval: {plan.reason}", "yellow")
         if (
             not json
             and sys.stdin.isatty()
@@ -216,7 +224,7 @@ def _confirm_superseding(
         remedy = (
             f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
         )
-        err.print(f"{source.name}: {remedy}", style="yellow", markup=False)
+        print_note(f"{source.name}: {remedy}", "yellow")
         refused.append({**run_report.run_row(plan), "refused": remedy})
     return ready, refused
 

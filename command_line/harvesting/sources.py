@@ -9,10 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.console import Json, err
+from command_line.console import Json, fail, print_json, print_note
 from command_line.harvesting.output import print_rows
 from command_line.harvesting.terminal import (
     harvest_context,
@@ -59,12 +58,7 @@ def _source_file(folder: Path, name: str) -> Path:
         return Path(name)
     if not file.is_file():
         known = ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none"
-        err.print(
-            f"no file and no source named {name!r}; the sources in {folder} are: {known}",
-            style="red",
-            markup=False,
-        )
-        raise typer.Exit(2)
+        fail(f"no file and no source named {name!r}; the sources in {folder} are: {known}", 2)
     return file
 
 
@@ -89,8 +83,7 @@ def check_sources(
             rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows]
         )
     if not rows:
-        err.print(f"no source definitions in {ctx.obj.sources}; set --sources or STOCKTAKE_SOURCES")
-        raise typer.Exit(2)
+        fail(f"no source definitions in {ctx.obj.sources}; set --sources or STOCKTAKE_SOURCES", 2)
     raise typer.Exit(int(any(row["result"] != "valid" for row in rows)))
 
 
@@ -142,13 +135,13 @@ def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
                 {"field": field.label, "values": field.added}
                 for field in field_views((), record["mapped"], base, "en", str)
             ]
-        print(orjson.dumps(document).decode())
+        print_json(document)
         return
     print_rows(terminal_output.preview_list(result, base), "Records", json)
     for note in notes:
-        err.print(note, style="yellow", markup=False)
+        print_note(note, "yellow")
     if result.error:
-        err.print(result.error, style="red", markup=False)
+        print_note(result.error, "red")
 
 
 def _read_source() -> Source:

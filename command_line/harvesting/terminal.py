@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 
 import typer
 
-from command_line.console import err
+from command_line.console import fail, print_note
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
@@ -52,7 +52,7 @@ def notification_channels(settings: Settings) -> Channels:
 
 
 def _print_fault(_name: str, message: str) -> None:
-    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    print_note(message, "red")
 
 
 def load_sources(
@@ -69,13 +69,10 @@ def load_sources(
     try:
         definitions = load_all(settings.sources, check_compatible)
     except SourceDefinitionError as error:
-        err.print(str(error), style="red", markup=False)
-        raise typer.Exit(2) from error
+        fail(str(error), 2)
     known = sorted([*definitions.sources, *definitions.errors])
     if unknown := [name for name in names if name not in known]:
-        text = f"no source named {unknown[0]!r}; known sources: {', '.join(known) or 'none'}"
-        err.print(text, style="red", markup=False)
-        raise typer.Exit(2)
+        fail(f"no source named {unknown[0]!r}; known sources: {', '.join(known) or 'none'}", 2)
     chosen = list(dict.fromkeys(names)) or known
     errors = {name: definitions.errors[name] for name in chosen if name in definitions.errors}
     for name, message in errors.items():
