@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -18,7 +18,7 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.inspection.report import Finding, Level, Locator, RuleCount, position_in
-from harvesters.ledger.models import Outcome, StagedRecord
+from harvesters.ledger.models import UPSERTED, Outcome, StagedRecord
 from shapes.result import Severity
 from shapes.rules import Rule, rules
 from vocab.terms import SH
@@ -221,42 +221,30 @@ def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:
             yield rule, about.get(f"{SH}resultPath", "")
 
 
-def count_name(outcome: Outcome) -> str | None:
-    """Return under which name records with *outcome* are counted; None for records that the feed
-    does not have.
-    """
-    names: dict[Outcome, str] = {
-        **dict.fromkeys(
-            (
-                Outcome.NEW,
-                Outcome.CHANGED,
-                Outcome.UNCHANGED,
-                Outcome.RETURNED,
-                Outcome.REIDENTIFIED,
-            ),
-            "publishable",
-        ),
-        Outcome.WITHHELD: "withheld",
-        Outcome.UNREADABLE: "unreadable",
-        Outcome.DUPLICATE: "duplicate",
-        **dict.fromkeys((Outcome.DELETED, Outcome.ABSENT), "deleted"),
-    }
-    return names.get(outcome)
+_RESULTS = {
+    **dict.fromkeys((*UPSERTED, Outcome.UNCHANGED, Outcome.RETURNED), "publishable"),
+    Outcome.WITHHELD: "withheld",
+    Outcome.UNREADABLE: "unreadable",
+    Outcome.DUPLICATE: "duplicate",
+    **dict.fromkeys((Outcome.DELETED, Outcome.ABSENT), "deleted"),
+}
 
 
 def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
-    """Return the number of records of a feed by result, without results that no record has."""
+    """Return the number of records of a feed by result, without results that no record has, and
+    without records that the feed does not have.
+    """
     counts: Counter[str] = Counter()
     for outcome, number in outcomes.items():
-        if name := count_name(outcome):
-            counts[name] += number
-    return {name: number for name, number in counts.items() if number}
+        if outcome in _RESULTS and number:
+            counts[_RESULTS[outcome]] += number
+    return dict(counts)
 
 
 def names_by_property(uses: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
     """Return the field names that give each property (IRI), of pairs of a name and its properties."""
-    names: dict[str, list[str]] = {}
+    names: defaultdict[str, list[str]] = defaultdict(list)
     for name, properties in uses:
         for iri in properties:
-            names.setdefault(iri, []).append(name)
-    return names
+            names[iri].append(name)
+    return dict(names)

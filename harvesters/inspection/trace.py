@@ -312,14 +312,7 @@ def _find_record(
         else f"{source.name}/{described.run.id}.warc.gz"
     )
     if described.position is not None:
-        response = next(
-            (
-                one
-                for one in list_responses(archive, name, store)
-                if one.position.offset == described.position.offset
-            ),
-            None,
-        )
+        response = _response_at(archive, described.position, store)
         if response is not None and response.status == HTTPStatus.GONE:
             raise ArchiveError(
                 f"the response that had the record was erased from the archive, since another record in it was removed for good; "
@@ -360,14 +353,18 @@ def _pages(
         yield from protocol.collect(source, client, None, None)
 
 
+def _response_at(
+    archive: Path, position: SourcePosition, store: Store | None
+) -> ArchivedResponse | None:
+    responses = list_responses(archive, position.file, store)
+    return next((one for one in responses if one.position.offset == position.offset), None)
+
+
 def _request(
     archive: Path, position: SourcePosition, store: Store | None
 ) -> tuple[Request | None, bytes]:
     """Return the request that a response answered, and the beginning of its body."""
-    responses = list_responses(archive, position.file, store)
-    response = next(
-        (response for response in responses if response.position.offset == position.offset), None
-    )
+    response = _response_at(archive, position, store)
     if response is None:
         return None, b""
     digest, size, begin = hashlib.sha256(), 0, bytearray()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 import orjson
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse, serialize
@@ -13,7 +14,7 @@ from vocab.iris import Iris
 from vocab.terms import DCT, RDF
 
 _PROV = "http://www.w3.org/ns/prov#"
-_RDF_TERMS = {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"}
+_DATE_TIME = "http://www.w3.org/2001/XMLSchema#dateTime"
 _ORIGINS = {
     "source": "from the source",
     "validation": "ours: a result of validation",
@@ -75,30 +76,23 @@ def as_turtle(explanation: Explanation, base: str) -> bytes:
 
     Source: https://www.w3.org/TR/prov-o/
     """
-    run = NamedNode(Iris(base).run(explanation.run))
-    triples = [
-        Triple(
-            run,
-            NamedNode(f"{_PROV}startedAtTime"),
-            Literal(explanation.started, datatype=NamedNode(_DATE_TIME)),
-        ),
-        Triple(
-            run,
-            NamedNode(f"{_PROV}hadPlan"),
-            Literal(f"mapping {explanation.mapping}, rules {explanation.rules}"),
-        ),
-    ]
-    response: BlankNode | None = None
+    run, response = NamedNode(Iris(base).run(explanation.run)), BlankNode("response")
+    plan = f"mapping {explanation.mapping}, rules {explanation.rules}"
+    started = Literal(explanation.started, datatype=NamedNode(_DATE_TIME))
+    triples = _triples(run, (f"{_PROV}startedAtTime", started), (f"{_PROV}hadPlan", Literal(plan)))
     if request := explanation.request:
-        response = BlankNode("response")
-        values: dict[str, NamedNode | Literal] = {
-            f"{RDF}type": NamedNode(f"{_PROV}Entity"), f"{DCT}source": Literal(request.url), f"{DCT}format": Literal(request.media_type),
-            f"{DCT}identifier": Literal(f"sha256:{request.digest}"), f"{_PROV}atLocation": Literal(f"{request.file}#{request.offset}"),
-        }  # fmt: skip
-        triples += [Triple(response, NamedNode(name), value) for name, value in values.items()]
-        triples.append(Triple(run, NamedNode(f"{_PROV}used"), response))
+        triples += _triples(
+            response,
+            (f"{RDF}type", NamedNode(f"{_PROV}Entity")),
+            (f"{DCT}source", Literal(request.url)),
+            (f"{DCT}format", Literal(request.media_type)),
+            (f"{DCT}identifier", Literal(f"sha256:{request.digest}")),
+            (f"{_PROV}atLocation", Literal(f"{request.file}#{request.offset}")),
+        )
+        triples += _triples(run, (f"{_PROV}used", response))
     for number, item in enumerate(explanation.statements, 1):
-        triples += _statement(item, BlankNode(f"s{number}"), run, response, base)
+        derived = response if explanation.request else None
+        triples += _statement(item, BlankNode(f"s{number}"), run, derived, base)
     return bytes(
         serialize(
             triples, format=RdfFormat.TURTLE, prefixes={"prov": _PROV, "rdf": RDF, "dct": DCT}
@@ -107,39 +101,31 @@ def as_turtle(explanation: Explanation, base: str) -> bytes:
     )
 
 
-_DATE_TIME = "http://www.w3.org/2001/XMLSchema#dateTime"
+def _triples(subject: NamedNode | BlankNode, *pairs: tuple[str, Any]) -> list[Triple]:
+    return [Triple(subject, NamedNode(predicate), value) for predicate, value in pairs]
 
 
 def _statement(
     item: StatementOrigin, node: BlankNode, run: NamedNode, response: BlankNode | None, base: str
 ) -> list[Triple]:
     quad = next(iter(parse(f"{item.statement} .".encode(), format=RdfFormat.N_TRIPLES)))
-    triples = [
-        Triple(node, NamedNode(f"{RDF}type"), NamedNode(f"{RDF}Statement")),
-        Triple(node, NamedNode(_RDF_TERMS["s"]), quad.subject),
-        Triple(node, NamedNode(_RDF_TERMS["p"]), quad.predicate),
-        Triple(node, NamedNode(_RDF_TERMS["o"]), quad.object),
-        Triple(node, NamedNode(f"{_PROV}wasGeneratedBy"), run),
+    pairs: list[tuple[str, Any]] = [
+        (f"{RDF}type", NamedNode(f"{RDF}Statement")),
+        (f"{RDF}subject", quad.subject),
+        (f"{RDF}predicate", quad.predicate),
+        (f"{RDF}object", quad.object),
+        (f"{_PROV}wasGeneratedBy", run),
     ]
     if item.origin == "source" and response is not None:
-        triples.append(Triple(node, NamedNode(f"{_PROV}wasDerivedFrom"), response))
-        triples += [
-            Triple(node, NamedNode(f"{DCT}description"), Literal(f"field {name}"))
-            for name in item.fields
-        ]
-        if item.is_constant:
-            triples.append(
-                Triple(
-                    node,
-                    NamedNode(f"{DCT}description"),
-                    Literal("every record has it, whatever its fields say"),
-                )
-            )
+        texts = [f"field {name}" for name in item.fields]
+        texts += ["every record has it, whatever its fields say"] * item.is_constant
+        pairs.append((f"{_PROV}wasDerivedFrom", response))
+        pairs += [(f"{DCT}description", Literal(text)) for text in texts]
         if item.place:
-            triples.append(Triple(node, NamedNode(f"{_PROV}value"), Literal(item.place.value)))
+            pairs.append((f"{_PROV}value", Literal(item.place.value)))
     elif item.origin in ("ours", "validation"):
-        triples.append(Triple(node, NamedNode(f"{_PROV}wasAttributedTo"), NamedNode(base)))
-    return triples
+        pairs.append((f"{_PROV}wasAttributedTo", NamedNode(base)))
+    return _triples(node, *pairs)
 
 
 WRITERS: Mapping[str, Callable[[Explanation, str], bytes]] = {
