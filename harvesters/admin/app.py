@@ -6,32 +6,26 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse
 
 from harvesters.admin.actions import OPERATIONS
-from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
+from harvesters.admin.api import lists, metrics
 from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import api_routes, form_routes
 from harvesters.admin.pages import PACKAGE_DIR, create_pages
 from harvesters.admin.routes import alerts as alert_routes
 from harvesters.admin.routes import comments as comment_routes
+from harvesters.admin.routes import curation as curation_routes
 from harvesters.admin.routes import forms as session_routes
-from harvesters.admin.routes import gaps as gap_routes
 from harvesters.admin.routes import identity as identity_routes
-from harvesters.admin.routes import identity_rules as identity_rule_routes
 from harvesters.admin.routes import pages as page_routes
 from harvesters.admin.routes import prizes as prize_routes
 from harvesters.admin.routes import problems as problem_routes
 from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import submissions as submission_routes
-from harvesters.admin.routes import suggestions as suggestion_routes
 from harvesters.problems import install_error_handlers
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 from web.templating import POLICY
 
 _PARTS = (
-    sources,
-    plans,
-    runs,
-    audit_log,
-    keys,
+    lists,
     metrics,
     page_routes,
     session_routes,
@@ -39,9 +33,7 @@ _PARTS = (
     alert_routes,
     problem_routes,
     identity_routes,
-    identity_rule_routes,
-    gap_routes,
-    suggestion_routes,
+    curation_routes,
     submission_routes,
     comment_routes,
     prize_routes,

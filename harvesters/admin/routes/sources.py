@@ -17,17 +17,20 @@ from harvesters.admin import definitions, effects, labels
 from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, require_scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import DefinitionFields, FormFields, redirect
-from harvesters.admin.schemas import source_view, source_views
-from harvesters.admin.timeline import HEIGHT, MAX_RUNS, WIDTH, source_timeline
+from harvesters.admin.pagination import run_views
+from harvesters.admin.schemas import RunView, source_view, source_views
 from harvesters.ledger import operators
 from harvesters.ledger.keys import Scope
-from harvesters.ledger.models import ActionType, State
+from harvesters.ledger.models import ActionType, Run, State
 from harvesters.problems import DefinitionChanged, InvalidValue
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.operations import audit
 from harvesters.site import check_note, render_errors_as_pages
 from vocab.field_changes import FieldView
 from web.templating import get_pages
+
+_MAX_RUNS = 30
+_WIDTH, _HEIGHT = 720, 96  # of the drawing, in its own units
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -90,8 +93,8 @@ def source(name: str, request: Request, user: CurrentUser, context: ContextDep) 
         "user": user,
         "source": view,
         "limits": context.source(name).limits,
-        "timeline": source_timeline(context, name),
-        "drawing": {"width": WIDTH, "height": HEIGHT, "runs": MAX_RUNS},
+        "timeline": _timeline(context, name),
+        "drawing": {"width": _WIDTH, "height": _HEIGHT, "runs": _MAX_RUNS},
         "requests": requests,
         "refusal": result if result and context.ledger.run(result) is None else None,
         "schedule_runs": is_schedule_running(context.ledger, context.data),
@@ -100,6 +103,41 @@ def source(name: str, request: Request, user: CurrentUser, context: ContextDep) 
         "limit_labels": labels.LIMITS,
     }
     return get_pages(request).render("source.html", values)
+
+
+def _timeline(context: AdminContext, source: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
+    """Return the last runs of a source: rows of a table, the newest first, and bars of a drawing, the
+    oldest first.
+    """
+    runs = context.ledger.runs(source, _MAX_RUNS)
+    rows = list(map(_timeline_row, runs, run_views(context, runs)))
+    most = max((row["fetched"] for row in rows), default=0) or 1
+    bars = []
+    for column, row in enumerate(reversed(rows), _MAX_RUNS - len(rows)):
+        height = max(4.0, _HEIGHT * row["fetched"] / most)
+        left, top = round(column * _WIDTH / _MAX_RUNS, 1), round(_HEIGHT - height, 1)
+        bars.append({"run": row["run"], "left": left, "top": top, "height": round(height, 1)})
+    return {"rows": rows, "bars": bars}
+
+
+def _timeline_row(run: Run, view: RunView) -> dict[str, Any]:
+    """Return a run with its duration and the times of its responses in seconds, None if unknown, its
+    bytes, and the share of its records that were published or unchanged, from 0 to 1.
+    """
+    fetched = run.counts.get("fetched", run.fetched)
+    faulty = run.counts.get("withheld", 0) + run.counts.get("unreadable", 0)
+    end, count = run.planned or run.ended, run.responses.get("count", 0)
+    return {
+        "run": view,
+        "fetched": fetched,
+        "seconds": int((end - run.started).total_seconds()) if end else None,
+        "size": run.archived,
+        "requests": run.network.get("sent", 0),
+        "quality": max(0.0, 1 - faulty / fetched) if fetched else None,
+        "response_time": run.responses["milliseconds"] / count / 1000 if count else None,
+        "slowest": run.responses["slowest"] / 1000 if count else None,
+        "received": run.responses.get("bytes", 0),
+    }
 
 
 @routes.get("/page/sources/{name}/definition")

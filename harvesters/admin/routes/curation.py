@@ -1,5 +1,5 @@
-"""Show the words that no crosswalk translates, with the nearest concepts, and store which one a
-curator chooses.
+"""Show what curators decide: the words that no crosswalk translates, with the nearest concepts, and the
+suggested topics.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.topic_queue import undecided
 from harvesters.ledger.keys import Scope
 from harvesters.problems import InvalidValue
 from harvesters.runs.operations import translate
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
-from harvesters.source import read_word_table, word_table
+from harvesters.source import decision_table, read_decision_table, read_word_table, word_table
 from languages.request_locale import current_locale
+from vocab.curated_topics import SUGGESTED
 from vocab.curated_words import (
     NO_CONCEPT,
     CuratedWord,
@@ -34,13 +36,13 @@ from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import label
 from web.templating import get_pages
 
-_PAGE = "/page/gaps"
-_ROWS = 30  # words
+_GAPS, _SUGGESTIONS = "/page/gaps", "/page/suggestions"
+_ROWS = 30  # words, suggestions, and decisions
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
 
-@routes.get(_PAGE)
+@routes.get(_GAPS)
 def show_gaps(
     request: Request, user: CurrentUser, context: ContextDep, source: str = ""
 ) -> Response:
@@ -89,7 +91,7 @@ def _render_gaps(
     return get_pages(request).render("gaps.html", values, status)
 
 
-@routes.post(_PAGE)
+@routes.post(_GAPS)
 def choose_concept(
     form: FormFields, request: Request, user: CurrentUser, context: ContextDep
 ) -> Response:
@@ -108,7 +110,7 @@ def choose_concept(
             "The table of words cannot be written: %(reason)s", reason=error.reason
         )
         return _render_gaps(request, user, context, source.name, form, unwritten.localized)
-    return redirect(f"{_PAGE}?source={source.name}")
+    return redirect(f"{_GAPS}?source={source.name}")
 
 
 def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, str]:
@@ -126,3 +128,35 @@ def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, st
     if fault_of(CuratedWord(word, concept, "-")):
         raise InvalidValue("A word of 1 to %(most)s characters is needed.", most=MAX_LENGTH)
     return {"word": word, "concept": concept, "comment": comment}
+
+
+@routes.get(_SUGGESTIONS)
+def show_suggestions(
+    request: Request, user: CurrentUser, context: ContextDep, source: str = ""
+) -> Response:
+    """Show the surest undecided suggestions of one source, and the newest decisions."""
+    names = [item.name for item in context.sources()]
+    chosen = source if source in names else next(iter(names), "")
+    decisions, _ = (
+        read_decision_table(decision_table(context.source_dir, chosen)) if chosen else ([], [])
+    )
+    waiting = (
+        undecided(context.ledger, context.source_dir, chosen, Iris(context.base)) if chosen else []
+    )
+    values = {
+        "user": user,
+        "sources": names,
+        "source": chosen,
+        "total": len(waiting),
+        "suggestions": waiting[:_ROWS],
+        "decisions": sorted(
+            (item for item in decisions if item.decision != SUGGESTED),
+            key=lambda item: item.day,
+            reverse=True,
+        )[:_ROWS],
+        "faults": context.invalid_sources(),
+        "name": lambda concept: concept_name(concept, current_locale().language, context.base),
+        "short": lambda iri: short_name(iri, context.base),
+        "most": MAX_NOTE_LENGTH,
+    }
+    return get_pages(request).render("suggestions.html", values)

@@ -1,0 +1,194 @@
+"""List and show sources, plans, runs, the audit log and keys; long lists have pages (RFC 8288)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Query, Response
+
+from harvesters.admin import pagination, plans, records
+from harvesters.admin.access.auth import Administrator, ContextDep, Reader
+from harvesters.admin.pagination import MAX_ROWS
+from harvesters.admin.schemas import (
+    KeyView,
+    RunRequestView,
+    RunView,
+    SourceView,
+    key_view,
+    run_request_view,
+    source_view,
+    source_views,
+)
+from harvesters.ledger import keys as key_store
+from harvesters.ledger import operators, run_log
+from harvesters.ledger.models import LogLine, Outcome, State
+from harvesters.problems import ERROR_RESPONSES, NotFound
+from vocab.iris import Iris
+
+routes = APIRouter(responses=ERROR_RESPONSES)
+Limit = Annotated[int, Query(ge=1, le=MAX_ROWS, description="Rows of a page.")]
+
+
+def _add_next_link(
+    response: Response, next: str | int | None, **parameters: str | int | None
+) -> None:
+    """Add a Link to the next page, if there is one, with the same *parameters*."""
+    if next is not None:
+        query = {name: value for name, value in parameters.items() if value is not None}
+        response.headers["Link"] = f'<?{urlencode({**query, "after": next})}>; rel="next"'
+
+
+@routes.get("/sources", tags=["sources"])
+def list_sources(key: Reader, context: ContextDep) -> list[SourceView]:
+    """List the sources: freshness, last run, open plan, and hold."""
+    return source_views(context)
+
+
+@routes.get("/sources/{name}", tags=["sources"])
+def show_source(name: str, key: Reader, context: ContextDep) -> SourceView:
+    """Show the status of a source."""
+    return source_view(context, name)
+
+
+@routes.get("/run-requests", tags=["sources"])
+def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequestView]:
+    """List the latest run requests."""
+    return [run_request_view(request) for request in operators.run_requests(context.ledger)]
+
+
+@routes.get("/run-requests/{id}", tags=["sources"])
+def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequestView:
+    """Show a run request: when it was claimed, and the id of its run once there is one."""
+    request = operators.run_request(context.ledger, id)
+    if request is None:
+        raise NotFound("There is no queued run %(number)s.", number=id)
+    return run_request_view(request)
+
+
+@routes.get("/plans", tags=["plans"])
+def list_plans(
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    limit: Limit = 50,
+    source: str | None = None,
+    after: str | None = None,
+) -> pagination.RunPage:
+    """List the plans that await approval."""
+    page = pagination.list_runs(context, limit, after, source, State.HELD)
+    _add_next_link(response, page.next, limit=limit, source=source)
+    return page
+
+
+@routes.get("/plans/{id}", tags=["plans"])
+def show_plan(id: str, key: Reader, context: ContextDep) -> plans.PlanView:
+    """Show a plan: its changes, counted, the limits of its source, and why it awaits approval."""
+    return plans.plan_view(context, pagination.get_run(context.ledger, id))
+
+
+@routes.get("/plans/{id}/records", tags=["plans"])
+def list_changes(
+    id: str,
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    outcome: Outcome,
+    limit: Limit = 50,
+    after: int | None = None,
+    diff: bool = True,
+) -> records.Records:
+    """List the records that a plan would change in one way, each with the statements that it
+    removes and adds.
+    """
+    page = records.list_records(
+        context.ledger,
+        pagination.get_run(context.ledger, id),
+        outcome,
+        limit,
+        after,
+        diff=Iris(context.base) if diff else None,
+    )
+    _add_next_link(response, page.next, outcome=outcome.value, limit=limit, diff=str(diff).lower())
+    return page
+
+
+@routes.get("/runs", tags=["runs"])
+def list_runs(
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    limit: Limit = 50,
+    source: str | None = None,
+    state: State | None = None,
+    after: str | None = None,
+) -> pagination.RunPage:
+    """List the runs, newest first, of one source or of all."""
+    page = pagination.list_runs(context, limit, after, source, state)
+    _add_next_link(
+        response, page.next, limit=limit, source=source, state=state.value if state else None
+    )
+    return page
+
+
+@routes.get("/runs/{id}", tags=["runs"])
+def show_run(id: str, key: Reader, context: ContextDep) -> RunView:
+    """Show a run: its counts, and why it ended as it did."""
+    return pagination.run_views(context, [pagination.get_run(context.ledger, id)])[0]
+
+
+@routes.get("/runs/{id}/records", tags=["runs"])
+def list_records(
+    id: str,
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    outcome: Outcome,
+    limit: Limit = 50,
+    after: int | None = None,
+) -> records.Records:
+    """List the records behind a count of the run."""
+    page = records.list_records(
+        context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after
+    )
+    _add_next_link(response, page.next, outcome=outcome.value, limit=limit)
+    return page
+
+
+@routes.get("/runs/{id}/log", tags=["runs"])
+def show_log(
+    id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None
+) -> list[LogLine]:
+    """Show the newest log lines of a run, newest first; *before* is the number of a line."""
+    return run_log.log_lines(
+        context.ledger, run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
+    )
+
+
+@routes.get("/audit-log", tags=["acts"])
+def list_acts(
+    key: Reader,
+    context: ContextDep,
+    response: Response,
+    limit: Limit = 50,
+    source: str | None = None,
+    after: Annotated[int | None, Query(ge=0)] = None,
+) -> pagination.AuditPage:
+    """List the audit log, newest first."""
+    page = pagination.list_audit_entries(context.ledger, limit, after, source)
+    _add_next_link(response, page.next, limit=limit, source=source)
+    return page
+
+
+@routes.get("/keys", tags=["keys"])
+def list_keys(key: Administrator, context: ContextDep) -> list[KeyView]:
+    """List the keys, including revoked and expired ones, without their secrets."""
+    return [
+        key_view(stored_key, context.now()) for stored_key in key_store.list_keys(context.ledger)
+    ]
+
+
+@routes.get("/keys/{id}", tags=["keys"])
+def show_key(id: str, key: Administrator, context: ContextDep) -> KeyView:
+    """Show a key."""
+    return key_view(key_store.get(context.ledger, id), context.now())
