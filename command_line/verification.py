@@ -1,15 +1,45 @@
-"""The command ``verify``; what it does is imported when it runs, so that its help starts soon."""
+"""The command `verify`: check all files of a data directory, and repair what the journal can repair."""
 
 from __future__ import annotations
 
-from importlib import import_module
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from command_line.settings import Context
+from command_line.console import Json, print_json, print_note
+from command_line.harvesting.terminal import harvest_context
+from command_line.settings import Context, Settings
+from harvesters.archive import archive_faults
+from harvesters.errors import HarvestError
+from harvesters.ledger.integrity import ledger_faults
+from harvesters.runs.status_file import write_status
+from journal import mirror_origin
+from journal.journal import Fault, Journal, journal_faults
+from publisher import damaged_files as files
+from publisher.errors import PublisherError
+from publisher.releases.dump import write_dumps
+from publisher.releases.signature import dump_faults, key_faults, release_faults, report_faults
+from vocab.iris import Iris
 
+_DUMP = re.compile(r"stocktake-(\d+)\.")
 app = typer.Typer()
+SHOWN = 20  # faults of a part that are listed as lines
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the data directory, the function that checks it, and whether it can be repaired
+    from the journal.
+    """
+
+    name: str
+    check: Callable[[], Iterator[Fault]]
+    is_derived: bool = False
+    needs_journal: bool = False  # it is compared with the journal, which must be undamaged
 
 
 @app.command()
@@ -21,7 +51,122 @@ def verify(
             "--repair", help="Rebuild what can be rebuilt from the journal. Stop the server first."
         ),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check every file of the data directory for damage. Exit code 1 if damage remains."""
-    import_module("command_line.verify_data").verify(context.obj, repair=repair, as_json=as_json)
+    settings = context.obj
+    faults: dict[str, list[Fault]] = {}
+    for part in _parts(settings):
+        print_note(f"Checking {part.name} ...", "dim")
+        is_comparable = not (part.needs_journal and faults["journal"])
+        faults[part.name] = list(part.check()) if is_comparable else [_not_checked(part.name)]
+    repaired = _repair(settings, faults) if repair and not faults["journal"] else {}
+    if as_json:
+        print_json(
+            {
+                name: {"state": _state(name, faults, repaired, "repaired"), "faults": part_faults}
+                for name, part_faults in faults.items()
+            },
+            is_indented=True,
+        )
+    else:
+        _print(faults, repaired)
+    if any(part_faults and name not in repaired for name, part_faults in faults.items()):
+        raise typer.Exit(1)
+
+
+def _not_checked(name: str) -> Fault:
+    return Fault(name, "not checked, since the journal is damaged", "restore the journal first")
+
+
+def _state(
+    name: str, faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]], text: str
+) -> str:
+    return "sound" if not faults[name] else text if name in repaired else "damaged"
+
+
+def _parts(settings: Settings) -> list[Part]:
+    data, journal, iris = settings.data, Journal(settings.data / "journal"), Iris(settings.base)
+    parts = [
+        Part("journal", lambda: journal_faults(journal)),
+        Part(
+            "ledger",
+            lambda: ledger_faults(settings.ledger, journal, settings.base),
+            needs_journal=True,
+        ),
+        Part("status", lambda: files.status_faults(data, iris), is_derived=True),
+        Part("archive", lambda: archive_faults(data / "archive")),
+        Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
+        Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
+        Part("releases", lambda: release_faults(data / "releases")),
+        Part("signing key", lambda: key_faults(data / "signing")),
+        Part("reports", lambda: report_faults(data / "reports")),
+    ]
+    if settings.elsewhere is None:  # stocktake store verify compares an external store
+        parts.insert(
+            4,
+            Part(
+                "store",
+                lambda: files.store_faults(data, iris, lambda _: None),
+                is_derived=True,
+                needs_journal=True,
+            ),
+        )
+    return parts
+
+
+def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, list[Fault]]:
+    """Rebuild the derived parts that are damaged; return what was repaired, after checking it
+    again.
+    """
+    damaged = {
+        part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]
+    }
+    if not damaged:
+        return {}
+    print_note(f"Repairing {', '.join(damaged)} ...", "dim")
+    stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
+    repairs: list[tuple[object, Callable[[], None]]] = [
+        (stores, lambda: files.repair(settings.data, Iris(settings.base), stores)),
+        ("dumps" in damaged, lambda: _repair_dumps(settings.data, faults["dumps"])),
+        ("status" in damaged, lambda: _repair_status(settings)),
+    ]
+    for is_needed, repair in repairs:
+        try:
+            if is_needed:
+                repair()
+        except (PublisherError, HarvestError) as error:  # the other parts are repaired all the same
+            print_note(str(error), "red")
+    return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
+
+
+def _repair_status(settings: Settings) -> None:
+    """Write the status of sources again from the ledger; delete that of a mirror, which copies it
+    again from its origin.
+    """
+    if mirror_origin.read(settings.data / "journal"):
+        (settings.data / "status.nq").unlink()
+        return
+    with harvest_context(settings) as context:
+        write_status(context)
+
+
+def _repair_dumps(data: Path, faults: list[Fault]) -> None:
+    """Write the dumps that are damaged again, each at the journal entry that its name has."""
+    names = [Path(fault.name).name.removesuffix(".sha256") for fault in faults]
+    for name in names:
+        for path in (data / "dumps" / name, data / "dumps" / f"{name}.sha256"):
+            path.unlink(missing_ok=True)
+    for number in sorted({int(match[1]) for name in names if (match := _DUMP.match(name))}):
+        write_dumps(Journal(data / "journal"), data / "dumps", number)
+
+
+def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> None:
+    for name, part_faults in faults.items():
+        state = _state(name, faults, repaired, "repaired from the journal")
+        print(f"{name + ':':<16}{state}")
+        for fault in part_faults[:SHOWN]:
+            remedy = "" if name in repaired else f"; {fault.remedy}"
+            print(f"  {fault.name}: {fault.problem}{remedy}")
+        if len(part_faults) > SHOWN:
+            print(f"  and {len(part_faults) - SHOWN} more; --json lists them all")

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ import structlog
 import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from command_line.console import err
+from command_line.console import fail
 from command_line.harvesting.source_runs import run_source
 from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
 from command_line.settings import Context, Settings
@@ -159,7 +160,17 @@ def _create_scheduler(
     timers = [
         Timer("status", "clock", _create_refresh(context, lock)),
         Timer("notifications", "notifications", _create_notifier(settings, context, sources)),
-        Timer("links", "links", _create_link_checker(context, sources)),
+        Timer(
+            "links",
+            "links",
+            partial(
+                check_due_links,
+                context,
+                sources,
+                LinkProgress(),
+                Outage("cannot check links", "links are checked again"),
+            ),
+        ),
         Timer("identity", "identity", create_matcher(context, settings.ledger)),
         # People wait for the link in a mail.
         Timer("deliveries", "notifications", _create_delivery(settings, context), REQUEST_INTERVAL),
@@ -254,12 +265,6 @@ def _create_delivery(settings: Settings, context: HarvestContext) -> Callable[[]
     return deliver_due
 
 
-def _create_link_checker(context: HarvestContext, sources: Iterable[Source]) -> Callable[[], None]:
-    """Return the function that checks the links of the sources that ask for it."""
-    outage, progress = Outage("cannot check links", "links are checked again"), LinkProgress()
-    return lambda: check_due_links(context, sources, progress, outage)
-
-
 @app.command()
 def worker(
     ctx: Context,
@@ -283,10 +288,10 @@ def worker(
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
         if not context.ledger.is_shared:
-            err.print(
-                "[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name"
+            fail(
+                "workers share a PostgreSQL ledger; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name",
+                2,
             )
-            raise typer.Exit(2)
         context.pool.check_cluster()
         publish_vocabulary(context)
         with reduced_gc():

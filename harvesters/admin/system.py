@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -36,15 +37,6 @@ class FolderSize:
 
 
 @dataclass(frozen=True, slots=True)
-class RunningSource:
-    """A source whose run is in progress."""
-
-    source: str
-    run: str
-    started: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Worker:
     """A worker process: its number, its last heartbeat (UTC), and the sources whose runs it
     executes.
@@ -55,57 +47,33 @@ class Worker:
     sources: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class SystemView:
-    """The state of the installation. *head* is the newest journal entry, *positions* those that the
-    portal shows.
+def system_view(context: AdminContext) -> dict[str, Any]:
+    """Return the state of the installation: *head* is the newest journal entry, *positions* those
+    that the portal shows.
 
     *workers* is None if runs are executed by the scheduler; *jobs* counts queued jobs by state.
     """
-
-    waiting: int
-    claimed: int
-    schedule_runs: bool
-    running: list[RunningSource]
-    free: int
-    total: int
-    folders: list[FolderSize]
-    head: int
-    positions: Mapping[str, int]
-    ledger: str
-    versions: Mapping[str, str]
-    workers: list[Worker] | None
-    jobs: Mapping[str, int]
-    undelivered: int
-
-
-def system_view(context: AdminContext) -> SystemView:
-    """Return the state of the installation."""
     ledger, usage = context.ledger, shutil.disk_usage(context.data)
     runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
     interrupted = interrupted_runs(ledger, context.data, runs)
-    return SystemView(
-        waiting=len(operators.waiting_requests(ledger)),
-        claimed=len(operators.claimed_requests(ledger)),
-        schedule_runs=is_schedule_running(ledger, context.data),
-        running=[
-            RunningSource(run.source, run.id, run.started)
-            for run in runs
-            if run.id not in interrupted
-        ],
-        free=usage.free,
-        total=usage.total,
-        folders=[
-            _folder_size(context.data / name) for name in _FOLDERS if (context.data / name).is_dir()
-        ],
-        head=_head(context),
-        positions=context.positions(),
-        ledger=make_url(context.url).get_backend_name(),
-        versions=dict(_versions()),
-        workers=_workers(ledger),
-        jobs=_jobs(ledger),
-        undelivered=outbox.count_undelivered(ledger),
-    )
+    head = Journal(context.data / "journal").head
+    folders = [context.data / name for name in _FOLDERS]
+    return {
+        "waiting": len(operators.waiting_requests(ledger)),
+        "claimed": len(operators.claimed_requests(ledger)),
+        "schedule_runs": is_schedule_running(ledger, context.data),
+        "running": [run for run in runs if run.id not in interrupted],
+        "free": usage.free,
+        "total": usage.total,
+        "folders": [_folder_size(folder) for folder in folders if folder.is_dir()],
+        "head": head.number if head else 0,
+        "positions": context.positions(),
+        "ledger": make_url(context.url).get_backend_name(),
+        "versions": dict(_versions()),
+        "workers": _workers(ledger),
+        "jobs": _jobs(ledger),
+        "undelivered": outbox.count_undelivered(ledger),
+    }
 
 
 def _has_queue(ledger: Ledger, connection: sa.Connection) -> bool:
@@ -140,11 +108,6 @@ def _jobs(ledger: Ledger) -> dict[str, int]:
         if not _has_queue(ledger, connection):
             return {}
         return {status: int(count) for status, count in connection.execute(sa.text(text)).all()}
-
-
-def _head(context: AdminContext) -> int:
-    entry = Journal(context.data / "journal").head
-    return entry.number if entry else 0
 
 
 def _folder_size(folder: Path) -> FolderSize:

@@ -265,7 +265,7 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(
 
     assert (result.exit_code, unknown.exit_code) == (0, 1), result.output
     assert json.loads(result.stdout)["statements"][0]["fields"] == ["name"]
-    assert "no published record with the key 'p99'" in unknown.output
+    assert "no published record with the key 'p99'" in str(unknown.exception)
 
 
 def test_statement_that_one_of_two_fields_is_enough_for_names_both(harvester: Harvester) -> None:

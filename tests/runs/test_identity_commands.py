@@ -11,7 +11,7 @@ from ledger_records import put_records
 from rows import each
 from typer.testing import CliRunner, Result
 
-from harvesters.errors import IdentityError
+from harvesters.errors import IdentityError, LedgerError
 from harvesters.ledger.ledger import Ledger
 from stocktake import app
 from vocab.initiative import Initiative, Party, Role, Text
@@ -180,7 +180,7 @@ def test_what_does_not_exist_is_named(stocktake: Stocktake, words: tuple[str, ..
 def test_without_a_ledger_it_says_where_to_match(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["identity", "match"], env={"STOCKTAKE_DATA": str(tmp_path)})
 
-    assert isinstance(result.exception, IdentityError)
+    assert isinstance(result.exception, LedgerError)
     assert "this machine has no ledger" in str(result.exception)
 
 

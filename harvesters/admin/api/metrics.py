@@ -5,7 +5,8 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
@@ -15,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from harvesters.admin.access.auth import ContextDep, Reader
 from harvesters.admin.context import AdminContext
-from harvesters.admin.system import SystemView, system_view
+from harvesters.admin.system import system_view
 from harvesters.problems import ERROR_RESPONSES
 
 routes = APIRouter(tags=["system"], responses=ERROR_RESPONSES)
@@ -81,44 +82,44 @@ def _run_metrics(context: AdminContext) -> Iterable[Metric]:
     yield from (runs, fetched, latest, ended)
 
 
-def _system_metrics(view: SystemView, context: AdminContext) -> Iterable[Metric]:
+def _system_metrics(view: Mapping[str, Any], context: AdminContext) -> Iterable[Metric]:
     yield GaugeMetricFamily(
         "stocktake_requested_runs_waiting",
         "Runs that a person requested and that have not begun",
-        view.waiting,
+        view["waiting"],
     )
     yield GaugeMetricFamily(
         "stocktake_invalid_definitions",
         "Source definitions with faults, whose sources are not harvested",
         context.count_invalid_definitions(),
     )
-    yield GaugeMetricFamily("stocktake_runs_in_progress", "Runs in progress", len(view.running))
+    yield GaugeMetricFamily("stocktake_runs_in_progress", "Runs in progress", len(view["running"]))
     yield GaugeMetricFamily(
         "stocktake_notifications_undelivered",
         "Notifications that are not delivered yet",
-        view.undelivered,
+        view["undelivered"],
     )
     yield GaugeMetricFamily(
         "stocktake_disk_free_bytes",
         "Free bytes of the file system of the data directory",
-        view.free,
+        view["free"],
     )
     sizes = GaugeMetricFamily(
         "stocktake_folder_bytes",
         "Bytes of a folder; of a large one, of its first files",
         labels=["folder"],
     )
-    for folder in view.folders:
+    for folder in view["folders"]:
         sizes.add_metric([folder.name], folder.size)
     jobs = GaugeMetricFamily("stocktake_jobs", "Jobs of the queue by state", labels=["state"])
-    for state, count in view.jobs.items():
+    for state, count in view["jobs"].items():
         jobs.add_metric([state], count)
     heartbeats = GaugeMetricFamily(
         "stocktake_worker_silence_seconds",
         "Seconds since the last heartbeat of a worker",
         labels=["worker"],
     )
-    for worker in view.workers or []:
+    for worker in view["workers"] or []:
         heartbeats.add_metric(
             [str(worker.id)], max(0.0, (context.now() - worker.heartbeat).total_seconds())
         )
