@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from harvesters.errors import (
     CharsetError,
@@ -17,10 +18,15 @@ from harvesters.errors import (
     TooLargeError,
     WebPageError,
 )
+from harvesters.inspection.fields import FieldSample, traced_fields
 from harvesters.inspection.report import Finding, Level, Locator, RuleCount, position_in
-from harvesters.ledger.models import UPSERTED, Outcome, StagedRecord
+from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.source import Source
 from shapes.result import Severity
 from shapes.rules import Rule, rules
+from shapes.validate import EngineName
 from vocab.terms import SH
 
 MAX_FINDINGS = 1000  # findings that are listed; all are counted
@@ -248,3 +254,15 @@ def names_by_property(uses: Iterable[tuple[str, Iterable[str]]]) -> dict[str, li
         for iri in properties:
             names[iri].append(name)
     return dict(names)
+
+
+def sample_fields(
+    source: Source, run: Run, base: str, engine: EngineName, archive: Path, limits: ProcessLimits
+) -> FieldSample:
+    """Return how the fields of a run's first records are used; none where the process that finds out
+    ends at its limits.
+    """
+    try:
+        return call_bounded(traced_fields, source, run, base, engine, archive, limits=limits)
+    except BoundedCallError:
+        return FieldSample()

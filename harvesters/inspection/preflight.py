@@ -16,7 +16,7 @@ from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.inspection import findings as of_feed
-from harvesters.inspection.fields import FieldSample, missing_fields, traced_fields
+from harvesters.inspection.fields import FieldSample, missing_fields
 from harvesters.inspection.report import (
     Finding,
     Level,
@@ -30,7 +30,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.bounded_call import call_bounded
 from harvesters.pipeline.page_processor import ProgressCallback, read_pages
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
@@ -111,7 +111,10 @@ def check_feed(
             copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
         plan, result = plan_run(source, context, run)
-        sample = _fields(source, run, context, limits) if plan.fetched else FieldSample()
+        sample = FieldSample()
+        if plan.fetched:
+            archive = context.data / "archive"
+            sample = of_feed.sample_fields(source, run, base, engine, archive, limits.process)
         findings = _findings(source, context, plan, sample, upload, failed)
         changes = _changes(plan, result, context) if ledger is not None else None
     name, results = upload.name if upload else source.url, of_feed.count_results(plan.outcomes)
@@ -148,26 +151,6 @@ def _as_file(source: Source, upload: Upload | None) -> Source:
     if upload is None or source.protocol != "iati" or upload.content.lstrip()[:1] in b"{[":
         return source
     return replace(source, options={**source.options, "file": True})
-
-
-def _fields(
-    source: Source, run: Run, context: HarvestContext, limits: PreflightLimits
-) -> FieldSample:
-    """Return how the feed's fields are used; none where the process that finds out ends at its
-    limits.
-    """
-    try:
-        return call_bounded(
-            traced_fields,
-            source,
-            run,
-            context.iris.base,
-            context.pool.name,
-            context.data / "archive",
-            limits=limits.process,
-        )
-    except BoundedCallError:
-        return FieldSample()
 
 
 def _deadline(clock: Callable[[], float], seconds: float) -> Callable[[], None]:

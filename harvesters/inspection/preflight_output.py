@@ -114,16 +114,13 @@ def as_sarif(report: PreflightReport, strict: bool) -> bytes:
     """Write the findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), as code
     scanning reads it.
     """
-    rules = list(
-        dict.fromkeys((rule.rule, rule.level, rule.message, rule.remedy) for rule in report.rules)
-    )
     by_id: dict[str, dict[str, Any]] = {}
-    for name, level, message, remedy in rules:
-        by_id.setdefault(name, {
-            "id": name,
-            "shortDescription": {"text": message[:1000]},
-            "help": {"text": remedy},
-            "defaultConfiguration": {"level": level.value},
+    for rule in report.rules:
+        by_id.setdefault(rule.rule, {
+            "id": rule.rule,
+            "shortDescription": {"text": rule.message[:1000]},
+            "help": {"text": rule.remedy},
+            "defaultConfiguration": {"level": rule.level.value},
         })  # fmt: skip
     results = [_sarif_result(report, finding, list(by_id)) for finding in report.findings]
     results += [
@@ -159,14 +156,13 @@ def as_sarif(report: PreflightReport, strict: bool) -> bytes:
 
 def _sarif_result(report: PreflightReport, finding: Finding, rules: list[str]) -> dict[str, Any]:
     field = f" (field {finding.field})" if finding.field else ""
-    result: dict[str, Any] = {
+    return {
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
         "level": finding.level.value,
         "message": {"text": f"{finding.message}{field} {finding.remedy}".strip()},
         "locations": [_location(report, finding)],
     }
-    return result
 
 
 def _location(report: PreflightReport, finding: Finding | None) -> dict[str, Any]:

@@ -5,22 +5,23 @@ since the run before.
 from __future__ import annotations
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from harvesters.inspection.fields import FieldSample, traced_fields
+from harvesters.inspection.fields import FieldSample
 from harvesters.inspection.findings import (
     OUTCOMES,
     broken_rules,
     described_rules,
     names_by_property,
+    sample_fields,
 )
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.source import Source
 from journal.journal import Journal
@@ -152,7 +153,9 @@ def report_source(
         timeline.add(run, ledger, base)
     newest = runs[0]
     fetched = next((run for run in runs if run.fetched and run.last_fetched is None), None)
-    sample = _sample(source, fetched, base, engine, archive) if fetched else FieldSample()
+    sample = FieldSample()
+    if fetched:
+        sample = sample_fields(source, fetched, base, engine, archive, ProcessLimits())
     fields = names_by_property((use.name, use.properties) for use in sample.uses)
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)
@@ -165,23 +168,13 @@ def _is_listed(run: Run, ledger: Ledger) -> bool:
     return not run.fetched or any(ledger.outcomes(run).values())
 
 
-def _sample(source: Source, run: Run, base: str, engine: EngineName, archive: Path) -> FieldSample:
-    try:
-        return call_bounded(
-            traced_fields, source, run, base, engine, archive, limits=ProcessLimits()
-        )
-    except BoundedCallError:
-        return FieldSample()
-
-
 def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
     """Return the rules of the newest run and those that were fixed with it: those of most records
     first.
     """
     now, before = _by_kind(timeline.now), _by_kind(timeline.before)
-    remedies = dict(OUTCOMES.values()) | {rule.name: rule.remedy for rule in rules(base).values()}
-    messages = {name: "" for name, _ in OUTCOMES.values()} | {
-        rule.name: rule.message for rule in rules(base).values()
+    texts = {name: ("", remedy) for name, remedy in OUTCOMES.values()} | {
+        rule.name: (rule.message, rule.remedy) for rule in rules(base).values()
     }
     listed = []
     for kind in {**now, **before}:
@@ -191,21 +184,17 @@ def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
         )
         fixed = sum(1 for key in before.get(kind, ()) if key not in records)
         times = (timeline.first[kind], timeline.last[kind])
-        listed.append(
-            WithheldRule(
-                *kind, messages[name], remedies[name], len(records), fixed, *times, examples
-            )
-        )
+        listed.append(WithheldRule(*kind, *texts[name], len(records), fixed, *times, examples))
     return tuple(
         sorted(listed, key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path))
     )
 
 
-def _by_kind(faults: Faults) -> dict[Kind, dict[str, str]]:
-    kinds: dict[Kind, dict[str, str]] = {}
+def _by_kind(faults: Faults) -> Mapping[Kind, dict[str, str]]:
+    kinds: defaultdict[Kind, dict[str, str]] = defaultdict(dict)
     for key, about in faults.items():
         for kind, reason in about.items():
-            kinds.setdefault(kind, {})[key] = reason
+            kinds[kind][key] = reason
     return kinds
 
 
@@ -219,11 +208,11 @@ def fixed_remarks(run: Run, ledger: Ledger, journal: Journal, base: str) -> dict
     entry = journal.entry(run.entry) if run.entry is not None else None
     if entry is None or entry.run != run.id:
         return None
-    start, lost = Iris(base).record(run.source, ""), dict[str, set[str]]()
+    start, lost = Iris(base).record(run.source, ""), defaultdict[str, set[str]](set)
     for row in entry.rows():
         if row.startswith("D ") and (match := _SHAPE.match(row)) and match[1].startswith(start):
-            lost.setdefault(unquote(match[1].removeprefix(start)), set()).add(match[2])
-    counts: dict[str, int] = {}
+            lost[unquote(match[1].removeprefix(start))].add(match[2])
+    counts = Counter[str]()
     keys = sorted(lost)
     for begin in range(0, len(keys), _KEYS):
         batch = keys[begin : begin + _KEYS]
@@ -232,7 +221,5 @@ def fixed_remarks(run: Run, ledger: Ledger, journal: Journal, base: str) -> dict
         for key in batch:
             if key in states and states[key].state in SERVED:
                 left = {rule.iri for rule, _ in described_rules(decompress(current.get(key)), base)}
-                for iri in lost[key] - left:
-                    name = iri.rpartition("#")[2]
-                    counts[name] = counts.get(name, 0) + 1
+                counts.update(iri.rpartition("#")[2] for iri in lost[key] - left)
     return counts
