@@ -4,33 +4,45 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import structlog
 import typer
 
 from command_line.console import err
-from command_line.harvesting import mirror as mirroring
+from command_line.harvesting.terminal import network_settings
 from command_line.lazy_group import import_quickly
 from command_line.settings import SITE_URL, Context, Settings, program_path
 from command_line.supervisor import Job, supervise
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
 from demo.source_definitions import open_submissions, write_sources
-from harvesters.mirror import LARGEST, follow, sync
+from harvesters.errors import HarvestError, MirrorError
+from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
+from harvesters.network.fetch import Fetch
+from harvesters.network.settings import RetryPolicy
+from harvesters.stored_response import Validator
 from journal import mirror_origin
+from journal.errors import JournalError
+from journal.mirror_origin import Origin
 from journal.stop_signal import exit_on_sigterm
+from vocab.iris import is_web
 from web.branding import DEMO_NAME, NAME
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
+
+_CHECK_INTERVAL = 60.0  # seconds between checks: harvests publish a few times a day
+_PAUSE = 0.1  # seconds between requests: entries are static files
+_MAX_ANSWER_BYTES = 64 << 20  # bytes of a response: four parts, for servers without range requests
 
 app = typer.Typer()
 log = structlog.get_logger()
@@ -118,10 +130,8 @@ def mirror(
     ] = False,
     every: Annotated[
         float, typer.Option(help="Seconds between checks for new entries.", min=1)
-    ] = mirroring.CHECK_INTERVAL,
-    pause: Annotated[
-        float, typer.Option(help="Seconds between requests.", min=0)
-    ] = mirroring.PAUSE,
+    ] = _CHECK_INTERVAL,
+    pause: Annotated[float, typer.Option(help="Seconds between requests.", min=0)] = _PAUSE,
     largest: Annotated[
         int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)
     ] = LARGEST,
@@ -131,21 +141,64 @@ def mirror(
     """Mirror another Stocktake: copy its journal into this data directory, checking the hash of
     each entry.
     """
-    address = mirroring.address(url)
+    address = mirror_address(url)
     base = context.obj.base if context.obj.is_base_set else None
-    with mirroring.open_mirror(context.obj, address, base, pause, largest) as item:
+    with _open_mirror(context.obj, address, base, pause, largest) as item:
         if once and not serving:
-            print(mirroring.summary(item, sync(item)))
+            print(_mirror_summary(item, sync(item)))
         elif not serving:
             exit_on_sigterm()
             follow(item, every, threading.Event().wait)
         else:
-            origin = mirroring.handshake_or_cached(item)
+            origin = _handshake_or_cached(item)
     if serving:
         options = [f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
         words = ["mirror", address, "--follow", *options]
         processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
         supervise(processes, replace(context.obj, base=origin.base))
+
+
+def mirror_address(url: str) -> str:
+    """Return the URL of the other home page with a slash at its end; exit with 2 if it is none."""
+    parts = urlsplit(url)
+    if not is_web(url) or parts.query or parts.fragment:
+        raise typer.BadParameter(
+            f"{url!r} is not the URL of a Stocktake home page, e.g. https://stocktaking.example/"
+        )
+    return url.removesuffix("journal/").rstrip("/") + "/"
+
+
+@contextmanager
+def _open_mirror(
+    settings: Settings, url: str, base: str | None, pause: float, largest: int
+) -> Iterator[Mirror]:
+    """Open a client for the other Stocktake, and yield the mirror."""
+    validators: dict[str, Validator] = {}
+    retry_policy = RetryPolicy(max_bytes=_MAX_ANSWER_BYTES)
+    network = replace(network_settings(settings), retry_policy=retry_policy)
+    with Fetch(network, pause, validators=validators) as client:
+        yield Mirror(settings.data, url, client, base, largest, validators=validators)
+
+
+def _handshake_or_cached(mirror: Mirror) -> Origin:
+    """Return the origin; if it does not respond, the one that was mirrored before."""
+    try:
+        return handshake(mirror)
+    except (HarvestError, JournalError) as error:
+        known = mirror_origin.read(mirror.journal.folder)
+        if known is None or isinstance(error, MirrorError | JournalError):
+            raise
+        log.warning(
+            "origin does not respond; serving the local copy", origin=mirror.url, reason=str(error)
+        )
+        return known
+
+
+def _mirror_summary(mirror: Mirror, copied: int) -> str:
+    """Return a line that says what a mirror holds after a sync."""
+    head = mirror.journal.head
+    content = f"{head.number} entries, the last {head.id}" if head else "no entries"
+    return f"{mirror.data} is a mirror of {mirror.url}: {content}; {copied} copied now"
 
 
 @app.command()

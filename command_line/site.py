@@ -29,9 +29,8 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.harvesting.terminal import network_settings, notification_channels
-from command_line.problems import LedgerProblems
+from command_line.portal_forms import LedgerProblems, LedgerSubscriptions
 from command_line.settings import Settings
-from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import subcommand
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError

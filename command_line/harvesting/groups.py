@@ -10,13 +10,13 @@ SOURCES = {
     "list": "command_line.harvesting.sources:app.list",
     "check": "command_line.harvesting.sources:app.check",
     "preview": "command_line.harvesting.sources:app.preview",
-    "report": "command_line.harvesting.source_report:app.report",
+    "report": "command_line.harvesting.explain:app.report",
     "hold": "harvesters.runs.operations:hold",
     "release": "harvesters.runs.operations:release",
     "clear": "harvesters.runs.operations:clear",
     "retire": "harvesters.runs.operations:retire",
     "resume": "harvesters.runs.operations:resume",
-    "forget": "command_line.harvesting.removal:app.forget",
+    "forget": "command_line.harvesting.explain:app.forget",
     "links": "command_line.harvesting.links:app.links",
 }
 RUNS = {

@@ -14,7 +14,7 @@ import pytest
 from fetch_client import fetch_with
 from rows import each
 
-from command_line.harvesting.mirror import address
+from command_line.services import mirror_address
 from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network import download
@@ -538,4 +538,4 @@ def test_following_continues_after_an_error_and_reports_it(item: Mirror, origin:
 
 @each("url", ["https://x.example", "https://x.example/", "https://x.example/journal/"])
 def test_the_address_is_that_of_the_front_page(url: str) -> None:
-    assert address(url) == "https://x.example/"
+    assert mirror_address(url) == "https://x.example/"

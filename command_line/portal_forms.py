@@ -1,25 +1,83 @@
-"""Join the portal's pages for followers with the ledger, which the publisher does not know."""
+"""Join the portal's forms for problems and for followers with the ledger, which the publisher does not
+know.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
+from functools import wraps
+from typing import ParamSpec, TypeVar
 from urllib.parse import quote
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.ledger import outbox
 from harvesters.ledger.integrity import has_ledger
-from harvesters.ledger.participation import subscriptions
+from harvesters.ledger.participation import problems, subscriptions
 from harvesters.ledger.participation.models import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
+from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
+from harvesters.source import Notify
 from publisher.errors import StoreBusy
 from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription
+from publisher.portal.problems import PublicProblem
 from vocab.addresses import is_mail_address
-from vocab.iris import is_web
+from vocab.iris import Iris, is_web
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerProblems:
+    """Problems in the ledger of *admin*; implements ``publisher.portal.problems.ProblemStore``."""
+
+    admin: AdminContext
+
+    def file(
+        self, source: str, key: str, category: str, text: str, address: str, language: str
+    ) -> int | None:
+        """Store a problem; return its number, None if there is no such record or source. Raises
+        StoreBusy.
+        """
+        definition = next((item for item in self.admin.sources() if item.name == source), None)
+        if source and not key and definition is None:
+            return None
+        notify = definition.notify if definition else Notify()
+        filed = FiledProblem(category, text, address, language)
+        try:
+            return file_problem(
+                self.admin.reader(), source, key, filed, notify, self.admin.channels.name
+            )
+        except HarvestError as error:
+            raise StoreBusy(f"The problem was not stored: {error}") from error
+
+    def find(self, number: int) -> PublicProblem | None:
+        """Return what is public of a problem, None if there is none, as before the first harvest.
+        Raises StoreBusy.
+        """
+        if not has_ledger(self.admin.url):
+            return None
+        try:
+            problem = problems.reported_problem(self.admin.ledger, number)
+        except HarvestError as error:
+            raise StoreBusy("The problems cannot be read now; try again in a minute") from error
+        if problem is None:
+            return None
+        created, changed = (
+            f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (problem.created, problem.changed)
+        )
+        record = problem_target(problem, Iris(self.admin.base))
+        return PublicProblem(
+            problem.id,
+            record,
+            problem.category,
+            problem.state.value,
+            created,
+            changed,
+            problem.run or "",
+        )
+
 
 MAX_SUBSCRIPTIONS = 100_000  # of all
 MAX_OF_ADDRESS = 3  # new ones for one address within an hour: more are not stored
@@ -27,7 +85,23 @@ _HOUR = timedelta(hours=1)
 _LEASE = timedelta(minutes=30)  # longer than a round of comparisons can take
 _BATCH = 50  # comparisons of a round
 _MAX_MAIL = 254  # characters of an address (RFC 5321)
+P = ParamSpec("P")
 Result = TypeVar("Result")
+
+
+def _or_busy(method: Callable[P, Result]) -> Callable[P, Result]:
+    """Return a method of the ledger that raises StoreBusy if it fails."""
+
+    @wraps(method)
+    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+        try:
+            return method(*args, **kwargs)
+        except HarvestError as error:
+            raise StoreBusy(
+                "What is followed cannot be stored or read now; try again in a minute"
+            ) from error
+
+    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +128,7 @@ class LedgerSubscriptions:
             return len(address) <= _MAX_MAIL and is_mail_address(address)
         return is_web(address) and (address.startswith("https://") or self.admin.demo)
 
+    @_or_busy
     def request(
         self, channel: str, address: str, search: str, title: str, language: str, frequency: str
     ) -> str:
@@ -64,11 +139,6 @@ class LedgerSubscriptions:
         it. Raises StoreBusy.
         """
         address = address.lower() if channel == MAIL else address
-        return _or_busy(lambda: self._request(channel, address, search, title, language, frequency))
-
-    def _request(
-        self, channel: str, address: str, search: str, title: str, language: str, frequency: str
-    ) -> str:
         now, ledger = self.admin.now(), self.admin.ledger
         if subscriptions.count_subscriptions(ledger, address, now - _HOUR) >= MAX_OF_ADDRESS:
             return ""
@@ -91,12 +161,10 @@ class LedgerSubscriptions:
         item = self._find(secret)
         return self._public(item) if item else None
 
+    @_or_busy
     def _find(self, secret: str) -> Subscription | None:
-        return (
-            _or_busy(lambda: subscriptions.subscription(self.admin.ledger, secret))
-            if has_ledger(self.admin.url)
-            else None
-        )
+        is_there = has_ledger(self.admin.url)
+        return subscriptions.subscription(self.admin.ledger, secret) if is_there else None
 
     def _public(self, item: Subscription) -> PublicSubscription:
         signing = (
@@ -111,35 +179,32 @@ class LedgerSubscriptions:
             signing,
         )
 
+    @_or_busy
     def confirm(self, secret: str) -> PublicSubscription | None:
         """Confirm a subscription and return it, None if there is none. Raises StoreBusy."""
         item = self._find(secret)
         if item is None:
             return None
-        _or_busy(
-            lambda: subscriptions.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
-        )
+        subscriptions.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
         return self.find(secret)
 
+    @_or_busy
     def end(self, secret: str) -> bool:
         """Delete a subscription and its messages; return whether there was one. Raises StoreBusy."""
         item = self._find(secret)
-        return item is not None and _or_busy(
-            lambda: subscriptions.end_subscription(self.admin.ledger, item.topic)
-        )
+        return item is not None and subscriptions.end_subscription(self.admin.ledger, item.topic)
 
+    @_or_busy
     def due(self, position: int) -> Sequence[DueSubscription]:
         """Claim the subscriptions to compare at a journal entry. Raises StoreBusy."""
         if not has_ledger(self.admin.url):
             return ()
         now = self.admin.now()
-        items = _or_busy(
-            lambda: subscriptions.claim_subscriptions(
-                self.admin.ledger, position, now, now + _LEASE, _BATCH
-            )
-        )
+        ledger = self.admin.ledger
+        items = subscriptions.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
+    @_or_busy
     def settle(self, key: object, comparison: ComparedResults) -> None:
         """Store the results of a comparison, and queue the message if something has changed. Raises
         StoreBusy.
@@ -154,27 +219,13 @@ class LedgerSubscriptions:
         }
         message = write_digest(key, changes, comparison.position, self.admin.channels, now)
         messages = [message] if message else []
-        _or_busy(
-            lambda: subscriptions.settle_subscription(
-                self.admin.ledger, key, comparison.position, comparison.results, messages, now
-            )
+        subscriptions.settle_subscription(
+            self.admin.ledger, key, comparison.position, comparison.results, messages, now
         )
 
+    @_or_busy
     def skip(self, key: object, position: int) -> None:
         """Keep the results of before. Raises StoreBusy."""
         assert isinstance(key, Subscription)
-        _or_busy(
-            lambda: subscriptions.settle_subscription(
-                self.admin.ledger, key, position, None, (), self.admin.now()
-            )
-        )
-
-
-def _or_busy(action: Callable[[], Result]) -> Result:
-    """Return the result of an action on the ledger; raise StoreBusy if it fails."""
-    try:
-        return action()
-    except HarvestError as error:
-        raise StoreBusy(
-            "What is followed cannot be stored or read now; try again in a minute"
-        ) from error
+        now = self.admin.now()
+        subscriptions.settle_subscription(self.admin.ledger, key, position, None, (), now)
