@@ -11,11 +11,12 @@ import io
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import charset_normalizer
 import structlog
@@ -94,13 +95,6 @@ class CsvOptions(TableOptions):
     )
 
 
-class CsvDialect(NamedTuple):
-    """The delimiter and the quotation mark."""
-
-    delimiter: str
-    quote: str
-
-
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Row]:
@@ -138,12 +132,12 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
         for _ in range(options.skip):
             text.readline()
         start = text.tell()
-        dialect = detect_dialect(text.read(SAMPLE), options.delimiter, options.quote, fits)
+        delimiter, quote = detect_dialect(text.read(SAMPLE), options.delimiter, options.quote, fits)
         text.seek(start)
         lines = csv.reader(
             text,
-            delimiter=dialect.delimiter,
-            quotechar=dialect.quote,
+            delimiter=delimiter,
+            quotechar=quote,
             escapechar=options.escape or None,
             strict=True,
         )
@@ -161,24 +155,24 @@ def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | Invalid
         except StopIteration:
             return
         except csv.Error as error:
-            values = {"line": number, "error": str(error)}
             if "unexpected end" in str(error):
+                text = (
+                    "%(subject)s is truncated: %(error)s, in the row that begins at line %(line)s"
+                )
                 raise ParseError(
-                    Reason(
-                        "%(subject)s is truncated: %(error)s, in the row that begins at line %(line)s",
-                        subject=where,
-                        **values,
-                    )
+                    Reason(text, subject=where, error=str(error), line=number)
                 ) from error
-            yield InvalidRecord(None, Reason("line %(line)s: %(error)s", **values))
+            fault = Reason("line %(line)s: %(error)s", line=number, error=str(error))
+            yield InvalidRecord(None, fault)
         else:
             yield Line(number, cells)
 
 
 def detect_dialect(
     sample: str, delimiter: str, quote: str, fits: Callable[[list[list[str]]], int]
-) -> CsvDialect:
-    """Return the dialect in which the header has the most columns (*fits* counts them).
+) -> tuple[str, str]:
+    """Return the delimiter and the quotation mark with which the header has the most columns (*fits*
+    counts them).
 
     If none has a header, the delimiter is the most frequent one in the first line. Without *quote*
     it is the apostrophe if it encloses all cells of the first line, for any delimiter.
@@ -188,22 +182,20 @@ def detect_dialect(
         mark in first and all(_QUOTED.match(cell.strip()) for cell in first.split(mark))
         for mark in DELIMITERS
     )
-    sign = quote or ("'" if is_quoted else '"')
-    counts = {
-        mark: fits(_parse_sample(sample, CsvDialect(mark, sign)))
-        for mark in delimiter or DELIMITERS
-    }
+    quote = quote or ("'" if is_quoted else '"')
+    marks = delimiter or DELIMITERS
+    counts = {mark: fits(_parse_sample(sample, mark, quote)) for mark in marks}
     best = max(counts, key=lambda mark: counts[mark] if any(counts.values()) else first.count(mark))
-    return CsvDialect(best, sign)
+    return best, quote
 
 
-def _parse_sample(sample: str, dialect: CsvDialect) -> list[list[str]]:
+def _parse_sample(sample: str, delimiter: str, quote: str) -> list[list[str]]:
     rows: list[list[str]] = []
-    text = io.StringIO(sample, newline="")
-    try:
-        rows.extend(csv.reader(text, delimiter=dialect.delimiter, quotechar=dialect.quote))
-    except csv.Error:
-        return rows
+    # A sample that ends within a cell is read up to it.
+    with suppress(csv.Error):
+        rows.extend(
+            csv.reader(io.StringIO(sample, newline=""), delimiter=delimiter, quotechar=quote)
+        )
     return rows
 
 
