@@ -54,7 +54,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"page_cache", "static_files"}, {"charts"},
     ),
     "harvesters": (
-        {"reason_texts"}, {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},
+        {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},
         {"quiet_hours", "optional_dependency", "parsing"},
         {"source"},
         {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
@@ -69,7 +69,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
 }  # fmt: skip
 # and the function or constant that each entry has
-REGISTRIES = {"harvesters.protocols": "collect", "harvesters.mappings": "MAPPING"}
+REGISTRIES = {"harvesters.protocols": "PROTOCOL", "harvesters.mappings": "MAPPING"}
 VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 
 

@@ -22,8 +22,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.options import _KINDS, _MINIMA
 from harvesters.protocols.lists import Kind
-from harvesters.reason_texts import TEXTS
-from harvesters.reasons import Reason
+from harvesters.reasons import TEXTS, Reason
 from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.journal import Journal
