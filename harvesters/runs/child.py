@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import time
 import traceback
 from collections import Counter
@@ -29,7 +30,7 @@ from harvesters import errors
 from harvesters.errors import CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import NetworkSettings, install_retry_logging
 from harvesters.pipeline.bounded_call import (
     forward_logs,
     start_process,
@@ -257,12 +258,14 @@ class _Parent:
     """The parent, as the child calls it; also its rate limiter."""
 
     connection: Connection
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # also for threads of libraries
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Call, and wait for the result; its HarvestErrors are raised here."""
         try:
-            self.connection.send((name, arguments))
-            is_error, result = self.connection.recv()
+            with self._lock:
+                self.connection.send((name, arguments))
+                is_error, result = self.connection.recv()
         except (EOFError, BrokenPipeError, ConnectionResetError):
             sys.exit(0)  # the parent has ended
         if is_error:
@@ -287,6 +290,7 @@ def run_child(
     tempfile.tempdir = folder
     parent = _Parent(connection)
     forward_logs(partial(parent.call, "log"))
+    install_retry_logging()
     steps = Steps(marks, Meter(limits), job.rejected, job.one_by_one)
     try:
         connection.send(("result", (_do(job, parent, steps),)))

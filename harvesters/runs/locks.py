@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from harvesters.errors import DataDirectoryError, LockLostError, SourceLockedError
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.locks import Fence
 from harvesters.ledger.models import Run, State
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder, is_locked
 
@@ -31,26 +32,40 @@ def source_lock_name(source: str) -> str:
 
 
 @contextmanager
+def _lock(
+    name: str, file: str, context: HarvestContext, *, wait: bool = False
+) -> Iterator[Fence | None]:
+    """Hold a lock, of *name* in a shared ledger, of *file* in the data directory; yield what raises
+    LockLostError once it is lost, or None if another process holds it and *wait* is false.
+    """
+    if context.ledger.is_shared:
+        with context.ledger.advisory_lock(name, wait=wait) as fence:
+            yield fence
+        return
+    try:
+        lock = _open_lock(_lock_path(context.data, file), wait=wait)
+    except AlreadyLockedError:
+        yield None
+        return
+    with lock:
+        yield lambda: None  # A file lock cannot be lost while its process runs.
+
+
+@contextmanager
 def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext]:
     """Lock a source, and yield the context to use meanwhile.
 
     Raises SourceLockedError if another process holds the lock, DataDirectoryError if the lock file
     cannot be created.
     """
-    if not context.ledger.is_shared:
-        path = _lock_path(context.data, f"{source}.lock")
-        try:
-            lock = _open_lock(path, wait=False)
-        except AlreadyLockedError as error:
-            raise SourceLockedError(
-                _busy_message(source, f" by {describe_holder(path)}")
-            ) from error
-        with lock:
-            yield context
-        return
-    with context.ledger.advisory_lock(source_lock_name(source), wait=False) as fence:
+    file = f"{source}.lock"
+    with _lock(source_lock_name(source), file, context) as fence:
         if fence is None:
-            raise SourceLockedError(_busy_message(source))
+            path = _lock_path(context.data, file)
+            holder = "" if context.ledger.is_shared else f" by {describe_holder(path)}"
+            raise SourceLockedError(
+                f"{source}: another run of it is in progress{holder}; wait for it to end"
+            )
         yield replace(context, check_lock=_check_both(context.check_lock, fence))
 
 
@@ -64,10 +79,6 @@ def child_lock(source: str, data: Path, ledger: Ledger) -> AbstractContextManage
     if ledger.is_shared:
         return nullcontext()
     return _open_lock(_lock_path(data, f"{source}.child.lock"))
-
-
-def _busy_message(source: str, holder: str = "") -> str:
-    return f"{source}: another run of it is in progress{holder}; wait for it to end"
 
 
 def interrupted_runs(ledger: Ledger, data: Path, runs: Iterable[Run]) -> set[str]:
@@ -108,19 +119,9 @@ class ScheduleLock:
             except LockLostError:
                 self.release()
         stack = ExitStack()
-        if self.context.ledger.is_shared:
-            fence = stack.enter_context(self.context.ledger.advisory_lock(_SCHEDULE, wait=False))
-            if fence is None:
-                stack.close()
-                return
-            self._check = fence
-        else:
-            try:
-                path = _lock_path(self.context.data, _SCHEDULE_FILE)
-                stack.enter_context(_open_lock(path, wait=False))
-            except AlreadyLockedError:
-                return
-        self._stack = stack
+        fence = stack.enter_context(_lock(_SCHEDULE, _SCHEDULE_FILE, self.context))
+        if fence:
+            self._check, self._stack = fence, stack
 
     def release(self) -> None:
         """Release the lock if this process has it."""
@@ -136,28 +137,16 @@ def journal_lock(context: HarvestContext) -> Iterator[HarvestContext]:
     A run writes its entry's number and the number of quads before it, so no other run may write
     between reading these and writing the entry.
     """
-    if not context.ledger.is_shared:
-        # no source name starts with "."
-        with _open_lock(_lock_path(context.data, ".journal.lock")):
-            context.journal.refresh()
-            yield context
-        return
-    with context.ledger.advisory_lock("journal", wait=True) as fence:
+    # No source name starts with ".".
+    with _lock("journal", ".journal.lock", context, wait=True) as fence:
         assert fence is not None
-        context.journal.refresh()  # read the entries of other machines
+        context.journal.refresh()  # Read the entries of other processes and machines.
         yield replace(context, check_lock=_check_both(context.check_lock, fence))
 
 
-@contextmanager
-def status_lock(context: HarvestContext) -> Iterator[None]:
+def status_lock(context: HarvestContext) -> AbstractContextManager[object]:
     """Wait for the status file's lock, so that an older status never replaces a newer one."""
-    shared = (
-        context.ledger.advisory_lock("status", wait=True)
-        if context.ledger.is_shared
-        else nullcontext()
-    )
-    with _open_lock(_lock_path(context.data, ".status.lock")), shared:
-        yield
+    return _lock("status", ".status.lock", context, wait=True)
 
 
 def _check_both(one: Callable[[], None], other: Callable[[], None]) -> Callable[[], None]:

@@ -22,6 +22,7 @@ import pytest
 from http_server import QuietHandler, answering, serving
 from processes import children
 from projects import DEFINITION, NOON, asking, project
+from structlog.testing import capture_logs
 from waiting import wait_until
 
 from command_line.harvesting.source_runs import harvest_all
@@ -142,6 +143,23 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(
     assert "the record at 18 of the list cannot be read" in plan.run.reason
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
     assert "reading it" in reasons(isolated, plan.run)[0]
+
+
+def test_lines_of_a_child_such_as_retries_are_logged_by_its_parent(
+    context: HarvestContext, registry: PagedRegistry
+) -> None:
+    failures = [httpx.Response(503)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_page = request.url.path != "/robots.txt"
+        return failures.pop() if is_page and failures else registry(request)
+
+    bounded = replace(context, network=LOOPBACK, children=ChildProcesses())
+    with answering(answer) as url, capture_logs() as logs:
+        plan = harvest(definition(url), bounded)
+
+    assert plan.run.state is State.COMMITTED
+    assert "retrying request" in [line["event"] for line in logs]
 
 
 def test_no_page_is_asked_for_again_after_a_crash(
