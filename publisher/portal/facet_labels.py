@@ -21,7 +21,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.schemes import Label, concepts, label
+from vocab.schemes import concepts, label
 
 # whose preferred label is a sentence, and whose first alternative label is short
 _SHORT = ("goal",)
@@ -140,18 +140,10 @@ class FacetLabels:
 
 @cache
 def _concept(facet: str, address: str, language: str, base: str) -> str | None:
-    if facet in _SHORT:
-        labels = [
-            name.value for name in _alternative_labels(address, base) if name.language == language
-        ]
-        if labels:
+    if facet in _SHORT and (concept := concepts("sdg", base).get(address)):
+        if labels := [name.value for name in concept.labels if name.language == language]:
             return min(labels, key=len)
     return label(address, language, base)
-
-
-def _alternative_labels(address: str, base: str) -> tuple[Label, ...]:
-    concept = concepts("sdg", base).get(address)
-    return concept.labels if concept else ()
 
 
 @cache

@@ -78,8 +78,7 @@ def _name(text: str, base: str) -> str:
         fitting = (row["name"] for row in _TABLES["json"] if re.search(row["pattern"], text))
         name = next(fitting, "json")
     elif text.startswith("<") and not _TURTLE.match(text):
-        match = _ROOT.search(text)
-        root = match[1] if match else ""
+        root = match[1] if (match := _ROOT.search(text)) else ""
         is_rdf = root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]
         # the reader of OAI-PMH explains why it refuses a DOCTYPE
         other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else ""

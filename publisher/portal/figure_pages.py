@@ -167,17 +167,19 @@ def _home(figures: Figures | None, today: str) -> dict[str, Any]:
 def world_map(request: Request, figures: FiguresDep) -> DataPage:
     """Draw the initiatives of each country on a map of the world."""
     place, panels = figures["map"], figures.bars(("country", "region"))
-
-    def values() -> dict[str, Any]:
-        return _missing(figures, [] if place.counts else ["country"]) | {
+    return DataPage(
+        lambda: _tables(panels),
+        "map.html",
+        lambda: {
+            **_missing(figures, [] if place.counts else ["country"]),
             "active": active_filters(figures.names),
             "figures": figures,
             "place": place,
             "panels": {panel.facet: panel for panel in panels},
             "map": place.drawing,
-        }
-
-    return DataPage(lambda: _tables(panels), "map.html", values, place.drawing)
+        },
+        place.drawing,
+    )
 
 
 @register_dataset(

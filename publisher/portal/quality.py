@@ -48,9 +48,8 @@ _PREFIXES = {
     "sh": SH,
 }
 _RELEASES = 6  # of the history, the newest
-_NO_RECORDS = "#767676"
 # by the least share in percent; white text on each has a contrast over 4.5
-_COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"))
+_COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"), (-1, "#767676"))  # -1: no records
 # by the least share in percent: the method rates 351, 221 and 121 of 405 points
 _BANDS = ((87, "excellent"), (55, "good"), (30, "sufficient"), (0, "bad"))
 VALID = "valid"  # the indicator of records without remarks
@@ -342,7 +341,7 @@ def with_points(quality: Quality, count: int) -> Quality:
 def badge(quality: Quality | None, title: str) -> Markup:
     """Draw a badge that a registry can show: the points in percent; *title* is what is read out."""
     share = quality.share if quality else -1
-    colour = next((colour for least, colour in _COLOURS if share >= least), _NO_RECORDS)
+    colour = next(colour for least, colour in _COLOURS if share >= least)
     return render("badge", text=f"{share} %" if quality else "–", colour=colour, label=title)
 
 
