@@ -140,10 +140,10 @@ class FacetLabels:
 
 @cache
 def _concept(facet: str, address: str, language: str, base: str) -> str | None:
-    if facet in _SHORT and (concept := concepts("sdg", base).get(address)):
-        if labels := [name.value for name in concept.labels if name.language == language]:
-            return min(labels, key=len)
-    return label(address, language, base)
+    concept = concepts("sdg", base).get(address) if facet in _SHORT else None
+    known = concept.labels if concept else ()
+    labels = [name.value for name in known if name.language == language]
+    return min(labels, key=len) if labels else label(address, language, base)
 
 
 @cache
