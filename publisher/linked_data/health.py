@@ -181,7 +181,23 @@ async def find_faults(service: QueryService, faults: Faults) -> tuple[int, dict[
     """Add every part that fails, for ``/health`` and ``/metrics`` alike; return the number of
     entries that are not published yet, and the state of the journal and of its origin.
     """
-    lag, details = await _journal_state(service, faults)
+    lag, snapshot, journal = service.behind, service.snapshot, service.journal
+    reading = asyncio.to_thread(mirror_origin.read, journal.folder)
+    origin = await faults.attempt("origin of the mirror", reading, None, "file")
+    # A shared journal is checked in the background: while its store is down, a response would take
+    # as long as its timeouts.
+    if not journal.store:
+        lag = await faults.attempt("journal", asyncio.to_thread(lambda: service.lag), lag)
+    # The snapshot is served even if the journal is damaged.
+    details: dict[str, Any] = (
+        {"journal": {"error": faults.items[0]["cause"]}} if faults.items else {}
+    )
+    if origin:
+        lag = max(lag, origin.head - snapshot.position if snapshot else lag)
+        refused = origin.refused
+        cause, remedy = (refused.reason, "refused") if refused else (origin.error, "origin")
+        faults.add("origin of the mirror", cause, remedy)
+        details["mirror"] = asdict(origin)
     faults.add("SPARQL store", service.store_failure, "external")
     faults.add("object store", service.journal.store_error, "shared")
     faults.add("store", service.follower.reason, "store")
@@ -204,35 +220,6 @@ def _describe_unbuilt(snapshot: Snapshot) -> str:
     indexes = {"the search index": snapshot.text, "the facet tables": snapshot.columns}
     missing = [name for name, position in indexes.items() if position < 0]
     return f"still to be built: {', '.join(missing)}" if missing else ""
-
-
-async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, dict[str, Any]]:
-    """Return the number of entries that are not published yet, and the state of the journal and of
-    its origin.
-    """
-    known, lag, snapshot = len(faults.items), service.behind, service.snapshot
-    origin = await faults.attempt(
-        "origin of the mirror",
-        asyncio.to_thread(mirror_origin.read, service.journal.folder),
-        None,
-        "file",
-    )
-    # A shared journal is checked in the background: while its store is down, a response would take
-    # as long as its timeouts.
-    if not service.journal.store:
-        lag = await faults.attempt("journal", asyncio.to_thread(lambda: service.lag), lag)
-    if origin and snapshot:
-        lag = max(lag, origin.head - snapshot.position)
-    # The snapshot is served even if the journal is damaged.
-    details: dict[str, Any] = (
-        {"journal": {"error": faults.items[known]["cause"]}} if faults.items[known:] else {}
-    )
-    if origin:
-        refused = origin.refused
-        cause = refused.reason if refused else origin.error
-        faults.add("origin of the mirror", cause, "refused" if refused else "origin")
-        details["mirror"] = asdict(origin)
-    return lag, details
 
 
 # Name, help text, names of labels, and the numbers by the values of these.

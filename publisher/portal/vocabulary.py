@@ -38,13 +38,17 @@ from publisher.linked_data.jsonld import (
     scheme_markup,
 )
 from publisher.portal.entity_pages import Values, code_order, figures, in_language
-from publisher.portal.facet_filters import active_filters, parse_filters
-from publisher.portal.facet_labels import FacetLabels, basis_title, source_titles
+from publisher.portal.facet_filters import (
+    active_filters,
+    get_figures,
+    get_matrix_figures,
+    parse_filters,
+)
+from publisher.portal.facet_labels import FacetLabels, basis_title, get_names
 from publisher.portal.figures import (
     SPARSE,
     Figures,
     empty_chart_hint,
-    official_links,
     query_page_url,
 )
 from publisher.projections.facets.facets import FACETS, facet_of_concept
@@ -361,10 +365,8 @@ async def matrix_values(page: EntityPage) -> Values:
     service, tables = page.service, open_facet_index(page.service.current.path)
     if tables is None:
         return {}
-    names = FacetLabels(service.iris, await source_titles(service))
-    filters = parse_filters(page.request.query_params).with_codes("kind", "initiative")
-    figures = Figures(tables, names, filters, await official_links(service))
-    return await asyncio.to_thread(_matrix_values, figures)
+    figures = await get_figures(page.request, tables, await get_names(service))
+    return await asyncio.to_thread(_matrix_values, await get_matrix_figures(figures, service))
 
 
 def _matrix_values(figures: Figures) -> Values:
