@@ -155,13 +155,18 @@ def test_a_rule_about_the_disk_is_about_no_source(context: HarvestContext) -> No
     assert (alert.source, alert.reason.values["limit"]) == ("", "1e+06")
 
 
-def test_a_source_that_the_rule_does_not_name_is_left_out(
+def test_a_rule_has_its_sources_and_language_and_ends_its_alerts_without_a_message_when_removed(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     held_plan(source, context, registry)
-
     update_alerts(context, CHANNELS, rules('when = "plan_waits"\nsources = ["other-*"]'))
+    assert outbox.alerts(context.ledger, is_open=True) == []
 
+    update_alerts(context, CHANNELS, rules('when = "plan_waits"\nlanguage = "fr"'))
+    assert len(outbox.alerts(context.ledger, is_open=True)) == 1
+    update_alerts(context, CHANNELS, [])
+
+    assert subjects(context) == ["Stocktake: Alerte: projects"]
     assert outbox.alerts(context.ledger, is_open=True) == []
 
 
@@ -192,28 +197,6 @@ def test_an_alert_that_ends_in_silence_is_never_sent(
     assert (subjects(context), outbox.alerts(context.ledger, is_open=True)) == ([], [])
 
 
-def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    held_plan(source, context, registry)
-    update_alerts(context, CHANNELS, rules('when = "plan_waits"'))
-
-    update_alerts(context, CHANNELS, [])
-
-    assert (len(subjects(context)), outbox.alerts(context.ledger, is_open=True)) == (1, [])
-
-
-def test_a_message_is_in_the_language_of_its_rule(
-    source: Source, context: HarvestContext, registry: Any
-) -> None:
-    held_plan(source, context, registry)
-
-    update_alerts(context, CHANNELS, rules('when = "plan_waits"\nlanguage = "fr"'))
-
-    (queued,) = outbox.messages(context.ledger)
-    assert queued.message.subject == "Stocktake: Alerte: projects"
-
-
 @each(
     "text, fault",
     [("[[rule]", "alerts.toml: "), ("rules = 1", "unknown key 'rules'"), ('rule = "x"', "write each rule as a table"),
@@ -237,14 +220,12 @@ def test_a_fault_in_the_rules_is_named(text: str, fault: str) -> None:
     assert fault in str(raised.value)
 
 
-def test_all_faults_of_all_rules_are_named_at_once() -> None:
+def test_all_faults_are_named_at_once_and_rules_that_are_no_text_with_their_file(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(RulesError) as raised:
         parse_rules('[[rule]]\nwhen = "x"\n[[rule]]\nname = "b"\nwhen = "late"\n')
-
     assert len(raised.value.faults) == 4
-
-
-def test_rules_that_are_no_text_are_an_error_with_their_file(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"\xff\xfe\x00")
 
     with pytest.raises(RulesError, match=r"alerts\.toml: cannot be read"):

@@ -123,6 +123,8 @@ def test_links_are_checked_once_with_a_small_request_and_published(
     assert published(filled.context) == dict.fromkeys("123", "alive")
     [run] = [run for run in [filled.ledger.last_run(LINKS, [State.COMMITTED])] if run]
     assert run.entry == filled.entries[-1].number
+    publish_vocabulary(filled.context)
+    assert published(filled.context) == dict.fromkeys("123", "alive")
 
 
 @pytest.mark.parametrize(
@@ -169,8 +171,16 @@ def test_robots_txt_is_obeyed(harvester: Harvester, web: Web) -> None:
     assert states(harvester.context) == dict.fromkeys("123", LinkState.BLOCKED)
 
 
-def test_a_link_is_gone_only_after_failures_on_several_days(filled: Harvester, web: Web) -> None:
+def test_a_link_is_gone_only_after_failures_on_several_days_and_a_success_forgets_them(
+    filled: Harvester, web: Web
+) -> None:
     check(filled.context, filled.source)
+    now, failed = clock(filled.context), first_link(filled.context)
+    for _ in range(9):  # on one day
+        failed = failed.after(LinkCheck(None, "404"), now())
+    back = failed.after(LinkCheck(LinkState.ALIVE, "200"), now())
+    assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
+    assert (back.state, back.failures, back.failing_since) == (LinkState.ALIVE, 0, None)
     web.answers["/1"] = lambda: httpx.Response(404)
     seen = []
     clock(filled.context).now += 14 * DAY
@@ -184,19 +194,6 @@ def test_a_link_is_gone_only_after_failures_on_several_days(filled: Harvester, w
     events = link_history(filled.ledger, "projects", f"{PAGES}/1")
     history = [(event.state.value, event.answer) for event in events]
     assert history == [("alive", "200"), ("gone", "404")]
-
-
-def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
-    filled: Harvester,
-) -> None:
-    check(filled.context, filled.source)
-    now, failed = clock(filled.context), first_link(filled.context)
-    for _ in range(9):
-        failed = failed.after(LinkCheck(None, "404"), now())
-    back = failed.after(LinkCheck(LinkState.ALIVE, "200"), now())
-
-    assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
-    assert (back.state, back.failures, back.failing_since) == (LinkState.ALIVE, 0, None)
 
 
 def test_a_link_that_comes_back_is_alive_again_and_published(filled: Harvester, web: Web) -> None:
@@ -236,13 +233,6 @@ def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
 
     assert counts == [0, 0, 3]
     assert due_links(filled.ledger, "projects", clock(filled.context)(), 9) == []
-
-
-def test_the_vocabulary_leaves_the_states_of_links(filled: Harvester) -> None:
-    check(filled.context, filled.source)
-    publish_vocabulary(filled.context)
-
-    assert published(filled.context) == dict.fromkeys("123", "alive")
 
 
 def test_a_moved_link_names_where_it_answers(filled: Harvester, web: Web) -> None:
