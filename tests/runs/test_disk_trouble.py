@@ -214,7 +214,9 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
-def test_an_unwritable_status_file_does_not_fail_a_run(harvester: Harvester) -> None:
+def test_an_unwritable_status_file_does_not_fail_a_run_and_a_half_written_one_is_replaced(
+    harvester: Harvester,
+) -> None:
     (harvester.data / "status.nq.new").mkdir()
 
     errors = logged_errors(harvester.source, harvester.context)
@@ -223,14 +225,10 @@ def test_an_unwritable_status_file_does_not_fail_a_run(harvester: Harvester) -> 
     assert {error["event"] for error in errors} == {"status file not written"}
     assert all(reason in error["reason"] for error in errors)
     assert harvester.ledger.runs("projects")[0].state is State.COMMITTED
-
-
-def test_a_half_written_status_file_is_replaced_without_leftovers(filled: Harvester) -> None:
-    (filled.data / "status.nq.new").write_text("half")
-
-    status_file.write_status(filled.context)
-
-    assert sorted(path.name for path in filled.data.glob("status*")) == ["status.nq"]
+    (harvester.data / "status.nq.new").rmdir()
+    (harvester.data / "status.nq.new").write_text("half")
+    status_file.write_status(harvester.context)
+    assert sorted(path.name for path in harvester.data.glob("status*")) == ["status.nq"]
 
 
 def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(harvester: Harvester) -> None:

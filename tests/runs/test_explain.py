@@ -94,7 +94,9 @@ def check(explanations: list[Explanation], context: HarvestContext) -> Counter[s
     return origins
 
 
-def test_statement_is_traced_to_request_bytes_and_field(filled: Harvester) -> None:
+def test_statement_is_traced_to_request_bytes_and_field_and_to_the_runs_that_changed_it(
+    filled: Harvester,
+) -> None:
     results = explained_p4(filled.source, filled.context, "title")
 
     [item] = results.statements
@@ -105,21 +107,14 @@ def test_statement_is_traced_to_request_bytes_and_field(filled: Harvester) -> No
     assert results.request.url == "https://registry.example/api?page=2"
     assert (results.run, results.mapping) == ("projects.1", "fields")
     assert [(one.run, one.outcome) for one in results.history] == [("projects.1", "new")]
-
-
-def test_every_statement_is_of_the_source_or_ours(filled: Harvester) -> None:
     origins = check(explained(filled.source, filled.context), filled.context)
-
     assert set(origins) == {"source", "validation", "ours"}
     assert origins["source"] == 80
 
-
-def test_history_names_the_runs_that_changed_a_record(filled: Harvester) -> None:
     filled.registry.projects[3]["name"] = "Another name"
     filled.harvest(full=True)
 
     results = explained_p4(filled.source, filled.context, "title")
-
     history = [(one.run, one.outcome) for one in results.history]
     assert history == [("projects.2", "changed"), ("projects.1", "new")]
     assert results.statements[0].value == "Another name"
@@ -134,17 +129,6 @@ def test_record_that_was_mapped_again_is_traced_to_the_first_run(filled: Harvest
     assert (results.run, results.statements[0].fields) == ("projects.2", ("owner",))
     assert results.request is not None
     assert results.request.file == "projects/projects.1.warc.gz"
-
-
-def test_mirror_without_the_archive_says_so(filled: Harvester) -> None:
-    for file in (filled.data / "archive").rglob("*.gz"):
-        file.unlink()
-
-    result = explained(filled.source, filled.context)[0]
-
-    assert {item.origin for item in result.statements} == {"unknown"}
-    assert result.request is None
-    assert "archive" in result.note
 
 
 def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(filled: Harvester) -> None:
@@ -162,6 +146,23 @@ def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(filled: Har
     assert count("prov:wasDerivedFrom ?response . ?run prov:used ?response") == derived
     assert count(f"prov:wasAttributedTo <{BASE}>") == len(results.statements) - derived
     assert b"field name" in as_text(results, BASE)
+    constant = {item.statement.split(" ", 1)[1] for item in results.statements if item.is_constant}
+    triples = [item.statement.split(" ", 1) for item in results.statements]
+    [kind] = [rest for thing, rest in triples if "/id/initiative/" in thing and "#type>" in rest]
+    assert kind in constant
+    assert all(
+        item.fields or item.is_constant or item.origin != "source" or "p4" in item.statement
+        for item in results.statements
+    )
+    for write in (as_text, as_turtle):
+        assert "every record has it" in write(results, BASE).decode()
+
+    for file in (filled.data / "archive").rglob("*.gz"):  # as in a mirror
+        file.unlink()
+    result = explained(filled.source, filled.context)[0]
+    assert {item.origin for item in result.statements} == {"unknown"}
+    assert result.request is None
+    assert "archive" in result.note
 
 
 def real_sources() -> dict[str, tuple[Source, Callable[[], bytes]]]:
@@ -278,21 +279,6 @@ def test_statement_that_one_of_two_fields_is_enough_for_names_both(harvester: Ha
     [item] = explained_p4(either.source, either.context, "spatial").statements
 
     assert (item.fields, item.is_constant) == (("iso", "country"), False)
-
-
-def test_statement_that_no_field_decides_is_of_the_mapping(filled: Harvester) -> None:
-    results = explained_p4(filled.source, filled.context)
-
-    constant = {item.statement.split(" ", 1)[1] for item in results.statements if item.is_constant}
-    triples = [item.statement.split(" ", 1) for item in results.statements]
-    [kind] = [rest for thing, rest in triples if "/id/initiative/" in thing and "#type>" in rest]
-    assert kind in constant
-    assert all(
-        item.fields or item.is_constant or item.origin != "source" or "p4" in item.statement
-        for item in results.statements
-    )
-    for write in (as_text, as_turtle):
-        assert "every record has it" in write(results, BASE).decode()
 
 
 def test_tombstone_is_ours(filled: Harvester) -> None:

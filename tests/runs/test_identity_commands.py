@@ -74,14 +74,13 @@ SAME = "Telemedicine for the clinics of Marsabit | TELEMEDICINE for clinics of M
 DOUBTED = "Telemedicine for the clinics of Marsabit | Telemedicine for Marsabit clinics"
 
 
-def test_match_counts_what_becomes_of_the_pairs(stocktake: Stocktake) -> None:
+def test_match_counts_what_becomes_of_the_pairs_and_the_queue_explains_each(
+    stocktake: Stocktake,
+) -> None:
     counts = counted(stocktake)
 
     assert counts["initiative"].items() >= {"automatic": 1, "queued": 2, "sets": 1}.items()
     assert counts["organization"]["automatic"] == 1
-
-
-def test_the_queue_explains_each_pair(stocktake: Stocktake) -> None:
     pairs = matched(stocktake)
     waiting = rows(stocktake("queue", "--json"))
 

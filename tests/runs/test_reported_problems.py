@@ -115,15 +115,14 @@ def test_a_later_harvest_closes_only_what_it_changed(filled: Harvester) -> None:
     title = report(filled.context)
     goals = report(filled.context, category="classification")
     other = report(filled.context, "p2")
+    filled.harvest(full=True)
+    assert state(filled.context, title) is ProblemState.OPEN
     filled.registry.projects[0]["name"] = "Project 1, named rightly"
 
     run = filled.harvest().run
 
-    assert [state(filled.context, number) for number in (title, goals, other)] == [
-        ProblemState.FIXED,
-        ProblemState.OPEN,
-        ProblemState.OPEN,
-    ]
+    states = [state(filled.context, number) for number in (title, goals, other)]
+    assert states == [ProblemState.FIXED, ProblemState.OPEN, ProblemState.OPEN]
     fixed = ledger_problems.reported_problem(filled.ledger, title or 0)
     assert fixed is not None
     assert fixed.run == run.id
@@ -146,14 +145,6 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
     assert "La notice a été modifiée." in newest.text
     assert f"> {TEXT}" in newest.text
     assert newest.text.endswith(f"{filled.iris.base}problem/{number}\n")
-
-
-def test_an_unchanged_harvest_closes_nothing(filled: Harvester) -> None:
-    number = report(filled.context, category="other")
-
-    filled.harvest(full=True)
-
-    assert state(filled.context, number) is ProblemState.OPEN
 
 
 def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
@@ -197,7 +188,9 @@ def test_more_problems_of_one_record_than_the_limit_are_refused(filled: Harveste
     assert report(filled.context, "p2") is not None
 
 
-def test_the_portal_sees_neither_text_nor_address(filled: Harvester, tmp_path: Path) -> None:
+def test_the_portal_names_record_and_page_and_sees_neither_text_nor_address(
+    filled: Harvester, tmp_path: Path
+) -> None:
     folder = tmp_path / "sources"
     folder.mkdir()
     admin = AdminContext(
@@ -210,33 +203,16 @@ def test_the_portal_sees_neither_text_nor_address(filled: Harvester, tmp_path: P
     public = problems.find(number or 0)
 
     assert public is not None
-    assert (public.state, public.category, public.record) == (
-        "open",
-        "title",
-        filled.iris.record("projects", "p1"),
-    )
+    assert (public.state, public.category) == ("open", "title")
+    assert public.record == filled.iris.record("projects", "p1")
     assert "reader" not in repr(public)
     assert TEXT not in repr(public)
     assert problems.file("projects", "none", "title", TEXT, "", "en") is None
     assert problems.find(999) is None
-    admin.close()
-
-
-def test_the_portal_names_the_page_and_refuses_an_unknown_source(
-    filled: Harvester, tmp_path: Path
-) -> None:
-    ledger = f"sqlite:///{tmp_path}/ledger.sqlite"
-    admin = AdminContext(
-        tmp_path, tmp_path / "sources", ledger, filled.iris.base, filled.context.now
-    )
-    portal = LedgerProblems(admin)
-
-    number = portal.file("", "/map", "other", TEXT, "", "en")
-    public = portal.find(number or 0)
-
-    assert portal.file("nobody", "", "other", TEXT, "", "en") is None
-    assert public is not None
-    assert public.record == f"{filled.iris.base}map"
+    of_page = problems.find(problems.file("", "/map", "other", TEXT, "", "en") or 0)
+    assert problems.file("nobody", "", "other", TEXT, "", "en") is None
+    assert of_page is not None
+    assert of_page.record == f"{filled.iris.base}map"
     admin.close()
 
 
