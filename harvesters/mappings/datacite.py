@@ -177,7 +177,7 @@ SCHEMA = Schema(
         "periods": [
             Part(
                 _with("dates_date", "dateType", "Coverage", "Collected"),
-                {"start": lambda date: date},
+                {"start": lambda date: [date]},
             )
         ],
         "places": [
@@ -191,7 +191,7 @@ SCHEMA = Schema(
             )
         ],
         "parties": [
-            Part(_first_stated("publisher"), {"name": lambda publisher: publisher}, Role.LEAD),
+            Part(_first_stated("publisher"), {"name": lambda publisher: [publisher]}, Role.LEAD),
             Part(
                 _organizations,
                 {"name": _names, "role": "contributorType", "identifiers": _assigned},

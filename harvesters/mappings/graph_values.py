@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
-from pyoxigraph import Literal, NamedNode
+from pyoxigraph import BlankNode, Literal, NamedNode
 
 from harvesters.errors import ParseError
 from harvesters.mappings.schema import Entry, FieldTable, Part
@@ -58,7 +59,10 @@ class GraphNode(NamedTuple):
 
     def all(self, names: Iterable[str]) -> list[GraphNode]:
         """Return the values of properties (IRIs)."""
-        terms = self.graph.all(self.term, *names)
+        if not isinstance(self.term, NamedNode | BlankNode):
+            return []
+        about = self.graph.properties.get(self.term, {})
+        terms = [term for name in names if name in about for term in about[name]]
         return [GraphNode(self.table, self.key, self.graph, term) for term in terms]
 
     def types(self) -> frozenset[str]:
@@ -100,6 +104,7 @@ def root(table: FieldTable, record: Record[Graph]) -> GraphNode:
     return GraphNode(table, record.key, graph, graph.subject)
 
 
+@cache
 def nodes(*names: str) -> Find:
     """Find the values of these properties."""
     iris = tuple(map(iri, names))
@@ -150,7 +155,8 @@ def links(*names: str) -> Find:
     find = nodes(*names)
 
     def find_links(node: GraphNode) -> list[str]:
-        terms = [value.term for value in find(node)]
+        if not (terms := [value.term for value in find(node)]):
+            return []
         addresses = [term.value.strip() for term in terms if isinstance(term, NamedNode | Literal)]
         return [link for link in unique_urls(addresses) if not is_blank_name(link)]
 

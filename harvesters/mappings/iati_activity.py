@@ -86,9 +86,9 @@ def _date(code: str, word: str) -> Callable[[_Element], list[Any]]:
     ]
 
 
-def _types(activity: _Element) -> str | None:
+def _types(activity: _Element) -> list[str]:
     is_project = find_elements(activity, "default-aid-type[@code='C01']")
-    return "project" if is_project else None  # not budget support, experts and others
+    return ["project"] if is_project else []  # not budget support, experts and others
 
 
 def _budget(budget: _Element) -> list[Text]:
@@ -304,7 +304,7 @@ SCHEMA = Schema(
                 {
                     "title": _by_language("title"),
                     "description": _by_language("description", "\n\n"),
-                    "kind": lambda result: _RESULTS.get(result.get("type") or ""),
+                    "kind": lambda result: [_RESULTS.get(result.get("type"), "")],
                 },
             )
         ],

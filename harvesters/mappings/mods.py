@@ -88,7 +88,7 @@ SCHEMA = Schema(
             Part(
                 "mods:name[@type='corporate']",
                 {
-                    "name": lambda name: " ".join(element_texts(name, "mods:namePart")),
+                    "name": lambda name: [" ".join(element_texts(name, "mods:namePart"))],
                     "role": "mods:role/mods:roleTerm",
                 },
                 roles=_ROLES,

@@ -89,8 +89,8 @@ ReadWords: TypeAlias = Callable[[Any], Sequence[str]]
 ReadTexts: TypeAlias = Callable[[Any], list[Tagged]]
 
 # A path; a tuple of paths, of which the first with a value counts; a list, of which all count; or
-# a function of the record's payload.
-Entry: TypeAlias = "str | tuple[Entry, ...] | list[Entry] | Callable[[Any], Any]"
+# a function of the record's payload that returns a list.
+Entry: TypeAlias = "str | tuple[Entry, ...] | list[Entry] | Callable[[Any], list[Any]]"
 
 
 class DocumentOptions(Options):
@@ -211,7 +211,7 @@ def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Fi
         where, payload_type = field_location(source, name), schema.payload_type or schema.accepts
         return compile_path(entry, where, payload_type, schema.namespaces)
     if callable(entry):
-        return lambda row: as_list(entry(row))
+        return entry
     finds = [compile_entry(source, schema, name, each) for each in entry]
     return _every(finds) if isinstance(entry, list) else _first(finds)
 

@@ -54,7 +54,8 @@ def _named(find: Callable[..., Find]) -> Callable[..., Find]:
     return lambda *names: find(*(f"schema:{name}" for name in names))
 
 
-_nodes, _texts, _words = map(_named, (graph_values.nodes, graph_values.texts, graph_values.words))
+_nodes = _named(graph_values.nodes)
+_texts, _words = map(_named, (graph_values.texts, graph_values.words))
 _links, _literals = map(_named, (graph_values.links, graph_values.literals))
 _WHERE = ("location", "areaServed", "spatialCoverage", "contentLocation", "locationCreated", "serviceArea")  # fmt: skip
 _find_address, _find_names = _nodes("address"), _texts("name")
@@ -192,7 +193,7 @@ SCHEMA = Schema(
             organizations(Role.PARTNER, _nodes(*_PARTNERS)),
             organizations(Role.FUNDER, _nodes("funder", "sponsor")),
         ],
-        "periods": [Part(_words("temporalCoverage"), {"start": lambda text: text})],
+        "periods": [Part(_words("temporalCoverage"), {"start": lambda text: [text]})],
         "files": [Part(_nodes("distribution"), _FILE)],
         "places": [places(*(f"schema:{name}" for name in _WHERE))],
     },
