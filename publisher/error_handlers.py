@@ -115,8 +115,11 @@ class ErrorHandlers:
             return await self.respond(request, error)
         if not await self._service.find_damage():
             return None
-        reason = f"{type(error).__name__}: {error}"
-        log.warning("request failed: files are damaged", path=request.url.path, reason=reason)
+        log.warning(
+            "request failed: files are damaged",
+            path=request.url.path,
+            reason=f"{type(error).__name__}: {error}",
+        )
         return await self.respond(request, DamagedFiles(_DAMAGED))
 
     async def _respond_to_publisher_error(

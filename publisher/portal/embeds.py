@@ -103,8 +103,7 @@ def embed(
         )
         return respond(request, standalone_svg(view.drawing), SVG)
     if table := TABLE_FORMATS.get(form):
-        content = serialize_tables([view.table], table, page, pages.iris)
-        return respond(request, content, table)
+        return respond(request, serialize_tables([view.table], table, page, pages.iris), table)
     address = f"{page}{f'?{request.url.query}' if request.url.query else ''}"
     oembed = f"/oembed?url={quote(address, safe='')}"
     text = pages.page(
