@@ -54,9 +54,7 @@ WHOLE_NAMES = PRONOUNS | {
     "held", "shown", "said", "met", "came", "stands", "wish", "fare", "made", "kept", "found", "taken",
 }  # fmt: skip
 # fields of JSON documents
-STORED = {
-    "kept": "publisher/portal/releases.py",
-}
+STORED = {"kept": "publisher/portal/releases.py"}
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",

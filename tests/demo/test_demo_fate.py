@@ -6,13 +6,7 @@ import pytest
 from demo_counts import expected_counts
 from rows import each
 
-from demo.scenario import (
-    Fault,
-    ScenarioState,
-    record_histories,
-    registries,
-    serialize_record,
-)
+from demo.scenario import Fault, ScenarioState, record_histories, registries, serialize_record
 
 REGISTRY = registries(1000, 1, ["oai"])[0]
 

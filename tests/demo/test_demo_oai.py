@@ -106,8 +106,7 @@ def test_a_deleted_record_is_a_header_alone_and_arguments_may_be_posted(opened: 
 
 
 @each(
-    "start, until",
-    [("2024-03-01", "2024-03-31"), ("2024-03-01T00:00:00Z", "2024-03-31T23:59:59Z")],
+    "start, until", [("2024-03-01", "2024-03-31"), ("2024-03-01T00:00:00Z", "2024-03-31T23:59:59Z")]
 )
 def test_a_window_of_time_includes_both_its_ends_in_both_granularities(
     opened: Any, start: str, until: str

@@ -129,10 +129,7 @@ def harvest_projects(data: Path) -> None:
 
 
 def run_harvest(
-    data: Path,
-    source: str,
-    now: Callable[[], datetime],
-    transport: httpx.BaseTransport,
+    data: Path, source: str, now: Callable[[], datetime], transport: httpx.BaseTransport
 ) -> None:
     """Harvest *source*, which is asked through *transport*."""
     with open_context(

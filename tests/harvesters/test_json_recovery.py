@@ -8,15 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from rows import each
-from simulated import (
-    URL,
-    Handler,
-    ScriptedRegistry,
-    define_source,
-    harvest,
-    items,
-    keys,
-)
+from simulated import URL, Handler, ScriptedRegistry, define_source, harvest, items, keys
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.page_model import InvalidRecord, Record

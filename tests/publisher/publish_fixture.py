@@ -117,10 +117,7 @@ def settle(url: str) -> None:
     with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         wait_until(lambda: client.get("/health").json()["lag"] == 0, "the store to be level")
         for path in ("/search?q=network", "/search?q=network&format=json", "/oai?verb=ListSets"):
-            wait_until(
-                partial(is_ready, client, path),
-                f"{path} to be ready",
-            )
+            wait_until(partial(is_ready, client, path), f"{path} to be ready")
 
 
 def is_ready(client: httpx.Client, path: str) -> bool:

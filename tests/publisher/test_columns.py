@@ -17,14 +17,7 @@ import duckdb
 import followers
 import httpx
 import pytest
-from column_store import (
-    columns_of,
-    comparable,
-    evaluate_merged,
-    merged_store,
-    rows,
-    solutions,
-)
+from column_store import columns_of, comparable, evaluate_merged, merged_store, rows, solutions
 from columns_ready import columns_answer
 from event_loops import session_loop
 from publish_fixture import copy_data

@@ -110,10 +110,7 @@ async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.Async
         target
         for target, item in links(results[None].headers["link"])
         if item["rel"] in ("original", "timemap")
-    } == {
-        f"{HOST}/{RECORD}",
-        f"{HOST}/timemap/{RECORD}",
-    }
+    } == {f"{HOST}/{RECORD}", f"{HOST}/timemap/{RECORD}"}
 
 
 async def test_what_was_gone_is_gone_in_its_memento_and_what_was_never_known_has_no_past(

@@ -86,9 +86,7 @@ async def test_the_navigation_marks_the_section_and_the_page(
     assert re.findall(r'aria-current="page">([^<]+)<', own) == [name for name in (entry,) if name]
 
 
-async def test_two_topics_are_paired_on_one_scale_by_difference(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_two_topics_are_paired_on_one_scale_by_difference(client: httpx.AsyncClient) -> None:
     text = await page(client, "/compare?one=goal/3&other=line/C4")
     moments = await page(client, "/compare/moments")
 

@@ -22,11 +22,7 @@ TITLES = [
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     entries = (
         SearchEntry(
-            f"https://x.org/id/initiative/a/{number}",
-            "initiative",
-            "a",
-            ((title, "en"),),
-            (),
+            f"https://x.org/id/initiative/a/{number}", "initiative", "a", ((title, "en"),), ()
         )
         for number, title in enumerate(TITLES)
     )

@@ -166,10 +166,7 @@ async def counts_are_those_of_queries(
         )
 
 
-@each(
-    "pair",
-    list(combinations(("line", "country", "year", "stakeholder"), 2)),
-)
+@each("pair", list(combinations(("line", "country", "year", "stakeholder"), 2)))
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(
     service: QueryService, tables: FacetIndex, pair: Any
 ) -> None:

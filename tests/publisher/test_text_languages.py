@@ -33,13 +33,7 @@ TITLES = {
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Return an index of one title a language."""
     entries = (
-        SearchEntry(
-            f"https://x.org/id/event/a/{language}",
-            "event",
-            "a",
-            ((title, language),),
-            (),
-        )
+        SearchEntry(f"https://x.org/id/event/a/{language}", "event", "a", ((title, language),), ())
         for language, title in TITLES.items()
     )
     index: Searcher = search_index(tmp_path_factory.mktemp("texts"), entries)

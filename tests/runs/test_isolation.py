@@ -32,11 +32,7 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.pipeline.page_processor import Progress
 from harvesters.pipeline.process_limits import ChildProcesses, Marks, ProcessLimits, Steps
-from harvesters.pipeline.record_processor import (
-    ProcessingTask,
-    RecordInput,
-    create_processor,
-)
+from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs import run as runs
 from harvesters.runs.child import collect

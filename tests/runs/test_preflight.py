@@ -317,11 +317,7 @@ def workbook(rows: list[list[Any]]) -> bytes:
      ("maps", (REPLIES / "iso_19115-19139/reply.xml").read_bytes(), "csw", {"publishable": 1})],
 )  # fmt: skip
 def test_feeds_of_well_known_kinds_are_recognized(
-    name: str,
-    content: bytes,
-    protocol: str,
-    counts: dict[str, int],
-    report_of: Callable[..., Any],
+    name: str, content: bytes, protocol: str, counts: dict[str, int], report_of: Callable[..., Any]
 ) -> None:
     report = report_of(name, content)
 

@@ -12,15 +12,7 @@ from harvesters.ledger.participation.comments import comments_in, prune_comments
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
 
-from .conftest import (
-    SubmissionWorld,
-    administering,
-    bearer,
-    codes,
-    hidden,
-    submitted,
-    visiting,
-)
+from .conftest import SubmissionWorld, administering, bearer, codes, hidden, submitted, visiting
 
 POST = {
     "type": "Post", "title": {"en": "We opened"}, "content": {"en": "The first telecentre is open."},

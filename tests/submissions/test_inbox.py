@@ -58,8 +58,7 @@ class InboxPeer:
         self.key, _ = key_store.create(self.world.ledger, "Grace", Scope.OPERATE, NOON)
         _, self.token = key_store.create(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
         self.client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(create_submissions(self.world.context)),
-            base_url=url,
+            transport=httpx.ASGITransport(create_submissions(self.world.context)), base_url=url
         )
         self.settings = Settings(
             folder, folder / "sources", BASE, address, frozenset(), "", "rust", public_url=url

@@ -314,10 +314,7 @@ def test_from_the_form_to_a_published_initiative(
     assert visit.faults == []
 
 
-@pytest.mark.parametrize(
-    ("language", "scripts"),
-    [("ar", False), ("en", False), ("ar", True)],
-)
+@pytest.mark.parametrize(("language", "scripts"), [("ar", False), ("en", False), ("ar", True)])
 def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(
     site: SubmissionSite, browser: Browser, packages: Path, tmp_path: Path, language: str, scripts: bool
 ) -> None:  # fmt: skip

@@ -72,9 +72,7 @@ def start(home: Path) -> RunningDemo:
 
 
 @pytest.fixture(scope="session")
-def _demos(
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Callable[[], RunningDemo]]:
+def _demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RunningDemo]]:
     demos: list[RunningDemo] = []
 
     def current() -> RunningDemo:
