@@ -166,7 +166,9 @@ async def test_what_is_not_valid_is_refused_and_not_stored(
 
 
 @session_loop
-async def test_forms_of_other_sites_and_too_many_are_refused(service: QueryService) -> None:
+async def test_forms_of_other_sites_and_too_many_are_refused_and_all_by_a_mirror(
+    service: QueryService,
+) -> None:
     kept_subscriptions = KeptSubscriptions()
     async with visitor(service, kept_subscriptions) as client:
         foreign = [
@@ -177,10 +179,6 @@ async def test_forms_of_other_sites_and_too_many_are_refused(service: QueryServi
 
     assert foreign == [403, 403]
     assert statuses == [200] * 5 + [429]
-
-
-@session_loop
-async def test_a_mirror_has_the_feeds_only(service: QueryService) -> None:
     async with visitor(service, None) as client:
         form, sent = await client.get("/follow?goal=3"), await client.post("/follow", data=FORM)
 
@@ -190,19 +188,8 @@ async def test_a_mirror_has_the_feeds_only(service: QueryService) -> None:
 
 
 def item(key: str, changed: str) -> ListItem:
-    return ListItem(
-        f"{IRIS.base}id/initiative/demo/{key}",
-        "initiative",
-        "demo",
-        key,
-        "en",
-        None,
-        None,
-        None,
-        changed,
-        None,
-        False,
-    )
+    iri, empty = f"{IRIS.base}id/initiative/demo/{key}", (None, None, None)
+    return ListItem(iri, "initiative", "demo", key, "en", *empty, changed, None, False)
 
 
 def test_of_a_large_search_only_what_changed_later_counts() -> None:
@@ -213,8 +200,5 @@ def test_of_a_large_search_only_what_changed_later_counts() -> None:
 
     assert [row.title for row in later.changes["new"]] == ["c"]
     assert later.changes["removed"] == []
-    assert {kind: len(rows) for kind, rows in older.changes.items()} == {
-        "new": 0,
-        "changed": 0,
-        "removed": 0,
-    }
+    counts = {kind: len(rows) for kind, rows in older.changes.items()}
+    assert counts == {"new": 0, "changed": 0, "removed": 0}
