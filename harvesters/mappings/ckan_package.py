@@ -117,30 +117,14 @@ _PERIOD: Mapping[str, Entry] = {
 }
 
 
-def _names(entry: Entry) -> Iterator[str]:
-    if isinstance(entry, str):
-        yield entry
-    elif not callable(entry):
-        for each in entry:
-            yield from _names(each)
-
-
-_KNOWN_KEYS = frozenset(
-    (_ADDITIONS, "publisher", "publisher_name", "author", "creator", "theme", "themes", "spatial_uri", _DATES)
-).union(
-    _CONTACT_LISTS, *_CONTACTS, _PERIODS, _PLACES, _COUNTRIES, _POINTS,
-    *map(_names, [*_PATHS.values(), *_PERIOD.values()]),
-)  # fmt: skip
-
-
 def _fields(table: FieldTable, record: Record[Row]) -> Fields:
-    """Return the known fields of the package and its extras, with what several of them make."""
+    """Return the fields of the package and its extras, with what several of them make."""
     package, lexicon, tag = record.payload, table.lexicon, table.language
     if not ("title" in package or "title_translated" in package or "name" in package):
         raise ParseError(
             f"{record.key}: not a CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}"
         )
-    fields = _known_fields(package)
+    fields = _all_fields(package)
     groups = [
         normalize_inline(group.get("title") or group.get("display_name") or group.get("name"))
         for group in _objects(package.get("groups"))
@@ -174,21 +158,13 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
     }
 
 
-def _known_fields(package: Row) -> dict[str, Any]:
-    """Return the known fields with normalized keys (hyphens, case); own fields win over extras."""
+def _all_fields(package: Row) -> dict[str, Any]:
+    """Return the fields with normalized keys (hyphens, case); own fields win over extras."""
     fields: dict[str, Any] = {}
     extras = [(extra.get("key"), extra.get("value")) for extra in _objects(package.get("extras"))]
     for key, item in [*package.items(), *extras]:
-        if not isinstance(key, str):
-            continue
-        if key in _KNOWN_KEYS:
-            name = key
-        elif not key.islower() or "-" in key:
-            name = key.replace("-", "_").lower()
-        else:
-            continue
-        if name in _KNOWN_KEYS and name not in fields and (item or item not in (None, "", [])):
-            fields[name] = _decode_json(item)
+        if isinstance(key, str) and (item or item not in (None, "", [])):
+            fields.setdefault(key.replace("-", "_").lower(), _decode_json(item))
     return fields
 
 

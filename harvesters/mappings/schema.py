@@ -414,6 +414,8 @@ class FieldTable:
         """Return the concepts that a curator or the source's crosswalks have for *words*, and for
         *keywords* also those that they name.
         """
+        if keywords and not self.schema.crosswalks:
+            return self.lexicon.parse_subjects(words)
         curated = () if keywords else filter(self.crosswalks.is_curated, words)
         result = self.lexicon.parse_subjects(curated)
         for scheme in self.schema.crosswalks:
@@ -421,10 +423,8 @@ class FieldTable:
             subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
             result = merge_subjects(result, subjects._replace(unmatched=()))
             words = list(subjects.unmatched)
-        if not keywords:
-            return result._replace(unmatched=())
-        named = self.lexicon.parse_subjects(words)
-        return merge_subjects(result, named) if self.schema.crosswalks else named
+        named = self.lexicon.parse_subjects(words if keywords else ())
+        return merge_subjects(result._replace(unmatched=()), named)
 
     def licences(self, row: Any) -> tuple[str, ...]:
         """Return the licences; of ``licences`` the web addresses, else the first name."""
