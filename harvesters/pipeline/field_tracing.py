@@ -55,13 +55,27 @@ def trace_fields(
     whole = statements(record)
     traces = []
     for name, values in list(fields_of(record.payload).items())[:MAX_FIELDS]:
-        try:
-            lost, required = whole - _map_without(record, {name}, statements), False
-        except errors:
-            lost, required = whole, True
+        lost = _lost_without(record, {name}, whole, statements, errors)
         shortened = tuple(value[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
-        traces.append(FieldTrace(name, shortened, lost, required))
+        traces.append(FieldTrace(name, shortened, whole if lost is None else lost, lost is None))
     return traces
+
+
+def _lost_without(
+    record: Record[Any],
+    names: Set[str],
+    whole: frozenset[str],
+    statements: Statements,
+    errors: tuple[type[Exception], ...],
+) -> frozenset[str] | None:
+    """Return which of a record's statements are lost without some fields; None if it cannot be
+    mapped.
+    """
+    try:
+        with _without(record, names) as rest:
+            return whole - statements(rest)
+    except errors:
+        return None
 
 
 class AlternativeFields:
@@ -79,10 +93,11 @@ class AlternativeFields:
         statements: Statements,
         errors: tuple[type[Exception], ...],
     ) -> None:
-        self._record, self._statements, self._errors = record.parsed(), statements, errors
+        record, whole = record.parsed(), statements(record.parsed())
         self._traces = [trace for trace in traces if not trace.is_required]
-        self._whole = statements(self._record)
-        self._lost_without = lru_cache(maxsize=_MAX_KEPT)(self._find_lost)
+        self._is_lost = lru_cache(maxsize=_MAX_KEPT)(
+            lambda names: _lost_without(record, names, whole, statements, errors)
+        )
 
     def find(self, statement: str) -> list[FieldTrace]:
         """Return the alternative fields of a statement of the record, at most five.
@@ -94,7 +109,8 @@ class AlternativeFields:
 
         def is_made(left_out: Sequence[FieldTrace]) -> bool:
             names = frozenset(trace.name for trace in left_out)
-            return statement not in self._lost_without(names)
+            lost = self._is_lost(names)
+            return lost is not None and statement not in lost
 
         if is_made(rest):
             return []
@@ -107,17 +123,6 @@ class AlternativeFields:
             results.insert(0, rest.pop(high - 1))
         return results
 
-    def _find_lost(self, names: frozenset[str]) -> frozenset[str]:
-        try:
-            return self._whole - _map_without(self._record, names, self._statements)
-        except self._errors:
-            return self._whole
-
-
-def _map_without(record: Record[Any], names: Set[str], statements: Statements) -> frozenset[str]:
-    with _without(record, names) as rest:
-        return statements(rest)
-
 
 def fields_of(payload: Any) -> dict[str, list[str]]:
     """Return the names of a record's fields with their values as text.
@@ -125,16 +130,18 @@ def fields_of(payload: Any) -> dict[str, list[str]]:
     >>> fields_of({"id": 7, "places": [{"iso": "KE"}, {"iso": "UG"}], "tags": ["a", "b"], "note": None})
     {'id': ['7'], 'places[].iso': ['KE', 'UG'], 'tags[]': ['a', 'b']}
     """
-    pairs = (
-        _xml_fields(payload)
-        if isinstance(payload, _Element)
-        else _graph_fields(payload)
-        if isinstance(payload, Graph)
-        else (_row_fields(payload, ""))
-    )
     fields: dict[str, list[str]] = {}
-    for name, value in pairs:
-        fields.setdefault(name, []).append(value)
+    if isinstance(payload, _Element):
+        for name, element, attribute in _xml_nodes(payload):
+            value = (element.text or "") if attribute is None else str(element.get(attribute))
+            fields.setdefault(name, []).append(value.strip())
+    elif isinstance(payload, Graph):
+        for properties in payload.properties.values():
+            for name, terms in properties.items():
+                values = (str(getattr(term, "value", term)) for term in terms)
+                fields.setdefault(_prefixed(name), []).extend(values)
+    else:
+        _row_without(payload, "", frozenset(), fields)
     return fields
 
 
@@ -150,33 +157,23 @@ def _without(record: Record[Any], names: Set[str]) -> Iterator[Record[Any]]:
     elif isinstance(payload, Graph):
         yield replace(record, content=_graph_without(payload, names))
     else:
-        yield replace(record, content=_row_without(payload, "", names))
+        yield replace(record, content=_row_without(payload, "", names, {}))
 
 
-def _row_fields(node: Any, path: str) -> Iterator[tuple[str, str]]:
-    if isinstance(node, Mapping):
-        for key, value in node.items():
-            yield from _row_fields(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _row_fields(item, f"{path}[]")
-    elif node is not None and node != "":
-        yield path, str(node)
-
-
-def _row_without(node: Any, path: str, names: Set[str]) -> Any:
-    if not any(name.startswith(path) for name in names):
-        return node
+def _row_without(node: Any, path: str, names: Set[str], fields: dict[str, list[str]]) -> Any:
+    """Return a row without some fields, and add the values of the others to *fields*."""
     if isinstance(node, Mapping):
         below = {key: f"{path}.{key}" if path else str(key) for key in node}
         return {
-            key: _row_without(value, below[key], names)
+            key: _row_without(value, below[key], names, fields)
             for key, value in node.items()
             if below[key] not in names
         }
     if isinstance(node, list | tuple):
-        item_path = f"{path}[]"
-        return [_row_without(item, item_path, names) for item in node if item_path not in names]
+        item = f"{path}[]"
+        return [_row_without(each, item, names, fields) for each in node if item not in names]
+    if node is not None and node != "":
+        fields.setdefault(path, []).append(str(node))
     return node
 
 
@@ -195,12 +192,6 @@ def _xml_nodes(root: _Element) -> Iterator[tuple[str, _Element, str | None]]:
         stack += [
             (f"{path}/{_local(str(child.tag))}".lstrip("/"), child) for child in reversed(children)
         ]
-
-
-def _xml_fields(root: _Element) -> Iterator[tuple[str, str]]:
-    for name, element, attribute in _xml_nodes(root):
-        value = (element.text or "") if attribute is None else str(element.get(attribute))
-        yield name, value.strip()
 
 
 @contextmanager
@@ -231,13 +222,6 @@ def _blanked(root: _Element, names: Set[str]) -> Iterator[None]:
 
 def _local(name: str) -> str:
     return name.rpartition("}")[2]
-
-
-def _graph_fields(graph: Graph) -> Iterator[tuple[str, str]]:
-    for properties in graph.properties.values():
-        for name, terms in properties.items():
-            for term in terms:
-                yield _prefixed(name), str(getattr(term, "value", term))
 
 
 def _graph_without(graph: Graph, names: Set[str]) -> Graph:
