@@ -66,11 +66,9 @@ def _gzip(parts: Parts) -> Iterator[bytes]:
 def _deflate(parts: Parts) -> Iterator[bytes]:
     """Decompress deflate, with zlib's header as specified or without as many servers send it."""
     stream = None
-    for part in parts:
-        if stream is None and part:
-            stream = zlib.decompressobj(15 if part[0] & 0x0F == 8 else -15)
-        if stream is not None:
-            yield from _inflate(stream, part)
+    for part in filter(None, parts):
+        stream = stream or zlib.decompressobj(15 if part[0] & 0x0F == 8 else -15)
+        yield from _inflate(stream, part)
     if stream is not None and not stream.eof:
         raise ValueError("its deflate ends in the middle")
 

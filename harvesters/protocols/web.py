@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from importlib import import_module
 from urllib.parse import urldefrag, urlsplit
 
@@ -86,11 +87,7 @@ def collect(
             )
         yield Page(items, None, at=root.at)
         return
-
-    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, Reason | None]:
-        return _parse_page(reader, document, reply)
-
-    pages = DocumentReader(source, fetch, _PAGE, _SITEMAP, parse)
+    pages = DocumentReader(source, fetch, _PAGE, _SITEMAP, partial(_parse_page, reader))
     yield from pages.read_lists(cursor, lambda _: _walk_sitemaps(source, fetch, root, moment))
 
 
