@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from hashlib import blake2b
 from urllib.parse import urldefrag, urlsplit
 
@@ -24,8 +25,8 @@ from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.protocols.cursor import Cursor, read_cursor
-from harvesters.protocols.document import MAX_RECORDS, check_reachable
+from harvesters.protocols.cursor import Cursor, Items, read_cursor
+from harvesters.protocols.document import MAX_RECORDS, DocumentReader, ListedDocument
 from harvesters.protocols.lists import (
     RECORD_ERRORS,
     LoopDetector,
@@ -36,7 +37,6 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfOptions, RdfReader, unreadable_parts
 from harvesters.reasons import Reason
 from harvesters.source import Source
-from harvesters.stored_response import SourcePosition
 
 
 class CatalogueOptions(RdfOptions):
@@ -89,6 +89,8 @@ def collect(
         cursor is None,
         LoopDetector(source.name),
     )
+    parse = partial(_parse_member, reader)
+    members = DocumentReader(source, fetch, ACCEPT, ACCEPT, parse, is_missing_gone=False)
     state = read_cursor(RdfCursor, cursor)
     state = state or RdfCursor((source.url,), (_digest(source.url),), again=not first)
     while state.todo:
@@ -110,7 +112,9 @@ def collect(
                 following = join_url(reply.url, following) if following else None
                 is_only = first and not following and not result.elsewhere and len(state.todo) == 1
                 loop_detector.check_token(reply.url, following, "the next page")
-                pages = _read_document(reader, state, reply, store, result, broken, following)
+                pages = _read_document(
+                    reader, members, state, reply, store, result, broken, following
+                )
                 for page, after in pages:
                     state = after
                     yield page
@@ -191,6 +195,7 @@ def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> li
 
 def _read_document(
     reader: RdfReader,
+    documents: DocumentReader,
     state: RdfCursor,
     reply: Reply,
     store: Store,
@@ -230,12 +235,12 @@ def _read_document(
         has_next = bool(state.todo)
         yield state.page((*items,), has_next, reply.at, reported_total=whole, again=again), state
     for address in members:
-        item, at = _fetch_member(reader, address)
+        member, at, _ = documents.read(ListedDocument(address, address))
         state = replace(state, last=("m", address))
         if address == members[-1]:
             state = _next_document(state, following)
         has_next = bool(state.todo)
-        yield state.page((item,), has_next, at, reported_total=whole, again=again), state
+        yield state.page(member, has_next, at, reported_total=whole, again=again), state
 
 
 def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
@@ -245,23 +250,13 @@ def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
     return replace(state, todo=state.todo[1:], last=(), paged=False, below=True, total=None)
 
 
-def _fetch_member(reader: RdfReader, address: str) -> tuple[Item, SourcePosition | None]:
-    """Request a member by its address; one that cannot be read does not stop the others while its
-    catalogue can be read.
-    """
-    position, node = None, NamedNode(address)
-    try:
-        reply = reader.fetch.get(address, accept=ACCEPT)
-        position = reply.at
-        with reader.open_store(reply) as store:
-            if record_discovery.is_described(store, node):
-                return reader.parse_record(store, address, node), position
-        return InvalidRecord(
-            address, Reason("%(url)s has no statements about it", url=reply.url)
-        ), position
-    except RECORD_ERRORS as error:
-        check_reachable(reader.source, reader.fetch, error, ACCEPT)
-        return InvalidRecord(address, error.reason), position
+def _parse_member(reader: RdfReader, member: ListedDocument, reply: Reply) -> tuple[Items, None]:
+    node, item = NamedNode(member.address), None
+    with reader.open_store(reply) as store:
+        if record_discovery.is_described(store, node):
+            item = reader.parse_record(store, member.address, node)
+    fault = Reason("%(url)s has no statements about it", url=reply.url)
+    return (item or InvalidRecord(member.address, fault),), None
 
 
 PROTOCOL = Protocol(collect, Payload.GRAPH, CatalogueOptions, incremental=False)
