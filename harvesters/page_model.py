@@ -101,7 +101,7 @@ class Page(Generic[P]):
     any source can hold; *at* is the position of the response in the archive; *unchanged*: nothing
     has changed since the last run (304), so there are no items; *again*: the page may repeat
     records of this run (after an expired token, or a page read in parts), which then are not
-    duplicates; *incomplete_reason*: why this run cannot be a full harvest, or None; *moves*: the
+    duplicates; *incomplete_reason*: why this run cannot be a full harvest, or None; *unstable_list*: the
     list is requested page by page and may change between requests, so that records may be repeated
     or missed; *composed_key*: the option, as TOML, by which rows with one key would have different
     ones, "" if none is known; *dates* is the number of its records that are dates of recurring events;
@@ -115,7 +115,7 @@ class Page(Generic[P]):
     unchanged: bool = False
     again: bool = False
     incomplete_reason: Reason | None = None
-    moves: bool = False
+    unstable_list: bool = False
     composed_key: str = ""
     dates: int = 0
     guessed_charset: str = ""

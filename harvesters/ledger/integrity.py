@@ -25,6 +25,7 @@ from vocab.iris import Iris
 _MAX_MESSAGES = 20  # messages of SQLite's check that are shown
 _LEDGER_REMEDY = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
 _ROUND = 1 << 128
+_NEWEST = 2**31 - 1  # no entry has a greater number
 
 # rows of a graph, and the sum of their digests: the same for the same rows in any order
 Tally = tuple[int, int]
@@ -83,12 +84,11 @@ def _check_sqlite(url: str, pragma: str) -> list[str]:
 
 
 def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iterator[Fault]:
-    with ledger.transaction() as connection:
-        for table in t.metadata.sorted_tables:
-            for _ in connection.execution_options(yield_per=500).execute(sa.select(table)):
-                # every row is read, so that a value of a wrong type or a damaged page is found
-                pass
-        known = connection.scalar(sa.select(sa.func.max(t.balance.c.entry))) or 0
+    for table in t.metadata.sorted_tables:
+        for _ in ledger.stream(sa.select(table)):
+            # Every row is read, so that a value of a wrong type or a damaged page is noticed.
+            pass
+    known = ledger.balance(_NEWEST)[0]
     head = journal.head
     if known > (head.number if head else 0):
         problem = (
@@ -104,8 +104,7 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     # their next run completes the commit
     committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING)
-    with ledger.transaction() as connection:
-        is_committing = connection.scalar(sa.select(sa.exists(committing)))
+    is_committing = ledger.count(t.run, t.run.c.state == State.COMMITTING)
     if not is_committing:
         yield from _graph_faults(ledger, name, published)
     yield from _packed_faults(ledger, name)
@@ -114,10 +113,9 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
         .select_from(join)
         .where(r.source.not_in(committing))
     )
-    with ledger.transaction() as connection:
-        for source, key, statements in connection.execution_options(yield_per=500).execute(query):
-            if problem := _compare_description(statements, iris.record(source, key), published):
-                yield Fault(name, f"record {source} {key}: {problem}", _LEDGER_REMEDY)
+    for source, key, statements in ledger.stream(query):
+        if problem := _compare_description(statements, iris.record(source, key), published):
+            yield Fault(name, f"record {source} {key}: {problem}", _LEDGER_REMEDY)
 
 
 def _graph_faults(ledger: Ledger, name: str, published: dict[str, Tally]) -> Iterator[Fault]:

@@ -88,7 +88,7 @@ class PageProcessor:
             staged,
             self.pool.submit(self.processor, inputs),
             is_repeat,
-            listed_twice if page.moves else 0,
+            listed_twice if page.unstable_list else 0,
         )
 
     def digest(self, item: Item) -> str | None:
@@ -334,7 +334,7 @@ def archived_page(page: Page[Any]) -> Page[Any]:
         unchanged=False,
         again=True,
         incomplete_reason=None,
-        moves=False,
+        unstable_list=False,
         dates=0,
     )
 

@@ -350,7 +350,7 @@ class PagedProtocol(ABC, Generic[P]):
                     batch.reply.at if batch and batch.reply else None,
                     reported_total=(state.total or before.total) if is_single else None,
                     again=before.again,
-                    moves=self.moves,
+                    unstable_list=self.moves,
                 )
 
     def _advance(self, state: ListCursor, batch: Batch, items: Items, size: int) -> ListCursor:
