@@ -62,20 +62,14 @@ def redirect(location: str) -> httpx.Response:
     return httpx.Response(302, headers={"Location": location})
 
 
-def test_a_reply_has_its_content_and_media_type() -> None:
-    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
-
-    reply = get(answers(httpx.Response(200, content=b"{}", headers=headers))[0])
-
-    assert (reply.status, reply.content, reply.media_type) == (200, b"{}", "application/json")
-
-
 def test_the_user_agent_names_us_and_the_contact_and_parameters_join_the_address() -> None:
-    handler, requests = answers(httpx.Response(200))
+    headers = {"Content-Type": "Application/JSON; charset=utf-8"}
+    handler, requests = answers(httpx.Response(200, content=b"{}", headers=headers))
 
     with open_client(handler, contact="operator@example.org") as fetch:
-        fetch.get(URL + "?format=json", {"page": "2"})
+        reply = fetch.get(URL + "?format=json", {"page": "2"})
 
+    assert (reply.status, reply.content, reply.media_type) == (200, b"{}", "application/json")
     assert requests[0].headers["user-agent"].startswith("Stocktake/")
     assert "operator@example.org" in requests[0].headers["user-agent"]
     assert str(requests[0].url) == URL + "?format=json&page=2"
@@ -154,7 +148,7 @@ def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(
     assert str(caught.value) == message
 
 
-def test_what_is_known_is_asked_for_conditionally() -> None:
+def test_what_is_known_is_asked_for_conditionally_and_validators_are_gathered() -> None:
     handler, requests = answers(httpx.Response(304))
     known = {URL: Validator('"v1"', "Mon, 01 Jan 2024 00:00:00 GMT")}
 
@@ -164,12 +158,8 @@ def test_what_is_known_is_asked_for_conditionally() -> None:
     assert (reply.not_modified, fetch.seen) == (True, known)
     assert requests[0].headers["if-none-match"] == '"v1"'
     assert requests[0].headers["if-modified-since"] == "Mon, 01 Jan 2024 00:00:00 GMT"
-
-
-def test_validators_are_gathered_for_the_next_run() -> None:
     with open_client(answers(httpx.Response(200, headers={"ETag": '"v2"'}))[0]) as fetch:
         fetch.get(URL)
-
     assert fetch.seen == {URL: Validator('"v2"', None)}
 
 

@@ -66,16 +66,8 @@ async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
         for quad in quads(lines, graph)
     ]
     journal.append(rows, run="run-1", time=SEEN)
-    registry = Registry(
-        "goods",
-        "Goods",
-        "An alliance",
-        "https://goods.example/",
-        "https://goods.example/licence",
-        "json",
-        "fields",
-        "0 3 * * *",
-    )
+    url, how = "https://goods.example/", ("json", "fields", "0 3 * * *")
+    registry = Registry("goods", "Goods", "An alliance", url, f"{url}licence", *how)
     rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
     rows += [row for good in goods() for row in record_rows("goods", good)]
     journal.append(rows, run="run-2", time=SEEN)

@@ -19,11 +19,8 @@ from vocab.iris import BASE
 RECORD = f"{BASE}record/demo/a%2F1"
 HTML = {"Accept": "text/html"}
 FORM = {
-    "record": "/record/demo/a%2F1",
-    "category": "title",
-    "text": "It is <b>wrong</b>",
-    "address": "reader@example.org",
-}
+    "record": "/record/demo/a%2F1", "category": "title", "text": "It is <b>wrong</b>", "address": "reader@example.org",
+}  # fmt: skip
 
 
 @dataclass
@@ -52,7 +49,7 @@ def visitor(service: QueryService, reports: ProblemsInMemory | None) -> httpx.As
 
 
 @session_loop
-async def test_a_problem_is_filed_without_script_and_has_a_public_page(
+async def test_a_problem_is_filed_without_script_and_is_a_public_page_and_a_web_annotation(
     service: QueryService,
 ) -> None:
     stored = ProblemsInMemory()
@@ -62,6 +59,7 @@ async def test_a_problem_is_filed_without_script_and_has_a_public_page(
         sent = await client.post("/problem", data=FORM, headers={"Accept-Language": "fr"})
         public_page = await client.get(sent.headers["location"], headers=HTML)
         data = (await client.get("/problem/1", headers={"Accept": "application/json"})).json()
+        turtle = await client.get("/problem/1", headers={"Accept": "text/turtle"})
 
     assert "/problem?record=%2Frecord%2Fdemo%2Fa%252F1" in page.text
     assert all(f'<option value="{name}">' in form.text for name in CATEGORIES)
@@ -77,18 +75,11 @@ async def test_a_problem_is_filed_without_script_and_has_a_public_page(
     for text in (public_page.text, str(data)):
         assert "reader@example.org" not in text
         assert "wrong" not in text
-
-
-@session_loop
-async def test_a_problem_is_a_web_annotation(service: QueryService) -> None:
-    async with visitor(service, ProblemsInMemory([("demo", "a/1", "title")])) as client:
-        answer = await client.get("/problem/1", headers={"Accept": "text/turtle"})
-
     store, problem = ox.Store(), ox.NamedNode(f"{BASE}problem/1")
-    store.load(answer.content, format=ox.RdfFormat.TURTLE)
+    store.load(turtle.content, format=ox.RdfFormat.TURTLE)
     [target] = store.quads_for_pattern(problem, ox.NamedNode(f"{OA}hasTarget"), None)
     assert target.object == ox.NamedNode(RECORD)
-    assert '"fixed"' in answer.text
+    assert '"fixed"' in turtle.text
 
 
 @each(
@@ -148,7 +139,9 @@ async def test_every_page_leads_to_the_form(service: QueryService, path: str) ->
 
 
 @session_loop
-async def test_a_client_has_a_quota_and_other_sites_cannot_send(service: QueryService) -> None:
+async def test_a_client_has_a_quota_other_sites_cannot_send_and_a_mirror_takes_none(
+    service: QueryService,
+) -> None:
     stored = ProblemsInMemory()
     async with visitor(service, stored) as client:
         foreign = [
@@ -162,10 +155,6 @@ async def test_a_client_has_a_quota_and_other_sites_cannot_send(service: QuerySe
     assert codes == [303, 303, 303, 303, 303, 429]
     assert last.headers["retry-after"].isdigit()
     assert len(stored.filed) == 5
-
-
-@session_loop
-async def test_a_mirror_takes_no_problems(service: QueryService) -> None:
     async with visitor(service, None) as client:
         form = await client.get("/problem", headers=HTML)
         answers = [await client.post("/problem", data=FORM), await client.get("/problem/1")]

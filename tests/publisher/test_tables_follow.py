@@ -34,16 +34,10 @@ from vocab.schemes import statements
 from vocab.statements.describe import quads
 from vocab.terms import DCT, FOAF, SCHEMA, VIVO
 
-FUNDER = Party(
-    Role.FUNDER,
-    Text("Fund for Health", "en"),
-    kind=IRIS.concept("stakeholder-type", "civil-society"),
-)
-FIRST = (
-    RICH,
-    *(plain(number) for number in range(10)),
-    Initiative(key="turns", titles=(Text("It turns", "en"),)),
-)
+KIND = IRIS.concept("stakeholder-type", "civil-society")
+FUNDER = Party(Role.FUNDER, Text("Fund for Health", "en"), kind=KIND)
+TURNS = Initiative(key="turns", titles=(Text("It turns", "en"),))
+FIRST = (RICH, *(plain(number) for number in range(10)), TURNS)
 SECOND = (
     replace(RICH, titles=(Text("Telemedicine, renamed", "en"),), goals=(), prizes=()),
     replace(plain(3), countries=("http://metadata.un.org/sdg/codes/geoArea/250",), parties=(FUNDER,)),
@@ -147,17 +141,15 @@ def test_after_a_change_they_are_as_if_made_anew(data: Path, whole: Tables, anew
 def test_indexes_of_which_most_would_change_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "publisher.projections.projection.SMALL", 0
-    )  # so that these entries count as large
+    # so that these entries count as large
+    monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
     monkeypatch.setattr(SearchUpdater, "_apply_entries", None)
     journal = Journal(tmp_path / "journal")
     journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)
     before = read_tables(level(tmp_path, "store", SearchUpdater))  # it is removed after a while
     rows = [row for item in FIRST for row in record_rows("demo", item)]
-    journal.append(
-        sorted(set(rows) - set(record_rows("demo", plain(0)))), run="run-2", time=CHANGED
-    )
+    more = sorted(set(rows) - set(record_rows("demo", plain(0))))
+    journal.append(more, run="run-2", time=CHANGED)
 
     after = level(tmp_path, "store", SearchUpdater)
 
