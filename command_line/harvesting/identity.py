@@ -18,14 +18,19 @@ from command_line.settings import Context, Settings
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.matching.clusters import classify_pairs, classify_stored, count_pairs
-from harvesters.matching.decision_table import read_table, write_table
+from harvesters.matching.clusters import Status, classify_pairs, classify_stored, count_pairs
+from harvesters.matching.decisions import (
+    PairRule,
+    check_rule,
+    covered_pairs,
+    read_table,
+    write_table,
+)
 from harvesters.matching.entity_store import EntityStore
 from harvesters.matching.match import match_records
-from harvesters.matching.pairs import Judgement, Status
-from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.stored import (
     Decision,
+    Judgement,
     add_decisions,
     current_decisions,
     decision_history,

@@ -12,8 +12,7 @@ from harvesters.ledger.models import Outcome, RunRequest, State
 from harvesters.ledger.participation import prizes, problems, submissions
 from harvesters.ledger.participation.comments import count_comments
 from harvesters.ledger.participation.models import SubmissionState
-from harvesters.matching.clusters import classify_stored
-from harvesters.matching.pairs import Status
+from harvesters.matching.clusters import Status, classify_stored
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING
 from vocab.iris import Iris

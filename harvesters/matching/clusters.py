@@ -1,4 +1,5 @@
-"""Compute the published descriptions of clusters from scored pairs and decisions.
+"""Sets of entities that are one thing, from a threshold of the score on and never against a decision,
+and the published descriptions of the sets.
 
 The descriptions depend on the entities, pairs and decisions alone, so a decision that is taken back
 gives the bytes of before.
@@ -7,27 +8,20 @@ gives the bytes of before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
 from sqlite3 import Connection
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.matching.entity_store import EntityStore
-from harvesters.matching.pairs import (
-    Clusters,
-    Judgement,
-    Pair,
-    ScoredPair,
-    Status,
-    classify,
-    classify_each,
-)
-from harvesters.matching.scoring import AUTOMATIC
-from harvesters.matching.scratch import ScratchMapping, open_scratch
+from harvesters.matching.entity_store import EntityStore, ScratchMapping, open_scratch
+from harvesters.matching.scoring import AUTOMATIC, Score
 from harvesters.matching.stored import (
     Decision,
+    Judgement,
+    Pair,
     StoredPair,
     current_decisions,
     pair_id,
@@ -35,6 +29,109 @@ from harvesters.matching.stored import (
 )
 from vocab.iris import Iris
 from vocab.statements.clusters import Match, cluster_iri, describe_cluster
+
+
+class Status(StrEnum):
+    """What becomes of a pair."""
+
+    AUTOMATIC = "automatic"  # one thing by its score
+    QUEUED = "queued"  # a person decides
+    CONTRADICTION = "contradiction"  # merging it would contradict a decision
+    DECIDED = "decided"  # by a person
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    pair: Pair
+    score: Score
+    status: Status
+
+
+class Clusters:
+    """Sets of entities that are one thing, which negative decisions keep apart.
+
+    *parents*, empty at first, says where sets are kept: in memory if it is None.
+    """
+
+    def __init__(
+        self, decisions: Mapping[Pair, Judgement], parents: MutableMapping[str, str] | None = None
+    ) -> None:
+        # an entity that leads a set is its own
+        self._parents: MutableMapping[str, str] = {} if parents is None else parents
+        self._apart: dict[str, set[str]] = {}
+        for (first, second), judgement in sorted(decisions.items()):
+            if judgement is Judgement.NEGATIVE:
+                self._apart.setdefault(first, set()).add(second)
+                self._apart.setdefault(second, set()).add(first)
+        self.conflicts = [
+            pair
+            for pair, judgement in sorted(decisions.items())
+            if judgement is Judgement.POSITIVE and not self.join(*pair)
+        ]
+
+    def root(self, iri: str) -> str:
+        """Return the representative of the set of an entity."""
+        while (parent := self._parents.get(iri, iri)) != iri:
+            if (next_parent := self._parents[parent]) != parent:
+                self._parents[iri] = next_parent
+            iri = parent
+        return iri
+
+    def join(self, first: str, second: str) -> bool:
+        """Join the sets of two entities; return False, and change nothing, if a negative decision
+        is between them.
+        """
+        one, other = self.root(first), self.root(second)
+        if one == other:
+            return True
+        if any(self.root(iri) == other for iri in self._apart.get(one, ())):
+            return False
+        self._parents[one] = self._parents[other] = one
+        if other in self._apart:
+            self._apart.setdefault(one, set()).update(self._apart.pop(other))
+        return True
+
+    def members(self) -> Iterator[str]:
+        """Yield the entities that are in a set of two or more."""
+        return iter(self._parents)
+
+    def sets(self) -> list[list[str]]:
+        """Return the sets of two entities or more, each in the order of the alphabet."""
+        groups: dict[str, list[str]] = {}
+        for iri in sorted(self.members()):
+            groups.setdefault(self.root(iri), []).append(iri)
+        return sorted(groups.values())
+
+
+def classify(
+    pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]
+) -> tuple[list[ScoredPair], Clusters]:
+    """Return what becomes of each scored pair, the highest score first, and the sets that result."""
+    clusters = Clusters(decisions)
+    return list(
+        classify_each(sorted(pairs, key=lambda item: (-item[1].bits, item[0])), decisions, clusters)
+    ), clusters
+
+
+def classify_each(
+    pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement], clusters: Clusters
+) -> Iterator[ScoredPair]:
+    """Yield what becomes of each of *pairs*, which have the highest score first, and join those
+    that are one thing in *clusters*.
+
+    Decisions come first: a pair that was decided is never merged by its score, nor is one whose
+    merging would join two entities that were decided to be different; such a pair is a
+    contradiction, which a person resolves.
+    """
+    for pair, scored in pairs:
+        if pair in decisions and decisions[pair] is not Judgement.UNSURE:
+            status = Status.DECIDED
+        elif pair in decisions or scored.bits < AUTOMATIC:
+            status = Status.QUEUED
+        else:
+            status = Status.AUTOMATIC if clusters.join(*pair) else Status.CONTRADICTION
+        yield ScoredPair(pair, scored, status)
+
 
 # Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of their
 # set.
@@ -167,7 +264,6 @@ def _write_joined(
 
 
 def _write_members(database: Connection, clusters: Clusters, entities: EntityStore) -> None:
-    """Write the published members of each set."""
     rows = ((clusters.root(iri), iri) for iri in clusters.members() if iri in entities)
     database.executemany("INSERT INTO member VALUES (?, ?)", rows)
 

@@ -115,12 +115,10 @@ class Entity:
 
     @property
     def words(self) -> list[tuple[str, ...]]:
-        """Return the words of each name."""
         return [words for words in map(name_words, self.names) if words]
 
     @property
     def acronyms(self) -> frozenset[str]:
-        """Return the acronyms of its names."""
         return frozenset(acronym for name in self.names for acronym in acronyms(name))
 
     @property
@@ -269,7 +267,6 @@ class EntityReader:
 
 
 def _has_doi(rows: _Rows, about: Mapping[str, _Rows]) -> bool:
-    """Return whether a thing has a DOI among its identifiers."""
     identifiers = (
         about.get(value.value, ()) for name, value in rows if name == f"{ADMS}identifier"
     )

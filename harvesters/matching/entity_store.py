@@ -1,19 +1,74 @@
-"""The entities of a matching, on disk. Those used last are in memory too."""
+"""The entities of a matching and what is computed of them, in temporary databases on disk, so that any
+number of records needs the same memory. The entities used last are in memory too.
+"""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 
 import orjson
 
 from harvesters.matching.entities import Entity
-from harvesters.matching.scratch import open_scratch
+
+_CACHE = 16 << 10  # KiB of pages in memory; what is more is on disk
+
+
+class ScratchMapping(MutableMapping[str, str]):
+    """Texts by text in a temporary database; iterated in the order of the keys, and values may be
+    replaced meanwhile.
+
+    *database* has the table of SCHEMA.
+    """
+
+    SCHEMA = "CREATE TABLE mapping (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+
+    def __getitem__(self, key: str) -> str:
+        row = self._database.execute("SELECT value FROM mapping WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            raise KeyError(key)
+        return str(row[0])
+
+    def __setitem__(self, key: str, value: str) -> None:
+        self._database.execute("INSERT OR REPLACE INTO mapping VALUES (?, ?)", (key, value))
+
+    def __delitem__(self, key: str) -> None:
+        if not self._database.execute("DELETE FROM mapping WHERE key = ?", (key,)).rowcount:
+            raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        last, text = "", "SELECT key FROM mapping WHERE key > ? ORDER BY key LIMIT ?"
+        while keys := [key for (key,) in self._database.execute(text, (last, _FETCHED))]:
+            yield from keys
+            last = keys[-1]
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM mapping").fetchone()[0])
+
+
+@contextmanager
+def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
+    """Open a database that only this process sees and that is gone when it is closed or the process
+    ends; *schema* creates its tables.
+
+    Its file is unlinked, in the folder for temporary files (SQLITE_TMPDIR or TMPDIR). Source:
+    https://www.sqlite.org/inmemorydb.html
+    """
+    with closing(sqlite3.connect("", isolation_level=None)) as database:
+        for pragma in ("journal_mode = OFF", "temp_store = FILE", f"cache_size = -{_CACHE}"):
+            database.execute(f"PRAGMA {pragma}")
+        database.executescript(schema)
+        database.execute("BEGIN")  # one transaction: nothing is ever written twice
+        yield database
+
 
 _CACHED = 8_000  # entities in memory
-_FETCHED = 1_000  # entities that are read at once
+_FETCHED = 1_000  # keys or entities that are read at once
 _SCHEMA = """
 CREATE TABLE entity (iri TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX entity_by_kind ON entity (kind);
@@ -72,7 +127,6 @@ class EntityStore(Mapping[str, Entity]):
         return entity
 
     def kinds(self) -> dict[str, int]:
-        """Return the number of entities of each kind."""
         self._save()
         return dict(
             self._database.execute("SELECT kind, count(*) FROM entity GROUP BY kind ORDER BY kind")
@@ -91,20 +145,17 @@ class EntityStore(Mapping[str, Entity]):
             last = rows[-1][0]
 
     def mark_changed(self, iris: Iterable[str]) -> None:
-        """Mark entities as new or changed since the last matching."""
         self._database.executemany(
             "INSERT OR IGNORE INTO changed VALUES (?)", ((iri,) for iri in iris)
         )
 
     def is_changed(self, iri: str) -> bool:
-        """Return whether an entity was marked."""
         return (
             self._database.execute("SELECT 1 FROM changed WHERE iri = ?", (iri,)).fetchone()
             is not None
         )
 
     def count_changed(self) -> int:
-        """Return how many of the entities were marked."""
         self._save()
         return int(
             self._database.execute(

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import RecordState
+from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
 from harvesters.matching.entities import EntityReader
-from harvesters.matching.entity_store import EntityStore, open_entities
-from harvesters.matching.pairs import score_pairs
-from harvesters.matching.scratch import open_scratch
+from harvesters.matching.entity_store import EntityStore, open_entities, open_scratch
+from harvesters.matching.scoring import QUEUED, Score, score
 from harvesters.matching.stored import (
+    Pair,
     published_records,
     store_known_names,
     store_pairs,
@@ -97,6 +98,23 @@ def _read(
         )
         versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", removed)
         _mark_sides(ledger, entities, versions)
+
+
+def score_pairs(
+    entities: EntityStore, *, only_changed: bool = False
+) -> Iterator[tuple[Pair, Score]]:
+    """Yield the pairs of *entities* that score QUEUED bits or more; with *only_changed*, only those
+    with one that is marked as changed.
+    """
+    for kind in entities.kinds():
+        with open_scratch(SCHEMA) as database:
+            weights = WordWeights.count_in(database, entities.of_kind(kind))
+            for pair in candidate_pairs(
+                database, entities, kind, weights, only_changed=only_changed
+            ):
+                scored = score(entities[pair[0]], entities[pair[1]], weights)
+                if scored.bits >= QUEUED:
+                    yield pair, scored
 
 
 def has_changes(ledger: Ledger) -> bool:

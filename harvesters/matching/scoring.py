@@ -44,7 +44,6 @@ class Score:
 
     @property
     def bits(self) -> float:
-        """Return the sum of the bits of all features."""
         return round(sum(feature.bits for feature in self.features), 2)
 
 
@@ -66,7 +65,6 @@ FEATURES = frozenset(
 
 
 def score(first: Entity, second: Entity, weights: WordWeights) -> Score:
-    """Return the score of a pair of entities of one kind."""
     features = (
         feature for compare in _OF_KIND[first.kind] for feature in compare(first, second, weights)
     )

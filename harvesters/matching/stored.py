@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 from hashlib import blake2b
 from typing import NamedTuple
 from urllib.parse import unquote
@@ -21,13 +22,28 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import RecordState
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
-from harvesters.matching.entity_store import EntityStore, open_entities
-from harvesters.matching.pairs import Judgement, Pair, ordered
+from harvesters.matching.entity_store import EntityStore, open_entities, open_scratch
 from harvesters.matching.scoring import Feature, Score
-from harvesters.matching.scratch import open_scratch
 from vocab.iris import Iris
 
 _FETCHED = 500  # descriptions at once
+
+
+Pair = tuple[str, str]
+
+
+class Judgement(StrEnum):
+    """What a person decided about a pair, in the terms of nomenklatura
+    (https://github.com/opensanctions/nomenklatura).
+    """
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    UNSURE = "unsure"
+
+
+def ordered(first: str, second: str) -> Pair:
+    return (first, second) if first < second else (second, first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +99,6 @@ class PublishedRecord(NamedTuple):
 
 
 def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
-    """Yield all published records."""
     r, d, m = t.record.c, t.description.c, t.identity_record.c
     query = sa.select(
         r.source,

@@ -24,8 +24,6 @@ CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
 
 
 class NotificationKind(StrEnum):
-    """The types of notifications."""
-
     OFFER = "Offer"
     ANNOUNCE = "Announce"
     ACCEPT = "Accept"

@@ -89,7 +89,6 @@ class MailSender:
             raise self._unreachable(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
-        """Close the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(smtplib.SMTPException, OSError):

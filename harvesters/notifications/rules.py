@@ -74,7 +74,6 @@ class Rule:
     language: str
 
     def covers(self, source: str) -> bool:
-        """Return whether the rule is about this source."""
         return any(fnmatchcase(source, pattern) for pattern in self.sources)
 
 

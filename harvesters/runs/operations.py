@@ -43,8 +43,7 @@ from harvesters.ledger.models import (
 )
 from harvesters.ledger.participation import problems
 from harvesters.ledger.participation.models import ProblemState
-from harvesters.matching.pairs import Judgement
-from harvesters.matching.stored import Decision, add_decisions, pair_id
+from harvesters.matching.stored import Decision, Judgement, add_decisions, pair_id
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext

@@ -17,9 +17,8 @@ from harvesters.errors import HarvestError
 from harvesters.ledger import graphs
 from harvesters.ledger.models import CLUSTERS, Run
 from harvesters.matching.clusters import cluster_descriptions
-from harvesters.matching.entity_store import EntityStore
+from harvesters.matching.entity_store import EntityStore, open_scratch
 from harvesters.matching.match import has_changes, match_records
-from harvesters.matching.scratch import open_scratch
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import call_bounded

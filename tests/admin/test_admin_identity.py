@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from harvesters.matching.clusters import classify_stored
-from harvesters.matching.pairs import Judgement
 from harvesters.matching.scoring import Feature, Score
 from harvesters.matching.stored import (
+    Judgement,
     current_decisions,
     decision_history,
     pair_id,

@@ -15,8 +15,8 @@ from simulated import define_source
 from harvesters.errors import IdentityError
 from harvesters.mappings import datacite, mods, oai_dc
 from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
-from harvesters.matching.clusters import cluster_descriptions
-from harvesters.matching.decision_table import COLUMNS, read_table, write_table
+from harvesters.matching.clusters import Clusters, Status, classify, cluster_descriptions
+from harvesters.matching.decisions import COLUMNS, read_table, write_table
 from harvesters.matching.entities import (
     Entity,
     EntityReader,
@@ -25,19 +25,10 @@ from harvesters.matching.entities import (
     name_words,
     normalize_page,
 )
-from harvesters.matching.entity_store import open_entities
-from harvesters.matching.pairs import (
-    Clusters,
-    Judgement,
-    Pair,
-    Status,
-    classify,
-    ordered,
-    score_pairs,
-)
+from harvesters.matching.entity_store import ScratchMapping, open_entities, open_scratch
+from harvesters.matching.match import score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED, Feature, Score, score
-from harvesters.matching.scratch import ScratchMapping, open_scratch
-from harvesters.matching.stored import Decision, StoredPair
+from harvesters.matching.stored import Decision, Judgement, Pair, StoredPair, ordered
 from harvesters.page_model import Record
 from harvesters.pipeline.bounded_call import call_bounded
 from vocab.crosswalks import Crosswalks

@@ -17,8 +17,15 @@ from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
-from harvesters.matching.pairs import Judgement, ordered, score_pairs
-from harvesters.matching.stored import Decision, add_decisions, read_entities, store_pairs
+from harvesters.matching.match import score_pairs
+from harvesters.matching.stored import (
+    Decision,
+    Judgement,
+    add_decisions,
+    ordered,
+    read_entities,
+    store_pairs,
+)
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters

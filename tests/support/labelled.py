@@ -16,9 +16,9 @@ from random import Random
 from demo.generate import Project, generate_record
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities
-from harvesters.matching.pairs import Pair, score_pairs
+from harvesters.matching.match import score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
-from harvesters.matching.stored import store_known_names
+from harvesters.matching.stored import Pair, store_known_names
 from vocab.countries import country
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug

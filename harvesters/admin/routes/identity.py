@@ -22,12 +22,12 @@ from harvesters.errors import IdentityError
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType
-from harvesters.matching.clusters import classify_stored
+from harvesters.matching.clusters import Status, classify_stored
+from harvesters.matching.decisions import PairRule, check_rule, covered_pairs
 from harvesters.matching.entities import KINDS, Entity
-from harvesters.matching.pairs import Judgement, Status
-from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.scoring import FEATURES
 from harvesters.matching.stored import (
+    Judgement,
     StoredPair,
     current_decisions,
     decision_history,

@@ -18,12 +18,10 @@ _c = t.comment.c
 
 
 def add_comment(ledger: Database, comment: Comment) -> None:
-    """Store a new comment."""
     ledger.add(comment)
 
 
 def find_comment(ledger: Database, id: str) -> Comment | None:
-    """Return the comment with this id, None if there is none."""
     return ledger.first(Comment, _c.id == id)
 
 
@@ -49,7 +47,6 @@ def decide_comment(
 
 
 def comments_in(ledger: Database, state: SubmissionState, limit: int) -> list[Comment]:
-    """Return the comments in a state, the oldest first."""
     return _select(ledger, _c.state == state, limit=limit)
 
 
@@ -59,12 +56,10 @@ def comments_on(ledger: Database, post: str, limit: int) -> list[Comment]:
 
 
 def comments_of(ledger: Database, submitter: str) -> list[Comment]:
-    """Return the comments of a person, the oldest first."""
     return _select(ledger, _c.submitter == submitter)
 
 
 def count_comments(ledger: Database, state: SubmissionState) -> int:
-    """Return how many comments are in a state."""
     return ledger.count(t.comment, _c.state == state)
 
 
@@ -74,7 +69,6 @@ def delete_comment(ledger: Database, id: str, submitter: str) -> bool:
 
 
 def delete_comments_of(ledger: Database, submitter: str) -> None:
-    """Delete all comments of a person."""
     ledger.delete(t.comment, _c.submitter == submitter)
 
 
@@ -95,7 +89,6 @@ def _select(
 
 
 def exported_comments(ledger: Database, submitter: str) -> list[dict[str, Any]]:
-    """Return what a person's export has of comments."""
     return [
         {name: str(value) for name, value in asdict(item).items() if name in _EXPORTED and value}
         for item in comments_of(ledger, submitter)

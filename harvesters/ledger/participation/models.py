@@ -126,7 +126,6 @@ class Link:
     used: datetime | None = None
 
     def works(self, now: datetime) -> bool:
-        """Return whether it has neither expired nor been used."""
         return self.used is None and now < self.expires
 
 
@@ -297,11 +296,9 @@ class Edition(BaseModel):
         return self
 
     def is_past(self, day: date, now: datetime) -> bool:
-        """Return whether a day has begun."""
         return now >= datetime.combine(day, time(), UTC)
 
     def takes_nominations(self, now: datetime) -> bool:
-        """Return whether initiatives can be nominated now."""
         return (
             self.source is None
             and self.is_past(self.opens, now)
@@ -309,7 +306,6 @@ class Edition(BaseModel):
         )
 
     def takes_votes(self, now: datetime) -> bool:
-        """Return whether the public can vote now."""
         if self.vote_opens is None or self.vote_closes is None:
             return False
         return self.is_past(self.vote_opens, now) and not self.is_past(self.vote_closes, now)
@@ -463,5 +459,4 @@ class Subscription:
 
     @property
     def topic(self) -> str:
-        """Return the topic of its messages."""
         return f"{FOLLOW_TOPIC}{self.id}"

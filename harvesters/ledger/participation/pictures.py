@@ -26,7 +26,6 @@ def add_picture(
 
 
 def has_picture(ledger: Database, name: str) -> bool:
-    """Return whether there is a picture of this name."""
     return ledger.count(t.picture, t.picture.c.name == name) > 0
 
 
@@ -41,7 +40,6 @@ def find_picture(ledger: Database, name: str, *, published: bool = False) -> Pic
 
 
 def count_unused(ledger: Database, submitter: str) -> int:
-    """Return how many pictures of a submitter no submission has."""
     return ledger.count(t.picture, t.picture.c.submitter == submitter, _is_unused())
 
 

@@ -33,7 +33,6 @@ _nomination, _review, _vote, _expert = (
 
 
 def new_id() -> str:
-    """Return the id of a new nomination."""
     return secrets.token_hex(_ID_BYTES)
 
 
@@ -53,7 +52,6 @@ def voter(mail: str) -> str:
 
 
 def put_edition(ledger: Database, edition: Edition) -> None:
-    """Store an edition, or replace it."""
     content = edition.model_dump(mode="json", exclude_none=True)
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.prize_edition).where(t.prize_edition.c.id == edition.id))
@@ -61,13 +59,11 @@ def put_edition(ledger: Database, edition: Edition) -> None:
 
 
 def editions(ledger: Database) -> list[Edition]:
-    """Return the editions, the newest first."""
     stored = map(Edition.model_validate, ledger.scalars(sa.select(t.prize_edition.c.content)))
     return sorted(stored, key=lambda item: (item.opens, item.id), reverse=True)
 
 
 def find_edition(ledger: Database, id: str) -> Edition | None:
-    """Return the edition with this id, or None."""
     return next((item for item in editions(ledger) if item.id == id), None)
 
 
@@ -78,7 +74,6 @@ def add_nomination(ledger: Database, nomination: Nomination) -> bool:
 
 
 def delete_nomination(ledger: Database, id: str) -> None:
-    """Delete a nomination with its reviews and votes."""
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.prize_vote).where(_vote.nomination == id))
         connection.execute(sa.delete(t.prize_review).where(_review.nomination == id))
@@ -113,12 +108,10 @@ def count_waiting(ledger: Database, now: datetime) -> int:
 
 
 def find_nomination(ledger: Database, edition: str, id: str) -> Nomination | None:
-    """Return a nomination of an edition, or None."""
     return next(iter(nominations(ledger, edition, id=id)), None)
 
 
 def add_expert(ledger: Database, edition: str, mail: str) -> None:
-    """Let a person review the nominations of an edition."""
     remove_expert(ledger, edition, mail)
     ledger.execute(sa.insert(t.prize_expert).values(edition=edition, mail=mail))
 
@@ -129,7 +122,6 @@ def remove_expert(ledger: Database, edition: str, mail: str) -> None:
 
 
 def experts(ledger: Database, edition: str) -> list[str]:
-    """Return the mail addresses of an edition's experts."""
     query = sa.select(_expert.mail).where(_expert.edition == edition)
     return ledger.scalars(query.order_by(_expert.mail))
 
@@ -144,7 +136,6 @@ def put_review(ledger: Database, review: Review) -> None:
 
 
 def reviews(ledger: Database, edition: str) -> list[Review]:
-    """Return the reviews of an edition's nominations."""
     query = select_objects(Review).join(t.prize_nomination, _nomination.id == _review.nomination)
     of_edition = query.where(_nomination.edition == edition)
     rows = ledger.rows(of_edition.order_by(_review.nomination, _review.expert))
@@ -164,7 +155,6 @@ def put_vote(ledger: Database, nomination: Nomination, mail: str, now: datetime)
 
 
 def votes(ledger: Database, edition: str) -> dict[str, int]:
-    """Return the number of votes for each nomination that has any."""
     query = sa.select(_vote.nomination, sa.func.count()).where(_vote.edition == edition)
     return dict(ledger.rows(query.group_by(_vote.nomination)))
 

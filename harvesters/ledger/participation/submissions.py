@@ -38,12 +38,10 @@ _s, _event, _link, _who = (
 
 
 def new_id() -> str:
-    """Return the id of a new submission or submitter."""
     return secrets.token_hex(_ID_BYTES)
 
 
 def add(ledger: Database, submission: Submission, event: SubmissionEvent) -> None:
-    """Store a new submission."""
     add_all(ledger, [(submission, event)])
 
 
@@ -60,7 +58,6 @@ def add_all(ledger: Database, items: Iterable[tuple[Submission, SubmissionEvent]
 
 
 def find(ledger: Database, id: str) -> Submission | None:
-    """Return the submission with this id, or None."""
     return ledger.first(Submission, _s.id == id)
 
 
@@ -91,7 +88,6 @@ def annotate(ledger: Database, id: str, event: SubmissionEvent, values: Mapping[
 
 
 def delete_draft(ledger: Database, id: str) -> None:
-    """Delete a draft with its history and links."""
     is_draft = sa.and_(_s.id == id, _s.state == SubmissionState.DRAFT)
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.submission_event).where(_event.submission == id))
@@ -117,7 +113,6 @@ def forget_contents(ledger: Database, id: str) -> None:
 
 
 def of_submitter(ledger: Database, submitter: str) -> list[Submission]:
-    """Return the submissions of a submitter, the newest first."""
     return ledger.select(Submission, _s.submitter == submitter, order=[_s.updated.desc(), _s.id])
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
 
-from pyoxigraph import Literal, RdfFormat, parse
-
 from harvesters.errors import LedgerError
 from harvesters.ledger import operators
 from harvesters.ledger.models import AuditEntry
@@ -15,6 +13,7 @@ from harvesters.ledger.participation import comments, submissions
 from harvesters.ledger.participation.models import Comment, SubmissionState, Submitter
 from harvesters.ledger.participation.prizes import published_statements
 from harvesters.ledger.participation.submissions import new_id
+from harvesters.participation.submissions.duplicates import record_title
 from harvesters.participation.submissions.mails import queue_mail, send_confirmation
 from harvesters.participation.submissions.model import InvalidMembersError, normalize
 from harvesters.participation.submissions.quarantine import triage
@@ -32,7 +31,6 @@ from harvesters.site import Site, check_note
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext
 from vocab.iris import encode
-from vocab.terms import DCT
 
 MAX_TEXT = 2_000  # characters
 MAX_WAITING = 20  # comments of one person that no moderator has decided about
@@ -69,7 +67,7 @@ def find_post(context: SubmissionContext, path: str) -> CommentedPost:
         f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements
     ):
         raise NotFound("There is no post with this address.")
-    return CommentedPost(f"post/{encode(source)}/{encode(key)}", _title(statements))
+    return CommentedPost(f"post/{encode(source)}/{encode(key)}", record_title(statements))
 
 
 def require_on(context: SubmissionContext) -> None:
@@ -78,16 +76,6 @@ def require_on(context: SubmissionContext) -> None:
         raise Closed(
             "Nothing can be commented on here: the operators have not switched comments on."
         )
-
-
-def _title(statements: list[str]) -> str:
-    lines = "".join(f"{line} .\n" for line in statements if f"> <{DCT}title> " in line)
-    titles = (
-        quad.object.value
-        for quad in parse(lines.encode(), RdfFormat.N_TRIPLES)
-        if isinstance(quad.object, Literal)
-    )
-    return next(titles, "")
 
 
 def clean_text(text: str) -> str:

@@ -65,7 +65,6 @@ def show_form(
     pages: PagesDep,
     about: Annotated[str, Query(max_length=2_000)] = "",
 ) -> Response:
-    """Show the form of a comment."""
     return _form_page(pages, request, visitor, actions.find_post(context, about), "")
 
 
@@ -108,13 +107,11 @@ def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDe
 def confirm(
     secret: str, form: FormDep, request: Request, context: SubmissionContextDep
 ) -> Response:
-    """Send a comment to the moderators, and begin a session."""
     submitter, session = actions.confirm_comment(context, secret)
     return open_session(request, context, submitter, session, None)
 
 
 @routes.post("/{id}/delete", dependencies=[Writing])
 def delete(id: str, sender: Sender, context: SubmissionContextDep) -> Response:
-    """Delete a comment of the session's person."""
     actions.delete_own(context, sender, id)
     return redirect("mine")

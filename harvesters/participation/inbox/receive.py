@@ -48,7 +48,6 @@ class InboxLink:
         self._app, self._is_open = app, is_open
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
         path = str(scope.get("path", ""))
 
         async def send_with_link(message: Message) -> None:
@@ -82,8 +81,6 @@ class UnknownOrigin(HTTPProblem):
 
 
 class Replayed(HTTPProblem):
-    """A notification with this id was received before."""
-
     status = HTTPStatus.CONFLICT
 
 

@@ -39,7 +39,6 @@ class Ranked:
 
 
 def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
-    """Return the editions that are announced, the newest first."""
     return [item for item in prizes.editions(ledger) if item.is_past(item.announced, now)]
 
 
@@ -210,12 +209,10 @@ def _check_scores(edition: Edition, scores: Mapping[str, int]) -> None:
 
 
 def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:
-    """Return whether an address is that of an expert of the edition."""
     return mail is not None and mail in prizes.experts(ledger, edition.id)
 
 
 def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None:
-    """Raise NotFound unless an expert of the edition has this address."""
     if not is_expert(ledger, edition, mail):
         raise NotFound("Only the experts of this edition can read this.")
 

@@ -107,7 +107,6 @@ def find_open_edition(context: SubmissionContextDep, initiative: Initiative = ""
 
 @routes.get("/{edition}.csv")
 def download_table(edition: EditionDep, context: SubmissionContextDep) -> Response:
-    """Return the public nominations of an edition as CSV."""
     out = StringIO()
     writer = csv.writer(out)
     writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
@@ -234,14 +233,12 @@ def nominate(
 def withdraw(
     edition: EditionDep, id: str, sender: Sender, context: SubmissionContextDep
 ) -> Response:
-    """Delete a nomination of the session's person."""
     contest.withdraw(context.site.ledger, edition, id, sender.id, context.site.now())
     return redirect("prizes", edition.id, "nominate")
 
 
 @routes.post("/{edition}/vote/{id}", dependencies=[Writing, Trap])
 def vote(edition: EditionDep, id: str, sender: Sender, context: SubmissionContextDep) -> Response:
-    """Store the vote of the session's person."""
     count_change(context, sender)
     contest.vote(context.site.ledger, edition, id, sender.mail, context.site.now())
     return redirect("prizes", edition.id)
@@ -272,7 +269,6 @@ def show_review(
     context: SubmissionContextDep,
     pages: PagesDep,
 ) -> Response:
-    """Show the form of a review."""
     return _review_page(pages, context, request, edition, id, person)
 
 

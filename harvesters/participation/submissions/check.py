@@ -52,14 +52,11 @@ def violation(member: str, text: str) -> MemberFinding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of checking a submission before it is published."""
-
     findings: tuple[MemberFinding, ...]
     duplicates: tuple[Duplicate, ...]
 
     @property
     def is_valid(self) -> bool:
-        """Return whether nothing prevents the publication."""
         return all(finding.severity != Severity.VIOLATION.value for finding in self.findings)
 
     @property

@@ -102,7 +102,6 @@ def _dump(value: Any) -> bytes:
 
 
 def property_iri(name: str, base: str) -> str:
-    """Return the IRI of a member's property."""
     known = MEMBERS[name].iri
     return known if "://" in known else f"{base}ns#{known}"
 

@@ -71,7 +71,6 @@ def begin(
 
 
 def create_link(context: SubmissionContext, draft: Submission) -> str:
-    """Store a link that opens a draft; return its secret."""
     now = context.site.now()
     return submissions.create_link(
         context.site.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id)
@@ -97,7 +96,6 @@ def open_draft(context: SubmissionContext, secret: str) -> Submission:
 
 
 def language_of(draft: Submission) -> str:
-    """Return the language of a draft's texts."""
     return str(draft.content.get(LANGUAGE.member) or draft.language)
 
 

@@ -18,6 +18,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database
 from harvesters.ledger.models import RecordState
 from harvesters.ledger.participation import submissions
+from harvesters.ledger.participation.prizes import published_statements
 from harvesters.matching.blocking import WordWeights
 from harvesters.matching.entities import Entity, EntityReader, name_words
 from harvesters.matching.scoring import QUEUED, Score, score
@@ -127,7 +128,8 @@ class DuplicateFinder:
         with ledger.transaction() as connection:
             texts = connection.execute(query).scalars().all()
         weights = WordWeights.from_entities(
-            Entity("", "initiative", "", names={_title(decompress(text)): None}) for text in texts
+            Entity("", "initiative", "", names={record_title(decompress(text).split("\n")): None})
+            for text in texts
         )
         self._weights[""] = weights
         return weights
@@ -171,16 +173,11 @@ def _published(ledger: Database, address: str, base: str) -> Entity | None:
     the ledger has none.
     """
     source, key = (unquote(part) for part in _key(address).split("/"))
-    r, d = t.record.c, t.description.c
-    query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
-    with ledger.transaction() as connection:
-        text = connection.execute(
-            query.where(r.source == source, r.key == key, r.state == RecordState.PUBLISHED.value)
-        ).scalar()
-    if text is None:
+    statements = published_statements(ledger, source, key)
+    if statements is None:
         return None
     iris = Iris(base)
-    return _entities(iris.record(source, key), decompress(text).split("\n"), base).get(
+    return _entities(iris.record(source, key), statements, base).get(
         iris.thing("initiative", source, key)
     )
 
@@ -223,13 +220,14 @@ def _same_records(
         address = Iris(base).record(row.source, row.key)
         yield Duplicate(
             address,
-            _title(decompress(row.statements)),
+            record_title(decompress(row.statements).split("\n")),
             "content" if row.fingerprint == fingerprint else "page",
         )
 
 
-def _title(statements: str) -> str:
-    lines = "".join(f"{line} .\n" for line in statements.split("\n") if f"> <{DCT}title> " in line)
+def record_title(statements: Iterable[str]) -> str:
+    """Return the first title in the statements of a record, "" without one."""
+    lines = "".join(f"{line} .\n" for line in statements if f"> <{DCT}title> " in line)
     return next((quad.object.value for quad in parse(lines.encode(), RdfFormat.N_TRIPLES)), "")
 
 

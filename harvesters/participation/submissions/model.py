@@ -234,12 +234,10 @@ class Field:
 
     @property
     def title(self) -> str:
-        """Return the label of the field in the language of the request."""
         return gettext(self.label) if self.label else MEMBERS[self.member].title
 
     @property
     def name(self) -> str:
-        """Return the field's name in the form."""
         return self.member if self.part in ("", "id") else f"{self.member}-{self.part}"
 
 
@@ -329,7 +327,6 @@ class Member:
 
     @property
     def title(self) -> str:
-        """Return the name of the member in the language of the request."""
         return gettext(self.label) if self.label else term_title(self.iri)
 
     def fields(self, name: str) -> tuple[Field, ...]:
@@ -529,7 +526,6 @@ def shown_members(content: Content) -> list[tuple[str, list[str]]]:
 
 
 def labels() -> dict[str, str]:
-    """Return the name of each member in the language of the request."""
     return {name: member.title for name, member in MEMBERS.items()}
 
 

@@ -26,8 +26,6 @@ log = structlog.get_logger(component="submissions")
 
 
 class RowOutcome(StrEnum):
-    """What became of a row."""
-
     ACCEPTED = "accepted"  # it waits for the moderators, or would
     KNOWN = "known"  # the submitter has sent the same before, or an earlier row is the same
     REFUSED = "refused"
@@ -78,7 +76,6 @@ def submit_rows(
 
 
 def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
-    """Return how many rows have each outcome, by its name."""
     counts = Counter(result.outcome for result in results)
     return {outcome.value: counts[outcome] for outcome in RowOutcome}
 

@@ -185,7 +185,6 @@ def take_name(secret: str, draft: Draft, form: FormDep, context: SubmissionConte
 
 @routes.get("/draft/{secret}/picture.webp")
 def show_picture(draft: Draft, context: SubmissionContextDep) -> Response:
-    """Return the picture of a draft."""
     return picture_response(
         store.find_picture(context.site.ledger, picture_of(draft.content) or "")
     )
@@ -326,7 +325,6 @@ def _has_advice(
 
 
 def find_question(draft: Submission, name: str) -> Question:
-    """Return the question of a draft with this name; raise NotFound."""
     for question in questions_of(draft.content):
         if question.name == name:
             return question
@@ -422,7 +420,6 @@ def count_check(request: Request) -> None:
 
 @checks.get("/form.js")
 def script() -> Response:
-    """Return the script of the form."""
     return FileResponse(SCRIPT, media_type="text/javascript")
 
 

@@ -79,7 +79,6 @@ routes = page_routes()
 
 @routes.get("/style.css")
 def style() -> Response:
-    """Return what these pages add to the style of the portal."""
     return FileResponse(STYLE, media_type="text/css")
 
 
@@ -92,7 +91,6 @@ def start(visitor: Visitor, context: SubmissionContextDep, pages: PagesDep) -> R
 
 @routes.post("", dependencies=[Writing, Trap])
 def begin(visitor: Visitor, context: SubmissionContextDep) -> Response:
-    """Begin a draft, and go to its first question."""
     return redirect("draft", drafts.begin(context, submitter=visitor), "type")
 
 
@@ -204,7 +202,6 @@ def finish_sign_in(
 
 @routes.post("/mine/sign-out")
 def sign_out(sender: Sender, request: Request, context: SubmissionContextDep) -> Response:
-    """End the session."""
     submissions.end_link(context.site.ledger, request.cookies[COOKIE])
     return _without_cookie(redirect())
 
@@ -306,27 +303,23 @@ def show_one(
 
 @routes.get("/mine/{id}/picture.webp")
 def show_picture(item: Own, context: SubmissionContextDep) -> Response:
-    """Return the picture of a submission to its submitter."""
     name = picture_of(item.content) or ""
     return picture_response(pictures.find_picture(context.site.ledger, name))
 
 
 @routes.post("/mine/{id}/change", dependencies=[Writing])
 def change(sender: Sender, item: Own, context: SubmissionContextDep) -> Response:
-    """Begin a draft that changes a submission."""
     return redirect("draft", drafts.begin_change(context, sender, item), SUMMARY)
 
 
 @routes.post("/mine/{id}/confirm", dependencies=[Writing])
 def confirm_still_true(sender: Sender, item: Own, context: SubmissionContextDep) -> Response:
-    """Record that what is published is still true."""
     confirmations.confirm(context.site, item, sender.name)
     return redirect("mine", item.id)
 
 
 @routes.post("/mine/{id}/withdraw", dependencies=[Writing])
 def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep) -> Response:
-    """Withdraw a submission."""
     if first(form, "version") != str(item.version):
         raise VersionConflict(actions.CHANGED)
     actions.withdraw(context.site, item, sender.name)
@@ -337,7 +330,6 @@ def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContex
 def offer(
     sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    """Send a link that hands a submission over to the address of the form."""
     link = offer_transfer(context.site, context.url, item, first(form, "mail"), sender.name)
     return pages.render("transfer_sent.html", {"item": item, "link": link})
 
@@ -348,7 +340,6 @@ def offer(
 
 @routes.get("/transfer/{secret}")
 def show_transfer(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show what is handed over."""
     _, item = check_transfer(context.site, secret)
     return pages.render("transfer.html", {"item": item, "secret": secret})
 
@@ -364,7 +355,6 @@ def take(secret: str, form: FormDep, request: Request, context: SubmissionContex
 
 @routes.get("/still-true/{secret}")
 def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show what is published."""
     item = confirmations.check_link(context, secret)
     values = {"item": item, "members": shown_members(item.published or {}), "secret": secret}
     return pages.render("still_true.html", values)

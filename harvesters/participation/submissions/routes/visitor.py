@@ -75,7 +75,6 @@ def texts_of(form: FormData) -> Form:
 
 
 def redirect(*segments: str) -> Response:
-    """Return the redirection to a page of the form, by GET."""
     path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
     return RedirectResponse(f"{ROOT}{path}", HTTPStatus.SEE_OTHER)
 
@@ -108,12 +107,10 @@ def require_sender(person: Person, form: FormDep, request: Request) -> Submitter
 
 
 def find_own(id: str, person: Person, context: SubmissionContextDep) -> Submission:
-    """Return a submission of the session's person. Raises NotFound."""
     return actions.find_own(context, person, id)
 
 
 def find_draft(secret: str, context: SubmissionContextDep) -> Submission:
-    """Return the draft that a link opens. Raises LinkInvalid."""
     return drafts.open_draft(context, secret)
 
 

@@ -75,7 +75,6 @@ class SubmissionContext:
     checks: Throttle = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start without counted requests."""
         self.writes = Throttle(self.site.clock, _WRITES, _WRITE_WINDOW)
         self.changes = Throttle(self.site.clock, _CHANGES, _CHANGE_WINDOW)
         self.checks = Throttle(self.site.clock, _CHECKS, _CHECK_WINDOW)
@@ -96,7 +95,6 @@ class SubmissionContext:
         return source
 
     def is_open(self) -> bool:
-        """Return whether something can be submitted here."""
         try:
             self.source()
         except Closed:
@@ -116,7 +114,6 @@ class SubmissionContext:
 
 
 def get_submission_context(request: Request) -> SubmissionContext:
-    """Return the context that the app was created with."""
     context: SubmissionContext = request.app.state.submissions
     return context
 
