@@ -11,11 +11,10 @@ from harvesters.participation.inbox import receive as inbox
 from harvesters.participation.prizes import api as prize_api
 from harvesters.participation.prizes import page_routes as prize_pages
 from harvesters.participation.submissions.documents import parse_members
-from harvesters.participation.submissions.pages import POLICY, submission_pages
 from harvesters.participation.submissions.pictures import MAX_FILE as MAX_PICTURE
 from harvesters.participation.submissions.pictures import encode_webp
 from harvesters.participation.submissions.routes import api, drafts, own
-from harvesters.participation.submissions.routes.visitor import MAX_BODY
+from harvesters.participation.submissions.routes.visitor import MAX_BODY, POLICY, submission_pages
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import MAX_FILE, read_lines
 from harvesters.pipeline.bounded_call import preload

@@ -33,7 +33,7 @@ from harvesters.participation.submissions.duplicates import REASONS
 from harvesters.participation.submissions.model import FIELDS, MEMBERS, TYPE_LABELS, TYPES
 from harvesters.participation.submissions.moderation import HISTORY
 from harvesters.participation.submissions.questions import LANGUAGE, QUESTIONS
-from harvesters.participation.submissions.submitters import confirmations, identity, openid
+from harvesters.participation.submissions.submitters import identity, openid, transfers
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.apis.matching import PROPERTIES
@@ -115,7 +115,7 @@ def _words_of_submissions() -> set[str]:
         text for field in fields for text in (field.label, field.hint) if text
     }
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
-    answers |= {CHANGED, drafts.GONE, identity.INVALID, confirmations.INVALID}
+    answers |= {CHANGED, drafts.GONE, identity.INVALID, transfers.UNCONFIRMED}
     faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
     labels = (
         {text for member in MEMBERS.values() for text in (member.label, member.kind.hint) if text}

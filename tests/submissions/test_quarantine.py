@@ -7,7 +7,7 @@ import httpx
 from rows import each
 
 from harvesters.ledger.participation import submissions
-from harvesters.participation.submissions.quarantine import suspicions
+from harvesters.participation.submissions.check import suspicions
 
 from .conftest import INITIATIVE, SubmissionWorld, change, person, submitted
 from .test_moderation import admin, decide, signed_in  # noqa: F401 - a fixture

@@ -26,7 +26,7 @@ from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions import actions, moderation
 from harvesters.participation.submissions.model import normalize
-from harvesters.participation.submissions.submitters import confirmations
+from harvesters.participation.submissions.submitters import transfers
 from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.participation.submissions.tables import CSV, read_table
 from harvesters.participation.submissions.uploads import submit_rows
@@ -86,7 +86,7 @@ def test_a_submission_is_published_confirmed_and_withdrawn(
     first = dict(submissions.published(ledger))
     times.append(NOON + YEAR)
     reminded = [send_reminders(ledger, context.site.channels, times[-1]) for _ in range(2)]
-    confirmations.confirm(context.site, accepted, "submitter")
+    transfers.confirm(context.site, accepted, "submitter")
     second = dict(submissions.published(ledger))
     actions.withdraw(context.site, moderation.find(context.site, sent.id), "submitter")
 

@@ -19,11 +19,10 @@ from harvesters.ledger.participation.models import Submission, SubmissionState, 
 from harvesters.ledger.participation.pictures import find_picture
 from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.check import Check, check, differences
+from harvesters.participation.submissions.check import Check, check, differences, suspicions
 from harvesters.participation.submissions.duplicates import DuplicateFinder
 from harvesters.participation.submissions.model import MEMBERS, labels, readable, shown_members
 from harvesters.participation.submissions.pictures import picture_response
-from harvesters.participation.submissions.quarantine import suspicions
 from harvesters.participation.submissions.submitters.identity import SOURCE
 from harvesters.problems import InvalidValue, VersionConflict
 from harvesters.site import render_errors_as_pages

@@ -13,10 +13,10 @@ from harvesters.ledger.participation import comments, submissions
 from harvesters.ledger.participation.models import Comment, SubmissionState, Submitter
 from harvesters.ledger.participation.prizes import published_statements
 from harvesters.ledger.participation.submissions import new_id
+from harvesters.participation.submissions.check import triage
 from harvesters.participation.submissions.duplicates import record_title
 from harvesters.participation.submissions.mails import queue_mail, send_confirmation
 from harvesters.participation.submissions.model import InvalidMembersError, normalize
-from harvesters.participation.submissions.quarantine import triage
 from harvesters.participation.submissions.submitters.identity import (
     SOURCE,
     SubmissionContext,

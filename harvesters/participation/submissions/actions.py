@@ -24,9 +24,8 @@ from harvesters.ledger.participation.models import (
     Submitter,
 )
 from harvesters.ledger.participation.submissions import new_id, picture_of
-from harvesters.participation.submissions.check import Check, check
+from harvesters.participation.submissions.check import Check, check, triage
 from harvesters.participation.submissions.model import title_of
-from harvesters.participation.submissions.quarantine import triage
 from harvesters.participation.submissions.submitters.identity import (
     SOURCE,
     SubmissionContext,

@@ -1,17 +1,24 @@
-"""Validate a submission by the rules of all records, and find records that it may repeat."""
+"""Validate a submission by the rules of all records and find records that it may repeat, hold back what
+a program or a seller seems to have written, and suggest goals and action lines from its texts.
+"""
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from harvesters.errors import ParseError
+import structlog
+
+from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.database import Database
-from harvesters.ledger.participation.models import Content
+from harvesters.ledger.participation.models import Content, SubmissionState, Submitter
 from harvesters.ledger.participation.pictures import has_picture
 from harvesters.ledger.participation.submissions import picture_of
 from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.page_model import Record
 from harvesters.participation.submissions.documents import property_iri
 from harvesters.participation.submissions.duplicates import (
@@ -23,13 +30,13 @@ from harvesters.participation.submissions.model import MEMBERS, title_of
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.language_detection import detect_languages
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, load_crosswalks
-from harvesters.source import Source
+from harvesters.source import MENTIONS, MODEL, Source
 from languages.request_locale import current_locale
 from languages.translations import gettext
 from shapes.result import Result, Severity
 from shapes.rules import message
 from shapes.validate import validate_many
-from vocab.initiative import Resource
+from vocab.initiative import Basis, Resource
 from vocab.iris import Iris
 from vocab.statements.describe import KIND, describe
 
@@ -192,3 +199,116 @@ def differences(before: Content, after: Content) -> dict[str, dict[str, object]]
         for name in names
         if before.get(name) != after.get(name)
     }
+
+
+THRESHOLD = 4  # points from which a submission is held back
+FREE_LINKS = 2  # in all texts together: the pages have a field of their own
+# from the first page of the form to the last: few persons read a dozen questions so fast
+QUICK_SECONDS = 30
+_LINK_POINTS, _TITLE_POINTS, _SCRIPT_POINTS, _SPEED_POINTS = 4, 2, 2, 2
+_LETTERS = 40  # in which the script of a text shows
+_LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
+# of the languages of the form; of the others LATIN
+_SCRIPTS = {"ar": "ARABIC", "ru": "CYRILLIC", "zh": "CJK"}
+_TEXTS = ("title", "description", "content", "venue")
+
+
+def suspicions(content: Content, seconds: float | None) -> dict[str, int]:
+    """Return the signs of an unwanted submission, each with its points; *seconds* passed since its
+    draft was begun, None without a draft.
+
+    >>> title, text = {"en": "Buy at www.pills.example"}, {"ru": "Cheap pills for all who want to sleep, today and now."}
+    >>> suspicions({"title": title, "description": text}, 9)
+    {'link in the title': 2, 'script': 2, 'speed': 2}
+    """
+    texts = list(_texts(content))
+    links = sum(len(_LINK.findall(text)) for _, text in texts)
+    points = {
+        "links": min(_LINK_POINTS, max(0, links - FREE_LINKS)),
+        "link in the title": _TITLE_POINTS
+        if any(_LINK.search(text) for text in content.get("title", {}).values())
+        else 0,
+        "script": _SCRIPT_POINTS
+        if any(_is_foreign(language, text) for language, text in texts)
+        else 0,
+        "speed": _SPEED_POINTS if seconds is not None and seconds < QUICK_SECONDS else 0,
+    }
+    return {name: number for name, number in points.items() if number}
+
+
+def triage(
+    submitter: Submitter, content: Content, seconds: float | None = None
+) -> tuple[SubmissionState, str]:
+    """Return the state in which a submission waits, and why it is held back; organizations have a
+    key, and are not scored.
+    """
+    points = suspicions(content, seconds) if submitter.mail else {}
+    if sum(points.values()) < THRESHOLD:
+        return SubmissionState.SUBMITTED, ""
+    return SubmissionState.QUARANTINED, ", ".join(
+        f"{name} {number}" for name, number in points.items()
+    )
+
+
+def _texts(content: Content) -> Iterator[tuple[str, str]]:
+    """Yield each text with its language."""
+    reasons: Mapping[str, Any] = content.get("why") or {}
+    for texts in (*(content.get(name) or {} for name in _TEXTS), *reasons.values()):
+        yield from texts.items()
+
+
+def _is_foreign(language: str, text: str) -> bool:
+    """Return whether most letters of a text are of another script than that of its language."""
+    letters = [char for char in text[:2_000] if char.isalpha()]
+    if len(letters) < _LETTERS or language not in ("en", "fr", "es", *_SCRIPTS):
+        return False
+    own = sum(
+        unicodedata.name(char, "").startswith(_SCRIPTS.get(language, "LATIN")) for char in letters
+    )
+    return own < len(letters) / 2
+
+
+log = structlog.get_logger(component="submissions")
+# by member the codes that the form offers, each with the words that suggest it
+Suggestions = Mapping[str, Mapping[str, str]]
+
+
+def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
+    """Return what the texts of a draft speak of and it does not name yet: goals, also of the
+    targets, targets, and action lines.
+
+    What a text names by number is found always, what it is about only if the definition of *source*
+    says ``suggest = "model"``.
+    """
+    mapper, iris = MAPPINGS[source.mapping].prepare(source, load_crosswalks(base)), Iris(base)
+    try:
+        resource = detect_languages(mapper(Record("draft", content, b"")))
+    except MAPPING_ERRORS:  # the summary reports what is wrong
+        return {}
+    try:
+        result = add_suggestions(
+            resource, iris, source if source.suggest == MODEL else replace(source, suggest=MENTIONS)
+        )
+    except HarvestError as error:  # the model is missing or damaged
+        log.warning("model for suggestions not used", reason=str(error))
+        result = add_suggestions(resource, iris, replace(source, suggest=MENTIONS))
+    return _by_member(result)
+
+
+def _by_member(resource: Resource) -> Suggestions:
+    suggested: dict[str, dict[str, str]] = {"goal": {}, "target": {}, "actionLine": {}}
+    chosen = {
+        claim.concept.rpartition("/")[2]
+        for claim in resource.goals
+        if claim.basis is not Basis.SUGGESTED
+    }
+    for claim in (*resource.goals, *resource.targets, *resource.action_lines):
+        if claim.basis is Basis.SUGGESTED:
+            member = "actionLine" if claim in resource.action_lines else "goal"
+            code = claim.concept.rpartition("/")[2]
+            if claim in resource.targets:
+                suggested["target"].setdefault(code, claim.word or "")
+            code = code if member == "actionLine" else code.partition(".")[0]
+            if code not in chosen:
+                suggested[member].setdefault(code, claim.word or "")
+    return suggested

@@ -28,7 +28,7 @@ from harvesters.participation.submissions.pictures import (
     encode_picture,
     picture_response,
 )
-from harvesters.participation.submissions.submitters import confirmations
+from harvesters.participation.submissions.submitters import transfers
 from harvesters.participation.submissions.submitters.identity import (
     SESSION_AGE,
     SOURCE,
@@ -41,7 +41,6 @@ from harvesters.participation.submissions.submitters.identity import (
     count_write,
     request_confirmation,
 )
-from harvesters.participation.submissions.submitters.transfers import offer_transfer, take_over
 from harvesters.participation.submissions.tables import (
     CSV,
     XLSX,
@@ -224,7 +223,9 @@ def offer(
     stays yours.
     """
     item = actions.find_own(context, submitter, id)
-    return _sent(offer_transfer(context.site, context.url, item, address.mail, submitter.name))
+    return _sent(
+        transfers.offer_transfer(context.site, context.url, item, address.mail, submitter.name)
+    )
 
 
 def _sent(link: str | None) -> dict[str, str]:
@@ -238,7 +239,7 @@ def _sent(link: str | None) -> dict[str, str]:
 )
 def take(secret: str, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """The submission belongs to the organization or person whose token is sent."""
-    return view(context, take_over(context.site, secret, submitter))
+    return view(context, transfers.take_over(context.site, secret, submitter))
 
 
 @routes.post(
@@ -372,7 +373,7 @@ def replace(
 )
 def confirm_still_true(id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
     """The record shows the day as `lastReviewed` from the next run on."""
-    confirmations.confirm(context.site, actions.find_own(context, submitter, id), submitter.name)
+    transfers.confirm(context.site, actions.find_own(context, submitter, id), submitter.name)
     return _answer(context, actions.find_own(context, submitter, id), None)
 
 

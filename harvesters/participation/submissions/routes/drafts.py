@@ -18,7 +18,7 @@ from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Content, Submission
 from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import actions, drafts
-from harvesters.participation.submissions.check import Check, differences, violation
+from harvesters.participation.submissions.check import Check, differences, suggest_topics, violation
 from harvesters.participation.submissions.model import (
     MEMBERS,
     Choice,
@@ -29,7 +29,6 @@ from harvesters.participation.submissions.model import (
     labels_of,
     readable,
 )
-from harvesters.participation.submissions.pages import SCRIPT
 from harvesters.participation.submissions.pictures import encode_picture, picture_response
 from harvesters.participation.submissions.questions import (
     PICTURE,
@@ -45,6 +44,7 @@ from harvesters.participation.submissions.questions import (
 )
 from harvesters.participation.submissions.routes.visitor import (
     ROOT,
+    SCRIPT,
     Draft,
     FormDep,
     PagesDep,
@@ -65,7 +65,6 @@ from harvesters.participation.submissions.submitters.identity import (
     request_confirmation,
 )
 from harvesters.participation.submissions.submitters.organizations import match_names, rename
-from harvesters.participation.submissions.suggestions import suggest_topics
 from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
 from languages.translations import gettext
 from shapes.result import Severity

@@ -21,11 +21,11 @@ from harvesters.ledger.participation.submissions import picture_of
 from harvesters.participation.submissions import actions, drafts
 from harvesters.participation.submissions.model import labels, shown_members
 from harvesters.participation.submissions.moderation import HISTORY
-from harvesters.participation.submissions.pages import STYLE
 from harvesters.participation.submissions.pictures import picture_response
 from harvesters.participation.submissions.questions import SUMMARY
 from harvesters.participation.submissions.routes.visitor import (
     ROOT,
+    STYLE,
     FormDep,
     Own,
     PagesDep,
@@ -42,7 +42,7 @@ from harvesters.participation.submissions.routes.visitor import (
     require_sender,
     texts_of,
 )
-from harvesters.participation.submissions.submitters import confirmations
+from harvesters.participation.submissions.submitters import transfers
 from harvesters.participation.submissions.submitters.identity import (
     COOKIE,
     SESSION_AGE,
@@ -55,11 +55,6 @@ from harvesters.participation.submissions.submitters.identity import (
     request_confirmation,
 )
 from harvesters.participation.submissions.submitters.openid import SignIn
-from harvesters.participation.submissions.submitters.transfers import (
-    check_transfer,
-    offer_transfer,
-    take_over,
-)
 from harvesters.participation.submissions.tables import CSV, MAX_ROWS, XLSX, parse_table
 from harvesters.participation.submissions.uploads import RowResult, count_outcomes, submit_rows
 from harvesters.problems import HTTPProblem, InvalidValue, LinkInvalid, NotFound, VersionConflict
@@ -314,7 +309,7 @@ def change(sender: Sender, item: Own, context: SubmissionContextDep) -> Response
 
 @routes.post("/mine/{id}/confirm", dependencies=[Writing])
 def confirm_still_true(sender: Sender, item: Own, context: SubmissionContextDep) -> Response:
-    confirmations.confirm(context.site, item, sender.name)
+    transfers.confirm(context.site, item, sender.name)
     return redirect("mine", item.id)
 
 
@@ -330,7 +325,9 @@ def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContex
 def offer(
     sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    link = offer_transfer(context.site, context.url, item, first(form, "mail"), sender.name)
+    link = transfers.offer_transfer(
+        context.site, context.url, item, first(form, "mail"), sender.name
+    )
     return pages.render("transfer_sent.html", {"item": item, "link": link})
 
 
@@ -340,22 +337,22 @@ def offer(
 
 @routes.get("/transfer/{secret}")
 def show_transfer(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    _, item = check_transfer(context.site, secret)
+    _, item = transfers.check_transfer(context.site, secret)
     return pages.render("transfer.html", {"item": item, "secret": secret})
 
 
 @routes.post("/transfer/{secret}", dependencies=[Writing])
 def take(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Take the submission over, once, and begin a session of the address that the link was sent to."""
-    link, item = check_transfer(context.site, secret)
+    link, item = transfers.check_transfer(context.site, secret)
     submitter, session = begin_session(context, str(link.mail))
-    take_over(context.site, secret, submitter)
+    transfers.take_over(context.site, secret, submitter)
     return open_session(request, context, submitter, session, item.id)
 
 
 @routes.get("/still-true/{secret}")
 def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    item = confirmations.check_link(context, secret)
+    item = transfers.check_link(context, secret)
     values = {"item": item, "members": shown_members(item.published or {}), "secret": secret}
     return pages.render("still_true.html", values)
 
@@ -365,7 +362,7 @@ def confirm_by_link(
     secret: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
     """Record that it is still true, once."""
-    item = confirmations.confirm_by_link(context, secret)
+    item = transfers.confirm_by_link(context, secret)
     return pages.render("confirmed.html", {"record": Iris("/").record(SOURCE, item.id)})
 
 

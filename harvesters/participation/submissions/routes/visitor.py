@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
@@ -26,13 +27,28 @@ from harvesters.participation.submissions.submitters.identity import (
 )
 from harvesters.problems import InvalidValue, NotFound
 from harvesters.site import check_same_site, read_fields, render_errors_as_pages
+from web.templating import POLICY as BASE_POLICY
 from web.templating import Pages, get_pages
 
+PACKAGE_DIR = Path(__file__).parents[1]
+STYLE = PACKAGE_DIR / "static" / "submit.css"
+SCRIPT = PACKAGE_DIR / "static" / "form.js"
+POLICY = f"{BASE_POLICY}; script-src 'self'; connect-src 'self'"  # one script, of this site
 ROOT = "/submit"
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 _MAX_FIELDS = 400  # of a form: the countries
 _MAX_FILE_FIELDS = 4  # of a form with a file
 _TRAP = "website"  # a field that persons do not see; programs fill it in
+
+
+def submission_pages(*, demo: bool, provider: str = "") -> Pages:
+    """Return the templates; with *demo* each page says that its data are made up. *provider* is the
+    host that persons may sign in with.
+    """
+    folders = (
+        PACKAGE_DIR.parent / name / "templates" for name in ("submissions", "prizes", "comments")
+    )
+    return Pages(folders, "/submit", demo=demo, provider=provider)
 
 
 def page_routes(path: str = "") -> APIRouter:

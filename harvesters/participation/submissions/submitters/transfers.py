@@ -1,5 +1,5 @@
-"""Hand a submission over: the receiver, a person or an organization, takes it with a link that
-works once.
+"""What a link in a mail does, once: hand a submission over, to a person or an organization, or confirm
+that what is published is still true.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import (
+    SUBMITTER,
     Change,
     Link,
     Purpose,
@@ -17,9 +18,11 @@ from harvesters.ledger.participation.models import (
     Submitter,
 )
 from harvesters.participation.submissions import actions
+from harvesters.participation.submissions.actions import request_harvest
 from harvesters.participation.submissions.mails import send_transfer
 from harvesters.participation.submissions.submitters.identity import (
     INVALID,
+    SubmissionContext,
     check_address,
     open_link,
     use_link,
@@ -78,3 +81,40 @@ def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
     if transferred is None:
         raise LinkInvalid(INVALID)
     return transferred
+
+
+UNCONFIRMED = "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
+
+
+def check_link(context: SubmissionContext, secret: str) -> Submission:
+    """Return the submission that a link confirms; raise LinkInvalid if it does not work any more,
+    or nothing is published.
+    """
+    link, item = open_link(context.site, secret, Purpose.STILL_TRUE, UNCONFIRMED)
+    if item is None or item.published is None or item.submitter != link.submitter:
+        raise LinkInvalid(UNCONFIRMED)
+    return item
+
+
+def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
+    """Record that what is published is still true, once for each link. Raises LinkInvalid."""
+    item = check_link(context, secret)
+    use_link(context.site, secret, UNCONFIRMED)
+    confirm(context.site, item, SUBMITTER)
+    return item
+
+
+def confirm(context: Site, item: Submission, who: str) -> None:
+    """Record that what is published is still true, and queue a run that publishes this. Raises
+    NotAllowed if nothing is published.
+    """
+    if item.published is None or item.state is SubmissionState.WITHDRAWN:
+        raise NotAllowed("Nothing of it is published, so there is nothing to confirm.")
+    now = context.now()
+    submissions.annotate(
+        context.ledger,
+        item.id,
+        SubmissionEvent("confirmed", who, now, version=item.version),
+        {"confirmed": now},
+    )
+    request_harvest(context, who)
