@@ -7,7 +7,7 @@ import hmac
 import json
 import math
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -23,11 +23,10 @@ from harvesters.ledger.participation import problems, subscriptions
 from harvesters.ledger.participation.models import FOLLOW_TOPIC
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
-from harvesters.notifications.mail import MailSender, MailServer, open_mail
+from harvesters.notifications.mail import MailSender, MailServer
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 
 TIMEOUT_SECONDS = 15.0  # for a whole request
-TOLERANCE_SECONDS = 300  # age of a timestamp that a receiver should accept
 _GONE = 410  # the receiver ends the subscription
 
 
@@ -53,16 +52,6 @@ def derive_secret(secret: str, topic: str) -> str:
         .decode()
         .rstrip("=")
     )
-
-
-def verify(
-    secret: str, id: str, timestamp: str, signatures: str, body: bytes, now: datetime
-) -> bool:
-    """Return whether a webhook is from who knows the *secret*, and recent; for receivers and tests."""
-    if not timestamp.isdecimal() or abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
-        return False
-    expected = sign(secret, id, int(timestamp), body)
-    return any(hmac.compare_digest(expected, signature) for signature in signatures.split())
 
 
 def send_webhook(
@@ -137,7 +126,9 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
     delivered = 0
     with ExitStack() as stack:
         mail = (
-            stack.enter_context(open_mail(channels.mail, channels.name)) if channels.mail else None
+            stack.enter_context(closing(MailSender(channels.mail, channels.name)))
+            if channels.mail
+            else None
         )
         unreachable: DeliveryError | None = None
         for queued in outbox.claim_messages(ledger, now(), now() + _LEASE, _BATCH_SIZE):

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import smtplib
 import ssl
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -63,7 +62,7 @@ def parse_mail_server(url: str) -> MailServer:
 
 
 class MailSender:
-    """A connection to the mail server, opened at the first message; see ``open_mail``."""
+    """A connection to the mail server, opened at the first message."""
 
     def __init__(self, server: MailServer, name: str) -> None:
         self._server, self._name = server, name
@@ -132,16 +131,6 @@ class MailSender:
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(queued.message.text)
         return message
-
-
-@contextmanager
-def open_mail(server: MailServer, name: str) -> Iterator[MailSender]:
-    """Yield a sender whose mail comes from *name*; close its connection at the end."""
-    sender = MailSender(server, name)
-    try:
-        yield sender
-    finally:
-        sender.close()
 
 
 def _answer(code: int, text: bytes | str) -> str:

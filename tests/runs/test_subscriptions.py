@@ -16,7 +16,7 @@ from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import subscriptions
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import Channels, deliver, verify
+from harvesters.notifications.delivery import Channels, deliver, sign
 from harvesters.participation.upkeep import CONFIRMATION_AGE, prune
 from publisher.errors import StoreBusy
 from publisher.portal.follow import ChangedThing, ComparedResults
@@ -216,11 +216,9 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(
     mine = [request for request in posts if str(request.url) == HOOK]
     public, headers = store.find(secret), mine[-1].headers
     assert public is not None
-    signed = (
-        headers["Webhook-Id"], headers["Webhook-Timestamp"], headers["Webhook-Signature"], mine[-1].content, NOON,
-    )  # fmt: skip
-    assert verify(public.signing_secret, *signed)
-    assert not verify(store.admin.channels.secret, *signed)
+    signed = headers["Webhook-Id"], int(headers["Webhook-Timestamp"]), mine[-1].content
+    assert sign(public.signing_secret, *signed) == headers["Webhook-Signature"]
+    assert sign(store.admin.channels.secret, *signed) != headers["Webhook-Signature"]
     types = [json.loads(request.content)["type"] for request in mine]
     assert types == ["search.confirm", "search.changed"]
     assert json.loads(mine[-1].content)["data"]["new"] == [
