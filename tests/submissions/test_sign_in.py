@@ -91,8 +91,8 @@ async def test_a_draft_is_sent_by_a_person_who_signed_in_and_is_found_by_the_sam
     assert "login" not in json.dumps(dict(item.content))
     assert world.mails() == []
     browser.cookies.clear()
-    found = await browser.get(approved(link_of(await browser.get(SIGN_IN)), provider, JANE))
-    assert (found.url.path, "Village telecentres" in found.text) == ("/submit/mine", True)
+    listed = await browser.get(approved(link_of(await browser.get(SIGN_IN)), provider, JANE))
+    assert (listed.url.path, "Village telecentres" in listed.text) == ("/submit/mine", True)
 
 
 async def test_who_declines_and_an_address_that_is_not_confirmed_are_refused(

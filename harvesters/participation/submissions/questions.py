@@ -58,12 +58,12 @@ def questions_of(content: Content) -> list[Question]:
     """Return the questions for a draft, each with the fields that its type has."""
     known = TYPES.get(str(content.get("type")), frozenset())
     goals = content.get("goal") or ()
-    shown = {"type", *((known | {LANGUAGE.member}) if known else ())}
-    shown -= set() if goals else {"target"}
+    asked = {"type", *((known | {LANGUAGE.member}) if known else ())}
+    asked -= set() if goals else {"target"}
     questions = []
     for question in QUESTIONS:
-        fields = tuple(field for field in question.fields if field.member in shown)
-        if question.name == "why" and "why" in shown:
+        fields = tuple(field for field in question.fields if field.member in asked)
+        if question.name == "why" and "why" in asked:
             fields = tuple(replace(FIELDS["why.1"], part=str(goal)) for goal in goals)
         if fields:
             questions.append(replace(question, fields=fields))
