@@ -8,7 +8,7 @@ from itertools import chain
 
 from vocab.terms import RDF
 
-# descriptions: 6,800 a second singly, 11,000 in tens, 11,900 in fifties (19,000 on two threads);
+# descriptions: 6,800 a second singly, 11,000 in tens, 11,900 in fifties;
 # 200 is slower
 BATCH_SIZE = 50
 # several, so that differing descriptions of one organization do not make every batch short

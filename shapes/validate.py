@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from functools import lru_cache
 from importlib import import_module
 from typing import Literal
@@ -53,26 +51,18 @@ def validate_many(
     *,
     base: str = BASE,
     name: EngineName = "rust",
-    threads: int = 1,
     size: int = BATCH_SIZE,
 ) -> list[tuple[Result, ...]]:
     """Return the results of each description, in the given order, as if each were validated alone.
 
     A description that the engine cannot parse has one result, a Violation of the component
-    ``Unreadable`` with the reason; others are not affected. A second thread helps on a second core:
-    the fast engine releases the GIL.
+    ``Unreadable`` with the reason; others are not affected.
     """
     compiled = engine(name, base)
-    results_by_number: list[tuple[Result, ...]] = [()] * len(descriptions)
-
-    def work(batch: list[Description]) -> list[tuple[int, tuple[Result, ...]]]:
-        return _validate_batch(batch, compiled, base)
-
-    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
-        for validated in (pool.map if pool else map)(work, batches(descriptions, size)):
-            for number, results in validated:
-                results_by_number[number] = results
-    return results_by_number
+    results_by_number: dict[int, tuple[Result, ...]] = {}
+    for batch in batches(descriptions, size):
+        results_by_number.update(_validate_batch(batch, compiled, base))
+    return [results_by_number.get(number, ()) for number in range(len(descriptions))]
 
 
 def _validate_batch(

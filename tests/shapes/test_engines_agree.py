@@ -31,7 +31,7 @@ def pairs(
     created = records(20250701, request.param)
     return list(
         zip(
-            validate_many(created, threads=2),
+            validate_many(created),
             validate_many(created, name="reference", size=CHUNK),
             strict=True,
         )
@@ -45,7 +45,7 @@ def test_both_engines_give_every_record_the_same_results(
 
 
 def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(records: Records) -> None:
-    outcomes = [tuple(results) for results in validate_many(records(20250701, 400), threads=2)]
+    outcomes = [tuple(results) for results in validate_many(records(20250701, 400))]
     failed = {result.shape for results in outcomes for result in results}
     checked = {
         rule.iri

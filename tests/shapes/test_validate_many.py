@@ -33,7 +33,6 @@ def test_an_outcome_does_not_depend_on_the_batch(records: Records) -> None:
     alone = validate_many(created, size=1)
 
     assert validate_many(created, size=50) == alone
-    assert validate_many(created, size=50, threads=2) == alone
     assert validate_many(created[::-1], size=7) == alone[::-1]
 
 
