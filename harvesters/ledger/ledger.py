@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from operator import itemgetter
@@ -421,13 +421,13 @@ class Ledger(Database):
         return dict(self.rows(single))
 
     def save_plan(
-        self, run: Run, rekeyed: Mapping[str, str], absent: Callable[[], Iterator[StagedRecord]]
+        self, run: Run, rekeyed: Mapping[str, str], absent: Iterable[StagedRecord]
     ) -> None:
         """Store which records are re-identified (*rekeyed* has new keys by old) and which are
         absent, replacing an earlier plan.
         """
         of_run = _staged.run == run.id
-        rows = [_staged_row(run, -number, staged) for number, staged in enumerate(absent(), 1)]
+        rows = [_staged_row(run, -number, staged) for number, staged in enumerate(absent, 1)]
         renamed = [{"new_key": new, "old_key": old} for old, new in rekeyed.items()]
         reset = sa.update(t.staged).where(of_run, _staged.outcome == Outcome.REIDENTIFIED)
         is_renamed = sa.and_(_staged.key == sa.bindparam("new_key"), _staged.outcome == Outcome.NEW)

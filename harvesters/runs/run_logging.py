@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 
 import structlog
@@ -18,7 +19,7 @@ from harvesters.runs.run import harvest, remap
 from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
-from journal.tracing import Span, add_span, open_span
+from journal.tracing import add_span, open_span
 
 _MAX_REASONS = 5  # why records were not published: the log has the commonest
 
@@ -37,10 +38,8 @@ def harvest_and_log(
     HarvestError.
     """
 
-    def run(progress: ProgressCallback) -> Plan:
-        return harvest(source, context, full=full, dry_run=dry_run, watch=progress)
-
-    return _run_with_source(source, context, watch, run, dry_run=dry_run, url=source.url)
+    run = partial(harvest, source, context, full=full, dry_run=dry_run)
+    return _run_and_log(source, context, watch, run, is_kept=not dry_run, url=source.url)
 
 
 def remap_and_log(
@@ -52,76 +51,63 @@ def remap_and_log(
 ) -> Plan:
     """Re-map the archive of one source. With a progress callback *watch*, log at debug level."""
 
-    def run(progress: ProgressCallback) -> Plan:
-        return remap(source, context, dry_run=dry_run, watch=progress)
-
-    return _run_with_source(source, context, watch, run, dry_run=dry_run, input="archive")
-
-
-def _run_with_source(
-    source: Source,
-    context: HarvestContext,
-    watch: ProgressCallback | None,
-    run: Callable[[ProgressCallback], Plan],
-    *,
-    dry_run: bool,
-    **fields: str,
-) -> Plan:
-    """Run with the source's name in every log line, such as those of retried requests, and keep the
-    lines.
-    """
-    attributes = {
-        f"stocktake.{name}": value for name, value in {"source": source.name, **fields}.items()
-    }
-    with (
-        structlog.contextvars.bound_contextvars(source=source.name),
-        open_span(f"harvest {source.name}", attributes) as span,
-        keep_log(context.ledger, source.name, is_kept=not dry_run) as run_log,
-    ):
-        return _run_and_log(source, context, watch, run, run_log, span, **fields)
+    run = partial(remap, source, context, dry_run=dry_run)
+    return _run_and_log(source, context, watch, run, is_kept=not dry_run, input="archive")
 
 
 def _run_and_log(
     source: Source,
     context: HarvestContext,
     watch: ProgressCallback | None,
-    run: Callable[[ProgressCallback], Plan],
-    run_log: RunLog,
-    span: Span,
+    run: Callable[..., Plan],
+    *,
+    is_kept: bool,
     **fields: str,
 ) -> Plan:
+    """Run with the source's name in every log line, such as those of retried requests, and keep the
+    lines.
+    """
     lock_lost, since = False, time.time_ns()
-    _log_event(run_log, watch, "run started", **fields)
+    known = {"source": source.name, **fields}
+    attributes = {f"stocktake.{name}": value for name, value in known.items()}
+    with (
+        structlog.contextvars.bound_contextvars(source=source.name),
+        open_span(f"harvest {source.name}", attributes) as span,
+        keep_log(context.ledger, source.name, is_kept=is_kept) as run_log,
+    ):
+        _log_event(run_log, watch, "run started", **fields)
 
-    def show(progress: Progress) -> None:
-        nonlocal since
-        attributes = {"stocktake.page": progress.pages, "stocktake.records": progress.records}
-        add_span("harvest page", since, since := time.time_ns(), attributes)
-        if _is_round(progress.pages):
-            total = {} if progress.reported_total is None else {"total": progress.reported_total}
-            run_log.add(
-                "info", "page stored", page=progress.pages, records=progress.records, **total
-            )
-        if watch:
-            watch(progress)
+        def show(progress: Progress) -> None:
+            nonlocal since
+            position = {"stocktake.page": progress.pages, "stocktake.records": progress.records}
+            add_span("harvest page", since, since := time.time_ns(), position)
+            if _is_round(progress.pages):
+                total = (
+                    {} if progress.reported_total is None else {"total": progress.reported_total}
+                )
+                run_log.add(
+                    "info", "page stored", page=progress.pages, records=progress.records, **total
+                )
+            if watch:
+                watch(progress)
 
-    try:
-        plan = run(show)
-        ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
-        _log_failures(run_log, watch, plan, context)
-        _log_event(run_log, watch, "run ended", **ended, **plan.counts)
-        known = {**ended, **plan.counts}.items()
-        span.set({f"stocktake.{name}": value for name, value in known if value is not None})
-        return plan
-    except LockLostError:
-        lock_lost = True
-        raise
-    except Exception as error:
-        run_log.add("error", "run failed", reason=str(error) or type(error).__name__)
-        raise
-    finally:
-        if not lock_lost:  # otherwise the process that holds the lock updates the status
-            update_status(context)
+        try:
+            plan = run(watch=show)
+            ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
+            _log_failures(run_log, watch, plan, context)
+            _log_event(run_log, watch, "run ended", **ended, **plan.counts)
+            results = {**ended, **plan.counts}.items()
+            span.set({f"stocktake.{name}": value for name, value in results if value is not None})
+            return plan
+        except LockLostError:
+            lock_lost = True
+            raise
+        except Exception as error:
+            run_log.add("error", "run failed", reason=str(error) or type(error).__name__)
+            raise
+        finally:
+            if not lock_lost:  # otherwise the process that holds the lock updates the status
+                update_status(context)
 
 
 def _log_failures(

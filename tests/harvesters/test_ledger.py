@@ -125,7 +125,7 @@ def test_a_settled_run_has_published_its_new_records(ledger: Ledger) -> None:
 
 
 def vanish(ledger: Ledger, run: Run, *keys: str) -> None:
-    ledger.save_plan(run, {}, lambda: iter([StagedRecord(key, Outcome.VANISHED) for key in keys]))
+    ledger.save_plan(run, {}, [StagedRecord(key, Outcome.VANISHED) for key in keys])
     marked = StateChange(-len(keys), "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)
     ledger.apply_run(run, [marked])
 
@@ -200,7 +200,7 @@ def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
     replaced = StagedRecord("a", Outcome.REPLACED, other="z")
 
     for _ in range(2):
-        ledger.save_plan(run, ledger.rekeyed(run), lambda: iter([replaced]))
+        ledger.save_plan(run, ledger.rekeyed(run), [replaced])
 
     staged = ledger.staged_records(run, Outcome)
     assert [(record.key, record.outcome, record.other) for record in staged] == [

@@ -76,9 +76,7 @@ class KilledLedger(Ledger):
         if at == self.dies_at:
             die()
 
-    def save_plan(
-        self, run: Run, moved: Mapping[str, str], missed: Callable[[], Iterator[StagedRecord]]
-    ) -> None:
+    def save_plan(self, run: Run, moved: Mapping[str, str], missed: Iterable[StagedRecord]) -> None:
         self._die("collected")
         super().save_plan(run, moved, missed)
         self._die("planned")

@@ -137,11 +137,8 @@ def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     run = _check_moved_pages(run, ledger)
     moved = ledger.rekeyed(run) if before else {}
     is_complete = run.is_full and not incompleteness_reasons(run)
-    ledger.save_plan(
-        run,
-        moved,
-        lambda: _missing_records(run, ledger, limits, moved) if is_complete else iter(()),
-    )
+    missing = _missing_records(run, ledger, limits, moved) if is_complete else ()
+    ledger.save_plan(run, moved, missing)
     ledger.replace_notices(run, DUPLICATE, _duplicate_notices(run, ledger))
     remark = run.round_number
     ledger.replace_notices(run, _ROUND, [Notice(_ROUND, remark.text)] if remark else [])
