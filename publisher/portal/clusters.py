@@ -49,7 +49,7 @@ class ClusterMember(NamedTuple):
     record: str
     description: Description
 
-    def dated(self, name: str) -> str:
+    def record_date(self, name: str) -> str:
         """Return a date of its record, "" if unknown."""
         return str(self.description.one(name, self.record) or "") if self.record else ""
 
@@ -231,7 +231,7 @@ def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
 _RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {
     "longest": lambda item: (max(len(term.value) for term in item.values), ""),
     "most": lambda item: (len(item.values), ""),
-    "newest": lambda item: (0, item.member.dated("dct:modified")),
+    "newest": lambda item: (0, item.member.record_date("dct:modified")),
 }
 
 
@@ -242,7 +242,7 @@ def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberVa
     ordered = sorted(says, key=lambda item: item.member.iri)
     for rule in reversed(precedence(name)):
         if rule == "first":
-            ordered.sort(key=lambda item: item.member.dated("dct:issued") or "9")
+            ordered.sort(key=lambda item: item.member.record_date("dct:issued") or "9")
         else:
             ordered.sort(key=_RULES[rule], reverse=True)
     return ordered
