@@ -20,7 +20,6 @@ from sqlalchemy.exc import ArgumentError
 
 from command_line.settings import SITE_URL, Settings, variable
 from demo.folder import is_demo
-from harvesters.network.settings import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.submissions.submitters.provider import parse_provider
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
@@ -52,7 +51,6 @@ def prepare_process(parent: int, log_format: str) -> None:
     configure_logging(record_line, form=log_format if log_format in LOG_FORMATS else "")
     if reason := configure_tracing(os.environ):
         structlog.get_logger().warning("tracing disabled", reason=reason)
-    install_retry_logging()
     if parent:
         exit_with_parent(parent, _STOP_TIMEOUT)
 

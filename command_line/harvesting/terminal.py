@@ -11,7 +11,7 @@ from command_line.console import fail, print_note
 from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import NetworkSettings, install_retry_logging
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.pipeline.process_limits import ChildProcesses
@@ -20,7 +20,8 @@ from harvesters.source import Definitions, Source, load_all
 
 
 def network_settings(settings: Settings) -> NetworkSettings:
-    """Return how registries are asked."""
+    """Return how registries are asked; each retry is logged."""
+    install_retry_logging()
     return NetworkSettings(settings.contact, settings.allow_hosts)
 
 

@@ -17,10 +17,13 @@ from enum import IntEnum
 from hashlib import blake2b
 from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harvesters.errors import CrashingReplyError
-from harvesters.network.reply import Reply
 from journal import fork_server
+
+if TYPE_CHECKING:  # it loads an HTTP client, which a listing of runs does not need
+    from harvesters.network.reply import Reply
 
 # processes; one core is left for the one that reads and writes
 DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)
