@@ -138,5 +138,5 @@ def test_command_writes_json_and_exits_with_1_without_ledger(tmp_path: Path) -> 
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "sources", "report", "projects"])
 
     assert result.exit_code == 1
-    assert "no ledger" in result.output
+    assert "no ledger" in str(result.exception)
     assert not list(tmp_path.glob("*.sqlite"))
