@@ -99,13 +99,13 @@ def _parse_override(values: dict[str, Any], now: datetime) -> None:
     until = values.pop("until", "")
     if text := values.get("override"):
         limit, _, value = text.partition("=")
+        end = _parse_until(until, now)
         try:
-            raised = float(value)
+            values["override"] = OverrideRequest(limit, float(value), end)
         except ValueError as error:
             raise typer.BadParameter(
                 f"--override is {text!r}; use a limit and its value, e.g. vanished=0.6"
             ) from error
-        values["override"] = OverrideRequest(limit, raised, _parse_until(until, now))
 
 
 def _parse_until(text: str, now: datetime) -> datetime:

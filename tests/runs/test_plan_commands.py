@@ -120,8 +120,10 @@ def test_impossible_decisions_are_reported(
 
 
 @pytest.mark.parametrize(
-    "words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]]
-)
+    "words",
+    [["--override", "vanished"], ["--override", "vanished=-1"], ["--override", "vanished=nan"],
+     ["--override", "vanished=0.5", "--until", "soon"]],
+)  # fmt: skip
 def test_a_malformed_override_exits_with_2(stocktake: Stocktake, words: list[str]) -> None:
     assert stocktake("plans", "approve", "demo-ckan.1", *words).exit_code == 2
 
