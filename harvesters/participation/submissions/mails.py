@@ -33,10 +33,7 @@ def send_confirmation(
     A demo, whose data are made up, returns the link if there is no mail server. Elsewhere Closed is
     raised without one.
     """
-    if context.channels.mail is None and not context.demo:
-        raise Closed(
-            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
-        )
+    _require_mail(context)
     link = f"{url}{page}/{_create_link(context, LINK_AGE, mail=mail, submission=submission)}"
     if context.channels.mail is None:
         return link
@@ -57,10 +54,7 @@ def send_transfer(context: Site, url: str, link: Link, item: Submission) -> str 
     """Store and send the link that gives a submission to the owner of an address; as
     ``send_confirmation`` without a mail server.
     """
-    if context.channels.mail is None and not context.demo:
-        raise Closed(
-            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
-        )
+    _require_mail(context)
     address = f"{url}/submit/transfer/{submissions.create_link(context.ledger, link)}"
     if context.channels.mail is None:
         return address
@@ -102,6 +96,13 @@ def send_answer(context: Site, submission: Submission, subject: str, note: str) 
         ]
         title = gettext("Your submission: %(title)s") % {"title": submission.title}
     queue_mail(context, submitter.mail, title, lines)
+
+
+def _require_mail(context: Site) -> None:
+    if context.channels.mail is None and not context.demo:
+        raise Closed(
+            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
+        )
 
 
 def _create_link(context: Site, age: timedelta, *, mail: str, submission: str | None) -> str:

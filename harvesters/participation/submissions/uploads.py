@@ -103,39 +103,30 @@ def _results(
     items: Iterable[_Item], checks: Mapping[str, Check], known: set[str], free: int
 ) -> Iterator[RowResult]:
     for item in items:
-        number = item.row.number
-        if item.content is None:
-            title = title_of(item.row.members)
-            yield RowResult(
-                number,
-                RowOutcome.REFUSED,
-                title,
-                findings=tuple(violation(*fault) for fault in item.faults.items()),
-            )
-            continue
-        checked, digest, title = checks[item.id], _digest(item.content), title_of(item.content)
-        about = (title, None, checked.findings, checked.duplicates)
+        faults = tuple(violation(*fault) for fault in item.faults.items())
+        checked, digest = checks.get(item.id) or Check(faults, ()), _digest(item.content)
+        outcome = RowOutcome.ACCEPTED
         if not checked.is_valid:
-            yield RowResult(number, RowOutcome.REFUSED, *about)
+            outcome = RowOutcome.REFUSED
         elif digest in known:
-            yield RowResult(number, RowOutcome.KNOWN, *about)
+            outcome = RowOutcome.KNOWN
         elif free <= 0:
             text = gettext(
                 "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."
             )
-            yield RowResult(
-                number,
-                RowOutcome.REFUSED,
-                title,
-                None,
-                (violation("record", text % {"count": MAX_OPEN}),),
-            )
+            outcome = RowOutcome.REFUSED
+            checked = Check((violation("record", text % {"count": MAX_OPEN}),), ())
         else:
             known.add(digest)
             free -= 1
-            yield RowResult(
-                number, RowOutcome.ACCEPTED, title, item.id, checked.findings, checked.duplicates
-            )
+        yield RowResult(
+            item.row.number,
+            outcome,
+            title_of(item.row.members if item.content is None else item.content),
+            item.id if outcome is RowOutcome.ACCEPTED else None,
+            checked.findings,
+            checked.duplicates,
+        )
 
 
 def _store(
@@ -148,5 +139,5 @@ def _store(
     )
 
 
-def _digest(content: Content) -> str:
+def _digest(content: Content | None) -> str:
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()

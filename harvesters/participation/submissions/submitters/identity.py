@@ -25,7 +25,7 @@ from harvesters.problems import (
     RateLimited,
     Unauthenticated,
 )
-from harvesters.site import Credentials, Site, authenticate, client_address
+from harvesters.site import Credentials, Site, authenticate, client_address, count_failure
 from harvesters.source import Source, load
 from languages.request_locale import current_locale
 from vocab.addresses import is_mail_address
@@ -163,13 +163,7 @@ def require_submitter(request: Request, credentials: Credentials) -> Submitter:
 def _of_session(context: SubmissionContext, request: Request, secret: str) -> Submitter:
     if submitter := find_session(context, secret):
         return submitter
-    client = client_address(request)
-    if seconds := context.site.throttle.retry_after(client):
-        raise RateLimited(
-            "Too many failed sign-ins from this address. Try again in %(seconds)s seconds.",
-            seconds=seconds,
-        )
-    context.site.throttle.record_failure(client)
+    count_failure(context.site, client_address(request))
     raise Unauthenticated(
         "The token is mistyped or has expired. Confirm your address again.", token_sent=True
     )
