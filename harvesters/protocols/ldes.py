@@ -89,7 +89,7 @@ class Stream:
     deleted: str = "https://www.w3.org/ns/activitystreams#Delete"
 
 
-class Member(NamedTuple):
+class StreamMember(NamedTuple):
     """A version of an *entity*: its *rank* among all versions, whether it is a deletion, and its
     statements as N-Triples; or the *fault* for which it cannot be read.
     """
@@ -127,7 +127,7 @@ def collect(
         has_next = True
         while has_next:
             rows = file.execute(query, (state.last, MAX_RECORDS)).fetchall()
-            items = tuple(stream.parse_entity(Member(*row)) for row in rows)
+            items = tuple(stream.parse_entity(StreamMember(*row)) for row in rows)
             has_next = len(rows) == MAX_RECORDS
             state = replace(state, last=rows[-1][0] if rows else state.last)
             yield state.page(items, has_next, reported_total=None if since else count)
@@ -143,7 +143,7 @@ class StreamReader:
         self.stream, self.pages = Stream(), 0
         self.incomplete_reason: Reason | None = None
 
-    def members(self) -> Iterator[Member]:
+    def members(self) -> Iterator[StreamMember]:
         source, fetch = self.reader.source, self.reader.fetch
         pending, seen = [self._root_node()], set[str]()
         while pending:
@@ -202,7 +202,7 @@ class StreamReader:
         is_full = self.moment is None
         return next((view for view, latest in views if latest is is_full), views[0][0])
 
-    def _parse_page(self, reply: Reply) -> tuple[dict[str, datetime | None], list[Member]]:
+    def _parse_page(self, reply: Reply) -> tuple[dict[str, datetime | None], list[StreamMember]]:
         broken: NodeErrors = {}
         with self.reader.open_store(reply, broken, graphs=True) as store:
             paths = {name: _text(store, None, _LDES + term) for name, term in _TERMS.items()}
@@ -219,7 +219,7 @@ class StreamReader:
             )
         return links, members
 
-    def parse_entity(self, member: Member) -> Item:
+    def parse_entity(self, member: StreamMember) -> Item:
         """Return the record of an entity's latest version; its digest covers the statements about
         the entity, not the version.
         """
@@ -281,7 +281,7 @@ def _parse_relations(store: Store, page: str, stream: Stream) -> dict[str, datet
 
 def _parse_members(
     store: Store, stream: Stream, steps: int, broken: Mapping[str, str] = {}
-) -> Iterator[Member]:
+) -> Iterator[StreamMember]:
     """Yield a page's members. *broken* are the nodes that cannot be read."""
     terms = {*_objects(store, None, f"{_TREE}member")}
     for node in sorted((term for term in terms if isinstance(term, NamedNode)), key=str):
@@ -294,13 +294,13 @@ def _parse_members(
         states = _objects(store, node, stream.deletes)
         is_gone = any(getattr(term, "value", None) == stream.deleted for term in states)
         if why := broken.get(str(node)) or broken.get(f"<{entity}>"):
-            yield Member(entity, fault=f"a member that cannot be read: {why}")
+            yield StreamMember(entity, fault=f"a member that cannot be read: {why}")
             continue
         try:
             text = "" if is_gone else _serialize(store, node, entity, stream, steps)
-            yield Member(entity, rank, stamp, is_gone, text)
+            yield StreamMember(entity, rank, stamp, is_gone, text)
         except ValueError as error:
-            yield Member(entity, fault=f"a member that holds {error}")
+            yield StreamMember(entity, fault=f"a member that holds {error}")
 
 
 def _serialize(store: Store, member: NamedNode, entity: str, stream: Stream, steps: int) -> str:
