@@ -51,7 +51,7 @@ from publisher.limits import Limits
 from publisher.pages import BUNDLE_FOLDER, PACKAGE_FOLDER
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases.signature import PUBLIC
-from publisher.sparql.examples import Example, examples
+from publisher.sparql.examples import examples
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.releases.manifest import (
     Release,
@@ -170,11 +170,6 @@ def write_query_data(folder: Path, release_folder: Path, number: int, iris: Iris
     packed = base64.b64encode(gzip.compress(b"".join(parts), 9, mtime=0)).decode()
     (folder / "statements.js").write_text(f'stocktakeQuery.load("{packed}");\n')
     return size
-
-
-def query_examples(iris: Iris) -> list[Example]:
-    """Return the examples of the page, whose results are those of the endpoint."""
-    return [item for item in examples(iris) if item.name in EXAMPLES]
 
 
 FORMAT = 1  # of the log of an unfinished edition
@@ -342,7 +337,7 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
         "size": -(-size // _MEGABYTE),
         "files": -(-sum(file.stat().st_size for file in files) // _MEGABYTE) if size else 0,
         "engine": f"query/{ENGINE}",
-        "examples": query_examples(iris),
+        "examples": [item for item in examples(iris) if item.name in EXAMPLES],
     }
     for script in scripts.values():
         _copy(

@@ -187,24 +187,18 @@ def _change(
         with_triples(triples_of(graph_change.rows or (), sign), about) for sign in "AD"
     )
     time = datetime.fromtimestamp(graph_change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    address = memento.address(graph) if memento else None
-    statements = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])
+    old, new = (
+        [row[2:] for row in graph_change.rows or () if row.startswith(sign)]
+        for sign in ("D ", "A ")
+    )
     return GraphChangeView(
         iris.run(graph_change.run),
         time,
-        address,
+        memento.address(graph) if memento else None,
         graph_change.added,
         graph_change.removed,
-        *statements,
+        added.statements[:SHOWN_ROWS],
+        removed.statements[:SHOWN_ROWS],
         graph_change.rows is None,
-        _fields(graph_change, iris.base),
+        tuple(field_views(old, new, iris.base, current_locale().language, gettext)),
     )
-
-
-def _fields(graph_change: GraphChange, base: str) -> tuple[FieldView, ...]:
-    """Return the changed fields, with labels in the language of the request; none for the change
-    that created the graph.
-    """
-    rows = graph_change.rows or ()
-    removed, added = ([row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A "))
-    return tuple(field_views(removed, added, base, current_locale().language, gettext))

@@ -78,14 +78,10 @@ def iri(value: str) -> str:
     >>> iri("http://x/a b")
     '<http://x/a%20b>'
     """
-    return f"<{''.join(_escape(char) if char in _ILLEGAL else char for char in value)}>"
+    return f"<{''.join(f'%{ord(char):02X}' if char in _ILLEGAL else char for char in value)}>"
 
 
 _ILLEGAL = frozenset('<>"{}|^`\\') | {chr(code) for code in range(0x21)}
-
-
-def _escape(char: str) -> str:
-    return f"%{ord(char):02X}"
 
 
 __all__ = ["Row", "Term", "iri", "is_iri", "literal", "parse_rows"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from typing import Any, NamedTuple
@@ -177,13 +177,6 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
     return names
 
 
-def to_triples(description: Description) -> Iterator[Triple]:
-    return (
-        Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object))
-        for s in description.statements
-    )
-
-
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:
     return replace(about, statements=_statements(_rows(triples)))
 
@@ -201,7 +194,8 @@ def _rows(triples: Iterable[Triple]) -> list[Row]:
 
 def serialize_description(description: Description, format: GraphFormat) -> bytes:
     own = {name: description.spaces[name] for name in ("wsis", "ops")}
-    return (
-        serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, **own})
-        or b""
+    triples = (
+        Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object))
+        for s in description.statements
     )
+    return serialize(triples, format=format.writer, prefixes={**PREFIXES, **own}) or b""

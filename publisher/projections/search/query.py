@@ -197,7 +197,9 @@ def group_query(
     if len(group) == 1:
         return (Occur.MustNot if group[0].is_negated else Occur.Must), queries[0]
     return Occur.Must, _any_of(
-        _negated(query) if clause.is_negated else query
+        Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
+        if clause.is_negated
+        else query
         for clause, query in zip(group, queries, strict=True)
     )
 
@@ -345,7 +347,3 @@ def _exact(field: str, value: str, score: float) -> Query:
 
 def _any_of(queries: Iterable[Query]) -> Query:
     return Query.boolean_query([(Occur.Should, query) for query in queries])
-
-
-def _negated(query: Query) -> Query:
-    return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
