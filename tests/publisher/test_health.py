@@ -34,7 +34,9 @@ from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
 
 
-async def test_health_has_the_position_of_each_projection(small: Path, tmp_path: Path) -> None:
+async def test_health_has_the_position_of_each_projection_and_is_starting_until_they_are_built(
+    small: Path, tmp_path: Path
+) -> None:
     copy_data(small, tmp_path)
     expected = {name: {"position": 3} for name in ("store", "search", "columns")}
 
@@ -44,28 +46,13 @@ async def test_health_has_the_position_of_each_projection(small: Path, tmp_path:
     ):
 
         async def is_level() -> bool:
-            answer = await client.get("/health")
-            result: bool = answer.json().get("projections") == expected
-            return result
+            answer = (await client.get("/health")).json()
+            return (answer.get("projections"), answer["status"]) == (expected, "ok")
 
-        await wait_until_async(
-            is_level,
-            "all projections to be level",
-            output=lambda: f"{service.follower.projections}",
-        )
+        def state() -> str:
+            return f"{service.follower.projections} {service.snapshot}"
 
-
-async def test_health_is_starting_until_the_indexes_are_built(small: Path, tmp_path: Path) -> None:
-    copy_data(small, tmp_path)
-    async with (
-        QueryService(tmp_path, IRIS, readers=1) as service,
-        visitor(create_app(service)) as client,
-    ):
-
-        async def is_ok() -> bool:
-            return bool((await client.get("/health")).json()["status"] == "ok")
-
-        await wait_until_async(is_ok, "the indexes", output=lambda: str(service.snapshot))
+        await wait_until_async(is_level, "all projections to be level", output=state)
         search = await client.get("/search?q=a")
         service.snapshot = replace(service.current, text=-1, columns=-1)
         answer = await client.get("/health")

@@ -52,7 +52,7 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
     assert plan.run.fetched == plan.run.reported_total == 45
 
 
-def test_a_record_that_becomes_unreadable_stays_published(
+def test_a_record_that_becomes_unreadable_and_what_an_incomplete_harvest_misses_stay_published(
     context: HarvestContext, definition: Source
 ) -> None:
     items = simulated.records(45)
@@ -63,12 +63,6 @@ def test_a_record_that_becomes_unreadable_stays_published(
     assert outcome_counts(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
     assert context.ledger.count_published(definition.name) == 45
 
-
-def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
-    context: HarvestContext, definition: Source
-) -> None:
-    items = simulated.records(45)
-    harvest(definition, asking(context, simulated.Oai(items)))
     lame = simulated.Oai(items[:40], poison={"k0017"}, mute={"ListIdentifiers"})
 
     plan = harvest(definition, asking(context, lame), full=True)

@@ -126,13 +126,21 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
     assert "CompositeMatching" in graphs[OF_A]
 
 
-def test_publishing_again_without_a_change_writes_no_entry(ready: HarvestContext) -> None:
+def test_publishing_again_without_a_change_and_a_dry_run_write_no_entry(
+    ready: HarvestContext,
+) -> None:
     decide(ready, A, B)
-    published(ready)
+    before = published(ready)
+    publish_vocabulary(ready)
+    assert state(ready.journal) == before
     head = ready.journal.head
 
     with publish_clusters(ready) as (run, changes):
         assert (run, list(changes)) == (None, [])
+    decide(ready, A, B, None)
+    decide(ready, C, D)
+    with plan_clusters(ready) as planned:
+        assert kinds(planned) == {OF_B: "removed", OF_C: "new"}
     assert ready.journal.head == head
 
 
@@ -163,18 +171,6 @@ def test_merging_or_splitting_clusters_and_taking_it_back_gives_the_bytes_of_bef
     assert after == before
 
 
-def test_a_dry_run_lists_changes_and_writes_nothing(ready: HarvestContext) -> None:
-    decide(ready, A, B)
-    published(ready)
-    decide(ready, A, B, None)
-    decide(ready, C, D)
-    head = ready.journal.head
-
-    with plan_clusters(ready) as changes:
-        assert kinds(changes) == {OF_B: "removed", OF_C: "new"}
-    assert ready.journal.head == head
-
-
 def test_a_cluster_whose_naming_member_is_deleted_refers_to_what_replaces_it(
     ready: HarvestContext,
 ) -> None:
@@ -196,15 +192,6 @@ def test_decisions_about_deleted_records_are_ignored(ready: HarvestContext) -> N
     decide(ready, A, IRIS.thing("initiative", "north", "never-published"))
 
     assert published(ready) == {}
-
-
-def test_publishing_the_vocabulary_keeps_the_clusters(ready: HarvestContext) -> None:
-    decide(ready, A, B)
-    before = published(ready)
-
-    publish_vocabulary(ready)
-
-    assert state(ready.journal) == before
 
 
 class KilledJournal(Journal):

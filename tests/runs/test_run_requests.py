@@ -93,15 +93,13 @@ def test_a_request_interrupted_before_its_run_is_requeued(harvester: Harvester) 
     assert len(claim_requests(harvester.context)) == 1
 
 
-def test_the_scheduler_claims_requests_within_five_seconds(harvester: Harvester) -> None:
+def test_requests_are_claimed_within_five_seconds_and_a_retired_source_is_not_due(
+    harvester: Harvester,
+) -> None:
     jobs = jobs_of(harvester.context)
     scheduler = create_scheduler([harvester.source], jobs, watch=RequestWatch(list))
 
     assert scheduler.get_job(":requests").trigger.interval.total_seconds() < 5
-
-
-def test_a_retired_source_is_not_due(harvester: Harvester) -> None:
-    jobs = jobs_of(harvester.context)
     removal = Removal("projects.1", "projects", RemovalKind.RETIRE)
     jobs.run_due(harvester.source)
     operators.plan_removal(harvester.ledger, removal)

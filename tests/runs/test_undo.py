@@ -39,7 +39,9 @@ def approved(filled: Harvester) -> str:
     return run.id
 
 
-def test_undoing_restores_every_record_as_it_was(filled: Harvester) -> None:
+def test_undoing_what_a_person_approved_restores_every_record_as_it_was(filled: Harvester) -> None:
+    with pytest.raises(PlanError, match="if a person approved it"):
+        undone(filled, "projects.1")
     before = records(filled)
     filled.registry.projects[0]["name"] = "Renamed"
     del filled.registry.projects[4:]
@@ -58,20 +60,16 @@ def test_undoing_restores_every_record_as_it_was(filled: Harvester) -> None:
     assert filled.missing == 0
 
 
-def test_a_record_that_the_approval_added_gets_a_tombstone(
+def test_an_approval_is_undone_once_with_a_tombstone_for_what_it_added_and_the_next_run_brings_it(
     filled: Harvester, approved: str
 ) -> None:
     counts = undone(filled, approved).counts
 
     assert "was undone by an operator" in "\n".join(records(filled)["added"])
     assert (counts["deleted"], counts["published_after"]) == (1, counts["published_before"] - 1)
-
-
-def test_the_next_run_brings_the_same_changes_again(filled: Harvester, approved: str) -> None:
-    undone(filled, approved)
-
+    with pytest.raises(PlanError, match="only the newest run"):
+        undone(filled, approved)
     again = filled.harvest()
-
     assert (again.run.state, again.run.is_full) == (State.HELD, True)
     assert again.outcomes[Outcome.CHANGED] == 1
     assert again.vanished > 0
@@ -117,18 +115,6 @@ def test_an_approval_before_another_run_cannot_be_undone(
         undone(filled, approved)
 
     assert find_undoable(ledger, "projects") is None
-
-
-def test_a_run_that_no_person_approved_cannot_be_undone(filled: Harvester) -> None:
-    with pytest.raises(PlanError, match="if a person approved it"):
-        undone(filled, "projects.1")
-
-
-def test_an_approval_is_undone_once(filled: Harvester, approved: str) -> None:
-    undone(filled, approved)
-
-    with pytest.raises(PlanError, match="only the newest run"):
-        undone(filled, approved)
 
 
 def test_an_undo_that_the_journal_refuses_is_finished_by_the_next_run(

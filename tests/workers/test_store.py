@@ -86,7 +86,9 @@ def test_an_object_name_is_used_once_also_without_conditional_put(
     assert registry.names("room") == ["a"]
 
 
-def test_another_machine_continues_the_journal(tmp_path: Path, url: str) -> None:
+def test_another_machine_continues_the_journal_and_recovers_it_after_a_crash(
+    tmp_path: Path, url: str
+) -> None:
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
     commit(one)
@@ -97,14 +99,9 @@ def test_another_machine_continues_the_journal(tmp_path: Path, url: str) -> None
     assert fresh.verify() == 2
     for path in fresh.folder.glob("*.gz"):
         assert path.read_bytes() == (other.folder / path.name).read_bytes()
-
-
-def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path: Path, url: str) -> None:
-    one = journal(tmp_path / "1", url)
-    commit(one)
-    next(one.folder.glob("*.gz")).unlink()
-
-    assert runs(journal(tmp_path / "1", url)) == ["a.1"]
+    for path in one.folder.glob("*.gz"):  # as after a crash, once they were uploaded
+        path.unlink()
+    assert runs(journal(tmp_path / "1", url)) == ["a.1", "b.1"]
 
 
 @pytest.mark.parametrize("age", [10, 1_000])
@@ -161,10 +158,12 @@ def test_a_half_written_object_is_ignored(tmp_path: Path) -> None:
     assert journal(tmp_path / "3", registry).verify() == 1
 
 
-def test_a_follower_sees_entries_of_another_machine(tmp_path: Path, url: str) -> None:
-    one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
-    before = other.change_token
+def test_a_follower_and_a_writer_see_entries_of_another_machine(tmp_path: Path, url: str) -> None:
+    one, other, writer = (journal(tmp_path / number, url) for number in "123")
+    before, unread = other.change_token, writer.head
     commit(one)
+    writer.refresh()  # it reads the newest entry first
+    assert (unread, writer.head and writer.head.number) == (None, 1)
 
     other = Journal(other.folder)  # a second later
     after = other.change_token
@@ -172,17 +171,6 @@ def test_a_follower_sees_entries_of_another_machine(tmp_path: Path, url: str) ->
     assert after != before
     assert [path.name for path in other.folder.glob("*.gz")] == ["000000001.rdfp.gz"]
     assert Journal(other.folder).change_token == after  # a look that finds nothing changes nothing
-
-
-def test_a_writer_reads_the_newest_entry_first(tmp_path: Path, url: str) -> None:
-    one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
-    assert other.head is None
-    commit(one)
-
-    other.refresh()
-
-    assert other.head is not None
-    assert other.head.number == 1
 
 
 def test_an_unreachable_store_stops_writers_but_not_readers(
@@ -284,11 +272,6 @@ def test_readers_and_verification_name_the_entry_that_the_store_lacks(tmp_path: 
     assert repaired == []
 
 
-def test_a_missing_bucket_is_named(tmp_path: Path, url: str) -> None:
-    with pytest.raises(JournalWriteError, match="create the bucket first"):
-        commit(journal(tmp_path / "1", "s3://no-such-bucket/stocktake"))
-
-
 def test_read_only_keys_write_nothing_and_are_reported(
     tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,11 +319,15 @@ def test_a_commit_waits_for_the_end_of_an_outage(
     assert (entry.number, copied) == (1, ["a.1"])
 
 
-def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path: Path, url: str) -> None:
+def test_a_directory_with_its_own_journal_is_not_bound_and_a_missing_bucket_is_named(
+    tmp_path: Path, url: str
+) -> None:
     commit(Journal(tmp_path / "journal"))
 
     with pytest.raises(JournalError, match="holds a journal of its own"):
         store.bind_replica(tmp_path / "journal", url)
+    with pytest.raises(JournalWriteError, match="create the bucket first"):
+        commit(journal(tmp_path / "1", "s3://no-such-bucket/stocktake"))
 
 
 def test_another_machine_reads_the_archived_responses(tmp_path: Path, url: str) -> None:
