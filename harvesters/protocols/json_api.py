@@ -177,14 +177,14 @@ class JsonPages(PagedProtocol[Row]):
         it is missing.
         """
         path = self.options.total
-        number = natural(_text(self.find_total(document)))
-        if path and number is None:
+        number = _text(self.find_total(document)) or ""
+        if path and not (number.isascii() and number.isdigit()):
             raise self.error(
                 reply.url,
                 "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
                 path=path,
             )
-        return number
+        return natural(number)
 
     def find_rows(self, reply: Reply, document: Any) -> Sequence[tuple[str | None, Any]]:
         """Return a response's records, with the names under which an object holds them."""
