@@ -88,16 +88,7 @@ def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
     assert snapshot is not None
     assert (snapshot.position, snapshot.quads) == (2, 10)
     assert named(following.store) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
-
-
-def test_nothing_new_makes_no_snapshot(tmp_path: Path, follow: Follow) -> None:
-    commit(tmp_path, [f"A {quad(1)}"])
-    following = follow(tmp_path)
-    following.step()
-
-    again = following.step()
-
-    assert again is None
+    assert following.step() is None  # nothing is new
 
 
 def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follow: Follow) -> None:
@@ -199,13 +190,8 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
 
 
 def _running(data: Path) -> Process:
-    line = command(
-        "publisher.follower",
-        str(data / "journal"),
-        str(data / "store"),
-        str(data / "status.nq"),
-        IRIS.status,
-    )
+    places = [str(data / name) for name in ("journal", "store", "status.nq")]
+    line = command("publisher.follower", *places, IRIS.status)
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
@@ -219,12 +205,8 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     folder = tmp_path / "store"
     for reached in ("position.json", "store/CURRENT", "snapshots"):
         process = _running(tmp_path)
-        wait_until(
-            (folder / reached).exists,
-            f"the follower to write {reached}",
-            output=process.output,
-            pause=0.002,
-        )
+        what = f"the follower to write {reached}"
+        wait_until((folder / reached).exists, what, output=process.output, pause=0.002)
         process.discard()
 
     following = follow(tmp_path)
@@ -279,14 +261,9 @@ def test_columns_are_not_opened_before_the_lock_of_the_store(tmp_path: Path) -> 
     def stop(reason: str) -> None:
         raise InterruptedError(reason)
 
+    reader = JournalReader(Journal(tmp_path / "journal"), IRIS.base)
     with FileLock(folder / "lock"), pytest.raises(InterruptedError):
-        EmbeddedStore(
-            JournalReader(Journal(tmp_path / "journal"), IRIS.base),
-            folder,
-            tmp_path / "status.nq",
-            IRIS.status,
-            report=stop,
-        )
+        EmbeddedStore(reader, folder, tmp_path / "status.nq", IRIS.status, report=stop)
 
     assert not (folder / "columns").exists()
 
@@ -332,10 +309,8 @@ def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follow: Fol
     following.step()
 
     assert with_reader == ["000000001", "000000004", "000000005"]
-    assert sorted(path.name for path in following.store.snapshots.iterdir()) == [
-        "000000005",
-        "000000006",
-    ]
+    left = sorted(path.name for path in following.store.snapshots.iterdir())
+    assert left == ["000000005", "000000006"]
 
 
 def test_description_of_a_snapshot_is_read_again_where_its_file_differs(tmp_path: Path) -> None:
