@@ -506,9 +506,12 @@ def _tagged(
 
 def stated_language(node: _Element) -> str | None:
     """Return the language of an element: its own, else that of the nearest element around it."""
-    own = node.get(_LANG) or node.get("lang")
-    around = (each.get(_LANG) or each.get("lang") for each in node.iterancestors())
-    return own or next(filter(None, around), None)
+    around: _Element | None = node
+    while around is not None:
+        if tag := around.get(_LANG) or around.get("lang"):
+            return tag
+        around = around.getparent()
+    return None
 
 
 def _reader(read: Callable[[FieldTable, Any], Any]) -> Bind:
