@@ -204,8 +204,8 @@ class _Child:
     def serve(self, calls: Mapping[str, Callable[..., Any]]) -> Any:
         """Answer the calls of the child until it ends, and return its result.
 
-        Raises the HarvestError that ended it, ChildExitedError if it exits or makes no step within
-        the limits, and ChildBugError.
+        Raises what ended it: a HarvestError, ChildBugError, or ChildExitedError if it exits or makes
+        no step within the limits.
         """
         while True:
             name, arguments = self._receive()
@@ -213,13 +213,6 @@ class _Child:
                 return arguments[0]
             if name == "error":
                 raise arguments[0]
-            if name == "bug":
-                is_expected, text, trace = arguments
-                if not is_expected:
-                    raise ChildExitedError(f"ends in {text}")
-                bug = ChildBugError(text)
-                bug.add_note(trace)
-                raise bug
             try:
                 answer = False, calls[name](*arguments)
             except HarvestError as error:
@@ -301,9 +294,12 @@ def run_child(
     except (SystemExit, EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the parent has ended
     except BaseException as error:
-        is_expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
         text = f"{type(error).__name__}: {error}"
-        connection.send(("bug", (is_expected, text, traceback.format_exc())))
+        # What libraries raise beside exceptions, and deep recursion, is a fault of what was read.
+        is_bug = isinstance(error, Exception) and not isinstance(error, RecursionError)
+        fault = ChildBugError(text) if is_bug else ChildExitedError(f"ends in {text}")
+        fault.add_note(traceback.format_exc())
+        connection.send(("error", (fault,)))
         raise
     finally:
         os._exit(0)  # with no traceback: the parent has it
