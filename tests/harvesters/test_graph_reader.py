@@ -94,6 +94,14 @@ def test_persons_are_left_out_and_organizations_have_their_roles() -> None:
     assert parties(read(dcat, turtle)) == [(Role.LEAD, "P"), (Role.PARTNER, "Q")]
 
 
+def test_a_publisher_that_two_nodes_name_is_not_its_own_partner() -> None:
+    turtle = (
+        '<it> dct:title "A" ; dct:publisher [ foaf:name "P" ], [ a foaf:Agent ; foaf:name "P" ] .'
+    )
+
+    assert parties(read(dcat, turtle)) == [(Role.LEAD, "P")]
+
+
 @pytest.mark.parametrize(
     ("name", "kind"),
     [("ResearchProject", Initiative), ("BusinessEvent", Event), ("SocialMediaPosting", Post), ("ScholarlyArticle", Document)],

@@ -37,8 +37,8 @@ def test_what_weighs_more_is_reported_first() -> None:
     worst = FreshnessInputs(
         success=NOON, failures=9, late_from=NOON, frozen_from=NOON, is_held=True, retired=True
     )
-    held = replace(worst, retired=False)
-    steps = [worst, held, replace(held, is_held=False), replace(MARKS, late_from=NOON)]
+    waiting = replace(worst, retired=False)
+    steps = [worst, waiting, replace(waiting, is_held=False), replace(MARKS, late_from=NOON)]
 
     states = [freshness(marks, NOON).value for marks in steps]
     assert states == ["retired", "frozen", "failing", "late"]
