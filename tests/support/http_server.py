@@ -51,12 +51,12 @@ def serving(
 def answering(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
     """Serve what a function answers, as the transport of a client in another process."""
 
-    class Handler(QuietHandler):
+    class AnswerHandler(QuietHandler):
         def do_GET(self) -> None:
             response = answer(httpx.Request("GET", f"http://{self.headers['Host']}{self.path}"))
             self.answer(
                 response.content, response.headers.get("content-type", ""), response.status_code
             )
 
-    with serving(Handler) as url:
+    with serving(AnswerHandler) as url:
         yield url
