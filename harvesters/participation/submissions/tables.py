@@ -191,9 +191,10 @@ def _add(members: dict[str, Any], column: Column, text: str) -> None:
     for name in above:
         members = members.setdefault(name, {})
     members[last] = text
-    if not field.part and field.member in MEMBERS and MEMBERS[field.member].kind.is_list:
-        separators = r";\s+|\s+" if MEMBERS[field.member].kind is ADDRESSES else r"[;\n]"
-        members[last] = [word.strip() for word in re.split(separators, text) if word.strip()]
+    kind = MEMBERS[field.member].kind if field.member in MEMBERS else None
+    if kind and kind.is_list:
+        words = re.split(r";\s+|\s+", text) if kind is ADDRESSES else re.split(r"[;\n]", text)
+        members[last] = [word.strip() for word in words if word.strip()]
 
 
 def _csv_lines(body: bytes) -> Iterator[Line]:
