@@ -225,7 +225,8 @@ def _compile_choice(
                 )
             )
         if kind in {"property", "group", "self"}:
-            paths[-1].append([_resolve(name, prefixes) for name in re.findall(_PROPERTY, value)])
+            names = [] if kind == "self" else value.strip("()").split("|")
+            paths[-1].append([_resolve(name.strip(), prefixes) for name in names])
         elif value == "|":
             paths.append([])
         needs_step = kind == "mark"

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import click
+from generated import COMMANDS_ONLY
 from typer.main import get_command
 
-from docs.generated import COMMANDS_ONLY
 from harvesters.admin import pages
 from harvesters.admin.actions import OPERATIONS
 from languages.request_locale import LANGUAGES

@@ -94,7 +94,13 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["bu
 ]
 EXTRA_PACKAGES = PROJECT["optional-dependencies"]
 RUN = ("postgresql", "dask", "s3", "age", "tracing")  # extras of the image
-IMAGE_TOOLS = ("cyclonedx-bom", "furo", "myst-parser", "sphinx")  # that the build of the image runs
+IMAGE_TOOLS = (
+    "cyclonedx-bom",
+    "furo",
+    "myst-parser",
+    "sphinx",
+    "sphinxext-rediraffe",
+)  # that the build of the image runs
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRA_PACKAGES["postgresql"], *EXTRA_PACKAGES["dev"], *BUILD],
     "requirements-run.lock": [*PROJECT["dependencies"], *(text for name in RUN for text in EXTRA_PACKAGES[name])],

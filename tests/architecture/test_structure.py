@@ -6,6 +6,7 @@ import ast
 import json
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -85,6 +86,8 @@ DYNAMIC = {
     "publisher.projections.search.searcher": "an escaped word, which repeats nothing",
     "publisher.store.external.client": "a table of our own, on an error of the operator's store",
     "harvesters.reasons": "a text of our own, on a notice of our own",
+    "harvesters.participation.submissions.tables": "one of two of our own, on a cell",
+    "publisher.portal.feed_samples": "a table of our own, which is pumped with the others",
     "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
     "harvesters.participation.submissions.tables": "one of two texts of our own",
     "publisher.portal.feed_samples": "a table of our own",
@@ -93,7 +96,12 @@ DYNAMIC = {
 
 @pytest.fixture(scope="module")
 def all_patterns(codebase: Codebase) -> tuple[list[patterns.Pattern], list[str]]:
-    return patterns.patterns(codebase.trees)
+    matches, unknown = patterns.patterns(codebase.trees)
+    tables = tomllib.loads((ROOT / "publisher/portal/feed_samples.toml").read_text("utf-8"))
+    texts = [row["pattern"] for name in ("json", "schema") for row in tables[name]]
+    texts += tables["values"].values()
+    samples = (patterns.Pattern(f"sample {text}", text, False, 0, ("search",)) for text in texts)
+    return [*matches, *samples], unknown
 
 
 def test_every_pattern_of_the_program_is_linear_on_pumped_strings(

@@ -57,7 +57,7 @@ class Registries:
         self.day = 0
         world = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class DayHandler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if urlsplit(self.path).path == "/robots.txt":
                     self.send_error(404)
@@ -74,7 +74,7 @@ class Registries:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), DayHandler)
         self._server.daemon_threads = True
         self.port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, daemon=True).start()

@@ -72,13 +72,20 @@ def calls_with_texts() -> list[tuple[str, ast.Call, list[str]]]:
 
 @cache
 def texts_with_places() -> set[str]:
-    """Return all texts but those of docstrings that have a place for a value."""
+    """Return all texts that have a place for a value, but docstrings and what commands print."""
     texts = set()
     for file, tree in trees().items():
         nodes = [] if file.endswith(INBOX) else [*ast.walk(tree)]
         strings = [node for node in nodes if isinstance(node, ast.Constant)]
-        documents = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
-        texts |= {str(node.value) for node in strings if id(node) not in documents}
+        others = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
+        calls = (node for node in nodes if isinstance(node, ast.Call))
+        others |= {
+            id(text)
+            for call in calls
+            if ast.unparse(call.func) == "operation"
+            for text in call.args
+        }
+        texts |= {str(node.value) for node in strings if id(node) not in others}
     return {text for text in texts if PLACE.search(text)}
 
 
