@@ -123,6 +123,7 @@ def test_every_text_of_a_reason_is_in_every_catalogue(language: str) -> None:
         )
         if translated
     }
+    texts = {text for text in texts if not text.startswith("/")}  # addresses
     needed = {text for text in texts if re.search("[a-z]", PLACE.sub("", text))}
 
     assert sorted(needed - known.keys()) == []
