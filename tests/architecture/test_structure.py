@@ -86,11 +86,8 @@ DYNAMIC = {
     "publisher.projections.search.searcher": "an escaped word, which repeats nothing",
     "publisher.store.external.client": "a table of our own, on an error of the operator's store",
     "harvesters.reasons": "a text of our own, on a notice of our own",
-    "harvesters.participation.submissions.tables": "one of two of our own, on a cell",
     "publisher.portal.feed_samples": "a table of our own, which is pumped with the others",
     "harvesters.runs.status_file": "an escaped folder, which repeats nothing",
-    "harvesters.participation.submissions.tables": "one of two texts of our own",
-    "publisher.portal.feed_samples": "a table of our own",
 }
 
 
