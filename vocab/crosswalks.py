@@ -137,10 +137,6 @@ class Crosswalks:
         """Return a country; see ``vocab.countries.country``."""
         return self._chosen(text, "country") or country(text)
 
-    def area(self, text: str | int) -> str | None:
-        """Return a country or a region of M49; see ``vocab.countries.area``."""
-        return self._chosen(text, "country") or area(text)
-
     def action_line(self, text: str) -> str | None:
         """Return an action line; see ``vocab.action_lines.action_line``."""
         if chosen := self._chosen(text, "action-line"):
