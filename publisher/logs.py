@@ -132,12 +132,8 @@ class Renderer:
         self._line = line
 
     def __call__(self, logger: WrappedLogger, name: str, event: EventDict) -> str:
-        return "\n    ".join(
-            [
-                self._line(escape_fields(logger, name, event)),
-                *map(_escaped, str(event.pop("exception", "")).splitlines()),
-            ]
-        )
+        trace = map(_escaped, str(event.pop("exception", "")).splitlines())
+        return "\n    ".join([self._line(escape_fields(logger, name, event)), *trace])
 
 
 def _one_line(text: str) -> str:

@@ -1,4 +1,8 @@
-"""Write gzip files that are the same for the same content, compressed in a thread of their own."""
+"""Write gzip files in a thread of their own, and read them.
+
+The same content gives the same bytes on machines of one kind: isal packs differently on processors
+with other vector instructions.
+"""
 
 from __future__ import annotations
 

@@ -301,6 +301,7 @@ def test_the_nominations_of_2015_name_their_edition_and_day() -> None:
     assert days == {(2015, "2015-03-13", edition)}
 
 
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 def test_copies_of_the_bulk_data_service_are_read_whole_and_by_publisher() -> None:
     source = load(ROOT / "sources" / "iati.toml")
     collect = check_compatible(source)[0].collect

@@ -94,7 +94,7 @@ def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> 
     spoiled.close()
 
     assert completed.exit_code == 1
-    assert "a server uses this data folder" in completed.output
+    assert "a server uses this data folder" in str(completed.exception)
 
 
 def test_without_a_store_there_is_nothing_to_compare(small: Path, tmp_path: Path) -> None:
@@ -104,4 +104,4 @@ def test_without_a_store_there_is_nothing_to_compare(small: Path, tmp_path: Path
     created = _run(tmp_path, "rebuild")
 
     assert (completed.exit_code, created.exit_code) == (1, 0)
-    assert "no store yet" in completed.output
+    assert "no store yet" in str(completed.exception)
