@@ -1,7 +1,8 @@
 """Harvest another Stocktake by its journal: its changed and deleted records, except those that it
 took from us.
 
-Source: docs/explanation/journal.md (RDF Patch, https://afs.github.io/rdf-delta/rdf-patch.html, with
+Source: docs/explanation/architecture.md#the-journal (RDF Patch,
+https://afs.github.io/rdf-delta/rdf-patch.html, with
 a chain of hashes), docs/reference/feeds.md (/ldes/version: a record as it was after an entry)
 """
 

@@ -1,6 +1,6 @@
 """Suggest the goals that a text is about by the shipped classifier.
 
-How it was trained and what was measured is in docs/explanation/suggestions.md.
+How it was trained and what was measured is in docs/explanation/quality.md#suggestions.
 """
 
 from __future__ import annotations
