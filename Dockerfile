@@ -28,7 +28,8 @@ COPY command_line command_line
 COPY docs docs
 COPY CHANGELOG.md ./
 COPY --from=scripts /bundle publisher/static/query
-RUN /tools/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir /tmp/doctrees docs publisher/static/docs
+# docs/generated.py imports the program, so that its packages must be on the path.
+RUN PYTHONPATH=$(echo /stocktake/lib/python3.*/site-packages) /tools/bin/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir /tmp/doctrees docs publisher/static/docs
 RUN /tools/bin/hatchling build --target wheel --directory dist \
     && /tools/bin/pip --python /stocktake/bin/python install --no-cache-dir --no-deps dist/*.whl
 

@@ -6,7 +6,6 @@
 # make chaos    kills, full disks, cut networks, flipped bytes and clocks that jump, for MINUTES=60, chosen by SEED=1
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make golden   the golden files of all answers, written again; it shows what differs, address by address
-# make tables   the tables of docs/reference that the program knows, written again
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
 # make audit    known vulnerabilities of the locked packages    make dist    the wheel, its bill of materials and their digests
 # make install  the virtual environment .venv, with all that is locked
@@ -29,8 +28,9 @@ INSTALLED := .venv/.installed
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource kiwix-tools zim-tools
 
 SITE := publisher/static/docs/index.html
-PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/releases/tables.toml harvesters/source.py \
-	$(shell find docs harvesters/protocols harvesters/mappings command_line/harvesting shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
+PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl vocab/data/operations.ttl publisher/limits.py publisher/releases/tables.toml \
+	harvesters/source.py harvesters/admin/actions.py \
+	$(shell find docs harvesters/protocols harvesters/mappings command_line shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 PROGRAM := vocab shapes journal languages web harvesters publisher demo command_line stocktake.py
@@ -40,7 +40,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly chaos lint audit dist bench golden tables docs lock
+.PHONY: run install check test nightly chaos lint audit dist bench golden docs lock
 
 run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -89,12 +89,9 @@ bench: $(INSTALLED)
 golden: $(INSTALLED)
 	$(BIN)/python -m pytest -n 0 -q tests/golden --renew $(ARGS)
 
-tables: $(INSTALLED)
-	$(BIN)/python -m docs.generated
-
 docs: $(SITE)
 
-# Strict: a warning is an error, and so is a link to nothing.
+# Strict: a warning is an error, and so is a link to nothing. docs/generated.py adds what the program knows.
 $(SITE): $(PAGES) | $(INSTALLED)
 	@echo "Building the documentation ..."
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs

@@ -4,10 +4,16 @@ too.
 
 from __future__ import annotations
 
+import sys
 import tomllib
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 DOCS = Path(__file__).parent
+sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # `generated`, and the program that it imports
+
+from generated import generate  # noqa: E402, the path comes first
 
 project = "Stocktake"
 copyright = "the Stocktake contributors"
@@ -33,3 +39,14 @@ templates_path = ["site/templates"]
 html_copy_source = html_show_sourcelink = False
 html_show_copyright = False
 html_permalinks_icon = "#"
+
+
+def _insert_tables(app: Sphinx, page: str, source: list[str]) -> None:
+    text = generate(page, source[0])
+    if text != source[0]:
+        source[0] = text
+        app.env.note_reread()  # the program can have changed where the page has not
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("source-read", _insert_tables)

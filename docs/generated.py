@@ -1,9 +1,8 @@
-"""Write into the pages what the program knows, so that it cannot be wrong: ``make tables``.
+"""Insert into a page of the site what the program knows, while the site is built.
 
-A page says where: ``<!-- generated: NAME -->`` on a line of its own is followed by a table and
-``<!-- end -->``, and ``<!-- default -->`` in a table's row by the default of the key that the row
-begins with before it. Below a heading that names a command or a setting stand its help text and
-options. A page that names something unknown, or leaves something out, is an error. A test compares.
+``<!-- generated: NAME -->`` on a line of its own stands for a table, and ``<!-- default -->`` in a row
+for the default of the key in the row's first cell. Below a heading that names a command or a setting
+come its help text and options. A page that names something unknown, or leaves something out, is an error.
 """
 
 from __future__ import annotations
@@ -35,13 +34,9 @@ from vocab.schemes import ontology_triples
 from vocab.terms import RDFS
 
 DOCS = Path(__file__).parent
-_END = "<!-- end -->"
-_WRITTEN = rf"(?:\n(?:(?!<!-- generated: ).)*?^{_END}$)?"  # what stands there from before
-_FLAGS = re.MULTILINE | re.DOTALL
-_MARK = re.compile(rf"^<!-- generated: ([^\n]+?) -->${_WRITTEN}", _FLAGS)
-_HELP = "<!-- generated: help -->"
-_HEADING = re.compile(rf"^## `([^`\n]+)`$(?:\n\n{_HELP}{_WRITTEN})?", _FLAGS)
-_DEFAULT = re.compile(r"^(\| `(\w+)` \|(?:[^\n]*\|)?)[^|\n]*<!-- default -->", re.MULTILINE)
+_MARK = re.compile(r"^<!-- generated: ([^\n]+) -->$", re.MULTILINE)
+_HEADING = re.compile(r"^## `([^`\n]+)`$", re.MULTILINE)
+_DEFAULT = re.compile(r"^(\| `(\w+)` \|(?:[^\n]*\|)? )<!-- default -->", re.MULTILINE)
 _DECISION = re.compile(r"# (\d+)\. (.+)\n+(\d{4}-\d\d-\d\d), (.+?)\.?\n")
 _PREFIXED = re.compile(r"\b((?:wsis|ops|dct|adms|foaf|org):\w+)")
 _PAYLOADS = {Payload.ROW: "rows", Payload.XML: "XML elements", Payload.GRAPH: "graphs"}
@@ -278,21 +273,15 @@ def _insert(source: str, page: str, texts: Mapping[str, str]) -> str:
     named = _HEADING.findall(source)
     if missing := sorted(set(named) ^ set(texts)):
         raise PageError(f"{page}: unknown or missing headings: {', '.join(missing)}")
-    return _HEADING.sub(
-        lambda match: f"## `{match[1]}`\n\n{_HELP}\n\n{texts[match[1]]}\n\n{_END}", source
-    )
+    return _HEADING.sub(lambda match: f"{match[0]}\n\n{texts[match[1]]}", source)
 
 
 def _fill_defaults(source: str, page: str, defaults: Mapping[str, object]) -> str:
-    """Write the default before ``<!-- default -->`` in the row of each key; raises PageError if a key has no such
-    row.
-    """
+    """Write the default of each key into its row; raises PageError if a key has no row."""
     filled = {match[2] for match in _DEFAULT.finditer(source)}
     if missing := sorted(filled ^ set(defaults)):
         raise PageError(f"{page}: unknown or missing rows with a default: {', '.join(missing)}")
-    return _DEFAULT.sub(
-        lambda match: f"{match[1]} {code(defaults[match[2]])} <!-- default -->", source
-    )
+    return _DEFAULT.sub(lambda match: f"{match[1]}{code(defaults[match[2]])}", source)
 
 
 def _defaults(*kinds: Any) -> dict[str, object]:
@@ -387,28 +376,4 @@ def generate(page: str, source: str) -> str:
             rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))
         ]:
             raise PageError(f"{page}: no table has the rules {', '.join(left)}")
-    return _MARK.sub(lambda match: _block(match, page), source)
-
-
-def _block(match: re.Match[str], page: str) -> str:
-    mark = f"<!-- generated: {match[1]} -->"
-    return match[0] if mark == _HELP else f"{mark}\n\n{_generated(match[1], page)}\n\n{_END}"
-
-
-def pages() -> Iterator[tuple[Path, str, str]]:
-    """Yield each page's file, its text, and its text with all that is generated."""
-    for file in sorted(DOCS.rglob("*.md")):
-        text = file.read_text(encoding="utf-8")
-        yield file, text, generate(file.relative_to(DOCS).with_suffix("").as_posix(), text)
-
-
-def write() -> None:
-    """Write the pages that have changed."""
-    for file, before, after in pages():
-        if after != before:
-            file.write_text(after, encoding="utf-8")
-            print(file)
-
-
-if __name__ == "__main__":
-    write()
+    return _MARK.sub(lambda match: _generated(match[1], page), source)

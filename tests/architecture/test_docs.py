@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated import PageError, generate, pages
+from generated import PageError, generate
 from rows import each
 
 from benchmarks.__main__ import NAMES, OTHERS
@@ -49,27 +49,29 @@ def _paths(routes: Iterable[Any]) -> Iterator[str]:
             yield re.sub(r":\w+\}", "}", route.path)
 
 
-def test_pages_have_what_the_program_knows() -> None:
-    written = [*pages()]
+def test_every_page_of_the_site_has_the_tables_that_it_names() -> None:
+    names = [file.relative_to(DOCS).with_suffix("").as_posix() for file in DOCS.rglob("*.md")]
 
-    assert len(written) > 100
-    assert [file.name for file, text, generated in written if text != generated] == [], (
-        "run `make tables`"
-    )
+    texts = {name: generate(name, _text(f"{name}.md")) for name in names}
+
+    assert len(texts) > 80
+    mark = re.compile(r"^<!-- generated: |\| <!-- default -->", re.MULTILINE)
+    assert [name for name, text in texts.items() if mark.search(text)] == []
 
 
-def test_a_changed_option_default_and_help_are_written_again() -> None:
-    stale = {
-        "reference/protocols/csv": ("| `skip` |", "| `leap` |"),
-        "reference/limits": ("| 1,000,000 <!--", "| 5 <!--"),
-        "reference/commands": ("stocktake sources list [OPTIONS]\n", "stocktake sources list\n"),
-    }
-    texts = {page: _text(f"{page}.md") for page in stale}
-
-    again = {page: generate(page, texts[page].replace(*change)) for page, change in stale.items()}
-
-    assert [page for page, change in stale.items() if change[0] not in texts[page]] == []
-    assert again == texts
+@each(
+    "page, row",
+    [
+        ("reference/protocols/csv", "| `skip` | The number of lines to skip; the header is searched in the next hundred. | 0 |"),
+        ("reference/limits", "| `rows` | 1,000,000 | rows of a table, triples of a graph | a cut |"),
+        ("reference/commands", "## `stocktake sources list`\n\nList sources"),
+        ("reference/commands", "stocktake sources list [OPTIONS]\n"),
+        ("reference/settings", "## `STOCKTAKE_DATA`\n\nOption `--data`."),
+        ("decisions/index", "| 1 | [The RDF store is embedded, read by worker processes](0001-the-store-is-embedded.md) |"),
+    ],
+)  # fmt: skip
+def test_the_site_has_each_option_default_and_help_text(page: str, row: str) -> None:
+    assert row in generate(page, _text(f"{page}.md"))
 
 
 @each(
@@ -187,7 +189,7 @@ def test_every_link_to_a_file_leads_to_one() -> None:
         for target in link.findall(file.read_text(encoding="utf-8"))
     ]
 
-    assert len(links) > 500
+    assert len(links) > 200
     assert [
         f"{file}: {target}" for file, target in links if not (file.parent / target).exists()
     ] == []

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pyoxigraph
 import pytest
+from generated import generate
 from rows import each
 
 from vocab.iris import Iris
 from vocab.schemes import schemes, statements
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "vocabulary.md").read_text(
-    encoding="utf-8"
+NAME = "reference/vocabulary"
+PAGE = generate(
+    NAME, (Path(__file__).parents[2] / "docs" / f"{NAME}.md").read_text(encoding="utf-8")
 )
 
 
