@@ -1,1 +1,1 @@
-"""Protocols: one module or package for each interface, all with the same function ``collect``."""
+"""Read the records of each interface that can be harvested: one module a protocol."""

@@ -111,7 +111,7 @@ def collect(
         refuse_html(reply, "a table")
         charset, is_guess = _detect_charset(reply, CsvOptions.of(source).charset)
         guessed.extend([charset] if is_guess else [])
-        # So that its mark is no part of the header.
+        # The codec utf-8-sig removes a byte order mark, which would become part of the header.
         return _read_lines(source, reply, "utf-8-sig" if charset == "utf-8" else charset)
 
     for page in read_table(source, fetch, cursor, _ACCEPT, read_lines, on_disk=True):
@@ -241,8 +241,8 @@ def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
 
 
 def _decoding_error(path: Path, name: str) -> str | None:
-    """Return where a file is not in a charset; None if it is. One of a byte a character is the
-    wrong one too where it leaves control characters of C1, which texts do not have.
+    """Return where a file is not in a charset; None if it is. A charset of one byte a character is
+    also wrong if it leaves control characters of C1, which texts do not have.
     """
     if not is_charset(name):
         return f"in {name!r}, which is not a charset"
@@ -288,9 +288,8 @@ def _guess_charset(path: Path) -> str | None:
 
 
 def _fitting_letters(sample: bytes, charset: str) -> tuple[float, float]:
-    """Return the share of the letters beyond ASCII that one language of their line has, and that
-    one language of the whole text has; a letter of another script fits in a word without Latin
-    letters.
+    """Return which share of the letters beyond ASCII belongs to a single language, line by line and
+    in the whole text. A letter of another script fits in a word without Latin letters.
     """
     fitting, total, all_letters = 0, 0, Counter[str]()
     for line in sample.splitlines():

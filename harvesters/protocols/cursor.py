@@ -14,7 +14,7 @@ from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-VERSION = 3  # raise it when old cursors can no longer be read: their lists then start again
+VERSION = 3  # Raise it when old cursors can no longer be read: their lists then start again.
 S = TypeVar("S")
 Items: TypeAlias = tuple[Record[Any] | DeletedRecord | InvalidRecord, ...]
 
@@ -60,7 +60,7 @@ def write_cursor(state: Any) -> str:
         for field in fields(state)
         if getattr(state, field.name) != field.default
     }
-    # e.g. a number above 64 bits, or half of a surrogate pair
+    # A number above 64 bits, or half of a surrogate pair, cannot be written as JSON.
     with parser_errors("the cursor cannot be serialized"):
         return orjson.dumps({"v": VERSION, **values}).decode()
 

@@ -21,8 +21,8 @@ def parse_timestamp(text: str) -> datetime | None:
 
 
 def may_be_newer(stamp: str | datetime | None, moment: datetime | None) -> bool:
-    """Return whether what has a time *stamp* may have changed since *moment*: so it may if either is
-    unknown.
+    """Return whether something with the time *stamp* may have changed since *moment*; True if either
+    time is unknown.
     """
     changed = parse_timestamp(stamp) if isinstance(stamp, str) else stamp
     return moment is None or changed is None or changed >= moment

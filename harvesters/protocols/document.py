@@ -24,7 +24,7 @@ from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
 MAX_RECORDS = 500  # Records per page, each a checkpoint of about 3 MB.
-MAX_BYTES = 8 * 1024 * 1024  # Of a page's records, to bound memory if records are large.
+MAX_BYTES = 8 * 1024 * 1024  # Bytes of a page's records: a bound on memory if they are large.
 
 Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
 
@@ -44,7 +44,8 @@ def read_document(
     it is unchanged.
 
     *read_items* returns the records in an order that is always the same, or None if there is
-    nothing to harvest. *on_disk* downloads the document into a file, which exists while pages are yielded.
+    nothing to harvest. *on_disk* downloads the document into a file, which exists while pages are
+    yielded.
     """
     with ExitStack() as stack:
         first = cursor is None
@@ -160,10 +161,12 @@ class ListedCursor(Cursor):
 
 @dataclass(slots=True)
 class DocumentReader:
-    """How the documents of a source's lists are read: *accept* is their Accept header, *probe* that
-    of the source's own document, which shows whether all is down. *parse* returns the records of a
-    document, and why the harvest is incomplete, or None. One that is listed and missing is gone, or
-    else unreadable. *faults* counts unreadable documents in a row.
+    """How the documents of a source's lists are read.
+
+    *accept* is their Accept header, *probe* that of the source's own document, which shows whether
+    the whole server is down. *parse* returns the records of a document, and why the harvest is
+    incomplete, or None. A listed document that is missing is gone if *is_missing_gone*, else
+    unreadable. *faults* counts unreadable documents in a row.
     """
 
     source: Source
@@ -208,7 +211,7 @@ class DocumentReader:
         """Yield a page for each document of *lists*: their names, and their documents sorted by
         address. A reason among these says why the list is incomplete.
 
-        A list that the cursor names and that is no more makes all lists start again.
+        All lists start again if the one that the cursor names does not exist any more.
         """
         state = read_cursor(ListedCursor, cursor) or ListedCursor(again=cursor is not None)
         passed = not state.list

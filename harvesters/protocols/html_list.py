@@ -49,10 +49,10 @@ class HtmlOptions(Options):
     next: str | None = Field(None, description="XPath to the link of the next page of the list.")
 
 
-# Invisible, and often different each time.
+# Elements that readers do not see, and that often differ from one request to the next.
 _HIDDEN_ELEMENTS = ("script", "style", "noscript", "template", "iframe", "input", "link")
 _ACCEPT = "text/html, application/xhtml+xml, */*;q=0.5"
-_CHECKPOINT_RECORDS = 50  # record pages requested between two checkpoints
+_CHECKPOINT_RECORDS = 50  # Pages of records that are requested between two checkpoints.
 
 _Paths = Mapping[str, list[etree.XPath]]
 
@@ -71,8 +71,8 @@ def check(source: Source) -> None:
 
 class HtmlList(PagedProtocol[_Element]):
     """The records of a list, of its next pages, and the pages that they link to. Changes alone
-    cannot be requested. The position is the address of a page of the list, behind the number of its
-    records that were read if these are not all.
+    cannot be requested. The position is the address of a page of the list, after the number of its
+    records that were read if some are left.
     """
 
     kind = "the next page"
@@ -118,7 +118,7 @@ class HtmlList(PagedProtocol[_Element]):
 
 
 def _compile_paths(source: Source) -> _Paths:
-    """Return the XPaths of each option. Raise SourceDefinitionError for what is none."""
+    """Return the XPaths of each option. Raise SourceDefinitionError for an invalid one."""
     options, paths = HtmlOptions.of(source), dict[str, list[etree.XPath]]()
     for name in ("records", "key", "digest", "details", "next"):
         value, paths[name] = getattr(options, name), []
@@ -180,7 +180,7 @@ def _parse_record(fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item
 
 
 def _text_at(paths: list[etree.XPath], node: _Element) -> str:
-    """Return the text at an XPath, the first if there are several; empty without one."""
+    """Return the text at an XPath, the first if there are several; "" without a path or a match."""
     result: Any = paths[0](node) if paths else []
     if isinstance(result, list):
         result = result[0] if result else ""

@@ -41,8 +41,8 @@ from vocab.iris import is_web
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord
 
-_INDEXES = ("datasets-minimal", "datasets-full")  # Of the bulk data service.
-_ORGANISATIONS = "iati-organisations"  # The root of files that have no activities.
+_INDEXES = ("datasets-minimal", "datasets-full")  # The last part of the service's addresses.
+_ORGANISATIONS = "iati-organisations"  # The root element of files without activities.
 _ROWS = 500  # Packages per page of the list.
 _XML = "application/xml, text/xml;q=0.9, */*;q=0.5"
 # Comments and CDATA may contain the other marks: each mark is found alone, so that the time does
@@ -157,7 +157,8 @@ def _read_file(
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
-        if error.reason.values.get("element") != _ORGANISATIONS:  # Which an index lists too.
+        # An index lists the files of organisations too.
+        if error.reason.values.get("element") != _ORGANISATIONS:
             text = "an activity file that cannot be read to its end: %(error)s"
             lost = (InvalidRecord(None, Reason(text, error=error.reason)),)
             doubt = Reason("a file cannot be read: %(error)s", error=error.reason)
@@ -243,7 +244,7 @@ def _find_parts(text: mmap) -> Iterator[bytes | None]:
     of the root.
     """
     start: int | None = None
-    passed = 0  # What lies before it is in a comment or a text.
+    passed = 0  # Marks before this position are inside a comment or a text.
     for match in _PART.finditer(text):
         mark = match.lastgroup
         if match.start() < passed:
@@ -262,7 +263,7 @@ def _find_parts(text: mmap) -> Iterator[bytes | None]:
 
 def _exclusion(options: IatiOptions, activity: _Element) -> str:
     """Return why an activity is not selected: it is from a secondary reporter, or of another
-    hierarchy level; "" if it is.
+    hierarchy level; "" if it is selected.
     """
     reporter = activity.find("reporting-org")
     stated = "" if reporter is None else reporter.get("secondary-reporter", "")

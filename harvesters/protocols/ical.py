@@ -36,7 +36,7 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
-# Components that no record is made of.
+# Components from which no record is made.
 _UNUSED = frozenset((b"VALARM", b"VTODO", b"VJOURNAL", b"VFREEBUSY", b"VAVAILABILITY"))
 _MAX_HISTORY = timedelta(days=20 * 365)  # Before the horizon; earlier dates are left out.
 _MAX_PER_DAY = 24
@@ -46,7 +46,7 @@ _REFUSED_FREQUENCIES = frozenset(("SECONDLY", "MINUTELY", "HOURLY"))
 _REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
 _MAX_DATES = 10_000  # Dates per event, listed or expanded: 20 years of daily dates are 7,300.
 _MAX_RULES = 10  # Per event; RFC 5545 recommends one.
-_DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # Of the months with fewer than 31.
+_DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}  # The months with fewer than 31 days.
 # Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds.
 _MAX_CALLS = 2_000_000
 # Calls for all events of a file: 25 series of daily dates for 20 years. A process that parses is
@@ -192,7 +192,7 @@ def _event_row(calendar: Any, event: icalendar.Event, zone: str) -> Row:
     if not isinstance(start, datetime) and end > start:  # An end without a time is exclusive.
         end -= timedelta(days=1)
     params = getattr(event.get("ORGANIZER"), "params", {})
-    # An organizer may be a person, unless it is declared to be none.
+    # An organizer may be a person, unless the calendar says that it is a group or a place.
     is_body = str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"}
     status = _text(event, "STATUS").upper()
     categories = (getattr(names, "cats", [names]) for names in as_list(event.get("CATEGORIES")))

@@ -42,7 +42,7 @@ from harvesters.source import Source
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, TransferError
 )  # fmt: skip
-# The ways of HTTP to reject a token or a cursor.
+# Errors by which HTTP servers reject a token or a cursor.
 CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatusError)
 # Errors that can concern a single record; a probe shows whether more is wrong. A bot wall, a 429,
 # quiet hours and a full disk are not among them: they end the run with their own errors.
@@ -52,7 +52,7 @@ MAX_UNREADABLE = 300  # Responses in a row: a page of 100 broken records causes 
 MAX_FAILURES = 3  # Failures of the server in a row for neighbouring records: it fails for all.
 MAX_EMPTY_PAGES = 100  # Pages in a row: repositories that filter after paging send some.
 
-# What a list may repeat.
+# The things that a list may repeat, as error messages name them.
 Kind = Literal[
     "the resumption token",
     "the cursor",
@@ -61,7 +61,7 @@ Kind = Literal[
     "the older page",
     "the document",
 ]
-# What bounds a part of a list is the protocol's: moments, keys, a set.
+# Each protocol decides how a part of a list is bounded: by moments, keys or a set.
 Window: TypeAlias = tuple[Any, ...]
 Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
 
@@ -74,7 +74,7 @@ class EndedError(ParseError):
     """A list ended before its declared total."""
 
 
-# Errors behind which a window may be read on in another way, and no smaller page helps.
+# Errors after which a smaller page does not help, but another window may.
 _WINDOW_ERRORS: tuple[type[HarvestError], ...] = (
     *CURSOR_ERRORS, ServiceError, RepeatedPageError, PaginationLoopError
 )  # fmt: skip
@@ -82,14 +82,15 @@ _WINDOW_ERRORS: tuple[type[HarvestError], ...] = (
 
 @dataclass(slots=True)
 class LoopDetector:
-    """Tokens and record keys of a list's pages that this process has seen; *name* is the source's."""
+    """The tokens and record keys of a list's pages that this process has read; *name* is the
+    source's.
+    """
 
     name: str
     tokens: set[str] = field(default_factory=set)
     pages: set[bytes] = field(default_factory=set)
 
     def reset(self) -> None:
-        """Forget everything, for another list."""
         self.tokens.clear()
         self.pages.clear()
 
@@ -178,14 +179,15 @@ class ListCursor(Cursor):
     """Position in a list.
 
     *windows* are the parts that are still to be read, the current one first; it *is_part* of a list
-    that was split. *position* is the next
-    of the last page, *offset* the number of records before it in the window, *pages* that of whole
-    pages; *sizes* are the sizes of the pieces in which an unreadable page is read. *newest* is the
-    greatest value by which the list may be sorted: if *is_sorted* all came in order, in *steps*
-    increases, the last *ties* records with that value. *total* is declared for the whole list;
-    *cap* is the number of records behind which the registry ended a window, *reach* that behind
-    which it was begun again. *faults* and *empty* count unreadable responses and empty pages in a
-    row.
+    that was split. *position* is the ``next`` of the last batch, *offset* the number of records
+    before it in the window, *pages* that of whole pages; *sizes* are the sizes of the pieces in
+    which an unreadable page is read.
+
+    *newest* is the greatest value by which the list may be sorted. If *is_sorted*, all records came
+    in its order, with *steps* increases, and the last *ties* records have that value. *place* is as
+    in ``Batch``, *total* is declared for the whole list. *cap* is the number of records after which
+    the registry ended a window, *reach* the number after which a window was begun again. *faults*
+    and *empty* count unreadable responses and empty pages in a row.
     """
 
     windows: tuple[Window, ...]
@@ -218,15 +220,15 @@ class ListCursor(Cursor):
 
 
 class PagedProtocol(ABC, Generic[P]):
-    """A list that is read page by page. *since*, in UTC, limits it to what changed, None to nothing;
-    it is earlier by *overlap* than the last harvest.
+    """A list that is read page by page. *since*, in UTC, limits it to the records that have changed;
+    None: all records. It is earlier by *overlap* than the last harvest.
 
     *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
     *is_dated*: the list may be sorted by time. *is_exact*: a piece of a page must have the size that
-    was requested. *is_linked*: a page is known by the one before only, so that none can be passed
-    over. *kind* says what positions are, None if they cannot repeat; *moves* is as in Page, and so
-    is *again* of all pages of one that *repeats*.
+    was requested. *is_linked*: only the page before names a page, so that none can be skipped.
+    *kind* says what positions are, None if they cannot repeat. *moves* is ``unstable_list`` of the
+    pages; if the list *repeats*, all its pages have ``again``.
     """
 
     windows: tuple[Window, ...] = (("",),)
@@ -273,8 +275,8 @@ class PagedProtocol(ABC, Generic[P]):
         return ListCursor(self.windows)
 
     def order(self, record: Any) -> str | None:
-        """Return by what the list may be sorted: "" if the record lacks it, None if it does not
-        count.
+        """Return the value of a record by which the list may be sorted: "" if the record lacks it,
+        None if the record says nothing about the order.
         """
         return None
 
@@ -287,7 +289,7 @@ class PagedProtocol(ABC, Generic[P]):
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Return where to continue if the window cannot be read beyond *cursor*: at windows that
-        are smaller or begin later. None: nowhere.
+        are smaller or begin later. None if there is no such place.
         """
         return None
 
@@ -354,9 +356,9 @@ class PagedProtocol(ABC, Generic[P]):
                 )
 
     def _advance(self, state: ListCursor, batch: Batch, items: Items, size: int) -> ListCursor:
-        """Return the cursor after a page. Where the registry ended a window before, this one is
-        split at once; so is one of more records, unless its total is that of the whole list, and
-        may be wrong.
+        """Return the cursor after a page. If the registry ended an earlier window at a cap, this one
+        is split there, or at once if its own total is greater. A total of the whole list may be
+        wrong, and splits nothing.
         """
         before, count, total = state, len(batch.records), batch.total
         url = batch.reply.url if batch.reply else self.source.url
@@ -406,7 +408,7 @@ class PagedProtocol(ABC, Generic[P]):
 
     def _follow_order(self, state: ListCursor, batch: Batch) -> ListCursor:
         """Return the cursor with the greatest value by which the list may be sorted, and whether
-        all came in order. Times that are written differently are in none.
+        all came in order. Times that are written in different forms have no order.
         """
         newest, is_sorted = state.newest, state.is_sorted
         stamps = [stamp for stamp in map(self.order, batch.records) if stamp is not None]
@@ -425,8 +427,8 @@ class PagedProtocol(ABC, Generic[P]):
     def _finish(self, state: ListCursor, total: int | None) -> ListCursor:
         """Return the cursor at the next window, or within this one if it ended before its *total*.
 
-        A window that ends behind fewer records than an earlier one did was not cut by a limit of
-        the registry: its total is wrong.
+        A window that ends after fewer records than an earlier one was not cut by a limit of the
+        registry: its total is wrong.
         """
         if total is not None and state.offset < total:
             ended = _ended(state.offset, total)
@@ -443,7 +445,7 @@ class PagedProtocol(ABC, Generic[P]):
         )
 
     def _split(self, state: ListCursor, error: HarvestError) -> ListCursor:
-        """Return where to continue beyond what can be read. Raise *error* if that is nowhere."""
+        """Return where to continue after what can be read. Raise *error* if there is no such place."""
         is_read = not state.is_part and state.total is not None and state.offset >= state.total
         smaller = None if is_read else self.split(state, error)
         if smaller is None:
@@ -454,8 +456,8 @@ class PagedProtocol(ABC, Generic[P]):
     def _divide(
         self, state: ListCursor, size: int, error: HarvestError
     ) -> tuple[Items, ListCursor]:
-        """Return the cursor at the pieces of a page that cannot be read; behind the record if it is
-        a single one, which is returned.
+        """Return the cursor at the pieces of an unreadable page. If the page is a single record,
+        return it, and the cursor after it.
         """
         if self.is_linked:
             raise error
@@ -479,8 +481,8 @@ class PagedProtocol(ABC, Generic[P]):
         return (item,), self._finish(state, total) if left == 1 else state
 
     def _is_capped(self, state: ListCursor, size: int, total: int) -> bool:
-        """Return whether no record behind a page that cannot be read can be read either: the first
-        of the next page, the last, and one between them.
+        """Return whether no record after an unreadable page can be read either: the first of the
+        next page, the last one, and one between them are requested.
         """
         following = state.offset + size
         if not state.offset or following >= total:

@@ -58,7 +58,7 @@ _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _PROVENANCE = "{http://www.openarchives.org/OAI/2.0/provenance}"
 _ORIGIN = f"{_PROVENANCE}originDescription"
 _ERROR = f"{_NS}error"
-# The parts of each list.
+# The path to the parts of each list.
 _PARTS = {
     "ListRecords": "record",
     "ListIdentifiers": "header",
@@ -69,10 +69,10 @@ _PARTS = {
 _ACCEPT = "text/xml, application/xml"
 _MAX_ORIGINS = 20  # Aggregators that a record came through.
 _MAX_ADDRESS = 1_000  # Characters of an identifier or an address.
-_RDF_STEPS = 2  # Named nodes away from the resource; all are in the same record.
+_RDF_STEPS = 2  # A record's RDF/XML describes nodes at most this far from its resource.
 # Records requested one by one: splitting their window would cost the same number of requests.
 _MAX_SINGLE_REQUESTS = 8
-# Increases of datestamps: one unsorted list in 40,320 has this number by chance.
+# Increases of datestamps that show a sorted list: one unsorted list in 40,320 has them by chance.
 _MIN_ASCENDING = 8
 # A token is the only parameter of its request, so badArgument means the token.
 _TOKEN_ERRORS = frozenset({"badResumptionToken", "badArgument"})
@@ -186,8 +186,8 @@ class Calendar:
 
 class OaiPmh(PagedProtocol[Any]):
     """The records of a repository. A window is the number of a set, the datestamps from and until
-    ("" if open), and whether its records are requested one by one. The position is then the key of
-    the last record, else a resumption token.
+    ("" if open), and whether its records are requested one by one. If they are, the position is the
+    key of the last record, else a resumption token.
     """
 
     kind = "the resumption token"
@@ -291,8 +291,8 @@ class OaiPmh(PagedProtocol[Any]):
         return InvalidRecord(key, error.reason), replace(cursor, position=key)
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
-        """A list sorted by datestamp is read on from the newest one. Any other is begun again once
-        if a token was rejected; else its window is split, down to single records.
+        """Continue a list that is sorted by datestamp at the newest one. Begin any other again, once,
+        if a token was rejected; else split its window, down to single records.
         """
         window, rest = cursor.windows[0], cursor.windows[1:]
         codes = error.codes if isinstance(error, OaiError) else frozenset()
@@ -577,7 +577,7 @@ def _record_address(base: str, identifier: str) -> str:
 
 def drop_repeated(chains: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     """Return the chains of a page's records without those that end at one address: one record is
-    not the origin of several. Some repositories write one and the same container into every record.
+    not the origin of several. Some repositories write the same container into every record.
 
     >>> drop_repeated([("a",), ("a", "b"), ("b",), ()])
     [('a',), (), (), ()]

@@ -44,10 +44,10 @@ from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 
 Item = Record[Graph] | DeletedRecord | InvalidRecord
 
-MAX_RECORDS = 500  # Records per page, each a checkpoint.
+MAX_RECORDS = 500  # Records per page; each page is a checkpoint.
 # Records requested one by one; for more, reading the whole journal takes fewer requests.
 MAX_SINGLE_REQUESTS = 1_000
-# Of a decompressed entry: about a first harvest of ten million records.
+# Bytes of a decompressed entry: about a first harvest of ten million records.
 MAX_ENTRY_BYTES = 64 << 30
 TOPIC = f"{FOAF}primaryTopic"
 LINEAGE, PRIMARY, CREDIT = f"{PROV}wasDerivedFrom", f"{PROV}hadPrimarySource", f"{SCHEMA}creditText"
@@ -101,7 +101,7 @@ class PeerCursor(Cursor):
 
 class RecordName(NamedTuple):
     """The parts of a record graph's IRI: the peer's *base*, the *registry* that the record came
-    from, and its key here: two registries of a peer may use the same.
+    from, and its key here, which begins with the registry, since two registries may use one key.
     """
 
     base: str
@@ -269,7 +269,7 @@ class PeerReader:
         lineage = _values(quads, graph, LINEAGE)
         origins = [term.value for term in lineage if isinstance(term, NamedNode)]
         ours = self.fetch.base
-        # What came from us or through us would circulate for ever.
+        # A record that came from us or through us would circulate for ever.
         is_ours = bool(ours) and any(record.startswith(ours) for record in origins)
         if is_ours or (origins and not self.options.relayed):
             return None
@@ -410,7 +410,7 @@ def _is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
 def parse_record(
     about: RecordName, graph: str, quads: list[Quad], registry: Iterable[Quad]
 ) -> Item:
-    """Return the record in *graph*, without the peer's own bookkeeping; *registry* are the
+    """Return the record in *graph*, without the peer's own bookkeeping; *registry* has the
     statements about the registry that it came from.
     """
     times = (term for name in _TIMES for term in _values(quads, graph, name))

@@ -47,8 +47,8 @@ class PodOptions(Options):
 
 
 Item = Record[Graph] | InvalidRecord
-# the class of a dataset, its raw bytes, its key and its time of change; all are copies, since a part
-# of the parsed document would keep the memory around it
+# The class of a dataset, its raw bytes, its key and its time of change. All are copies, since a part
+# of the parsed document would keep the memory around it.
 _Row = tuple[str, bytes, bytes, bytes] | InvalidRecord
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
@@ -72,15 +72,15 @@ def collect(
 
 
 def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
-    """Return the records of an inventory. They are held as raw bytes: parsed, all together would
-    need three times the memory.
+    """Return the records of an inventory. They wait as raw bytes: parsed, all together would need
+    three times the memory.
     """
     options = PodOptions.of(source)
     document = load_json(reply, options.charset)
     if isinstance(document, dict) and not document.keys() & _MEMBERS and "title" in document:
-        document = [document]  # a single dataset
+        document = [document]  # The file is a single dataset.
     if isinstance(document, list):
-        document = {"dataset": document}  # the format before version 1.1
+        document = {"dataset": document}  # Before version 1.1 the file is a list.
     members = document if isinstance(document, dict) else {}
     if not any(isinstance(members.get(name), list) for name in _MEMBERS):
         kind = (

@@ -48,7 +48,7 @@ class CatalogueOptions(RdfOptions):
     elsewhere: bool = Field(False, description="Follow links to other hosts too.")
 
 
-# More than any known catalogue of catalogues has.
+# A catalogue that links to more does not end; no known one has as many.
 _MAX_CATALOGUES = 10_000
 
 log = structlog.get_logger()
@@ -60,8 +60,9 @@ class RdfCursor(Cursor):
 
     *todo* are the documents to read, the current one first; *seen* are digests of all that were
     ever queued, so that catalogues that contain each other end. *last* is the last item read of the
-    current document: a record by its key, or a member by its address. *total* is the total that the
-    collection declares; the others are as in Page or count errors in a row.
+    current document: a record by its key, or a member by its address. *paged*: the current document
+    is a next page. *below*: it is not the source's own. *total* is the total that the collection
+    declares, *empty* the number of pages without records in a row.
     """
 
     todo: tuple[str, ...]
@@ -79,9 +80,9 @@ def collect(
     """Yield all records of a document, of its next pages and of its catalogues. Changes alone
     cannot be requested.
 
-    A record's payload is a graph of its statements and of those about what it points to; its raw
-    bytes are the same as sorted N-Triples. A member that is only named is requested by its address.
-    A catalogue that was read is not read again. Raises ParseError if a response is not RDF, has no
+    A record's payload is a graph of its statements and of those about the nodes that it points to;
+    its raw bytes are the same as sorted N-Triples. A member that is only named is requested by its
+    address. A catalogue that was read is not read again. Raises ParseError if a response is not RDF, has no
     record, or pages do not end.
     """
     reader, first, loop_detector = (

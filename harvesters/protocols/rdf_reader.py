@@ -67,7 +67,7 @@ _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
 def check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the *names* of classes. Raise ValueError if one is neither an IRI nor a known prefix's."""
+    """Return the *names* of classes. Raise ValueError if one is neither an IRI nor has a known prefix."""
     for name in names:
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
             raise ValueError(
@@ -82,7 +82,7 @@ def check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 class StepOptions(Options):
-    """The option of all that reads records from RDF."""
+    """The option of all protocols that read records from RDF."""
 
     steps: int = Field(
         2, description="How many named nodes away from a record statements still belong to it."

@@ -1,5 +1,5 @@
-"""All resources of a source's lists, or of the packages of its dumps, later those in
-its change lists.
+"""All resources of a source's lists, or of the packages of its dumps; later those in its change
+lists.
 
 Source: https://www.openarchives.org/rs/1.1/resourcesync (ANSI/NISO Z39.99-2017)
 """
@@ -38,7 +38,7 @@ from vocab.iris import is_web
 
 _ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
-_MAX_DEPTH = 4  # Source description, capability list, index, list.
+_MAX_DEPTH = 4  # A source description leads to a capability list, an index and a list.
 _OVERLAP = timedelta(days=1)  # A lastmod may be a date without a time.
 _MANIFEST_NAME = "manifest.xml"
 _MAX_MANIFEST_BYTES = 256 << 20  # About a manifest of a million resources.

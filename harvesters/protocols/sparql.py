@@ -273,8 +273,8 @@ class Sparql(PagedProtocol[Graph]):
         return self._number("count", pattern=self.options.selection(cursor.windows[0][0]))
 
     def _final_total(self, cursor: ListCursor) -> int | None:
-        """Return the total at the end of the list; None if the endpoint counts fewer now, and no
-        more than were listed.
+        """Return the total at the end of the list; None if the endpoint now counts no more records
+        than were listed.
         """
         total = cursor.total
         if total is not None and cursor.offset < total:

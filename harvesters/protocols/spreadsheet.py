@@ -119,7 +119,7 @@ def _fill_merged(
 ) -> Iterator[list[str]]:
     """Yield the rows; *ranges* are merged cells, from the topmost on."""
     following = deque(ranges)
-    filled: list[tuple[int, slice, str]] = []  # last row, columns, text
+    filled: list[tuple[int, slice, str]] = []  # The last row, the columns and the text of each.
     for number, row in enumerate(rows):
         filled = [item for item in filled if item[0] >= number]
         while following and following[0][0][0] <= number:

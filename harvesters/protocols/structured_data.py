@@ -32,7 +32,7 @@ from harvesters.payloads.rdf_parser import parse_quads
 from vocab.iris import is_web
 
 _META = re.compile(rb"<meta[^>]{0,200}charset\s*+=\s*+[\"']?\s*+([\w.:-]++)", re.IGNORECASE)
-# of microdata and RDFa: an empty address is resolved to that of the page
+# The libraries for microdata and RDFa resolve an empty address to that of the page.
 _EMPTY_ADDRESS = re.compile(r"""\s(?:href|src)\s*+=\s*+(?:""|'')""", re.IGNORECASE)
 _NAMESPACE = re.compile(r"(https?://.*[/#])[^/#]+\Z")
 

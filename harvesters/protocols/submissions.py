@@ -1,8 +1,8 @@
-"""Records that stakeholders submitted and moderators accepted. They are read from the ledger, as if
-it answered requests.
+"""Records that stakeholders submitted and moderators accepted. They are read from the ledger, which
+answers like a registry.
 
-The answer is a JSON object: ``accepted`` has the content of each submission by its id,
-``withdrawn`` the ids of what was withdrawn.
+The response is a JSON object: ``accepted`` has the content of each submission by its id,
+``withdrawn`` the ids of the submissions that were withdrawn.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class TableOptions(Options):
     )
 
 
-# Hand-made tables have titles, notes and empty lines before their header, on so many lines at most.
+# Hand-made tables have titles, notes and empty lines before their header: at most so many lines.
 MAX_HEADER_LINE = 100
 # Records, and their bytes, that are compared to find a column that tells rows with one key apart.
 _MAX_SAMPLE, _MAX_SAMPLE_BYTES = 2000, 8 * 1024 * 1024
@@ -124,7 +124,7 @@ def read_table(
 
 
 def _is_key_lost(item: Item) -> TypeGuard[InvalidRecord]:
-    """Return whether an item may be any record that seems missing: its key cannot be read."""
+    """Return whether the key of an item cannot be read, so that it may be any missing record."""
     if not isinstance(item, InvalidRecord) or item.key is not None:
         return False
     return as_reason(item.cause).code not in {"row_without_key", "joined_row_alone"}
@@ -343,7 +343,7 @@ class _Table:
         of groups.
         """
         width = len(self.columns)
-        above: dict[str, str] = {}  # what is carried into the rows below
+        above: dict[str, str] = {}  # The texts that are carried into the rows below.
         for line in lines:
             if isinstance(line, InvalidRecord):
                 yield line
@@ -376,12 +376,12 @@ class _Table:
         )
 
     def _carry(self, row: dict[str, str], above: dict[str, str]) -> bool:
-        """Fill the empty cells of the carried columns from *above*, and keep theirs there; return
-        whether the row is a heading. A new text ends what later columns carried.
+        """Fill the empty cells of the carried columns from *above*, and note the texts of the others
+        there; return whether the row is a heading. A new text ends what later columns carried.
 
-        A heading has texts in carried columns alone, or one text: repeated, as in merged cells, or
-        in any column where the table lacks a carried one; in the first, where rows may be
-        continued.
+        A heading has texts in carried columns alone, or a single text. That text is repeated, as in
+        merged cells, or the table lacks a carried column; it is then in the first column if rows may
+        be continued.
         """
         filled = [name for name, cell in row.items() if cell.strip()]
         texts = {row[name].strip() for name in filled}

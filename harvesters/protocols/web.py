@@ -46,10 +46,10 @@ _PAGE_TYPES = (
     "application/xml",
     "text/xml",
 )
-_MAX_HOSTS = 5  # That an error names.
+_MAX_HOSTS = 5  # Hosts that an error names.
 _MAX_DEPTH = 3  # An index should list sitemaps only, some list indexes.
-_MAX_BYTES = 64 * 1024 * 1024  # Of a decompressed sitemap; the protocol allows 50 MB.
-_MAX_ENTRIES = 50_000  # The protocol's limit.
+_MAX_BYTES = 64 * 1024 * 1024  # Bytes of a decompressed sitemap; the protocol allows 50 MB.
+_MAX_ENTRIES = 50_000  # The protocol's limit of a sitemap.
 _OVERLAP = timedelta(days=1)  # A lastmod is often a date without a time.
 
 log = structlog.get_logger()
