@@ -19,17 +19,19 @@ from harvesters.reasons import Reason
 from web.outbound_client import Deadline
 
 OFFERED = "gzip, deflate, zstd"
-_OUTPUT_CHUNK = 64 * 1024  # bytes that are unfolded at once
-# bytes of zstd that are fed at once: 4 can unfold to 128 KiB, so these to 2 MiB
+_OUTPUT_CHUNK = 64 * 1024  # Bytes that are decompressed at once.
+# Bytes of zstd that are decompressed at once: 4 can grow to 128 KiB, so 64 to 2 MiB.
 _ZSTD_INPUT_CHUNK = 64
-_WINDOW = 8 * 1024 * 1024  # bytes: what RFC 8878 asks every decoder to support, and no more
-_MAX_ENCODINGS = 2  # nested encodings; honest servers use one
+_WINDOW = (
+    8 * 1024 * 1024
+)  # Bytes of zstd's window: the size that RFC 8878 asks decoders to support.
+_MAX_ENCODINGS = 2  # Nested encodings; honest servers use one.
 
 Parts = Iterable[bytes]
 
 
 def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
-    """Decode a body by its Content-Encoding, in chunks of at most 2 MiB; raises ValueError if it is
+    """Decode a body by its Content-Encoding, in chunks of at most 2 MiB. Raise ValueError if it is
     invalid.
     """
     names = [
@@ -75,7 +77,7 @@ def _deflate(parts: Parts) -> Iterator[bytes]:
 
 def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
     try:
-        # at its end, the decoder would return the rest again and again
+        # At the end of the stream, the decoder would return the rest again and again.
         while part and not stream.eof:
             yield stream.decompress(part, _OUTPUT_CHUNK)
             part = stream.unconsumed_tail
@@ -111,9 +113,9 @@ _DECODERS: dict[str, Callable[[Parts], Iterator[bytes]]] = {
 }
 
 
-START = 256 * 1024  # bytes of a file in which it shows what it is
-# An encoded body is refused once it decodes to more than this many bytes and this many times its
-# size: it would else fill the disk up to the limit of a file. A gzip bomb decodes to 230 to 1,030 times.
+START = 256 * 1024  # Bytes at the beginning of a file that show its format.
+# An encoded body is refused once it decodes to more bytes than this, and to more than _RATIO times its
+# size: it would else fill the disk up to the limit of a file. A gzip bomb grows 230 to 1,030 times.
 _BOMB = 256 * 1024 * 1024
 _RATIO = 200
 
@@ -159,8 +161,9 @@ def read_to_file(
 
 
 def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
-    """Yield the decoded body in parts; raises if it is truncated, too slow, or does not match its
-    encoding. The limits also apply to encoded data that decodes to nothing.
+    """Yield the decoded body in parts. Raise TransferError if it is truncated, too slow, or does not
+    match its encoding, TooLargeError over *size* bytes. The limits also apply to encoded data that
+    decodes to nothing.
     """
     url, received, raw = str(response.url), 0, 0
 

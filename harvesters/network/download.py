@@ -15,7 +15,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.reasons import Reason
 
-PIECE = 16 << 20  # bytes asked for at once
+PIECE = 16 << 20  # Bytes that are requested at once.
 _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})\Z", re.ASCII)
 
 

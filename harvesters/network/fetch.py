@@ -46,7 +46,7 @@ from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError
 
 log = structlog.get_logger()
 
-# redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+# Redirects that are followed: RFC 9309 asks for five, and no honest registry needs three.
 _MAX_REDIRECTS = 5
 
 
@@ -54,8 +54,8 @@ _MAX_REDIRECTS = 5
 class _Request:
     """A GET, or a POST with a *body*: a form, or an XML document as bytes.
 
-    *check* raises what is wrong with a reply. The body of a reply with status 200 is written to the
-    file *download_path*, if there is one.
+    *check* raises the error of a reply. The body of a reply with status 200 is written to the file
+    *download_path*, unless that is None.
     """
 
     headers: Mapping[str, str]
@@ -66,7 +66,7 @@ class _Request:
 
     @property
     def digest(self) -> str:
-        """Return a digest of what the request is beside a GET of its address, "" if nothing."""
+        """Return a digest of the body and the range of the request, "" for a plain GET."""
         part = self.headers.get("Range")
         if self.body is None and part is None:
             return ""
@@ -86,10 +86,11 @@ class Fetch(AbstractContextManager["Fetch"]):
     and checked at every hop, and addresses that are private, loopback or link-local are refused
     after DNS unless *network* allows their host. Each host's robots.txt is obeyed, its crawl-delay
     too; a *robots_override* (who permitted access, in writing) sets its Disallow aside. No requests
-    are sent in *quiet_hours*. ``outcome_counts`` counts how requests ended, ``responses`` adds up sizes and times; see
-    ``merge_responses``. *base* is the prefix of our own IRIs. *stored* returns the archived response
-    to an address and the digest of a request, which is not sent then. *observe* is called with None
-    before a request, and with its reply; it may raise what is wrong with the reply.
+    are sent in *quiet_hours*. ``outcome_counts`` counts how requests ended, ``responses`` adds up
+    sizes and times; see ``merge_responses``. *base* is the prefix of our own IRIs. *stored* returns
+    the archived response to an address and the digest of a request, which is then not sent.
+    *observe* is called with None before a request, then with its reply; it may raise the error of a
+    reply.
     """
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -250,7 +251,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         )
 
     def _pause_for(self, url: httpx.URL, request: _Request) -> float:
-        """Return the pause before a request to *url*; raises RobotsError if it is not allowed."""
+        """Return the pause before a request to *url*. Raise RobotsError if it is not allowed."""
         if not (self.robots and request.obeys_robots):
             return self.pause
         try:

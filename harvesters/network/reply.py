@@ -21,13 +21,13 @@ class StoredResponse(Protocol):
     @property
     def position(self) -> SourcePosition: ...
     @property
-    def is_new(self) -> bool: ...  # of a request that no count has yet
+    def is_new(self) -> bool: ...  # Whether its request has not been counted yet.
     def open(self) -> httpx.Response: ...
 
 
 class ResponseArchive(Protocol):
-    """Stores a reply before anything parses it, with the digest of its *request*; harvesters.archive
-    implements it.
+    """Stores a reply, with the digest of its *request*, before anything parses it;
+    ``harvesters.archive`` implements it.
     """
 
     def write_response(
@@ -48,7 +48,7 @@ class Reply:
     """A response: *content* is decoded, *at* is its position in the archive.
 
     If the body was downloaded into a file (*path*), *content* is its beginning, and *file_digest* a
-    digest of the whole; likewise if the body is no longer needed (``without_content``).
+    digest of the whole. A reply ``without_content`` has the digest too.
     """
 
     url: str
@@ -71,8 +71,8 @@ class Reply:
         return self.file_digest or blake2b(self.content, digest_size=8).hexdigest()
 
     def without_content(self) -> Reply:
-        """Return the response without its body, of which the digest is kept, so that a body that was
-        parsed takes no memory.
+        """Return the response with the digest of its body in place of the body, so that a body that
+        was parsed takes no memory.
         """
         return replace(self, content=b"", file_digest=self.digest)
 
@@ -82,7 +82,7 @@ class Reply:
         return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
 
 
-ResponseCheck = Callable[[Reply], None]  # raises what is wrong with a reply
+ResponseCheck = Callable[[Reply], None]  # It raises the error of a reply.
 
 
 def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

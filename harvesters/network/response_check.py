@@ -30,13 +30,12 @@ _HTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
-_HEAD_BYTES = 4096  # bytes in which an HTML page shows what it is
-_TITLE_BYTES = 64 * 1024  # bytes of a page in which its title is looked for
+_HEAD_BYTES = 4096  # Bytes that show whether a body is an HTML page.
+_TITLE_BYTES = 64 * 1024  # Bytes of a page that are searched for its title.
 
 
 def is_html(content: bytes) -> bool:
     """Return whether *content* is an HTML page.
-
 
     >>> is_html(b"<!DOCTYPE html><title>Maintenance</title>"), is_html(b"<OAI-PMH>")
     (True, False)
@@ -46,7 +45,6 @@ def is_html(content: bytes) -> bool:
 
 def page_title(content: bytes) -> str:
     """Return a page's title on one line, empty if it has none.
-
 
     >>> page_title(b"<html><head><title> We are\\nback &amp; soon </title>")
     'We are back & soon'
@@ -63,7 +61,7 @@ def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
     """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a
     table".
     """
-    named = Reason(expected)  # which catalogues have, but for an abbreviation such as JSON
+    named = Reason(expected)  # The catalogues translate it, unless it is an abbreviation.
     if title := page_title(content):
         return Reason(
             '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was '
@@ -88,9 +86,9 @@ def empty_reason(url: str, expected: str) -> Reason:
     )
 
 
-_SCANNED_BYTES = 64 * 1024  # bytes of a page in which its marks are looked for
+_SCANNED_BYTES = 64 * 1024  # Bytes of a page that are searched for a vendor's marks.
 _DENIED_STATUSES = frozenset((401, 403, 405, 406))
-# a challenge may come with any of these
+# A challenge may have any of these statuses.
 _CHALLENGE_STATUSES = frozenset((200, 202, 429, 503, *_DENIED_STATUSES))
 
 
@@ -178,7 +176,7 @@ def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
     )
 
 
-# from 520 on: Cloudflare, which does not reach the registry
+# Those from 520 on are Cloudflare's, for a registry that it does not reach.
 _UNAVAILABLE_STATUSES = {
     500,
     502,
@@ -194,16 +192,16 @@ _UNAVAILABLE_STATUSES = {
     527,
     530,
 }
-# a message in the JSON of an error, which is searched and not parsed: it is a stranger's
+# The message in the JSON of an error. The JSON is searched and not parsed, since it is not trusted.
 _MESSAGE = re.compile(
     r'"(?:message|detail|details|error|error_description|title|reason)"\s*:\s*"((?:[^"\\]|\\.)+)"'
 )
-_QUOTED_BYTES, _QUOTED = 4096, 200  # bytes of a body that are searched, characters that are quoted
-# what is asked for, by a part of its media type
+_QUOTED_BYTES, _QUOTED = 4096, 200  # Bytes of a body that are searched, characters that are quoted.
+# The name of the format that a request asks for, by a part of the media type.
 _KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}
 
 
-# What is wrong, and what helps, by status.
+# The error and the remedy by status.
 _URL_IS_WRONG = (
     "%(url)s: answered %(status)s; correct the source's url, or ask the registry where it is now"
 )
@@ -219,7 +217,7 @@ _ERRORS: Mapping[int, tuple[type[FetchError], str]] = {
 
 
 def check_response(reply: Reply, accept: str, agent: str) -> None:
-    """Accept 200 and 304; raise for anything else, for bot protection, and for a web page if
+    """Raise a FetchError unless the status is 200 or 304, for bot protection, and for a web page if
     *accept* asks for data.
     """
     if reply.status == 304:
@@ -260,8 +258,8 @@ def _status_error(reply: Reply) -> FetchError:
 
 
 def server_text(content: bytes) -> str:
-    """Return what the body of an error says: the message in its JSON, or else its text, shortened;
-    "" for a web page.
+    """Return the text of an error's body, shortened: the message in its JSON, or else the body
+    itself; "" for a web page.
 
     >>> server_text(b'{"status": 400, "error": {"message": "from + size is over 10000"}}')
     'from + size is over 10000'
@@ -275,9 +273,8 @@ def server_text(content: bytes) -> str:
 
 
 def check_robots_response(reply: Reply) -> None:
-    """Accept a robots.txt, and 4xx as its absence; raises for 429 and 5xx, when no requests are
-    allowed.
-
+    """Raise a FetchError for 429 and 5xx, when no requests are allowed; any other 4xx means that
+    there is no robots.txt.
 
     Source: https://www.rfc-editor.org/rfc/rfc9309#section-2.3.1
     """

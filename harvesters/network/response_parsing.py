@@ -19,31 +19,31 @@ from harvesters.network.response_check import empty_reason, is_html, web_page_re
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 
-# Python's own notations of text, not charsets: two of them take quadratic time, none is sent by a
-# server.
+# Python's own notations of text. No server sends them, and two of them take quadratic time.
 _NOTATIONS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"))
 
 
 @lru_cache(maxsize=256)
 def is_charset(name: str) -> bool:
-    """Return whether *name* is a charset that Python can decode; its compressions and notations are
-    none.
+    """Return whether *name* is a charset that Python can decode, and not one of its compressions and
+    notations.
 
     >>> is_charset("utf-8"), is_charset("windows-1252"), is_charset("zlib"), is_charset("punycode"), is_charset("none such")
     (True, True, False, False, False)
     """
     try:
-        bytes(4).decode(name)  # four bytes: also one character of UTF-32
+        bytes(4).decode(name)  # Four bytes are one character of UTF-32 too.
         return codecs.lookup(name).name.replace("_", "-") not in _NOTATIONS
-    except (LookupError, ValueError):  # unknown, no text encoding, or a name with a null character
+    # The name is unknown, is not a text encoding, or has a null character.
+    except (LookupError, ValueError):
         return False
 
 
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
-# integers that may need more than 64 bits, in which orjson rounds them
+# Integers that may need more than 64 bits: orjson would round them.
 _LARGE_NUMBER = re.compile(rb"[:\[,\s](?:-\d{19}|\d{20})")
-_DIGITS = 4000  # of an integer: Python reads and writes no more than 4300
+_DIGITS = 4000  # Digits of an integer: Python reads and writes no more than 4300.
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
 
@@ -103,7 +103,7 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     content = refuse_html(reply, "JSON")
     with parser_errors(Reason("%(url)s: not JSON that can be read", url=reply.url)):
         if charset == "utf-8" and not _LARGE_NUMBER.search(content):
-            # the slower reader accepts more, and its errors say more
+            # After an error the slower parser reads it: it accepts more, and its errors say more.
             with suppress(orjson.JSONDecodeError):
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
@@ -121,11 +121,11 @@ def _integer(digits: str) -> int | InvalidJson:
 
 
 def dump_json(value: Any) -> bytes:
-    """Return *value* as canonical JSON with sorted keys; raises ValueError if it is not valid JSON,
+    """Return *value* as canonical JSON with sorted keys. Raise ValueError if it is not valid JSON,
     or nested more than 254 deep.
     """
     try:
-        # a copy, since orjson's own bytes keep their buffer, of up to four times their length
+        # The bytes are copied, since orjson's own keep a buffer of up to four times their length.
         return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
     except TypeError as error:
         if "recursion" in str(error).lower():
@@ -199,8 +199,8 @@ def marked_charset(reply: Reply) -> str | None:
 
 
 def refuse_html(reply: Reply, expected: str) -> bytes:
-    """Return the body; raises ParseError if it is empty, or a web page where *expected* was
-    expected.
+    """Return the body. Raise ParseError if it is empty, WebPageError if it is a web page and not
+    what was *expected*.
     """
     if not reply.content.strip():
         raise ParseError(empty_reason(reply.url, expected))

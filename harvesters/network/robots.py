@@ -25,7 +25,7 @@ from harvesters.reasons import Reason
 
 # Seconds of crawl-delay that are kept: at more, a registry of a hundred pages would take hours.
 MAX_CRAWL_DELAY = 60.0
-_SIZE = 512 * 1024  # Bytes that are read: the least that RFC 9309 asks for (500 KiB), and a bound.
+_SIZE = 512 * 1024  # Bytes that are read: RFC 9309 asks for at least 500 KiB.
 
 log = structlog.get_logger()
 

@@ -17,7 +17,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from harvesters.errors import RetryLaterError, TemporaryFetchError, UnexpectedStatusError
 
-USER_AGENT_TOKEN = "Stocktake"  # Our product token, which publishers write behind User-agent.
+USER_AGENT_TOKEN = "Stocktake"  # Our product token, as in the User-agent lines of a robots.txt.
 
 log = structlog.get_logger()
 
@@ -85,7 +85,6 @@ def retry_after(value: str | None, date: str | None, now: datetime) -> float | N
     A date is relative to the response's Date header, since the registry's clock may be wrong, or
     else to *now*.
 
-
     Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 
     >>> retry_after("120", None, datetime(2026, 1, 1, tzinfo=UTC))
@@ -126,7 +125,7 @@ class LocalRateLimiter:
 
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
-    # the newest request's time, and the pause that it asked for
+    # The time of the last request to each host, and the pause that it asked for.
     _last_requests: dict[str, tuple[float, float]] = field(default_factory=dict)
     _blocked_until: dict[str, float] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
