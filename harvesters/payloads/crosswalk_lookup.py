@@ -13,14 +13,14 @@ from vocab.initiative import Basis, Claim, Coded, Document, Event, Initiative, R
 
 _SDG = "http://metadata.un.org/sdg/"
 _CACHE_SIZE = 16384  # Words: a registry's vocabulary, some 3 MB.
-_LINE, _GOAL, _TARGET = 0, 1, 2  # Where Subjects has them.
+_LINE, _GOAL, _TARGET = 0, 1, 2  # Their positions in Subjects.
 # An action line, goal or target by its code alone, or any number.
 _BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")
-# Others, such as a toolkit, can be documents.
+# Other activity types, such as a toolkit, can be documents.
 _INITIATIVES = frozenset(("project", "programme", "training"))
 
 Find = Callable[[str], str | None]
-Match = tuple[int, Claim]  # One of these places, and the claim.
+Match = tuple[int, Claim]  # The position in Subjects, and the claim.
 
 
 class Subjects(NamedTuple):
@@ -82,7 +82,7 @@ class CrosswalkLookup:
         for word in types:
             if (self.find_activity_type(word) or "").rpartition("/")[2] in _INITIATIVES:
                 return Initiative
-            if word.rpartition("/")[2].lower() == "event":  # also DCMI's own IRI
+            if word.rpartition("/")[2].lower() == "event":  # The word may be DCMI's IRI.
                 return Event
         return Document
 

@@ -14,7 +14,7 @@ from vocab.iris import is_web
 
 Node = NamedNode | BlankNode
 Term = NamedNode | BlankNode | Literal | Triple
-Properties = Mapping[str, tuple[Term, ...]]  # a node's properties, by their IRIs
+Properties = Mapping[str, tuple[Term, ...]]  # The values of a node's properties, by their IRIs.
 
 PREFIXES: Mapping[str, str] = {
     "adms": "http://www.w3.org/ns/adms#",
@@ -45,22 +45,21 @@ PREFIXES: Mapping[str, str] = {
 }
 
 TYPE = PREFIXES["rdf"] + "type"
-# triples of a record: real ones have some hundred; a hub that all point to has millions
+# Triples of a record: real ones have some hundred; a hub to which all nodes point has millions.
 _MAX_TRIPLES = 10_000
-# names of blank nodes that servers write as IRIs (RDF 1.1, section 3.5, and Virtuoso) or as texts
+# Names of blank nodes that servers write as IRIs (RDF 1.1, section 3.5, and Virtuoso) or as texts.
 _BLANK_NAME = re.compile(r"_:[\w.-]++\Z|nodeID://|https?://[^/]++/\.well-known/genid/")
-# whose invalid values are left out, while those of others make the record invalid
+# Invalid values of these properties are left out; those of any other make the record invalid.
 _LICENCES = (
     "http://purl.org/dc/terms/license",
     "http://purl.org/dc/terms/rights",
     "http://schema.org/license",
 )
-_REFUSED = frozenset(' <>"{}|\\^`')  # what no IRI holds (RFC 3987)
+_REFUSED = frozenset(' <>"{}|\\^`')  # Characters that no IRI may have (RFC 3987).
 
 
 def iri(name: str) -> str:
     """Expand a prefixed name to an IRI; any other text is returned unchanged.
-
 
     >>> iri("dcat:Dataset"), iri("urn:a:b")
     ('http://www.w3.org/ns/dcat#Dataset', 'urn:a:b')
@@ -112,7 +111,6 @@ class Graph:
         return next((properties[name] for name in names if name in properties), ())
 
     def types(self, node: Term) -> frozenset[str]:
-        """Return the classes of *node* as IRIs."""
         return frozenset(term.value for term in self.all(node, TYPE) if isinstance(term, NamedNode))
 
     def canonical_text(self) -> bytes:
@@ -173,9 +171,7 @@ def _enqueue(queue: deque[tuple[Node, int]], terms: Iterable[Term], remaining: i
 
 
 def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Term, ...]]:
-    """Return a node's properties; raises ValueError if they are too many, or contain an invalid
-    IRI.
-    """
+    """Return a node's properties. Raise ValueError if they are too many, or contain an invalid IRI."""
     values: dict[str, list[Term]] = {}
     count = 0
     for quad in store.quads_for_pattern(node, None, None, DefaultGraph()):
@@ -250,8 +246,8 @@ def normalize_schema_org(quads: Iterable[Quad]) -> Iterator[Quad]:
 
 
 def _normalize_namespace(node: NamedNode) -> NamedNode:
-    """Return *node* with http in place of https if it is schema.org's. A term that is no IRI, which
-    the lenient parser keeps, stays.
+    """Return *node* with http in place of https if it is schema.org's. The lenient parser keeps terms
+    that are not IRIs; these are returned unchanged.
     """
     if not node.value.startswith("https://schema.org/"):
         return node

@@ -31,14 +31,13 @@ _TAG = re.compile(
 _ATTRIBUTE = re.compile(r"""\s++[\w:.-]++\s*+=\s*+["'\w#/]""")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _STRAY = re.compile(f"&(?!{_ENTITY.pattern[1:]})")
-_LARGEST = 2_000_000  # characters: longer ones are no text for readers
-_TIMES = 4  # that a text may be escaped: registries pass on what others have escaped
+_LARGEST = 2_000_000  # Characters: nobody reads a longer text.
+_TIMES = 4  # How often a text may be escaped: registries escape texts that others have escaped.
 
 
 def html_to_text(text: str) -> str:
     r"""Return the visible text of *text*, with its paragraphs, also if it is escaped several times;
     a text without markup is returned unchanged.
-
 
     >>> html_to_text("<p>One &amp; <b>two</b></p><script>x()</script><p>Three</p>"), html_to_text("a < b")
     ('One & two\n\nThree', 'a < b')
@@ -59,10 +58,11 @@ def html_to_text(text: str) -> str:
 
 
 def _tags(text: str) -> list[tuple[int, int]]:
-    """Return the places of the tags in *text*: end tags, what they end, tags with an attribute or a
-    prefix, those of HTML, comments, and a tag that the end of the text cuts off.
+    """Return the positions of the tags in *text*: end tags and the tags that they end, tags with an
+    attribute or a prefix, those of HTML, comments, and a tag that the end of the text cuts off.
 
-    So "a < b", "x<y and z>3" and "<name>" have none, nor has "a<b>c", in which nothing ends the <b>.
+    So "a < b", "x<y and z>3" and "<name>" have no tags, and neither has "a<b>c", since nothing ends
+    the <b>.
     """
     if "<" not in text:
         return []
@@ -83,7 +83,7 @@ def _is_tag(tag: re.Match[str], ended: set[str]) -> bool:
 
 
 def _character(entity: re.Match[str]) -> str:
-    """Return the character of an entity; a name that is none of HTML's, such as AT&T;, stays."""
+    """Return the character of an entity; a name that HTML does not have, such as AT&T;, stays."""
     name = entity[0][1:]
     if name[0] != "#":
         return html5.get(name, entity[0]).replace("\xa0", " ")
@@ -91,7 +91,7 @@ def _character(entity: re.Match[str]) -> str:
 
 
 def _visible_text(text: str, tags: list[tuple[int, int]]) -> str:
-    """Return the text of markup with these *tags*; other < and & of it need not be escaped."""
+    """Return the text of markup with these *tags*; any other < and & need not be escaped."""
     end, parts = 0, list[str]()
     for start, stop in [*tags, (len(text), len(text))]:
         parts += (_STRAY.sub("&amp;", text[end:start]).replace("<", "&lt;"), text[start:stop])

@@ -13,14 +13,14 @@ from typing import Any
 
 from vocab.initiative import Detection, Resource, Text
 
-MIN_CONFIDENCE = 0.9  # below it no language is stated; short texts rarely reach it
-# letters: a text that has more is looked at by itself, others together with the record's other
-# texts
+MIN_CONFIDENCE = 0.9  # Below it no language is stated; short texts rarely reach it.
+# A text with at least so many letters is examined by itself, a shorter one together with the record's
+# other texts.
 _LONG_LETTERS = 80
-_MIN_LETTERS = 12  # letters of all texts together, in which nothing can show
-_MAX_CHARACTERS = 4000  # characters that are looked at
-_CANDIDATES = 5  # of the languages that may be it: the others have no share
-_NO_LANGUAGE = "zxx"  # no language at all
+_MIN_LETTERS = 12  # Fewer letters in all texts together show no language.
+_MAX_CHARACTERS = 4000  # Characters that are examined.
+_CANDIDATES = 5  # The most likely languages: the others' confidence is near zero.
+_NO_LANGUAGE = "zxx"  # The code for content that is not in any language.
 # Members of a macrolanguage (ISO 639-3) that can hardly be distinguished in writing.
 _MACROLANGUAGES = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh"}
 _TEXTS = {"titles": "title", "descriptions": "description", "venue": "venue", "content": "content"}

@@ -29,9 +29,9 @@ from vocab.iris import is_web
 # known.
 NodeErrors = dict[str, str]
 
-# Of triple terms within each other: pyoxigraph overflows the stack at some 20,000, and data have 2.
+# How deep triple terms may be nested: pyoxigraph overflows the stack at some 20,000; data have 2.
 MAX_DEPTH = 100
-_MAX_ERRORS = 100  # Broken statements of a document; more are no document in this syntax.
+_MAX_ERRORS = 100  # Broken statements: a document with more is not in this syntax.
 _TEXT_FORMATS = frozenset(
     (RdfFormat.TURTLE, RdfFormat.TRIG, RdfFormat.N_TRIPLES, RdfFormat.N_QUADS)
 )
@@ -50,8 +50,8 @@ _SUBJECT = re.compile(
     rb"(?:\s|#[^\r\n]*+)*+(?:<(?P<iri>[^<>]*+)>|(?P<blank>_:[^\s<>\"]++)|(?P<prefix>[^\s:<>\"{}\[\]()]*+):(?P<local>[^\s<>\"]++))"
 )
 
-# In the base of a document that may hold empty references, so that they differ from its
-# address written in full.
+# It marks the base of a document that may have empty references, so that they differ from the
+# address when it is written in full.
 _EMPTY_REFERENCE = "empty-reference"
 _STRUCTURES = (
     PREFIXES["hydra"],
@@ -59,7 +59,8 @@ _STRUCTURES = (
     "https://w3id.org/tree#",
     "https://w3id.org/ldes#",
 )
-# Bytes of a document of RDF/XML that is checked piece by piece: its tree takes four times as much.
+# Bytes of RDF/XML: a larger document is checked piece by piece, since its tree would be four times
+# as large.
 LARGE = 32 * 1024 * 1024
 _RDF = f"{{{PREFIXES['rdf']}}}"
 _DOCTYPE = re.compile(rb"<!doctype", re.IGNORECASE)
@@ -104,7 +105,7 @@ def _without_empty_references(quads: Iterator[Quad], marked: str, base: str) -> 
             return term
         try:
             return NamedNode(base + term.value[len(marked) :])
-        except ValueError:  # The lenient parser keeps what is no IRI.
+        except ValueError:  # The lenient parser keeps terms that are not IRIs.
             return term
 
     for quad in quads:
@@ -125,7 +126,7 @@ def _parse(
     is_nested = content.count(b"<<") > MAX_DEPTH
     if is_nested and syntax in _TEXT_FORMATS:
         _check_depth(content, subject)
-    # Behind a fault, the library's tokens may differ from those whose depth was checked.
+    # After an error, the library's tokens may differ from those whose depth was checked.
     errors = None
     if broken is not None and syntax in _TEXT_FORMATS and not is_nested:
         errors = _Statements(content, broken)
@@ -174,11 +175,11 @@ class _Statements:
         self._errors: list[SyntaxError] = []
         tokens = _TOKEN.finditer(content)
         self._ends = (token.end() for token in tokens if token.lastgroup == "end")
-        self._begin = self._end = 0  # Of the present statement.
+        self._begin = self._end = 0  # Offsets of the current statement.
         self._line, self._line_begin = 1, 0
 
     def add(self, error: SyntaxError, quads: QuadParser) -> None:
-        """Record the statement that contains *error*; raises the first error if there are too many."""
+        """Record the statement that contains *error*. Raise the first error if there are too many."""
         self._errors.append(error)
         if len(self._errors) > _MAX_ERRORS:
             raise self._errors[0]
@@ -302,7 +303,11 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
             if kind == "Resource":
                 _strip_text(element, node, url, broken)
                 properties += element
-            elif len(element) and kind in {None, "Collection", "Triple"}:  # Others are literals.
+            elif len(element) and kind in {
+                None,
+                "Collection",
+                "Triple",
+            }:  # Other kinds are literals.
                 _strip_text(element, node, url, broken)
                 nodes += element
     return etree.tostring(root)

@@ -16,8 +16,8 @@ CATALOGUES = frozenset(map(iri, (
 _NO_RECORDS = CATALOGUES | frozenset(
     map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView"))
 )
-# Classes of records. Parts of others (distributions, agents, places) are no records; of schema.org,
-# only the kinds of the model are.
+# Classes of records. Parts of a record (distributions, agents, places) are not records. Of
+# schema.org's classes, only those that the model knows are here.
 RECORD_CLASSES = frozenset(map(iri, (
     "dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Resource", "adms:Asset",
     "foaf:Project", "doap:Project", "vivo:Project", "frapo:Project", "eurio:Project",
@@ -51,8 +51,8 @@ _TOTAL = NamedNode(iri("hydra:totalItems"))
 
 @dataclass(frozen=True, slots=True)
 class DiscoveredRecords:
-    """The records of a document: *records* by key, *keyless* ones, *elsewhere* members only named
-    in it, *catalogues* it links to.
+    """The records of a document: *records* by key, and *keyless* ones; *elsewhere* are members that
+    it only names, *catalogues* those to which it links.
     """
 
     records: tuple[tuple[str, Node], ...]
@@ -119,7 +119,6 @@ def find_key(store: Store, node: Node) -> str | None:
 
 
 def find_modified(store: Store, node: Node) -> str | None:
-    """Return a node's modification time."""
     return next(
         (
             term.value
@@ -134,7 +133,6 @@ def find_modified(store: Store, node: Node) -> str | None:
 def find_next_page(store: Store) -> str | None:
     """Return the address of the collection's next page, that of a PartialCollectionView or a
     PagedCollection.
-
 
     Source: https://www.hydra-cg.com/spec/latest/core/#collections
     """
@@ -171,7 +169,7 @@ def _listed(store: Store) -> set[Node]:
 
 
 def _catalogues(store: Store) -> Iterator[str]:
-    """Yield the catalogues that the document names as parts of another and lists no members of."""
+    """Yield the catalogues that the document names as parts of another without listing their members."""
     parts = set(_objects(store, iri("dcat:catalog")))
     for name in (*_LISTED, iri("dct:hasPart"), iri("schema:hasPart")):
         parts |= {node for node in _objects(store, name) if _types(store, node) & CATALOGUES}
@@ -219,7 +217,6 @@ def is_catalogue(store: Store) -> bool:
 
 
 def is_described(store: Store, node: Node) -> bool:
-    """Return whether a document has statements about a node."""
     return next(iter(store.quads_for_pattern(node, None, None, DefaultGraph())), None) is not None
 
 

@@ -28,18 +28,18 @@ KINDS: Mapping[str, type[Resource]] = {
     "post": Post,
 }
 
-# What tables write where there is no value. NA is Namibia, and "unknown" is a status.
+# Texts that tables have in place of a value. NA is Namibia, and "unknown" is a status.
 NOTHING = frozenset((
     "-", "--", "–", "—", "n/a", "n.a", "#n/a", "n/d", "none", "null", "nil", "nan", "not available", "not applicable", "no information",
     "no information available", "information not available", "no data", "not specified", "not provided", "non disponible", "sans objet",
     "no disponible", "no aplica", "ninguno", "нет данных", "غير متوفر", "不适用", "无",
 ))  # fmt: skip
-# with which none of them begins: most values need no more than this look
+# Characters with which none of these texts begins: most values need no further comparison.
 _OTHER_LETTERS = frozenset(ascii_letters + "0123456789") - {
     letter for word in NOTHING for letter in (word[0], word[0].upper())
 }
-_MAX_NOTHING_LENGTH = 60  # characters; longer ones are texts
-MILLISECONDS = "milliseconds"  # among the formats of dates
+_MAX_NOTHING_LENGTH = 60  # Characters: a longer text is a value.
+MILLISECONDS = "milliseconds"  # A format of dates, beside those of strptime.
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # At most 64 characters before the @ (RFC 5321), begun only where a word begins: a long word must
@@ -51,8 +51,8 @@ _PHONE = re.compile(
     r"(?:(?:tel|phone|telephone|fax|mobile|tél|тел)[.:]*\s*|(?=\+))\+?\(?\d[\d ()/.\-]{6,}\d",
     re.IGNORECASE,
 )
-_DIGITS = re.compile(r"\d[\d ()/.\-]{6,}\d")  # looked for first: it is quick to say no
-_REDACTED = "[…]"  # in the place of a contact, in no language
+_DIGITS = re.compile(r"\d[\d ()/.\-]{6,}\d")  # It is tried first, since it fails fast.
+_REDACTED = "[…]"  # It replaces a contact in texts of any language.
 _DAY_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z|[+-]\d\d:?\d\d)?\Z"
 )
@@ -60,30 +60,29 @@ _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
 _BRACKET = re.compile("[][()（）]")
 _YEARS = re.compile(r"([12]\d{3})\s*[-–—]\s*([12]\d{3})\Z", re.ASCII)
 _MILLISECONDS = re.compile(r"-?\d{1,14}\Z", re.ASCII)
-# thirteen digits are no other date: 2001-09-09 to 2100
+# Numbers of thirteen digits that can only be milliseconds: 2001-09-09 to 2100.
 _MODERN = range(10**12, 4_102_444_800_000)
 _EDITOR = re.compile(r'\s*\{\s*"ops"\s*:\s*\[')
 _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
 _AMOUNT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[, ][0-9]{3})+)(?:\.[0-9]+)?\Z")
-_SIZE = re.compile(r"([0-9]{1,15})(?:\.0+)?\Z")  # bytes; a decimal in older versions of DCAT
+_SIZE = re.compile(r"([0-9]{1,15})(?:\.0+)?\Z")  # Bytes, as a decimal in older versions of DCAT.
 _HEXADECIMAL = re.compile(r"(?:[0-9a-f]{2}){1,64}\Z")
-# named by SPDX
+# The algorithms that SPDX names.
 _ALGORITHMS = frozenset(
     ("md2", "md4", "md5", "md6", "sha1", "sha224", "sha256", "sha384", "sha512")
 )
-_MAX_AMOUNT_LENGTH = 24  # characters: a quadrillion with its separators and cents
+_MAX_AMOUNT_LENGTH = 24  # Characters of a quadrillion with its separators and cents.
 _MIDNIGHT = {"00:00", "00:00:00"}
-_LANGUAGE_CACHE_SIZE = 4096  # words: more than there are languages with their spellings
-# names and values that come again: a registry's vocabulary and organizations, some 4 MB
+_LANGUAGE_CACHE_SIZE = 4096  # Words: more than all spellings of all languages.
+# Names and values that recur: a registry's vocabulary and organizations, some 4 MB.
 _NAME_CACHE_SIZE = 16384
-# characters of a name; what is longer is a text, and is neither looked up nor remembered
+# Characters of a name. A longer value is a text, which is neither looked up nor cached.
 MAX_NAME_LENGTH = 300
 
 
 def normalize_inline(value: Any) -> str:
     """Return a text or a number as one line without redundant whitespace; empty for anything else.
-
 
     >>> normalize_inline("  A \\n b "), normalize_inline(4), normalize_inline(None), normalize_inline(["a"])
     ('A b', '4', '', '')
@@ -134,7 +133,6 @@ def normalize_block(value: Any) -> str:
 def strip_contacts(text: str) -> str:
     """Replace e-mail addresses and telephone numbers, which are personal data.
 
-
     >>> strip_contacts("Ask jane.doe@example.org or tel. +254 20 555 01 02 in 2024")
     'Ask […] or […] in 2024'
     """
@@ -146,10 +144,8 @@ def strip_contacts(text: str) -> str:
 
 
 def _may_have_phone(text: str) -> bool:
-    """Return whether a text may contain a telephone number: its prefixes are faster to search than
-    its digits.
-
-    The words lack their i and т, which have more than two cases.
+    """Return whether a text may contain a telephone number. Its prefixes, which are faster to search
+    than its digits, are compared without their i and т, which have more than two cases.
     """
     if "+" not in text:
         low = text.lower()
@@ -213,7 +209,7 @@ def split_values(texts: Iterable[str], mark: str | None) -> list[str]:
 
 
 def _split_outside(text: str, mark: str) -> list[str]:
-    """Split a text where no bracket is open; one that is never closed holds nothing together."""
+    """Split a text where no bracket is open. A bracket that is never closed is ignored."""
     pieces = text.split(mark)
     if len(pieces) == 1 or not _BRACKET.search(text):
         return pieces
@@ -228,7 +224,7 @@ def _split_outside(text: str, mark: str) -> list[str]:
 
 
 def _split(text: str, mark: str | None) -> tuple[str, ...]:
-    if mark and "\n" in mark:  # before lines become one
+    if mark and "\n" in mark:  # The text is split before its lines are joined.
         return tuple(filter(None, map(normalize_inline, split_values([text], mark))))
     whole = normalize_inline(text)
     return tuple(split_values([whole], mark)) if whole else ()
@@ -239,7 +235,6 @@ _cached_split = lru_cache(_NAME_CACHE_SIZE)(_split)
 
 def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
     """Return the words of a value: those of a list, or of a text, each split at *mark* if given.
-
 
     >>> split_words("a; b", ";"), split_words(["a", None, 4], None), split_words(None, ";")
     (('a', 'b'), ('a', '4'), ())
@@ -292,7 +287,7 @@ def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
 
 
 def _parse_milliseconds(text: str) -> str:
-    """Return the time so many milliseconds after 1970; midnight, as databases write a day, is that
+    """Return the time that many milliseconds after 1970; midnight, as databases write a day, is that
     day.
     """
     moment = _EPOCH + timedelta(milliseconds=int(text))
@@ -323,7 +318,7 @@ def parse_interval(text: str) -> tuple[str, str] | None:
 
 
 def parse_number(value: Any) -> float | None:
-    """Parse a decimal number; None if there is none."""
+    """Parse a finite number between -1e9 and 1e9; None for anything else."""
     try:
         result = (
             float(value)
@@ -371,10 +366,10 @@ def parse_checksum(digits: Any, algorithm: Any) -> Checksum | None:
 
 
 def parse_amount(value: Any) -> float | None:
-    """Parse an amount of money, which may have separators of thousands; None if it is zero or no
+    """Parse an amount of money, which may have separators of thousands; None if it is zero or not a
     number.
 
-    A comma is no decimal point here, since it must be followed by three digits.
+    A comma is not a decimal point here, since it must be followed by three digits.
 
     >>> parse_amount("200,000,000"), parse_amount("1234.5"), parse_amount("0"), parse_amount("1,5")
     (200000000.0, 1234.5, None, None)
@@ -389,7 +384,6 @@ def parse_amount(value: Any) -> float | None:
 def parse_language(word: str) -> str | None:
     """Return the BCP 47 tag of a language given as a tag, an ISO 639 code or in English; None for
     others.
-
 
     Source: https://www.rfc-editor.org/info/bcp47 and ISO 639 by pycountry.
 
@@ -436,7 +430,6 @@ def parse_languages(texts: Iterable[str]) -> tuple[str, ...]:
 
 
 def unique_urls(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the web addresses, each once."""
     return tuple(dict.fromkeys([text for text in texts if is_web(text)]))
 
 

@@ -26,7 +26,7 @@ _OURS: Mapping[str, str] = {
     "www.w3.org/ns/hydra/context.jsonld": "hydra",
 }
 
-# Returns the context at an address; raises LookupError where there is none.
+# A function that returns the context at an address, or raises LookupError.
 Find = Callable[[str], Any]
 
 
@@ -38,8 +38,7 @@ def _read(name: str) -> Any:
 
 
 def builtin_context(address: str) -> Any:
-    """Return the built-in context for *address*; raises LookupError if there is none.
-
+    """Return the built-in context for *address*. Raise LookupError if there is none.
 
     >>> builtin_context("https://schema.org/")["@vocab"]
     'http://schema.org/'
@@ -68,20 +67,20 @@ def _context(value: Any, find: Find) -> Any:
         return find(value)
     if isinstance(value, list):
         return [_context(item, find) for item in value]
-    return inline_contexts(value, find)  # a term of it may have a context of its own
+    return inline_contexts(value, find)  # A term of a context may have its own context.
 
 
-# Of terms that are each defined by the next, and of contexts within each other: pyoxigraph overflows
-# the stack at some thousand, and real ones have 3.
+# How many terms may be defined each by the next, and how deep contexts may be nested: pyoxigraph
+# overflows the stack at some thousand, and real documents have 3.
 _MAX_CHAIN, _MAX_NESTING = 100, 10
-# Definitions of terms that a document may cost, and more for each byte: 4 µs each. A large catalogue
-# whose terms have contexts of 100 terms needs half of it.
+# Definitions of terms that a document may process, and more for each byte; each takes 4 µs. A large
+# catalogue whose terms have contexts of 100 terms needs half as many.
 _DEFINITIONS, _DEFINITIONS_PER_BYTE = 100_000, 5
 
 
 def check_contexts(content: bytes) -> None:
-    """Raise ValueError where the contexts of a JSON-LD document would cost its parser the stack, or
-    far more time than documents of this size need.
+    """Raise ValueError if the contexts of a JSON-LD document would overflow its parser's stack, or
+    take far more time than documents of this size need.
 
     A term may be defined by another one, and the context of a term is processed again for each of
     its values (https://www.w3.org/TR/json-ld11/#scoped-contexts). A node with a context of its own
@@ -104,7 +103,7 @@ def check_contexts(content: bytes) -> None:
 
 
 def _unique_context(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object; its second context, which would replace the first here, is refused."""
+    """Return an object. Raise ValueError at a second context, which would replace the first here."""
     members = dict(pairs)
     if len(members) < len(pairs) and sum(name == "@context" for name, _ in pairs) > 1:
         raise ValueError("@context is defined twice")
@@ -112,7 +111,7 @@ def _unique_context(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _count_values(document: Any) -> tuple[int, list[dict[str, Any]]]:
-    """Return the number of values of a document, and its contexts; raise ValueError where these are
+    """Return the number of values of a document, and its contexts. Raise ValueError if these are
     nested too deeply.
     """
     count, contexts = 0, []
@@ -133,7 +132,7 @@ def _count_values(document: Any) -> tuple[int, list[dict[str, Any]]]:
 
 
 def _check_chain(context: Mapping[str, Any]) -> None:
-    """Raise ValueError where too many terms are defined each by the next, or some by themselves."""
+    """Raise ValueError if too many terms are defined each by the next, or some by themselves."""
     order = TopologicalSorter({term: _defined_by(context, term) for term in context})
     length = 0
     with suppress(CycleError):
