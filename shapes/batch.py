@@ -8,10 +8,9 @@ from itertools import chain
 
 from vocab.terms import RDF
 
-# descriptions: 6,800 a second singly, 11,000 in tens, 11,900 in fifties;
-# 200 is slower
+# Descriptions: 6,800 a second are validated singly, 11,000 in tens, 11,900 in fifties; 200 is slower.
 BATCH_SIZE = 50
-# several, so that differing descriptions of one organization do not make every batch short
+# Several are open, so that differing descriptions of one organization do not make every batch short.
 MAX_OPEN_BATCHES = 8
 
 _TYPE = f"<{RDF}type>"
@@ -55,7 +54,6 @@ class Batch:
         )
 
     def add(self, description: Description) -> None:
-        """Add a description."""
         self.members.append(description)
         self.about.update(description.about)
 
@@ -66,7 +64,7 @@ def group_by_subject(number: int, statements: Iterable[str]) -> Description:
     prefix: str | None = None
     statements_of_subject: dict[str, None] = {}
     for statement in statements:
-        # sorted statements rarely change their subject
+        # Statements are sorted, so most have the subject of the one before.
         if prefix is None or not statement.startswith(prefix):
             subject = statement.partition(" ")[0]
             prefix, statements_of_subject = f"{subject} ", about.setdefault(subject, {})
@@ -83,7 +81,7 @@ def batches(
     records.
 
     Two records that describe a shared node differently (an organization under two names) would fail
-    together although each one is valid alone, so that they are never in one batch.
+    together although each is valid alone, so they are never in one batch.
     """
     waiting: list[Batch] = []
     for number, statements in enumerate(descriptions):

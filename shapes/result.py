@@ -1,4 +1,4 @@
-"""Define validation results in the terms of SHACL."""
+"""Validation results in the terms of SHACL."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from functools import cached_property
 class Severity(StrEnum):
     """The severity of a result; a value is the local name of SHACL's term."""
 
-    VIOLATION = "Violation"  # the record is withheld
-    WARNING = "Warning"  # the record is published with a note
+    VIOLATION = "Violation"  # The record is withheld.
+    WARNING = "Warning"  # The record is published with a note.
     INFO = "Info"
 
 

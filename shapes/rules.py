@@ -65,7 +65,6 @@ def shapes_digest(base: str = BASE) -> str:
 
 @lru_cache(maxsize=4)
 def triples(base: str = BASE) -> tuple[Triple, ...]:
-    """Parse the shapes."""
     return tuple(
         quad.triple for quad in parse(turtle(base), format=RdfFormat.TURTLE, base_iri=base)
     )
@@ -103,7 +102,7 @@ def rules(base: str = BASE) -> dict[str, Rule]:
             Severity(about[f"{SH}severity"].removeprefix(SH)),
             about[f"{SH}message"],
             about[f"{SH}description"],
-            about.get(f"{SH}name") or about[f"{RDFS}label"],  # sh:name belongs to property shapes
+            about.get(f"{SH}name") or about[f"{RDFS}label"],  # A node shape has no sh:name.
             int(about[f"{SH}order"]),
         )
         for iri, about in texts.items()

@@ -15,8 +15,8 @@ from vocab.iris import BASE
 
 EngineName = Literal["rust", "reference"]
 
-# By name: the module with ``engine``, imported when it is first used, since pyshacl takes a third
-# of the start of a process that validates.
+# The module of each engine. It is imported when it is first used, since pyshacl takes a third of the
+# start of a process that validates.
 ENGINES: dict[EngineName, str] = {
     "rust": "shapes.engines.rust",
     "reference": "shapes.engines.reference",
@@ -24,7 +24,6 @@ ENGINES: dict[EngineName, str] = {
 
 
 def compile_shapes(name: EngineName, turtle: str, base: str) -> Engine:
-    """Compile the shapes *turtle* for the engine *name*."""
     compiled: Engine = import_module(ENGINES[name]).engine(turtle, base)
     return compiled
 
@@ -38,10 +37,8 @@ def engine(name: EngineName = "rust", base: str = BASE) -> Engine:
 
 
 def validate(statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust") -> Report:
-    """Validate one graph.
-
-    *statements* are those of ``vocab.statements.describe``, without the closing dot. Raises
-    EngineError if they are not N-Triples.
+    """Validate one graph: *statements* as ``vocab.statements.describe`` returns them, without the
+    closing dot. Raise EngineError if they are not N-Triples.
     """
     return Report(sort_unique(engine(name, base)(group_by_subject(0, statements).text)))
 

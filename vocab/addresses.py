@@ -1,5 +1,5 @@
-"""Decide which IP addresses belong to the public internet, and which to one client; all clients and
-limits use these rules. Decide which texts are mail addresses.
+"""Rules for addresses: which IP addresses belong to the public internet, which ones to one client,
+and which texts are mail addresses. All clients and limits use them.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
 https://www.iana.org/assignments/iana-ipv6-special-registry/ and
@@ -13,7 +13,7 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
-# the only range from which addresses are assigned to hosts of the public internet
+# The only range from which addresses are assigned to hosts of the public internet.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 _SPECIAL = (
     # IETF protocol assignments, among them Teredo, benchmarking and ORCHID
@@ -24,7 +24,7 @@ _SPECIAL = (
     IPv6Network("3ffe::/16"),  # 6bone, returned
     IPv6Network("3fff::/20"),  # documentation
 )
-# a host by its number, and encoded words and line breaks, which a mail server may decode
+# Hosts that are numbers, and encoded words and line breaks, which a mail server may decode.
 _NO_MAIL = re.compile(r"[ \[]|=\?|%0[ad]|\.[0-9]+\Z", re.IGNORECASE)
 
 
@@ -61,8 +61,8 @@ def is_public(address: str) -> bool:
 
 
 def address_key(address: str) -> str:
-    """Return the key of a client by its address: a /64 network for IPv6, since one client has all
-    of its addresses.
+    """Return the key of the client at an address: for IPv6 its /64 network, since one client has all
+    addresses of it.
 
     >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
     ('2001:db8::/64', '192.0.2.1', '192.0.2.1')

@@ -14,7 +14,7 @@ AREA = "http://metadata.un.org/sdg/codes/geoArea/"
 
 _COUNTRY = f"{AREA}co"
 _CODE = re.compile(r"[A-Z]{2,3}\Z")
-# a name and another of the same country: "Czechia (Czech Republic)", 'Eswatini (fmr. "Swaziland")'
+# Two names of one country: "Czechia (Czech Republic)", 'Eswatini (fmr. "Swaziland")'.
 _TWO_NAMES = re.compile(
     r"([^()]++)\((?:(?:fmr|formerly|former)\b\.?)?+([^()]++)\)\Z", re.IGNORECASE
 )

@@ -17,7 +17,7 @@ from vocab.schemes import concepts, label, schemes
 __all__ = ["Crosswalks", "area", "country", "goal", "target"]
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
-# Their names are too many and too long to be indexed as names of our concepts.
+# These schemes have too many and too long names to be indexed as names of our concepts.
 EXCLUDED_SCHEMES = frozenset(("sdg", "area"))
 
 
@@ -111,7 +111,6 @@ class Crosswalks:
     words: tuple[tuple[str, str], ...] = ()
 
     def is_curated(self, text: str) -> bool:
-        """Return whether a curator chose a concept for a word."""
         return (
             bool(self.words)
             and len(text) <= MAX_LENGTH
@@ -126,19 +125,15 @@ class Crosswalks:
         return concept if kind in kinds else None
 
     def goal(self, text: str | int) -> str | None:
-        """Return a Sustainable Development Goal; see ``vocab.goals.goal``."""
         return self._chosen(text, "goal") or goal(text)
 
     def target(self, text: str | int) -> str | None:
-        """Return a target; see ``vocab.goals.target``."""
         return self._chosen(text, "target") or target(text)
 
     def country(self, text: str | int) -> str | None:
-        """Return a country; see ``vocab.countries.country``."""
         return self._chosen(text, "country") or country(text)
 
     def action_line(self, text: str) -> str | None:
-        """Return an action line; see ``vocab.action_lines.action_line``."""
         if chosen := self._chosen(text, "action-line"):
             return chosen
         code = action_line(text)

@@ -30,10 +30,10 @@ _KINDS = ("goal", "target", "action-line")
 
 @dataclass(frozen=True, slots=True)
 class TopicDecision:
-    """What *author* decided on *day* (ISO 8601) about a *concept* that is suggested for the record
-    *key*: one of ``DECISIONS``.
+    """The *decision* (one of ``DECISIONS``) of *author* on *day* (ISO 8601) about a *concept* that is
+    suggested for the record *key*.
 
-    ``SUGGESTED`` is not decided yet: *method* in a *version* suggested the concept elsewhere with a
+    A ``SUGGESTED`` concept is not decided yet: *method* in a *version* suggested it elsewhere with a
     *confidence* from 0 to 1, and *comment* has the words of the record that led to it.
     """
 

@@ -22,14 +22,14 @@ from vocab.schemes import concepts, label
 
 Item = TypeVar("Item")
 
-_MAX_FIELD = 1 << 16  # characters of a cell
+_MAX_FIELD = 1 << 16  # Characters of a cell.
 
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """What is wrong with a row; *line* is 0 if the row is in no table.
+    """The fault of a row; *line* is 0 if the row does not come from a table.
 
-    *code* is an English text of the catalogues, which *values* fill.
+    *code* is the message, an English text of the catalogues, and *values* are those of its fields.
     """
 
     code: str
@@ -101,7 +101,6 @@ def read_table(
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a tab-separated table."""
     output = io.StringIO()
     csv.writer(output, dialect=csv.excel_tab, lineterminator="\n").writerows([columns, *rows])
     return output.getvalue()
@@ -129,12 +128,12 @@ COLUMNS = (
 )
 # The kinds of our own concepts; those of the United Nations are goal, target and country.
 OWN_SCHEMES = ("action-line", "status", "coverage", "activity-type", "stakeholder-type")
-# What SSSOM writes for a word that a curator looked at and that none of our concepts fits.
+# SSSOM's mark of a word for which a curator found none of our concepts.
 NO_CONCEPT = "sssom:NoTermFound"
 _LITERAL = "rdfs literal"
 _PREDICATE = "skos:closeMatch"
 _JUSTIFICATION = "semapv:ManualMappingCuration"
-# the members of CuratedWord
+# The columns of a CuratedWord's fields.
 _STORED = ("subject_label", "object_id", "author_label", "mapping_date", "comment")
 
 

@@ -48,7 +48,7 @@ _HIDDEN = {
     f"{GEO}hasGeometry",
     f"{GEO}asWKT",
 }
-_RECORD_FIELDS = {f"{ADMS}status"}  # of the record itself, those that people look for
+_RECORD_FIELDS = {f"{ADMS}status"}  # Fields of the record itself that people look for.
 _NAME_PROPERTIES = {f"{SKOS}prefLabel", f"{RDFS}label", f"{DCT}title"}
 _ORDER = {predicate: number for number, predicate in enumerate(FIELD_NAMES)}
 
@@ -133,7 +133,9 @@ def value_text(value: Value, base: str, language: str) -> str:
         return value.text
     name = label(value.iri, language, base)
     if name and "/sdg/codes/" not in value.iri and "/metadata.un.org/sdg/" in value.iri:
-        return f"{last_segment(value.iri)} {name}"  # goals and targets are known by their numbers
+        return (
+            f"{last_segment(value.iri)} {name}"  # People know goals and targets by their numbers.
+        )
     return name or (last_segment(value.iri) if "/id/" in value.iri else value.iri)
 
 
@@ -210,7 +212,7 @@ def _is_shown(triple: Triple) -> bool:
 
 
 def _part(subject: object, names: Mapping[str, str]) -> str:
-    """Return the name of an organization or part that *subject* is, empty for a topic or a record."""
+    """Return the name of *subject* if it is an organization or a part, "" for a topic or a record."""
     iri = getattr(subject, "value", "")
     if "/record/" in iri:
         return names.get(iri, iri.partition("#")[2].rstrip("0123456789-"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-FAILING = 3  # consecutive failures: two may be one outage that spans two due times
+FAILING = 3  # Consecutive failures: two may be one outage that spans two due times.
 
 
 class Freshness(Enum):

@@ -26,7 +26,7 @@ _TARGET_NUMBER = re.compile(_BEFORE.format(words=f"{_SDG}|{_TARGET}"), re.DOTALL
 _POINT = re.compile(
     r"\s?\.\s?(?:0?(?P<number>[1-9]\d?)|0?(?P<letter>[a-d]))(?!\w)(?P<rest>.*)\Z", re.DOTALL
 )
-# a year does not count as a second number
+# A year does not count as a second number.
 _SECOND_NUMBER = re.compile(r"\b(?!(?:19|20)\d\d\b)\d|^[a-d]$")
 _SEPARATORS = frozenset(":-–—.")
 
@@ -73,8 +73,8 @@ def _to_ascii(text: str) -> str:
 
 
 def goal(text: str | int) -> str | None:
-    """Return the IRI of the Sustainable Development Goal named in *text*, or None; also for a
-    target or several goals.
+    """Return the IRI of the Sustainable Development Goal named in *text*; None if it names no goal,
+    a target, or several goals.
 
     Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
 
@@ -101,7 +101,7 @@ def _goal(text: str) -> str | None:
 
 
 def target(text: str | int) -> str | None:
-    """Return the IRI of the target named in *text*, or None; also for an indicator.
+    """Return the IRI of the target named in *text*; None if it names no target, or an indicator.
 
     Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
-MAX_LENGTH = 200  # characters of an identifier
-# https://www.crockford.com/base32.html
+MAX_LENGTH = 200  # Characters of an identifier.
+# The alphabet of ROR: https://www.crockford.com/base32.html
 _CROCKFORD = {char: value for value, char in enumerate("0123456789abcdefghjkmnpqrstvwxyz")}
 
 
@@ -23,8 +23,8 @@ class Identifier(NamedTuple):
     """An identifier: the name of its *scheme*, its canonical *value*, and whether its form and its
     check digits are correct.
 
-    *same_as* is the IRI that identifies the same thing, "" if the scheme has none: an address of a
-    page about a thing is not the thing.
+    *same_as* is the IRI that identifies the same thing, "" if the scheme has none: the address of a
+    page about a thing does not identify the thing.
     """
 
     scheme: str
@@ -115,7 +115,7 @@ def _scheme(
 _WEB = r"https?://(?:www\.)?"
 _WORD = r"[^\s/?#]{1,100}"
 _ALL = "organization initiative event document post"
-# Sources: the page of each scheme.
+# The page of each scheme is the source of its patterns.
 SCHEMES: dict[str, Scheme] = {
     "ror": _scheme(
         "ROR", "https://ror.org/", "organization", rf"{_WEB}ror\.org/|ror\.org/|ror:", _WORD, "0[a-hj-km-np-tv-z0-9]{6}[0-9]{2}",
@@ -159,11 +159,11 @@ SCHEMES: dict[str, Scheme] = {
         r"10\.[0-9]{4,9}/\S{1,170}", canonical=str.lower,
     ),
 }  # fmt: skip
-# a DOI of a document is the document's; one of an initiative is that of a publication about it
+# A DOI identifies a document itself, but only a publication about an initiative.
 _DOCUMENTS = "https://doi.org/"
 
 
-# A text without any of these is of no scheme: one pattern is faster than ten.
+# A text without any of these has no identifier of a scheme: one pattern is faster than ten.
 _HINT = re.compile(
     r"ror|lei|isni|wikidata|d-?u-?n-?s|org-id|iati|d-portal|world ?bank|cordis|doi|10\.[0-9]{4,9}/|(?-i:[A-Z]{2}-[A-Z0-9_]{2,12}-)",
     re.IGNORECASE,
@@ -172,8 +172,8 @@ _HINT = re.compile(
 
 @lru_cache(maxsize=8192)
 def parse_identifier(text: str, kind: str) -> Identifier | None:
-    """Return the identifier of a thing of *kind* that *text* is, None if it is of no known scheme,
-    or of one for other kinds.
+    """Return the identifier in *text* of a thing of *kind*; None if it belongs to no known scheme, or
+    to one for other kinds.
 
     >>> parse_identifier("https://ror.org/03yrm5c26", "organization")
     Identifier(scheme='ror', value='03yrm5c26', is_valid=True, same_as='https://ror.org/03yrm5c26')

@@ -1,4 +1,4 @@
-"""Define the model that every registry's records are mapped to."""
+"""The model to which every registry's records are mapped."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ from typing import NamedTuple
 class Basis(Enum):
     """How a link to an action line, goal or target was made."""
 
-    DECLARED = "declared"  # by the source
-    CROSSWALKED = "crosswalked"  # mapped from the source's own code
-    SUGGESTED = "suggested"  # by a classifier, with its confidence
+    DECLARED = "declared"  # The source states it.
+    CROSSWALKED = "crosswalked"  # A crosswalk maps the source's own code.
+    SUGGESTED = "suggested"  # A classifier suggests it, with its confidence.
 
 
 class Role(Enum):
-    """The role of a party in an initiative."""
-
     LEAD = "lead"  # dct:publisher
     PARTNER = "partner"  # wsis:partner
     FUNDER = "funder"  # schema:funder
@@ -42,10 +40,10 @@ class Claim(NamedTuple):
     percentage: float | None = None
     evidence: Text | None = None  # the source's reason for the link
     evidence_page: str | None = None  # web address of the evidence
-    method: str | None = None  # that suggests the concept, such as "mention"
+    method: str | None = None  # the classifier that suggests the concept, such as "mention"
     method_version: str | None = None
-    author: str | None = None  # who confirmed a suggestion, or computed it elsewhere
-    day: str | None = None  # ISO 8601: when
+    author: str | None = None  # the person who confirmed a suggestion, or computed it elsewhere
+    day: str | None = None  # the date of that, as in ISO 8601
 
 
 # The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the
@@ -73,7 +71,7 @@ class Party(NamedTuple):
     kind: Coded | None = None
     country: str | None = None
     page: str | None = None
-    # of the organization in other registries, with their schemes: "LEI: ...", "https://ror.org/..."
+    # identifiers in other registries, with their schemes: "LEI: ...", "https://ror.org/..."
     identifiers: tuple[str, ...] = ()
 
 
@@ -199,7 +197,7 @@ class Resource:
     licences: tuple[str, ...] = ()
     issued: str | None = None
     modified: str | None = None
-    last_reviewed: str | None = None  # when who reported it last confirmed that it is still true
+    last_reviewed: str | None = None  # when its reporter last confirmed that it is still true
     countries: tuple[Coded, ...] = ()
     parties: tuple[Party, ...] = ()
     action_lines: tuple[Claim, ...] = ()
@@ -235,7 +233,7 @@ class Initiative(Resource):
     planned_end: str | None = None
     coverage: Coded | None = None
     status: Coded | None = None
-    stage: str | None = None  # of its review at the source: an IRI, or the source's text
+    stage: str | None = None  # the stage of its review at the source: an IRI, or the source's text
     activity_types: tuple[Coded, ...] = ()
     developed_in: tuple[str, ...] = ()  # countries
     amounts: tuple[Amount, ...] = ()

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 
-# of things, in the order of their numbers in the facet tables, from 1
+# The kinds of things, in the order of their numbers in the facet tables, from 1.
 KINDS = ("initiative", "event", "document", "post", "organization")
 
 # RFC 3987, restricted to http(s) with a registered name or IPv4 host; other values stay literals.
@@ -19,7 +19,7 @@ _HOST = rf"(?:[A-Za-z0-9\-._~!$&'()*+,;={_UCS}]|%[0-9A-Fa-f]{{2}})+"
 _WEB = re.compile(
     rf"https?://(?:{_CHAR}*@)?{_HOST}(?::[0-9]{{0,5}})?(?:/{_CHAR}*)*(?:\?(?:{_CHAR}|[/?])*)?(?:#(?:{_CHAR}|[/?])*)?\Z"
 )
-# needs no encoding; does not start with a dot
+# A segment that needs no encoding, and does not start with a dot.
 _SEGMENT = re.compile(r"[A-Za-z0-9:@!$'()*,;=~\-_][A-Za-z0-9:@!$'()*,;=~\-._]*\Z")
 _UNSAFE = re.compile(r"[^A-Za-z0-9:@!$'()*,;=~\-._]+")
 _GAPS = re.compile(r"[\W_]+")
@@ -48,7 +48,7 @@ def encode(key: str) -> str:
     return key if _SEGMENT.match(key) else _encoded(key)
 
 
-@lru_cache(maxsize=1024)  # one or two pages of records; each key is written about ten times
+@lru_cache(maxsize=1024)  # Keys of one or two pages of records: each is written about ten times.
 def _encoded(key: str) -> str:
     encoded = _UNSAFE.sub(_percent, key)
     return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
@@ -66,7 +66,6 @@ class Iris:
 
     @property
     def ns(self) -> str:
-        """Return the namespace of the ontology."""
         return f"{self.base}ns#"
 
     @property
@@ -97,27 +96,24 @@ class Iris:
         return f"{self.base}picture/{name}"
 
     def source(self, name: str) -> str:
-        """Return the IRI of a registry."""
         return f"{self.base}source/{name}"
 
     def run(self, run: str) -> str:
-        """Return the IRI of a run (a ``prov:Activity``)."""
         return f"{self.base}run/{run}"
 
     def release(self, number: int) -> str:
-        """Return the IRI of a release."""
         return f"{self.base}release/{number}"
 
     @property
     def clusters(self) -> str:
-        """Return what the IRIs of clusters start with; kind, source and key of the member that
-        names the cluster follow.
+        """Return the prefix of the IRIs of clusters, after which they have the kind, the source and
+        the key of the member that names the cluster.
         """
         return f"{self.base}cluster/"
 
     def links(self, source: str) -> str:
-        """Return the IRI of the graph with the states of the links of a source's records; without a
-        name, what these start with.
+        """Return the IRI of the graph with the states of the links of a source's records; with ""
+        the prefix of these IRIs.
         """
         return f"{self.base}links/{source}"
 

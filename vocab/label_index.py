@@ -29,7 +29,6 @@ class LabelIndex:
 
 
 def label_pairs(concepts: Iterable[Concept]) -> Iterator[tuple[str, str]]:
-    """Yield each label with its concept's IRI."""
     return ((name.value, concept.iri) for concept in concepts for name in concept.labels)
 
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-MAX_LENGTH = 1000  # characters of a name or cached text; the longest title of a target has 747
+MAX_LENGTH = 1000  # Characters of a name or cached text; the longest title of a target has 747.
 
-# first characters of a cell that a spreadsheet would evaluate
+# The first characters of a cell that a spreadsheet would evaluate.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _SEPARATORS = re.compile(r"[\W_]+")
 # Words that differ between forms of one name: "Tanzania, United Republic of" and "the United

@@ -18,7 +18,7 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 from vocab.iris import BASE
 from vocab.terms import DCT, RDF, SKOS
 
-_VERSION = 1  # of the statements: increment it if the same files yield different ones
+_VERSION = 1  # Increment it if the same files yield other statements.
 _TYPE = NamedNode(f"{RDF}type")
 _GRAPH_TYPES = {
     NamedNode("http://www.w3.org/2002/07/owl#Ontology"),
@@ -110,12 +110,12 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
         yield graph, sorted({str(triple) for triple in triples})
 
 
-ONTOLOGIES = ("ns", "operations")  # of what things are, and of how the data came to be
+ONTOLOGIES = ("ns", "operations")  # They describe the things, and how the data were made.
 
 
 def graph_triples(scheme: str | None = None, base: str = BASE) -> tuple[Triple, ...]:
-    """Return the statements of the file of *scheme*, None: of the ontology; raises KeyError if
-    there is no such scheme.
+    """Return the statements of the file of *scheme*, or of the ontology if it is None. Raise
+    KeyError if there is no such scheme.
     """
     return (
         ontology_triples("ns", base) if scheme is None else _graphs(base)[f"{base}scheme/{scheme}"]

@@ -1,4 +1,4 @@
-"""Define namespaces, and write N-Triples terms.
+"""Namespaces, and the writer of N-Triples terms.
 
 Lexical forms are canonical, so that a store returns what was written
 (https://www.w3.org/TR/n-quads/#canonical-quads).
@@ -35,7 +35,7 @@ SPDX = "http://spdx.org/rdf/terms#"
 SSSOM = "https://w3id.org/sssom/"
 SEMAPV = "https://w3id.org/semapv/vocab/"
 
-_CACHE_SIZE = 8192  # twenty years of days, about 1 MB
+_CACHE_SIZE = 8192  # The days of twenty years: about 1 MB.
 _ESCAPE = re.compile('[\x00-\x1f"\\\\\x7f\ud800-\udfff\ufffe\uffff]')
 _SHORT_ESCAPES = {
     "\\": "\\\\",
@@ -53,12 +53,12 @@ _PRIVATE = r"x(?:-[a-z0-9]{1,8})+"
 _TAG = re.compile(
     rf"(?:{_LANGUAGE}{_VARIANTS}(?:-{_PRIVATE})?|{_PRIVATE})\Z", re.IGNORECASE | re.ASCII
 )
-# longer values have a time and rarely repeat, so they are not cached
+# Longer values have a time and rarely repeat, so they are not cached.
 _DATE_LENGTH = len("2024-02-29")
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _MONTH = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z")
 _SECONDS = len("2024-02-29T12:00:00")
-# in UTC or without a zone
+# A time in UTC or without a zone.
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]+)?Z?\Z")
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
@@ -66,7 +66,7 @@ _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 def _escape(match: re.Match[str]) -> str:
     char = match.group()
     if "\ud800" <= char <= "\udfff":
-        return "\ufffd"  # lone surrogates cannot be encoded in UTF-8
+        return "\ufffd"  # Lone surrogates cannot be encoded in UTF-8.
     return _SHORT_ESCAPES.get(char) or f"\\u{ord(char):04X}"
 
 
@@ -83,7 +83,7 @@ def literal(value: str, language: str | None = None) -> str:
     >>> literal("chat", "en-"), literal("chat", "zh-Hans")
     ('"chat"', '"chat"@zh-hans')
     """
-    # fast check: all characters to escape are among these
+    # This test is fast, and all characters to escape are among those that it finds.
     if not value.isprintable() or '"' in value or "\\" in value:
         value = _ESCAPE.sub(_escape, value)
     return f'"{value}"{_tag(language)}' if language else f'"{value}"'
@@ -113,7 +113,9 @@ def date_literal(value: str) -> str:
 
 
 def _date_literal(value: str) -> str:
-    if len(value) >= _SECONDS and _TIME.match(value):  # checked first: the commonest form
+    if len(value) >= _SECONDS and _TIME.match(
+        value
+    ):  # It is tested first: most values have this form.
         try:
             datetime.fromisoformat(value)
         except ValueError:
@@ -180,7 +182,6 @@ def _number(value: float) -> str:
 
 
 def integer(value: int) -> str:
-    """Return a whole number as xsd:integer."""
     return f'"{value}"^^<{XSD}integer>'
 
 

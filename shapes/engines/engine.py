@@ -1,4 +1,4 @@
-"""Define the interface of engines and their error."""
+"""The interface of validation engines, and their error."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from shapes.result import Result
 
-# From a graph as N-Triples text to its results; raises EngineError.
+# A function that returns the results of a graph, an N-Triples text, or raises EngineError.
 Engine = Callable[[str], list[Result]]
 
 

@@ -34,7 +34,7 @@ def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
 
 
 def graph(text: str, format: ox.RdfFormat, base: str | None = None) -> Graph:
-    """Parse *text* into an rdflib graph; raises EngineError if it is malformed."""
+    """Parse *text* into an rdflib graph. Raise EngineError if it is malformed."""
     target = Graph()
     try:
         for quad in ox.parse(text, format=format, base_iri=base):
@@ -56,7 +56,7 @@ def _text(term: Node | None) -> str:
 
 
 def _results(report: Graph) -> Iterator[Result]:
-    # results under sh:detail are not results of their own
+    # Results under sh:detail are parts of others.
     for result in report.objects(None, SH.result):
         focus, path, value = (
             report.value(result, name) for name in (SH.focusNode, SH.resultPath, SH.value)

@@ -8,7 +8,7 @@ from shapes.engines.engine import Engine, EngineError
 from shapes.result import Result, Severity
 from vocab.terms import SH
 
-# prefix of each message; N-Triples needs no base
+# The beginning of each message, with the engine's own base: N-Triples needs none.
 _PREFIX = "parse error: http://example.org/data: "
 
 
@@ -44,7 +44,7 @@ def engine(turtle: str, base: str) -> Engine:
             ]
         except ValueError as error:
             raise EngineError(str(error).removeprefix(_PREFIX)) from error
-        # a Rust panic is not an Exception, and its class cannot be imported
+        # A Rust panic is not an Exception, and its class cannot be imported.
         except BaseException as error:
             if type(error).__module__ != "pyo3_runtime":
                 raise

@@ -1,5 +1,5 @@
-"""Read for each shape one graph that conforms and one that does not (TriG: ``<good#ResourceTitle> {
-... }``).
+"""Read, for each shape, one graph that conforms and one that does not, from TriG files whose graphs
+are named ``good#ResourceTitle`` and ``bad#ResourceTitle``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Compare two versions of the vocabulary, and check the changes against the deprecation policy.
 
-The policy: a published term is never removed and never changes its meaning; one that is not used
+The policy: a published term is never removed and never changes its meaning; a term that is not used
 any more gets owl:deprecated and dct:isReplacedBy, or a note that says why, in a new version.
 """
 
@@ -26,7 +26,7 @@ _TERM_TYPES = frozenset(
     )
 )  # fmt: skip
 
-# by subject (an IRI): property (an IRI) and value (an N-Triples term)
+# The statements of each subject (an IRI): properties (IRIs) and values (N-Triples terms).
 Statements = Mapping[str, frozenset[tuple[str, str]]]
 
 

@@ -22,10 +22,10 @@ from vocab.terms import DCT, OWL, RDF, RDFS, SKOS
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
-# of a label's length to the usual length of its sisters in the same language
+# How far the ratio of a label's length to the English one's may differ from its sisters' ratio.
 _MAX_LENGTH_FACTOR = 3.0
-_MIN_COMPARED = 40  # characters of the English label; lengths of shorter ones say nothing
-_MIN_SISTERS = 20  # labels from which the usual length is known
+_MIN_COMPARED = 40  # Characters of the English label; the lengths of shorter ones show nothing.
+_MIN_SISTERS = 20  # Fewer labels do not show the usual length.
 
 _TYPE, _CONCEPT = f"{RDF}type", f"{SKOS}Concept"
 _PREFERRED = f"{SKOS}prefLabel"
@@ -53,7 +53,7 @@ _RESIDUES = (
 _PARENTHESES = re.compile(r"[()（）]")
 _INDICATOR_NUMBER = re.compile(r"\b\d{1,2}[.-]\w{1,2}[.-]\w\b")
 _JOINED_WORDS = re.compile(r"[a-zà-ÿа-яё][A-ZÀ-ÞА-ЯЁ][a-zà-ÿа-яё]{3}")
-_MIN_SECOND_TEXT = 40  # characters after two joined words; a name such as "OpenCRVS" is shorter
+_MIN_SECOND_TEXT = 40  # Characters after two joined words; a name such as "OpenCRVS" is shorter.
 _SCRIPTS = {
     "ar": "ARABIC",
     "zh": "CJK",
@@ -62,8 +62,8 @@ _SCRIPTS = {
     "fr": "LATIN",
     "es": "LATIN",
 }
-_LATIN_ALSO = frozenset(("ar", "zh", "ru"))  # their texts contain abbreviations in Latin letters
-# Small words that are frequent in one language and no words of the other two.
+_LATIN_ALSO = frozenset(("ar", "zh", "ru"))  # Their texts have abbreviations in Latin letters.
+# Small words that are frequent in one language and do not exist in the other two.
 _OWN_WORDS = {
     "en": frozenset(
         [
@@ -101,7 +101,6 @@ class Problem(NamedTuple):
     remedy: str
 
     def __str__(self) -> str:
-        """Return the problem as one line."""
         return f"{self.file}:{self.line}: {self.message}; {self.remedy}"
 
 
@@ -128,7 +127,6 @@ class _File:
         return 1
 
     def line_of_label(self, label: Literal) -> int:
-        """Return the line of a label."""
         escaped = label.value.replace("\\", "\\\\").replace('"', '\\"')
         return self.line_of(f'"{escaped}"@{label.language}' if label.language else f'"{escaped}"')
 
@@ -171,11 +169,11 @@ def _value(term: Any) -> str:
 
 
 def _check_structure(file: _File, graph: _Graph, base: str) -> Iterator[Problem]:
-    """Yield what each concept, scheme and ontology of the file lacks, in all files together, and
-    each text in place of a thing.
+    """Yield a problem for each thing that a concept, scheme or ontology of the file lacks in all
+    files together, and for each text in place of a thing.
 
-    A source of the scheme is not one of its concepts: who checks a line must not search for its
-    text. A deprecated concept needs no place below a top concept.
+    The scheme's source does not suffice for its concepts: a person who checks a line must not have to
+    search for its text. A deprecated concept needs no place below a top concept.
     """
 
     def problem(subject: str, message: str, remedy: str) -> Problem:
@@ -236,7 +234,7 @@ def _is_old(concept: str, graph: _Graph) -> bool:
 def _check_texts(
     file: _File, graph: _Graph, names: tuple[str, ...], kind: str, remedy: str
 ) -> Iterator[Problem]:
-    """Yield each text in an unknown language, with an error, or that stands beside another one; two
+    """Yield each text in an unknown language or with a fault, and each second one in a language; two
     concepts must not share a preferred label.
     """
     seen, shared = set[tuple[str, str]](), dict[tuple[str, str], str]()
@@ -283,8 +281,8 @@ def _faults(text: str) -> Iterator[str]:
 
 
 def _script_faults(text: str, language: str) -> Iterator[str]:
-    """Yield the description of each wrong script in a label or definition, and of small words of
-    another language, which show that a part of it is foreign.
+    """Yield the description of each wrong script in a label or definition, and of small words that
+    show a part in another language.
 
     >>> list(_script_faults("la coordination et la and domestic material consumption", "fr"))
     ['words of another language (and)']
@@ -306,7 +304,7 @@ def _script_faults(text: str, language: str) -> Iterator[str]:
 
 
 def _check_translations(file: _File) -> Iterator[Problem]:
-    """Yield each translation whose length or years differ from what the English label lets expect."""
+    """Yield each translation whose length or years do not fit the English label."""
     preferred = {
         (subject, text.language): text
         for subject, predicate, text in file.statements

@@ -60,7 +60,7 @@ def _is_match(triple: Triple, base: str) -> bool:
 
 
 def sssom_table(scheme: str, base: str = BASE) -> str:
-    """Return the mappings of *scheme* as tab-separated values with the metadata as comments; raises
+    """Return the mappings of *scheme* as tab-separated values with the metadata as comments. Raise
     KeyError if it does not exist.
 
     A concept that has no match and says why in a skos:editorialNote has a row with

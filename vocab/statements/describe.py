@@ -63,14 +63,13 @@ Write = Callable[[Any], str]
 Row = tuple[str, str, Write]
 Rows = tuple[Row, ...]
 
-_CACHE_SIZE = 16384  # concepts, countries and licences of a registry, about 4 MB
-_MAX_CACHED_LENGTH = 300  # characters; IRIs of concepts are shorter
-_NUMBERS = frozenset((int, float))  # A zero is a value, unlike what else is false.
+_CACHE_SIZE = 16384  # Concepts, countries and licences of a registry: about 4 MB.
+_MAX_CACHED_LENGTH = 300  # Characters: IRIs of concepts are shorter.
+_NUMBERS = frozenset((int, float))  # A zero is written; anything else that is false is not.
 _cached_iri = lru_cache(_CACHE_SIZE)(iri_or_literal)
 
 
 def text(value: Text) -> str:
-    """Write a text with its language."""
     return literal(*value)
 
 
@@ -166,8 +165,8 @@ CHECKSUM: Rows = (
     ("value", f"{SPDX}checksumValue", hexadecimal),
     ("algorithm", f"{SPDX}algorithm", iri_or_literal),
 )
-# Of each member whose values are parts: the property that leads to them, their name in IRIs, their
-# class, and their members.
+# The members whose values are parts, each with the property that leads to them, their name in IRIs,
+# their class, and their own members.
 PARTS: Mapping[str, tuple[str, str, str, Rows]] = {
     "periods": (f"{DCT}temporal", "period", f"{DCT}PeriodOfTime", (
         ("start", f"{DCAT}startDate", date_literal),
@@ -269,7 +268,7 @@ class _Description:
         self.statements.append(f"{prefix}{_TYPE}{class_}")
 
     def add_parts(self, resource: Any) -> None:
-        """Add what a resource consists of, which most resources do not state."""
+        """Add the parts of a resource, which most resources do not have."""
         for member, predicate, name, class_, rows in self.terms.parts:
             for number, part in enumerate(getattr(resource, member, ()), 1):
                 node = f"<{self.record}#{name}-{number}>"
@@ -371,8 +370,8 @@ class _Description:
                 self.statements.append(f"{thing} <{OWL}sameAs> <{identifier.same_as}>")
 
     def add_origin(self, resource: Resource) -> None:
-        """Add what is known of a record beside its content: detected languages, a picture, and the
-        records at other installations that it comes from.
+        """Add detected languages, a picture, and the records at other installations from which this
+        record comes.
         """
         ns, record = self.terms.ns, f"<{self.record}>"
         for field, language, confidence in resource.detected:
@@ -429,14 +428,14 @@ def describe(resource: Resource, iris: Iris, source: str) -> list[str]:
     return sorted(set(description.statements))
 
 
-@lru_cache(maxsize=256)  # sources in progress at once, by kind
+@lru_cache(maxsize=256)  # Sources in progress at once, by kind.
 def _prefixes(iris: Iris, source: str, kind: str) -> tuple[str, str, str, Terms]:
     """Return the IRI prefixes of a source's records, things and organizations, and the table."""
     things, organizations = (iris.thing(name, source, "") for name in (kind, "organization"))
     return iris.record(source, ""), things, organizations, _terms(iris.ns)
 
 
-_terms = lru_cache(maxsize=8)(Terms)  # one base in a process, a few in tests
+_terms = lru_cache(maxsize=8)(Terms)  # A process has one base, tests have a few.
 
 
 def quads(statements: Iterable[str], graph: str) -> list[str]:

@@ -159,7 +159,7 @@ def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
     shared, source, digest = _run_statements(
         iris, about.source, about.run, about.mapping, about.modified
     )
-    out = [  # nearly sorted, which is fast to sort
+    out = [  # Nearly sorted statements are fast to sort.
         f"{prefix}<{DCT}identifier> {literal(key)}",
         f"{prefix}<{DCT}issued> {_first_seen(about.first_seen)}",
         *[prefix + tail for tail in shared],
@@ -174,11 +174,11 @@ def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
     return out
 
 
-# most records of a source were first seen in a few runs
+# Most records of a source were first seen in a few runs.
 _first_seen = lru_cache(maxsize=256)(instant)
 
 
-@lru_cache(maxsize=64)  # runs in progress at once
+@lru_cache(maxsize=64)  # Runs in progress at once.
 def _run_statements(
     iris: Iris, source: str, run: str, mapping: str, modified: datetime
 ) -> tuple[tuple[str, ...], str, str]:

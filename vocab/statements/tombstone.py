@@ -60,7 +60,7 @@ def write_tombstone(
 
 
 def _kept_statements(record: str, before: Sequence[str]) -> Iterator[str]:
-    """Yield what a tombstone keeps of a description: the topic, its titles, its type and its pages."""
+    """Yield the statements that a tombstone keeps: the topic, its titles, its type and its pages."""
     topic = next(
         (line for line in before if line.startswith(f"{record} <{FOAF}primaryTopic> ")), None
     )
