@@ -37,7 +37,7 @@ html_static_path = ["site/static"]
 html_css_files = ["code.css"]
 templates_path = ["site/templates"]
 html_copy_source = html_show_sourcelink = False
-html_show_copyright = False
+html_show_copyright = html_use_index = False
 html_permalinks_icon = "#"
 
 
