@@ -52,6 +52,8 @@ async def test_documentation_is_served_with_its_styles_under_our_policy(
         or "default-src" in front.headers["content-security-policy"]
     )
     assert "<script>" not in front.text
+    assert ' style="' not in front.text
+    assert '<a class="sidebar-brand" href="/">' in front.text
 
 
 async def test_every_page_links_to_the_documentation_where_it_was_built(
