@@ -229,11 +229,10 @@ def main(
                 continue
             err.print(f"loading {peer}")
             other = PEERS[peer](open_, folder, files)
-            clients = ours.connect(), other.connect()
             unlike = [
                 name
-                for name, query in asked.items()
-                if rows(ours.ask(query, clients[0])) != rows(other.ask(query, clients[1]))
+                for name, query in asked.items()  # while one answers, the other's connection ends
+                if rows(ours.ask(query, ours.connect())) != rows(other.ask(query, other.connect()))
             ]
             err.print(f"answers that are not as ours: {', '.join(unlike) or 'none'}")
             measure(other, asked)
