@@ -19,8 +19,8 @@ from journal.atomic_file import replace_file
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of alerts as text, with the digest of what is stored, their faults, and the valid
-    ones.
+    """The rules of alerts: their *text*, the *digest* of the stored text, the *faults* in it, and
+    the valid *rules*.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""Hold what the admin app works with."""
+"""Define the context of the admin app: the site, its sessions, and what other packages do for it."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class SampleFields(Protocol):
 class AdminContext(Site):
     """The site, and the sessions of its operators.
 
-    *network* is how previews ask registries. *positions* returns the newest journal entry that each
-    store and index of the portal shows, by name; *suggest_fields* reads a sample; *fill_in* returns
-    what the form of the portal's page `/join` shows with some parameters and a sample. *remap* maps
-    the archived data of a source again, as a dry run or not, and returns its row of the run report,
-    {} if that takes long.
+    *network* has the settings with which previews fetch from registries. *positions* returns the
+    newest journal entry that each store and index of the portal shows, by name. *suggest_fields*
+    reads a sample. *fill_in* returns what the form of the portal's page `/join` shows for its
+    parameters and a sample. *remap* maps the archived data of a source again, as a dry run or not,
+    and returns its row of the run report, {} if that takes long.
     """
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
@@ -59,7 +59,6 @@ class AdminContext(Site):
     sessions: Sessions = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start without sessions and failed attempts."""
         Site.__post_init__(self)
         self.sessions = Sessions(self.now)
 
@@ -72,7 +71,7 @@ class AdminContext(Site):
         return sum(1 for _ in self.source_dir.glob("*.toml")) - len(self.sources())
 
     def reader(self) -> HarvestContext:
-        """Return a context to read with; if the ledger is locked it fails soon."""
+        """Return a context to read with; it fails soon if the ledger is locked."""
         return self._harvest_context(self.ledger)
 
     @contextmanager

@@ -29,7 +29,7 @@ from harvesters.source import Source, read_text
 from journal.atomic_file import replace_file
 
 MAX_LENGTH = 20_000  # characters of a definition
-# fields of the form, in its order
+# The fields of the form, in its order.
 FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _SUGGESTED_PROTOCOLS = ("json", "csv")  # kinds of a sample that are protocols too
@@ -59,12 +59,12 @@ class VersionView:
 
 
 def digest(text: str) -> str:
-    """Return what identifies a text."""
+    """Return the digest that identifies a text."""
     return sha256(text.encode()).hexdigest()[:32]
 
 
 def read_definition(context: AdminContext, name: str) -> Definition:
-    """Return the definition of a source as it is on disk, also an invalid one; raise NotFound."""
+    """Return the definition of a source as it is on disk, even an invalid one; raise NotFound."""
     file = definition_file(context, name)
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
@@ -101,7 +101,7 @@ def preview(context: AdminContext, source: Source) -> PreviewResult:
 
 @dataclass(frozen=True, slots=True)
 class SuggestedPath:
-    """A path in a response, the field for which it is suggested, "" for none, and its first values."""
+    """A path in a response, the field that it is suggested for ("" if none), and its first values."""
 
     path: str
     field: str
@@ -174,8 +174,8 @@ def save_definition(
     edited, empty for a new one.
 
     If the stored definition has ``second_approver``, the text is kept as a proposal that another
-    person confirms. Raises DefinitionChanged if the file is another one by now, and InvalidValue if
-    it cannot be written.
+    person confirms. Raises DefinitionChanged if the file has changed since, and InvalidValue if it
+    cannot be written.
     """
     current = _current_text(context, name, before)
     stored, _ = check_definition(name, current)
@@ -285,7 +285,7 @@ def apply_form(text: str, source: Source, form: Mapping[str, str]) -> str:
     """Return *text* with the values of the form that differ from *source*; comments and other keys
     stay.
 
-    A *text* that is not TOML is returned as it is. Raises InvalidValue if a number is none.
+    A *text* that is not TOML is returned as it is. Raises InvalidValue if a number cannot be read.
     """
     old = form_values(source)
     try:
@@ -309,6 +309,6 @@ def _number(value: str, *, percent: bool) -> int | float:
     try:
         number = float(value)
     except ValueError as error:
-        raise InvalidValue("%(value)s is no number.", value=value[:40]) from error
+        raise InvalidValue("%(value)s is not a number.", value=value[:40]) from error
     number = float(f"{number / 100 if percent else number:.10g}")
     return int(number) if number.is_integer() else number

@@ -14,7 +14,7 @@ from languages.request_locale import current_locale
 from languages.translations import gettext
 from vocab.field_changes import FieldView, Value, field_views, last_segment, value_text
 
-# records of a plan that are read for its effect: a page must not wait for a large plan
+# The records of a plan that are read for its effect: a page must not wait for a large plan.
 MAX_RECORDS = 2_000
 MAX_ROWS = 10  # countries shown
 _OUTCOMES = (*UPSERTED, *TOMBSTONED, Outcome.VANISHED)

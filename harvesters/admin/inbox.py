@@ -44,7 +44,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
         "nominations": prizes.count_waiting(ledger, context.now()),
         "pairs": pairs.count(Status.QUEUED),
         "contradictions": pairs.count(Status.CONTRADICTION),
-        # other sources have none, and reading their records takes a second for 30,000
+        # Only these sources have suggestions. Reading 30,000 records of another takes a second.
         "suggestions": sum(
             len(undecided(ledger, context.source_dir, source.name, Iris(context.base)))
             for source in context.sources()
@@ -55,7 +55,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
 
 
 def can_retry(sources: Iterable[SourceView], requests: Iterable[RunRequest]) -> set[str]:
-    """Return the runs that failed as the last of an enabled source, which no request repeats yet."""
+    """Return the failed last runs of enabled sources, without those that a request repeats."""
     queued = {request.source for request in requests if request.run is None}
     return {
         source.last_run
@@ -88,8 +88,8 @@ def _severity(reason: Reason) -> tuple[int, int]:
 
 
 def cause(reasons: Sequence[Reason], outcomes: Sequence[Outcome]) -> Outcome | None:
-    """Return the outcome to open first of those that occur: that of the worst reason, else the
-    first that is a change.
+    """Return which of *outcomes* a page lists first: that of the worst reason, else the first that
+    is a change.
 
     >>> cause([Reason("changed")], [Outcome.NEW, Outcome.CHANGED])
     <Outcome.CHANGED: 'changed'>

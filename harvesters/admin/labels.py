@@ -28,7 +28,7 @@ MEANINGS: Mapping[Outcome, str] = {
     Outcome.LOST: "missing beyond the grace period; a tombstone remains",
     Outcome.REPLACED: "has a new identifier; a tombstone points to it",
 }
-# The counts of a run that are of several outcomes.
+# The counts of a run that add up several outcomes.
 GROUPS: Mapping[str, tuple[Outcome, ...]] = {"fetched": SEEN, "gone": TOMBSTONED}
 LIMITS: Mapping[str, str] = {
     "expect": "Records expected (at least)",
@@ -48,14 +48,14 @@ PARTS: Mapping[str, str] = {
     "search": "Search index",
     "columns": "Statements, facets and history",
 }
-# those whose value is no label; "held" is also a state, with another meaning
+# The actions whose value is not their label; "held" is also a state, with another meaning.
 ACTIONS: Mapping[str, str] = {
     ActionType.HELD.value: "put on hold",
     ActionType.RELEASED.value: "resumed",
     ActionType.REQUESTED.value: "run requested",
     ActionType.DEFINED.value: "definition saved",
 }
-# What a person did, as a sentence with %(who)s and %(object)s.
+# The sentence that says what a person did, with %(who)s and %(object)s.
 SENTENCES: Mapping[str, str] = {
     ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",
     ActionType.REJECTED.value: "%(who)s rejected the change %(object)s.",
@@ -95,7 +95,7 @@ SENTENCES: Mapping[str, str] = {
     "comment marked as spam": "%(who)s marked a comment as spam.",
     "submission handed over": "%(who)s sent a link that hands a submission over.",
 }
-# When a rule of alerts applies, with its limit.
+# The condition under which a rule of alerts applies, with its limit.
 CONDITIONS: Mapping[str, str] = {
     "plan_waits": "a change waits for approval, for %(limit)s hours or longer",
     "failing": "%(limit)s or more runs failed one after the other",

@@ -46,7 +46,7 @@ from harvesters.source import SHARES, Source
 
 AnyOperation = Operation[..., Any]
 _KEYS = {Scope.OPERATE: Operator, Scope.ADMIN: Administrator}
-# Their forms are answered with a page of their own.
+# The handlers of these forms show a page of their own instead of a redirect.
 _OWN_PAGES: tuple[AnyOperation, ...] = (translate, decide_pairs, create_key)
 log = structlog.get_logger(component="admin")
 
@@ -103,7 +103,7 @@ def _show_token(
     return NewKey(key.id, key.name, key.scope.label, key.expires, token)
 
 
-# By what an operation returns: what the API answers.
+# The response of the API, by the type that an operation returns.
 _ANSWERS: Mapping[Any, tuple[type, HTTPStatus, Callable[..., Any]]] = {
     Run: (RunView, HTTPStatus.OK, _show_run),
     RunRequest: (RunRequestView, HTTPStatus.ACCEPTED, _show_request),
@@ -228,7 +228,7 @@ def _path_parameters(path: str) -> dict[str, Any]:
 def _set_signature(
     function: Any, required: Mapping[str, Any], optional: Mapping[str, Any] | None = None
 ) -> None:
-    """Set the parameters that FastAPI reads: types by name."""
+    """Set the parameters that FastAPI reads, each a type by its name."""
     function.__signature__ = Signature(
         [
             Parameter(name, Parameter.KEYWORD_ONLY, annotation=kind, default=default)

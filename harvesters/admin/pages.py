@@ -29,7 +29,9 @@ BASE_PATH = "/admin"
 
 
 def create_pages(*, demo: bool) -> Pages:
-    """Return the templates of the admin pages; with *demo* each page says that its data are made up."""
+    """Return the templates of the admin pages; with *demo* each page says that its data are
+    simulated.
+    """
     return Pages(
         [PACKAGE_DIR / "templates"],
         BASE_PATH,
@@ -50,8 +52,8 @@ def create_pages(*, demo: bool) -> Pages:
 
 
 def local_path(path: str) -> str:
-    r"""Return *path* if it is an admin path, else that of the overview: a form must not redirect to
-    other sites.
+    r"""Return *path* if it is an admin path, else the inbox's: a form must not redirect to another
+    site.
 
     >>> local_path("/admin/page/audit-log"), local_path("https://evil.example/"), local_path("/admin/../x"), local_path("/admin/\\\\evil")
     ('/admin/page/audit-log', '/admin/', '/admin/', '/admin/')

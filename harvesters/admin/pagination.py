@@ -15,7 +15,7 @@ from harvesters.ledger.models import INTERNAL, Run, State
 from harvesters.problems import NotFound
 from harvesters.runs.locks import interrupted_runs
 
-MAX_ROWS = 500  # of a page
+MAX_ROWS = 500  # rows a page
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def list_runs(
 
 
 def run_views(context: AdminContext, runs: Sequence[Run]) -> list[RunView]:
-    """Return the views of runs. One that no process executes any more is "interrupted"."""
+    """Return the views of runs. A run is "interrupted" if its process has exited."""
     interrupted = interrupted_runs(context.ledger, context.data, runs)
     return [run_view(run, is_interrupted=run.id in interrupted) for run in runs]
 

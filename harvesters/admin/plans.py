@@ -55,7 +55,7 @@ class PlanView:
 
 
 def plan_view(context: AdminContext, run: Run) -> PlanView:
-    """Return the view of a plan, also of one that is closed."""
+    """Return the view of a plan, open or closed."""
     ledger, source = context.ledger, context.source(run.source)
     hold = operators.holds(ledger).get(run.source)
     granted = operators.overrides(ledger, run.source)

@@ -27,7 +27,7 @@ from vocab.iris import Iris
 
 _TITLE = re.compile(r'<http://purl\.org/dc/terms/title> "((?:[^"\\]|\\.)*)"(@en)?')
 _ESCAPED = re.compile(r"\\(.)")
-# the place in a group where the unchanged records begin: beyond any number of a staged one
+# The position in a group at which unchanged records begin, beyond that of any staged one.
 _UNCHANGED = 10**12
 MAX_DIFF_LINES = 400  # statements of one record: a page must stay readable
 

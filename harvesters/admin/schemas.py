@@ -77,8 +77,8 @@ class HoldView:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A source and its status; *freshness* is new, live, late, failing, frozen or retired, *failures*
-    those since the last success.
+    """A source and its status; *freshness* is new, live, late, failing, frozen or retired, and
+    *failures* counts the failed runs since the last success.
     """
 
     name: str
@@ -161,7 +161,7 @@ def key_view(key: Key, now: datetime) -> KeyView:
 
 
 def run_view(run: Run, *, is_interrupted: bool = False) -> RunView:
-    """Return the view of a run; *is_interrupted* is whether it runs by the ledger, but in no process."""
+    """Return the view of a run; *is_interrupted* is whether no process runs it, though it is open."""
     kind = "full" if run.is_full else "changes"
     return RunView(
         id=run.id,

@@ -23,7 +23,7 @@ from harvesters.runs.locks import interrupted_runs, is_schedule_running
 from journal.journal import Journal
 
 _FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
-_MAX_FILES = 20_000  # of a folder that are added up: the page must not wait for a large archive
+_MAX_FILES = 20_000  # files a folder that are added up: the page must not wait for a large archive
 _PACKAGES = ("stocktake", "pyoxigraph", "duckdb", "tantivy", "sqlalchemy")
 
 
@@ -48,8 +48,8 @@ class Worker:
 
 
 def system_view(context: AdminContext) -> dict[str, Any]:
-    """Return the state of the installation: *head* is the newest journal entry, *positions* those
-    that the portal shows.
+    """Return the state of the installation: *head* is the newest journal entry, *positions* has the
+    entries that the parts of the portal show.
 
     *workers* is None if runs are executed by the scheduler; *jobs* counts queued jobs by state.
     """
@@ -116,7 +116,7 @@ def _folder_size(folder: Path) -> FolderSize:
 
 
 def _files(folder: Path) -> Iterator[int]:
-    """Yield the size of each file in *folder*; files that vanish meanwhile are left out."""
+    """Yield the size of each file in *folder*, without files that are deleted meanwhile."""
     for root, _, names in os.walk(folder):
         for name in names:
             try:

@@ -77,7 +77,7 @@ async def test_a_decision_is_stored_with_its_author_and_taken_back(matched: Any)
     assert (decided.status_code, decided.headers["location"]) == (303, PAGE)  # no other pair waits
     assert current.judgement == Judgement.POSITIVE
     assert current.who == matched.keys["operate"].display_name
-    assert "Take the decision back" in page
+    assert "Withdraw the decision" in page
     assert "<script>alert" not in page
     assert (undone.status_code, again.status_code) == (303, 404)
     assert current_decisions(matched.ledger) == {}

@@ -1,1 +1,1 @@
-"""Who may do what: keys, sessions, limits of attempts and security headers."""
+"""Access to the admin API and pages: bearer keys and sessions."""

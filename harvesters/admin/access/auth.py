@@ -90,14 +90,14 @@ def require_session(request: Request) -> User:
 
 
 def check_csrf(user: User, csrf: str, scope: Scope) -> None:
-    """Refuse a form that is not of this session, or that the user's key does not allow."""
+    """Refuse a form of another session, and one that the user's key does not allow."""
     if not is_same_token(user.session.csrf, csrf):
         raise CSRFError("This form belongs to another session. Reload the page.")
     require_scope(user, scope)
 
 
 def require_scope(user: User, scope: Scope) -> None:
-    """Refuse what the user's key does not allow."""
+    """Raise InsufficientScope unless the user's key has *scope* or more."""
     if not user.allows(scope):
         raise InsufficientScope(scope.label, user.key.scope.label)
 

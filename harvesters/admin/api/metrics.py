@@ -27,8 +27,8 @@ def read_metrics(key: Reader, context: ContextDep) -> PlainTextResponse:
     """Report runs by outcome, records of the last run of each source, requests, jobs, workers and
     disk use.
 
-    Processes of several machines share the ledger, so one of them answers for all; `/metrics` has
-    what concerns the server.
+    Processes on several machines share the ledger, so any of them reports for all; `/metrics` has
+    the figures of one server.
     """
     registry = CollectorRegistry()
     registry.register(_LedgerCollector(context))

@@ -1,4 +1,4 @@
-"""The page of the comments that wait for a moderator, each with what can be decided."""
+"""The page of the comments that wait for a moderator, and the forms that decide about them."""
 
 from __future__ import annotations
 
@@ -36,9 +36,7 @@ def show_comments(
     context: ContextDep,
     state: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
-    """Show the comments that wait, the oldest first, or those in another state, each with what can
-    be decided.
-    """
+    """Show the comments that wait, the oldest first, or those in another state."""
     chosen = next((item for item in _LISTED if item.value == state), SubmissionState.SUBMITTED)
     values = {
         "rows": comments_in(context.ledger, chosen, _ROWS),

@@ -1,4 +1,4 @@
-"""Show what curators decide: the words that no crosswalk translates, with the nearest concepts, and the
+"""Show curators the words that no crosswalk translates, with the nearest concepts, and the
 suggested topics.
 """
 
@@ -37,7 +37,7 @@ from vocab.schemes import label
 from web.templating import get_pages
 
 _GAPS, _SUGGESTIONS = "/page/gaps", "/page/suggestions"
-_ROWS = 30  # words, suggestions, and decisions
+_ROWS = 30  # words, suggestions and decisions a page
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -95,9 +95,7 @@ def _render_gaps(
 def choose_concept(
     form: FormFields, request: Request, user: CurrentUser, context: ContextDep
 ) -> Response:
-    """Write a word and its concept to the table of the source; show the list again if it cannot be
-    written.
-    """
+    """Write a word and its concept to the table of the source; on an error, show the list again."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(form.get("source", ""))
     try:
@@ -134,7 +132,7 @@ def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, st
 def show_suggestions(
     request: Request, user: CurrentUser, context: ContextDep, source: str = ""
 ) -> Response:
-    """Show the surest undecided suggestions of one source, and the newest decisions."""
+    """Show the undecided suggestions of one source, the surest first, and the newest decisions."""
     names = [item.name for item in context.sources()]
     chosen = source if source in names else next(iter(names), "")
     decisions, _ = (

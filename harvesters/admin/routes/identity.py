@@ -1,5 +1,5 @@
-"""Show pairs of records that may be one thing, decide about one or about all that a rule covers, and
-publish the clusters that result.
+"""Show pairs of records that may be one thing, decide about one pair or about all that a rule
+covers, and publish the clusters that result.
 """
 
 from __future__ import annotations
@@ -73,8 +73,8 @@ def show_pairs(
     status: str = Status.QUEUED.value,
     after: int = 0,
 ) -> Response:
-    """Show the pairs of one status, the highest score first; a pair that somebody was unsure about
-    is among the queued.
+    """Show the pairs of one status, the highest score first. A pair that a person is unsure about
+    stays queued.
     """
     chosen = Status(status) if status in set(Status) else Status.QUEUED
     stored, scored, _ = classify_stored(context.ledger)
@@ -136,8 +136,8 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
 
 @routes.post(f"{PAGE}/pairs/{{id}}")
 def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Store a decision about a pair, or take the one that counts back; the next waiting pair
-    follows.
+    """Store a decision about a pair and show the next waiting pair, or withdraw the current
+    decision.
     """
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
@@ -172,7 +172,7 @@ def _find(ledger: Ledger, id: str) -> StoredPair:
 
 
 def _compare(sides: Sequence[Entity], context: AdminContext) -> list[ComparedField]:
-    """Return the fields of both sides; none if a side is not published any more."""
+    """Return the fields of both sides; none if one of them is no longer published."""
     if len(sides) != 2:
         return []
     first, second = (_fields(side, context.base) for side in sides)
@@ -225,8 +225,8 @@ def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Respo
 
 @routes.post(_RULE)
 def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Store one decision about each pair that the rule covers, if their number is still the one
-    that the page showed.
+    """Store one decision about each pair that the rule covers, unless their number has changed
+    since the page showed it.
     """
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
@@ -260,11 +260,11 @@ def _covered(rule: PairRule, ledger: Ledger) -> list[StoredPair]:
 
 
 def _read_rule(query: QueryParams) -> PairRule:
-    """Return the rule of the parameters of a form. Raises InvalidValue for bits that are no number."""
+    """Return the rule that a form describes. Raises InvalidValue for bits that are not a number."""
     try:
         least, most = float(query.get("least") or -inf), float(query.get("most") or inf)
     except ValueError as error:
-        raise InvalidValue("Bits are a number, such as 12.5.") from error
+        raise InvalidValue("Write the bits as a number, such as 12.5.") from error
     return PairRule(
         query.get("kind", ""),
         least,

@@ -23,9 +23,9 @@ from harvesters.source import SHARES
 from vocab.iris import Iris
 from web.templating import get_pages
 
-_OVERVIEW_ROWS = 15  # of a list on the overview
-_PAGE_ROWS = 50  # of a list page
-_LOG_LINES = 40  # on the page of a run
+_INBOX_RUNS = 15  # runs in the inbox
+_PAGE_ROWS = 50  # rows of a list
+_LOG_LINES = 40  # log lines on the page of a run
 _LEVELS = ("info", "warning", "error")
 _MAX_QUERY = 200  # characters of a search in the runs
 
@@ -38,7 +38,7 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 @routes.get("/")
 def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Response:
-    """Show what needs a person, worst first, then the queued and the last runs."""
+    """Show what needs a person, worst first, then the queued runs and the last ones."""
     waiting = pagination.list_runs(context, _PAGE_ROWS, state=State.HELD).items
     views, requests = source_views(context), operators.run_requests(context.ledger)
     values = {
@@ -51,7 +51,7 @@ def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Resp
         "origin": context.origin(),
         "schedule_runs": is_schedule_running(context.ledger, context.data),
         "requests": [item for item in requests if item.run is None],
-        "runs": pagination.list_runs(context, _OVERVIEW_ROWS, internal=False).items,
+        "runs": pagination.list_runs(context, _INBOX_RUNS, internal=False).items,
         "failed": inbox.can_retry(views, requests),
     }
     return get_pages(request).render("inbox.html", values)
@@ -93,8 +93,8 @@ def run(
     after: int | None = None,
     live: bool = False,
 ) -> Response:
-    """Show a run's report, the decision if its plan is open, and the records of one count, the
-    cause of a held plan first.
+    """Show a run's report, the form of the decision if its plan is open, and the records of one
+    count; by default those that caused the hold.
 
     With *live*, the page of a run in progress is loaded again every five seconds.
     """

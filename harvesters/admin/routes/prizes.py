@@ -1,6 +1,4 @@
-"""The admin pages of prizes: editions, their experts, and how far each nomination came. Part of the
-admin app.
-"""
+"""The admin pages of prizes: editions, their experts, and the stage of each nomination."""
 
 from __future__ import annotations
 
@@ -75,7 +73,7 @@ def show_edition(
 def decide_stage(
     edition: str, form: FormFields, user: CurrentUser, context: ContextDep
 ) -> Response:
-    """Decide how far a nomination came, and which special prize it gets."""
+    """Set the stage of a nomination, and the special prize that it gets."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     chosen, id = _find(context, edition), form.get("nomination", "")
     stage = next((item for item in STAGES if item.value == form.get("stage")), None)
@@ -91,7 +89,7 @@ def decide_stage(
 def change_experts(
     edition: str, form: FormFields, user: CurrentUser, context: ContextDep
 ) -> Response:
-    """Let a person score the nominations, or no longer; reviews stay."""
+    """Add or remove an expert, who scores the nominations; reviews stay."""
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     chosen, mail = _find(context, edition), form.get("mail", "").strip().lower()
     if not is_mail_address(mail):
@@ -103,7 +101,7 @@ def change_experts(
 
 
 def _find(context: AdminContext, edition: str) -> Edition:
-    """Return an edition, also one that is not announced yet; raise NotFound."""
+    """Return an edition, even one that is not announced yet; raise NotFound."""
     if (stored := prizes.find_edition(context.ledger, edition)) is None:
         raise NotFound("There is no such edition of the prizes.")
     return stored

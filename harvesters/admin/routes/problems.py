@@ -1,4 +1,4 @@
-"""Show the problems that readers reported, and answer them."""
+"""Show the problems that readers reported; an operation answers them."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from vocab.field_changes import FieldView
 from web.templating import get_pages
 
 _MAX_RUNS = 30
-_WIDTH, _HEIGHT = 720, 96  # of the drawing, in its own units
+_WIDTH, _HEIGHT = 720, 96  # size of the drawing in its own units
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -106,8 +106,8 @@ def source(name: str, request: Request, user: CurrentUser, context: ContextDep) 
 
 
 def _timeline(context: AdminContext, source: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
-    """Return the last runs of a source: rows of a table, the newest first, and bars of a drawing, the
-    oldest first.
+    """Return the last runs of a source as rows of a table, the newest first, and as bars of a
+    drawing, the oldest first.
     """
     runs = context.ledger.runs(source, _MAX_RUNS)
     rows = list(map(_timeline_row, runs, run_views(context, runs)))
@@ -121,8 +121,8 @@ def _timeline(context: AdminContext, source: str) -> Mapping[str, Sequence[Mappi
 
 
 def _timeline_row(run: Run, view: RunView) -> dict[str, Any]:
-    """Return a run with its duration and the times of its responses in seconds, None if unknown, its
-    bytes, and the share of its records that were published or unchanged, from 0 to 1.
+    """Return a run with its duration and the times of its responses in seconds, None if unknown,
+    its bytes, and the share of its records that were published or unchanged, from 0 to 1.
     """
     fetched = run.counts.get("fetched", run.fetched)
     faulty = run.counts.get("withheld", 0) + run.counts.get("unreadable", 0)
@@ -142,7 +142,7 @@ def _timeline_row(run: Run, view: RunView) -> dict[str, Any]:
 
 @routes.get("/page/sources/{name}/definition")
 def definition(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
-    """Show the form over a source definition, also over an invalid one."""
+    """Show the form of a source definition, even of an invalid one."""
     require_scope(user, Scope.ADMIN)
     return _render_definition(request, user, definitions.read_definition(context, name))
 
@@ -213,9 +213,7 @@ def change_definition(
 def _suggest_fields(
     request: Request, user: User, context: AdminContext, edited: definitions.Definition
 ) -> Response:
-    """Show the definition with the fields that its data suggest; or as it was, with the reason why
-    there are none.
-    """
+    """Show the definition with the fields that its data suggest, or with the reason why none are."""
     try:
         text, paths = definitions.suggest_fields(context, edited.text)
     except InvalidValue as error:

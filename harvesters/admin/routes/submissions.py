@@ -1,6 +1,4 @@
-"""The pages of the moderators: the queue of submissions, and each submission with what can be
-decided. Part of the admin app.
-"""
+"""The pages of the moderators: the queue of submissions, and each submission with its decisions."""
 
 from __future__ import annotations
 
@@ -57,8 +55,8 @@ def show_queue(
 
 @routes.get("/page/submissions/{id}")
 def show_submission(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
-    """Show a submission: what was sent, what it changes, what the rules say, its history, and the
-    decision.
+    """Show a submission: its content, its changes, the findings of the rules, its history, and the
+    form of the decision.
     """
     submission = moderation.find(context, id)
     checked = _check(context, submission)
@@ -90,7 +88,7 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
 
 
 def _organization(context: AdminContext, submission: Submission) -> str | None:
-    """Return the name of the organization that submitted it; persons are not named."""
+    """Return the name of the organization that submitted it, None for a person."""
     submitter: Submitter | None = (
         submissions.submitter_of(context.ledger, id=submission.submitter)
         if submission.submitter
