@@ -1,4 +1,4 @@
-"""Build the application that the public contributes with: the API below /submissions and /inbox, and
+"""Build the application for contributions of the public: the API below /submissions and /inbox, and
 the pages below /submit.
 """
 
@@ -21,7 +21,7 @@ from harvesters.pipeline.bounded_call import preload
 from harvesters.problems import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
 
-# bytes of a form with a file that are not the file's: of a picture its text
+# The bytes that a form has besides its file; the form of a picture has a caption.
 _FORM_AROUND_TABLE, _FORM_AROUND_PICTURE = 16_384, 65_536
 UPLOADS = {
     api.UPLOAD_PATH: MAX_FILE,

@@ -1,5 +1,5 @@
-"""Ask submitters once a year whether what is published is still true, and delete what was stored
-long enough.
+"""Ask submitters once a year whether their published records are still true, and delete what has
+been stored long enough.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ from harvesters.participation.submissions.mails import TOPIC
 from languages.request_locale import use_language
 from languages.translations import gettext
 
-RETENTION = timedelta(days=90)  # of delivered messages
-# of spam and of what is quarantined, after the last change
-QUARANTINE_RETENTION = timedelta(days=90)
-PICTURE_RETENTION = timedelta(days=1)  # of pictures that no submission has, after they were sent
-DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
-PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
-CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
-AGE = timedelta(days=365)  # since the last confirmation
+RETENTION = timedelta(days=90)  # delivered messages
+QUARANTINE_RETENTION = timedelta(days=90)  # spam and quarantined texts, after their last change
+PICTURE_RETENTION = timedelta(days=1)  # pictures that no submission names, after they were sent
+DRAFT_RETENTION = timedelta(days=30)  # submissions that were not sent, after their last change
+PRIZE_RETENTION = timedelta(days=365)  # voters and reviewers, after the results of an edition
+CONFIRMATION_AGE = timedelta(hours=24)  # subscriptions that nobody confirmed
+AGE = timedelta(days=365)  # time since the last confirmation after which a submitter is asked
 LINK_AGE = timedelta(days=60)
-_AT_ONCE = 100  # messages of a round
+_AT_ONCE = 100  # messages a round
 log = structlog.get_logger(component="submissions")
 
 
@@ -74,7 +73,7 @@ def _message(item: Submission, mail: str, address: str) -> Message:
 
 
 def prune(ledger: Ledger, now: datetime) -> None:
-    """Delete messages, drafts, what is quarantined, unused pictures, and who took part in a contest."""
+    """Delete old messages, drafts, quarantined texts, unused pictures, and the voters of contests."""
     outbox.prune_messages(ledger, now - RETENTION)
     prune_comments(ledger, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
     submissions.prune(ledger, now, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)

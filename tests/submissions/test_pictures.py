@@ -79,7 +79,7 @@ def short(id: str) -> str:
 
 @each("name", HOSTILE)
 def test_what_is_no_picture_is_refused(name: str) -> None:
-    with pytest.raises(InvalidValue, match="This is no picture that can be read"):
+    with pytest.raises(InvalidValue, match="The picture cannot be read"):
         encode_picture(HOSTILE[name])
 
 
@@ -206,7 +206,7 @@ async def test_turtle_and_published_json_name_a_picture(client: httpx.AsyncClien
     "about, message",
     [({"id": f"{'0' * 64}.webp", "caption": {"en": "x"}}, "There is no such picture"),
      ({"id": "https://elsewhere.example/a.png", "caption": {"en": "x"}}, "Send the picture first"),
-     ("javascript:alert(1)", "Send the picture first"), ([{"id": "a"}, {"id": "b"}], "There can be one only"),
+     ("javascript:alert(1)", "Send the picture first"), ([{"id": "a"}, {"id": "b"}], "There can be only one"),
      ("stored", "Say what the picture shows")],
 )  # fmt: skip
 async def test_a_record_names_a_stored_picture_with_its_text(
@@ -231,7 +231,7 @@ async def test_files_that_are_no_pictures_are_refused_by_http(client: httpx.Asyn
     ]
 
     assert [answer.status_code for answer in answers] == [422, 415, 413, 413, 401]
-    reason = "This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file."
+    reason = "The picture cannot be read. Send a JPEG, PNG, WebP or GIF file."
     assert answers[0].json()["detail"] == reason
 
 
@@ -291,7 +291,7 @@ async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
     pages = (refused, silent, titled, replaced, removed, gone)
     assert [page.status_code for page in pages] == [422, 422, 200, 200, 200, 404]
     fault = '<p class="fault" id="picture{}-fault" role="alert">{}'
-    assert fault.format("", "This is no picture") in refused.text
+    assert fault.format("", "The picture cannot be read") in refused.text
     assert fault.format("-caption", "Say what the picture shows") in silent.text
     assert titled.url.path == f"{link}/links"
     assert f'src="{link}/picture.webp" alt="A telecentre"' in summary.text

@@ -1,3 +1,1 @@
-"""Comments of readers on posts, which moderators accept before they are shown; off unless the
-operators switch them on.
-"""
+"""Comments of readers on posts, which moderators accept before they are shown; off by default."""

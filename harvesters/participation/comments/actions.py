@@ -56,7 +56,7 @@ class CommentedPost:
 
 
 def find_post(context: SubmissionContext, path: str) -> CommentedPost:
-    """Return a published post. Raises NotFound for anything else, and Closed if comments are off."""
+    """Return a published post. Raises NotFound if it is not one, and Closed if comments are off."""
     require_on(context)
     parts = path.split("/", 2)
     source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
@@ -129,7 +129,7 @@ def send_comment(
 
 
 def find_draft(context: SubmissionContext, secret: str) -> Comment:
-    """Return the comment that a link sends; raise LinkInvalid if it does not work any more."""
+    """Return the comment that a link sends; raise LinkInvalid if the link no longer works."""
     require_on(context)
     link = check_confirmation(context, secret)
     draft = comments.find_comment(context.site.ledger, link.submission) if link.submission else None

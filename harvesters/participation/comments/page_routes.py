@@ -1,6 +1,4 @@
-"""The pages below /submit/comments: a comment on a post is written, confirmed by mail, and deleted
-by its author.
-"""
+"""The pages below /submit/comments: write a comment on a post, confirm it by mail, and delete it."""
 
 from __future__ import annotations
 
@@ -76,8 +74,8 @@ def write(
     context: SubmissionContextDep,
     pages: PagesDep,
 ) -> Response:
-    """Show what was written below a post again, with who writes it; then send it, or a link that
-    sends it.
+    """Show the text that was written below a post, and ask for its author; then send it, or mail a
+    link that sends it.
     """
     post = actions.find_post(context, first(form, "about"))
     text, mail = first(form, "text"), first(form, "mail")
@@ -96,8 +94,8 @@ def write(
 
 @routes.get("/confirm/{secret}")
 def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show the comment that the link sends; the button does it, so that a program that follows
-    links does not.
+    """Show the comment that the link sends. A button sends it, so that a program that follows links
+    does not.
     """
     values = {"secret": secret, "comment": actions.find_draft(context, secret)}
     return pages.render("confirm_comment.html", values)

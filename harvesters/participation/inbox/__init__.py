@@ -1,3 +1,1 @@
-"""Take notifications of other installations, as an inbox of Linked Data Notifications with the
-patterns of COAR Notify.
-"""
+"""The inbox for notifications of other installations, by Linked Data Notifications and COAR Notify."""

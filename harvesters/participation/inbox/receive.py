@@ -1,4 +1,4 @@
-"""Check a notification, and do what it asks for.
+"""Check notifications and carry them out.
 
 Sources: https://www.w3.org/TR/ldn/ and https://coar-notify.net/specification/1.0.0/
 """
@@ -71,7 +71,7 @@ _CONTEXT = "https://www.w3.org/ns/activitystreams"
 
 
 class MalformedNotification(HTTPProblem):
-    """The body is no notification."""
+    """The body is not a notification."""
 
 
 class UnknownOrigin(HTTPProblem):
@@ -85,10 +85,10 @@ class Replayed(HTTPProblem):
 
 
 def receive(context: SubmissionContext, body: bytes) -> Notification:
-    """Store a notification and do what it asks for.
+    """Store a notification and carry it out.
 
-    Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue for what cannot
-    be done; then nothing is stored.
+    Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue if it cannot be
+    carried out; then nothing is stored.
     """
     known = SubmissionsOptions.of(context.source()).inboxes
     item = _read(body, context, known)
@@ -108,7 +108,7 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
     try:
         sent = orjson.loads(body)
     except (orjson.JSONDecodeError, RecursionError) as error:
-        raise MalformedNotification("The body is no JSON: %(error)s", error=error) from error
+        raise MalformedNotification("The body is not JSON: %(error)s", error=error) from error
     if not isinstance(sent, dict):
         raise MalformedNotification("A notification is a JSON object.")
     contexts = sent.get("@context")
@@ -154,7 +154,7 @@ def _text(sent: Mapping[str, Any], *path: str) -> str:
 
 
 def _offer(context: SubmissionContext, item: Notification) -> None:
-    """Make a submission of the record that is in the object, and say that it waits for a moderator."""
+    """Submit the record in the object, and answer that it waits for a moderator."""
     ledger, about = context.site.ledger, item.body["object"]
     if about.get("mediaType") != JSON or not isinstance(about.get("content"), str):
         raise InvalidValue(
@@ -166,7 +166,7 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
         )
     except (ParseError, InvalidMembersError) as error:
         raise InvalidValue("object.content: %(error)s", error=error) from error
-    # which only the sender has
+    # A picture names a file that only the sender has.
     content = {name: value for name, value in content.items() if name != "picture"}
     checked = actions.check_content(context, content, new_id())
     if not checked.is_valid:
@@ -181,13 +181,13 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
 
 
 def _announce(context: SubmissionContext, item: Notification) -> None:
-    """Keep the announcement, which an operator reads."""
+    """Check the announcement, which an operator reads."""
     if not is_web(item.object):
         raise InvalidValue("object.id: write the web address of what is announced.")
 
 
 def _answered(context: SubmissionContext, item: Notification) -> None:
-    """Store the answer to an offer of ours."""
+    """Store the answer to an offer of this installation."""
     ledger, offer_id = context.site.ledger, _text(item.body, "inReplyTo")
     offer = notifications.find_notification(
         ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value
@@ -202,7 +202,7 @@ def _answered(context: SubmissionContext, item: Notification) -> None:
 
 
 def _undo(context: SubmissionContext, item: Notification) -> None:
-    """Withdraw what an offer of the same installation became."""
+    """Withdraw the submission of an offer by the same installation."""
     ledger = context.site.ledger
     offer = notifications.find_notification(
         ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value

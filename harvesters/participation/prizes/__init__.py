@@ -1,1 +1,1 @@
-"""Hold contests for prizes: editions, nominations, reviews of experts, votes and results."""
+"""Contests for prizes: editions, nominations, reviews of experts, votes and results."""

@@ -1,4 +1,4 @@
-"""Take part in contests by HTTP: nominate, review and vote, with the token of a submitter."""
+"""The API of contests: nominate, review and vote, with the token of a submitter."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ReviewRequest(BaseModel):
 
 
 def find_edition(edition: str, context: SubmissionContextDep) -> Edition:
-    """Return an edition that is announced; raise NotFound."""
+    """Return an announced edition; raise NotFound."""
     return contest.find_edition(context.site.ledger, edition, context.site.now())
 
 
@@ -165,7 +165,7 @@ def describe_edition(edition: Edition) -> dict[str, Any]:
 
 
 def public_nominations(edition: Edition, context: SubmissionContext) -> list[dict[str, Any]]:
-    """Return the nominations that may be shown, with the stages that may be shown."""
+    """Return the nominations that are public, with the stages that are."""
     now = context.site.now()
     return [
         {

@@ -1,4 +1,4 @@
-"""Do what a contest consists of, by its rules: nominate, review, vote, and decide about stages."""
+"""Apply the rules of a contest: nominate, review, vote, and decide about stages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vocab.terms import DCT, FOAF, SKOS
 MIN_SCORE, MAX_SCORE = 1, 5
 MAX_REASON = 2_000  # characters
 _KNOWN_BY = (f"{DCT}title", f"{FOAF}page", f"{DCT}spatial", f"{DCT}publisher", f"{SKOS}prefLabel")
-MAX_NOMINATIONS = 20  # of one person in an edition
+MAX_NOMINATIONS = 20  # nominations of one person in an edition
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
 
 
 def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
-    """Return an edition that is announced; raise NotFound for any other, whether it exists or not."""
+    """Return an announced edition; raise NotFound for any other, even one that exists."""
     for edition in announced_editions(ledger, now):
         if edition.id == id:
             return edition
@@ -71,8 +71,8 @@ def nominate(
     """Nominate an initiative of the register, by its address or that of its record, in one
     category.
 
-    Raises NotAllowed outside the days, and if a rule of the contest forbids it; InvalidValue for
-    what cannot be read.
+    Raises NotAllowed outside the days or if another rule of the contest forbids it, and
+    InvalidValue for an unknown initiative or category or a wrong reason.
     """
     _check_nomination(edition, category, reason, now)
     thing, statements, content = _read_initiative(ledger, initiative, base)
@@ -168,10 +168,10 @@ def review(
     note: str,
     now: datetime,
 ) -> Review:
-    """Store what an expert says of a nomination: a score for each criterion, or a conflict of
-    interest, which ends all scoring.
+    """Store the review of an expert: a score for each criterion, or a conflict of interest, after
+    which the expert cannot score the nomination.
 
-    Raises NotFound for who is no expert of the edition, NotAllowed, InvalidValue.
+    Raises NotFound for a person who is not an expert of the edition, NotAllowed, InvalidValue.
     """
     earlier = reviews_of(ledger, edition, expert).get(id)
     if not edition.takes_reviews(now):
@@ -218,7 +218,7 @@ def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None
 
 
 def reviews_of(ledger: Database, edition: Edition, mail: str | None) -> dict[str, Review]:
-    """Return the reviews of an expert by nomination; raise NotFound for who is none."""
+    """Return the reviews of an expert by nomination; raise NotFound for a person who is not one."""
     require_expert(ledger, edition, mail)
     reviews = prizes.reviews(ledger, edition.id)
     return {item.nomination: item for item in reviews if item.expert == mail}
@@ -252,8 +252,8 @@ def set_stage(
     now: datetime,
     base: str,
 ) -> Nomination:
-    """Decide how far a nomination came, or which special prize it gets. Raises NotAllowed,
-    NotFound, InvalidValue.
+    """Set the stage of a nomination, and its special prize. Raises NotAllowed, NotFound,
+    InvalidValue.
     """
     nomination = find_nomination(ledger, edition, id)
     if special is not None and special not in edition.special:
@@ -283,7 +283,7 @@ def set_stage(
 
 def rank(ledger: Database, edition: Edition) -> list[Ranked]:
     """Return the nominations by category, the best score first, then the most votes. Reviews with a
-    conflict count nothing.
+    conflict have no score.
     """
     weights = {item.code: item.weight for item in edition.criteria}
     scored: dict[str, list[float]] = defaultdict(list)
@@ -342,8 +342,8 @@ def _statements(ledger: Database, thing: str, base: str) -> list[str]:
 
 
 def _content(statements: list[str], thing: str) -> dict[str, Any]:
-    """Return by what an initiative is known: its titles by language, first web page, countries and
-    lead organization.
+    """Return what nominations show of an initiative: its titles by language, first web page,
+    countries and lead organization.
     """
     lines = "".join(
         f"{line} .\n" for line in statements if any(f"> <{name}> " in line for name in _KNOWN_BY)

@@ -53,7 +53,8 @@ def parse_edition(id: str, text: str, name: str = "") -> Edition:
     except tomllib.TOMLDecodeError as error:
         raise PrizeError(f"{name}: invalid TOML: {error}") from error
     known = categories()
-    # without its first day an edition is refused, whenever it is announced
+    # An edition without its first day is refused below, so the day of its announcement is not
+    # needed.
     defaults = {"announced": table.get("opens", date.min), "categories": [*known]}
     try:
         edition = Edition.model_validate({**defaults, **table, "id": id}, strict=True)
@@ -67,7 +68,7 @@ def parse_edition(id: str, text: str, name: str = "") -> Edition:
 
 
 def _describe(error: ErrorDetails) -> str:
-    """Return what is wrong with a key, and what to write."""
+    """Return the fault of a key and what to write instead."""
     key = str(next(iter(error["loc"]), ""))
     if error["type"] == "value_error":
         return str(error["ctx"]["error"])

@@ -58,7 +58,7 @@ DAYS = {
     "vote_closes": "The public vote closes",
     "results": "The results are published",
 }
-_NOMINATION = ("initiative", "category", "reason")  # fields of the form
+_NOMINATION = ("initiative", "category", "reason")  # fields of the form of a nomination
 Initiative = Annotated[str, Query(max_length=2_000)]
 routes = page_routes("/prizes")
 
@@ -248,7 +248,7 @@ def vote(edition: EditionDep, id: str, sender: Sender, context: SubmissionContex
 def show_reviews(
     edition: EditionDep, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    """Show an expert the nominations, and what was scored; without a session, ask for the address."""
+    """Show an expert the nominations and the own scores; without a session, ask for the address."""
     if visitor is None:
         return ask_address(pages)
     ledger = context.site.ledger

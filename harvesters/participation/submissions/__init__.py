@@ -1,3 +1,1 @@
-"""Take submissions of stakeholders: by HTTP and by form, moderated, then harvested like any other
-source.
-"""
+"""Submissions of stakeholders, by HTTP and by form: moderated, then harvested like any source."""

@@ -1,6 +1,4 @@
-"""Do what submitters ask for: send, change and withdraw submissions, export and delete what is
-theirs.
-"""
+"""Send, change and withdraw submissions, and export and delete all that is stored of a submitter."""
 
 from __future__ import annotations
 
@@ -55,10 +53,10 @@ def submit(
     language: str,
     seconds: float | None = None,
 ) -> Submission:
-    """Store a valid submission for the moderators, or hold it back; *seconds* passed since its
-    draft was begun.
+    """Store a valid submission for the moderators, or quarantine it; *seconds* is the age of its
+    draft.
 
-    Raises Closed, RateLimited, and InvalidValue if the submitter has too many.
+    Raises Closed, RateLimited, and InvalidValue if the submitter has too many submissions.
     """
     context.source()
     count_change(context, submitter)
@@ -102,9 +100,7 @@ def received(
 
 
 def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submission:
-    """Return a submission of this submitter; raise NotFound for any other, whether it exists or
-    not.
-    """
+    """Return a submission of this submitter; raise NotFound for any other, even one that exists."""
     submission = submissions.find(context.site.ledger, id)
     if submission is None or submission.submitter != submitter.id:
         raise NotFound("You have no submission with this identifier.")
@@ -114,8 +110,8 @@ def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submi
 def update(
     context: SubmissionContext, submitter: Submitter, submission: Submission, content: Content
 ) -> Submission:
-    """Replace the content of a submission, which waits for the moderators again; its published
-    version stays until they accept.
+    """Replace the content of a submission, which then waits for the moderators again; its published
+    version stays until they accept the new one.
 
     Raises NotAllowed, VersionConflict, Closed, RateLimited.
     """
@@ -236,15 +232,15 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
 
 
 def public_name(who: str, submitter: Submitter) -> str:
-    """Return how a submitter sees who did something: moderators are not named."""
+    """Return the author of an event as a submitter sees it: moderators are not named."""
     return who if who in (submitter.name, SUBMITTER) else "moderator"
 
 
 def apply_change(
     context: Site, submission: Submission, values: Mapping[str, Any], event: SubmissionEvent
 ) -> Submission:
-    """Change a submission, and return it changed; raise VersionConflict if somebody else did
-    meanwhile.
+    """Change a submission and return the new version; raise VersionConflict if it has changed
+    since.
     """
     if not submissions.change(context.ledger, submission, Change(event, values)):
         raise VersionConflict(CHANGED)

@@ -1,5 +1,5 @@
-"""Validate a submission by the rules of all records and find records that it may repeat, hold back what
-a program or a seller seems to have written, and suggest goals and action lines from its texts.
+"""Validate a submission by the rules of all records, find records that it may repeat, quarantine
+what looks like spam, and suggest goals and action lines from its texts.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ from vocab.statements.describe import KIND, describe
 
 @dataclass(frozen=True, slots=True)
 class MemberFinding:
-    """A fault of a *member*, with its *message* in the language of the request; a Violation
-    prevents the publication.
+    """A fault of a *member*, with its *message* in the language of the request; a violation
+    prevents publication.
     """
 
     member: str
@@ -68,7 +68,7 @@ class Check:
 
     @property
     def violations(self) -> str:
-        """Return what prevents the publication, each with its member."""
+        """Return the messages that prevent publication, each with its member."""
         return "; ".join(
             f"{finding.member}: {finding.message}"
             for finding in self.findings
@@ -88,7 +88,7 @@ def check(
 ) -> Check:
     """Return the faults of a submission by member, and the records that it may repeat.
 
-    With *unpublished*, submissions that wait are among these, which moderators alone may see.
+    With *unpublished*, waiting submissions are among these, which only moderators may see.
     """
     return check_many(ledger, {key: content}, source, base, duplicates, unpublished=unpublished)[
         key
@@ -131,9 +131,7 @@ def check_many(
 def _describe(
     mapper: Callable[[Record[Any]], Resource], content: Content, key: str, source: Source, base: str
 ) -> tuple[list[str], str]:
-    """Return the statements that a submission becomes, and the IRI of what it describes. Raises
-    ParseError.
-    """
+    """Return the statements of a submission and the IRI of what it describes. Raises ParseError."""
     try:
         resource = detect_languages(mapper(Record(key, content, b"")))
         iris = Iris(base)
@@ -142,7 +140,7 @@ def _describe(
         )
     except MAPPING_ERRORS as error:
         raise ParseError(
-            f"the mapping failed on it ({type(error).__name__}: {error}): this is a bug, please report it"
+            f"the mapping failed ({type(error).__name__}: {error}): this is a bug, please report it"
         ) from error
 
 
@@ -157,7 +155,8 @@ def _member(result: Result, base: str) -> str:
     by_iri = {property_iri(name, base): name for name in MEMBERS}
     if result.path in by_iri:
         return by_iri[result.path]
-    rule = result.shape.rpartition("#")[2].lower()  # a rule about several properties names its own
+    # The name of a rule about several properties contains the member that it is about.
+    rule = result.shape.rpartition("#")[2].lower()
     named = (name for name in sorted(MEMBERS, key=len, reverse=True) if name.lower() in rule)
     return next(named, "record")
 
@@ -201,21 +200,21 @@ def differences(before: Content, after: Content) -> dict[str, dict[str, object]]
     }
 
 
-THRESHOLD = 4  # points from which a submission is held back
-FREE_LINKS = 2  # in all texts together: the pages have a field of their own
-# from the first page of the form to the last: few persons read a dozen questions so fast
+THRESHOLD = 4  # points from which a submission is quarantined
+FREE_LINKS = 2  # links without points in all texts together: web pages have their own field
+# Few people read a dozen questions in so short a time, from the first page of the form to the last.
 QUICK_SECONDS = 30
 _LINK_POINTS, _TITLE_POINTS, _SCRIPT_POINTS, _SPEED_POINTS = 4, 2, 2, 2
-_LETTERS = 40  # in which the script of a text shows
+_LETTERS = 40  # letters that show the script of a text
 _LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
-# of the languages of the form; of the others LATIN
+# The scripts of the languages of the form that are not written in Latin letters.
 _SCRIPTS = {"ar": "ARABIC", "ru": "CYRILLIC", "zh": "CJK"}
 _TEXTS = ("title", "description", "content", "venue")
 
 
 def suspicions(content: Content, seconds: float | None) -> dict[str, int]:
-    """Return the signs of an unwanted submission, each with its points; *seconds* passed since its
-    draft was begun, None without a draft.
+    """Return the signs of spam in a submission, each with its points; *seconds* is the age of its
+    draft, None without a draft.
 
     >>> title, text = {"en": "Buy at www.pills.example"}, {"ru": "Cheap pills for all who want to sleep, today and now."}
     >>> suspicions({"title": title, "description": text}, 9)
@@ -239,8 +238,9 @@ def suspicions(content: Content, seconds: float | None) -> dict[str, int]:
 def triage(
     submitter: Submitter, content: Content, seconds: float | None = None
 ) -> tuple[SubmissionState, str]:
-    """Return the state in which a submission waits, and why it is held back; organizations have a
-    key, and are not scored.
+    """Return the state in which a submission waits, and why it is quarantined ("" if it is not).
+
+    Only persons are scored: organizations have a key.
     """
     points = suspicions(content, seconds) if submitter.mail else {}
     if sum(points.values()) < THRESHOLD:
@@ -258,7 +258,7 @@ def _texts(content: Content) -> Iterator[tuple[str, str]]:
 
 
 def _is_foreign(language: str, text: str) -> bool:
-    """Return whether most letters of a text are of another script than that of its language."""
+    """Return whether most letters of a text are not in the script of its language."""
     letters = [char for char in text[:2_000] if char.isalpha()]
     if len(letters) < _LETTERS or language not in ("en", "fr", "es", *_SCRIPTS):
         return False
@@ -269,16 +269,16 @@ def _is_foreign(language: str, text: str) -> bool:
 
 
 log = structlog.get_logger(component="submissions")
-# by member the codes that the form offers, each with the words that suggest it
+# By member, the codes that the form offers, each with the words that suggest it.
 Suggestions = Mapping[str, Mapping[str, str]]
 
 
 def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
-    """Return what the texts of a draft speak of and it does not name yet: goals, also of the
-    targets, targets, and action lines.
+    """Return the goals, targets and action lines that the texts of a draft suggest and it does not
+    name yet; a target suggests its goal too.
 
-    What a text names by number is found always, what it is about only if the definition of *source*
-    says ``suggest = "model"``.
+    A topic that a text names by its number is always suggested. The model classifies texts only if
+    the definition of *source* says ``suggest = "model"``.
     """
     mapper, iris = MAPPINGS[source.mapping].prepare(source, load_crosswalks(base)), Iris(base)
     try:

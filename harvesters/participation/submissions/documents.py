@@ -35,9 +35,9 @@ from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS
 JSON, JSON_LD, TURTLE = "application/json", "application/ld+json", "text/turtle"
 _NOTHING = "urn:x-stocktake:submission"  # resolves relative IRIs, so that a document may use <>
 _SUBJECT = "It cannot be read"
-_LARGEST = (
-    1 << 20
-)  # bytes of the members as JSON: a node that many name is written for each of them
+# Bytes of the members as JSON. A node is written once for each node that names it, so that a small
+# document can have large members.
+_LARGEST = 1 << 20
 
 
 class _NotOneResourceError(HarvestError):
@@ -45,11 +45,12 @@ class _NotOneResourceError(HarvestError):
 
 
 def read_document(body: bytes, media_type: str, base: str, language: str | None) -> Content:
-    """Return the members of a submission in the form that is stored; the body is parsed in a
-    process of its own.
+    """Return the members of a submission in the form that is stored; a child process parses the
+    body.
 
     JSON-LD with the register's own context, or without one, is our own JSON. Raises ParseError if
-    the body cannot be parsed, InvalidMembersError, and UnsupportedMedia for another media type.
+    the body cannot be parsed, InvalidMembersError if a member is not valid, and UnsupportedMedia
+    for another media type.
     """
     if media_type not in (JSON, JSON_LD, TURTLE):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((JSON, JSON_LD, TURTLE)))
@@ -64,7 +65,7 @@ def read_document(body: bytes, media_type: str, base: str, language: str | None)
 
 
 def parse_members(body: bytes, media_type: str, base: str) -> Any:
-    """Return the members that a body has, as they are before they are normalized."""
+    """Return the members of a body before they are normalized."""
     if media_type == TURTLE:
         members = _members(list(parse_quads(body, RdfFormat.TURTLE, _SUBJECT, _NOTHING)), base)
     else:
@@ -77,7 +78,7 @@ def parse_members(body: bytes, media_type: str, base: str) -> Any:
 def _parse_json(body: bytes, media_type: str, base: str) -> Any:
     with parser_errors(_SUBJECT):
         document = orjson.loads(body)
-    _dump(document)  # or the recursion below would have no bound
+    _dump(document)  # refuses deep nesting, which bounds the recursion below
     if (
         media_type == JSON
         or not isinstance(document, dict)

@@ -1,4 +1,4 @@
-"""Drafts of the form: begun by anybody, opened by their link alone, and sent when the address is
+"""Drafts of the form: anybody begins one, only its link opens it, and it is sent once an address is
 confirmed.
 """
 
@@ -41,10 +41,10 @@ from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext
 
 LINK_AGE = timedelta(days=90)
-# a person needs more to answer the first question; a program that sends at once is refused
+# A person needs longer to answer the first question; a program that sends at once is refused.
 MIN_SECONDS = 5
 GONE = "There is no draft at this address: it was sent, or deleted after 30 days without a change."
-# in a draft that changes a submission: its id and the version that was opened
+# The member of a draft that changes a submission: the submission's id and the opened version.
 REPLACES = "_replaces"
 
 
@@ -100,8 +100,8 @@ def language_of(draft: Submission) -> str:
 
 
 def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
-    """Return the content of a draft with a page's answer, normalized. Raises InvalidMembersError
-    for the answer's members.
+    """Return the content of a draft with the normalized answer of a page. Raises
+    InvalidMembersError.
     """
     language = language_of(draft)
     content = dict(draft.content)
@@ -139,17 +139,13 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
 
 
 def missing(content: Content, question: Question) -> dict[str, str]:
-    """Return a message for what is missing on a page, by member: the form cannot continue without a
-    title.
-    """
+    """Return the messages for missing answers of a page, by member: only the title is required."""
     asks_title = any(field.member == "title" for field in question.fields)
     return {"title": gettext("Write a title.")} if asks_title and not content.get("title") else {}
 
 
 def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFinding]]:
-    """Return what the rules find in the answer to a question, by the name of the first field of
-    each member.
-    """
+    """Return the findings about a question, by the name of the first field of each member."""
     names = {field.member: field.name for field in reversed(question.fields)}
     member_findings: dict[str, list[MemberFinding]] = {}
     for finding in checked.findings:
@@ -161,8 +157,9 @@ def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFind
 def check_answer(
     context: SubmissionContext, content: Content, question: Question
 ) -> dict[str, list[MemberFinding]]:
-    """Return what the rules find in the answer to a question of a draft; nothing before its title
-    is known, when they miss everything.
+    """Return the findings about the answer to a question of a draft.
+
+    Without a title there are none, since the rules would then report every member as missing.
     """
     if not content.get("title"):
         return {}
@@ -207,8 +204,8 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
 
 
 def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) -> Submission:
-    """Let a draft change the newest version of the submission that it replaces, after its author
-    saw the difference; return the draft.
+    """Base a draft on the newest version of the submission that it replaces, once its author has
+    seen the differences; return the draft.
     """
     replaced = draft.content.get(REPLACES)
     if not replaced:
@@ -220,7 +217,7 @@ def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) 
 
 
 def check_pace(context: SubmissionContext, draft: Submission) -> None:
-    """Refuse what a program sends at once."""
+    """Refuse a draft that is sent so soon that a program must have written it."""
     if (context.site.now() - draft.created).total_seconds() < MIN_SECONDS:
         raise InvalidValue("This was very quick. Read the summary, then send it again.")
 

@@ -1,5 +1,5 @@
-"""Find records that a submission may repeat: the same text, page or title, or what the matcher
-takes for the same initiative.
+"""Find records that a submission may repeat: those with the same text, page or title, or that the
+matcher scores as the same initiative.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from vocab.iris import Iris
 from vocab.terms import DCT
 
 _SHOWN = 5  # likely duplicates
-_SAMPLE = 2_000  # published records by whose titles the rarity of words is estimated
+_SAMPLE = 2_000  # published records whose titles show how rare a word is
 _WEIGHTS_AGE = 600  # seconds
-# similarity of two titles, of 100, from which events, documents and posts may be the same
+# The similarity of two titles, of 100, from which events, documents and posts may be the same.
 _SAME_TITLE = 90.0
-# What the matcher compares, as readers know it: texts of the catalogues.
+# The features that the matcher compares, in words for readers: texts of the catalogues.
 REASONS = {
     "content": "the same text", "page": "the same web page", "title": "a similar title", "name": "a similar title",
     "identifier": "the same identifier", "country": "the same country", "start": "the same start", "parties": "the same organizations",
@@ -79,8 +79,9 @@ class SubmissionDescription:
 
 
 class DuplicateFinder:
-    """Finds what a submission may repeat; *similar* finds published records by a title. Remembers
-    how rare words are for ten minutes.
+    """Find records that a submission may repeat; *similar* finds published records by a title.
+
+    How rare words are is cached for ten minutes.
     """
 
     def __init__(self, similar: Similar = lambda title: ()) -> None:
@@ -92,7 +93,7 @@ class DuplicateFinder:
     ) -> tuple[Duplicate, ...]:
         """Return at most five records that a submission may repeat, the likeliest first.
 
-        With *unpublished*, submissions that wait are among these, which moderators alone may see.
+        With *unpublished*, waiting submissions are among these, which only moderators may see.
         """
         record = Iris(base).record(own.source, own.key)
         titled = _same_titles(ledger, own, base, unpublished=unpublished)
@@ -119,7 +120,7 @@ class DuplicateFinder:
             return known
         r, d = t.record.c, t.description.c
         query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
-        # a hash: of all registries
+        # A fingerprint is a hash, so the first ones are a sample of all registries.
         query = (
             query.where(r.state == RecordState.PUBLISHED.value)
             .order_by(r.fingerprint)
@@ -143,16 +144,14 @@ def _compare(
     base: str,
     weights: WordWeights,
 ) -> Duplicate | None:
-    """Return a candidate with its score; None if only its title is like the submission's, and the
-    matcher says that it is another.
-    """
+    """Return a candidate with its score; None if only its title is similar and its score is low."""
     certain = candidate.why != "title" or candidate.title.casefold() == own.title.casefold()
     other = _published(ledger, candidate.address, base) if entity else None
     if entity is None or other is None:
         return (
             candidate if certain or _likeness(own.title, candidate.title) >= _SAME_TITLE else None
         )
-    entity.source = ""  # it is in no registry yet, so that another submission may be the same
+    entity.source = ""  # a registry keeps its entities apart, but submissions may repeat each other
     scored: Score = score(entity, other, weights)
     if scored.bits < QUEUED and not certain:
         return None
@@ -164,12 +163,12 @@ def _compare(
 
 
 def _likeness(one: str, other: str) -> float:
-    """Return how like two titles are, of 100, whatever the order of their words."""
+    """Return the similarity of two titles, of 100, whatever the order of their words."""
     return fuzz.token_sort_ratio(" ".join(name_words(one)), " ".join(name_words(other)))
 
 
 def _published(ledger: Database, address: str, base: str) -> Entity | None:
-    """Return the initiative of a published record, by its IRI or that of what it describes; None if
+    """Return the initiative of a published record, by the record's IRI or the initiative's; None if
     the ledger has none.
     """
     source, key = (unquote(part) for part in _key(address).split("/"))
@@ -244,8 +243,8 @@ def _same_titles(
 
 
 def _unique(duplicates: Sequence[Duplicate], own: str) -> list[Duplicate]:
-    """Return each record once, whether it is named by its own IRI or that of what it describes,
-    without the submission *own*.
+    """Return each record once, even if it is named by two IRIs, its own and its initiative's; leave
+    out the submission *own*.
     """
     by_key: dict[str, Duplicate] = {}
     for duplicate in duplicates:

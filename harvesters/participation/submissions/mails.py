@@ -14,8 +14,8 @@ from harvesters.site import Site
 from languages.request_locale import use_language
 from languages.translations import gettext
 
-LINK_AGE = timedelta(hours=24)  # of a link that confirms an address
-ANSWER_AGE = timedelta(days=14)  # of a link in a moderator's answer
+LINK_AGE = timedelta(hours=24)  # validity of a link that confirms an address
+ANSWER_AGE = timedelta(days=14)  # validity of a link in a moderator's answer
 TOPIC = "submission"
 
 
@@ -30,8 +30,8 @@ def send_confirmation(
     """Send the link to a *page* that confirms an address; with *submission*, confirming sends that
     draft.
 
-    A demo, whose data are made up, returns the link if there is no mail server. Elsewhere Closed is
-    raised without one.
+    Without a mail server, a demo returns the link, since its data are simulated; any other
+    installation raises Closed.
     """
     _require_mail(context)
     link = f"{url}{page}/{_create_link(context, LINK_AGE, mail=mail, submission=submission)}"
@@ -51,8 +51,9 @@ def send_confirmation(
 
 
 def send_transfer(context: Site, url: str, link: Link, item: Submission) -> str | None:
-    """Store and send the link that gives a submission to the owner of an address; as
-    ``send_confirmation`` without a mail server.
+    """Store and send the link that transfers a submission to the owner of an address.
+
+    Without a mail server it does what ``send_confirmation`` does.
     """
     _require_mail(context)
     address = f"{url}/submit/transfer/{submissions.create_link(context.ledger, link)}"
@@ -74,8 +75,8 @@ def send_transfer(context: Site, url: str, link: Link, item: Submission) -> str 
 
 
 def send_answer(context: Site, submission: Submission, subject: str, note: str) -> None:
-    """Send a moderator's answer, an English text of the catalogues with a note, to a person;
-    organizations read it by HTTP.
+    """Send a moderator's answer to a person: an English text of the catalogues and a note.
+    Organizations read it by HTTP.
 
     Without a mail server nothing is sent; the decision is on the page of the submission.
     """

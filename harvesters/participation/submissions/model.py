@@ -1,8 +1,8 @@
 """The one model of a submission, in the members of our own JSON.
 
-``SubmissionContent`` says of each member how it is read, which property it is, how the form asks for
-it and which values it may have. What was sent is normalized by it; the questions of the form, the
-columns of tables and the properties of documents are made of its fields.
+``SubmissionContent`` defines each member: how it is read, its property, its question in the form,
+and its values. It normalizes what was sent; the questions of the form, the columns of tables and
+the properties of documents come from its fields.
 
 Normalized, a text is an object of texts by language, a list is a list of texts, an organization is
 an object with its name.
@@ -33,20 +33,20 @@ from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC
 
 MAX_TITLE, MAX_TEXT, MAX_WORD, MAX_ADDRESS = 300, 20_000, 300, 2_000  # characters
-MAX_ITEMS = 50  # of a list, and languages of a text
+MAX_ITEMS = 50  # items of a list, and languages of a text
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?(T[0-9:.]+(Z|[+-]\d\d:?\d\d)?)?\Z", re.ASCII)
 _DEGREES = re.compile(r"-?[0-9]{1,3}(\.[0-9]{1,15})?\Z")
 _PICTURE = re.compile(r"[0-9a-f]{64}\.webp\Z", re.ASCII)  # the name of a stored picture
 _KEPT = "\n\t\u200c\u200d"  # line ends, and the joiners that some scripts need
 
 
-# ---- how values are read: each function raises ValueError with what is wrong, in the language of
-# the request, or returns the form that is stored, something empty for nothing
+# ---- how values are read: each function returns the form that is stored, something empty for
+# nothing, or raises ValueError with the fault in the language of the request
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What values are read with: the *base* of our IRIs, and the *language* of texts without one."""
+    """The *base* of our IRIs, and the *language* of texts without one."""
 
     base: str
     language: str | None
@@ -62,14 +62,12 @@ def _items(value: object) -> list[Any]:
 def _one(value: object) -> object:
     items = _items(value)
     if len(items) > 1:
-        raise ValueError(gettext("There can be one only."))
+        raise ValueError(gettext("There can be only one."))
     return items[0] if items else None
 
 
 def _clean(text: str) -> str:
-    """Return a text without control characters, and without those that change the direction of the
-    text around it.
-    """
+    """Return a text without control characters and without marks that change the direction of text."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -88,7 +86,7 @@ def _check_length(text: str, limit: int) -> None:
 
 
 def _word(value: object, reading: Reading, limit: int = MAX_WORD) -> str:
-    """Return a word; a concept of ours by its code, as it ends its IRI."""
+    """Return a word; of a concept of ours, the code at the end of its IRI."""
     if isinstance(value, Mapping) and isinstance(value.get("id"), str):
         value = value["id"]
     if isinstance(value, bool) or not isinstance(value, str | int | float | None):
@@ -191,7 +189,7 @@ def _place(value: object, reading: Reading) -> dict[str, Any]:
 
 
 def _picture(value: object, reading: Reading) -> dict[str, Any]:
-    """Return the name of a picture that was sent before, and what it shows."""
+    """Return the name of a picture that was sent before, and its caption."""
     sent = _one(value)
     about = sent if isinstance(sent, Mapping) else {"id": sent}
     name = _single(about.get("id"), reading).removeprefix(Iris(reading.base).picture(""))
@@ -218,7 +216,7 @@ def _reasons(value: object, reading: Reading) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What is filled in: a member, or a *part* of it; a field of the form and a column of a table.
+    """A member or a *part* of it, as a field of the form and a column of a table.
 
     *control* is text, area, lines, date, select, checks, list or picture. *choices* names a list of
     ``choices``, *label* and *hint* are English texts. Texts have a language (*is_text*).
@@ -243,7 +241,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """The form of a member's value: how it is read, its *parts* if it has any, its *control* in the
+    """The kind of a member's value: how it is read, its *parts* if it has any, its *control* in the
     form, and how a cell of a table is filled in (*hint*).
     """
 
@@ -305,7 +303,8 @@ class Member:
     """A member: its *kind*, its property (an IRI, in our ontology if it has no scheme), its English
     *label*, and the types that have it (*of*).
 
-    Without a label it is named by the ontology. *hint*, *choices* and *control* are of its field.
+    Without a label it has that of the ontology. *hint*, *choices* and *control* are those of its
+    field.
     """
 
     kind: Kind
@@ -432,13 +431,13 @@ TYPES: Mapping[str, frozenset[str]] = {
     for kind in TYPE_LABELS
 }
 TYPE = Field("type", control="select", label="Type", choices="type")
-# All that is filled in, by the path in a table, such as ``publisher.name``.
+# All fields, by their path in a table, such as ``publisher.name``.
 FIELDS: Mapping[str, Field] = {
     f"{field.member}.{field.part}" if field.part else field.member: field
     for field in (TYPE, *(each for name, member in MEMBERS.items() for each in member.fields(name)))
 }
-# Members of published JSON that the register writes itself: a record that was read here may be sent
-# back changed.
+# Members of published JSON that the register writes itself. They are ignored, so that a person can
+# change a published record and send it.
 _OURS = re.compile(
     r"@context|id|included|claims|record|registry|relation|modified(At)?|lastReviewed(At)?|prize|amount|(crosswalked|suggested)[A-Z]\w+"
 )
@@ -453,11 +452,11 @@ class InvalidMembersError(ParseError):
 
 
 def normalize(sent: object, base: str, language: str | None) -> Content:
-    """Return the members of what was sent in the form that is stored; texts without a language are
+    """Return the members that were sent, in the form that is stored; texts without a language are
     in *language*.
 
-    Members of published JSON that the register writes itself are left out. Raises
-    InvalidMembersError, with all faults.
+    Members that the register writes itself are left out. Raises InvalidMembersError, with all
+    faults.
     """
     if not isinstance(sent, Mapping):
         raise InvalidMembersError({"type": gettext("Send one JSON object.")})
@@ -493,8 +492,8 @@ def _unknown(name: str, kind: str) -> str:
 
 
 def readable(value: object) -> list[str]:
-    """Return a normalized value as texts for readers: a country, whose value is an IRI, by its name
-    in the language of the request.
+    """Return a normalized value as texts for readers; an IRI is replaced by its label in the
+    language of the request.
 
     >>> readable({"en": "Plan"}), readable([{"name": "Ministry", "country": "KE"}]), readable({"4": {"en": "Because"}})
     (['en: Plan'], ['Ministry (KE)'], ['4: en: Because'])
@@ -517,7 +516,7 @@ def _named(value: object) -> str:
 
 
 def shown_members(content: Content) -> list[tuple[str, list[str]]]:
-    """Return the title of each member that a content has, with its value as texts."""
+    """Return the title of each member of *content*, with its value as texts."""
     return [
         (member.title, readable(content[name]))
         for name, member in MEMBERS.items()

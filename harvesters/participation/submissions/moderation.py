@@ -22,8 +22,8 @@ from harvesters.site import Site, check_note
 ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
 REJECTED = "Your submission “%(title)s” was not accepted:"
-WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)  # for a decision
-# What the history says, with %(who)s.
+WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)
+# The sentence of each event in the history, with %(who)s.
 HISTORY = {
     "submitted": "%(who)s sent it.",
     "changed": "%(who)s changed it.",
@@ -45,9 +45,7 @@ _REASON = "Write the reason: the submitter reads it."
 
 
 def find(context: Site, id: str) -> Submission:
-    """Return a submission that was sent; raise NotFound, also for a draft, which only its author
-    sees.
-    """
+    """Return a submission that was sent; raise NotFound, even for a draft: only its author sees it."""
     submission = submissions.find(context.ledger, id)
     if submission is None or submission.state is SubmissionState.DRAFT:
         raise NotFound("There is no submission with this identifier.")
@@ -55,8 +53,8 @@ def find(context: Site, id: str) -> Submission:
 
 
 def accept(context: Site, who: str, submission: Submission, note: str) -> Submission:
-    """Accept a submission and queue a run that publishes it; with the rule of two people, the first
-    only supports it.
+    """Accept a submission and queue a run that publishes it. If two people must accept, the first
+    one is only recorded.
 
     Raises NotAllowed if it does not wait or the same person accepted it first, VersionConflict.
     """
@@ -160,10 +158,10 @@ def withdraw(context: Site, who: str, submission: Submission, note: str) -> Subm
 
 
 def transfer(context: Site, who: str, submission: Submission, mail: str) -> None:
-    """Send a link with which the owner of an address takes the submission, such as a person who
-    lost the former address.
+    """Send a link with which the owner of an address takes the submission over, such as a submitter
+    with a new address.
 
-    Raises InvalidValue, RateLimited, NotAllowed, Closed. The audit log does not have the address.
+    Raises InvalidValue, RateLimited, NotAllowed, Closed. The address is not in the audit log.
     """
     offer_transfer(context, context.channels.public_url, submission, mail, who)
     _audit(context, who, "handed over", submission, "")

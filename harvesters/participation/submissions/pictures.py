@@ -1,4 +1,4 @@
-"""Encode the pictures that people send anew: their pixels alone are kept, in one format and at most
+"""Re-encode the pictures that people send: only their pixels are stored, in one format and up to
 one size.
 """
 
@@ -26,9 +26,9 @@ ENCODED = "image/webp"
 MAX_FILE = 10 * 1024 * 1024  # bytes
 MAX_PIXELS = 25_000_000
 MAX_SIDE = 10_000  # pixels
-SIDE = 1_600  # pixels of what is stored, at most
+SIDE = 1_600  # largest width and height of a stored picture
 _QUALITY = 82
-# Of a picture: nothing in it is ever run, whatever a browser takes it for.
+# A browser that takes a picture for something else must not run it.
 _POLICY = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 _DECODING = Lock()  # one picture at a time: a large one takes 500 MB
 _UNREADABLE = (
@@ -46,10 +46,10 @@ _UNREADABLE = (
 
 def encode_picture(content: bytes) -> Picture:
     """Return the first picture of a file as WebP, upright, without metadata, and at most SIDE
-    pixels wide and high; it is decoded in a process of its own.
+    pixels wide and high; a child process decodes it.
 
-    Its name is the SHA-256 of what is stored. Raises TooLarge for a file with too many bytes or
-    pixels, InvalidValue for one that is no JPEG, PNG, WebP or GIF, or is damaged.
+    Its name is the SHA-256 of the stored bytes. Raises TooLarge for a file with too many bytes or
+    pixels, InvalidValue for one that is damaged or not a JPEG, PNG, WebP or GIF.
     """
     if len(content) > MAX_FILE:
         raise TooLarge(
@@ -73,7 +73,7 @@ def encode_webp(content: bytes) -> Picture:
         upright = ImageOps.exif_transpose(source)
         pixels = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
         pixels.thumbnail((SIDE, SIDE))
-        bare = Image.new(pixels.mode, pixels.size)  # without profiles, comments and positions
+        bare = Image.new(pixels.mode, pixels.size)  # has no profile, comment or position
         bare.paste(pixels)
         output = BytesIO()
         bare.save(output, "WEBP", quality=_QUALITY)
@@ -96,7 +96,7 @@ def picture_response(picture: Picture | None, headers: Mapping[str, str] | None 
 def _reading() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
-            # _check_size refuses sooner
+            # _check_size refuses a large picture before its pixels are decoded.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             yield
     except Image.DecompressionBombError as error:
@@ -111,7 +111,7 @@ def _check_size(size: tuple[int, int]) -> None:
 
 
 def _unreadable() -> InvalidValue:
-    return InvalidValue("This is no picture that can be read. Send a JPEG, PNG, WebP or GIF file.")
+    return InvalidValue("The picture cannot be read. Send a JPEG, PNG, WebP or GIF file.")
 
 
 def _too_many_pixels() -> TooLarge:

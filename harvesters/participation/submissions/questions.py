@@ -1,5 +1,5 @@
-"""The questions of the form: one a page, each with its fields, and how a field is written to a
-member and read from it.
+"""The questions of the form, one a page, with their fields; fields are read from members and
+written to them.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def questions_of(content: Content) -> list[Question]:
 
 
 def values_of(content: Content, field: Field, language: str) -> list[str]:
-    """Return the values of a field in a draft; of a text that in *language*, else the first."""
+    """Return the values of a field in a draft; of a text, the one in *language*, else the first."""
     if field.member == LANGUAGE.member:
         return [language]
     value: Any = content.get(field.member)
@@ -85,7 +85,7 @@ def values_of(content: Content, field: Field, language: str) -> list[str]:
 
 
 def read_answer(form: Form, question: Question, content: Content, language: str) -> dict[str, Any]:
-    """Return the members that a page of the form sent, as they are before they are normalized."""
+    """Return the members that a page of the form sent, before they are normalized."""
     answer: dict[str, Any] = {}
     for field in question.fields:
         sent = form.get(field.name, ())
@@ -107,13 +107,13 @@ def read_answer(form: Form, question: Question, content: Content, language: str)
 
 
 def _by_language(before: Any, values: list[str], language: str) -> dict[str, str]:
-    """Return a text in the language of the draft, and what it has in other languages as it was."""
+    """Return a text with a new value in the language of the draft; other languages stay."""
     others = {tag: text for tag, text in (before or {}).items() if tag != language}
     return {**({language: values[0]} if values else {}), **others}
 
 
 def with_language(content: Content, before: str, after: str) -> Content:
-    """Return a draft whose texts in one language are said to be in another.
+    """Return a draft in which the language tag *before* is replaced by *after*.
 
     >>> with_language({"title": {"en": "Bonjour"}, "goal": ["4"]}, "en", "fr")
     {'title': {'fr': 'Bonjour'}, 'goal': ['4']}
@@ -132,7 +132,7 @@ def with_language(content: Content, before: str, after: str) -> Content:
 
 
 def without_removed_goals(before: Content, after: Content) -> Content:
-    """Return a draft without the targets and reasons of the goals that its author took away.
+    """Return a draft without the targets and reasons of the goals that its author removed.
 
     >>> without_removed_goals({"goal": ["4", "5"]}, {"goal": ["5"], "target": ["4.1", "5.b"], "why": {"4": {"en": "Girls learn."}}})
     {'goal': ['5'], 'target': ['5.b']}
@@ -151,8 +151,8 @@ def without_removed_goals(before: Content, after: Content) -> Content:
 
 
 def fingerprint(content: Content, question: Question) -> str:
-    """Return a digest of what a page of the form shows, to notice that somebody else changed it
-    meanwhile.
+    """Return a digest of a page's answers, which shows whether they changed since the page was
+    read.
     """
     answers = [
         content.get(member) for member in sorted({field.member for field in question.fields})
@@ -161,5 +161,5 @@ def fingerprint(content: Content, question: Question) -> str:
 
 
 def without_internal(content: Content) -> Content:
-    """Return the members that are sent."""
+    """Return the members of a draft without those that only the form needs."""
     return {name: value for name, value in content.items() if not name.startswith(_INTERNAL)}

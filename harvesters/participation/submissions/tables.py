@@ -1,9 +1,8 @@
-"""Submissions in a table, CSV or a workbook: a row is a submission, a column one of its members. The
-template of such a table lists what each column may have.
+"""Read submissions from a table, as CSV or a workbook, and write its template. A row is a
+submission, a column one of its members.
 
-A column is named like the member: ``goal``, ``publisher.name``, ``title@fr`` for a text in a
-language, ``why.4@en`` for a reason. Several values of a cell stand on lines of their own, or have
-semicolons between them.
+A column has the name of the member: ``goal``, ``publisher.name``, ``title@fr`` for a text in a
+language, ``why.4@en`` for a reason. A cell separates several values by line breaks or semicolons.
 """
 
 from __future__ import annotations
@@ -42,18 +41,18 @@ from languages.translations import gettext, kind_name
 
 CSV = "text/csv"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-MAX_ROWS = 500  # of a table, without the header
+MAX_ROWS = 500  # rows of a table, without the header
 MAX_FILE = 4 * 1024 * 1024  # bytes
-_MAX_CHARACTERS = 8 * 1024 * 1024  # of all cells: a workbook may repeat one text in each of them
+_MAX_CHARACTERS = 8 * 1024 * 1024  # characters of all cells: a workbook may repeat one text in each
 _SUBJECT = "The file"
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*\Z", re.ASCII)
 _COLUMNS = {path.lower(): field for path, field in FIELDS.items()}
-# the names of sheets are parts of references, and have no language
+# Sheet names are parts of references between cells, so they are not translated.
 _SHEETS = ("Submissions", "Columns", "Values")
 _MAX_SHOWN = 255  # characters of a hint in a workbook
 _WIDTH = 24  # characters
 
-# a line of a file: its number, its cells, and what is wrong with it
+# A line of a file: its number, its cells, and its fault ("" if none).
 Line: TypeAlias = tuple[int, list[str], str]
 
 
@@ -68,8 +67,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """A row of a table: its *number* in the file, its *members* as they are before they are
-    normalized, and its *faults* by member.
+    """A row of a table: its *number* in the file, its *members* before they are normalized, and its
+    *faults* by member.
     """
 
     number: int
@@ -78,7 +77,7 @@ class TableRow:
 
 
 def parse_table(body: bytes, media_type: str) -> list[TableRow]:
-    """Return the rows of a table, as ``read_table``; raise InvalidValue for a file that is none."""
+    """Return the rows of a table, as ``read_table`` does, but raise InvalidValue for ParseError."""
     try:
         return read_table(body, media_type)
     except ParseError as error:
@@ -88,9 +87,9 @@ def parse_table(body: bytes, media_type: str) -> list[TableRow]:
 def read_table(body: bytes, media_type: str) -> list[TableRow]:
     """Return the rows of a table that are not empty.
 
-    The file is parsed in a process of its own. Raises UnsupportedMedia, TooLarge for too many rows,
-    InvalidValue if the file cannot be read or has an unknown column, and ParseError if it is no
-    workbook, or ends that process.
+    A child process parses the file. Raises UnsupportedMedia, TooLarge for too many rows,
+    InvalidValue for a file that cannot be decoded or has an unknown column, and ParseError for one
+    that is not a workbook or ends the child.
     """
     if media_type not in (CSV, XLSX):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((CSV, XLSX)))
@@ -101,7 +100,7 @@ def read_table(body: bytes, media_type: str) -> list[TableRow]:
 
 
 def read_lines(body: bytes, media_type: str) -> list[Line]:
-    """Return the lines of a file that are not empty: the header, and at most one row too many."""
+    """Return the lines of a file that are not empty: the header, and at most MAX_ROWS + 1 rows."""
     lines = (
         _csv_lines(body)
         if media_type == CSV
@@ -123,7 +122,7 @@ def read_lines(body: bytes, media_type: str) -> list[Line]:
 
 
 def parse_column(name: str) -> Column | None:
-    """Return the column with this name; None if no member is named so.
+    """Return the column with this name; None if no member has it.
 
     >>> parse_column("title@fr").language, parse_column("Publisher.Name").field.part, parse_column("colour")
     ('fr', 'name', None)
@@ -184,7 +183,7 @@ def _row(number: int, cells: list[str], fault: str, columns: list[Column]) -> Ta
 
 
 def _add(members: dict[str, Any], column: Column, text: str) -> None:
-    """Add the value of a cell where its column has it: in the member, its part, or a language."""
+    """Add the value of a cell to its member, the part of a member, or a language of it."""
     field = column.field
     names = [field.member, field.part, (column.language or "@none") if field.is_text else ""]
     *above, last = filter(None, names)
@@ -232,7 +231,7 @@ def _decoded(body: bytes) -> str:
 
 
 def _known_columns(lines: list[list[str]]) -> int:
-    """Return how many columns of the header are known: that of the right delimiter has the most."""
+    """Return how many columns of the header are known; the right delimiter yields the most."""
     header = next((line for line in lines if any(cell.strip() for cell in line)), [])
     return sum(parse_column(cell) is not None for cell in header)
 
@@ -264,7 +263,7 @@ def template_columns(base: str, language: str) -> list[TemplateColumn]:
         if member is None or member.kind is REASONS:
             continue
         listed = choices(field.choices, base) if field.choices not in ("", "target") else ()
-        if field.choices == "country":  # by their names, which are read in all languages
+        if field.choices == "country":  # names of countries are read in all languages
             listed = tuple((label, iri) for iri, label in listed)
         columns.append(
             TemplateColumn(
@@ -289,9 +288,7 @@ def _hint(name: str, member: Member) -> str:
 
 
 def template_csv(base: str, language: str) -> str:
-    """Return the header of a table; the first character is the mark by which spreadsheets know
-    UTF-8.
-    """
+    """Return the header of a table, after a byte order mark: spreadsheets recognize UTF-8 by it."""
     output = io.StringIO()
     csv.writer(output).writerow([column.name for column in template_columns(base, language)])
     return "\ufeff" + output.getvalue()
@@ -314,7 +311,7 @@ def template_xlsx(base: str, language: str) -> bytes:
         text = book.add_format({"num_format": "@"})
         wrapped = book.add_format({"text_wrap": True})
         table.freeze_panes(1, 0)
-        # text: a spreadsheet must not make a date or a number of a code
+        # Cells are text, so that a spreadsheet does not turn a code into a date or a number.
         table.set_column(0, len(columns) - 1, _WIDTH, text)
         about.write_row(
             0, 0, [gettext("Column"), gettext("Field"), gettext("How to fill it in")], bold
@@ -336,7 +333,7 @@ def template_xlsx(base: str, language: str) -> bytes:
 
 
 def _validation(column: TemplateColumn, position: int) -> dict[str, object]:
-    """Return the rule that offers the values of a column; a cell with several may have other texts."""
+    """Return the rule that offers the values of a column; a list may have other texts too."""
     letter = xl_col_to_name(position)
     source = f"={_SHEETS[2]}!${letter}$2:${letter}${len(column.values) + 1}"
     prompt = (

@@ -1,4 +1,4 @@
-"""Submit the rows of a table: each is stored for the moderators, or refused with what to correct."""
+"""Submit the rows of a table: each is stored for the moderators, or refused with its faults."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class RowOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RowResult:
-    """What became of the row *number* of a file; *id* is that of its submission, None if nothing
-    was stored.
+    """The outcome of the row *number* of a file; *id* is that of its submission, None if none was
+    stored.
     """
 
     number: int

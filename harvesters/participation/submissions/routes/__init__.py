@@ -1,1 +1,1 @@
-"""Routes of the form, of the API and of the moderators' pages."""
+"""Routes of the form and of the API."""

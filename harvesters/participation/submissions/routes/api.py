@@ -1,4 +1,4 @@
-"""Take submissions by HTTP, one by one or as a table, with their pictures. Every change names the
+"""The API of submissions, one by one or as a table, and of their pictures. Every change names the
 version that it changes (RFC 9110, section 13.1.1, and RFC 6585).
 """
 
@@ -61,7 +61,7 @@ from languages.request_locale import current_locale
 from vocab.iris import Iris
 
 UPLOAD_PATH, PICTURE_PATH = "/submissions/upload", "/submissions/pictures"
-MAX_UNUSED = 20  # pictures of one submitter that no submission has
+MAX_UNUSED = 20  # pictures of one submitter that no submission names
 _NAME = re.compile(r"[0-9a-f]{64}\.webp\Z", re.ASCII)
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*\Z", re.ASCII)
 
@@ -388,7 +388,7 @@ def withdraw(
 
 
 def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
-    """Return the members that were sent; raise HTTPProblem with what is wrong with each."""
+    """Return the members that were sent; raise HTTPProblem with the fault of each."""
     language = request.headers.get("content-language", "").strip()
     try:
         return read_document(

@@ -1,5 +1,5 @@
-"""The pages of a draft below /submit/draft: one question a page, which saves its answer with the
-messages of the rules beside the fields, and the summary, which sends the draft.
+"""The pages of a draft below /submit/draft: a page for each question, which saves the answer and
+shows the findings of the rules beside the fields, and the summary, which sends the draft.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ checks = APIRouter(prefix=ROOT, include_in_schema=False)
 def summary(
     secret: str, draft: Draft, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    """Show the answers, what the rules say of them, and records that may be the same."""
+    """Show the answers, the findings of the rules about them, and records that may be the same."""
     return _summary(context, pages, secret, draft, signed_in=visitor is not None)
 
 
@@ -145,7 +145,7 @@ def _summary(
 
 
 def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -> list[str]:
-    """Return the answer of a field as a reader sees it."""
+    """Return the answer of a field, with the labels of its choices."""
     values = values_of(draft.content, field, drafts.language_of(draft))
     if not field.choices or field.member == "why":
         return values
@@ -155,7 +155,7 @@ def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -
 def _conflict(
     context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
 ) -> Response:
-    """Show what somebody else changed meanwhile; the draft is kept."""
+    """Show what another person has changed since; the draft stays."""
     newest = submissions.find(context.site.ledger, draft.content[drafts.REPLACES]["id"])
     if newest is None:
         raise NotFound("You have no submission with this identifier.")
@@ -170,7 +170,7 @@ def _conflict(
 
 @routes.post("/draft/{secret}/use-name", dependencies=[Writing])
 def take_name(secret: str, draft: Draft, form: FormDep, context: SubmissionContextDep) -> Response:
-    """Replace a name of the draft's organizations by that of the register, and show the summary."""
+    """Replace the name of an organization in the draft by that of the register; show the summary."""
     before, after = first(form, "before"), first(form, "after")
     if after not in [item.name for item in context.organizations(before)]:
         raise InvalidValue("The register has no such organization.")
@@ -236,7 +236,7 @@ def _stored_name(context: SubmissionContext, file: Any) -> str | None:
     return picture.name
 
 
-# ---- the other questions: after the pages whose names are no questions
+# ---- the other questions: their routes follow those of pages that are not questions
 
 
 @routes.get("/draft/{secret}/{name}")
@@ -254,8 +254,8 @@ def answer(
     """Save an answer, and go to the next question; show the page again with messages if it is not
     valid.
 
-    What the rules advise about a valid answer is shown once, unless the script of the page showed
-    it (field ``seen``).
+    Warnings about a valid answer are shown once, unless the script of the page has shown them
+    (field ``seen``).
     """
     question = find_question(draft, name)
     if name == PICTURE:
@@ -279,8 +279,8 @@ def answer(
 def _merge(
     context: SubmissionContext, draft: Submission, question: Question, form: Form
 ) -> tuple[Content, dict[str, str]]:
-    """Return the content of a draft with the answer of a form, and what is missing in it. Raises
-    InvalidMembersError.
+    """Return the content of a draft with the answer of a form, and the messages for what is missing
+    in it. Raises InvalidMembersError.
     """
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     content = drafts.merged(draft, sent, context.site.base)
@@ -288,14 +288,14 @@ def _merge(
 
 
 def _next_page(content: Content, question: Question, form: Form) -> str:
-    """Return the name of the page after a question: the summary if the person asks for it."""
+    """Return the name of the page after a question: the next one, or the summary if asked for."""
     names = [*(item.name for item in questions_of(content)), SUMMARY]
     return SUMMARY if first(form, "then") == SUMMARY else names[names.index(question.name) + 1]
 
 
 def _violations(context: SubmissionContext, content: Content, question: Question) -> dict[str, str]:
-    """Return a message for each member that was answered and violates a rule; what is missing is
-    asked for in the summary.
+    """Return a message for each answered member that violates a rule; the summary reports those
+    that are missing.
     """
     findings = drafts.check_answer(context, content, question)
     violations = [
@@ -310,8 +310,8 @@ def _violations(context: SubmissionContext, content: Content, question: Question
 def _has_advice(
     context: SubmissionContext, draft: Submission, content: Content, question: Question
 ) -> bool:
-    """Return whether the rules warn of something in an answer that they did not find in the former
-    one; no remark stops a person.
+    """Return whether the new answer has a warning that the former one did not have. Remarks of
+    lower severity do not stop a person.
     """
     former, new = (
         {each for many in drafts.check_answer(context, item, question).values() for each in many}
@@ -340,8 +340,8 @@ def _question_page(
     form: Form | None = None,
     status: HTTPStatus = HTTPStatus.OK,
 ) -> Response:
-    """Show a question with what the rules find in the stored answer; with *form*, what was sent
-    instead of what is stored.
+    """Show a question with the stored answer and the findings of the rules; with *form*, the answer
+    that was sent instead of the stored one.
     """
     names = [item.name for item in questions_of(draft.content)]
     position = names.index(question.name)
@@ -397,8 +397,8 @@ def _fields(
 def _offered(
     field: Field, content: Content, suggested: Mapping[str, str], base: str
 ) -> list[Choice]:
-    """Return what a field offers, what the texts speak of first; of the targets those of the goals
-    that were chosen.
+    """Return the choices of a field, those that the texts suggest first; of the targets, only those
+    of the chosen goals.
     """
     goals = content.get("goal", ())
     offered = (
@@ -424,9 +424,7 @@ def script() -> Response:
 
 @checks.post("/draft/{secret}/{name}/check", dependencies=[Depends(count_check)])
 def check_answer(name: str, draft: Draft, form: FormDep, context: SubmissionContextDep) -> Response:
-    """Return the messages for the fields of a question, as if this answer were sent; nothing is
-    stored.
-    """
+    """Return the messages for an answer, by field, without storing it."""
     question = find_question(draft, name)
     try:
         content, faults = _merge(context, draft, question, form)

@@ -1,4 +1,4 @@
-"""The pages below /submit of what is a person's own, and the links in mails that lead there: sign
+"""The pages of a person's own submissions below /submit, and those that links in mails open: sign
 in, hand a submission over, and confirm that it is still true.
 """
 
@@ -67,7 +67,7 @@ from web.templating import Pages
 UPLOAD_PATH, SIGN_IN_PATH = f"{ROOT}/upload", f"{ROOT}/sign-in"
 _SUFFIXES = {"csv": CSV, "xlsx": XLSX}
 _SIGN_IN_COOKIE = "sign-in"
-SIGN_IN_AGE = timedelta(minutes=10)  # for a person to sign in at the provider
+SIGN_IN_AGE = timedelta(minutes=10)  # time to sign in at the provider
 Word = Annotated[str, Query(max_length=4_000)]
 routes = page_routes()
 
@@ -79,7 +79,7 @@ def style() -> Response:
 
 @routes.get("")
 def start(visitor: Visitor, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Say what can be submitted, and who decides; or that nothing can be."""
+    """Explain what can be submitted and who decides, or that submissions are closed."""
     source = context.source() if context.is_open() else None
     return pages.render("start.html", {"source": source, "session": visitor is not None})
 
@@ -94,7 +94,7 @@ def begin(visitor: Visitor, context: SubmissionContextDep) -> Response:
 
 @routes.get("/confirm/{secret}")
 def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Show what the link does; the button does it, so that a program that follows links does not."""
+    """Show what the link does. A button does it, so that a program that follows links does not."""
     link = check_confirmation(context, secret)
     linked = submissions.find(context.site.ledger, link.submission) if link.submission else None
     draft = linked if linked and linked.state is SubmissionState.DRAFT else None
@@ -113,15 +113,15 @@ def confirm_address(
 def open_session(
     request: Request, context: SubmissionContext, submitter: Submitter, session: str, id: str | None
 ) -> Response:
-    """Send the draft with this *id*, if there is one, set the cookie of a session, and go to what
-    is the submitter's own.
+    """Send the draft with this *id*, if there is one, set the cookie of a session, and redirect to
+    the submitter's own pages.
     """
     submission = submissions.find(context.site.ledger, id) if id else None
     segments: tuple[str, ...] = ("mine",)
     if submission and submission.state is SubmissionState.DRAFT:
         try:
             segments = ("mine", drafts.send(context, submitter, submission).id)
-        except (InvalidValue, VersionConflict, NotFound):  # it cannot be sent as it is
+        except (InvalidValue, VersionConflict, NotFound):  # the summary shows what is wrong
             segments = ("draft", drafts.create_link(context, submission), SUMMARY)
     elif submission and submission.submitter == submitter.id:
         segments = ("mine", submission.id)
@@ -155,7 +155,7 @@ def _sign_in(context: SubmissionContext, secret: str = "") -> SignIn:
 def begin_sign_in(
     request: Request, context: SubmissionContextDep, pages: PagesDep, draft: Word = ""
 ) -> Response:
-    """Show where the person goes on, and bind the sign-in to this browser; with *draft*, the answer
+    """Show the link to the provider, and bind the sign-in to this browser; with *draft*, signing in
     sends that draft.
     """
     check_same_site(request)
@@ -178,7 +178,7 @@ def finish_sign_in(
     iss: Annotated[str | None, Query(max_length=4_000)] = None,
     error: Word = "",
 ) -> Response:
-    """Check the answer of the provider, once, and begin a session as the link in a mail does."""
+    """Check the answer of the provider, once, and begin a session."""
     secret, now = request.cookies.get(_SIGN_IN_COOKIE, ""), context.site.now()
     sign_in = _sign_in(context, secret)
     is_own = compare_digest(sign_in.derive("state").encode(), state.encode(errors="replace"))
@@ -206,7 +206,7 @@ def _without_cookie(response: Response) -> Response:
     return response
 
 
-# ---- what is a person's own
+# ---- a person's own submissions
 
 
 @routes.get("/mine")
@@ -276,7 +276,7 @@ def show_one(
     pages: PagesDep,
     score: Annotated[int | None, Depends(measure_quality)],
 ) -> Response:
-    """Show the state of a submission, what the rules say of it, and its history."""
+    """Show the state of a submission, the findings of the rules, and its history."""
     if visitor is None:
         return ask_address(pages)
     item = actions.find_own(context, visitor, id)
@@ -331,8 +331,8 @@ def offer(
     return pages.render("transfer_sent.html", {"item": item, "link": link})
 
 
-# ---- links in mails: the page shows what a link does, and its button does it, so that a program
-# that follows links does not
+# ---- links in mails: a page shows what its link does, and a button does it, so that a program that
+# follows links does not
 
 
 @routes.get("/transfer/{secret}")
@@ -343,7 +343,7 @@ def show_transfer(secret: str, context: SubmissionContextDep, pages: PagesDep) -
 
 @routes.post("/transfer/{secret}", dependencies=[Writing])
 def take(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
-    """Take the submission over, once, and begin a session of the address that the link was sent to."""
+    """Take the submission over, once, and begin a session of the address that got the link."""
     link, item = transfers.check_transfer(context.site, secret)
     submitter, session = begin_session(context, str(link.mail))
     transfers.take_over(context.site, secret, submitter)
@@ -382,7 +382,7 @@ def show_upload(
 def send_upload(
     request: Request, sent: Upload, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    """Check a file, or submit its rows, and show what became of each."""
+    """Check a file or submit its rows, and show the result of each row."""
     if visitor is None:
         return redirect("upload")
     sender, file = require_sender(visitor, texts_of(sent), request), sent.get("file")

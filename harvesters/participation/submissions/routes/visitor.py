@@ -1,5 +1,5 @@
-"""What the pages below /submit share: the person of the session, the form that was sent, and what it
-is about.
+"""The dependencies that the pages below /submit share: the person of the session, the form that was
+sent, and the draft or submission that it is about.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ from web.templating import Pages, get_pages
 PACKAGE_DIR = Path(__file__).parents[1]
 STYLE = PACKAGE_DIR / "static" / "submit.css"
 SCRIPT = PACKAGE_DIR / "static" / "form.js"
-POLICY = f"{BASE_POLICY}; script-src 'self'; connect-src 'self'"  # one script, of this site
+POLICY = f"{BASE_POLICY}; script-src 'self'; connect-src 'self'"  # for form.js
 ROOT = "/submit"
-MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
-_MAX_FIELDS = 400  # of a form: the countries
-_MAX_FILE_FIELDS = 4  # of a form with a file
-_TRAP = "website"  # a field that persons do not see; programs fill it in
+MAX_BODY = 262_144  # bytes: a form has a text of 20,000 characters, percent-encoded, and more
+_MAX_FIELDS = 400  # fields of a form: the countries are the most
+_MAX_FILE_FIELDS = 4  # fields of a form with a file
+_TRAP = "website"  # a field that only programs see and fill in
 
 
 def submission_pages(*, demo: bool, provider: str = "") -> Pages:
-    """Return the templates; with *demo* each page says that its data are made up. *provider* is the
-    host that persons may sign in with.
+    """Return the templates; with *demo* each page says that its data are simulated. *provider* is
+    the host that persons may sign in with.
     """
     folders = (
         PACKAGE_DIR.parent / name / "templates" for name in ("submissions", "prizes", "comments")
@@ -52,7 +52,7 @@ def submission_pages(*, demo: bool, provider: str = "") -> Pages:
 
 
 def page_routes(path: str = "") -> APIRouter:
-    """Return the router of pages, which are in no description of the API."""
+    """Return a router for pages, which the description of the API leaves out."""
     return APIRouter(
         prefix=f"{ROOT}{path}",
         include_in_schema=False,
@@ -86,7 +86,7 @@ def first(form: Form, name: str) -> str:
 
 
 def texts_of(form: FormData) -> Form:
-    """Return the fields of a form with a file that are none."""
+    """Return the text fields of a form that has a file."""
     return {name: [str(value)] for name, value in form.items() if isinstance(value, str)}
 
 
@@ -143,6 +143,6 @@ Writing, Trap = Depends(count_write), Depends(check_trap)
 
 
 def ask_address(pages: Pages, error: str = "", mail: str = "") -> Response:
-    """Ask who has no session for the e-mail address."""
+    """Ask a person without a session for the e-mail address."""
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     return pages.render("identify.html", {"error": error, "mail": mail}, status)

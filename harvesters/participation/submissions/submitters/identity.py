@@ -1,4 +1,4 @@
-"""Know who submits: an organization by its API key, a person by a confirmed mail address."""
+"""Identify submitters: an organization by its API key, a person by a confirmed mail address."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from web.throttle import Throttle
 SOURCE = "submissions"
 SESSION_AGE = timedelta(hours=12)
 COOKIE = "submitter"
-TOKEN_PREFIX = "sub_"  # of a person's token, as `stk_` of a key
+TOKEN_PREFIX = "sub_"  # begins the token of a person; `stk_` begins a key
 MAX_MAIL = 254  # characters of an address (RFC 5321)
 _LINKS, _LINK_WINDOW = 3, timedelta(hours=1)  # links to one address
 _WRITES, _WRITE_WINDOW = 60, 600.0  # changes from one network address, and seconds
@@ -46,7 +46,7 @@ INVALID = (
 )
 _LIMIT = "Too many requests. Try again in %(seconds)s seconds."
 
-# measures a published record by its IRI, in percent
+# Returns the quality of a published record in percent, by its IRI.
 RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]
 
 
@@ -56,11 +56,12 @@ async def _no_quality(record: str) -> int | None:
 
 @dataclass(slots=True)
 class SubmissionContext:
-    """What the pages and the API of submissions work with: the *site*, the
-    public address without a slash at its end, and *duplicates*, which finds what a submission may
-    repeat, *quality*, which measures a published record, the *provider* of OpenID Connect that
-    persons may sign in with, *organizations*, which finds those of the register by a name, and
-    whether readers may send *comments* on posts.
+    """The context of the pages and the API of submissions, at the public address *url* (without a
+    slash at its end).
+
+    *duplicates* finds records that a submission may repeat, *quality* measures a published record,
+    and *organizations* finds those of the register by a name. Persons may sign in with *provider*,
+    and send *comments* on posts if these are on.
     """
 
     site: Site
@@ -102,7 +103,8 @@ class SubmissionContext:
         return True
 
     def waiting(self) -> tuple[int, datetime | None] | None:
-        """Return how many submissions wait for a moderator, and since when the oldest does.
+        """Return how many submissions wait for a moderator, and the time since which the oldest
+        does.
 
         None if nothing can be submitted here, or the ledger does not answer.
         """
@@ -195,8 +197,8 @@ def request_confirmation(
 
 
 def check_address(context: Site, mail: str) -> str:
-    """Return an address that a link may be sent to. Raises InvalidValue, RateLimited after too many
-    links.
+    """Return the address *mail* in its normal form. Raises InvalidValue, and RateLimited after too
+    many links to it.
     """
     mail = mail.strip().lower()
     if len(mail) > MAX_MAIL or not is_mail_address(mail):
@@ -213,8 +215,8 @@ def check_address(context: Site, mail: str) -> str:
 def open_link(
     site: Site, secret: str, purpose: Purpose, text: str = INVALID
 ) -> tuple[Link, Submission | None]:
-    """Return the link with this secret, and the submission that it is about if there is one; raise
-    LinkInvalid with *text* if it does not work any more.
+    """Return the link with this secret and its submission, None without one; raise LinkInvalid with
+    *text* if the link no longer works.
     """
     link = submissions.find_link(site.ledger, secret, purpose) if secret else None
     if link is None or not link.works(site.now()):
@@ -229,7 +231,7 @@ def use_link(site: Site, secret: str, text: str = INVALID) -> None:
 
 
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:
-    """Return the link with this secret, unused; raise LinkInvalid if it does not work any more."""
+    """Return the link with this secret, without using it; raise LinkInvalid if it no longer works."""
     link, _ = open_link(context.site, secret, Purpose.CONFIRM)
     return link
 
@@ -258,7 +260,7 @@ def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str
 
 
 def check_csrf(secret: str, sent: str) -> None:
-    """Refuse a form that is not of this session."""
+    """Refuse a form of another session."""
     if not is_same_token(csrf_token(secret), sent):
         raise CSRFError("This form belongs to another session. Reload the page.")
 

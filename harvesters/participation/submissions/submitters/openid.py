@@ -32,12 +32,13 @@ from vocab.addresses import is_mail_address
 from web.outbound_client import Deadline, GuardedTransport, create_client
 
 SCOPE = "openid email"
-TIMEOUT_SECONDS = 15.0  # for all requests of one sign-in together
+TIMEOUT_SECONDS = 15.0  # limit of all requests of one sign-in together
 MAX_ANSWER = 262_144  # bytes
 LEEWAY = 60  # seconds by which the clock of a provider may differ from ours
-# of signatures; none is the client's secret or missing
+# The accepted signatures: by a key of the provider, not by the client's secret, and never missing.
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
-FAULTS = {  # by the claim that is wrong, or what else is
+# By the wrong claim, or by the reason that is not a claim.
+FAULTS = {
     "iss": "The sign-in failed: the answer is of another provider.",
     "aud": "The sign-in failed: the provider's answer is for another site.",
     "azp": "The sign-in failed: the provider's answer is for another site.",
@@ -64,11 +65,11 @@ class SignIn:
     redirect_uri: str
 
     def derive(self, what: str) -> str:
-        """Return the state, nonce or verifier: none can be computed from another."""
+        """Return the state, nonce or verifier; none of them reveals another."""
         return sha256(f"{what}:{self.secret}".encode(errors="replace")).hexdigest()
 
     def address(self) -> str:
-        """Return the address at the provider that the person goes to. Raises ProviderError."""
+        """Return the address at the provider where the person signs in. Raises ProviderError."""
         with _open_client(self.provider) as client:
             metadata = _metadata(client, self.provider)
         query = {
@@ -88,8 +89,8 @@ class SignIn:
         """Return the confirmed mail address of the person whom the provider sent back with *code*;
         *issuer* is its ``iss``.
 
-        Raises ProviderError for a provider that fails or lies, InvalidValue if it knows no
-        confirmed address.
+        Raises ProviderError if the answer is missing or fails a check, InvalidValue if the provider
+        has not confirmed an address.
         """
         if issuer is not None and issuer != self.provider.issuer:
             raise ProviderError(FAULTS["iss"])
@@ -189,7 +190,7 @@ def _open_client(provider: OpenIDProvider) -> httpx.Client:
 
 
 def _metadata(client: httpx.Client, provider: OpenIDProvider) -> Mapping[str, Any]:
-    """Return what the provider says about itself; its issuer must be the one that was set."""
+    """Return the provider's metadata; its issuer must be the one in the settings."""
     metadata = _ask(
         client, "GET", f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
     )
@@ -199,8 +200,8 @@ def _metadata(client: httpx.Client, provider: OpenIDProvider) -> Mapping[str, An
 
 
 def _endpoint(provider: OpenIDProvider, metadata: Mapping[str, Any], name: str) -> str:
-    """Return an address of the provider; without TLS only if its issuer is, which is on this
-    machine.
+    """Return an address of the provider, without TLS only if its issuer is an address without TLS,
+    which is on this machine.
     """
     address = str(metadata.get(name, ""))
     if (
@@ -212,7 +213,7 @@ def _endpoint(provider: OpenIDProvider, metadata: Mapping[str, Any], name: str) 
 
 
 def _ask(client: httpx.Client, method: str, address: str, **more: Any) -> Mapping[str, Any]:
-    """Return the JSON object that the provider answers. Raises ProviderError."""
+    """Return the JSON object in the provider's response. Raises ProviderError."""
     deadline = Deadline(TIMEOUT_SECONDS)
     try:
         with client.stream(method, address, **more) as response:

@@ -1,5 +1,5 @@
-"""Find the organizations of the register that the names in a draft may mean; the person takes the
-register's name or keeps the own one.
+"""Find the organizations of the register that the names in a draft may mean, so that a person can
+take over the register's name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from harvesters.ledger.participation.models import Content
 from vocab.normalization import fold
 
 MEMBERS = ("publisher", "partner", "funder")
-_NAMES = 20  # of a draft that are looked up
+_NAMES = 20  # names of a draft that are looked up
 _SHOWN = 3  # organizations for one name
 
 
@@ -24,14 +24,14 @@ class KnownOrganization:
     name: str
 
 
-# those that a name may mean, the likeliest first
+# Returns the organizations that a name may mean, the likeliest first.
 FindOrganizations = Callable[[str], Sequence[KnownOrganization]]
 
 
 @dataclass(frozen=True, slots=True)
 class NameMatch:
-    """A *name* of a draft with the organizations that it may mean; *is_same* if the first has this
-    very name.
+    """A *name* in a draft with the organizations that it may mean; *is_same* is whether these have
+    the same name.
     """
 
     name: str
@@ -40,12 +40,10 @@ class NameMatch:
 
 
 def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
-    """Return each organization's name of a draft for which the register has the same or a similar
-    one.
-    """
+    """Return each name of an organization in a draft that equals or resembles one of the register."""
     matches = []
     for name in list(dict.fromkeys(_names(content)))[:_NAMES]:
-        # each name once
+        # Of organizations with the same name, the likeliest one is offered.
         known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][
             :_SHOWN
         ]
@@ -56,7 +54,7 @@ def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
 
 
 def rename(content: Content, before: str, after: str) -> dict[str, Any]:
-    """Return a draft in which each organization with one name has another.
+    """Return a draft in which each organization named *before* is named *after*.
 
     >>> rename({"partner": [{"name": "UNESCO"}, {"name": "FAO"}]}, "UNESCO", "United Nations Educational Organization")
     {'partner': [{'name': 'United Nations Educational Organization'}, {'name': 'FAO'}]}

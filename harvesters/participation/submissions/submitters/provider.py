@@ -1,4 +1,4 @@
-"""The provider of OpenID Connect that persons may sign in with, as the operators set it."""
+"""The provider of OpenID Connect that persons may sign in with, from the settings."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 @dataclass(frozen=True, slots=True)
 class OpenIDProvider:
-    """A provider: its issuer, what this installation is registered as there, and the private hosts
-    that may be asked.
+    """A provider: its issuer, the id and secret of this installation there, and the private hosts
+    that requests may reach (*allow*).
 
     *transport* replaces the network in tests.
     """
@@ -28,13 +28,13 @@ class OpenIDProvider:
 
     @property
     def host(self) -> str:
-        """Return what a person knows the provider by."""
+        """Return the host by which a person knows the provider."""
         return urlsplit(self.issuer).netloc
 
 
 def parse_provider(url: str, allow: frozenset[str] = frozenset()) -> OpenIDProvider:
-    """Parse the URL of a provider: its issuer with the client's id and secret as user and password;
-    raise ValueError with what is wrong.
+    """Parse the URL of a provider: its issuer with the client's id and secret as user and password.
+    Raises ValueError.
 
     >>> parse_provider("https://stocktake:s%40fe@login.example/realms/all").issuer
     'https://login.example/realms/all'

@@ -1,5 +1,5 @@
-"""What a link in a mail does, once: hand a submission over, to a person or an organization, or confirm
-that what is published is still true.
+"""Use the links in mails, each once: hand a submission over to a person or an organization, or
+confirm that a published record is still true.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LINK_AGE = timedelta(days=7)
 
 
 def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: str) -> str | None:
-    """Send a link to an address with which its owner takes the submission; until then nothing
+    """Send a link with which the owner of an address takes the submission over; until then nothing
     changes.
 
     A demo without a mail server returns the link. Raises InvalidValue, RateLimited, NotAllowed,
@@ -55,7 +55,7 @@ def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: st
 
 
 def check_transfer(context: Site, secret: str) -> tuple[Link, Submission]:
-    """Return the link with this secret, unused, and its submission; raise LinkInvalid."""
+    """Return the link with this secret and its submission, without using it; raise LinkInvalid."""
     link, item = open_link(context, secret, Purpose.TRANSFER)
     if item is None or item.state is SubmissionState.WITHDRAWN:
         raise LinkInvalid(INVALID)
@@ -63,8 +63,8 @@ def check_transfer(context: Site, secret: str) -> tuple[Link, Submission]:
 
 
 def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
-    """Assign the submission of a link to *submitter*, once: the former one has it no more, and is
-    not named in its history.
+    """Assign the submission of a link to *submitter*, once. The former submitter loses it, and is
+    no longer named in its history.
 
     Raises LinkInvalid, VersionConflict.
     """
@@ -87,8 +87,8 @@ UNCONFIRMED = "This link does not work: it has expired, was used before, or is m
 
 
 def check_link(context: SubmissionContext, secret: str) -> Submission:
-    """Return the submission that a link confirms; raise LinkInvalid if it does not work any more,
-    or nothing is published.
+    """Return the submission that a link confirms; raise LinkInvalid if the link no longer works or
+    nothing is published.
     """
     link, item = open_link(context.site, secret, Purpose.STILL_TRUE, UNCONFIRMED)
     if item is None or item.published is None or item.submitter != link.submitter:
@@ -97,7 +97,7 @@ def check_link(context: SubmissionContext, secret: str) -> Submission:
 
 
 def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
-    """Record that what is published is still true, once for each link. Raises LinkInvalid."""
+    """Record that the published record is still true, once for each link. Raises LinkInvalid."""
     item = check_link(context, secret)
     use_link(context.site, secret, UNCONFIRMED)
     confirm(context.site, item, SUBMITTER)
@@ -105,7 +105,7 @@ def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
 
 
 def confirm(context: Site, item: Submission, who: str) -> None:
-    """Record that what is published is still true, and queue a run that publishes this. Raises
+    """Record that the published record is still true, and queue a run that publishes this. Raises
     NotAllowed if nothing is published.
     """
     if item.published is None or item.state is SubmissionState.WITHDRAWN:
