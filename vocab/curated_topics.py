@@ -63,14 +63,14 @@ def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
         lambda row: TopicDecision(*row.values()),
         fault_of,
         lambda item: (item.key, item.concept),
-        lambda _: RowFault("a line above is about the same record and concept"),
+        lambda _: RowFault("an earlier line is about the same record and concept"),
     )
 
 
 def fault_of(item: TopicDecision) -> RowFault | None:
     """Return what is wrong with a row, None if nothing is."""
     if not item.key:
-        return RowFault("there is no record")
+        return RowFault("the record is missing")
     resolved = resolve_concept(item.concept)
     if resolved is None or resolved[0] not in _KINDS:
         return RowFault(
@@ -80,7 +80,7 @@ def fault_of(item: TopicDecision) -> RowFault | None:
     if item.decision not in DECISIONS:
         names = ", ".join(DECISIONS)
         return RowFault(
-            "%(value)s is no decision; write one of %(names)s",
+            "%(value)s is not a decision; write one of %(names)s",
             {"value": repr(item.decision[:80]), "names": names},
         )
     if item.decision == SUGGESTED and not (item.method and _is_confidence(item.confidence)):

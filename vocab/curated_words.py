@@ -111,7 +111,9 @@ def date_fault(day: str) -> RowFault | None:
     try:
         date.fromisoformat(day or "2000-01-01")
     except ValueError:
-        return RowFault("%(value)s is no date; write it as 2026-01-31", {"value": repr(day[:80])})
+        return RowFault(
+            "%(value)s is not a date; write it as 2026-01-31", {"value": repr(day[:80])}
+        )
     return None
 
 
@@ -217,7 +219,7 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
         fault_of,
         lambda item: fold(item.word),
         lambda item: RowFault(
-            "the word %(word)s has a concept in a line above", {"word": repr(item.word[:80])}
+            "an earlier line has a concept for the word %(word)s", {"word": repr(item.word[:80])}
         ),
     )
 
@@ -225,10 +227,10 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
 def fault_of(item: CuratedWord) -> RowFault | None:
     """Return what is wrong with a row, None if nothing is."""
     if not fold(item.word):
-        return RowFault("there is no word")
+        return RowFault("the word is missing")
     if len(item.word) > MAX_LENGTH:
         return RowFault(
-            "the word has %(length)s characters; the most are %(most)s",
+            "the word has %(length)s characters; at most %(most)s are allowed",
             {"length": len(item.word), "most": MAX_LENGTH},
         )
     if item.concept != NO_CONCEPT and resolve_concept(item.concept) is None:

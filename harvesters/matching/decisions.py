@@ -164,7 +164,7 @@ def _fault(row: dict[str, str | None], known: Collection[str]) -> str:
             f"the predicate modifier is {row.get('predicate_modifier')!r}; it must be Not or empty"
         )
     if _parse_date(row) is None and row.get("mapping_date"):
-        return f"{row.get('mapping_date')!r} is no date; write it as 2026-01-31 or 2026-01-31T12:00:00Z"
+        return f"{row.get('mapping_date')!r} is not a date; write it as 2026-01-31 or 2026-01-31T12:00:00Z"
     return ""
 
 

@@ -62,7 +62,7 @@ def _gzip(parts: Parts) -> Iterator[bytes]:
             yield from _inflate(member, part)
             part = member.unused_data
     if not member.eof and started:
-        raise ValueError("its gzip ends in the middle")
+        raise ValueError("its gzip data are truncated")
 
 
 def _deflate(parts: Parts) -> Iterator[bytes]:
@@ -72,7 +72,7 @@ def _deflate(parts: Parts) -> Iterator[bytes]:
         stream = stream or zlib.decompressobj(15 if part[0] & 0x0F == 8 else -15)
         yield from _inflate(stream, part)
     if stream is not None and not stream.eof:
-        raise ValueError("its deflate ends in the middle")
+        raise ValueError("its deflate data are truncated")
 
 
 def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
@@ -102,7 +102,7 @@ def _zstd(parts: Parts) -> Iterator[bytes]:
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from error
     if started and not stream.eof:
-        raise ValueError("its zstd ends in the middle")
+        raise ValueError("its zstd data are truncated")
 
 
 _DECODERS: dict[str, Callable[[Parts], Iterator[bytes]]] = {
@@ -151,7 +151,7 @@ def read_to_file(
     except OSError as error:
         raise ArchiveError(
             Reason(
-                "%(url)s: cannot be kept in %(folder)s: %(error)s; free space, then run again",
+                "%(url)s: cannot be stored in %(folder)s: %(error)s; free space, then run again",
                 url=str(response.url),
                 folder=str(path.parent),
                 error=error.strerror or "",
@@ -199,8 +199,8 @@ def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
     if received > size:
         raise TooLargeError(
             Reason(
-                "%(url)s: over %(limit)s bytes; ask for smaller pages in the options of the source "
-                "definition",
+                "%(url)s: larger than %(limit)s bytes; request smaller pages in the options of the "
+                "source definition",
                 url=url,
                 limit=size,
             )

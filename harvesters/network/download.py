@@ -99,15 +99,15 @@ def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
         raise TooLargeError(
             Reason(
-                "%(url)s: has %(size)s bytes, more than the %(limit)s that may come; raise --largest "
-                "if you trust it",
+                "%(url)s: has %(size)s bytes, more than the limit of %(limit)s; raise --largest if "
+                "you trust it",
                 url=url,
                 size=total,
                 limit=max_bytes,
             )
         )
     if total > (free := shutil.disk_usage(path.parent).free):
-        raise MirrorError(f"{url}: has {total} bytes, but {path.parent} has room for {free} only")
+        raise MirrorError(f"{url}: has {total} bytes, but only {free} are free in {path.parent}")
 
 
 @contextmanager

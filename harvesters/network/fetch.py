@@ -325,7 +325,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise self._count_error(
                 QuietHoursError(
                     Reason(
-                        "%(host)s: its quiet hours are %(hours)s UTC; the run goes on after %(end)s UTC",
+                        "%(host)s: its quiet hours are %(hours)s UTC; the run continues after %(end)s UTC",
                         host=url.host,
                         hours=str(self.quiet_hours),
                         end=f"{end:%Y-%m-%d %H:%M}",

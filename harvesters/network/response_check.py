@@ -206,7 +206,7 @@ _URL_IS_WRONG = (
     "%(url)s: answered %(status)s; correct the source's url, or ask the registry where it is now"
 )
 _NOT_LET_IN = (
-    "%(url)s: answered %(status)s; correct the source's url, or ask the registry to let us in"
+    "%(url)s: answered %(status)s; correct the source's url, or ask the registry for access"
 )
 _ERRORS: Mapping[int, tuple[type[FetchError], str]] = {
     401: (ForbiddenError, _NOT_LET_IN),

@@ -101,7 +101,9 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     digits.
     """
     content = refuse_html(reply, "JSON")
-    with parser_errors(Reason("%(url)s: not JSON that can be read", url=reply.url)):
+    with parser_errors(
+        Reason("%(url)s: cannot be read as %(format)s", url=reply.url, format="JSON")
+    ):
         if charset == "utf-8" and not _LARGE_NUMBER.search(content):
             # After an error the slower parser reads it: it accepts more, and its errors say more.
             with suppress(orjson.JSONDecodeError):
@@ -150,9 +152,9 @@ def load_dumped(content: bytes) -> Any:
 
 def _refuse(value: object) -> None:
     raise ValueError(
-        f"{value.description}, which is no JSON"
+        f"{value.description}, which is not JSON"
         if isinstance(value, InvalidJson)
-        else f"a {type(value).__name__}, which is no JSON"
+        else f"a {type(value).__name__}, which is not JSON"
     )
 
 
@@ -167,7 +169,7 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
     faults: list[str] = []
     for name in dict.fromkeys(names):
         if not is_charset(name):
-            faults.append(f"in {name!r}, which is no charset")
+            faults.append(f"in {name!r}, which is not a charset")
             continue
         try:
             return content.decode(name).removeprefix("\ufeff")

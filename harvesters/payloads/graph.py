@@ -190,7 +190,7 @@ def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Ter
             and (not term.value.isprintable() or not _REFUSED.isdisjoint(term.value))
         ]
         if invalid and name not in _LICENCES:
-            raise ValueError(f"<{invalid[0][:200]}>, which is no IRI")
+            raise ValueError(f"<{invalid[0][:200]}>, which is not an IRI")
         if not invalid:
             values.setdefault(name, []).append(quad.object)
     return {name: tuple(terms) for name, terms in sorted(values.items())}

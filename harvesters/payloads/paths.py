@@ -131,7 +131,9 @@ def compile_jmespath(text: str, where: str | Reason = "") -> Search:
         parsed = jmespath.compile(text).parsed
     except (JMESPathError, RecursionError) as error:
         message = " ".join(str(error).split())
-        fault = Reason("%(text)s is no JMESPath: %(error)s", text=repr(text), error=message)
+        fault = Reason(
+            "%(text)s is not a JMESPath expression: %(error)s", text=repr(text), error=message
+        )
         raise SourceDefinitionError(located(where, fault)) from error
     search = partial(_INTERPRETER.visit, parsed)
     return with_parser_errors(search, f"{where}: {text!r} does not fit the record")
@@ -178,7 +180,7 @@ def compile_property_path(
             match = _TOKEN.match(text, position)
             if match is None or match.lastgroup is None:
                 fault = Reason(
-                    "%(text)s is no path at character %(position)s: write e.g. dct:title, or "
+                    "%(text)s is not a path at character %(position)s: write e.g. dct:title, or "
                     "dct:publisher/foaf:name",
                     text=repr(text),
                     position=position + 1,

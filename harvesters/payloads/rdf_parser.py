@@ -246,9 +246,7 @@ def _parse_xml(content: bytes, url: str) -> _Element:
         remove_comments=True,
         remove_pis=True,
     )
-    with parser_errors(
-        Reason("%(url)s: not %(format)s that can be read", url=url, format="RDF/XML")
-    ):
+    with parser_errors(Reason("%(url)s: cannot be read as %(format)s", url=url, format="RDF/XML")):
         root = etree.fromstring(content, parser, base_url=url)
     if root.getroottree().docinfo.internalDTD is not None:
         raise ParseError(
@@ -267,9 +265,7 @@ def _check_large(content: bytes, url: str) -> bytes:
             )
         )
     file = io.BytesIO(content)
-    with parser_errors(
-        Reason("%(url)s: not %(format)s that can be read", url=url, format="RDF/XML")
-    ):
+    with parser_errors(Reason("%(url)s: cannot be read as %(format)s", url=url, format="RDF/XML")):
         for _, node in etree.iterparse(file, resolve_entities=False, no_network=True):
             node.clear(keep_tail=False)
             while node.getprevious() is not None and (parent := node.getparent()) is not None:
@@ -284,7 +280,7 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
     if len(content) > LARGE:
         raise ParseError(
             Reason(
-                "%(url)s: its RDF/XML holds text between its elements, and is too large to be repaired",
+                "%(url)s: its RDF/XML has text between its elements, and is too large to be repaired",
                 url=url,
             )
         )

@@ -125,7 +125,7 @@ def unwrap_result(source: Source, reply: Reply) -> Any:
     error = document.get("error")
     if isinstance(error, dict):
         error = error.get("message") or error.get("__type") or error
-    text = "%(source)s: %(url)s says: %(message)s"
+    text = "%(source)s: %(url)s reports an error: %(message)s"
     raise source_error(source.name, reply.url, text, message=str(error)[:300])
 
 

@@ -257,7 +257,7 @@ def _decoding_error(path: Path, name: str) -> str | None:
                 offset = passed + len(part) - len(error.object) + error.start
                 return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
             except UnicodeError as error:
-                return f"not {name} behind byte {passed} ({error})"
+                return f"not {name} after byte {passed} ({error})"
             control = None if codec.name.startswith("utf") else _CONTROL.search(text)
             if control:
                 return f"not {name}, in which it has the control character U+{ord(control[0]):04X}"

@@ -110,7 +110,7 @@ class Csw(PagedProtocol[_Element]):
             message = message or "an exception without a message"
             raise ServiceError(
                 Reason(
-                    "%(source)s: %(url)s says %(message)s",
+                    "%(source)s: %(url)s reports an error: %(message)s",
                     source=source.name,
                     url=reply.url,
                     message=message,

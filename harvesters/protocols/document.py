@@ -115,7 +115,9 @@ def row_record(
         return Record(key, row, dump_json(row if stable is None else stable), modified)
     except ValueError as error:
         key = key.encode("utf-8", "replace").decode()
-        return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+        return InvalidRecord(
+            key, Reason("a record that cannot be read: %(error)s", error=str(error))
+        )
 
 
 def no_object(value: object, key: str | None = None) -> InvalidRecord:

@@ -100,7 +100,7 @@ def _list_files(
         raise source_error(
             source.name,
             source.url,
-            "%(source)s: %(url)s shows %(count)s files, none of which matches; set the options "
+            "%(source)s: %(url)s lists %(count)s files, and none of them matches; set the options "
             "'format' and 'only'",
             count=total,
         )
@@ -228,7 +228,7 @@ def _parse_tree(reply: Reply, raw: str) -> tuple[list[_Entry], Reason | None]:
         entries.append(_Entry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
     return entries, Reason(
-        "%(url)s says that its list of files is truncated", url=reply.url
+        "%(url)s reports that its list of files is truncated", url=reply.url
     ) if is_truncated else None
 
 

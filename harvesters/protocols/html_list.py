@@ -111,7 +111,7 @@ class HtmlList(PagedProtocol[_Element]):
         if not isinstance(entries, list) or not entries:
             raise self.error(
                 reply.url,
-                "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
+                "%(source)s: %(url)s has no record at '%(xpath)s' (the option 'records')",
                 xpath=self.options.records,
             )
         return entries, _link(root, self.paths["next"], reply) or ""

@@ -181,7 +181,7 @@ class JsonPages(PagedProtocol[Row]):
         if path and not (number.isascii() and number.isdigit()):
             raise self.error(
                 reply.url,
-                "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
+                "%(source)s: %(url)s has no number at '%(path)s' (the option 'total')",
                 path=path,
             )
         return natural(number)
@@ -203,7 +203,7 @@ class JsonPages(PagedProtocol[Row]):
             kind = Reason("an object with %(members)s", members=members)
         raise self.error(
             reply.url,
-            "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
+            "%(source)s: %(url)s has no records at '%(path)s' (the option 'records'); it is "
             "%(kind)s",
             path=options.records,
             kind=kind,
@@ -310,7 +310,7 @@ def _read_files(protocol: JsonPages, reply: Reply, index: Any, cursor: str | Non
     path, charset = protocol.options.files, protocol.options.charset
     listed = _compile(path)(index)
     if not isinstance(listed, list):
-        text = "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')"
+        text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
         raise protocol.error(reply.url, text, path=path)
     names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
     texts = {name for name in names if isinstance(name, str) and name}

@@ -300,7 +300,7 @@ def _parse_members(
             text = "" if is_gone else _serialize(store, node, entity, stream, steps)
             yield StreamMember(entity, rank, stamp, is_gone, text)
         except ValueError as error:
-            yield StreamMember(entity, fault=f"a member that holds {error}")
+            yield StreamMember(entity, fault=f"a member that cannot be read: {error}")
 
 
 def _serialize(store: Store, member: NamedNode, entity: str, stream: Stream, steps: int) -> str:

@@ -370,8 +370,8 @@ class PagedProtocol(ABC, Generic[P]):
         if state.sizes and (count > size or is_short):
             raise ServiceError(
                 Reason(
-                    "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that "
-                    "cannot be read cannot be read in pieces; correct the options 'limit' and 'size'",
+                    "%(source)s: %(url)s returned %(count)s records instead of %(size)s, so an "
+                    "unreadable page cannot be read in pieces; correct the options 'limit' and 'size'",
                     source=self.source.name,
                     url=url,
                     count=count,

@@ -413,7 +413,7 @@ class OaiPmh(PagedProtocol[Any]):
             except _SINGLE_ERRORS as error:
                 raise ParseError(error.reason) from error
             if not nodes:
-                raise self.error(reply.url, "%(source)s: %(url)s holds no record")
+                raise self.error(reply.url, "%(source)s: %(url)s has no record")
             entry = _read_entry(nodes[0])
         key = left.pop(0).key
         return Batch(reply, ((entry, parse_chain(entry.node)),), None, key if left else "")
@@ -489,12 +489,12 @@ class OaiPmh(PagedProtocol[Any]):
         if codes - {"noRecordsMatch"}:
             parts = (f"{code}: {text}" if text else code for code, text in errors)
             message = " ".join("; ".join(parts).split())
-            text = "%(source)s: %(url)s says %(message)s"
+            text = "%(source)s: %(url)s reports an error: %(message)s"
             raise OaiError(
                 Reason(text, source=self.source.name, url=reply.url, message=message), codes
             )
         if not errors and container is None:
-            raise self.error(reply.url, "%(source)s: %(url)s holds no %(verb)s", verb=verb)
+            raise self.error(reply.url, "%(source)s: %(url)s has no %(verb)s", verb=verb)
         return reply, container
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
@@ -594,7 +594,9 @@ def _parse_metadata(raw: bytes, about: str) -> Graph:
         store.extend(list(iri_or_text(merge_graphs(quads))))
         return bounded_description(store, NamedNode(about), _RDF_STEPS)
     except ValueError as error:
-        raise ParseError(Reason("a record that holds %(error)s", error=str(error))) from error
+        raise ParseError(
+            Reason("a record that cannot be read: %(error)s", error=str(error))
+        ) from error
 
 
 def _read_entry(node: _Element) -> Entry:

@@ -126,7 +126,7 @@ def _dump_dataset(row: Any, kind: str) -> _Row:
     except (ParseError, ValueError, RecursionError) as error:
         return InvalidRecord(
             key.encode("utf-8", "replace").decode(),
-            Reason("a record that holds %(error)s", error=str(error)),
+            Reason("a record that cannot be read: %(error)s", error=str(error)),
         )
     modified = row.get("modified")
     return kind, raw, key.encode(), modified.encode() if isinstance(modified, str) else b""
@@ -174,7 +174,7 @@ def _parse_graph(raw: bytes, kind: str, base: str) -> Graph:
         store.extend(list(iri_or_text(merge_graphs(quads))))
         return bounded_description(store, subject, 1)
     except (ParseError, ValueError, RecursionError) as error:
-        raise ParseError(f"a dataset that holds {error}") from error
+        raise ParseError(f"a dataset that cannot be read: {error}") from error
 
 
 def _quote_non_iris(value: Any, context: Mapping[str, Any], name: str = "") -> Any:

@@ -72,7 +72,7 @@ def check_classes(names: tuple[str, ...]) -> tuple[str, ...]:
         if ":" not in name or (iri(name) == name and not re.match("https?://|urn:", name)):
             raise ValueError(
                 Reason(
-                    "option 'types' holds %(value)s; write an IRI, or a name whose prefix is known: "
+                    "option 'types' contains %(value)s; write an IRI, or a name whose prefix is known: "
                     "%(example)s",
                     value=repr(name),
                     example="dcat:Dataset",
@@ -177,7 +177,7 @@ def parse_rdf(
         syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]
         form = normalize_schema_org if graphs else merge_graphs
         values = {"url": reply.url, "format": SYNTAXES[name].name}
-        subject = Reason("%(url)s: not %(format)s that can be read", **values)
+        subject = Reason("%(url)s: cannot be read as %(format)s", **values)
         try:
             store.bulk_extend(form(parse_quads(content, syntax, subject, reply.url, broken=broken)))
         except ParseError:
@@ -194,14 +194,12 @@ def parse_rdf(
                 why = next(iter(broken.values()))
                 raise ParseError(
                     Reason(
-                        "%(url)s: holds no statement of RDF, read as %(format)s: %(error)s",
+                        "%(url)s: read as %(format)s, it has no statements: %(error)s",
                         **values,
                         error=why,
                     )
                 )
-            raise ParseError(
-                Reason("%(url)s: holds no statement of RDF, read as %(format)s", **values)
-            )
+            raise ParseError(Reason("%(url)s: read as %(format)s, it has no statements", **values))
         yield store
         del store
 
@@ -234,7 +232,9 @@ def describe(store: Store, key: str, node: Node, steps: int) -> Record[Graph] | 
     try:
         graph = bounded_description(store, node, steps)
     except ValueError as error:
-        return InvalidRecord(key, Reason("a record that holds %(error)s", error=str(error)))
+        return InvalidRecord(
+            key, Reason("a record that cannot be read: %(error)s", error=str(error))
+        )
     return Record(key, graph, graph.canonical_text(), record_discovery.find_modified(store, node))
 
 

@@ -311,7 +311,7 @@ class Sparql(PagedProtocol[Graph]):
         """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be
         invalid.
         """
-        text = "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT query"
+        text = "%(source)s: %(url)s did not answer a SELECT query with SPARQL results"
         match load_json(self._send(_TABLE, query, **terms)):
             case {"results": {"bindings": list(rows)}} if all(
                 isinstance(row, dict) for row in rows
@@ -321,7 +321,7 @@ class Sparql(PagedProtocol[Graph]):
                     for row in rows
                 ]
             case {"boolean": _}:
-                text = "%(source)s: %(url)s answered with yes or no for a SELECT query"
+                text = "%(source)s: %(url)s answered a SELECT query with a boolean"
         raise self.error(self.source.url, text)
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:

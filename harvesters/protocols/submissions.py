@@ -53,7 +53,7 @@ def _parse(source: Source, reply: Reply) -> list[Item[Row]] | None:
     raise source_error(
         source.name,
         reply.url,
-        "%(source)s: %(url)s is no list of submissions, an object with `accepted` and `withdrawn`",
+        "%(source)s: %(url)s is not a list of submissions, an object with `accepted` and `withdrawn`",
     )
 
 

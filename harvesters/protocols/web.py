@@ -130,7 +130,7 @@ def _walk_sitemaps(
         raise source_error(
             source.name,
             reply.url,
-            "%(source)s: %(url)s holds sitemaps more than %(limit)s deep; its sitemaps do not end",
+            "%(source)s: %(url)s has sitemaps nested more than %(limit)s deep; its sitemaps do not end",
             limit=_MAX_DEPTH,
         )
     for address in changed:

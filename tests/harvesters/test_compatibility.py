@@ -45,7 +45,7 @@ def test_a_good_definition_gives_its_protocol_and_mapping() -> None:
      ({"mapping": "dpg_nominee", "fields": FIELDS}, "[fields] is for mapping 'fields'"), ({"fields": {}}, "needs a [fields] table"),
      ({"fields": {"name": "x"}}, "unknown field 'name'; known are action_lines"),
      ({"fields": {"start@en": "x"}}, "field 'start@en' takes no language"), ({"fields": {"title@!": "x"}}, "unknown field 'title@!'"),
-     ({"fields": {"title": "a["}}, "field 'title': 'a[' is no JMESPath"),
+     ({"fields": {"title": "a["}}, "field 'title': 'a[' is not a JMESPath"),
      ({"fields": {"kind": "thing"}}, "field 'kind' is 'thing'; use one of initiative, event, document, post"),
      ({"fields": {"kind": "document", "start": "x"}}, "unknown field 'start'"),
      ({"protocol": "oai-pmh", "fields": {"title": "//["}}, "field 'title': '//[' is not an XPath"),
@@ -70,7 +70,7 @@ def test_all_faults_of_a_definition_are_reported_at_once() -> None:
         "option 'size' is '10'",
         "unknown option 'pages' of json with fields",
         "unknown field 'titel'",
-        "field 'key': '[' is no JMESPath",
+        "field 'key': '[' is not a JMESPath expression",
     ]
 
 

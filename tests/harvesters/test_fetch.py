@@ -90,7 +90,7 @@ def test_a_503_is_asked_again_and_a_redirect_followed() -> None:
     "response, error, message, requests",
     [(httpx.Response(503), TemporaryFetchError, f"{URL}: answered 503", 3),
      *((httpx.Response(status), ForbiddenError, f"answered {status}; correct the source", 1) for status in (401, 403, 404, 410)),
-     (httpx.Response(200, content=b"x" * 101), TooLargeError, "over 100 bytes", 1), (redirect(URL), FetchError, "more than 5 redirects", 6),
+     (httpx.Response(200, content=b"x" * 101), TooLargeError, "than 100 bytes", 1), (redirect(URL), FetchError, "more than 5 redirects", 6),
      (redirect("file:///etc/passwd"), RefusedError, "not a web address", 1)],
 )  # fmt: skip
 def test_a_response_that_is_no_answer_is_an_error_and_only_outages_are_tried_again(

@@ -75,14 +75,14 @@ REFUSED: list[tuple[str, str, dict[str, str], bytes, str]] = [
       for kind, text in (("text/turtle", '"two\nlines"'), ("text/turtle", '\'two\n"""lines\''),
                          ("application/n-triples", '"two\nlines"'), ("application/n-quads", "\"two\n'''lines\""))),
     *(("rdf", XML, {"syntax": "rdf-xml"}, f"{before}{HEAD}{inside}{DATASET.format(1, '')}</rdf:RDF>".encode(charset),
-       "DOCTYPE|not RDF/XML that can be read")
+       "DOCTYPE|cannot be read as RDF/XML")
       for charset in ("utf-8", "utf-16")
       for before, inside in (('<!DOCTYPE a [<!ENTITY e "x">]>', ""), ('<!doctype a [<!ENTITY e "x">]>', ""),
                              ("", '<!doctype a [<!ENTITY e "x">]>'), ("<!-- a -->\n<!DocType a>", ""))),
     ("rdf", XML, {}, (HEAD + "<dcat:Dataset><dct:relation>" * 20_000 + "</dct:relation></dcat:Dataset>" * 20_000 + "</rdf:RDF>").encode(),
      "depth"),
     *((protocol, f"text/csv; charset={charset}", options, PACKED,
-       "which is no charset|not utf-8")
+       "which is not a charset|not utf-8")
       for charset in ("zlib", "bz2", "punycode", "idna", "unicode_escape", "rot13")
       for protocol, options in (("csv", {"key": "id"}), ("json", {"records": "@"}))),
     ("feed", "", {}, b'<?xml version="1.0" encoding="utf-16"?>\xed\xa0\x80<rss>\x00</rss>',

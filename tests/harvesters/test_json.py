@@ -114,7 +114,7 @@ def test_the_raw_bytes_do_not_depend_on_the_order_of_names() -> None:
 
 @each(
     "text, reason",
-    [(b"NaN", "NaN, which is no JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")],
+    [(b"NaN", "NaN, which is not JSON"), (b"-Infinity", "-Infinity"), (b'"\\ud800"', "surrogate")],
 )
 def test_what_json_forbids_makes_one_record_unreadable(text: bytes, reason: str) -> None:
     server = ScriptedRegistry({"": b'[{"id": "a", "x": ' + text + b'}, {"id": "b"}]'})

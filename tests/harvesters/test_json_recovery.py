@@ -80,7 +80,7 @@ def limited(registry: Lister, limit: Callable[[str], str]) -> Handler:
     [({"page": "page", "limit": None}, lambda _: "10", "set the option 'limit'"),
      ({"cursor": "after", "next": "next"}, lambda _: "10", "only the page itself links to the next one"),
      ({"page": "page", "size": 12}, lambda _: "10", "do not have the requested size"),
-     ({"page": "page"}, lambda limit: "4" if limit == "5" else limit, "gave 4 records instead of 5")],
+     ({"page": "page"}, lambda limit: "4" if limit == "5" else limit, "returned 4 records instead of 5")],
 )  # fmt: skip
 def test_where_no_smaller_page_can_be_had_the_run_ends_and_says_so(
     options: dict[str, Any], limit: Callable[[str], str], message: str

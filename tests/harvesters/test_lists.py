@@ -353,7 +353,7 @@ class FeedPages(LinkedPages):
 
 
 class HtmlPages(LinkedPages):
-    refusal = "holds no record"
+    refusal = "has no record"
     form = "<!DOCTYPE html><html><body><ul>RECORDS</ul>LINK</body></html>"
     record = '<li><a id="urn:KEY">KEY</a></li>'
     link = '<a rel="next" href="ADDRESS">more</a>'

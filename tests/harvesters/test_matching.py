@@ -326,7 +326,7 @@ def test_a_table_with_an_unknown_record_is_refused_with_its_lines() -> None:
     [("", "line 1: no column object_id, subject_id"), ("a,b\n", "line 1: no column"),
      (table((A, "owl:sameAs", "", B, "", "", "", "", "")), "the predicate is 'owl:sameAs'"),
      (table((A, "", "Never", B, "", "", "", "", "")), "the predicate modifier is 'Never'"),
-     (table((A, "", "", B, "", "", "yesterday", "", "")), "'yesterday' is no date"),
+     (table((A, "", "", B, "", "", "yesterday", "", "")), "'yesterday' is not a date"),
      (table((A, "", "", B, "", "", "", "", "x" * 200_000)), "field larger than field limit")],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:

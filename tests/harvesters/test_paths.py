@@ -49,7 +49,7 @@ def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
     [("", "a property is missing at the end"), ("dct:title/", "a property is missing at the end"),
      ("dct:title ||", "a property is missing at the end"), ("dct:title dct:b", "a / or | is missing before"),
      ("nope:title", "the prefix 'nope' is not known"), ("(dct:title", "brackets hold"), ("(dct:title/dct:b)", "brackets hold"),
-     ("name", "no path at character 1"), ("dct:title[1]", "no path at character 10"), ("/dct:title", "a property is missing before '/'")],
+     ("name", "not a path at character 1"), ("dct:title[1]", "path at character 10"), ("/dct:title", "a property is missing before '/'")],
 )  # fmt: skip
 def test_what_is_no_path_is_reported_with_its_field(path: str, why: str) -> None:
     with pytest.raises(
@@ -65,7 +65,9 @@ def test_what_is_no_path_is_reported_with_its_field(path: str, why: str) -> None
     ids=["syntax", "depth"],
 )
 def test_what_is_no_path_is_refused(text: str, error: str) -> None:
-    with pytest.raises(SourceDefinitionError, match=rf"(?i)here: '.*' is no JMESPath: .*{error}"):
+    with pytest.raises(
+        SourceDefinitionError, match=rf"(?i)here: '.*' is not a JMESPath expression: .*{error}"
+    ):
         compile_jmespath(text, "here")
 
 

@@ -116,7 +116,7 @@ def test_a_broken_dataset_spoils_no_other(row: Any, key: str | None, why: str) -
 def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed() -> None:
     broken, good = read({"identifier": "a", "@type": 7}, B)
 
-    with pytest.raises(ParseError, match="a dataset that holds"):
+    with pytest.raises(ParseError, match="a dataset that cannot be read"):
         _ = broken.payload
     assert good.payload.properties
 

@@ -251,7 +251,7 @@ def test_an_iri_that_is_none_spoils_only_its_record() -> None:
     good, broken = items(harvest(server, define_source("rdf")))
 
     assert (type(good), type(broken)) == (Record, InvalidRecord)
-    assert "no IRI" in broken.reason
+    assert "not an IRI" in broken.reason
 
 
 @each(

@@ -192,7 +192,7 @@ def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest() -> None:
 def test_each_error_of_a_repository_is_reported_with_its_code(file: str) -> None:
     response = httpx.Response(200, content=(replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes())  # fmt: skip
 
-    with pytest.raises(ParseError, match=f"says {file}"):
+    with pytest.raises(ParseError, match=f"reports an error: {file}"):
         harvest(lambda _: response, define_source("oai-pmh", "oai_dc"))
 
 

@@ -95,7 +95,7 @@ def test_the_table_has_author_date_and_comment_and_a_later_choice_replaces(
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [(("projects", "x", "sdg:99"), 1, "unknown concept 'sdg:99'"), (("projects", "x", "sdg:4.4.1"), 1, "unknown concept"),
-     (("projects", " ", "sdg:4"), 1, "there is no word"), (("projects", "x" * 20_000, "sdg:4"), 1, "the most are"),
+     (("projects", " ", "sdg:4"), 1, "the word is missing"), (("projects", "x" * 20_000, "sdg:4"), 1, "at most"),
      (("nowhere", "x", "sdg:4"), 2, "no source named 'nowhere'")],
     ids=["unknown", "an indicator", "no word", "a long word", "another source"],
 )  # fmt: skip
@@ -130,7 +130,7 @@ def test_a_wrong_row_refuses_the_source_with_file_and_line(
     lines = str(caught.value).splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"{file}, line 3", f"{file}, line 4"]
     assert "unknown concept 'sdg:33'" in lines[0]
-    assert "has a concept in a line above" in lines[1]
+    assert "an earlier line has a concept" in lines[1]
     assert refused.exit_code == 2
     assert "more" not in file.read_text()
 

@@ -130,11 +130,11 @@ def registry(published: Callable[[str], FaultRegistry]) -> FaultRegistry:
 LASTING = [
     (Fault.LIMITED, "limited", 'answered 429 ("too many requests") and asks to retry in 2 seconds'),
     (Fault.DATED, "unavailable", 'answered 503 ("back soon") and asks to retry in 2 seconds'), (Fault.DOWN, "unavailable", "answered 503"),
-    (Fault.DENIED, "denied", 'answered 403 ("no key"); correct the source\'s url, or ask the registry to let us in'),
+    (Fault.DENIED, "denied", 'answered 403 ("no key"); correct the source\'s url, or ask the registry for access'),
     (Fault.WALL, "bot_protection", 'http.user_agent contains "Stocktake/"'),
     (Fault.INWARD, "refused", "has the private address 10.0.0.1"), (Fault.ROUND, "redirect_loop", "more than 5 redirects"),
     (Fault.SHORT, "truncated", "broke off after 6 bytes"), (Fault.CHUNK, "truncated", "broke off after 6 bytes"),
-    (Fault.SCRAP, "undecodable", "not in the encoding that it declares"), (Fault.BOMB, "too_large", "over 2,000,000 bytes"),
+    (Fault.SCRAP, "undecodable", "not in the encoding that it declares"), (Fault.BOMB, "too_large", "larger than 2,000,000 bytes"),
     (Fault.ALIEN, "malformed", "127.0.0.1"), (Fault.HTML, "web_page", 'an HTML page titled "Maintenance" where JSON was expected'),
     (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'), (Fault.MUTE, "robots", "without a readable robots.txt"),
 ]  # fmt: skip
@@ -233,7 +233,7 @@ def test_a_run_stops_in_quiet_hours_and_resumes_after_them(registry: FaultRegist
 
     assert put_off.state is State.RUNNING
     assert put_off.network["quiet_hours"] == 1
-    assert "goes on after 2026-03-02 06:00 UTC" in str(put_off.reason)
+    assert "continues after 2026-03-02 06:00 UTC" in str(put_off.reason)
     assert (went_on.id, went_on.state, went_on.reason) == (put_off.id, State.UNCHANGED, None)
     assert registry.published() == before
 

@@ -135,10 +135,10 @@ def test_the_table_keeps_the_last_decision_about_the_same(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("row", "fault"),
     [("1\tsdg:99\tconfirmed", "unknown concept 'sdg:99'"), ("1\tarea:404\tconfirmed", "unknown concept 'area:404'"),
-     ("1\tsdg:4\tmaybe", "'maybe' is no decision; write one of confirmed, refused, suggested"),
+     ("1\tsdg:4\tmaybe", "'maybe' is not a decision; write one of confirmed, refused, suggested"),
      ("1\tsdg:4\tsuggested\t\t\twords\t1.2\te5", "needs its method in mapping_tool and a confidence from 0 to 1"),
-     ("\tsdg:4\tconfirmed", "there is no record"),
-     ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is no date")],
+     ("\tsdg:4\tconfirmed", "the record is missing"),
+     ("1\tsdg:4\tconfirmed\tAda\tyesterday", "'yesterday' is not a date")],
 )  # fmt: skip
 def test_a_row_that_is_wrong_is_refused_with_file_and_line(
     tmp_path: Path, row: str, fault: str
