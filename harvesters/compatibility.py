@@ -50,7 +50,7 @@ def compatibility_faults(source: Source) -> list[Reason]:
     faults = [*_option_faults(source, mapping, protocol)]
     try:
         protocol = _resolve_payload(source, protocol)
-    except SourceDefinitionError:  # Its faults are those of the options.
+    except SourceDefinitionError:  # The faults of the options have the same causes.
         return faults
     if protocol.payload_type not in mapping.accepts:
         return [_payload_fault(source, protocol), *faults]
@@ -81,7 +81,7 @@ def _payload_fault(source: Source, protocol: Protocol) -> Reason:
     return located(
         source.name,
         Reason(
-            "mapping %(mapping)s cannot read what protocol %(protocol)s brings, %(payload)s; "
+            "mapping %(mapping)s cannot read the payload of protocol %(protocol)s, %(payload)s; "
             "these can: %(mappings)s",
             mapping=repr(source.mapping),
             protocol=repr(source.protocol),

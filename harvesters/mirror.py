@@ -1,8 +1,8 @@
-"""Follow another Stocktake's journal into one of our own; each entry is checked before it is moved
+"""Copy another Stocktake's journal into one of our own; each entry is checked before it is moved
 into place.
 
-An entry that fails a check is quarantined, and reported in ``journal/origin.json`` to all that
-serve the mirror.
+An entry that fails a check is quarantined, and reported in ``journal/origin.json`` to all servers of
+the mirror.
 """
 
 from __future__ import annotations
@@ -44,9 +44,9 @@ from journal.outage import Outage
 from vocab.iris import Iris, is_web
 from vocab.statements.provenance import check_source_status
 
-# bytes of an entry when unpacked: the first harvest of ten million records has about that
+# Bytes of an unpacked entry: the first harvest of ten million records has about so many.
 LARGEST = 64 << 30
-REFUSED = "refused"  # the folder of quarantined entries, in the mirror's own
+REFUSED = "refused"  # the folder of quarantined entries, below that of the mirror
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 log = structlog.get_logger(component="mirror")
 
@@ -68,9 +68,9 @@ class RemoteHead:
 class Mirror:
     """A mirror of the Stocktake at *url*, which ends with a slash, in the data directory *data*.
 
-    *base* is the required prefix of IRIs, None to take the origin's. *max_entry_bytes* limits an
-    entry's uncompressed size. *validators* are those that *client* sends, so that an origin without
-    new entries answers in a few bytes.
+    *base* is the required prefix of IRIs, None to accept the origin's. *max_entry_bytes* limits an
+    entry's uncompressed size. *client* sends *validators*, so that an origin without new entries
+    answers in a few bytes.
     """
 
     data: Path
@@ -147,8 +147,8 @@ def follow(mirror: Mirror, every: float, wait: Callable[[float], bool]) -> None:
 
 
 def _origin(mirror: Mirror, head: RemoteHead, known: Origin | None) -> Origin:
-    """Return the origin's present description; a refused entry stays refused until another replaces
-    it.
+    """Return the description of the origin at its present head; a refused entry stays in it until
+    another one replaces it.
     """
     refused = known.refused if known else None
     return Origin(
@@ -246,7 +246,7 @@ def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
     if local_head and local_head.number > remote_head.number:
         remedy = "it was rewound or replaced; stored entries stay"
         raise ForkError(
-            f"{mirror.url}: its journal ends with entry {remote_head.number}, but {local_head.number} came from it; {remedy}"
+            f"{mirror.url}: its journal ends with entry {remote_head.number}, but entry {local_head.number} was imported from it; {remedy}"
         )
     if local_head and local_head.number == remote_head.number and local_head.id != remote_head.id:
         raise ForkError(
@@ -256,10 +256,10 @@ def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
 
 
 def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
-    """Download an entry and move it into place; one that was downloaded in two tries and fails a
-    check is downloaded once more.
+    """Download an entry and move it into place. An entry that fails a check after a resumed download
+    is downloaded once more.
 
-    Raises ChainError where the entry fails a check; its file is then in quarantine, and is not
+    Raises ChainError if the entry fails a check. Its file is then in quarantine, and is not
     downloaded again while the origin serves the same one.
     """
     part = mirror.data / "mirror" / f"{number:09d}{SUFFIX}"
@@ -286,7 +286,7 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
         raise MirrorError(
             f"{address}: is missing, but later entries exist: its journal has a gap"
         ) from error
-    except DamagedHeadError:  # our entry, not the one that was downloaded
+    except DamagedHeadError:  # Our own entry is damaged, not the downloaded one.
         discard(part)
         raise
     except ChainError as error:
@@ -354,7 +354,7 @@ def _download_status(mirror: Mirror, base: str) -> None:
 
 def status_quads(content: bytes, url: str, base: str) -> bytes:
     """Return an origin's status as N-Quads; raise ParseError if it is not what a Stocktake serves."""
-    # refuses deep nesting, which crashes the strict parser
+    # This parser refuses deep nesting, which crashes the strict one.
     for _ in parse_quads(content, RdfFormat.N_TRIPLES, url):
         pass
     with parser_errors(url):

@@ -1,8 +1,8 @@
-"""Reasons of runs and refusals: messages that are translated when they are shown.
+"""Define the reasons of runs and refusals: messages that are translated when they are shown.
 
-A reason is stored as its English text, or the code of that where a program reads it, and its
-values. Its English text is published and logged; the admin pages show it in the language of the
-request, by the catalogues of ``languages``.
+A reason is stored as its English text with its values; a reason that a program reads has a code in
+place of the text. The English text is published and logged; the admin pages show it in the language
+of the request, by the catalogues of ``languages``.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from typing import Any, Self, TypeAlias
 
 Value: TypeAlias = "str | int | Reason"
 
-# The English texts of the reasons that a program reads, by code: of the guard, of alerts, and of
-# records whose key is not theirs alone. Every other reason is its English text. The catalogues have
-# all these texts as keys.
+# The English texts of the reasons with a code: those that a program reads. The catalogues have all
+# these texts as keys.
 TEXTS: Mapping[str, str] = {
     "other": "%(text)s",
     "no_records": "the source returned no records; the last good data stays",
@@ -56,8 +55,8 @@ TEXTS: Mapping[str, str] = {
         "the journal would grow by %(size)s bytes for %(received)s bytes received, %(ratio)s "
         "for each; the limit is %(limit)s (journal in [limits] of the source definition)"
     ),
-    "on_hold": "%(by)s holds the source since %(since)s UTC",
-    "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
+    "on_hold": "%(by)s put the source on hold at %(since)s UTC",
+    "on_hold_because": "%(by)s put the source on hold at %(since)s UTC: %(note)s",
     "planned_clear": "%(by)s asks to remove all records of the source: %(count)s",
     "planned_forget": "%(by)s asks to remove one record for good",
     "planned_retire": "%(by)s asks to retire the source; its records stay",
@@ -83,7 +82,7 @@ TEXTS: Mapping[str, str] = {
         "total: it may have more than it lists"
     ),
     "wrong_entry_id": (
-        "%(source)s: entry %(number)s of %(url)sjournal/ is %(id)s, but the head said %(expected)s"
+        "%(source)s: entry %(number)s of %(url)sjournal/ is %(id)s, but the head names %(expected)s"
     ),
     "journal_gap": "%(source)s: %(url)s is missing, though later entries are there: its journal has a gap",
     "journal_broken": "%(source)s: %(url)s: %(error)s; nothing of this run is published",

@@ -17,8 +17,8 @@ class Replay:
     """The responses of the archive *name* below *folder*, for ``Fetch``: those of each request in
     order.
 
-    *is_complete* means that the run had no network failures: then a request without a response
-    raises ArchiveError, else it counts as one that was not answered.
+    If *is_complete*, the run had no network failures, and a request without a response raises
+    ArchiveError. Otherwise such a request counts as one that was not answered.
     """
 
     folder: Path
@@ -37,7 +37,7 @@ class Replay:
         """Return the next response to a request; one after which it was retried is skipped, and the
         last one is repeated.
         """
-        # Archives of older versions do not say what a request was beside its address.
+        # Archives of older versions have no digests of requests.
         responses = self._responses.get((url, request)) or self._responses.get((url, ""))
         if not responses and not self.is_complete:
             raise RefusedError(
@@ -50,8 +50,8 @@ class Replay:
         if not responses:
             raise ArchiveError(
                 Reason(
-                    "%(url)s is not in the archive %(archive)s, as when the source or a protocol has "
-                    "changed; `stocktake harvest --full` asks the registry itself",
+                    "%(url)s is not in the archive %(archive)s; the source or a protocol may have "
+                    "changed; `stocktake harvest --full` requests it again",
                     url=url,
                     archive=self.name,
                 )

@@ -1,4 +1,4 @@
-"""Hold what the web applications of the harvesters work with, and know who sends a request."""
+"""Hold the resources of the harvesters' web applications, and authenticate requests."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def utc_now() -> datetime:
 
 @dataclass(slots=True)
 class Site:
-    """The ledger at *url*, opened on first use so that its failure affects these applications
-    alone, and the failed sign-ins; *source_dir* holds the source definitions.
+    """The resources that the applications share. The ledger at *url* is opened on first use, so that
+    its failure affects these applications alone. *source_dir* has the source definitions.
 
     *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that
-    its data are made up; *channels* is how messages are sent.
+    its data are made up; *channels* has the settings for messages.
     """
 
     data: Path
@@ -84,7 +84,7 @@ class Site:
                 "there is no ledger yet: a harvest or `stocktake keys create` makes it"
             )
         if not self._lock.acquire(timeout=self.lock_timeout):
-            raise LedgerError("the ledger is being opened, and that takes long")
+            raise LedgerError("another request is opening the ledger, which takes long")
         try:
             if self._ledger is None:
                 self._ledger = Ledger(self.url, self.lock_timeout)
@@ -93,7 +93,6 @@ class Site:
             self._lock.release()
 
     def close(self) -> None:
-        """Close the ledger."""
         with self._lock:
             if self._ledger is not None:
                 self._ledger.close()
@@ -154,7 +153,7 @@ def authenticate(request: Request, token: str) -> Key:
         )
     try:
         keys.record_use(site.ledger, key, site.now())
-    except LedgerError as error:  # a read must not wait for a writer
+    except LedgerError as error:  # A read must not fail because the ledger is locked.
         log.warning("last use of the key not recorded", key=key.id, reason=str(error))
     return key
 

@@ -1,5 +1,5 @@
-"""Check a feed: read it as a harvest would, in a state database of its own, and report what is
-wrong and what would change.
+"""Check a feed: read it as a harvest would, with a temporary ledger, and report its faults and the
+changes that a harvest would make.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from harvesters.runs.run import plan_run
 from harvesters.source import Source
 from shapes.validate import EngineName
 
-_SAMPLE_ROWS = 200  # of a sheet, in which its fields are recognized
-_SHOWN = 20  # keys of a plan that are listed, by outcome
+_SAMPLE_ROWS = 200  # rows of a sheet from which its fields are recognized
+_SHOWN = 20  # keys of a plan that are listed for an outcome
 _TOO_LONG = "The check stopped after %s seconds; the rest of the feed was not read"
 _EMPTY = Finding(
     "feed-empty",
@@ -59,8 +59,8 @@ _EMPTY = Finding(
 
 @dataclass(frozen=True, slots=True)
 class PreflightLimits:
-    """What a preflight may take: *max_bytes* of a response, *seconds* until no further page is
-    read, and *process*: what the processes that read responses may take.
+    """The limits of a preflight: *max_bytes* of a response, *seconds* after which no further page is
+    read, and those of each *process* that reads responses.
     """
 
     max_bytes: int = 64 << 20
@@ -95,10 +95,10 @@ def check_feed(
     limits: PreflightLimits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreflightReport:
-    """Return what is wrong in a feed, and what a harvest of it would change.
+    """Return the faults of a feed, and the changes that a harvest of it would make.
 
-    The feed is *upload*, or what *source* has at its address, requested by the rules of a harvest.
-    With *ledger*, the plan compares with what it has of the source. Nothing is kept. Raises
+    The feed is *upload*, or that at the address of *source*, requested as a harvest does. With
+    *ledger*, the plan is computed against its records of the source. Nothing is stored. Raises
     SourceDefinitionError if the definition is invalid; errors while reading are findings.
     """
     source = _as_file(source, upload)
@@ -131,7 +131,7 @@ def check_feed(
 
 
 def sample_of(upload: Upload, protocol: str, limits: ProcessLimits) -> bytes:
-    """Return the beginning of an upload as text: that of a workbook is its first sheet as CSV.
+    """Return the bytes of an upload, or the beginning of a workbook's first sheet as CSV.
 
     Raises HarvestError if it is no workbook, or needs more than *limits*.
     """
@@ -147,7 +147,7 @@ def _first_rows(content: bytes, name: str) -> bytes:
 
 
 def _as_file(source: Source, upload: Upload | None) -> Source:
-    """Return a source of IATI as one file where *upload* is one, and not the registry's list."""
+    """Return *source*; one of IATI as a single file if *upload* is a file, not the registry's list."""
     if upload is None or source.protocol != "iati" or upload.content.lstrip()[:1] in b"{[":
         return source
     return replace(source, options={**source.options, "file": True})
@@ -169,7 +169,7 @@ def _collect(
     transport: UploadTransport | None,
     check_time: Callable[[], None],
 ) -> tuple[Run, Finding | None]:
-    """Stage the records of a feed; return the run, and what ended it early."""
+    """Stage the records of a feed; return the run, and the finding that ended it early."""
     started = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
     run = context.ledger.create_run(
         source.name, started, rules_digest(source, context), is_full=True
@@ -231,7 +231,7 @@ def _early_end(error: HarvestError, transport: UploadTransport | None, run: Run)
             "Check a smaller feed, or raise the limit of time.",
         )
     if transport and transport.further and run.pages:
-        message = f"The source goes on at {transport.further}; only the uploaded page was read"
+        message = f"The source continues at {transport.further}; only the uploaded page was read"
         return Finding(
             "feed-partly-read",
             Level.NOTE,

@@ -34,8 +34,8 @@ from journal.outage import Outage, root_cause
 
 Item = TypeVar("Item")
 Condition = sa.ColumnElement[bool]
-_RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not answer
-_FETCH_ROWS = 500  # under a megabyte of compressed descriptions
+_RETRY_SECONDS = 5.0  # seconds between two attempts to reach a database that does not answer
+_FETCH_ROWS = 500  # rows: less than a megabyte of compressed descriptions
 
 
 def pending_migrations(url: str) -> list[Migration]:
@@ -63,12 +63,12 @@ class _Joined(threading.local):
 
 
 class Database:
-    """Open the ledger at *url* (an SQLAlchemy URL); create its tables if there are none.
+    """The ledger at *url* (an SQLAlchemy URL); opening it creates its tables if there are none.
 
     *lock_timeout* is the number of seconds to wait for another process's lock. Every method raises
-    LedgerError if the database is locked, full or not reachable, and opening raises
-    SchemaVersionError if another version wrote its tables. Those of an older one are migrated if
-    *on_migration* is given, which is called before each migration.
+    LedgerError if the database is locked, full or not reachable. Opening raises SchemaVersionError
+    if another version wrote the tables. With *on_migration*, which is called before each migration,
+    those of an older version are migrated.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class Database:
             current = read_revision(connection)
         if current is None:
             with self._changing_tables() as connection:
-                if read_revision(connection) is None:  # no other process created them meanwhile
+                if read_revision(connection) is None:  # Another process may have created them.
                     metadata.create_all(connection)
                     write_revision(connection, NEWEST)
             return
@@ -148,7 +148,6 @@ class Database:
             yield connection
 
     def close(self) -> None:
-        """Close all connections."""
         self._engine.dispose()
 
     @property
@@ -166,7 +165,7 @@ class Database:
                 yield fence
         except sa.exc.DBAPIError as error:
             raise LedgerError(
-                f"ledger: {root_cause(error)}; the lock {name!r} could not be had, run again when it is fixed"
+                f"ledger: {root_cause(error)}; the lock {name!r} was not acquired; run again when this is fixed"
             ) from error
 
     def locked_names(self, names: Collection[str]) -> set[str]:
@@ -183,8 +182,8 @@ class Database:
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sa.Connection]:
-        """Begin a transaction, or go on with that of ``one_transaction``; a *durable* one has
-        reached the disk when it ends, and so have all before it.
+        """Begin a transaction, or continue that of ``one_transaction``. When a *durable* one ends,
+        it and all before it have reached the disk.
         """
         if self._joined.connection:
             yield self._joined.connection
@@ -196,14 +195,12 @@ class Database:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise LedgerError(
-                f"ledger: {root_cause(error)}; nothing of this step was kept, run again when it is fixed"
+                f"ledger: {root_cause(error)}; nothing of this step was stored; run again when this is fixed"
             ) from error
 
     @contextmanager
     def one_transaction(self, *, durable: bool = False) -> Iterator[None]:
-        """Join all that this thread reads and writes in the context into one transaction: it is
-        stored whole at the end, or not at all.
-        """
+        """Join all reads and writes of this thread in the context into one transaction."""
         if self.is_joined:
             yield
             return
@@ -237,7 +234,6 @@ class Database:
         return next(iter(self.select(kind, *where, order=order, limit=1)), None)
 
     def rows(self, query: sa.Executable) -> Sequence[Any]:
-        """Return the rows of a query."""
         with self.transaction() as connection:
             return connection.execute(query).all()
 
@@ -246,13 +242,12 @@ class Database:
         return [row[0] for row in self.rows(query)]
 
     def count(self, table: sa.Table, *where: Condition) -> int:
-        """Count the rows of a table."""
         query = sa.select(sa.func.count()).select_from(table).where(*where)
         return int(self.scalars(query)[0])
 
     def add(self, item: object, **more: object) -> int:
-        """Store an object of a class of ``models``, with the values of *more* columns; return its
-        number if the database counts it up, else 0.
+        """Store an object of a class of ``models``, with the values of *more* columns; return the
+        number that the database assigned, 0 without one.
         """
         with self.transaction() as connection:
             return insert(connection, item, **more)
@@ -291,7 +286,7 @@ class Database:
             return connection.execute(statement, rows).rowcount
 
     def stream(self, query: sa.Select[Any]) -> Iterator[Any]:
-        """Yield the rows of a query, which are not all in memory."""
+        """Yield the rows of a query, of which a part is in memory."""
         with self.transaction() as connection:
             yield from connection.execute(query.execution_options(yield_per=_FETCH_ROWS))
 
@@ -310,13 +305,8 @@ def insert(connection: sa.Connection, item: object, **more: object) -> int:
 
 
 def wait_for_database(url: str, stopping: threading.Event | None = None) -> None:
-    """Wait until the PostgreSQL database at *url* accepts connections, and log its outage once;
-    other ledgers are not waited for.
-
-    It returns early when *stopping* is set.
-
-    What waiting does not repair is left to ``Database``: a URL that cannot be used, or a missing
-    driver.
+    """Wait until the PostgreSQL database at *url* accepts connections, or *stopping* is set; log an
+    outage once. For another database, or an invalid URL, return at once.
     """
     try:
         engine = sa.create_engine(
@@ -364,5 +354,5 @@ def _enable_wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=NORMAL")
     connection.execute("PRAGMA cache_size=-8192")  # KiB
-    # pages, 80 MB: each checkpoint waits for the disk
+    # Pages of 4 KiB, 80 MB together: each checkpoint waits for the disk.
     connection.execute("PRAGMA wal_autocheckpoint=20000")

@@ -1,4 +1,4 @@
-"""Store runs and what they do to records: pages are staged, the plan is made of them in SQL, and a commit applies it."""
+"""Store runs and their changes of records: pages are staged, a plan is computed from them in SQL, and a commit applies it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ from harvesters.ledger.models import (
     SERVED,
     TOMBSTONED,
     UPSERTED,
-    AbsentRecord,
     CrossSourceDuplicate,
     Notice,
     Outcome,
@@ -32,18 +31,19 @@ from harvesters.ledger.models import (
     State,
     StateChange,
     StoredRecord,
+    UnseenRecord,
 )
 from harvesters.reasons import Reason, other
 from harvesters.stored_response import SourcePosition
 
 Item = TypeVar("Item")
 LISTED_RUNS = 30  # runs of a source whose records stay listed: a month of daily runs
-# codes of the reasons of duplicates that lose a record
+# Codes of the reasons of duplicates that lose a record.
 KEY_CONFLICTS = ("key_repeated", "key_repeated_in_table")
 _BATCH_SIZE = 500  # records whose descriptions are in memory at once: one or two megabytes
-_NEW = (Outcome.NEW, Outcome.REIDENTIFIED)  # both, since a plan may be computed again
+_NEW = (Outcome.NEW, Outcome.REIDENTIFIED)  # An earlier plan may have changed one to the other.
 _UNFINISHED = (State.HELD, State.RUNNING, State.COMMITTING)
-_COMPLETE = ""  # key of the row of an undo that is written with the others
+_COMPLETE = ""  # key of the row that says that all rows of an undo are stored
 _HASHES = ("digest", "content", "first_seen", "fingerprint", "page")
 
 _run, _record, _staged = t.run.c, t.record.c, t.staged.c
@@ -59,11 +59,9 @@ class Ledger(Database):
     # ---- runs
 
     def run(self, id: str) -> Run | None:
-        """Return a run by its id, or None."""
         return self.first(Run, _run.id == id)
 
     def open_run(self, source: str) -> Run | None:
-        """Return the source's unfinished run, or None."""
         return self.last_run(source, [State.RUNNING, State.COMMITTING])
 
     def last_run(
@@ -111,7 +109,6 @@ class Ledger(Database):
         return [(source, state, count, int(fetched)) for source, state, count, fetched in rows]
 
     def last_runs(self) -> list[Run]:
-        """Return the newest run of each source."""
         newest = sa.select(_run.source, sa.func.max(_run.number)).group_by(_run.source)
         is_newest = sa.tuple_(_run.source, _run.number).in_(newest)
         return self.select(Run, is_newest, order=[_run.source])
@@ -125,7 +122,6 @@ class Ledger(Database):
         return self.scalars(sa.select(_run.source).distinct().order_by(_run.source))
 
     def latest_time(self, source: str) -> datetime | None:
-        """Return the latest time in the source's runs."""
         times = [sa.func.max(column) for column in (_run.started, _run.planned, _run.ended)]
         [row] = self.rows(sa.select(*times).where(_run.source == source))
         return max((time for time in row if time), default=None)
@@ -178,7 +174,6 @@ class Ledger(Database):
                 connection.execute(sa.insert(t.notice), rows)
 
     def notices(self, run: Run) -> list[Notice]:
-        """Return the notices of a run."""
         return self.select(Notice, t.notice.c.run == run.id, order=[t.notice.c.id])
 
     def balance(self, last_entry: int) -> tuple[int, int]:
@@ -199,7 +194,6 @@ class Ledger(Database):
     # ---- staging
 
     def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
-        """Return the stored state of these keys."""
         r = _record
         query = sa.select(r.key, r.digest, r.content, r.first_seen, r.state)
         rows = self.rows(query.where(r.source == source, r.key.in_(keys)))
@@ -220,9 +214,7 @@ class Ledger(Database):
             last = rows[-1].key
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> dict[str, str | None]:
-        """Return those of these keys that this run has staged already, with the digest of the
-        first record.
-        """
+        """Return the digest of the first record of each of these keys that this run has staged."""
         query = sa.select(_staged.key, _staged.digest).where(
             _staged.run == run.id, _staged.key.in_(keys), _staged.outcome != Outcome.DUPLICATE
         )
@@ -261,7 +253,7 @@ class Ledger(Database):
                 _save(connection, run)
 
     def discard_part(self, run: Run) -> None:
-        """Delete what was staged of a page since the run's last checkpoint: the page is read again."""
+        """Delete the records staged since the run's last checkpoint, whose page is read again."""
         with self.transaction() as connection:
             for number in (_staged.seq, _description.seq, _unchanged.page):
                 is_behind = sa.and_(number.table.c.run == run.id, number >= run.fetched)
@@ -320,7 +312,7 @@ class Ledger(Database):
         of_run = sa.select(t.staged).where(
             _staged.run == run.id, _staged.outcome.in_(list(selected - {Outcome.UNCHANGED}))
         )
-        # seen records, then absent ones
+        # Numbers below 0 are of unseen records, which come last.
         in_order = of_run.order_by(_staged.seq < 0, sa.func.abs(_staged.seq))
         yield from map(row_to_staged, self.stream(in_order))
 
@@ -368,7 +360,7 @@ class Ledger(Database):
         """
         is_described = sa.and_(_description.run == _staged.run, _description.seq == _staged.seq)
         query = sa.select(_staged.key, _description.statements).join(t.description, is_described)
-        # A statement takes more than a byte, also compressed.
+        # A statement has more than one byte, also when it is compressed.
         large = (_staged.run == run.id, sa.func.length(_description.statements) > most)
         counts = (
             (key or "", decompress(statements).count("\n") + 1)
@@ -390,14 +382,14 @@ class Ledger(Database):
 
     # ---- plans
 
-    def absent(self, run: Run) -> Iterator[AbsentRecord]:
+    def unseen(self, run: Run) -> Iterator[UnseenRecord]:
         """Yield the source's published records that this run did not see, by key."""
         r = _record
-        query = sa.select(r.key, r.state, r.misses, r.vanished_since).where(is_absent(run))
-        yield from (AbsentRecord(*row) for row in self.stream(query.order_by(r.key)))
+        query = sa.select(r.key, r.state, r.misses, r.vanished_since).where(is_unseen(run))
+        yield from (UnseenRecord(*row) for row in self.stream(query.order_by(r.key)))
 
     def rekeyed(self, run: Run) -> dict[str, str]:
-        """Return the new key, by old key, of absent records whose content is staged as new.
+        """Return the new key, by old key, of unseen records whose content is staged as new.
 
         Records with the same content as others are excluded, since they cannot be distinguished.
         """
@@ -407,7 +399,7 @@ class Ledger(Database):
         is_single = s.fingerprint.in_(single.having(sa.func.count() == 1))
         same = sa.and_(r.fingerprint == s.fingerprint, r.source == s.source)
         query = sa.select(r.key, s.key).select_from(t.staged.join(t.record, same))
-        pairs = self.rows(query.where(new, is_absent(run), is_single))
+        pairs = self.rows(query.where(new, is_unseen(run), is_single))
         occurrences = Counter(key for _, key in pairs)
         return {old: key for old, key in pairs if occurrences[key] == 1}
 
@@ -421,13 +413,13 @@ class Ledger(Database):
         return dict(self.rows(single))
 
     def save_plan(
-        self, run: Run, rekeyed: Mapping[str, str], absent: Iterable[StagedRecord]
+        self, run: Run, rekeyed: Mapping[str, str], unseen: Iterable[StagedRecord]
     ) -> None:
         """Store which records are re-identified (*rekeyed* has new keys by old) and which are
-        absent, replacing an earlier plan.
+        unseen, replacing an earlier plan.
         """
         of_run = _staged.run == run.id
-        rows = [_staged_row(run, -number, staged) for number, staged in enumerate(absent, 1)]
+        rows = [_staged_row(run, -number, staged) for number, staged in enumerate(unseen, 1)]
         renamed = [{"new_key": new, "old_key": old} for old, new in rekeyed.items()]
         reset = sa.update(t.staged).where(of_run, _staged.outcome == Outcome.REIDENTIFIED)
         is_renamed = sa.and_(_staged.key == sa.bindparam("new_key"), _staged.outcome == Outcome.NEW)
@@ -468,7 +460,7 @@ class Ledger(Database):
         query = sa.select(*values, _description.statements).select_from(joined)
         columns = ["run", "key", "outcome", "state", *_HASHES, "statements"]
         changing = _staged.outcome.in_((*UPSERTED, *TOMBSTONED, Outcome.VANISHED))
-        # A listing removes the mark.
+        # A record that is listed again loses its mark.
         unmarked = sa.and_(_record.state == RecordState.VANISHED, _staged.seq >= 0)
         marker = dict.fromkeys(("outcome", "state", "digest", "content"), "")
         with self.transaction() as connection:
@@ -517,7 +509,7 @@ class Ledger(Database):
             self._upsert_records(connection, run)
             _update_seen(connection, run)
             _delete_unchanged(connection, run)
-            # What would undo an earlier approval: this run builds on it.
+            # Earlier approvals cannot be undone any more, since this run builds on them.
             earlier = sa.select(_run.id).where(_run.source == run.source, _run.number < run.number)
             connection.execute(sa.delete(t.undo).where(_undo.run.in_(earlier)))
             _prune(connection, run)
@@ -620,7 +612,7 @@ def _position_row(position: SourcePosition | None) -> dict[str, str | int | None
 
 
 def _staged_row(run: Run, seq: int, staged: StagedRecord) -> dict[str, object]:
-    # Reasons that are a text alone are in the column of texts.
+    # Reasons without codes are stored as a text alone.
     has_codes = any(reason.code != "other" for reason in staged.reasons)
     return {
         "run": run.id,
@@ -646,7 +638,6 @@ def staged_reasons(text: str | None, reasons: tuple[Reason, ...] | None) -> tupl
 
 
 def row_to_staged(row: Any, description: str = "") -> StagedRecord:
-    """Return the staged record of a row."""
     return StagedRecord(
         row.key,
         row.outcome,
@@ -686,10 +677,10 @@ def _changes(
     return query.where(*of_run).order_by(_staged.seq), now, old
 
 
-def is_absent(run: Run) -> sa.ColumnElement[bool]:
+def is_unseen(run: Run) -> sa.ColumnElement[bool]:
     """Return the condition of a published record that a run did not see."""
     seen = t.staged.alias("seen").c
-    # The key is in the index of keys: with all columns, SQLite would look through the run's rows.
+    # The index of keys has this column; for all columns, SQLite would scan the run's rows.
     listed = sa.exists(seen.key).where(seen.run == run.id, seen.key == _record.key, seen.seq >= 0)
     of_source = sa.and_(_record.source == run.source, _record.state.in_(SERVED))
     return sa.and_(of_source, ~listed.correlate(t.record))
@@ -733,11 +724,11 @@ def _update_seen(connection: sa.Connection, run: Run) -> None:
     is_unchanged = _staged.outcome.in_((Outcome.UNCHANGED, Outcome.RETURNED))
     is_other = sa.and_(of_run, is_unchanged, _record.digest != _staged.digest)
     is_seen = sa.and_(of_run, _staged.seq >= 0, _record.misses > 0)
-    is_absent = sa.and_(of_run, _staged.outcome.in_((Outcome.VANISHED, Outcome.MISSING)))
+    is_unseen = sa.and_(of_run, _staged.outcome.in_((Outcome.VANISHED, Outcome.MISSING)))
     update = sa.update(t.record)
     connection.execute(update.where(is_other).values(digest=_staged.digest))
     connection.execute(update.where(is_seen).values(misses=0))
-    connection.execute(update.where(is_absent).values(misses=_record.misses + 1))
+    connection.execute(update.where(is_unseen).values(misses=_record.misses + 1))
 
 
 def _delete_unchanged(connection: sa.Connection, run: Run) -> None:

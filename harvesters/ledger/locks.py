@@ -1,6 +1,6 @@
-"""Lock what only one process may do at a time, over all machines that share a PostgreSQL ledger.
+"""Lock names for one process at a time, over all machines that share a PostgreSQL ledger.
 
-A lock is held by a session of its own
+Each lock has a session of its own
 (https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS). It ends with the
 process; if the connection is cut, the server frees it after a timeout. The holder can check whether
 it still has the lock.
@@ -18,9 +18,9 @@ import sqlalchemy as sa
 
 from harvesters.errors import LockLostError
 
-# after which either side regards the connection as lost; long enough for short network failures
+# Either side regards a silent connection as lost after this time; short network failures end before.
 TIMEOUT_SECONDS = 12
-_MAX_NAME = 63  # bytes of PostgreSQL's names
+_MAX_NAME = 63  # bytes of a name in PostgreSQL
 _SPACE = 0x57515  # separates our locks from those of others in the same database
 
 _TRY = sa.text("SELECT pg_try_advisory_lock(:space, hashtext(:name))")
@@ -49,7 +49,7 @@ _WORKER = "stocktake worker "
 
 _LOST_MESSAGE = (
     "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; "
-    "another worker goes on with the run"
+    "another worker continues the run"
 )
 
 Fence = Callable[[], None]
@@ -95,7 +95,7 @@ def advisory_lock(engine: sa.Engine, name: str, *, wait: bool) -> Iterator[Fence
         finally:
             _release(connection, parameters)
     finally:
-        connection.invalidate()  # a session that may hold a lock must not return to the pool
+        connection.invalidate()  # A session that may hold a lock must not return to the pool.
         connection.close()
 
 
@@ -123,7 +123,7 @@ def end_frozen_worker(connection: sa.Connection, name: str, silence: float) -> N
 
 
 def _check_held(connection: sa.Connection, name: str) -> None:
-    if connection.invalidated:  # SQLAlchemy would reconnect, and the new session holds no lock
+    if connection.invalidated:  # SQLAlchemy would reconnect, and the new session has no lock.
         raise LockLostError(
             _LOST_MESSAGE.format(name=name, cause="its connection was closed before")
         )
@@ -138,4 +138,4 @@ def _release(connection: sa.Connection, parameters: dict[str, object]) -> None:
     try:
         connection.execute(_UNLOCK, parameters)
     except (sa.exc.DBAPIError, sa.exc.InvalidRequestError):
-        return  # the session is lost, and with it the lock
+        return  # The lock is lost with its session.

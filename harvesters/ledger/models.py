@@ -15,18 +15,15 @@ from typing import Any
 from harvesters.reasons import Reason, join_reasons
 from harvesters.stored_response import SourcePosition
 
-# The source names of our own runs in the ledger: reserved, or with a dot, which no name of a source
-# has.
+# Names of our own runs in place of a source: reserved, or with a dot, which no source's name has.
 VOCABULARY = "vocabulary"
 CLUSTERS = "identity.clusters"
-LINKS = "links.states"  # and of the states of links
+LINKS = "links.states"
 INTERNAL = frozenset({VOCABULARY, CLUSTERS, LINKS})
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 
 
 class State(Enum):
-    """The state of a run."""
-
     RUNNING = "running"
     HELD = "held"
     COMMITTING = "committing"
@@ -39,21 +36,21 @@ class State(Enum):
     UNDONE = "undone"  # published, then restored to what was published before
 
 
-SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)  # of runs that read all they should
-PUBLISHED_RUNS = (*SUCCESSFUL, State.INCOMPLETE)  # of runs whose records are published
+SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)  # The run read all records that it should.
+PUBLISHED_RUNS = (*SUCCESSFUL, State.INCOMPLETE)  # The records of the run are published.
 OPEN_STATES = (State.RUNNING, State.HELD, State.COMMITTING)
 
 
 class Outcome(Enum):
-    """The result of a run for one record: first those of records seen, then those of records that a
-    full harvest did not see.
+    """The result of a run for one record. The last four are of records that a full harvest did not
+    see.
     """
 
     NEW = "new"
     CHANGED = "changed"
     UNCHANGED = "unchanged"
-    RETURNED = "returned"  # unchanged, was vanished
-    REIDENTIFIED = "reidentified"  # content of an absent record under a new key
+    RETURNED = "returned"  # unchanged, and not seen by the run before
+    REIDENTIFIED = "reidentified"  # content of an unseen record under a new key
     WITHHELD = "withheld"
     UNREADABLE = "unreadable"
     DUPLICATE = "duplicate"
@@ -73,17 +70,14 @@ NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
 
 
 class RecordState(Enum):
-    """The state of a record."""
-
     PUBLISHED = "published"
     VANISHED = "vanished"
     GONE = "gone"
 
 
-_SMALLEST_CAP = 100  # records: limits of lists are its multiples
-ERASED = (
-    Reason("removed on request"),
-)  # reasons of a deletion whose tombstone has neither title nor pages
+_SMALLEST_CAP = 100  # records: registries limit lists to multiples of it
+# The tombstone of a deletion for this reason has neither title nor pages.
+ERASED = (Reason("removed on request"),)
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
 
 
@@ -210,8 +204,8 @@ class StagedDiff:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The new state of the record staged as *seq* if staging does not contain it: a tombstone, or a
-    mark set or removed.
+    """A new state of the record staged as *seq* that its staged description does not express: a
+    tombstone, or a mark set or removed.
     """
 
     seq: int
@@ -236,10 +230,8 @@ class Notice:
 
 @dataclass(frozen=True, slots=True)
 class PreviousRecord:
-    """A record before an approval; *state* is None if it was not known. *outcome* is the approved
-    one.
-
-    *staged* has its description, digest, hashes and date, for staging them again.
+    """A record before an approval: *state* is None if it did not exist, *outcome* is the approved
+    one. *staged* has its description, digest, hashes and date, which are staged again to undo it.
     """
 
     outcome: Outcome
@@ -248,7 +240,7 @@ class PreviousRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class AbsentRecord:
+class UnseenRecord:
     """A published record that was not seen; *misses* counts the earlier full harvests that did not
     see it either.
     """
@@ -285,8 +277,8 @@ class LogLine:
 
 
 class Scope(IntEnum):
-    """The scope of a key; each one includes those below it. SUBMIT is for organizations, and opens
-    no admin page.
+    """The scope of a key; each includes those with a lower number. SUBMIT is for organizations, and
+    opens no admin page.
     """
 
     SUBMIT = 0
@@ -305,8 +297,6 @@ class Scope(IntEnum):
 
 
 class ActionType(Enum):
-    """What a person did."""
-
     APPROVED = "approved"
     ENDORSED = "approved first"
     REJECTED = "rejected"
@@ -468,9 +458,9 @@ class QueuedMessage:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A condition that holds since *since* (UTC): *rule* found it at *source* (empty: everywhere).
+    """A condition of *rule* that holds since *since* (UTC) for *source*, "" for the installation.
 
-    *notified* is whether its messages were queued; not so while it is silenced.
+    *notified* is whether its messages were queued, which waits while the alert is silenced.
     """
 
     id: int
@@ -484,7 +474,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Silence:
-    """No messages of *rule* about *source* until *until* (UTC); an empty name stands for all."""
+    """Until *until* (UTC), no message of *rule* about *source* is sent; "" stands for all."""
 
     id: int
     rule: str
@@ -499,7 +489,7 @@ class Silence:
 
 
 MIN_FAILURES = 3  # failed checks in a row before a link is gone
-MIN_DURATION = timedelta(days=3)  # of failures, at least
+MIN_DURATION = timedelta(days=3)  # between the first and the last of them
 _PAUSES = {
     "alive": timedelta(days=14),
     "moved": timedelta(days=14),
@@ -510,8 +500,8 @@ _AFTER_FAILURE = timedelta(days=1)
 
 
 class LinkState(Enum):
-    """The state of a link: it answers, it answers at another address, it does not answer any more,
-    or not to us.
+    """The state of a link: it answers, it answers at another address, it no longer answers, or it
+    refuses our requests.
     """
 
     ALIVE = "alive"
@@ -522,10 +512,8 @@ class LinkState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkCheck:
-    """What one check of a link found: its state, None if it failed. *answer* is the HTTP status or
-    the kind of the error.
-
-    *rest* is how long its host asks for no requests.
+    """The result of one check of a link: its state, None if the check failed. *answer* is the HTTP
+    status or the kind of the error, *rest* how long the host wants no requests.
     """
 
     state: LinkState | None

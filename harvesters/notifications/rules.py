@@ -44,17 +44,13 @@ CONDITIONS: Mapping[str, float | None] = {
     "comment_waits": None,
     "nomination_waits": None,
 }
-GLOBAL = (
-    "disk_low",
-    "submission_waits",
-    "comment_waits",
-    "nomination_waits",
-)  # conditions of the installation, not of a source
+# Conditions of the installation, not of a source.
+GLOBAL = ("disk_low", "submission_waits", "comment_waits", "nomination_waits")
 _KEYS = {"name", "when", "limit", "sources", "mail", "webhook", "language"}
 
 
 class RulesError(HarvestError):
-    """The rules have *faults*, one reason each."""
+    """The rules are not valid; *faults* has a reason for each fault."""
 
     def __init__(self, faults: list[Reason]) -> None:
         super().__init__(join_reasons(faults))
@@ -63,7 +59,7 @@ class RulesError(HarvestError):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Whom to notify when a condition holds; *sources* are names or patterns with ``*``."""
+    """The recipients of an alert about a condition; *sources* are names or patterns with ``*``."""
 
     name: str
     when: str
@@ -132,7 +128,7 @@ def parse_rules(text: str) -> list[Rule]:
         name = table.get("name", "")
         wrong = [*_faults(table)]
         if not wrong and any(rule.name == name for rule in rules):
-            wrong = [Reason("there are two of this name")]
+            wrong = [Reason("two rules have this name")]
         named = Reason("rule %(name)s", name=repr(name or number))
         faults += (located(FILE, located(named, fault)) for fault in wrong)
         if not wrong:

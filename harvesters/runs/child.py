@@ -57,10 +57,10 @@ from journal.journal import Journal
 from vocab.iris import Iris
 
 T = TypeVar("T")
-_POLL_INTERVAL = 0.5  # seconds between two looks at whether a child goes on
-_MAX_DEATHS = 2  # at one record or reply
-_MAX_UNEXPLAINED = 3  # deaths in a row at neither, without a page in between
-_BATCH = "batch"  # the suspect of a child that died while it validated several records
+_POLL_INTERVAL = 0.5  # seconds between two checks that a child goes on
+_MAX_DEATHS = 2  # deaths at one record or reply, after which it is rejected
+_MAX_UNEXPLAINED = 3  # deaths in a row that no record or reply explains, without a page in between
+_BATCH = "batch"  # in place of a digest: the child died while it validated several records
 
 log = structlog.get_logger()
 
@@ -70,12 +70,12 @@ class ChildExitedError(Exception):
 
 
 class ChildBugError(Exception):
-    """A fault of this program in a child."""
+    """A child ended by an error of this program."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What a child does: call *function* with a context of its own, *run*, its progress and
+    """The call of a child: *function* with a context of its own, *run*, its progress and
     *arguments*. All members can be pickled.
     """
 
@@ -98,8 +98,8 @@ def collect(
     watch: ProgressCallback,
     *arguments: Any,
 ) -> T:
-    """Return ``function(context, run, watch, *arguments)``, called in a child if the context has
-    some.
+    """Return ``function(context, run, watch, *arguments)``, called in a child process if the
+    context has the settings of one.
 
     Raises HarvestError as the function does, and CrashLoopError if the child exits too often.
     """
@@ -141,7 +141,7 @@ def collect(
         if exits > context.children.limits.crashes or unexplained > _MAX_UNEXPLAINED:
             raise CrashLoopError(
                 f"{run.source}: the process that reads its responses has exited {exits} times in this run; "
-                f"the last time {activity or 'in its own work'} {reason}; the run ends here, the responses are archived"
+                f"the last time, {activity or 'its own work'} {reason}; the run ends here, the responses are archived"
             )
         rejected = {**job.rejected}
         if suspect and suspect != _BATCH and deaths[suspect] >= _MAX_DEATHS:
@@ -152,8 +152,8 @@ def collect(
 
 
 def _suspect(mark: Mark, *, one_by_one: bool) -> tuple[str, str]:
-    """Return the digest of the record or reply at which a child died, and what it did with it; ""
-    if it is neither.
+    """Return the digest of the record or reply at which a child died, and what it did with it; two
+    empty texts if it died at neither.
     """
     match mark.phase:
         case Phase.READING if mark.reply.strip("0"):
@@ -168,7 +168,7 @@ def _suspect(mark: Mark, *, one_by_one: bool) -> tuple[str, str]:
 
 
 def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Callable[..., Any]]:
-    """Return what a child calls in its parent."""
+    """Return the functions that a child calls in its parent, by name."""
     limiter = context.network.rate_limiter
     return {
         "acquire": limiter.acquire,
@@ -185,7 +185,7 @@ class _Child:
 
     def __init__(self, limits: ProcessLimits, run: Callable[..., None], job: _Job) -> None:
         self._limits, self.marks = limits, Marks()
-        # What a killed process leaves in its folder is removed with it.
+        # The folder is deleted with what a killed process left in it.
         self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
         try:
             self._process, self._connection = start_process(
@@ -217,7 +217,7 @@ class _Child:
                 answer = False, calls[name](*arguments)
             except HarvestError as error:
                 answer = True, error
-            with suppress(BrokenPipeError, ConnectionResetError):  # noticed when receiving
+            with suppress(BrokenPipeError, ConnectionResetError):  # ``_receive`` raises the error
                 self._connection.send(answer)
 
     def _receive(self) -> tuple[str, tuple[Any, ...]]:
@@ -251,10 +251,10 @@ class _Parent:
     """The parent, as the child calls it; also its rate limiter."""
 
     connection: Connection
-    _lock: threading.Lock = field(default_factory=threading.Lock)  # also for threads of libraries
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # threads of libraries log, too
 
     def call(self, name: str, *arguments: Any) -> Any:
-        """Call, and wait for the result; its HarvestErrors are raised here."""
+        """Return the result of a function of the parent; its HarvestErrors are raised here."""
         try:
             with self._lock:
                 self.connection.send((name, arguments))
@@ -278,7 +278,7 @@ def run_child(
     """Do a job for the parent at the other end of *connection*; *folder* is for temporary files."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     with Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), 1)  # what libraries print is no result
+        os.dup2(nothing.fileno(), 1)  # libraries must not print between the results of a command
     enable_reduced_gc()
     tempfile.tempdir = folder
     parent = _Parent(connection)
@@ -295,14 +295,14 @@ def run_child(
         os._exit(0)  # the parent has ended
     except BaseException as error:
         text = f"{type(error).__name__}: {error}"
-        # What libraries raise beside exceptions, and deep recursion, is a fault of what was read.
+        # Panics of libraries and deep recursion are caused by what was read, not by this program.
         is_bug = isinstance(error, Exception) and not isinstance(error, RecursionError)
         fault = ChildBugError(text) if is_bug else ChildExitedError(f"ends in {text}")
         fault.add_note(traceback.format_exc())
         connection.send(("error", (fault,)))
         raise
     finally:
-        os._exit(0)  # with no traceback: the parent has it
+        os._exit(0)  # The parent has the traceback.
 
 
 def _do(job: _Job, parent: _Parent, steps: Steps) -> Any:

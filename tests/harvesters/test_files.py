@@ -134,7 +134,9 @@ def test_the_mapping_must_read_what_the_files_hold(kind: str, payload: Payload) 
 
     assert check_compatible(source)[0].payload_type is payload
     if payload is not Payload.XML:
-        with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'files' brings"):
+        with pytest.raises(
+            SourceDefinitionError, match="cannot read the payload of protocol 'files'"
+        ):
             check_compatible(define_source("files", "oai_dc", fields={}, options={"format": kind}))
 
 

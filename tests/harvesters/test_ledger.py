@@ -11,9 +11,8 @@ from rows import each
 
 from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger import graphs
-from harvesters.ledger.ledger import LISTED_RUNS, Ledger, is_absent
+from harvesters.ledger.ledger import LISTED_RUNS, Ledger, is_unseen
 from harvesters.ledger.models import (
-    AbsentRecord,
     CrossSourceDuplicate,
     Outcome,
     RecordState,
@@ -22,6 +21,7 @@ from harvesters.ledger.models import (
     StagedRecord,
     State,
     StateChange,
+    UnseenRecord,
 )
 from harvesters.ledger.tables import record
 from harvesters.reasons import Reason, other
@@ -133,17 +133,17 @@ def vanish(ledger: Ledger, run: Run, *keys: str) -> None:
 def test_a_vanished_record_is_still_served_with_its_mark_and_its_misses(ledger: Ledger) -> None:
     commit_run(ledger, new("a"), new("b"))
     run = start_run(ledger, unchanged("a"))
-    assert list(ledger.absent(run)) == [AbsentRecord("b", RecordState.PUBLISHED, 0, None)]
+    assert list(ledger.unseen(run)) == [UnseenRecord("b", RecordState.PUBLISHED, 0, None)]
 
     vanish(ledger, run, "b")
 
     later = start_run(ledger, unchanged("a"))
     assert ledger.count_published("s") == 2
-    assert list(ledger.absent(later)) == [AbsentRecord("b", RecordState.VANISHED, 1, NOW)]
+    assert list(ledger.unseen(later)) == [UnseenRecord("b", RecordState.VANISHED, 1, NOW)]
 
 
 def test_a_key_that_was_not_seen_is_looked_up_in_an_index(ledger: Ledger) -> None:
-    query = sa.select(record.c.key).where(is_absent(start_run(ledger)))
+    query = sa.select(record.c.key).where(is_unseen(start_run(ledger)))
     with ledger.transaction() as connection:
         text = query.compile(connection, compile_kwargs={"literal_binds": True})
         plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all())
@@ -158,8 +158,8 @@ def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
 
     ledger.apply_run(back, [StateChange(0, "b", RecordState.PUBLISHED, "<b> <p> <o>")])
 
-    absent = list(ledger.absent(start_run(ledger)))
-    assert absent[1] == AbsentRecord("b", RecordState.PUBLISHED, 0, None)
+    unseen = list(ledger.unseen(start_run(ledger)))
+    assert unseen[1] == UnseenRecord("b", RecordState.PUBLISHED, 0, None)
 
 
 def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) -> None:

@@ -196,7 +196,7 @@ def test_nothing_else_is_written_into_a_mirrors_journal(synced: Mirror, origin: 
 @pytest.mark.parametrize(
     ("numbers", "message"),
     [((1, 2, 9), "have diverged"), ((7, 2, 3, 4), r"entry 4 follows .* have diverged"),
-     ((1,), "ends with entry 1, but 3 came from it")],
+     ((1,), "ends with entry 1, but entry 3 was imported from it")],
 )  # fmt: skip
 def test_a_fork_or_an_origin_that_was_set_back_is_refused(
     tmp_path: Path, synced: Mirror, numbers: tuple[int, ...], message: str

@@ -113,7 +113,7 @@ def test_metadata_that_is_no_rdf_is_unreadable_alone(body: str, graph: Source) -
 def test_a_mapping_of_xml_is_refused_where_graphs_come() -> None:
     source = define_source("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True})
 
-    with pytest.raises(SourceDefinitionError, match="cannot read what protocol 'oai-pmh' brings, an RDF"):  # fmt: skip
+    with pytest.raises(SourceDefinitionError, match="cannot read the payload of protocol 'oai-pmh', an RDF"):  # fmt: skip
         check_compatible(source)
 
 

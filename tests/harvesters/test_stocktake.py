@@ -201,7 +201,7 @@ def test_what_the_other_had_from_elsewhere_is_taken_unless_it_was_here_before(
 
 
 def test_a_mapping_that_reads_no_graphs_is_refused_and_that_of_a_stocktake_paired() -> None:
-    message = "cannot read what protocol 'stocktake' brings, an RDF graph"
+    message = "cannot read the payload of protocol 'stocktake', an RDF graph"
     with pytest.raises(SourceDefinitionError, match=message):
         check_compatible(define_source("stocktake", "oai_dc", url=URL))
 

@@ -211,7 +211,7 @@ def test_an_alert_that_ends_in_silence_is_never_sent(
      ('[[rule]]\nname = "x"\nwhen = "late"\nlanguage = "de"\nmail = ["a@b.org"]', "use one of en, ar"),
      ('[[rule]]\nname = "x"\nwhen = "late"\nmail = "a@b.org"', "mail is 'a@b.org'; write a list of texts"),
      ('[[rule]]\nname = "x"\nwhen = "late"\nto = 1\nmail = ["a@b.org"]', "unknown key 'to'"),
-     ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org"]\n' * 2, "two of this name")],
+     ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org"]\n' * 2, "two rules have this name")],
 )  # fmt: skip
 def test_a_fault_in_the_rules_is_named(text: str, fault: str) -> None:
     with pytest.raises(RulesError) as raised:

@@ -191,7 +191,7 @@ def test_check_prints_an_invalid_definition_and_harvest_refuses_it(
     result = run("sources", "check", "--json")
 
     assert (result.exit_code, run("harvest").exit_code) == (1, 2)
-    assert "cannot read what protocol" in json.loads(result.stdout)[0]["result"]
+    assert "cannot read the payload of protocol" in json.loads(result.stdout)[0]["result"]
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_an_invalid_definition_stops_only_its_own_source(
     assert outcomes == [("good.1", "committed")]
     assert (all_sources.exit_code, listed.exit_code) == (2, 2)
     for fault in (
-        "bad: mapping 'oai_dc' cannot read what protocol", "worse.toml: unknown key 'titel'", "worse.toml: 'url' is missing",
+        "bad: mapping 'oai_dc' cannot read the payload of protocol", "worse.toml: unknown key 'titel'", "worse.toml: 'url' is missing",
     ):  # fmt: skip
         assert fault in words_of(all_sources.stderr)
         assert fault in words_of(listed.stderr)
@@ -228,7 +228,7 @@ def test_a_named_source_with_an_invalid_definition_is_an_invalid_row(
     rows = {row["run"]: row for row in json.loads(result.stdout)}
     assert (result.exit_code, run("sources", "hold", "bad").exit_code) == (2, 2)
     assert (rows["good.1"]["outcome"], rows["bad"]["outcome"]) == ("committed", "invalid")
-    assert "cannot read what protocol" in rows["bad"]["reason"]
+    assert "cannot read the payload of protocol" in rows["bad"]["reason"]
     assert "worse" not in result.output
 
 

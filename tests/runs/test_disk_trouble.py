@@ -90,7 +90,7 @@ class FullOnceLedger(Ledger):
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
         if self.full:
             self.full = False
-            raise LedgerError("ledger: database or disk is full; nothing of this step was kept")
+            raise LedgerError("ledger: database or disk is full; nothing of this step was stored")
         super().set_balance(entry, added, removed, after)
 
 
@@ -243,7 +243,7 @@ def test_a_ledger_locked_by_another_program_rolls_the_transaction_back(
 ) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0)
     message = (
-        "ledger: database is locked; nothing of this step was kept, run again when it is fixed"
+        "ledger: database is locked; nothing of this step was stored; run again when this is fixed"
     )
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")

@@ -176,7 +176,7 @@ def test_a_plan_lists_the_difference_of_each_record(filled: Harvester) -> None:
     titles = [line.rpartition("> ")[2] for line in changed["removed"] if "title" in line]  # type: ignore[attr-defined]
     assert (changed["key"], titles) == ("p1", ['"Project 1"@en'])
     assert (vanished["key"], len(vanished["removed"]), len(vanished["added"])) == ("p40", 1, 2)  # type: ignore[arg-type]
-    assert plan.hold_reason == "ann holds the source since 2026-03-01 12:04 UTC: moving house"
+    assert plan.hold_reason == "ann put the source on hold at 2026-03-01 12:04 UTC: moving house"
     first(20)(filled.registry)
     both = f"{plan.hold_reason}; 20 of 40 published records are missing"
     assert (filled.harvest().hold_reason or "").startswith(both)
@@ -354,8 +354,8 @@ def moved(end: int | None, total: bool = True) -> Any:
 @pytest.mark.parametrize(
     ("answers", "total", "state", "duplicates", "reason"),
     [(shrinking, True, INCOMPLETE, 0, "shrank from 39 to 38"),
-     (moved(-1), True, INCOMPLETE, 1, "records that came on two pages: 1;"),
-     (moved(-1, total=False), False, INCOMPLETE, 1, "records that came on two pages: 1;"), (moved(None), True, State.UNCHANGED, 1, "")],
+     (moved(-1), True, INCOMPLETE, 1, "records listed on two pages: 1;"),
+     (moved(-1, total=False), False, INCOMPLETE, 1, "records listed on two pages: 1;"), (moved(None), True, State.UNCHANGED, 1, "")],
 )  # fmt: skip
 def test_a_list_that_moved_while_it_was_read_is_incomplete_unless_all_came(
     harvester: Harvester, answers: Any, total: bool, state: State, duplicates: int, reason: str

@@ -203,9 +203,7 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(
     isolated: HarvestContext, registry: PagedRegistry, address: str
 ) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
-    result = (
-        "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
-    )
+    result = "has exited 4 times in this run; the last time, mapping a record ends its process by SIGSEGV"
 
     few = hostile.children(limits=replace(hostile.LIMITS, crashes=3))
     with pytest.raises(CrashLoopError, match=result):
@@ -221,7 +219,9 @@ def exit_at_once(*_: object) -> None:
 
 
 def test_process_that_cannot_start_fails_the_run(isolated: HarvestContext) -> None:
-    reason = "exited 4 times in this run; the last time in its own work ends its process with exit code 3"
+    reason = (
+        "exited 4 times in this run; the last time, its own work ends its process with exit code 3"
+    )
 
     with pytest.raises(CrashLoopError, match=reason):
         harvest(definition(), replace(isolated, children=ChildProcesses(run=exit_at_once)))

@@ -1,1 +1,1 @@
-"""What a run would change: the plan, its limits, decisions about it, removals and undo."""
+"""Plans of what a run would change: limits, removals and undo."""

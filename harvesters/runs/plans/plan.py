@@ -11,22 +11,22 @@ from harvesters.ledger.models import (
     SEEN,
     TOMBSTONED,
     UPSERTED,
-    AbsentRecord,
     Notice,
     Outcome,
     RecordState,
     Run,
     StagedRecord,
+    UnseenRecord,
 )
 from harvesters.pipeline.page_processor import LISTED_TWICE
 from harvesters.reasons import Reason, join_reasons
 from harvesters.source import Limits
 
-# notices of duplicates in other sources per run; with more, the two sources are the same registry
+# Notices of duplicates that a run stores: two sources with more are the same registry.
 _MAX_DUPLICATES = 1000
 DUPLICATE = "twin"
-_ROUND = "round"  # kind of notices
-READ_UP_TO = "read_up_to"  # code of the reason of a run whose source failed behind good pages
+_ROUND = "round"  # the kind of a notice
+READ_UP_TO = "read_up_to"  # code of the reason of a run whose source failed after good pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
     saw_all = (
         run.fetched - twice >= run.reported_total
         if run.reported_total is not None
-        else next(ledger.absent(run), None) is None
+        else next(ledger.unseen(run), None) is None
     )
     return (
         run
@@ -166,8 +166,7 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
         else replace(
             run,
             incomplete_reason=Reason(
-                "records that came on two pages: %(count)s; others may have been missed between the "
-                "pages",
+                "records listed on two pages: %(count)s; others may have been missed between the pages",
                 count=twice,
             ),
         )
@@ -189,15 +188,15 @@ def _missing_records(
     run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]
 ) -> Iterator[StagedRecord]:
     """Yield a staged record for each published record that a complete full harvest did not see."""
-    absent = list(ledger.absent(run))
+    unseen = list(ledger.unseen(run))
     outcomes = {
-        record.key: _absence_outcome(run, record, limits)
-        for record in absent
+        record.key: _unseen_outcome(run, record, limits)
+        for record in unseen
         if record.key not in moved
     }
     lost = [key for key, outcome in outcomes.items() if outcome is Outcome.LOST]
     replacements = ledger.replacements(run, lost)
-    for record in absent:
+    for record in unseen:
         if new_key := moved.get(record.key):
             yield StagedRecord(
                 record.key,
@@ -210,12 +209,12 @@ def _missing_records(
             yield StagedRecord(
                 record.key,
                 outcome,
-                reasons=(_absence_reason(run, record, outcome),),
+                reasons=(_unseen_reason(run, record, outcome),),
                 other=replacements.get(record.key),
             )
 
 
-def _absence_outcome(run: Run, record: AbsentRecord, limits: Limits) -> Outcome:
+def _unseen_outcome(run: Run, record: UnseenRecord, limits: Limits) -> Outcome:
     """Return VANISHED the first time a record is not seen, then MISSING, and LOST after the grace
     period.
     """
@@ -226,7 +225,7 @@ def _absence_outcome(run: Run, record: AbsentRecord, limits: Limits) -> Outcome:
     return Outcome.LOST if is_late or record.misses >= limits.misses else Outcome.MISSING
 
 
-def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> Reason:
+def _unseen_reason(run: Run, record: UnseenRecord, outcome: Outcome) -> Reason:
     since = record.since or run.started
     if outcome is Outcome.LOST:
         return Reason(

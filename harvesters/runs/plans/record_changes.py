@@ -1,4 +1,4 @@
-"""Describe what a held run would change as rows."""
+"""Describe each record that a held run would change, with the statements that differ."""
 
 from __future__ import annotations
 

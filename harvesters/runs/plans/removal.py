@@ -92,7 +92,7 @@ def plan_removal(
         check_ledger_matches_journal(context)
         _check_free(source, context)
         before = ledger.last_run(source.name, SUCCESSFUL)
-        # without its rules, the next harvest is a full one
+        # Without the rules of the last run, the next harvest is a full one.
         rules = before.rules if before and kind is not RemovalKind.CLEAR else ""
         run = create_idle_run(source.name, context, before, rules)
         operators.plan_removal(ledger, Removal(run.id, source.name, kind, digest))
@@ -106,7 +106,7 @@ def plan_removal(
             run = _stage(run, _served_keys(run, context, key), reasons, context)
         plan, result = plan_run(source, context, run)
         reason = Reason(f"planned_{kind.value}", by=by, count=plan.tombstoned)
-        # the source itself deleted nothing
+        # The limit of deletions does not apply, since the source itself deleted nothing.
         limits = [item for item in result.hold_reasons if item.code != _LIMIT]
         return hold_plan(replace(plan, hold_reasons=(reason, *limits)), context)
 
@@ -146,7 +146,7 @@ def create_idle_run(source: str, context: HarvestContext, before: Run | None, ru
 def _served_keys(run: Run, context: HarvestContext, key: str | None) -> list[str]:
     """Return the keys of the published records: of all, or of one."""
     if key is None:
-        return [record.key for record in context.ledger.absent(run)]
+        return [record.key for record in context.ledger.unseen(run)]
     stored = context.ledger.stored_records(run.source, [key])
     return [key] if key in stored and stored[key].state in SERVED else []
 
@@ -194,7 +194,7 @@ def erase(source: str, key: str, context: HarvestContext) -> Remaining:
 def _erase_response(position: SourcePosition, context: HarvestContext) -> bool:
     try:
         erase_response(context.data / "archive", position)
-    except ArchiveError:  # pruned, or on another machine: listed as remaining if it is here
+    except ArchiveError:  # The file was pruned, or is on another machine.
         return False
     return True
 
@@ -204,9 +204,7 @@ def _described(position: SourcePosition) -> str:
 
 
 def _entries_with(record: str, context: HarvestContext) -> Iterator[int]:
-    """Yield the numbers of the journal entries with a row about *record*, apart from its last
-    tombstone's additions.
-    """
+    """Yield the numbers of the journal entries with a row about *record*."""
     end = f" <{record}> .\n".encode()
     for entry in context.journal.entries():
         if any(line.endswith(end) for line in entry.lines()):

@@ -86,15 +86,15 @@ def _stage(run: Run, approved: Run, context: HarvestContext) -> Run:
         _restored(previous, approved, context.iris)
         for previous in context.ledger.previous_records(approved)
     )
-    seen = absent = 0
+    seen = unseen = 0
     while batch := list(islice(staged_records, _BATCH_SIZE)):
         listed = [staged for staged in batch if staged.outcome not in UNSEEN]
         missing = [staged for staged in batch if staged.outcome in UNSEEN]
         run = replace(run, fetched=run.fetched + len(listed), pages=run.pages + 1)
         context.ledger.stage(run, listed, seen)
         seen += len(listed)
-        absent -= len(missing)
-        context.ledger.stage(run, missing, absent)
+        unseen -= len(missing)
+        context.ledger.stage(run, missing, unseen)
     return run
 
 
