@@ -40,8 +40,8 @@ class ForwardedLine(NamedTuple):
 
 
 def forward_logs(send: Callable[[str, dict[str, int | float | str | None]], object]) -> None:
-    """Have this process call *send* with the method and the event of each line that it logs, since
-    structlog would write them to standard output, which is for results.
+    """Call *send* with the method and the event of each line that this process logs: structlog
+    would write them to standard output, which is for results.
     """
 
     def forward(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
@@ -58,13 +58,12 @@ def forward_logs(send: Callable[[str, dict[str, int | float | str | None]], obje
 
 
 def write_log_line(method: str, event: dict[str, Any]) -> None:
-    """Write a line that a process has logged."""
     getattr(structlog.get_logger(), method)(event.pop("event"), **event)
 
 
 def preload(*functions: Callable[..., object]) -> None:
-    """Have the modules of these functions loaded once, in the process that those of all calls are
-    forked from.
+    """Load the modules of these functions once, in the process from which those of all calls are
+    forked.
     """
     fork_server.preload(*(function.__module__ for function in functions))
 
@@ -100,9 +99,9 @@ def _start_method() -> str:
 def _begin(run: Callable[..., object], *arguments: Any) -> None:
     # A fork has the files and locks of its parent, and must not have them any longer than that.
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The fork server of the parent is none that this process may wait for: it would start its own.
+    # This process must not wait for the fork server of its parent; it starts one of its own.
     forkserver._forkserver._forkserver_pid = None  # type: ignore[attr-defined]
-    # the signal of a parent that has ended before is not sent any more
+    # No signal is sent if the parent has ended before it was asked for.
     if (parent := multiprocessing.parent_process()) and not parent.is_alive():
         os._exit(1)
     run(*arguments)
@@ -120,10 +119,9 @@ def wait_for(process: BaseProcess) -> int:
 def call_bounded(
     function: Callable[..., T], *arguments: Any, limits: ProcessLimits | None = None
 ) -> T:
-    """Return the result of ``function(*arguments)``. Function, arguments and result can be pickled.
+    """Return the result of ``function(*arguments)``; all three must be picklable.
 
-    Raises BoundedCallError where the process ends at its limits, or the HarvestError that the
-    function raises.
+    Raises BoundedCallError if the process ends at its limits, or the HarvestError of the function.
     """
     limits = limits or ProcessLimits()
     process, ours = start_process(_run, limits, function, arguments)

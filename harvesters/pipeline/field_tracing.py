@@ -17,9 +17,9 @@ from harvesters.payloads.graph import PREFIXES, Graph
 
 MAX_FIELDS = 300  # fields of a record that are left out, one after the other
 _MAX_ALTERNATIVES = 5  # alternative fields: one of them is enough
-_MAX_KEPT = 256  # sets of fields whose statements are kept
-_MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field that are kept, and characters of each
-# what a record is mapped to; raises what the mapping raises
+_MAX_KEPT = 256  # sets of fields whose lost statements are cached
+_MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field, and characters of each, in a trace
+# Returns the statements to which a record is mapped; raises the errors of the mapping.
 Statements = Callable[[Record[Any]], frozenset[str]]
 
 
@@ -38,7 +38,6 @@ class FieldTrace:
 
     @property
     def is_read(self) -> bool:
-        """Return whether the mapping reads the field."""
         return self.is_required or bool(self.statements)
 
 
@@ -80,10 +79,10 @@ def _lost_without(
 
 class AlternativeFields:
     """Finds the alternative fields of statements of one record: each alone is enough for a
-    statement, which the record keeps without any one of them.
+    statement, so that leaving out one of them loses nothing.
 
-    The statements of a record are asked about with the same fields left out, so what is lost
-    without them is kept.
+    The same fields are left out for many statements, so the statements lost without them are
+    cached.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class AlternativeFields:
         if is_made(rest):
             return []
         while len(results) < _MAX_ALTERNATIVES and is_made(results):
-            # without the first *low* fields it is made, without the first *high* it is not
+            # The statement is made without the first *low* fields, but not without the first *high*.
             low, high = 0, len(rest)
             while high - low > 1:
                 middle = (low + high) // 2

@@ -1,5 +1,5 @@
-"""Likeness: a number for what a description says, whatever the record's key, so that a record is
-known again under another one.
+"""Compute a number from a description without the record's key, so that a record is recognized
+under another key.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from hashlib import blake2b
 from vocab.iris import encode
 from vocab.terms import DCT, FOAF, literal
 
-# characters: numbers of goals and areas end addresses too, so shorter keys are not looked for in
-# addresses
+# Shorter keys are not removed from addresses, which also end in numbers of goals and areas.
 _MIN_KEY_LENGTH = 3
 _PAGE = f"<{FOAF}page> <"
 
@@ -23,7 +22,7 @@ def content_fingerprint(
     """Return the fingerprint of a sorted description, a signed number of 64 bits, without the key
     of the *thing*.
 
-    *thing* and *record* are their addresses. Sources are alike, and so are http and https.
+    *thing* and *record* are their IRIs. The name of the source does not count, and http is https.
 
     >>> one = ["<b:s/a1> <p:page> <https://x.example/a1>", "<b:s/a1> <p:title> 'A'"]
     >>> other = ["<b:s/b2345> <p:page> <http://x.example/a1>", "<b:s/b2345> <p:title> 'A'"]
@@ -31,10 +30,10 @@ def content_fingerprint(
     True
     """
     prefix = f"<{thing}> "
-    # what sorts next behind a space
+    # "!" sorts next after a space.
     own = statements[bisect_left(statements, prefix) : bisect_left(statements, prefix[:-1] + "!")]
     start = len(prefix)
-    # Bytes, which are searched three times as fast as a text with letters of many scripts.
+    # Bytes are searched three times as fast as a text with letters of many scripts.
     text = ("\n" + "\n".join([statement[start:] for statement in own])).encode()
     for what, instead in _exclusions(record, source, key):
         text = text.replace(what, instead)

@@ -1,5 +1,5 @@
-"""Memory: the garbage collector looks less often while records are read, and large blocks are
-returned to the system when they are freed.
+"""Run the garbage collector less often while records are read, and return large blocks of memory
+to the system when they are freed.
 """
 
 from __future__ import annotations
@@ -9,20 +9,18 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# made before it looks: a page's records hold no circles, and to look for some took up to a fifth of
-# the time
+# New objects between two collections: the records of a page have no cycles, and looking for some
+# took up to a fifth of the time.
 _GC_THRESHOLD = 50_000
-# bytes of a block that the C library takes from the system alone, and returns when it is freed;
-# it would raise this to the largest block that was freed, up to 32 MB, and keep all below
+# A block of more bytes is allocated by itself, and returned to the system when it is freed. The C
+# library would raise this size to that of the largest freed block, up to 32 MB.
 _OWN_BLOCK = 1 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 @contextmanager
 def reduced_gc() -> Iterator[None]:
-    """Have the collector look at every fifty thousandth object, and not at those that are there
-    already.
-    """
+    """Collect after every fifty thousand new objects, without the objects that exist now."""
     before = gc.get_threshold()
     enable_reduced_gc()
     try:
@@ -33,14 +31,14 @@ def reduced_gc() -> Iterator[None]:
 
 
 def enable_reduced_gc() -> None:
-    """Begin to have it so, for a process that does nothing else."""
+    """Reduce collections until this process ends."""
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     _return_freed_blocks()
 
 
 def _return_freed_blocks() -> None:
-    """Fix the C library's thresholds; only glibc's has some.
+    """Fix the thresholds of malloc, which only glibc has.
 
     Source: https://man7.org/linux/man-pages/man3/mallopt.3.html
     """

@@ -30,16 +30,14 @@ from harvesters.stored_response import SourcePosition
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
-# errors of a registry, not of this program, its disk or its database
+# Errors of a registry, not of this program, its disk or its database.
 SOURCE_ERRORS: tuple[type[HarvestError], ...] = (FetchError, ParseError)
-# among a run's counts until it is planned: how often it was resumed since its last page
-RESUMED = "resumed"
-# likewise: how many records were on two pages of a list that changed while it was read
-LISTED_TWICE = "twice"
-# likewise: how many records were dates of recurring events
-DATES = "dates"
+# A run has these counts until it is planned: how often it was resumed since its last page, how many
+# records were on two pages of a list that changed while it was read, and how many were dates of
+# recurring events.
+RESUMED, LISTED_TWICE, DATES = "resumed", "twice", "dates"
 MAX_PART = 1000  # records staged at once, however many a page has
-# records read ahead of the first page for each worker: its current and its next chunk
+# Records read ahead of the first page for each worker: its current and its next chunk.
 _PENDING_RECORDS = 400
 
 
@@ -214,7 +212,7 @@ class StagingQueue:
     _pending: deque[tuple[PendingPage, int]] = field(default_factory=deque)
     _staged_count: int = field(init=False)
     _earlier_requests: Counter[str] = field(init=False)
-    # repeated pages and decreased totals, by outcome
+    # Counts of repeated pages and decreased totals, by outcome.
     irregularities: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -237,7 +235,7 @@ class StagingQueue:
         """
         network = dict(self._earlier_requests + Counter(network) + self.irregularities)
         self.run = replace(self.run, network=network, responses=dict(responses))
-        # the source reports no change: nothing is missing, and this is not a full harvest
+        # The source reports no change, so nothing is missing, but this is not a full harvest.
         if page.unchanged:
             self.run = replace(self.run, is_full=False)
         parts = [

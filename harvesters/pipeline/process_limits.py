@@ -1,6 +1,4 @@
-"""Limits of a process that reads what came from a registry, and the marks by which its parent
-learns what it was doing.
-"""
+"""Limit a process that reads responses of a registry, and mark its steps for its parent."""
 
 from __future__ import annotations
 
@@ -22,16 +20,15 @@ from typing import TYPE_CHECKING
 from harvesters.errors import CrashingReplyError
 from journal import fork_server
 
-if TYPE_CHECKING:  # it loads an HTTP client, which a listing of runs does not need
+if TYPE_CHECKING:  # The module loads an HTTP client, which a listing of runs does not need.
     from harvesters.network.reply import Reply
 
-# processes; one core is left for the one that reads and writes
+# One core is left for the process that reads and writes.
 DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)
 
-MEMORY_EXIT = 77  # exit code of a process that met a MemoryError
-_OOM_SCORE = "1000"  # when the system itself runs out of memory, this process goes first
-# seconds between two renewals of a time limit: a system call for each record would cost more than
-# it is worth
+MEMORY_EXIT = 77  # exit code after a MemoryError
+_OOM_SCORE = "1000"  # when the system runs out of memory, it kills this process first
+# Seconds between two renewals of a time limit; a system call for each record is too slow.
 _RENEWAL = 0.25
 _MEBIBYTE = 1 << 20
 _STEP = struct.Struct("<QB16s")  # steps, phase, digest of a record
@@ -41,60 +38,60 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class ProcessLimits:
-    """What one step (reading an answer, mapping a record, validating a batch) may take, and what a
-    run may.
+    """The limits of one step (reading a response, mapping a record, validating a batch) and of a
+    run.
 
-    *memory* is the address space in bytes beyond what the idle process has. *seconds* is processor
-    time, *silence* elapsed time. An answer adds to all three by its size. *crashes* is how often
+    *memory* is the address space in bytes beyond that of the idle process. *seconds* is processor
+    time, *silence* elapsed time. The size of a response adds to all three. *crashes* is how often
     the process of one run is started again.
     """
 
-    memory: int = 4 << 30  # as for a trial; the largest real answers (70 MB of JSON) need 0.6 GB
+    memory: int = 4 << 30  # the largest real responses (70 MB of JSON) need 0.6 GB
     seconds: float = 60.0  # the slowest real page (a calendar) needs 9
-    silence: float = 300.0  # five times as long, since other processes need the processor too
+    silence: float = 300.0  # five times as long, since other processes need the processor, too
     crashes: int = 30  # a page of 100 records with one bad record costs about sixteen
 
     def memory_for(self, size: int) -> int:
-        """Return the address space for an answer of *size* bytes: JSON and XML take up to eight
+        """Return the address space for a response of *size* bytes: JSON and XML take up to eight
         times their size in memory.
         """
         return self.memory + 8 * size
 
     def seconds_for(self, size: int) -> float:
-        """Return the processor time for an answer of *size* bytes."""
+        """Return the processor time for a response of *size* bytes."""
         return self.seconds + size / _MEBIBYTE
 
     def silence_for(self, size: int) -> float:
-        """Return the elapsed time for an answer of *size* bytes."""
+        """Return the elapsed time for a response of *size* bytes."""
         return self.silence + 5 * size / _MEBIBYTE
 
 
 @dataclass(frozen=True, slots=True)
 class ChildProcesses:
-    """The processes in which runs collect their pages: their limits, and what each executes
-    (``runs.child.run_child``, unless *run* replaces it).
+    """The processes in which runs collect their pages: their limits, and the function that each
+    executes (``runs.child.run_child``, unless *run* replaces it).
     """
 
     limits: ProcessLimits = field(default_factory=ProcessLimits)
     run: Callable[..., None] | None = None
 
     def __post_init__(self) -> None:
-        """Have the process that they are forked from load what they need."""
+        """Load their modules in the process from which they are forked."""
         fork_server.preload("harvesters.runs.child")
 
 
-# For what a stranger sends to the server: the largest pictures need 300 to 500 MiB, and 2 s.
+# For files that a stranger sends to the server: the largest pictures need 300 to 500 MiB and 2 s.
 UPLOAD_LIMITS = ProcessLimits(memory=512 << 20, seconds=10.0, silence=30.0)
 
 
 class Phase(IntEnum):
-    """What the process is doing."""
+    """The activity of a process; only REQUESTING has no limit of time."""
 
     OTHER = 0
-    REQUESTING = 1  # which takes as long as its registry asks for
-    READING = 2  # the last reply
-    MAPPING = 3  # a record
-    VALIDATING = 4  # a batch of records, or one of them where they are worked on one at a time
+    REQUESTING = 1
+    READING = 2
+    MAPPING = 3
+    VALIDATING = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +109,8 @@ class Mark:
 
 
 class Marks:
-    """A few bytes of memory that a process and its parent share; the parent reads them after the
-    process has died, too. It is an argument of the process that writes them.
+    """A few bytes of memory that a process and its parent share. The process that writes them gets
+    them as an argument; its parent can read them after it has died.
     """
 
     def __init__(self) -> None:
@@ -121,12 +118,12 @@ class Marks:
         self._steps = 0
 
     def set(self, phase: Phase, digest: str = "") -> None:
-        """Count a step and write what it is about."""
+        """Count a step, and write its phase and the digest of its record."""
         self._steps += 1
         _STEP.pack_into(self._memory, 0, self._steps, phase, bytes.fromhex(digest))
 
     def set_reply(self, digest: str, size: int, address: str) -> None:
-        """Write which reply is read."""
+        """Write digest, size and address of the reply that is read."""
         values = (bytes.fromhex(digest), size, address.encode())
         _REPLY.pack_into(self._memory, _STEP.size, *values)
 
@@ -139,10 +136,9 @@ class Marks:
 
 
 class Meter:
-    """The limits of this process, renewed at each step; the kernel ends the process at a limit,
-    whatever code runs.
+    """The limits of this process, renewed at each step; the kernel ends the process at a limit.
 
-    With an *alarm* elapsed time is limited by SIGALRM too, for processes that no parent watches.
+    With *alarm*, SIGALRM limits elapsed time too, for processes that no parent watches.
     """
 
     def __init__(self, limits: ProcessLimits, *, alarm: bool = False) -> None:
@@ -150,13 +146,13 @@ class Meter:
         self._idle = address_space()
         self._size, self._renewed = 0, -math.inf
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with suppress(OSError):  # where /proc is not mounted or not ours to write
+        with suppress(OSError):  # /proc may be missing or not writable.
             Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
         self.set_body_size(0)
         self.stop_alarm()
 
     def set_body_size(self, size: int) -> None:
-        """Set the limits for work on an answer of *size* bytes."""
+        """Set the limits for work on a response of *size* bytes."""
         self._size = size
         _limit(resource.RLIMIT_AS, self._idle + self._limits.memory_for(size))
         self._renew(time.monotonic())
@@ -186,8 +182,8 @@ class Steps:
     """The steps of the work on a run's pages. In a process that is watched, each renews the limits
     of *meter* and sets *marks*.
 
-    *rejected* are the digests of the records and replies at which an earlier process died, with the
-    reasons; *one_by_one*: records are mapped and validated one at a time.
+    *rejected* has the reasons by the digests of records and replies at which earlier processes
+    died; *one_by_one*: records are mapped and validated one at a time.
     """
 
     marks: Marks | None = None
@@ -202,8 +198,8 @@ class Steps:
             self.marks.set(phase, digest)
 
     def observe(self, reply: Reply | None) -> None:
-        """Begin a request, or the reading of its reply. Raises CrashingReplyError if that ended
-        earlier processes.
+        """Begin a request (*reply* is None), or the reading of its reply. Raises CrashingReplyError
+        if earlier processes died at that reply.
         """
         if self.marks is None or self.meter is None:
             return
@@ -220,7 +216,7 @@ class Steps:
 
 
 def address_space() -> int:
-    """Return the bytes of address space that this process has mapped; 0 where /proc does not tell."""
+    """Return the bytes of address space that this process has mapped; 0 without /proc."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
     except OSError:
@@ -228,8 +224,8 @@ def address_space() -> int:
 
 
 def describe_exit(code: int, limits: ProcessLimits, size: int = 0) -> str:
-    """Return why a process ended with *code*, as the end of a sentence that begins with what it was
-    doing.
+    """Return why a process ended with *code*, as the end of a sentence whose subject is its
+    activity.
     """
     gibibytes = limits.memory_for(size) / (1 << 30)
     if code == MEMORY_EXIT:

@@ -43,10 +43,9 @@ from vocab.statements.provenance import (
 from vocab.terms import DCT, PROV
 
 RecordMapper = Callable[[Record[Any]], Resource]
-# called before each record is mapped, and with None before the batch is validated
+# Called before each record is mapped, and with None before the batch is validated.
 StepCallback = Callable[["RecordInput | None"], None]
-# What a mapping raises on a payload that it does not handle: that record is withheld, the others
-# are processed.
+# A record whose mapping raises one of these is withheld, and the others are processed.
 MAPPING_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -61,13 +60,13 @@ UNCHANGED_OUTCOMES = {
 }
 DIGEST_SIZE = 16  # bytes: 128 bits distinguish a hundred million records
 
-# the protocol whose datestamps are published, since a repository must pass them on
+# The datestamps of this protocol are published, since a repository must pass them on.
 _OAI = "oai-pmh"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessingTask:
-    """What processing a run's records needs, in this process or another.
+    """The data that processing a run's records needs, in this process or another.
 
     *rules_unchanged*: the last run used the same mapping and shapes, so a record with the same
     content need not be validated again. *is_remap*: archived records are mapped again, and a result
@@ -145,7 +144,7 @@ class RecordProcessor:
         ]
 
     def statements(self, record: Record[Any]) -> frozenset[str]:
-        """Return what a record is mapped to, without provenance and validation results.
+        """Return the statements to which a record is mapped, without provenance and validation results.
 
         Raises ParseError, or one of MAPPING_ERRORS.
         """
@@ -219,8 +218,8 @@ class RecordProcessor:
         )
 
     def _markup_result(self, thing: str, field: str) -> Result:
-        """Return the remark on HTML that was removed from the texts of a field, which validation no
-        longer sees.
+        """Return the remark on HTML that was removed from the texts of a field: validation does not
+        see it any more.
         """
         rule = rules(self.task.base)[f"{self.task.base}shapes#ResourceMarkup"]
         return Result(
@@ -261,9 +260,7 @@ class RecordProcessor:
         )
 
     def _equals_current(self, item: _UnvalidatedRecord, statements: Sequence[str]) -> bool:
-        """Return whether a description equals the current one, apart from the run that made it and
-        its time.
-        """
+        """Return whether a description equals the current one, except for its run and time."""
         record = f"<{self.iris.record(item.provenance.source, item.key)}> "
         ignored = tuple(
             record + name
@@ -283,8 +280,8 @@ class RecordProcessor:
 
 
 def _content_digest(text: str, resource: Resource) -> str:
-    """Return the digest of a description and of its remarks on markup: a record whose markup ends
-    has the same description, but one remark less.
+    """Return the digest of a description and of its remarks on markup: without markup, a record has
+    the same description, but one remark less.
     """
     return blake2b(
         "\n".join((text, *resource.markup)).encode(), digest_size=DIGEST_SIZE

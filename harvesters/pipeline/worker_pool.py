@@ -51,12 +51,12 @@ from harvesters.pipeline.record_processor import (
 from journal import fork_server
 from shapes.validate import EngineName
 
-# records processed in this process before worker processes are started, which takes half a second
+# So many records are processed in this process before worker processes are started, which takes
+# half a second.
 _INLINE_LIMIT = 2000
-# records of a work unit: four validation batches; sending a unit takes 1 % of the time of
-# processing it
+# A work unit has four validation batches; sending it takes 1 % of the time of processing it.
 _CHUNK_RECORDS = 200
-_CHUNK_BYTES = 4 << 20  # of a work unit, unless a single record is larger
+_CHUNK_BYTES = 4 << 20  # bytes of a work unit, unless a single record is larger
 _CONNECT_TIMEOUT = 10.0  # seconds to connect to a Dask scheduler
 
 log = structlog.get_logger()
@@ -66,7 +66,7 @@ class Executor(Protocol):
     """Processes work units elsewhere: in worker processes or on a Dask cluster."""
 
     @property
-    def code(self) -> str: ...  # what workers must have; "" if it is certain to be the same
+    def code(self) -> str: ...  # the fingerprint that workers must have; "" if theirs is the same
     @property
     def concurrency(self) -> int: ...
     def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]: ...
@@ -92,7 +92,7 @@ class WorkerPool:
     record_count: int = 0  # records submitted so far
     steps: Steps = field(default_factory=Steps)
     _executor: Executor | None = field(default=None, init=False)
-    # sources are harvested concurrently
+    # Sources are harvested concurrently.
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def __enter__(self) -> WorkerPool:
@@ -130,7 +130,6 @@ class WorkerPool:
     def process_locally(
         self, processor: RecordProcessor, inputs: Sequence[RecordInput]
     ) -> list[StagedRecord]:
-        """Process records in this process."""
         digest = ""
 
         def begin(item: RecordInput | None) -> None:
@@ -260,9 +259,9 @@ def _split_records(inputs: Sequence[RecordInput]) -> Iterator[Sequence[RecordInp
 
 
 _PACKAGES = ("vocab", "shapes", "journal", "harvesters")
-# results may differ between their versions
+# Results may differ between their versions.
 _LIBRARIES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")
-# An XPath that can leave the record: such records are processed where their page is.
+# An XPath that matches can leave the record, which is then processed in the process of its page.
 _OUTSIDE_RECORD = re.compile(
     r"ancestor|parent|preceding|following|\.\.|lang\s*\(|(?:^|[\s(|,=\[])/"
 )
@@ -322,7 +321,7 @@ def describe_code_mismatch(theirs: str, ours: str) -> str:
 def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
     record, payload = item.record, item.record.content
     content = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
-    # a tuple is pickled twice as fast as the object
+    # A tuple is pickled twice as fast as the object.
     return (
         record.key,
         *content,
@@ -376,11 +375,11 @@ def code_fingerprint() -> str:
 _MAX_ATTEMPTS = 3  # processes that a work unit may crash before it counts as the cause
 
 
-_meter: Meter | None = None  # in a worker process; None in its parent
+_meter: Meter | None = None  # None outside of worker processes
 
 
 def _init_worker(limits: ProcessLimits) -> None:
-    """Prepare a worker process, which exits with its parent, however that ends."""
+    """Prepare a worker process, which exits when its parent has ended."""
     global _meter
     enable_reduced_gc()
     threading.Thread(target=_exit_with_parent, daemon=True).start()
@@ -413,7 +412,7 @@ class ProcessExecutor:
     The kernel ends a process that exceeds *limits* for a record.
     """
 
-    code = ""  # workers are started from the same directory
+    code = ""  # Workers are started from the same directory.
 
     def __init__(self, concurrency: int, limits: ProcessLimits | None = None) -> None:
         self.concurrency = concurrency
@@ -450,7 +449,6 @@ class ProcessExecutor:
             ) from error
 
     def close(self) -> None:
-        """Stop the worker processes."""
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None

@@ -49,16 +49,17 @@ from harvesters.source import Source
 from harvesters.stored_response import Validator
 from shapes.rules import shapes_digest
 
-# Reasons why another Stocktake's journal is not what it says: nothing of it is published.
+# Codes of faults of another Stocktake's journal, after which nothing of it is published.
 _WHOLE_OR_NOTHING = {"journal_broken", "journal_gap", "wrong_entry_id"}
-# Errors that the client did not count, since it raised no request for them.
+# Errors that the client did not count, since they are found in responses that it had counted.
 _UNCOUNTED = (CharsetError, CrashingReplyError, RepeatedPageError, PaginationLoopError)
 
 SUBMISSIONS = "submissions"  # the protocol of the inbox
-VERSION = "3"  # of the mapping code: raise it if the same record gets another description
+# The version of the mapping code: raise it when the same record gets another description.
+VERSION = "3"
 # Maximum interval of full harvests of a source that is harvested incrementally.
 FULL_HARVEST_INTERVAL = timedelta(days=7)
-# Outcomes of requests that all leave a response in the archive.
+# Outcomes of requests. A run that has no others has each of its responses in the archive.
 _ARCHIVED_OUTCOMES = {"sent", "answered", "unchanged", "redirected", "retried"}
 
 log = structlog.get_logger()
@@ -133,8 +134,8 @@ def open_queue(
 
 
 class SubmissionTransport(httpx.BaseTransport):
-    """Answer each request of the protocol ``submissions`` with those that were accepted or withdrawn;
-    nothing goes to the network, and responses are archived and read like any others.
+    """Answer each request of the protocol ``submissions`` with the submissions that were accepted or
+    withdrawn. Nothing goes to the network; the responses are archived and read like any others.
 
     The source ``prizes`` gets the editions and nominations that are public *now*.
     """
@@ -148,7 +149,7 @@ class SubmissionTransport(httpx.BaseTransport):
         self._ledger, self._source, self._now = ledger, source, now
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return what is published, without its authors."""
+        """Return the published submissions, without their authors."""
         published: Iterable[tuple[str, Mapping[str, Any] | None]] = (
             prizes.published(self._ledger, self._now())
             if self._source == prizes.SOURCE
@@ -269,7 +270,9 @@ def collect_archived_pages(
             NetworkSettings.offline(max_attempts=3),
             0.0,
             robots=False,
-            now=partial(max, [archived.started]),  # stands still, for requests with the date
+            now=partial(
+                max, [archived.started]
+            ),  # Requests that name the date repeat that of the run.
             stored=replay.find,
             observe=context.pool.steps.observe,
         )
@@ -277,7 +280,7 @@ def collect_archived_pages(
             try:
                 read_pages(client, archived.since, queue, page)
             except SOURCE_ERRORS:
-                # A run whose source failed then ends where it ended.
+                # The archived run ended early as well, since its source failed.
                 early = archived.incomplete_reason
                 if early is None or early.code != READ_UP_TO:
                     raise

@@ -137,7 +137,7 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
     return reasons
 
 
-_SMALL_ENTRY = 1 << 20  # bytes: an entry that no limit concerns, however little was received
+_SMALL_ENTRY = 1 << 20  # bytes: an entry up to this size is published, however little was received
 _STILL_LISTED = tuple(
     outcome for outcome in SEEN if outcome not in (*UPSERTED, Outcome.DELETED, Outcome.ABSENT)
 )
@@ -176,7 +176,7 @@ def commit(
         head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         with ledger.one_transaction(durable=True):
-            # They describe the data published until now.
+            # The stored validators are of what was published until now.
             graphs.set_validators(ledger, source.name, {})
             ledger.save(run)
         return _write_entry(run, source, context, validators)
@@ -248,8 +248,8 @@ def _write_entry(
     context: HarvestContext,
     validators: Mapping[str, Validator] | None = None,
 ) -> Run:
-    """Write the run's entry unless it was written before a crash, and apply the run to the ledger
-    in one transaction.
+    """Write the run's entry unless it was written before a crash; apply the run to the ledger in
+    one transaction.
     """
     ledger, graph = context.ledger, context.iris.source(source.name)
     with ledger.one_transaction():
@@ -293,7 +293,7 @@ def _close_run(
         reasons = (*ended.reasons, *errors)
         ended = replace(ended, state=State.INCOMPLETE, reasons=reasons)
         ledger.save(ended)
-    # An incomplete run does not show what is unchanged.
+    # After an incomplete run, "not modified" would not mean that every record was read.
     if validators is not None and ended.state in SUCCESSFUL:
         graphs.set_validators(ledger, run.source, validators)
     return ended
@@ -372,7 +372,7 @@ def _is_published(source: str, key: str, context: HarvestContext) -> bool:
 def state_change(
     run: Run, change: StagedDiff, iris: Iris, moved: Mapping[str, str]
 ) -> StateChange | None:
-    """Return the state change of a record that its staged description does not contain, or None if
+    """Return the change of a record's state that its staged description does not express, None if
     there is none. *moved* are the ``successors``.
     """
     staged = change.staged
@@ -398,7 +398,7 @@ def state_change(
             mark_vanished(before, key, run.source, run.started, iris),
             run.started,
         )
-    # listed, even if unreadable
+    # A record that is listed again is published, even if it cannot be read.
     if outcome in _STILL_LISTED and change.state is RecordState.VANISHED:
         return StateChange(
             change.seq, key, RecordState.PUBLISHED, strip_mark(before, key, run.source, iris)
@@ -418,7 +418,7 @@ def _state_changes(run: Run, context: HarvestContext) -> Iterator[tuple[StagedDi
     seen_keys: set[str] = set()
     for change in _returned_records(run, context):
         new_state = state_change(run, change, context.iris, {})
-        # a source may list a key twice
+        # A source may list a key twice.
         if new_state is not None and new_state.key not in seen_keys:
             seen_keys.add(new_state.key)
             yield change, new_state

@@ -30,7 +30,7 @@ def _now() -> datetime:
 
 
 def _no_lock_check() -> None:
-    """Accept: a file lock cannot be lost while its process runs."""
+    """Do nothing, since a file lock cannot be lost while its process runs."""
 
 
 @dataclass(frozen=True, slots=True)

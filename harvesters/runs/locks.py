@@ -20,9 +20,10 @@ from harvesters.ledger.models import Run, State
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder, is_locked
 
 if TYPE_CHECKING:
-    from harvesters.runs.context import HarvestContext  # it imports what listings do without
+    # It imports modules that a listing of runs does not need.
+    from harvesters.runs.context import HarvestContext
 
-# no source name has these characters
+# No source has such a name, since names have no spaces and do not start with a dot.
 _SCHEDULE, _SCHEDULE_FILE = "the schedule", ".schedule.lock"
 
 
@@ -35,8 +36,9 @@ def source_lock_name(source: str) -> str:
 def _lock(
     name: str, file: str, context: HarvestContext, *, wait: bool = False
 ) -> Iterator[Fence | None]:
-    """Hold a lock, of *name* in a shared ledger, of *file* in the data directory; yield what raises
-    LockLostError once it is lost, or None if another process holds it and *wait* is false.
+    """Hold a lock: *name* in a shared ledger, otherwise *file* in the data directory. Yield a
+    function that raises LockLostError once the lock is lost, or None if another process holds it
+    and *wait* is false.
     """
     if context.ledger.is_shared:
         with context.ledger.advisory_lock(name, wait=wait) as fence:
@@ -70,11 +72,11 @@ def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext
 
 
 def child_lock(source: str, data: Path, ledger: Ledger) -> AbstractContextManager[object]:
-    """Wait until no child process of an earlier run of the source writes any more; a child that
-    outlives its parent is killed at once.
+    """Wait until no child process of an earlier run of the source writes any more. A child whose
+    parent has ended is killed at once.
 
-    With a shared ledger nothing is locked: the child of a worker that is frozen waits for that, and
-    must not stop the worker that takes the run over.
+    With a shared ledger nothing is locked: the child of a frozen worker waits for it, and must not
+    stop the worker that resumes the run.
     """
     if ledger.is_shared:
         return nullcontext()
@@ -102,7 +104,7 @@ def is_schedule_running(ledger: Ledger, data: Path) -> bool:
 
 @dataclass(slots=True)
 class ScheduleLock:
-    """Shows other processes that a schedule runs: one of those that run holds the lock."""
+    """The lock by which other processes see that a schedule runs; one of several schedules has it."""
 
     context: HarvestContext
     _stack: ExitStack | None = field(default=None, init=False)

@@ -1,8 +1,8 @@
-"""What a person may do to sources and plans, each written once.
+"""Operations of persons on sources and plans, each written once.
 
 An operation is a function with its scope and its places. The admin API, the forms of its pages and
-the commands are made from its signature: positional parameters are what it is about, keywords are
-its input. Each is written to the audit log.
+the commands are made from its signature: positional parameters name its objects, keywords are its
+input. Each call is written to the audit log.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ from harvesters.source import SHARES, Source
 from vocab.curated_topics import TopicDecision
 from vocab.curated_words import CuratedWord, short_name
 
-# longest validity; a limit to raise for longer belongs in the source definition
 MAX_ANSWER_LENGTH = 4_000  # characters
 MAX_SILENCE_HOURS = 24 * 31
+# A limit that is to be raised for longer belongs in the source definition.
 MAX_OVERRIDE_AGE = timedelta(days=31)
 OVERRIDABLE_LIMITS = ("expect", *SHARES)
 _STRICT = ConfigDict(extra="forbid")
@@ -77,8 +77,8 @@ class Operation(Generic[P, R]):
     a path of the admin pages.
 
     *done* is the message of a command, or the title above a run; *back* the page after the form; *model* names the input in the
-    description of the API; *fault* is why a form is refused. *changes_status* is whether it waits for the ledger while a harvest
-    writes, and writes the status of sources.
+    description of the API; *fault* is why a form is refused. *changes_status* is whether the status of sources is written after
+    it; such an operation waits for the ledger while a harvest writes.
     """
 
     function: Callable[P, R]
@@ -97,7 +97,6 @@ class Operation(Generic[P, R]):
 
     @property
     def name(self) -> str:
-        """Return the name of the function."""
         return self.function.__name__
 
     @cached_property
@@ -107,7 +106,7 @@ class Operation(Generic[P, R]):
 
     @cached_property
     def about(self) -> list[str]:
-        """Return the names of the parameters after the context: a source, and its run."""
+        """Return the names of the positional parameters after the context, such as a source and a run."""
         parameters = signature(self.function).parameters.values()
         return [item.name for item in parameters if item.kind is not Parameter.KEYWORD_ONLY][1:]
 
@@ -290,7 +289,7 @@ def approve(
         _check_override(override, context.now())
     with source_lock(source.name, context) as context:
         started = context.ledger.run(id)
-        # interrupted by a crash during the commit
+        # A crash interrupted the commit of an earlier approval.
         if started and started.state is State.COMMITTING and started.source == source.name:
             return finish_commit(started, source, context)
         waiting = find_held_plan(context.ledger, id, source.name)

@@ -1,5 +1,5 @@
-"""Write the clusters of initiatives and organizations to the journal, each as a graph of its own; a
-running service matches new and changed records for that.
+"""Write the clusters of initiatives and organizations to the journal, each as a graph of its own.
+A running service matches new and changed records first.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from vocab.statements.clusters import cluster_members, describe_replaced, named_
 from vocab.terms import DCT
 
 _REPLACED = f" <{DCT}isReplacedBy> "
-# The description of each cluster before and after, "" where there is none, and the cluster of each
-# member.
+# The descriptions of each cluster before and after ("" where there is none), and the cluster of
+# each member.
 _SCHEMA = """
 CREATE TABLE cluster (iri TEXT PRIMARY KEY, before TEXT NOT NULL DEFAULT '', after TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
 CREATE TABLE member (iri TEXT PRIMARY KEY, cluster TEXT NOT NULL) WITHOUT ROWID;
@@ -77,8 +77,8 @@ class ClusterChanges(Collection[GraphChange]):
 def plan_clusters(
     context: HarvestContext, entities: EntityStore | None = None
 ) -> Iterator[ClusterChanges]:
-    """Open what publishing would change: the difference between the published clusters and those of
-    pairs and decisions.
+    """Open the changes that publishing would make: the difference between the published clusters
+    and those of pairs and decisions.
 
     *entities* are the published ones; without them, they are read.
     """
@@ -104,8 +104,8 @@ def plan_clusters(
 
 
 def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> str:
-    """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster
-    with most of its members.
+    """Return the new description of a cluster that was named after a deleted member: it refers to
+    the cluster with most of its members.
     """
     if _REPLACED in before:
         return before

@@ -1,5 +1,5 @@
 """File a reader's problem with a record or a page, send it to the registry, and close it when a
-later harvest changes what it is about.
+later harvest changes the statements that it is about.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from languages.translations import gettext
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SCHEMA
 
-MAX_UNDECIDED = 1000  # problems of all sources that wait: then no more are taken
-MAX_OF_RECORD = 10  # of one record
-# as the form of the portal names them
+MAX_UNDECIDED = 1000  # problems of all sources that may wait for an answer
+MAX_OF_RECORD = 10  # problems of one record that may wait
+# The form of the portal has the same labels.
 _LABELS = {
     "title": "Title",
     "description": "Description",
@@ -40,13 +40,13 @@ _LABELS = {
     "other": "Something else",
 }
 CATEGORIES = tuple(_LABELS)
-_MAX_LINK = 1_500  # characters of a text in a link
+_MAX_LINK = 1_500  # characters of a problem's text that are put into a link
 
 
 @dataclass(frozen=True, slots=True)
 class FiledProblem:
-    """What a reader sends: *category* is one of CATEGORIES, *address* a mail address or "",
-    *language* that of the page.
+    """The form that a reader sends: *category* is one of CATEGORIES, *address* a mail address or
+    "", *language* that of the page.
     """
 
     category: str
@@ -56,7 +56,7 @@ class FiledProblem:
 
 
 class ProblemsFullError(HarvestError):
-    """As many problems wait as are taken."""
+    """No more problems are accepted until some have been answered."""
 
 
 def file_problem(
@@ -70,8 +70,8 @@ def file_problem(
     """Store a problem with a record and queue it for its registry; return its number, None if there
     is no such record.
 
-    Without *key* it is with the source, without *source* with the page of the portal at the path
-    *key*: these are answered by a person. *installation* is our name in mails. Raises
+    Without *key* the problem is about the source, without *source* about the page of the portal at
+    the path *key*: a person answers these. *installation* is our name in mails. Raises
     ProblemsFullError if too many wait.
     """
     ledger, iris, is_record = context.ledger, context.iris, bool(source and key)
@@ -177,7 +177,7 @@ def problem_target(problem: ReportedProblem, iris: Iris) -> str:
 def reader_message(
     problem: ReportedProblem, state: ProblemState, answer: str, installation: str, iris: Iris
 ) -> Message | None:
-    """Return the mail that says what became of a problem, in the reader's language; None without an
+    """Return the mail with the result of a problem, in the reader's language; None without an
     address.
     """
     if not problem.address:
@@ -236,9 +236,7 @@ def _registry_messages(
 def registry_issue(
     problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
 ) -> dict[str, str]:
-    """Return title and body of an issue about a problem, in the registry's language, as the issues
-    of GitHub have them.
-    """
+    """Return ``title`` and ``body`` of an issue about a problem, in the registry's language."""
     with use_language(notify.language):
         about = gettext(_LABELS[problem.category])
         values = {
@@ -258,8 +256,8 @@ def registry_issue(
 
 
 def issue_link(tracker: str, issue: Mapping[str, str]) -> str:
-    """Return the address of the form for a new issue, filled in, of a tracker of GitHub, Gitea or
-    GitLab; of another, its own address.
+    """Return the address of the filled-in form for a new issue of GitHub, Gitea or GitLab; of
+    another tracker, its own address.
 
     >>> issue_link("https://github.com/a/b/issues", {"title": "T", "body": "B C"})
     'https://github.com/a/b/issues/new?title=T&body=B%20C'

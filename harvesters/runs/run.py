@@ -53,7 +53,7 @@ from harvesters.source import Source
 from harvesters.stored_response import Validator
 
 _CLOCK_NOTICE, _OVERRIDE_NOTICE = "clock", "override"  # kinds of notices
-# Resumptions of a run without a new page in between, so that a crash is not repeated forever.
+# A run is resumed so often without a new page in between, so that no crash is repeated forever.
 _MAX_RESUMPTIONS = 10
 # Clocks differ; records fetched twice are recognized by their digests.
 _OVERLAP = timedelta(hours=1)
@@ -300,7 +300,7 @@ def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, G
 
 
 def _end_dry_run(plan: Plan, context: HarvestContext) -> Plan:
-    """Delete a dry run; return its plan with all that the run would say."""
+    """Delete a dry run; return its plan with the reasons and failures that the run would store."""
     failures = tuple(context.ledger.failures(plan.run))
     context.ledger.delete_run(plan.run)
     reasons = () if plan.hold_reasons else incompleteness_reasons(plan.run)

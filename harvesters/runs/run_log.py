@@ -23,9 +23,9 @@ from harvesters.ledger.database import Database
 from harvesters.ledger.models import LogLine
 from harvesters.ledger.run_log import append_log
 
-MAX_LINES = 2_000  # of a run: a registry that fails on every page must not fill the ledger
+MAX_LINES = 2_000  # lines of a run, so that a registry that fails on every page fills no ledger
 _PAUSE = 1.0  # seconds between two writes
-_OMITTED = ("level", "source", "run", "timestamp")  # columns of their own
+_OMITTED = ("level", "source", "run", "timestamp")  # fields that have columns of their own
 
 
 def _now() -> datetime:
@@ -34,8 +34,8 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class RunLog:
-    """The log of one run; lines before the run has an id wait for it. That of a dry run is not
-    kept.
+    """The log of one run. Lines wait until the run has an id. With *is_kept* false, as for a dry
+    run, they are dropped.
     """
 
     ledger: Database
@@ -62,7 +62,7 @@ class RunLog:
             event = "log truncated: the run has more lines"
             fields = {"limit": MAX_LINES}
         self._lines.append(LogLine(self.run, self.source, self.now(), level, event, fields))
-        # What a transaction of the run rolls back must not take lines with it.
+        # A transaction that the run rolls back must not delete lines.
         if self.clock() - self._written >= _PAUSE and not self.ledger.is_joined:
             self.flush()
 
@@ -81,8 +81,8 @@ _current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
 
 
 def assign_run(run: str) -> None:
-    """Name the run that the lines of this thread belong to, until the end of ``keep_log``; without
-    it, do nothing.
+    """Set the run that the lines of this thread belong to, until the end of ``keep_log``. Outside
+    of ``keep_log``, do nothing.
     """
     if run_log := _current.get():
         structlog.contextvars.bind_contextvars(run=run)

@@ -21,7 +21,7 @@ from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 from journal.tracing import add_span, open_span
 
-_MAX_REASONS = 5  # why records were not published: the log has the commonest
+_MAX_REASONS = 5  # the commonest reasons why records were not published
 
 log = structlog.get_logger()
 
@@ -37,7 +37,6 @@ def harvest_and_log(
     """Harvest one source. With a progress callback *watch*, log at debug level. Raises
     HarvestError.
     """
-
     run = partial(harvest, source, context, full=full, dry_run=dry_run)
     return _run_and_log(source, context, watch, run, is_kept=not dry_run, url=source.url)
 
@@ -50,7 +49,6 @@ def remap_and_log(
     watch: ProgressCallback | None = None,
 ) -> Plan:
     """Re-map the archive of one source. With a progress callback *watch*, log at debug level."""
-
     run = partial(remap, source, context, dry_run=dry_run)
     return _run_and_log(source, context, watch, run, is_kept=not dry_run, input="archive")
 

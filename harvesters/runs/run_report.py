@@ -69,7 +69,6 @@ def sample(rows: Iterable[Row], count: int) -> list[Row]:
 
 
 def record_row(record: StagedRecord) -> Row:
-    """Return a record of a run as a row."""
     position = record.position
     return {
         "key": record.key,
@@ -117,7 +116,8 @@ def source_rows(sources: Sequence[Source], ledger: Ledger, data: Path) -> list[R
 
 def run_row(run: Run, *, is_interrupted: bool = False) -> Row:
     """Return a run as a row; times are ISO 8601. A held run has ended, and ends again when its plan
-    is approved or rejected. *is_interrupted* is whether it runs by the ledger, but in no process.
+    is approved or rejected. With *is_interrupted*, no process executes a run that the ledger calls
+    running.
     """
     kind = "full" if run.is_full else "changes"
     row: Row = {
@@ -127,14 +127,13 @@ def run_row(run: Run, *, is_interrupted: bool = False) -> Row:
         "kind": kind,
         "outcome": "interrupted" if is_interrupted else run.state.value,
     }
-    # until then it is the number of the last entry before
+    # Until the commit has ended, the number is that of the journal's last entry.
     entry = None if run.state is State.COMMITTING else run.entry
     counts = {"network": run.network, "counts": run.counts}
     return {**row, "pages": run.pages, "entry": entry, **counts, "reason": run.reason}
 
 
 def plan_row(plan: Plan) -> Row:
-    """Return a plan as a row."""
     return {
         **run_row(plan.run),
         "counts": plan.counts,
@@ -177,7 +176,7 @@ class FailedRun:
 def describe_failure(
     source: str, error: Exception, ledger: Ledger, began: datetime, *, dry_run: bool
 ) -> FailedRun:
-    """Return what became of a run of *source*, started at *began* or later, that *error* ended."""
+    """Return how *error* ended a run of *source* that was started at *began* or later."""
     run = None if dry_run else ledger.last_run(source, tuple(State))
     if isinstance(error, QuietHoursError):
         return FailedRun("postponed", str(error), run)

@@ -36,9 +36,8 @@ from languages.translations import format_number, gettext, isolate
 from shapes.rules import translated_message
 from shapes.validate import EngineName
 
-# records, and the seconds after which no further page is requested
 DEFAULT_RECORDS = 10
-TIME_LIMIT = 25.0
+TIME_LIMIT = 25.0  # seconds after which no further page is requested
 RETRY_POLICY = RetryPolicy(
     read_timeout=10,
     connect_timeout=5,
@@ -49,7 +48,7 @@ RETRY_POLICY = RetryPolicy(
     max_attempts=1,
     max_retry_after=0,
 )
-MOST_FIELD_NAMES = 50  # fields of the records that a note names
+MOST_FIELD_NAMES = 50  # field names in a note
 _TITLE = "http://purl.org/dc/terms/title"
 _MESSAGE = "http://www.w3.org/ns/shacl#resultMessage"
 _PRIMARY = "http://xmlns.com/foaf/0.1/primaryTopic"
@@ -85,9 +84,8 @@ class PreviewResult:
     more: bool = False
     error_kind: str = ""
     error: str = ""
-    # the code and values of *error*; None for faults of a definition
-    error_reason: Reason | None = None
-    notes: tuple[Reason, ...] = ()  # about the records together
+    error_reason: Reason | None = None  # that of *error*
+    notes: tuple[Reason, ...] = ()  # remarks on all records together
 
     def note_texts(self) -> list[str]:
         """Return the notes in the language in use."""
@@ -159,8 +157,8 @@ def preview_source(
 
 @dataclass(slots=True)
 class _PagesRead:
-    """What the pages of a preview hold: *previews* and *records* of the first records, and what a
-    run would say of all of them.
+    """The pages that a preview has read: *previews* and *records* of the first records, and what a
+    run would remark on all of them.
     """
 
     previews: list[RecordPreview] = field(default_factory=list)
@@ -205,8 +203,8 @@ class _PagesRead:
         return None
 
     def notes(self) -> tuple[Reason, ...]:
-        """Return what a run would say of the records together: duplicates, an incomplete list, a
-        charset that is stated nowhere.
+        """Return what a run would remark on all records: duplicates, an incomplete list, a charset that
+        is stated nowhere.
         """
         notes = [
             Reason(

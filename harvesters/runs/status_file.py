@@ -32,7 +32,9 @@ _FAILED = (State.FAILED, State.INCOMPLETE)
 _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _ENDED = (*_SUCCESSFUL, *_FAILED, State.HELD, State.REJECTED, State.SUPERSEDED, State.UNDONE)
 _PUBLISHING_STATES = (State.COMMITTED, State.INCOMPLETE)
-_FIRST_RUNS = 20  # runs searched first for a success; ten times as many in each further search
+_FIRST_RUNS = (
+    20  # runs in which a success is searched first; each further search has ten times as many
+)
 
 log = structlog.get_logger()
 
@@ -49,7 +51,7 @@ def write_status(context: HarvestContext) -> None:
         now = context.now()
         with context.ledger.one_transaction():
             ran, statuses = context.ledger.sources(), source_statuses(context, now)
-        # what never ran and is not scheduled, such as a broken definition, only operators see
+        # A definition that never ran and is not scheduled, such as a broken one, is not public.
         public = [item for item in statuses if item.due or item.source in ran]
         lines = quads(describe_source_statuses(public, context.iris, now), context.iris.status)
         _replace_file(

@@ -60,8 +60,9 @@ def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> 
 
 
 def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
-    """Return lines with what is remarked on the run, with the reasons why records were not
-    published, at most five, and the command that lists them, which begins with *program*. A dry run stores none, so it has no command.
+    """Return lines with the remark on the run, at most five reasons why records were not published,
+    and the command that lists them, which begins with *program*. A dry run stores no records, so it
+    has no command.
     """
     reasons = list(run_report.failure_reasons(plan, ledger).items())
     lines = [
@@ -266,8 +267,7 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
-# characters of a mapped value, and values of a field that a preview shows
-_LONGEST_VALUE, _MOST_VALUES = 100, 5
+_LONGEST_VALUE, _MOST_VALUES = 100, 5  # characters of a value, and values of a field, in a preview
 _PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
 _UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
 _NOT_RECORDS = {
@@ -296,7 +296,7 @@ _STATISTICS = {
     "published_before": "published before the run",
     "published_after": "before + new + reidentified - deleted - lost - replaced",
 }
-_REQUESTS = {  # by ``outcome`` of harvesters.errors
+_REQUESTS = {  # texts by the ``outcome`` of an error
     "sent": "including retries, redirects and robots.txt",
     "answered": "with a response that could be used, or that there is no robots.txt",
     "retried": "sent again after a failure",
@@ -317,7 +317,7 @@ _QUAD_STATISTICS = {
     "removed": "in the journal entry",
     "after": "in a store of all entries up to it",
 }
-# the listing shows what a run did, not totals
+# A listing shows what a run did, not totals.
 _OMITTED_COUNTS = (
     "published_before",
     "published_after",
@@ -361,21 +361,17 @@ class ProgressBar:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop, and clear the display."""
         self._progress.stop()
 
     @property
     def sources(self) -> list[str]:
-        """Return the sources whose runs are shown."""
         return [*self._tasks]
 
     def finish(self, source: str) -> None:
-        """Remove the bar of a source whose run has ended."""
         if source in self._tasks:
             self._progress.remove_task(self._tasks.pop(source)[0])
 
     def show(self, step: Step) -> None:
-        """Show the progress of a source's run."""
         self._progress.start()
         if step.source not in self._tasks:
             self._tasks[step.source] = (
@@ -385,7 +381,7 @@ class ProgressBar:
         task, started = self._tasks[step.source]
         seconds = time.monotonic() - started
         pages = "1 page" if step.pages == 1 else f"{step.pages:,} pages"
-        # the rate of a shorter time says nothing
+        # A rate over less than a second means nothing.
         rate = f", {step.records / seconds:,.0f} records/s" if seconds >= 1 else ""
         text = f"{pages}{rate}"
         self._progress.update(task, completed=step.records, total=step.reported_total, rate=text)

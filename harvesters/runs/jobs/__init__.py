@@ -1,1 +1,3 @@
-"""Run what is due, postponed or requested: in this process from the ledger's table, or in workers on any machine by Procrastinate."""
+"""Execute runs that are due, postponed or requested: in this process from the ledger's table, or in workers on any machine by
+Procrastinate.
+"""

@@ -1,4 +1,6 @@
-"""Define what a schedule calls when a run is due, and run it in this process: the jobs of a ledger that no other machine shares."""
+"""Define the interface that a schedule calls when a run is due, and execute runs in this process if no other machine shares the
+ledger.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,10 @@ ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, St
 
 
 class Jobs(Protocol):
-    """The runs of sources. APScheduler says when; a backend runs them."""
+    """Starts the runs of sources when APScheduler says that they are due."""
 
     def prepare(self) -> None:
-        """Take over what a process that died had claimed."""
+        """Requeue the requests that a process had claimed when it died."""
 
     def run_due(self, source: Source) -> None:
         """Run a source that is due now, unless it is retired."""
@@ -52,7 +54,6 @@ class LocalJobs:
         operators.requeue_all(ledger)
 
     def run_due(self, source: Source) -> None:
-        """Run a source that is due now, unless it is retired."""
         if not operators.is_retired(self.context.ledger, source.name):
             self.run(source)
 

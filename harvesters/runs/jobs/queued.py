@@ -34,14 +34,15 @@ from journal.outage import Outage, root_cause
 
 HARVEST, REQUEST = "harvest", "run_request"
 _TABLES_LOCK = "layout of the queue"
-# seconds and number of retries while another run of the source is in progress
+# A job is tried again while another run of its source is in progress.
 _RETRY_SECONDS = 5
 _MAX_TRIES = 40
-_OUTAGE_SECONDS = 5.0  # between two attempts while the database is unavailable
+_OUTAGE_SECONDS = 5.0  # seconds between two attempts while the database is unavailable
 
-# source, whether a full harvest, due time (seconds since 1970)
+# Called with the source, whether all records are harvested, and the due time (seconds since 1970).
 HarvestHandler = Callable[[str, bool, int], None]
-RequestHandler = Callable[[int, bool], None]  # request id, and whether its job was started before
+# Called with the number of a request, and whether its job was started before.
+RequestHandler = Callable[[int, bool], None]
 
 log = structlog.get_logger()
 
@@ -141,7 +142,7 @@ class QueuedJobs:
         """Create missing tables of the queue, and queue the requests that a crashed scheduler had
         claimed.
         """
-        # it logs each attempt; we log one line with the cause
+        # The pool logs each attempt; we log one line with the cause.
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
         create_tables(create_app(self.ledger), self.context.ledger)
         for request in operators.claimed_requests(self.context.ledger):
@@ -158,12 +159,10 @@ class QueuedJobs:
             )
 
     def run_postponed(self, source: Source) -> None:
-        """Queue a run that quiet hours postponed."""
         at = int(self.context.now().replace(second=0).timestamp())
         self._enqueue(source.name, lambda app: enqueue_due(app, source.name, at))
 
     def run_requested(self, request: RunRequest) -> None:
-        """Queue a run that a person requested."""
         source = request.source
         self._enqueue(source, lambda app: enqueue_requested(app, source, request.id))
 
@@ -179,7 +178,7 @@ class QueuedJobs:
         outage = Outage("cannot queue a run: database unavailable", "database available again")
         while not self.stopping.is_set():
             try:
-                # fails at once, while the queue's connections wait 30 seconds
+                # This query fails at once, while the connections of the queue wait for 30 seconds.
                 if operators.is_retired(self.context.ledger, source) and unless_retired:
                     return
                 queued = asyncio.run(connect_and_put())

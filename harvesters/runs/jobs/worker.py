@@ -44,10 +44,10 @@ from journal.errors import JournalError
 from journal.outage import Outage, root_cause
 from journal.stop_signal import exit_on_sigterm
 
-# the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another worker may have resumed
+# EX_TEMPFAIL of sysexits.h: another worker may have resumed the run of a worker that exits with it.
 LOCK_LOST_EXIT = 75
 _MISSED_HEARTBEATS = 3  # heartbeats missed before a worker counts as lost
-# they log each attempt; we log one line with the cause
+# They log each attempt; we log one line with the cause.
 _SILENCED_LOGGERS = (
     "procrastinate.worker.worker",
     "procrastinate.utils",
@@ -137,9 +137,9 @@ class JobHandlers:
                 code=LOCK_LOST_EXIT,
                 action="restart the worker",
             )
-            # Podman does not restart a container while one that it depends on is down
+            # Podman does not restart a container while one that it depends on is down.
             wait_for_database(self.ledger, self.stopping)
-            os._exit(LOCK_LOST_EXIT)  # exit without cleanup: the job belongs to another worker
+            os._exit(LOCK_LOST_EXIT)  # A cleanup would end the job, which another worker has now.
 
 
 def run_worker(
@@ -183,7 +183,7 @@ async def _run_until_stopped(
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
     recovery = Recovery(app, context, heartbeat * _MISSED_HEARTBEATS)
     async with app.open_async():
-        # before Procrastinate's worker prunes lost workers, whose ids are logged
+        # Procrastinate's worker prunes lost workers, whose ids are logged first.
         await recovery.try_recover()
         looking = asyncio.create_task(_recover_repeatedly(recovery, heartbeat))
         working = asyncio.create_task(
@@ -304,7 +304,6 @@ class Recovery:
 
 
 async def _recover_repeatedly(recovery: Recovery, heartbeat: float) -> None:
-    """Recover at each heartbeat."""
     while True:
         await asyncio.sleep(heartbeat)
         await recovery.try_recover()

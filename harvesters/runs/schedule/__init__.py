@@ -1,1 +1,1 @@
-"""When runs and background work are due, and the service that starts them."""
+"""Start runs and background work when they are due."""

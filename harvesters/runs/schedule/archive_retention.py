@@ -1,4 +1,6 @@
-"""Delete archived responses by age and size. What releases, remaps and explanations need is kept."""
+"""Delete archived responses by age and size, except those that releases, remaps and explanations
+need.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Check in the background whether the web pages that records name still answer, and publish what
-was found.
+"""Check in the background whether the web pages that records name still answer, and publish the
+results.
 
-One request for each link and check, through the client of harvests: its guard, robots.txt, pauses
-and limits apply.
+A check is one request through the client of harvests, so that its guard, robots.txt, pauses and
+limits apply.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from vocab.iris import is_web
 from vocab.statements.link_states import CheckedLink, describe_links
 from vocab.terms import DCAT, FOAF
 
-ROUND_SECONDS = 50.0  # of one call: the next follows within a minute
+ROUND_SECONDS = 50.0  # seconds of one call; the next follows within a minute
 _BATCH = 100  # links that are read at once
-_BYTES = 1024  # of a page that are asked for
-# a request that takes longer; the host then rests for this many times as long
+_BYTES = 1024  # bytes of a page that are requested
+# After a request that takes longer, the host rests for this many times as long.
 _SLOW_SECONDS, _REST_FACTOR = 5.0, 20
-# after 429 without Retry-After; of any Retry-After
+# A host rests so long after 429 without Retry-After, and at most so long after any Retry-After.
 _LIMITED, _LONGEST_REST = timedelta(hours=1), timedelta(days=1)
 _PUBLISH_AGAIN = timedelta(days=1)
 _POLICY = RetryPolicy(
@@ -89,10 +89,10 @@ def check_due_links(
     outage: Outage,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
-    """Check the links that are due of the sources that ask for it, for ROUND_SECONDS; log once
-    while the ledger cannot be used.
+    """Check due links for ROUND_SECONDS, of the sources with ``check_links``; log once while the
+    ledger cannot be used.
 
-    Each source has an equal share of the time, and what the sources before it left.
+    Each source has an equal share of the time, and the time that the sources before it left.
     """
     until = clock() + ROUND_SECONDS
     try:

@@ -19,20 +19,20 @@ from harvesters.ledger.models import RunRequest
 from harvesters.runs.jobs.local import Jobs
 from harvesters.source import Source
 
-# seconds after its due time in which a run still starts, e.g. after the machine slept
+# Seconds after its due time in which a run still starts, e.g. after the machine slept.
 _MISFIRE_GRACE = 3600
 _REFRESH_INTERVAL = 60  # seconds
 REQUEST_INTERVAL = 3  # seconds between checks for run requests and for messages: people wait
 _CONCURRENT_REQUESTS = 2  # requested runs at the same time, in addition to scheduled ones
 _CONCURRENT_RUNS = 4  # scheduled runs at the same time: they mostly wait for their hosts
-_QUIET = ":quiet-"  # before a source's name, in the id of the job when its quiet hours end
+_QUIET = ":quiet-"  # begins the id of the job at the end of a source's quiet hours
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """An *action* that is called every *seconds* in the thread *pool*, and by its *name* listed.
+    """An *action* that the thread *pool* calls every *seconds*; *name* is that of its job.
 
     Mail servers, web pages and the comparison of many records are slow, so each kind of work has a
     pool of its own.
@@ -46,8 +46,8 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class RequestWatch:
-    """How run requests are claimed (*claim*), every three seconds, and run in addition to what is
-    due; *changed_sources* is called before, and returns all sources if a definition has changed,
+    """How run requests are claimed every three seconds, beside the runs that are due.
+    *changed_sources* is called before *claim*; it returns all sources if a definition has changed,
     else None.
     """
 
@@ -104,7 +104,7 @@ def create_scheduler(
             timer.action,
             "interval",
             seconds=timer.seconds,
-            id=f":{timer.name}",  # the colon keeps it from being a source's
+            id=f":{timer.name}",  # No name of a source has a colon.
             coalesce=True,
             misfire_grace_time=None,
             executor=timer.pool,
@@ -119,7 +119,7 @@ def _schedule_sources(
     run: Callable[[Source], None],
     resume: Callable[[Source], None],
 ) -> None:
-    """Have a job for each enabled source, by its definition as it is now, and none for others."""
+    """Update the jobs: one for each enabled source by its present definition, none for others."""
     before = {job.id: job.args for job in scheduler.get_jobs()}
     enabled = {source.name: source for source in sources if source.enabled}
     for name in before:
