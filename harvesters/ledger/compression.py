@@ -11,11 +11,10 @@ import threading
 
 import zstandard
 
-_LOCAL = threading.local()  # a compressor must not be shared between threads
+_LOCAL = threading.local()  # Threads must not share a compressor.
 
 
 def compress(description: str) -> bytes:
-    """Compress a description."""
     if not hasattr(_LOCAL, "compressor"):
         _LOCAL.compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
     return bytes(_LOCAL.compressor.compress(description.encode()))

@@ -54,7 +54,6 @@ def validators(ledger: Database, source: str) -> dict[str, Validator]:
 
 
 def set_validators(ledger: Database, source: str, seen: Mapping[str, Validator]) -> None:
-    """Replace the source's validators."""
     rows = [
         {"source": source, "url": url, **values}
         for url, item in seen.items()

@@ -22,12 +22,12 @@ from journal.errors import JournalError
 from journal.journal import Fault, Journal
 from vocab.iris import Iris
 
-_MAX_MESSAGES = 20  # messages of SQLite's check that are shown
+_MAX_MESSAGES = 20  # messages of a check by SQLite
 _LEDGER_REMEDY = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
 _ROUND = 1 << 128
-_NEWEST = 2**31 - 1  # no entry has a greater number
+_NEWEST = 2**31 - 1  # No entry has a greater number.
 
-# rows of a graph, and the sum of their digests: the same for the same rows in any order
+# The number of rows of a graph and the sum of their digests, which do not depend on their order.
 Tally = tuple[int, int]
 
 
@@ -53,7 +53,7 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
     try:
         ledger = Ledger(url)
     except SchemaVersionError:
-        raise  # it is no damage; the message has the remedy
+        raise  # This is no damage, and the message has the remedy.
     except HarvestError as error:
         yield Fault(name, str(error), _LEDGER_REMEDY)
         return
@@ -86,7 +86,7 @@ def _check_sqlite(url: str, pragma: str) -> list[str]:
 def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iterator[Fault]:
     for table in t.metadata.sorted_tables:
         for _ in ledger.stream(sa.select(table)):
-            # Every row is read, so that a value of a wrong type or a damaged page is noticed.
+            # Reading every row raises an error for a value of a wrong type and a damaged page.
             pass
     known = ledger.balance(_NEWEST)[0]
     head = journal.head
@@ -102,7 +102,7 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
     published = _published_tallies(journal, iris, graphs)
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
-    # their next run completes the commit
+    # The next run of these sources completes the commit.
     committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING)
     is_committing = ledger.count(t.run, t.run.c.state == State.COMMITTING)
     if not is_committing:

@@ -16,7 +16,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Scope as Scope
 from harvesters.problems import KeyNotFound
 
-# the prefix lets secret scanners find it
+# Scanners for secrets recognize a token by its prefix.
 _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)
 
 
@@ -41,7 +41,6 @@ class Key:
         return f"{self.name} ({self.id})"
 
     def is_valid(self, now: datetime) -> bool:
-        """Return whether the key is neither revoked nor expired."""
         return self.revoked is None and (self.expires is None or now < self.expires)
 
 
@@ -57,7 +56,7 @@ def parse_scope(label: str) -> Scope | None:
 def create_key(
     name: str, allowed: Scope, created: datetime, expires: datetime | None = None
 ) -> tuple[Key, str]:
-    """Create a key; return what is stored, and the token, which is shown once."""
+    """Return a new key, and its token, which is shown once."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     return Key(
         key_id, name, allowed, hash_secret(secret), created, expires
@@ -88,7 +87,7 @@ def verify_secret(key: Key | None, secret: str) -> bool:
     )
 
 
-_USE_RESOLUTION = timedelta(minutes=1)  # otherwise each read would be a write
+_USE_RESOLUTION = timedelta(minutes=1)  # Without it, each read would be a write.
 MAX_NAME_LENGTH = 100  # characters: the name is stored with each audit entry
 
 
@@ -116,7 +115,6 @@ def list_keys(ledger: Ledger) -> list[Key]:
 
 
 def find(ledger: Ledger, key_id: str) -> Key | None:
-    """Return the key with this id, or None."""
     return next(iter(_select(ledger, t.key.c.id == key_id)), None)
 
 

@@ -44,7 +44,7 @@ def due_links(ledger: Database, source: str, now: datetime, limit: int) -> list[
 
 
 def links(ledger: Database, source: str, state: LinkState | None = None) -> Iterator[RecordLink]:
-    """Yield the links of a source, of one state if it is given, by digest."""
+    """Yield the links of a source by digest, only those in *state* unless it is None."""
     c = t.link.c
     where = [c.source == source, *([c.state == state] if state else [])]
     last = ""

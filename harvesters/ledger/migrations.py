@@ -1,4 +1,4 @@
-"""Bring the tables of an older ledger to those of this version, step by step.
+"""Migrate the tables of an older ledger to those of this version, step by step.
 
 A new ledger gets its tables from the models, with the newest revision. The oldest ledger that can be upgraded is one that commit
 15d5d51a wrote; the tests have one.
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from harvesters.errors import SchemaVersionError
 
 _OLDEST, _LAST_READER = "0021", "15d5d51a"  # the oldest revision that is read, and its commit
-_VERSION_TABLE = "alembic_version"  # its name in every ledger so far
+_VERSION_TABLE = "alembic_version"  # the name that older versions gave it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,6 @@ def read_revision(connection: sa.Connection) -> str | None:
 
 
 def write_revision(connection: sa.Connection, revision: str) -> None:
-    """Store the revision of the tables."""
     connection.exec_driver_sql(
         f"CREATE TABLE IF NOT EXISTS {_VERSION_TABLE} (version_num VARCHAR(32) PRIMARY KEY)"
     )

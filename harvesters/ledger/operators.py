@@ -1,4 +1,4 @@
-"""Store what operators did: audit entries, definitions, holds, overrides, run requests and removals."""
+"""Store actions of operators: audit entries, definitions, holds, overrides, run requests and removals."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ from harvesters.ledger.models import (
 )
 from harvesters.stored_response import SourcePosition
 
-# A removal holds once its plan's run is in one of these.
+# A removal is effective once its run is in one of these states.
 _EFFECTIVE = (State.COMMITTING, State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
 
 
 def record_audit_entry(ledger: Database, entry: AuditEntry) -> None:
-    """Store an audit entry."""
     ledger.add(entry)
 
 
@@ -76,7 +75,6 @@ def definition_versions(ledger: Database, source: str, limit: int = 50) -> list[
 
 
 def proposed_definition(ledger: Database, source: str) -> DefinitionVersion | None:
-    """Return the proposal for a source definition, or None."""
     return ledger.first(DefinitionVersion, *_is_proposal(source))
 
 
@@ -149,7 +147,6 @@ def run_requests(ledger: Database, limit: int = 50, source: str | None = None) -
 
 
 def run_request(ledger: Database, number: int) -> RunRequest | None:
-    """Return a run request by its number, or None."""
     return ledger.first(RunRequest, t.run_request.c.id == number)
 
 
@@ -160,7 +157,6 @@ def waiting_requests(ledger: Database) -> list[RunRequest]:
 
 
 def claimed_requests(ledger: Database) -> list[RunRequest]:
-    """Return the claimed run requests without a result."""
     c = t.run_request.c
     return ledger.select(RunRequest, c.claimed.is_not(None), c.run.is_(None), order=[c.id])
 
@@ -172,7 +168,6 @@ def claim(ledger: Database, number: int, at: datetime) -> bool:
 
 
 def requeue(ledger: Database, number: int) -> None:
-    """Release a claimed run request."""
     ledger.update(t.run_request, t.run_request.c.id == number, claimed=None)
 
 
@@ -190,7 +185,7 @@ def complete_request(ledger: Database, number: int, run: str) -> None:
 
 
 def plan_removal(ledger: Database, removal: Removal) -> None:
-    """Store a removal; it holds when its run is committed."""
+    """Store a removal, which is effective when its run is committed."""
     ledger.add(removal)
 
 
@@ -246,8 +241,8 @@ def archived_positions(ledger: Database, source: str, key: str) -> list[SourcePo
 
 
 def erase_record(ledger: Database, source: str, key: str) -> None:
-    """Delete what the ledger stores about a removed record beside its tombstone: reasons,
-    positions, and texts stored for an undo.
+    """Delete the reasons, notices, log lines and undo texts of a removed record; its tombstone
+    stays.
     """
     s, n, log, runs = t.staged.c, t.notice.c, t.run_log.c, _runs_of(source)
     seen = sa.and_(s.source == source, s.key == key, s.outcome.not_in(TOMBSTONED))

@@ -56,7 +56,7 @@ def settle_message(
     due: datetime | None = None,
     error: str | None = None,
 ) -> None:
-    """Store what became of an attempt: *sent*, or an *error* and when the next attempt is *due*."""
+    """Store the result of an attempt: *sent*, or an *error* and when the next attempt is *due*."""
     ledger.update(t.outbox, t.outbox.c.id == id, sent=sent, due=due, error=error)
 
 
@@ -67,7 +67,6 @@ def retry_message(ledger: Database, id: int, now: datetime) -> bool:
 
 
 def messages(ledger: Database, limit: int = 50) -> list[QueuedMessage]:
-    """Return the newest messages."""
     return _queued(ledger, order=[t.outbox.c.id.desc()], limit=limit)
 
 
@@ -142,7 +141,6 @@ def _change_alert(
 def silence(
     ledger: Database, rule: str, source: str, until: datetime, by: str, reason: str
 ) -> None:
-    """Store a silence."""
     ledger.add(Silence(0, rule, source, until, by, reason))
 
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from harvesters.ledger.database import Database
 
-# One statement: the row lock serializes workers, so that no two get the same time.
+# It is one statement, so that the lock of the row gives each worker another time.
 _ACQUIRE = sa.text("""
     INSERT INTO rate_limit AS r (host, requested, pause, blocked_until)
     VALUES (:host, clock_timestamp(), :pause, clock_timestamp())

@@ -1,6 +1,6 @@
 """Define the ledger's tables for SQLAlchemy.
 
-The table of a class of ``models`` is made of its fields by ``_table``; what only SQL reads and writes is a table alone.
+``_table`` makes the table of a class of ``models`` of its fields; a table without a class is read and written by SQL alone.
 Values of columns are those of Python: times with their zone, members of enumerations, mappings.
 """
 
@@ -35,7 +35,7 @@ from harvesters.ledger.participation import models as p
 from harvesters.reasons import Reason
 
 metadata = MetaData()
-TABLES: dict[type, Table] = {}  # of the classes of models
+TABLES: dict[type, Table] = {}  # by the classes of models
 
 
 class Time(sa.TypeDecorator[datetime]):
@@ -44,11 +44,9 @@ class Time(sa.TypeDecorator[datetime]):
     impl, cache_ok = sa.DateTime, True
 
     def process_bind_param(self, value: datetime | None, dialect: object) -> datetime | None:
-        """Return the time as it is stored."""
         return value.astimezone(UTC).replace(tzinfo=None) if value else None
 
     def process_result_value(self, value: datetime | None, dialect: object) -> datetime | None:
-        """Return a stored time with its zone."""
         return value.replace(tzinfo=UTC) if value else None
 
 
@@ -62,16 +60,14 @@ class Choice(sa.TypeDecorator[Any]):
         self.members = members
 
     def process_bind_param(self, value: Enum | str | None, dialect: object) -> str | None:
-        """Return the value of a member; a text is one."""
         return value.value if isinstance(value, Enum) else value
 
     def process_result_value(self, value: str | None, dialect: object) -> Enum | None:
-        """Return the member of a stored value."""
         return self.members(value) if value is not None else None
 
 
 class Json(sa.TypeDecorator[Any]):
-    """A value as JSON; *load* makes it of what JSON has, *sort* sorts the names of members."""
+    """A value as JSON; *load* converts the parsed JSON, *sort* sorts the names of members."""
 
     impl, cache_ok = Text, True
 
@@ -82,17 +78,15 @@ class Json(sa.TypeDecorator[Any]):
         self.load, self.sort = load, sort
 
     def process_bind_param(self, value: object, dialect: object) -> str | None:
-        """Return the value as JSON."""
         if value is None:
             return None
         return json.dumps(value, ensure_ascii=False, sort_keys=self.sort, default=_serializable)
 
     def coerce_compared_value(self, op: object, value: object) -> Any:
-        """Return the type of what is searched in the JSON: a text."""
+        """Return the type of a value that is searched in the JSON: a text."""
         return Text()
 
     def process_result_value(self, value: str | None, dialect: object) -> Any:
-        """Return the value of stored JSON."""
         return self.load(json.loads(value)) if value is not None else None
 
 
@@ -102,12 +96,10 @@ class PackedJson(Json):
     impl, cache_ok = LargeBinary, True  # type: ignore[assignment]
 
     def process_bind_param(self, value: object, dialect: object) -> Any:
-        """Return the value as compressed JSON."""
         text = super().process_bind_param(value, dialect)
         return compress(text) if text is not None else None
 
     def process_result_value(self, value: Any, dialect: object) -> Any:
-        """Return the value of compressed JSON."""
         return super().process_result_value(decompress(value) or None, dialect)
 
 
@@ -118,7 +110,6 @@ def _serializable(value: Any) -> Any:
 
 
 def load_reasons(rows: list[Mapping[str, Any]]) -> tuple[Reason, ...]:
-    """Return the reasons of JSON."""
     return tuple(map(Reason.from_json, rows))
 
 
@@ -158,21 +149,21 @@ def _table(
 
 def _column_type(hint: Any, *, is_key: bool) -> Any:
     if hint is int and is_key:
-        return Integer()  # BigInteger would count up in PostgreSQL alone
+        return Integer()  # SQLite assigns numbers to no other type.
     if isinstance(hint, type) and issubclass(hint, Enum):
         return Choice(hint)
     return _TYPES.get(hint, Json)()
 
 
 def insertable(item: object) -> dict[str, Any]:
-    """Return the values of an object for its table, without a number that the database counts up."""
+    """Return the values of an object for its table, without a number that the database assigns."""
     table = TABLES[type(item)]
     counted = table.autoincrement_column
     names = [field.name for field in fields(item)]  # type: ignore[arg-type]  # each class of TABLES is a dataclass
     return {name: getattr(item, name) for name in names if counted is None or name != counted.key}
 
 
-# A full harvest (is_full) is one after which unseen records have vanished; an incremental one (since) requests changes.
+# After a full harvest (is_full) the unseen records are missing; an incremental one (since) requests changes.
 run = _table(m.Run, "run", Index("run_by_source", "source", "number", unique=True))
 
 record = Table(
@@ -186,7 +177,7 @@ record = Table(
     Column("first_seen", Time, nullable=False),
     Column("run", String, nullable=False),  # with seq: the current description
     Column("seq", Integer, nullable=False),
-    # consecutive full harvests that did not see it
+    # Consecutive full harvests that did not see the record.
     Column("misses", Integer, nullable=False, default=0),
     Column("vanished_since", Time),
     Column("fingerprint", BigInteger),  # hash of the description without its key
@@ -196,7 +187,7 @@ record = Table(
     sqlite_with_rowid=False,
 )
 
-# Written once, when a page is staged: a commit moves small rows only.
+# A description is written once, when its page is staged, so that a commit moves small rows only.
 description = Table(
     "description",
     metadata,
@@ -209,7 +200,7 @@ staged = Table(
     "staged",
     metadata,
     Column("run", String, primary_key=True),
-    # from 0 for seen records, below 0 for absent ones
+    # From 0 up for seen records, below 0 for unseen ones.
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("source", String, nullable=False),
     Column("key", String),
@@ -218,7 +209,7 @@ staged = Table(
     Column("content", String),
     Column("first_seen", Time),
     Column("reason", Text),  # in English, to be counted, searched and published
-    # JSON: the codes and values of the reason; null where it is a text alone
+    # The codes and values of the reasons; null if they are a text alone.
     Column("reasons", Json(load_reasons)),
     Column("file", String),
     Column("offset", BigInteger),
@@ -230,8 +221,8 @@ staged = Table(
     sqlite_with_rowid=False,
 )
 
-# The unchanged records of one page, or part of one, in one row, to save rows; "page" is the number
-# of the first staged record of that page.
+# One row has all unchanged records of a page, or of a part of one; "page" is the number of the
+# first staged record of that page.
 unchanged = Table(
     "unchanged",
     metadata,
@@ -275,7 +266,7 @@ audit_log = _table(m.AuditEntry, "audit_log", Column("id", Integer, primary_key=
 override = _table(m.GrantedOverride, "override", Index("override_by_source", "source"))
 run_request = _table(m.RunRequest, "run_request")
 
-# What operators planned to remove or retire; it holds from the commit of its run on. A retired source may be resumed ("ended").
+# Removals and retirements are effective from the commit of their run on. A retired source may be resumed ("ended").
 removal = _table(
     m.Removal, "removal", Column("ended", Time), Index("removal_by_source", "source"), key="run"
 )
@@ -358,8 +349,7 @@ identity_pair = Table(
     Column("data", Text, nullable=False),  # JSON: features, names and records
 )
 
-# The version of each record that was matched last; a record that differs from its row is compared
-# again.
+# The version of each record that was matched last. A record with another version is compared again.
 identity_record = Table(
     "identity_record",
     metadata,
@@ -369,8 +359,8 @@ identity_record = Table(
     Column("seq", Integer, nullable=False),
 )
 
-# What people decided about a pair; the newest row of a pair counts, and one without a judgement
-# takes the decision back.
+# Decisions of people about pairs. The newest row of a pair counts; one without a judgement takes
+# the decision back.
 identity_decision = Table(
     "identity_decision",
     metadata,
@@ -398,7 +388,7 @@ key = Table(
     Column("last_used", Time),
 )
 
-# What readers report about records; the address is deleted when the problem is closed.
+# Problems that readers report. The address is deleted when the problem is closed.
 problem = _table(p.ReportedProblem, "problem", Index("problem_by_state", "state", "source"))
 
 # The next comparison is due once the recipient has confirmed the subscription.
@@ -411,8 +401,7 @@ subscription = _table(
     results=PackedJson(),
 )
 
-# People and organizations that submit records: the only table with mail addresses of theirs,
-# besides the outbox.
+# People and organizations that submit records. Only the outbox has their mail addresses as well.
 submitter = _table(
     p.Submitter, "submitter", UniqueConstraint("mail"), UniqueConstraint("organization")
 )
@@ -420,7 +409,7 @@ submitter = _table(
 submission = _table(
     p.Submission,
     "submission",
-    Column("picture", String),  # the name of that of the content
+    Column("picture", String),  # the name of the picture in the content
     Column("published_picture", String),
     Index("submission_by_submitter", "submitter"),
     Index("submission_by_picture", "picture"),
@@ -449,7 +438,7 @@ submission_link = _table(
     key="",
 )
 
-# A picture of no submitter was sent by form.
+# A picture without a submitter was sent by form.
 picture = _table(
     p.Picture,
     "picture",
@@ -489,7 +478,7 @@ prize_vote = Table(
     metadata,
     Column("edition", String, primary_key=True),
     Column("category", String, primary_key=True),
-    # SHA-256 of the address, or "deleted" and a random word
+    # The SHA-256 of the address, or "deleted" and a random word.
     Column("voter", String, primary_key=True),
     Column("nomination", String, nullable=False),
     Column("time", Time, nullable=False),

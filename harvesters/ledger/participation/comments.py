@@ -12,7 +12,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation.models import Comment, SubmissionState
 
-# what a person's export has of comments; moderators are not named
+# The fields of comments in a person's export, without the names of moderators.
 _EXPORTED = ("id", "post", "title", "text", "language", "state", "created", "reason")
 _c = t.comment.c
 

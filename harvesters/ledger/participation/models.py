@@ -1,4 +1,5 @@
-"""Define what the ledger stores of the public: submissions, prizes, comments, problems, subscriptions and notifications.
+"""Define what the ledger stores of contributions of the public: submissions, prizes, comments, problems, subscriptions and
+notifications.
 
 The table of a class here is made of its fields (``tables``).
 """
@@ -31,7 +32,7 @@ Texts = Mapping[str, str]  # by language
 
 
 class SubmissionState(StrEnum):
-    """What a submission waits for, or how it ended."""
+    """The state of a submission or comment: what it waits for, or how it ended."""
 
     DRAFT = "draft"  # its author has not sent it
     SUBMITTED = "submitted"  # a moderator has to decide
@@ -51,7 +52,7 @@ class Purpose(StrEnum):
     SESSION = "session"  # opens what is a submitter's, as often as wanted
     SIGN_IN = "sign-in"  # waits for the answer of a provider, once
     STILL_TRUE = "still-true"  # confirms that what is published is still true, once
-    TRANSFER = "transfer"  # gives a submission to who uses it, once
+    TRANSFER = "transfer"  # gives a submission to the person who uses it, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def _check_languages(texts: dict[str, str]) -> dict[str, str]:
 
 
 def _by_code(value: object) -> object:
-    """Return the names of special prizes by their codes, of which a file has a list."""
+    """Return the names of special prizes, a list in a file, by their codes."""
     if not isinstance(value, list):
         return value
     codes = [item.get("code") for item in value if isinstance(item, dict)]
@@ -222,7 +223,7 @@ Limit = Annotated[
 
 
 class Criterion(BaseModel):
-    """What experts score, and how much it counts. The ledger has it as a list."""
+    """A criterion by which experts score, with its weight. The ledger stores it as a list."""
 
     code: Code
     weight: Annotated[
@@ -349,7 +350,7 @@ class Nomination:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What an expert says of a nomination: scores by criterion, or a conflict of interest."""
+    """The review of a nomination by an expert: scores by criterion, or a conflict of interest."""
 
     nomination: str
     expert: str
@@ -388,8 +389,8 @@ class Notification:
 
 
 class ProblemState(Enum):
-    """What became of a problem: *sent* to the registry, *answered* by a person here, or *fixed* by
-    a later harvest.
+    """The state of a problem: *sent* to the registry, *answered* by a person here, or *fixed* by a
+    later harvest.
     """
 
     OPEN = "open"
@@ -403,12 +404,11 @@ UNDECIDED = (ProblemState.OPEN, ProblemState.SENT)
 
 @dataclass(frozen=True, slots=True)
 class ReportedProblem:
-    """A problem with a record; without *key* with the source, without *source* with a page of ours
+    """A problem with a record. Without *key* it is about the source, without *source* about our page
     at the path *key*. Times are UTC.
 
-    *digest* is of the statements that it is about, as they were. *address* is the reader's, deleted
-    when the problem is closed; *run* is the run that changed the statements, *answer* what a person
-    wrote.
+    *digest* is that of the reported statements. *address* is the reader's, deleted when the problem
+    is closed; *run* is the run that changed the statements, *answer* the answer of a person.
     """
 
     id: int
@@ -436,12 +436,12 @@ FOLLOW_TOPIC = "follow "  # begins the topic of a subscription's messages; its n
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who follows a search: *channel* is mail or webhook, *search* the parameters of its address;
-    times are UTC.
+    """A subscription to a search: *channel* is mail or webhook, *search* the parameters of its
+    address; times are UTC.
 
-    *results* are what was found at the last comparison, at the journal entry *position*: the time
-    of the last change by IRI. None before the first. *confirmed* is None until the recipient has
-    confirmed it.
+    *results* are those of the last comparison, at the journal entry *position*: the time of the
+    last change by IRI, None before the first comparison. *confirmed* is None until the recipient
+    has confirmed the subscription.
     """
 
     id: int

@@ -22,7 +22,7 @@ from harvesters.ledger.participation.models import Edition, Nomination, Review, 
 
 SOURCE = "prizes"  # the source that publishes editions and results
 _ID_BYTES = 6
-_DELETED = "deleted "  # and a random word, in place of a person
+_DELETED = "deleted "  # It stands with a random word in place of a person.
 _CANONICAL_HOSTS = {"googlemail.com": "gmail.com"}
 _nomination, _review, _vote, _expert = (
     t.prize_nomination.c,
@@ -86,8 +86,8 @@ def set_stage(ledger: Database, id: str, stage: Stage, special: str | None) -> N
 
 
 def nominations(ledger: Database, edition: str | None = None, **columns: str) -> list[Nomination]:
-    """Return the nominations of an edition, or of all, in the order in which they came; *columns*
-    must have these values.
+    """Return the nominations of an edition, or of all, the oldest first; *columns* must have these
+    values.
     """
     if edition is not None:
         columns["edition"] = edition
@@ -117,7 +117,7 @@ def add_expert(ledger: Database, edition: str, mail: str) -> None:
 
 
 def remove_expert(ledger: Database, edition: str, mail: str) -> None:
-    """Let a person not review the nominations of an edition any more; the reviews stay."""
+    """End a person's right to review the nominations of an edition; earlier reviews stay."""
     ledger.delete(t.prize_expert, _expert.edition == edition, _expert.mail == mail)
 
 
@@ -181,8 +181,8 @@ def delete_person(ledger: Database, submitter: str, mail: str | None) -> None:
 
 
 def forget_persons(ledger: Database, ended_before: date) -> None:
-    """Make the votes and reviews of editions anonymous whose results were published before a day,
-    and delete their experts' addresses.
+    """Make the votes and reviews anonymous in editions whose results were published before a day,
+    and delete the addresses of their experts.
 
     The numbers of votes and the scores stay; nominations lose their author.
     """
@@ -246,8 +246,8 @@ def published_statements(ledger: Database, source: str, key: str) -> list[str] |
 
 
 def published(ledger: Database, now: datetime) -> Iterator[tuple[str, Mapping[str, Any] | None]]:
-    """Yield what the source of prizes has at a time, by key: editions as events and nominations as
-    initiatives with their prizes.
+    """Yield the records of the source of prizes at a time, by key: editions as events, nominations
+    as initiatives with their prizes.
 
     None stands for a nomination that may not be shown any more.
     """

@@ -33,7 +33,6 @@ def add_problem(
 
 
 def reported_problem(ledger: Database, id: int) -> ReportedProblem | None:
-    """Return a problem by its number, or None."""
     return ledger.first(ReportedProblem, t.problem.c.id == id)
 
 

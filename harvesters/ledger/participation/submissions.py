@@ -26,7 +26,7 @@ from harvesters.ledger.participation.models import (
     Submitter,
 )
 
-_ID_BYTES = 6  # of random: an id names one record, and is no secret
+_ID_BYTES = 6  # random bytes: an id names one record, and is no secret
 _SECRET_BYTES = 32
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _s, _event, _link, _who = (
@@ -78,8 +78,8 @@ def change(ledger: Database, submission: Submission, change: Change) -> bool:
 
 
 def annotate(ledger: Database, id: str, event: SubmissionEvent, values: Mapping[str, Any]) -> None:
-    """Add a line to the history, and change what is no part of a version, such as who it is
-    assigned to.
+    """Add a line to the history, and change *values* that are no part of a version, such as the
+    assigned moderator.
     """
     with ledger.transaction() as connection:
         if values:
@@ -102,7 +102,7 @@ def history(ledger: Database, id: str, *, internal: bool) -> list[SubmissionEven
 
 
 def unname(ledger: Database, id: str, organization: str) -> None:
-    """Name an organization as the submitter in the history of a submission that another has now."""
+    """Replace an organization by "the submitter" in the history of a submission that it gave away."""
     by_organization = (_event.submission == id, _event.who == organization)
     ledger.update(t.submission_event, *by_organization, who=SUBMITTER)
 
@@ -146,8 +146,8 @@ def with_title(ledger: Database, title: str, limit: int, *, unpublished: bool) -
 
 
 def published(ledger: Database) -> Iterator[tuple[str, Content | None]]:
-    """Yield what the source of submissions has, by id: the accepted content with the day on which
-    it was last confirmed, as ``lastReviewed``, and None for what was withdrawn after that.
+    """Yield the records of the source of submissions by id: the accepted content with the day on
+    which it was last confirmed (``lastReviewed``), None if it was withdrawn after that.
     """
     query = sa.select(_s.id, _s.published, _s.withdrawn, _s.confirmed)
     accepted = query.where(_s.first_accepted.is_not(None)).order_by(_s.id)
@@ -162,11 +162,11 @@ def published(ledger: Database) -> Iterator[tuple[str, Content | None]]:
 def to_remind(
     ledger: Database, confirmed_before: datetime, reminded_before: datetime, limit: int
 ) -> list[tuple[Submission, str]]:
-    """Return published submissions of persons, each with its mail address, that were last confirmed
-    before a time.
+    """Return published submissions of persons that were last confirmed before a time, each with
+    its mail address.
 
-    Those whose submitter was asked after *reminded_before* are left out, and those that wait for
-    somebody.
+    Submissions that wait for somebody are left out, and those whose submitter was reminded after
+    *reminded_before*.
     """
     last = sa.func.coalesce(_s.confirmed, _s.first_accepted)
     is_published = (_s.state == SubmissionState.ACCEPTED) & _s.published.is_not(None)
@@ -279,6 +279,6 @@ def _hash(secret: str) -> str:
 
 
 def picture_of(content: Content | None) -> str | None:
-    """Return the name of the picture of a content, None without one."""
+    """Return the name of the picture in a content, None without one."""
     about = (content or {}).get("picture")
     return about.get("id") if isinstance(about, Mapping) else None

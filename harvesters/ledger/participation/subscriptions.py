@@ -1,6 +1,4 @@
-"""Store who follows which search, until they end it: then everything about them is deleted, their
-messages too.
-"""
+"""Store subscriptions to searches. A subscription that ends is deleted with its messages."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from harvesters.ledger.models import Message
 from harvesters.ledger.outbox import insert_messages
 from harvesters.ledger.participation.models import FOLLOW_TOPIC, Subscription
 
-# between comparisons, by frequency
+# The time between two comparisons, by frequency.
 INTERVALS: Mapping[str, timedelta] = MappingProxyType(
     {"change": timedelta(0), "day": timedelta(days=1), "week": timedelta(weeks=1)}
 )
@@ -48,7 +46,7 @@ def subscription(ledger: Database, secret: str) -> Subscription | None:
 def count_subscriptions(
     ledger: Database, address: str | None = None, since: datetime | None = None
 ) -> int:
-    """Count the subscriptions, of an address and made since a time if these are given."""
+    """Count the subscriptions, only those of *address* and those made since a time, if not None."""
     c = t.subscription.c
     where = [c.address == address] if address is not None else []
     return ledger.count(t.subscription, *where, *([c.created >= since] if since else []))
@@ -109,10 +107,10 @@ def settle_subscription(
     messages: Iterable[Message],
     now: datetime,
 ) -> None:
-    """Store what a comparison returned, queue its messages, and set when the next is due, in one
+    """Store the results of a comparison, queue its messages, and set when the next is due, in one
     transaction.
 
-    With *results* None those of before stay. Nothing is queued if the subscription has ended
+    With *results* None, earlier results stay. Nothing is queued if the subscription has ended
     meanwhile.
     """
     new = {"results": results} if results is not None else {}
