@@ -1,3 +1,3 @@
-"""Inspection: check a feed before it is published, report what a registry can fix, and trace each
+"""Check a feed before it is published, report faults that a registry can fix, and trace each
 statement of a record.
 """

@@ -1,5 +1,5 @@
-"""Read how each concept of a record was found: stated, translated by a crosswalk from the source's
-word, or suggested.
+"""Read the origin of each concept of a record: stated by the source, translated by a crosswalk from
+the source's word, or suggested.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vocab.iris import Iris
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """How a concept was found: the *basis* (``declared``, ``crosswalked`` or ``suggested``), the
+    """The origin of a concept: the *basis* (``declared``, ``crosswalked`` or ``suggested``), the
     source's own *word*, the IRI of the *crosswalk* that translates it, and the *confidence* of a
     suggestion; "" if there is none.
     """

@@ -1,4 +1,4 @@
-"""Vectors of the names of our concepts, which are shipped: computing them takes half a minute."""
+"""Read the shipped vectors of the names of our concepts; computing them takes half a minute."""
 
 from __future__ import annotations
 

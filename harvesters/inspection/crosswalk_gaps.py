@@ -27,16 +27,16 @@ from vocab.normalization import fold
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG
 
-LOWEST = 65.0  # score of a name that is shown, of 100
-NEAREST = 3  # concepts of a word by name; the same number by meaning
-# between the meanings of a word and a name, without what all names have in common
+LOWEST = 65.0  # the lowest score, of 100, of a name that is near to a word
+NEAREST = 3  # concepts that are near in name, and those near in meaning
+# The lowest cosine of a word and a name, less the means of their languages.
 LOWEST_COSINE = 0.2
 LONGEST = 300  # characters of a word that is compared with names
-_WORDS = 25  # of a language, for their mean
+_WORDS = 25  # words of a language from which its mean is computed
 _COUNTRIES = ("country", "developedIn")
-# schemes with short names, of what words of a language have in common
+# The short names of these schemes are the words of a language.
 _SHORT = ("activity-type", "stakeholder-type", "status", "coverage")
-# fields whose concepts are compared by meaning; other fields have some of the same
+# The concepts of these fields have vectors; other fields have some of the same concepts.
 _MEANT = ("topic", "organization type", "activityType", "status", "coverage")
 
 
@@ -78,12 +78,11 @@ def find_gaps(
     """Return the *limit* most frequent words of the published records of *sources* that no
     crosswalk translates.
 
-    A word is counted once for each record. It is no gap in a record that has its concept, by a
-    crosswalk or by a choice of *curated*, through another word, or if a curator chose that no concept
-    fits. Topics are compared with action
-    lines, goals and targets, all other fields with the concepts that they can have: by their names,
-    and with the extra ``topics`` also by their meaning. The first of equally frequent words is the
-    first in the order of the alphabet.
+    A word is counted once for each record. A record has no gap if another word gave it the concept,
+    by a crosswalk or by a choice of *curated*, or if a curator chose that no concept fits. Topics
+    are compared with action lines, goals and targets, all other fields with the concepts that they
+    can have: by their names, and with the extra ``topics`` also by their meaning. Equally frequent
+    words are in the order of the alphabet.
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for source in sources:
@@ -110,9 +109,7 @@ def _fields(iris: Iris) -> dict[str, str]:
 def _words(
     ledger: Ledger, source: str, iris: Iris, curated: Iterable[CuratedWord]
 ) -> Iterator[tuple[str, str]]:
-    """Yield the field and the word of each untranslated value, once for each record. A translated
-    word can stay a topic.
-    """
+    """Yield the field and the word of each untranslated value, once for each record."""
     fields, source_word, link = _fields(iris), f"{iris.ns}sourceWord", f"{iris.ns}concept"
     curated = list(curated)
     settled = {fold(item.word) for item in curated if item.concept == NO_CONCEPT}
@@ -181,7 +178,8 @@ def _near_in_meaning(
     """Return the concepts, except the *known* ones, whose English names are nearest in meaning to a
     word in any language.
 
-    None without the model, for long words, and for countries, whose names have no other meaning.
+    The result is empty without the model, for long words, and for countries, whose names have no
+    other meaning.
     """
     if field in _COUNTRIES or len(word) > LONGEST or not fold(word):
         return ()
@@ -208,7 +206,7 @@ def _near_in_meaning(
 
 
 def texts_to_ship(base: str) -> tuple[list[str], list[str]]:
-    """Return the names and the words whose vectors are shipped; after a change of them run
+    """Return the names and the words whose vectors are shipped. After a change of them, run
     ``python -m harvesters.inspection.crosswalk_gaps``.
     """
     names = {name: None for field in _MEANT for name in _english(field, base).values()}
@@ -229,8 +227,8 @@ def _short_words(base: str) -> dict[str, list[str]]:
 
 @lru_cache(maxsize=16)
 def _language_means(base: str) -> Vectors:
-    """Return the mean vector of short words of each language: what they have in common, whatever
-    they mean.
+    """Return the mean vector of short words of each language: their common part, which has no
+    meaning.
     """
     means = [np.mean(embed_words(words), axis=0) for words in _short_words(base).values()]
     return np.asarray(means, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Find out which fields of a feed a mapping reads, and what becomes of them."""
+"""Find the fields of a feed that a mapping reads, and the properties that it makes of them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from shapes.validate import EngineName
 
 SAMPLE = 20  # records of a feed whose fields are left out one by one
 _MAX_PAGES = 3  # pages that are read for the sample
-_NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, as it is or quoted (JMESPath)
+_NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, plain or quoted (JMESPath)
 _PREDICATE = re.compile(r"^\S+ <([^>]+)> ")
 
 
 class FieldSample(NamedTuple):
-    """How the fields of a feed's first records are used, and its charset where that is guessed from
-    the text, else "".
+    """The uses of the fields of a feed's first records, and the charset that was guessed from the
+    text, "" if it is stated.
     """
 
     uses: tuple[FieldUse, ...] = ()
@@ -53,7 +53,7 @@ def traced_fields(
         try:
             traces.append((record.key, trace_fields(record, processor.statements, errors)))
         except errors:
-            continue  # it is a finding already
+            continue  # The run has a finding of this record already.
     return FieldSample(_merge(traces), next((page.guessed_charset for page in pages), ""))
 
 
@@ -94,12 +94,12 @@ def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[
                 if count >= SAMPLE:
                     return
     except HarvestError:
-        return  # what ended the run is a finding already
+        return  # The error that ended the run is a finding already.
 
 
 def _merge(traces: list[tuple[str, list[FieldTrace]]]) -> tuple[FieldUse, ...]:
-    """Return the use of each field, of the keys and traces of records. A field with the key is read
-    by the protocol.
+    """Return the use of each field, from the keys and traces of records. The protocol reads a field
+    that has the key.
     """
     records: Counter[str] = Counter()
     read: set[str] = set()

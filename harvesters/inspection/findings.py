@@ -1,4 +1,4 @@
-"""Turn the results of a run into findings: by rule, with record, line, field and remedy."""
+"""Convert the results of a run to findings: by rule, with record, line, field and remedy."""
 
 from __future__ import annotations
 
@@ -156,9 +156,7 @@ class Findings:
             )
 
     def _field(self, path: str) -> str:
-        """Return the names of the fields that give the property with the IRI, or the local name,
-        *path*.
-        """
+        """Return the names of the fields from which a property comes; *path* is its IRI or local name."""
         names = next(
             (
                 names
@@ -238,7 +236,7 @@ _RESULTS = {
 
 def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
     """Return the number of records of a feed by result, without results that no record has, and
-    without records that the feed does not have.
+    without records that the feed lacks.
     """
     counts: Counter[str] = Counter()
     for outcome, number in outcomes.items():
@@ -248,7 +246,9 @@ def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
 
 
 def names_by_property(uses: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
-    """Return the field names that give each property (IRI), of pairs of a name and its properties."""
+    """Return the names of the fields from which each property (IRI) comes; *uses* are pairs of a
+    name and its properties.
+    """
     names: defaultdict[str, list[str]] = defaultdict(list)
     for name, properties in uses:
         for iri in properties:
@@ -259,8 +259,8 @@ def names_by_property(uses: Iterable[tuple[str, Iterable[str]]]) -> dict[str, li
 def sample_fields(
     source: Source, run: Run, base: str, engine: EngineName, archive: Path, limits: ProcessLimits
 ) -> FieldSample:
-    """Return how the fields of a run's first records are used; none where the process that finds out
-    ends at its limits.
+    """Return how the fields of a run's first records are used; an empty sample if the process that
+    maps them ends at its limits.
     """
     try:
         return call_bounded(traced_fields, source, run, base, engine, archive, limits=limits)

@@ -18,7 +18,7 @@ _SARIF_SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
 _INFORMATION = "https://w3id.org/wsis-stocktaking/"
-_FIELDS = 40  # names of fields in a text
+_FIELDS = 40  # field names that a text lists
 _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -65,8 +65,8 @@ def as_text(report: PreflightReport, strict: bool) -> bytes:
 
 
 def _records(rule: RuleCount) -> str:
-    """Return the rule's name, how many records break it, and in which field; a rule of the whole
-    feed has its name alone.
+    """Return the rule's name, the number of records that break it, and its field; of a rule about
+    the whole feed, its name alone.
     """
     number = (
         ""

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 _POSITION = re.compile(r"\bline (\d+)(?:[,:]? column (\d+))?")
-_MIN_UNIQUE = 4  # characters of a key whose first mention is believed to be its record
+_MIN_UNIQUE = 4  # A shorter key must occur once for its place to be known.
 
 
 class Level(StrEnum):
-    """How serious a finding is: with an error a record, or the whole feed, would not be published."""
+    """The level of a finding: with an error, a record or the whole feed would not be published."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -23,9 +23,9 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A fault: its rule, what is wrong and what to do; where: the key of its *record* (``#3``: the
-    third one, which has no key), *line* and *column* from 1, and the *field* by its publisher's own
-    name. "" and None where not known.
+    """A fault: its rule, a message and a remedy; the key of its *record* (``#3`` is the third one,
+    which has no key), *line* and *column* from 1, and the publisher's own name of the *field*. ""
+    and None where they are not known.
     """
 
     rule: str
@@ -52,12 +52,12 @@ class RuleCount:
 
 @dataclass(frozen=True, slots=True)
 class FieldUse:
-    """A field of the feed, in its publisher's own name: *properties* (IRIs) are what it becomes,
-    none where it is dropped.
+    """A field of the feed, by its publisher's own name: *records* of the sample have it, and
+    *properties* (IRIs) come from it, none if it is dropped.
     """
 
     name: str
-    records: int  # of the sample
+    records: int
     is_read: bool
     properties: tuple[str, ...] = ()
     example: str = ""
@@ -65,12 +65,11 @@ class FieldUse:
 
 @dataclass(frozen=True, slots=True)
 class PlannedChanges:
-    """What a harvest of the feed would change in what is published of *source* today.
+    """The changes of the published records of *source* that a harvest of the feed would make.
 
     *counts* has the number of records by outcome, *identities* pairs of an old and a new key, and
     *missing* some keys that the feed lacks. *hold_reasons*: why the change would wait for a person;
-    empty if it would be published. *note* says why records that are missing cannot be known, "" if
-    they are.
+    empty if it would be published. *note* says why missing records cannot be known, "" if they are.
     """
 
     source: str
@@ -88,9 +87,8 @@ class PreflightReport:
     """The result of a preflight. *counts* has the records of the feed by result: publishable,
     withheld, unreadable, duplicate, deleted.
 
-    *rules* counts all findings, the most serious first; *findings* are the first of them, each in
-    its place. *plan* is None where no source was named, or where it is not known here (*plan_note*
-    says why).
+    *rules* counts all findings, the most serious first; *findings* lists the first ones. *plan* is
+    None if no source was named, or if there is no ledger with it (*plan_note* says why).
     """
 
     feed: str
@@ -116,9 +114,7 @@ class PreflightReport:
 
 
 class Locator:
-    """Find the line and column of a record in the text of a feed; nothing is found in a binary
-    file.
-    """
+    """Finds the line and column of a record in the text of a feed, none in a binary file."""
 
     def __init__(self, content: bytes) -> None:
         self._text = (
@@ -130,8 +126,8 @@ class Locator:
         self._starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
 
     def locate(self, key: str, title: str = "") -> tuple[int, int] | None:
-        """Return line and column of the first mention of *key*, else of *title*; None if there is
-        none, or if a short text is mentioned twice.
+        """Return line and column of the first occurrence of *key*, else of *title*; None if there is
+        none, or if a short text occurs twice.
 
         >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
         (2, 10)

@@ -1,6 +1,4 @@
-"""Open a state database of its own for one preflight, with what is published of one source; it is
-deleted afterwards.
-"""
+"""Open a temporary ledger for one preflight, with the published records of one source."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from journal.journal import Journal
 from shapes.validate import EngineName
 from vocab.iris import Iris
 
-_ROWS = 500  # copied at once
+_ROWS = 500  # rows copied at once
 
 
 @contextmanager
@@ -50,9 +48,7 @@ def scratch_context(
 
 
 def copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:
-    """Copy what *ledger* has of a source: its runs, its records with their descriptions, and what
-    operators decided.
-    """
+    """Copy the rows of a source: its runs, its records with their descriptions, hold and overrides."""
     described = t.description.join(
         t.record,
         sa.and_(t.record.c.run == t.description.c.run, t.record.c.seq == t.description.c.seq),

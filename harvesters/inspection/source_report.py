@@ -1,5 +1,5 @@
-"""Report what the last runs of a source did not publish, by rule, and what its publisher fixed
-since the run before.
+"""Report the records that the last runs of a source did not publish, by rule, and the faults that
+its publisher fixed since the run before.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from vocab.iris import Iris
 from vocab.terms import SH
 
 EXAMPLES = 3  # records that are named for each rule
-_RUNS = 60  # newest runs that are looked at; the ledger has the records of fewer
+_RUNS = 60  # newest runs that are examined; the ledger has the records of fewer
 _KEYS = 500  # records whose descriptions are read at once
 _REPORTED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.HELD, State.SUPERSEDED)
 _FAILED = (Outcome.WITHHELD, *OUTCOMES)
 _SHAPE = re.compile(rf"^D <([^>]+)#result-\d+> <{re.escape(SH)}sourceShape> <([^>]+)> ")
 Kind = tuple[str, str]  # a rule and the local name of its property
-Faults = dict[str, dict[Kind, str]]  # by key: what is wrong with a record, with the reason
+Faults = dict[str, dict[Kind, str]]  # the reasons of the faults of each record, by its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class WithheldRule:
     """A rule that keeps records from being published; *path* is the local name of its property, ""
     if it has none.
 
-    *records* do so now, *fixed* did in the run before and no longer do. *first_seen* and
+    *records* break it now, *fixed* broke it in the run before and do not now. *first_seen* and
     *last_seen* are the starts of the runs.
     """
 
@@ -70,13 +70,12 @@ class WithheldRule:
 
 @dataclass(frozen=True, slots=True)
 class SourceReport:
-    """What the ledger knows of the newest *run* of a source, which started at *started* and ended
-    as *outcome*.
+    """The report on the newest *run* of a source, which started at *started* and ended as *outcome*.
 
-    *fields* are the publisher's names of the fields that give each property (IRI). *fixed* counts
-    the published records that had a remark before the run and no longer have it, by the name of the
-    rule; None if the run changed nothing that is published. *guessed_charset* is the charset of a
-    text that states none, else "".
+    *fields* are the publisher's names of the fields from which each property (IRI) comes. *fixed*
+    counts the published records that had a remark before the run and no longer have it, by the name
+    of the rule; None if the run changed nothing that is published. *guessed_charset* is the charset
+    of a text that states none, else "".
     """
 
     source: str
@@ -91,8 +90,8 @@ class SourceReport:
 
 @dataclass(slots=True)
 class _Timeline:
-    """The faults after each run: *now* and *before* are those after the newest run and the one
-    before it.
+    """The faults after the newest run (*now*) and the run before it, and the times of the first and
+    the last run with each kind of fault.
     """
 
     now: Faults = field(default_factory=dict)
@@ -169,8 +168,8 @@ def _is_listed(run: Run, ledger: Ledger) -> bool:
 
 
 def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
-    """Return the rules of the newest run and those that were fixed with it: those of most records
-    first.
+    """Return the broken rules of the newest run and those that were fixed with it, those of most
+    records first.
     """
     now, before = _by_kind(timeline.now), _by_kind(timeline.before)
     texts = {name: ("", remedy) for name, remedy in OUTCOMES.values()} | {

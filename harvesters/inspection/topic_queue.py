@@ -1,6 +1,4 @@
-"""The queue of suggested topics: what published records have, what a curator decided, and storing a
-decision.
-"""
+"""Read the queue of suggested topics: those of published records that no curator has decided."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ from vocab.iris import Iris
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A *concept* (IRI) that *method* suggests for the record *key* with a *confidence* from 0 to
-    1, and the *words* that led to it.
+    """A *concept* (IRI) that *method* suggests for the record *key*, with a *confidence* from 0 to
+    1, because of its *words*.
     """
 
     key: str

@@ -1,5 +1,5 @@
-"""Explain the statements of a record: the field and the archived response that each comes from, or
-that we add it.
+"""Explain the statements of a record: each comes from a field of an archived response, or is added
+by us.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ from shapes.validate import EngineName
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCT
 
-_CONTEXT = 120  # bytes before and after a value that are shown
+_CONTEXT = 120  # bytes of an excerpt before and after a value
 _MAIL = re.compile(r"[^\s\"'<>,;@]{0,64}@[^\s\"'<>,;@]{0,64}")
-_MAX_BODY = 64 << 20  # bytes of a response in which a value is looked for
+_MAX_BODY = 64 << 20  # bytes of a response in which a value is searched
 _ERRORS = (*MAPPING_ERRORS, ParseError)
 
 
@@ -77,11 +77,11 @@ class ValueLocation:
 class StatementOrigin:
     """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the
     archived record yields it again, ``validation`` if it is part of a validation result, ``ours``
-    if we made it, ``unknown`` if the bytes are not here.
+    if we made it, ``unknown`` if the archive is not here.
 
-    *fields* are the publisher's fields that it comes from, the likeliest first, or alternatives:
-    each of them alone would be enough. *is_constant*: no field decides it, the mapping or the
-    source definition makes it of every record. *classification* says how its concept was found.
+    *fields* are the publisher's fields from which it comes, the likeliest first, or alternatives:
+    each of them alone would be enough. *is_constant*: the mapping or the source definition makes it
+    of every record, whatever its fields are. *classification* is the origin of its concept.
     """
 
     statement: str
@@ -111,7 +111,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class RunOfRecord:
-    """What a run made of the record."""
+    """A run that saw the record, and its outcome."""
 
     run: str
     started: str
@@ -120,8 +120,8 @@ class RunOfRecord:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The explanation of a record's statements. *request* is None where the archive is not here;
-    *note* says why.
+    """The explanation of a record's statements. *request* is None if the archive is not here; *note*
+    says why.
 
     *rules* is the digest of mapping, crosswalks and shapes of the run; *history* has the newest run
     first.
@@ -142,8 +142,8 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A record as the ledger has it: its current *statements*, the *run* that wrote them, and where
-    its response is archived.
+    """A record in the ledger: its current *statements*, the *run* that wrote them, and the position
+    of its archived response.
     """
 
     source: str
@@ -232,8 +232,8 @@ def explain(
     IRI), only those of this property.
 
     The archived record is mapped again by today's mapping: a statement that it does not yield is
-    ours, such as our dates. To be called in a process with limits. *store* is the object store of
-    the archive, if there is one.
+    ours, such as our dates. Call it in a process with limits. *store* is the object store of the
+    archive, if there is one.
     """
     chosen = [
         line
@@ -271,15 +271,14 @@ def _trace_origins(
     traces = trace_fields(record, processor.statements, _ERRORS)
     alternatives = AlternativeFields(record, traces, processor.statements, _ERRORS)
     classifications = read_classifications(described.statements, processor.iris)
-    # The date of a record is its datestamp at an OAI-PMH repository (describe_record), which no
-    # field of its metadata has.
+    # No field of a record's metadata has its datestamp at an OAI-PMH repository (describe_record).
     iri = processor.iris.record(described.source, described.key)
     dated = f"<{iri}> <{DCT}date> "
 
     def trace_origin(line: str) -> StatementOrigin:
         if line in mapped:
             behind = fields_behind(line, traces)
-            # without a required field there is no record, and thus no statement at all
+            # Without a required field there is no record, and thus no statement at all.
             if not any(
                 not trace.is_required or any(value in line for value in trace.values)
                 for trace in behind
@@ -443,7 +442,7 @@ def find_value(body: bytes, value: str, key: str) -> ValueLocation | None:
 
 
 def _excerpt(text: bytes) -> str:
-    """Return text around a value, without mail addresses: they may be those of persons."""
+    """Return text around a value, without mail addresses, which may be those of persons."""
     return _MAIL.sub("[...]", text.decode("utf-8", "replace"))
 
 

@@ -32,12 +32,12 @@ class Upload:
 
 @dataclass(slots=True)
 class UploadTransport(httpx.BaseTransport):
-    """Answer the first address that is requested with *upload*, and every other with 404: an upload
-    is one page of a source.
+    """Answers requests of the first address with *upload*, and of every other with 404: an upload is
+    one page of a source. *further* is the first other address.
     """
 
     upload: Upload
-    further: str = field(default="", init=False)  # the first other address
+    further: str = field(default="", init=False)
     _address: str = field(default="", init=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:

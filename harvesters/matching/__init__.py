@@ -1,3 +1,3 @@
-"""Find records of one initiative, organization or document in several registries: blocking, an explained
-score, and people's decisions.
+"""Find records of one initiative, organization or document in several registries by blocking, an
+explained score, and people's decisions.
 """

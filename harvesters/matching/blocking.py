@@ -16,12 +16,11 @@ from sqlite3 import Connection
 from harvesters.matching.entities import Entity
 from harvesters.matching.entity_store import EntityStore
 
-MAX_BLOCK = 40  # entities of one key that are all compared
-# neighbours that each is compared with in a larger block, so that a thousand namesakes make 5,000
-# pairs
+MAX_BLOCK = 40  # All entities of a block of this size are compared.
+# In a larger block, each is compared with so many neighbours: a thousand namesakes make 5,000 pairs.
 WINDOW = 5
-_RARE = 3  # rarest words of a name that are keys, in pairs
-_REMEMBERED = 1 << 14  # words whose count is in memory
+_RARE = 3  # rarest words of a name whose pairs are keys
+_REMEMBERED = 1 << 14  # words whose count is cached
 # Blocks of entities by the digest of a key, and the pairs to compare, both by the numbers of the
 # entities.
 SCHEMA = """
@@ -36,8 +35,8 @@ CREATE TABLE pair (first INTEGER NOT NULL, second INTEGER NOT NULL);
 class WordWeights:
     """How rare each word is among different names: the bits that a name's agreement is worth.
 
-    A name that several registries have counts once, so that an organization is not taken for a
-    common word because it is named often. *count* returns in how many of *total* names a word is.
+    A name that several registries have counts once, so that the words of an often named
+    organization do not count as common. *count* returns in how many of *total* names a word is.
     """
 
     def __init__(self, count: Callable[[str], int], total: int) -> None:
@@ -52,9 +51,7 @@ class WordWeights:
 
     @classmethod
     def count_in(cls, database: Connection, entities: Iterable[Entity]) -> WordWeights:
-        """Return the weights of the words in the names of all *entities*, which are counted in
-        *database*.
-        """
+        """Return the weights of the words in the names of all *entities*; *database* counts them."""
         names = ((" ".join(words),) for entity in entities for words in entity.words)
         database.executemany("INSERT OR IGNORE INTO name VALUES (?)", names)
         words = (
@@ -93,7 +90,7 @@ def keys(entity: Entity, weights: WordWeights) -> Iterator[str]:
         yield f"page {page}"
     for origin in entity.origins:
         yield f"origin {origin}"
-    if entity.origins and ":" in entity.key:  # a key such as 17 is none of an origin
+    if entity.origins and ":" in entity.key:  # A key such as 17 does not identify an origin.
         yield f"origin {entity.key}"
     for words in entity.words:
         yield f"name {' '.join(sorted(words))}"

@@ -1,8 +1,8 @@
-"""Sets of entities that are one thing, from a threshold of the score on and never against a decision,
-and the published descriptions of the sets.
+"""Compute sets of entities that are one thing, from a threshold of the score on and never against a
+decision, and the published descriptions of the sets.
 
-The descriptions depend on the entities, pairs and decisions alone, so a decision that is taken back
-gives the bytes of before.
+The descriptions depend on the entities, pairs and decisions alone, so taking a decision back
+restores the same bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from vocab.statements.clusters import Match, cluster_iri, describe_cluster
 
 
 class Status(StrEnum):
-    """What becomes of a pair."""
+    """The status of a pair."""
 
     AUTOMATIC = "automatic"  # one thing by its score
     QUEUED = "queued"  # a person decides
@@ -50,13 +50,13 @@ class ScoredPair:
 class Clusters:
     """Sets of entities that are one thing, which negative decisions keep apart.
 
-    *parents*, empty at first, says where sets are kept: in memory if it is None.
+    *parents* is an empty mapping that stores the sets; they are in memory if it is None.
     """
 
     def __init__(
         self, decisions: Mapping[Pair, Judgement], parents: MutableMapping[str, str] | None = None
     ) -> None:
-        # an entity that leads a set is its own
+        # An entity that represents a set is its own parent.
         self._parents: MutableMapping[str, str] = {} if parents is None else parents
         self._apart: dict[str, set[str]] = {}
         for (first, second), judgement in sorted(decisions.items()):
@@ -106,7 +106,7 @@ class Clusters:
 def classify(
     pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]
 ) -> tuple[list[ScoredPair], Clusters]:
-    """Return what becomes of each scored pair, the highest score first, and the sets that result."""
+    """Return each scored pair with its status, the highest score first, and the resulting sets."""
     clusters = Clusters(decisions)
     return list(
         classify_each(sorted(pairs, key=lambda item: (-item[1].bits, item[0])), decisions, clusters)
@@ -116,12 +116,11 @@ def classify(
 def classify_each(
     pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement], clusters: Clusters
 ) -> Iterator[ScoredPair]:
-    """Yield what becomes of each of *pairs*, which have the highest score first, and join those
-    that are one thing in *clusters*.
+    """Yield each of *pairs*, which have the highest score first, with its status; join those that
+    are one thing in *clusters*.
 
-    Decisions come first: a pair that was decided is never merged by its score, nor is one whose
-    merging would join two entities that were decided to be different; such a pair is a
-    contradiction, which a person resolves.
+    A decided pair is never merged by its score. A pair whose merging would join two entities that
+    were decided to be different is a contradiction, which a person resolves.
     """
     for pair, scored in pairs:
         if pair in decisions and decisions[pair] is not Judgement.UNSURE:
@@ -133,8 +132,7 @@ def classify_each(
         yield ScoredPair(pair, scored, status)
 
 
-# Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of their
-# set.
+# Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of a set.
 _SCHEMA = f"""
 {ScratchMapping.SCHEMA}
 CREATE TABLE scored (first TEXT, second TEXT, features TEXT NOT NULL, PRIMARY KEY (first, second)) WITHOUT ROWID;
@@ -144,9 +142,7 @@ CREATE TABLE member (root TEXT, iri TEXT, PRIMARY KEY (root, iri)) WITHOUT ROWID
 
 
 def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[ScoredPair], Clusters]:
-    """Return the stored pairs, what becomes of each by its score and the decisions, and the sets
-    that result.
-    """
+    """Return the stored pairs, each with its status by score and decisions, and the resulting sets."""
     stored = {item.pair: item for item in stored_pairs(ledger)}
     return stored, *classify_pairs(stored, current_decisions(ledger))
 
@@ -154,14 +150,14 @@ def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[Scored
 def classify_pairs(
     stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, Decision]
 ) -> tuple[list[ScoredPair], Clusters]:
-    """Return what becomes of each pair by its score and *decisions*, and the sets that result."""
+    """Return each pair with its status by score and *decisions*, and the resulting sets."""
     return classify(((pair, item.score) for pair, item in stored.items()), _judgements(decisions))
 
 
 @dataclass(frozen=True, slots=True)
 class PairCounts:
-    """How many pairs of each kind have each status; by kind, the number of *sets*, and by how many
-    things they are fewer: *merged*.
+    """The number of pairs by kind and status; by kind, the number of *sets* of two or more entities,
+    and of entities that were *merged* into another.
     """
 
     statuses: Mapping[tuple[str, Status], int]
@@ -170,9 +166,7 @@ class PairCounts:
 
 
 def count_pairs(ledger: Ledger, entities: EntityStore) -> PairCounts:
-    """Count what becomes of the stored pairs, one by one, and the sets of published *entities* that
-    result.
-    """
+    """Count the stored pairs by status, and the resulting sets of published *entities*."""
     judgements = _judgements(current_decisions(ledger))
     with open_scratch(_SCHEMA) as database:
         clusters = Clusters(judgements, ScratchMapping(database))
@@ -238,11 +232,11 @@ def _write_joined(
     pairs: Iterable[StoredPair],
     judgements: Mapping[Pair, Judgement],
 ) -> Clusters:
-    """Write the pairs that are one thing, each with the set that it is in and what agrees; return
-    the sets.
+    """Write the pairs that are one thing, each with its set and the names of the features that
+    agree; return the sets.
     """
     clusters = Clusters(judgements, ScratchMapping(database))
-    # Features are kept of what can join two entities: the pairs in the queue are many more.
+    # Only pairs that can join two entities are stored: those in the queue are many more.
     known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in judgements)
     scored = (
         (item.pair, item.score) for item in known if all(iri in entities for iri in item.pair)

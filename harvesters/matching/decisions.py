@@ -1,8 +1,8 @@
-"""Decide about many pairs at once: by a rule, or by a table of SSSOM, of which all lines are read or
+"""Decide about many pairs at once: by a rule, or by an SSSOM table, of which all lines are stored or
 none.
 
 Source: https://mapping-commons.github.io/sssom/spec-model/. A negative decision has the predicate
-modifier ``Not``; an unsure one the confidence 0.5.
+modifier ``Not``, an unsure one the confidence 0.5.
 """
 
 from __future__ import annotations
@@ -21,11 +21,10 @@ from harvesters.matching.stored import Decision, Judgement, Pair, StoredPair, or
 
 @dataclass(frozen=True, slots=True)
 class PairRule:
-    """Which pairs are decided: all conditions hold. "" and empty sets are no condition.
+    """Selects the pairs that meet all conditions. "" and empty sets are no condition.
 
-    *least* and *most* are bits of the score. *agree* are features that gave more than 0 bits,
-    *differ* those that gave less, *silent* those that were not compared. *sources* are registries:
-    each side is of one of them.
+    *least* and *most* are bits of the score. *agree* are features with more than 0 bits, *differ*
+    those with less, *silent* those that were not compared. Both sides are of one of *sources*.
     """
 
     kind: str = ""
@@ -113,8 +112,7 @@ def write_table(decisions: Iterable[Decision]) -> str:
 
 
 def read_table(text: str, known: Collection[str], who: str, now: datetime) -> list[Decision]:
-    """Return the decisions of a table; *who* and *now* stand in where it has neither author nor
-    date.
+    """Return the decisions of a table; *who* and *now* replace a missing author and date.
 
     *known* are the IRIs that exist. Raises IdentityError that lists the faults with their lines;
     then no line is to be used.
@@ -148,7 +146,7 @@ def read_table(text: str, known: Collection[str], who: str, now: datetime) -> li
 
 
 def _fault(row: dict[str, str | None], known: Collection[str]) -> str:
-    """Return what is wrong with a line, "" if nothing is."""
+    """Return the fault of a line, "" if it has none."""
     first, second = row.get("subject_id") or "", row.get("object_id") or ""
     unknown = [iri for iri in (first, second) if iri not in known]
     if unknown:

@@ -1,5 +1,5 @@
-"""Initiatives, organizations and documents with a DOI as they are compared, read from the published
-descriptions of their records.
+"""Read initiatives, organizations and documents with a DOI from published descriptions, in the form
+in which they are compared.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ MAX_NAME = 300  # characters that are compared; longer names are cut
 _ACRONYM = re.compile(r"[A-Z][A-Z0-9&.-]{1,9}\Z")
 _PARENTHESIS = re.compile(r"\(([A-Z][A-Za-z0-9&.-]{1,9})\)")
 _WORDS = re.compile(r"[a-z0-9]+")
-# Words that say which kind of legal person it is, in the languages of the registries; dots are
-# removed before.
+# Words for kinds of legal persons, in the languages of the registries, without dots.
 _LEGAL_WORDS = (
     "ab ag aisbl as asbl bv co company corp corporation eurl gie gmbh inc incorporated limited limitada llc llp lp ltd ltda nv oao ooo "
     "oy oyj pao plc pte pty pvt private sa sarl sas sasu scrl se sl spa sprl srl zao"
 )
-# Words that acronyms leave out and that do not distinguish names: English, French, Spanish.
+# Words that acronyms leave out and that do not distinguish names: English, French and Spanish.
 _COMMON_WORDS = "a al and d da das de del der des di do dos du e el en et for in into l la las le les los of on para pour s the to und y"
 _LEGAL_FORMS, STOP_WORDS = frozenset(_LEGAL_WORDS.split()), frozenset(_COMMON_WORDS.split())
 
@@ -71,9 +70,9 @@ def acronyms(name: str) -> frozenset[str]:
 
 
 KINDS = ("organization", "initiative", "document")
-_NEVER = datetime.max.replace(tzinfo=UTC)  # no record named it yet
-_DOI = "DOI"  # documents are compared by it alone: their titles are no identities
-# Hosts on which many publish: their pages say nothing about who does.
+_NEVER = datetime.max.replace(tzinfo=UTC)  # later than any record names an entity
+_DOI = "DOI"  # Documents are compared by it alone, since titles do not identify them.
+# Hosts on which many publish, so that a page there identifies no organization.
 _SHARED = (
     "bitbucket.org docs.google.com drive.google.com en.wikipedia.org facebook.com github.com gitlab.com instagram.com linkedin.com "
     "medium.com play.google.com sites.google.com t.co twitter.com vimeo.com wikipedia.org wordpress.com x.com youtube.com"
@@ -91,7 +90,7 @@ class Entity:
 
     *first_seen* is when a record first named it. *identifiers* are pairs of scheme and value,
     *pages* addresses without scheme and ``www.``, *parties* the words of the names of organizations
-    that take part, *origins* the records that its own record copies, itself among them.
+    that take part, *origins* its own record and the records that this one copies.
     """
 
     iri: str
@@ -123,7 +122,7 @@ class Entity:
 
     @property
     def hosts(self) -> set[str]:
-        """Return the hosts of its pages on which not everybody publishes."""
+        """Return the hosts of its pages, except those on which many publish."""
         return {page.partition("/")[0] for page in self.pages} - SHARED_HOSTS
 
 
@@ -143,12 +142,12 @@ def normalize_page(address: str) -> str:
 
 
 def origin_keys(address: str) -> Iterator[str]:
-    """Yield the names by which an origin is recognized: of a GetRecord request (OAI-PMH) its base
-    URL with the identifier, else *address*.
+    """Yield the names by which an origin is recognized: the base URL and the identifier of a
+    GetRecord request (OAI-PMH), *address* for any other.
 
-    The identifier alone is one too where it has the host of the repository, so that no other uses
-    it: the record that was harvested there has it as its key, and our own records have it as their
-    IRI.
+    An identifier that has the host of the repository is another name, since no other repository
+    uses it: the record that was harvested there has it as its key, and our own records have it as
+    their IRI.
 
     >>> list(origin_keys("https://oai.a.example/?verb=GetRecord&identifier=oai%3Aa.example%3A7&metadataPrefix=oai_dc"))
     ['oai.a.example oai:a.example:7', 'oai:a.example:7']
@@ -172,18 +171,16 @@ def origin_keys(address: str) -> Iterator[str]:
 
 
 class Entities(Protocol):
-    """Keeps entities by IRI: a dictionary, or a store on disk."""
+    """Entities by IRI: a dictionary, or a store on disk."""
 
     def setdefault(self, iri: str, entity: Entity, /) -> Entity:
-        """Return the entity that is kept under an IRI, or *entity*, which is kept then; the caller
-        adds to it.
-        """
+        """Return the stored entity of an IRI, or store and return *entity*; the caller adds to it."""
         ...
 
 
 class EntityReader:
-    """Collects the entities of descriptions in *entities*; an organization gathers what all records
-    of its registry say of it.
+    """Collects the entities of descriptions in *entities*. An organization has the statements of all
+    records of its registry.
     """
 
     def __init__(self, iris: Iris, entities: Entities) -> None:

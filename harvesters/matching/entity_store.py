@@ -1,5 +1,5 @@
-"""The entities of a matching and what is computed of them, in temporary databases on disk, so that any
-number of records needs the same memory. The entities used last are in memory too.
+"""Store the entities of a matching, and what is computed from them, in temporary databases on disk,
+so that any number of records needs the same memory. The last used entities are cached.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ import orjson
 
 from harvesters.matching.entities import Entity
 
-_CACHE = 16 << 10  # KiB of pages in memory; what is more is on disk
+_CACHE = 16 << 10  # KiB of pages in memory; other pages are on disk
 
 
 class ScratchMapping(MutableMapping[str, str]):
-    """Texts by text in a temporary database; iterated in the order of the keys, and values may be
-    replaced meanwhile.
-
-    *database* has the table of SCHEMA.
+    """A mapping of texts in a temporary *database*, which has the table of SCHEMA. It is iterated in
+    the order of the keys; values may be replaced meanwhile.
     """
 
     SCHEMA = "CREATE TABLE mapping (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
@@ -63,7 +61,7 @@ def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
         for pragma in ("journal_mode = OFF", "temp_store = FILE", f"cache_size = -{_CACHE}"):
             database.execute(f"PRAGMA {pragma}")
         database.executescript(schema)
-        database.execute("BEGIN")  # one transaction: nothing is ever written twice
+        database.execute("BEGIN")  # In one transaction, no page is written twice.
         yield database
 
 
@@ -77,10 +75,10 @@ CREATE TABLE changed (iri TEXT PRIMARY KEY) WITHOUT ROWID;
 
 
 class EntityStore(Mapping[str, Entity]):
-    """Entities by IRI. An entity that is changed is stored again with ``entities[iri] = entity``,
-    or it may be lost.
+    """Entities by IRI. Store a changed entity again with ``entities[iri] = entity``, otherwise the
+    change may be lost.
 
-    Those that `mark_changed` names are the ones that an incremental matching compares. At most
+    An incremental matching compares the entities that ``mark_changed`` was called with. At most
     *cached* are in memory.
     """
 
@@ -118,8 +116,8 @@ class EntityStore(Mapping[str, Entity]):
         return sum(self.kinds().values())
 
     def setdefault(self, iri: str, entity: Entity) -> Entity:
-        """Return the stored entity, or *entity*, which is stored then; the caller may change it
-        until it uses another one.
+        """Return the stored entity, or store and return *entity*; the caller may change it until it
+        uses another one.
         """
         with suppress(KeyError):
             entity = self[iri]

@@ -26,8 +26,8 @@ from harvesters.matching.stored import (
 from vocab.iris import Iris
 
 _STORED = 500  # rows at once
-# The versions that are compared, and the records whose version of the last matching is not
-# published any more.
+# The compared versions, and the records of which the version of the last matching is not published
+# any more.
 _SCHEMA = """
 CREATE TABLE new (source TEXT, key TEXT, run TEXT, seq INTEGER);
 CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -36,8 +36,8 @@ CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT R
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """What was matched: the published *entities*, and how many of them and of the records were
-    *compared* with the others.
+    """The result of a matching: the published *entities*, and the numbers of *records* read and of
+    entities *compared* with the others.
     """
 
     entities: EntityStore
@@ -50,10 +50,10 @@ def match_records(ledger: Ledger, iris: Iris, *, only_changed: bool = False) -> 
     """Compare the published initiatives and organizations, and store the pairs that may be one
     thing.
 
-    With *only_changed*, entities are compared whose records are new, changed or gone since the last
-    matching; the pairs of others keep their scores. Rare words are counted over all, so a score may
-    differ a little from that of a full matching. The descriptions are on disk until the context is
-    left, so that any number of records needs the same memory.
+    With *only_changed*, only entities are compared whose records are new, changed or gone since the
+    last matching; other pairs keep their scores. Rare words are counted in all names, so scores may
+    differ a little from those of a full matching. Entities are on disk until the context is left,
+    so that any number of records needs the same memory.
     """
     with open_entities() as entities, open_scratch(_SCHEMA) as versions:
         _read(ledger, iris, entities, versions, only_changed=only_changed)
@@ -151,8 +151,8 @@ def _removed_records(ledger: Ledger) -> list[tuple[str, str]]:
 
 
 def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> None:
-    """Mark the entities of stored pairs that were read from an outdated version: the new one may
-    not name them.
+    """Mark the entities of stored pairs that were read from an outdated version, since the new one
+    may not name them.
     """
     if versions.execute("SELECT 1 FROM outdated").fetchone() is None:
         return
@@ -164,9 +164,7 @@ def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> 
 
 
 def _set_matched(ledger: Ledger, versions: Connection, *, only_changed: bool) -> None:
-    """Store which versions were compared, in place of those of before: of outdated records, or of
-    all.
-    """
+    """Store the compared versions, in place of those of outdated records, or of all."""
     m = t.identity_record.c
     old = sa.delete(t.identity_record).where(
         m.source == sa.bindparam("s"), m.key == sa.bindparam("k")

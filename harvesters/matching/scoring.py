@@ -18,9 +18,12 @@ from harvesters.matching.entities import Entity
 
 AUTOMATIC = 14.0  # bits from which a pair is one thing
 QUEUED = 6.0  # bits from which a person decides
-# most and least that a name gives: a name alone is never enough
+# The most and the least bits of a name, so that a name alone is never enough.
 _SAME_NAME, _DIFFERENT_NAME = 12.0, -8.0
-_SIMILAR, _DISSIMILAR = 90.0, 70.0  # similarity of names, of 100: from here on, and up to here
+_SIMILAR, _DISSIMILAR = (
+    90.0,
+    70.0,
+)  # lowest similarity (of 100) of like names, highest of unlike ones
 _NUMERALS = "i ii iii iv v vi vii viii ix x one two three four five first second third"
 _NUMBERS = frozenset(_NUMERALS.split())
 
@@ -47,7 +50,7 @@ class Score:
         return round(sum(feature.bits for feature in self.features), 2)
 
 
-# All features, by name.
+# The names of all features.
 FEATURES = frozenset(
     (
         "acronym",
@@ -202,6 +205,6 @@ _COMMON: tuple[Compare, ...] = (_identifiers, _names, _countries, _pages, _regis
 _OF_KIND: dict[str, tuple[Compare, ...]] = {
     "organization": (*_COMMON, _acronyms, _classes),
     "initiative": (*_COMMON, _dates, _parties, _origins),
-    # a document is what its DOI says, in whatever language and format it is described
+    # A DOI identifies a document, whatever the language and format of its description.
     "document": (_identifiers, _registry),
 }

@@ -1,4 +1,4 @@
-"""Read entities from the ledger's published descriptions, and keep scored pairs and decisions
+"""Read entities from the ledger's published descriptions, and store scored pairs and decisions
 there.
 """
 
@@ -33,7 +33,7 @@ Pair = tuple[str, str]
 
 
 class Judgement(StrEnum):
-    """What a person decided about a pair, in the terms of nomenklatura
+    """The judgement of a person about a pair, in the terms of nomenklatura
     (https://github.com/opensanctions/nomenklatura).
     """
 
@@ -48,9 +48,7 @@ def ordered(first: str, second: str) -> Pair:
 
 @dataclass(frozen=True, slots=True)
 class StoredPair:
-    """A scored pair with a name of each side and the record that has it; *id* is a short name for
-    the pair.
-    """
+    """A scored pair with a name of each side, and the record that has it."""
 
     pair: Pair
     kind: str
@@ -66,7 +64,7 @@ class StoredPair:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a person decided about a pair; *when* is UTC. *judgement* is None if the decision was
+    """The decision of a person about a pair; *when* is UTC. *judgement* is None if the decision was
     taken back.
     """
 
@@ -83,7 +81,7 @@ def pair_id(pair: Pair) -> str:
 
 
 class PublishedRecord(NamedTuple):
-    """A published record: *run* and *seq* say which version of its description *statements* are,
+    """A published record: *run* and *seq* name the version of its description, *statements* are its
     N-Triples without closing dots.
 
     *matched* is whether this version was matched, None if no version was.
@@ -146,8 +144,8 @@ def store_known_names(entities: EntityStore) -> None:
 
 
 def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
-    """Return the entities of a pair as the one record of each says; fewer than two if a record is
-    not published any more.
+    """Return the entities of a pair, each from its one record; fewer than two if a record is not
+    published any more.
     """
     r, d = t.record.c, t.description.c
     query = (
@@ -174,8 +172,8 @@ def store_pairs(
     *,
     only_changed: bool = False,
 ) -> None:
-    """Replace the stored pairs; with *only_changed*, those with an entity that is marked as
-    changed, and those of what is not published.
+    """Replace the stored pairs; with *only_changed*, those with an entity that is marked as changed
+    or not published.
 
     All *pairs* are computed before the ledger is locked.
     """

@@ -1,4 +1,4 @@
-"""Find what the rules of alerts are about, and queue messages when it begins and when it ends."""
+"""Check the conditions of the alert rules, and queue messages when one begins or ends to hold."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vocab.freshness import Freshness, freshness
 from vocab.statements.provenance import SourceStatus
 
 _GIGABYTE = 1_000_000_000
-Found = Mapping[tuple[str, str], Reason]  # why, by rule and source
+Found = Mapping[tuple[str, str], Reason]  # the reason of each alert, by rule and source
 
 # How many submissions, comments and nominations wait for a person, by the condition of a rule.
 _WAITING: Mapping[str, Callable[[Ledger, datetime], int]] = {

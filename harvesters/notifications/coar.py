@@ -18,7 +18,7 @@ from harvesters.ledger.models import Message
 from harvesters.ledger.participation import notifications
 from harvesters.ledger.participation.models import Notification
 
-CHANNEL = "inbox"  # of the outbox
+CHANNEL = "inbox"  # the channel of these messages in the outbox
 MEDIA_TYPE = "application/ld+json"
 CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
 

@@ -1,4 +1,6 @@
-"""Deliver queued messages. A message is kept until its receiver took it, or refused it for good."""
+"""Deliver queued messages. A message is tried again until its receiver accepts it or refuses it for
+good.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,8 @@ from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 
-TIMEOUT_SECONDS = 15.0  # for a whole request
-_GONE = 410  # the receiver ends the subscription
+TIMEOUT_SECONDS = 15.0  # of a whole request
+_GONE = 410  # status by which a receiver ends its subscription
 
 
 def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
@@ -96,9 +98,9 @@ def post(url: str, body: bytes, headers: Mapping[str, str], network: NetworkSett
 
 
 MAIL, WEBHOOK = "mail", "webhook"
-MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
+MAX_AGE = timedelta(days=7)  # A message that is older and not delivered waits for a person.
 _BATCH_SIZE = 50  # messages of one round
-_LEASE = timedelta(minutes=30)  # longer than a round can take
+_LEASE = timedelta(minutes=30)  # longer than a round takes
 _FIRST_DELAY, _LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=6)
 
 log = structlog.get_logger(component="notifications")
@@ -106,9 +108,9 @@ log = structlog.get_logger(component="notifications")
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """How messages are sent. Without *mail* or a *secret*, messages of that kind wait.
+    """The settings for sending messages. Without *mail*, mails wait; without *secret*, webhooks.
 
-    *name* is the installation's; *network* is how webhooks are sent.
+    *name* is the installation's; *network* has the settings of requests to webhooks.
     """
 
     mail: MailServer | None = None

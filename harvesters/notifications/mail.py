@@ -20,9 +20,9 @@ from harvesters.ledger.models import QueuedMessage
 from vocab.addresses import is_mail_address
 
 Tls = Literal["starttls", "implicit", "none"]
-TIMEOUT_SECONDS = 20.0  # for each answer of the server
+TIMEOUT_SECONDS = 20.0  # of each reply of the server
 _PORTS = {"starttls": 587, "implicit": 465, "none": 25}
-_REFUSED = range(500, 600)  # answers that a second attempt does not change
+_REFUSED = range(500, 600)  # reply codes that a second attempt does not change
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class MailSender:
             raise DeliveryError(
                 _answer(error.smtp_code, error.smtp_error), is_permanent=permanent
             ) from error
-        # of the connection, the sign-in or the sender
+        # These are replies to the connection, the sign-in or the sender.
         except smtplib.SMTPResponseException as error:
             raise self._unreachable(_answer(error.smtp_code, error.smtp_error)) from error
         except (smtplib.SMTPException, OSError) as error:
@@ -124,8 +124,8 @@ class MailSender:
         message["Date"] = format_datetime(queued.created)
         domain = sender.rpartition("@")[2]
         message["Message-ID"] = f"<{queued.id}.{queued.created:%Y%m%dT%H%M%S}@{domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
-        # one click, by https://www.rfc-editor.org/rfc/rfc8058
+        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+        # Mail programs end a subscription with one click: https://www.rfc-editor.org/rfc/rfc8058
         if unsubscribe := queued.message.data.get("unsubscribe"):
             message["List-Unsubscribe"] = f"<{unsubscribe}>"
             message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"

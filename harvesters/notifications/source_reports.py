@@ -1,5 +1,5 @@
-"""Send a registry the report of a run, as its definition asks: always, on errors, or when what it
-says has changed.
+"""Send a registry the report of a run, as its definition asks: always, on errors, or when the report
+has changed.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def _is_wanted(source: Source, run: Run) -> bool:
 
 
 def _report(source: Source, run: Run, context: HarvestContext) -> dict[str, Any]:
-    """Return what a report says: the outcome, and what was not published, by rule and the
-    publisher's own field.
+    """Return the content of a report: the outcome, and the records that were not published, by rule
+    and the publisher's own field.
     """
     report = report_source(
         source,
@@ -98,8 +98,8 @@ def _report(source: Source, run: Run, context: HarvestContext) -> dict[str, Any]
 
 
 def _digest(report: dict[str, Any]) -> str:
-    """Return a digest of what a report means: without its times, and a run without changes is like
-    one with changes.
+    """Return a digest of a report without its times; a run without changes counts as one with
+    changes.
     """
     outcome = (
         "ok"
@@ -111,8 +111,8 @@ def _digest(report: dict[str, Any]) -> str:
 
 
 def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Iterator[str]:
-    """Yield the lines of a report, in the language of the moment: the outcome, then each rule with
-    what to do and examples.
+    """Yield the lines of a report in the current language: the outcome, then each rule with its
+    remedy and examples.
     """
     language, shapes = source.notify.language, {rule.name: iri for iri, rule in rules(base).items()}
     yield f"{source.title}: {gettext('Run')} {run.id}: {gettext(report['outcome'])}"

@@ -1,4 +1,4 @@
-"""Write the messages to those who follow a search: the link that confirms it, and what has changed."""
+"""Write the messages of subscriptions to searches: the link that confirms one, and the changes."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from harvesters.notifications.delivery import MAIL, Channels
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext
 
-MAX_LISTED = 50  # things of each kind of change in a mail
-MAX_SENT = 500  # in a webhook
+MAX_LISTED = 50  # things of each kind of change that a mail lists
+MAX_SENT = 500  # things of each kind of change in a webhook
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ def write_digest(
     channels: Channels,
     now: datetime,
 ) -> Message | None:
-    """Return the message that lists what is ``new``, ``changed`` and ``removed`` at a journal
-    entry; None if nothing is.
+    """Return the message that lists the ``new``, ``changed`` and ``removed`` things at a journal
+    entry; None if there are none.
     """
     total = sum(map(len, changes.values()))
     if not total:
@@ -128,7 +128,7 @@ def _about(item: Subscription, channels: Channels) -> dict[str, str]:
 
 
 def _search(item: Subscription, channels: Channels) -> str:
-    """Return the address of the page that lists what is followed."""
+    """Return the address of the page that lists the followed things."""
     return f"{channels.public_url}/follow?{item.search}"
 
 
