@@ -33,16 +33,16 @@ from journal.journal import Fault
 from journal.store import Store
 
 _BLOCK = 1 << 20  # bytes decompressed at once
-_TAIL_BLOCK = 1 << 16  # bytes that are decompressed at once without a limit, at most 64 MB
+_TAIL_BLOCK = 1 << 16  # bytes read at once, which may decompress to 64 MB
 _REMEDY = "restore this file from a backup; without it, these responses cannot be mapped again"
 # Statuses after which a request was retried.
 RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}
-_ERASED_STATUS = 410  # of a response whose content was erased
-_ROOM = "archive"  # the archive's folder in a store
+_ERASED_STATUS = 410  # status of a response whose content was erased
+_ROOM = "archive"  # the archive's folder in an object store
 # Our WARC header with the digest of a request that is more than a GET of the address.
 _REQUEST = "Stocktake-Request"
-# Statuses after which a request is sent again: not modified since what a resumed run no longer
-# names, and temporary failures.
+# Statuses after which a resumed run sends a request again: temporary failures, and "not modified",
+# since it no longer sends the validators.
 _NOT_REPLAYED = {304, *RETRIED_STATUSES}
 
 # A reply is stored as it was read, so headers about its transfer no longer apply.
@@ -50,15 +50,14 @@ _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
 
 
 class Archive:
-    """Write the WARC file of one run below *folder*; *keep_bytes* is the length at the last
-    checkpoint.
+    """The WARC file of one run below *folder*; *keep_bytes* is the length at the last checkpoint.
 
-    Whole responses behind the checkpoint stay, and so does the robots.txt: ``find`` answers the
-    requests of a run that is resumed with them, so that its registry is not asked again.
+    Whole responses after the checkpoint stay, and so does the robots.txt: ``find`` answers the
+    requests of a resumed run with them, so that its registry is not asked again.
 
     The constructor and ``write_response`` raise ArchiveError if the file cannot be written: the run
     ends, since a response that is not archived must not be read. A response that could not be
-    written whole is cut off again when the file is closed.
+    written whole is removed when the file is closed.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Archive:
         except OSError as error:
             raise _unwritten(path, error) from error
         try:
-            # Bytes of complete responses, and whether nothing follows them.
+            # The length of the complete responses, and whether nothing follows them.
             self._whole, self._is_whole = _end_of_members(path, keep_bytes), True
             self._file.truncate(self._whole)
             self._file.seek(self._whole)
@@ -88,7 +87,7 @@ class Archive:
         self._load_stored(keep_bytes)
 
     def _load_stored(self, keep_bytes: int) -> None:
-        """List the robots.txt files at the beginning, and the responses behind the checkpoint."""
+        """List the robots.txt files at the beginning, and the responses after the checkpoint."""
         first = list_responses(self.folder, self.name) if keep_bytes else iter(())
         robots = takewhile(lambda response: response.url.endswith("/robots.txt"), first)
         tail = list_responses(self.folder, self.name, start=keep_bytes)
@@ -181,10 +180,9 @@ class Archive:
         self._shared = self._whole
 
     def close(self) -> None:
-        """Close the file."""
         try:
             self._file.close()
-        except OSError as error:  # it tries to write what could not be written before
+        except OSError as error:  # Closing tries again to write buffered bytes.
             raise _unwritten(self.folder / self.name, error) from error
         finally:
             if not self._is_whole:
@@ -193,8 +191,8 @@ class Archive:
 
 
 def discard_file(folder: Path, source: str, run: str) -> None:
-    """Delete what an earlier run of the same id has left, such as a dry run: a new run must not be
-    answered with it. Raises ArchiveError.
+    """Delete the file of an earlier run with the same id, such as a dry run: a new run must not be
+    answered from it. Raises ArchiveError.
     """
     path = folder / f"{source}/{run}.warc.gz"
     try:
@@ -301,7 +299,7 @@ def _blank_member(url: str, length: int) -> bytes:
     _write(writer, url, _ERASED_STATUS, [], io.BytesIO(b""), 0)
     plain = igzip.compress(buffer.getvalue(), compresslevel=3, mtime=0)
     padding = length - len(plain) - 1
-    if padding < 0:  # a response shorter than a record of ours: no record at all
+    if padding < 0:  # No record is as short as this response.
         plain = igzip.compress(b"", compresslevel=3, mtime=0)
         padding = length - len(plain) - 1
     comment = 0x10
@@ -378,8 +376,8 @@ def list_responses(
 
 
 def _end_of_members(path: Path, start: int) -> int:
-    """Return where the last whole gzip member of a file ends; *start* is the end of one. A kill may
-    leave a part of one behind it.
+    """Return where the last whole gzip member of a file ends; *start* is the end of one. A killed
+    process may leave a part of another one after it.
     """
     end, member = start, zlib.decompressobj(31)
     with path.open("rb") as file:

@@ -16,8 +16,8 @@ HarvestError
 │       ├── RetryLaterError        the registry asks to retry later: ``after`` says when
 │       │   ├── LimitedError           429
 │       │   └── UnavailableError       500, 502, 503, 504
-│       ├── TransferError          no response came whole: none began, it is silent, ends early, is not
-│       │                          in its Content-Encoding, or is not HTTP; ``outcome`` says which
+│       ├── TransferError          no complete response: no connection, silence, an early end, another
+│       │                          Content-Encoding, or no HTTP; ``outcome`` says which
 │       └── UnexpectedStatusError  any other status
 ├── SourceLockedError      another run of the same source is in progress
 ├── ParseError             a response does not follow its protocol
@@ -31,8 +31,8 @@ HarvestError
 ├── IdentityError          a pair or a table of decisions about duplicates cannot be used
 ├── PrizeError             an edition of the prizes is not valid: the message has file, key, remedy
 ├── PlanError              a plan cannot be approved, rejected, held or released
-├── InvalidInputError      a person's input is not valid: the message says what is
-├── UnknownError           what a person names does not exist
+├── InvalidInputError      a person's input is not valid; the message says what is valid
+├── UnknownError           a person named something that does not exist
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
 ├── ValidationCrashError   some records crashed all processes that validated them
@@ -63,9 +63,7 @@ class HarvestError(Exception):
 
     @property
     def reason(self) -> Reason:
-        """Return what the error was raised with: a reason, which is shown in any language, or a
-        text in English.
-        """
+        """Return the reason with which the error was raised, or one that has only its English text."""
         message = self.args[0] if self.args else ""
         return message if isinstance(message, Reason) else other(self)
 
@@ -149,9 +147,9 @@ class UnavailableError(RetryLaterError):
 
 
 class TransferError(TemporaryFetchError):
-    """No response came whole: there was no connection (*outcome* "unreachable"), it was silent
-    ("stalled"), ended early ("truncated"), is not in the encoding that it declares ("undecodable"),
-    or is not HTTP ("malformed").
+    """There is no complete response: no connection was made (*outcome* "unreachable"), or it was
+    silent ("stalled") or ended early ("truncated"), or the response is not in the encoding that it
+    declares ("undecodable") or not HTTP ("malformed").
     """
 
     def __init__(self, message: str | Reason, outcome: str = "unreachable") -> None:
@@ -192,13 +190,13 @@ class PaginationLoopError(ParseError):
 
 
 class MirrorError(HarvestError):
-    """A journal is not a mirror of the given origin, or the origin cannot be followed."""
+    """A journal is not a mirror of this origin, or the origin cannot be followed."""
 
 
 class DeliveryError(HarvestError):
     """A message was not delivered.
 
-    *is_permanent*: its receiver refused it for good. *is_unreachable*: its server took none at all.
+    *is_permanent*: its receiver refused it for good. *is_unreachable*: its server accepts no mail.
     """
 
     def __init__(
@@ -217,11 +215,11 @@ class PrizeError(HarvestError):
 
 
 class UnknownError(HarvestError):
-    """What a person names does not exist."""
+    """A person named something that does not exist."""
 
 
 class InvalidInputError(HarvestError):
-    """What a person entered is not valid."""
+    """The input of a person is not valid."""
 
 
 class PlanError(HarvestError):
@@ -271,7 +269,7 @@ class LockLostError(LedgerError):
 
 
 def error_reason(error: HarvestError | JournalError) -> Reason:
-    """Return the reason of an error of ours: its message with values where it has any, else its text.
+    """Return the reason of an error: its message with values if it has any, else its text.
 
     >>> from journal.errors import JournalWriteError
     >>> error_reason(JournalWriteError("no space")).code

@@ -1,5 +1,5 @@
-"""A mapping from names to entries whose modules are imported at first use, so that a program loads
-only what its sources need.
+"""Map names to entries whose modules are imported at first use, so that a program loads only the
+modules that its sources need.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ log = structlog.get_logger()
 
 
 class LazyRegistry(Mapping[str, Entry]):
-    """Entries of a *kind* by name: those of the program, and those of installed packages that name
-    them as entry points of *group*.
+    """Entries of a *kind* by name: those of the program, and the entry points of *group* of
+    installed packages.
 
-    *modules* has the module of each of the program's, *attribute* is the entry's name in its
+    *modules* has the module of each entry of the program, *attribute* is the entry's name in its
     module. No package can take a name of these. Names are listed without an import, the program's
-    first; `values` and `items` import all. An entry of a package that cannot be used raises
+    first; ``values`` and ``items`` import all. An entry of a package that cannot be used raises
     SourceDefinitionError, which names the package.
     """
 

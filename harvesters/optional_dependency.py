@@ -1,4 +1,4 @@
-"""Import modules whose packages are installed with an extra of this package only."""
+"""Import modules whose packages only an extra of this package installs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Define what a protocol yields: pages of records, before any mapping reads them."""
+"""Define pages of records, which a protocol yields and a mapping reads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harvesters.payloads.graph import Graph
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
-# a JSON object or a table's row; its values are the registry's own
+# A JSON object or a table's row, with the registry's own values.
 Row: TypeAlias = Mapping[str, Any]
 P = TypeVar("P", _Element, Row, Graph)
 
@@ -89,7 +89,7 @@ class InvalidRecord:
         return str(self.cause)
 
 
-MAX_TOTAL = 2**31 - 1  # the largest integer of a column in PostgreSQL
+MAX_TOTAL = 2**31 - 1  # the largest INTEGER of PostgreSQL
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from harvesters.reasons import Reason, Value
 
 # The module of PanicException, which libraries in Rust raise and which is no Exception.
 _PANIC = "pyo3_runtime"
-_LENGTH = 200  # Characters of a library's message that are repeated.
+_LENGTH = 200  # characters of a library's message that ours repeats
 
 
 @contextmanager
@@ -44,20 +44,20 @@ def parser_errors(subject: str | Reason) -> Iterator[None]:
 
 
 def source_error(source: str, url: str, text: str, **values: Value) -> ParseError:
-    """Return the error of the response of *url* to a source, whose *text* has places for both and
-    for *values*.
+    """Return the error of the response of *url* to a source; *text* has places for both and for
+    *values*.
     """
     return ParseError(Reason(text, source=source, url=url, **values))
 
 
 def with_parser_errors(search: Callable[[Any], Any], subject: str) -> Callable[[Any], Any]:
-    """Return *search* with ``parser_errors`` about it."""
+    """Return *search* wrapped in ``parser_errors``."""
 
     def find(node: Any) -> Any:
         try:
             return search(node)
         except Exception:
-            # Entered only now, since entering it takes longer than most searches.
+            # Entering the context earlier would take longer than most searches.
             with parser_errors(subject):
                 raise
 
@@ -83,8 +83,8 @@ def message(error: BaseException) -> str:
 
 
 def natural(text: str | None) -> int | None:
-    """Return a natural number that is written in digits; None for anything else, and for one that
-    no list has.
+    """Return the natural number that *text* is in ASCII digits; None for any other text, and for a
+    number of 16 digits or more.
 
     >>> natural("12"), natural("-1"), natural("²"), natural("9" * 16)
     (12, None, None, None)

@@ -131,14 +131,10 @@ class InsufficientScope(HTTPProblem):
 
 
 class CSRFError(HTTPProblem):
-    """The form was not sent by a page of this session."""
-
     status = HTTPStatus.FORBIDDEN
 
 
 class NotFound(HTTPProblem):
-    """The requested object does not exist."""
-
     status = HTTPStatus.NOT_FOUND
 
 
@@ -147,20 +143,14 @@ class KeyNotFound(NotFound):
 
 
 class InvalidValue(HTTPProblem):
-    """A value is not allowed."""
-
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
 class DefinitionChanged(HTTPProblem):
-    """The source definition was changed since it was read."""
-
     status = HTTPStatus.CONFLICT
 
 
 class DatabaseUnavailable(HTTPProblem):
-    """The ledger is locked, missing or unreachable."""
-
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
@@ -180,50 +170,34 @@ class RateLimited(HTTPProblem):
 
 
 class Closed(HTTPProblem):
-    """Nothing can be submitted here."""
-
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
 class LinkInvalid(HTTPProblem):
-    """A link that has expired, was used, or does not exist."""
-
     status = HTTPStatus.GONE
 
 
 class VersionRequired(HTTPProblem):
-    """A change does not say which version it changes."""
-
     status = HTTPStatus.PRECONDITION_REQUIRED
 
 
 class VersionConflict(HTTPProblem):
-    """Somebody else changed the submission meanwhile."""
-
     status = HTTPStatus.PRECONDITION_FAILED
 
 
 class NotAllowed(HTTPProblem):
-    """The state of a submission does not permit this."""
-
     status = HTTPStatus.CONFLICT
 
 
 class TooLarge(HTTPProblem):
-    """A table with too many rows."""
-
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class UnsupportedMedia(HTTPProblem):
-    """A media type that is not read."""
-
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
 class ProviderError(HTTPProblem):
-    """The provider that persons sign in with fails, or its answer is wrong."""
-
     status = HTTPStatus.BAD_GATEWAY
 
 
@@ -245,11 +219,12 @@ _ERRORS = {
     429: "Too many invalid keys from this client.",
     503: "The ledger is locked, missing or not reachable.",
 }
-ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {  # of each route of the API
+# The error responses of each route of the API.
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     code: {"description": text, "content": {MEDIA: {"schema": _PROBLEM_SCHEMA}}}
     for code, text in _ERRORS.items()
 }
-# logged as information, since no operator has to act
+# No operator has to act on these, so they are logged as information.
 _CLIENT_ERRORS = (
     HTTPStatus.NOT_FOUND,
     HTTPStatus.METHOD_NOT_ALLOWED,
@@ -275,7 +250,7 @@ def install_error_handlers(app: FastAPI, pages: Pages) -> None:
 
     async def on_error(request: Request, error: Exception) -> Response:
         status, headers = _status(error)
-        # its text may name hosts and files, which must not be disclosed
+        # Its text may name hosts and files, which must not be disclosed.
         if isinstance(error, LedgerError):
             log.error("ledger unavailable", reason=str(error))
             error = DatabaseUnavailable(
@@ -332,7 +307,7 @@ def _problem_response(
         values = {"why": localized, "failed": error.token_sent, "path": path}
         response: Response = pages.render("sign-in.html", values, status)
     else:
-        language = None if localized else "en"  # other messages of the harvester are not translated
+        language = None if localized else "en"  # Some messages of the harvester are not translated.
         detail = localized or text
         page = {"title": status.phrase, "detail": detail, "detail_language": language}
         response = pages.render("problem.html", {**page, "code": int(status)}, status)

@@ -41,13 +41,13 @@ from vocab.iris import is_web
 
 RowT = TypeVar("RowT")
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # A name is a segment of every IRI.
 
-# One recipient, and nothing that begins a header.
+# One recipient, without characters that begin a header.
 _MAIL = re.compile(r"[^@\s<>,;\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")
 
-MAX_PAUSE = 86_400  # Seconds: a day.
-# What topics are suggested from.
+MAX_PAUSE = 86_400  # seconds: a day
+# Topics are suggested from these.
 NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
@@ -119,8 +119,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Notify:
-    """Who gets problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of
-    the registry's issue tracker.
+    """The recipients of problems and reports: addresses for *mail* and *webhook*; *tracker* is the
+    page of the registry's issue tracker.
 
     *reports* is when the report of a run is sent: never, always, on errors, or on change.
     *language* is that of the texts.
@@ -141,11 +141,10 @@ class Source:
     between requests to its host.
 
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
-    against robots.txt. *suggest* is what topics are suggested from. With *check_links* the web
-    pages that its records name are requested from time to time. *words* are the registry's words
-    with the concepts that a curator chose (``vocab.curated_words``), *decisions* what curators
-    decided about suggested topics (``vocab.curated_topics``), both from tables beside the
-    definitions.
+    against robots.txt. *suggest* is one of SUGGEST. With *check_links* the web pages that its
+    records name are requested from time to time. *words* are the registry's words with the concepts
+    that a curator chose (``vocab.curated_words``), *decisions* those of curators about suggested
+    topics (``vocab.curated_topics``), both from tables beside the definitions.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -175,7 +174,7 @@ class Source:
 
 
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
-# These are no keys of the table.
+# Fields of Source that are no keys of a definition.
 _OWN = {"name", "words", "decisions"}
 _TABLES: Mapping[str, type[Source | Limits | Notify]] = {"limits": Limits, "notify": Notify}
 
@@ -219,7 +218,7 @@ def read_word_table(file: Path) -> tuple[list[CuratedWord], list[Reason]]:
 
 
 def decision_table(folder: Path, name: str) -> Path:
-    """Return the file of what curators decided about the suggestions of a source, in the directory
+    """Return the file of the decisions of curators about suggestions for a source, in the directory
     of source definitions.
     """
     return folder / "crosswalks" / f"{name}.topics.tsv"

@@ -1,4 +1,4 @@
-"""A stored response: its position in the archive, and the values for the next conditional request."""
+"""Define the position of a response in the archive, and the values for the next conditional request."""
 
 from __future__ import annotations
 
