@@ -91,9 +91,11 @@ golden: $(INSTALLED)
 
 docs: $(SITE)
 
-# Strict: a warning is an error, and so is a link to nothing. docs/generated.py adds what the program knows.
+# Strict: a warning is an error, and so is a link to nothing. Built from nothing, since a page that became a redirect and the tables of a
+# changed program (docs/generated.py) would stay as they were.
 $(SITE): $(PAGES) | $(INSTALLED)
 	@echo "Building the documentation ..."
+	rm -rf publisher/static/docs build/doctrees
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs
 	@touch $@
 

@@ -42,10 +42,7 @@ html_permalinks_icon = "#"
 
 
 def _insert_tables(app: Sphinx, page: str, source: list[str]) -> None:
-    text = generate(page, source[0])
-    if text != source[0]:
-        source[0] = text
-        app.env.note_reread()  # the program can have changed where the page has not
+    source[0] = generate(page, source[0])
 
 
 def setup(app: Sphinx) -> None:
