@@ -21,7 +21,8 @@ from publisher.errors import PublisherError
 from vocab.iris import BASE
 from web.branding import NO_CONTACT
 
-# By name: its module, the app in the module and, unless it is the app itself, the command in that.
+# The place of each command: its module, the app in the module and, unless the app is the command,
+# the command in the app.
 COMMANDS = {
     "serve": "command_line.services:app.serve",
     "up": "command_line.services:app.up",
@@ -60,7 +61,7 @@ COMMANDS = {
     "vocabulary": "command_line.vocabulary:app",
 }
 
-# By heading of `stocktake --help`: its commands.
+# The commands below each heading of `stocktake --help`.
 PANELS = {
     "Run": ("demo", "serve", "up", "schedule", "worker", "mirror", "mcp"),
     "Harvest": ("sources", "preflight", "harvest", "remap", "runs", "plans", "explain", "archive"),
@@ -130,12 +131,12 @@ def configure(
 ) -> None:
     """Check the settings before any command runs; the help of a command needs none."""
     base_source = context.get_parameter_source("base")
-    values = {**context.params, "data": data, "sources": sources}  # these two as Path, not str
+    values = {**context.params, "data": data, "sources": sources}  # these two are Path, not str
     del values["parent"], values["show_version"]
     is_base_set = base_source is not None and base_source.name != "DEFAULT"
 
     def check() -> object:
-        # late, since it imports most libraries
+        # It is imported late, since it imports most libraries.
         validation = import_module("command_line.validation")
         validation.prepare_process(parent, log_format)
         return validation.check_settings(is_base_set=is_base_set, **values)
@@ -167,13 +168,13 @@ def _exit(message: str, code: int) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a
-    wrong setting or permission error.
+    """Run the command line. Exit with 1 after a known error, which is printed on one line, and with
+    2 after a wrong setting or a permission error.
     """
+    # An empty variable counts as not set, so that a compose file can list all of them.
     for name in [
         name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value
     ]:
-        # an empty variable counts as not set, so that a compose file can list all of them
         del os.environ[name]
     read_setting_files()
     try:

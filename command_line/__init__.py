@@ -1,1 +1,1 @@
-"""Define the settings of the command line, and the commands that combine harvesters and publisher."""
+"""The commands and settings of the command line."""

@@ -40,11 +40,11 @@ from journal.journal import Journal
 FORMAT = 2
 MANIFEST = "backup.json"
 LEDGER, DATABASE_DUMP = "ledger.sqlite", "ledger.pgdump"
-# all else of the data directory is made again
+# Everything else in the data directory can be rebuilt from these parts.
 _PARTS = ("journal", "archive", "signing", "releases", "reports")
-_UNFINISHED = "restore.unfinished"  # in a data directory while it is being restored
-_SCRATCH = ".backup"  # in a data directory while it is backed up
-_STAGING = ".restore"  # in a data directory: what is restored, until every file has been checked
+# Names in a data directory: a mark while it is being restored, the folder of the copied ledger
+# while it is backed up, and the folder of restored files until every file has been checked.
+_UNFINISHED, _SCRATCH, _STAGING = "restore.unfinished", ".backup", ".restore"
 
 app = typer.Typer()
 Address = Annotated[
@@ -87,10 +87,10 @@ class SavedFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds: all of the journal up to the entry *position*, and the ledger of that
-    moment.
+    """The manifest of a backup, which has the journal up to the entry *position* and the ledger of
+    that moment.
 
-    *recipients* are the public keys that its files are encrypted for, none if they are not.
+    *recipients* are the public keys that its files are encrypted for, empty if they are not.
     """
 
     position: int
@@ -153,7 +153,7 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
     if before is None and target.sizes():
         fail(f"{address} is not empty and holds no backup; choose a new folder")
     with _scratch_folder(settings.data) as folder:
-        if before is None:  # so that a backup that is interrupted can be continued
+        if before is None:  # with a manifest, an interrupted backup can be continued
             write_manifest(
                 target,
                 MANIFEST,
@@ -166,7 +166,7 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
         manifest = Manifest(position, created, settings.base, recipients, files)
         write_manifest(target, MANIFEST, json.dumps(asdict(manifest), indent=1), folder)
     for name in target.sizes().keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
-        target.delete(name)  # such as files of withdrawn releases
+        target.delete(name)  # such as a file of a withdrawn release
     size = sum(file.bytes for file in files.values())
     print(
         f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}"
@@ -175,8 +175,8 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
 
 @contextmanager
 def _scratch_folder(data: Path) -> Iterator[Path]:
-    """Create a folder for the copy of the ledger; one backup at a time has it, and removes what a
-    killed one has left.
+    """Create a folder for the copy of the ledger. Only one backup at a time uses it; each deletes
+    what a killed one has left in it.
     """
     folder = data / _SCRATCH
     (data / "locks").mkdir(parents=True, exist_ok=True)
@@ -197,20 +197,23 @@ def _copy_files(
     known: dict[str, SavedFile],
     recipients: list[str],
 ) -> tuple[dict[str, SavedFile], int]:
-    """Copy what *target* does not hold as *known*; return all files, and how many were copied."""
+    """Copy the files that are not in *target* as *known*; return all files, and how many were
+    copied.
+    """
     files: dict[str, SavedFile] = {}
     copied, sizes = 0, target.sizes()
     for name, path in track(
         list(_originals(settings, folder, position)), "copying", console=err, transient=True
     ):
         stored, saved = _stored(name, recipients), known.get(name)
-        with suppress(FileNotFoundError):  # a release that was withdrawn meanwhile
+        with suppress(FileNotFoundError):  # a release may be withdrawn meanwhile
             status = path.stat()
             same = saved and (saved.size, saved.modified) == (status.st_size, status.st_mtime_ns)
             if saved and same and sizes.get(stored) == saved.bytes and path.parent != folder:
                 files[name] = saved
                 continue
-            copy = folder / "copy"  # of one moment, so that its checksum is that of what is stored
+            # The copy does not change, so that its checksum is that of the stored file.
+            copy = folder / "copy"
             if recipients:
                 encrypt(path, copy, recipients)
             else:
@@ -256,7 +259,7 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
         for name in manifest.files:
             is_source = name.startswith("sources/")
             path = settings.sources / name.removeprefix("sources/") if is_source else data / name
-            if not (is_source and path.exists()):  # a definition that is there may be newer
+            if not (is_source and path.exists()):  # an existing definition may be newer
                 path.parent.mkdir(parents=True, exist_ok=True)
                 shutil.move(staging / name, path)
     finally:
@@ -266,9 +269,7 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
 
 
 def _fetch(target: Target, name: str, file: SavedFile, staging: Path, identity: Path | None) -> str:
-    """Copy a file of a backup below *staging*, decrypted; return what is wrong with it, "" if
-    nothing is.
-    """
+    """Copy a file of a backup below *staging*, decrypted; return its fault, "" if it has none."""
     path = staging / name
     stored = name + ENCRYPTED if identity else name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -311,9 +312,7 @@ def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
 
 @contextmanager
 def _commits_stopped(settings: Settings) -> Iterator[None]:
-    """Hold the lock that a commit takes (``harvesters.runs.locks``); a run that wants to commit
-    waits.
-    """
+    """Hold the lock that every commit takes (``harvesters.runs.locks``), so that runs wait."""
     if make_url(settings.ledger).get_backend_name() == "sqlite":
         (settings.data / "locks").mkdir(parents=True, exist_ok=True)
         with FileLock(settings.data / "locks" / ".journal.lock"):
@@ -340,8 +339,8 @@ def _dump_database(url: str, path: Path) -> None:
 def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
     """Return the oldest pg_dump that is not older than the *server* (its major version).
 
-    Debian keeps each version in a folder of its own; its pg_dump of the PATH takes one of them by a
-    rule of its own, so it is asked last.
+    Debian has each version in its own folder. Its pg_dump in the PATH chooses one of them, so it is
+    tried last.
     """
     versions = dict[int, str]()
     for command in [*map(str, debian.glob("*/bin/pg_dump")), shutil.which("pg_dump")]:
@@ -361,8 +360,8 @@ def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
 
 
 def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:
-    """Yield each file to back up, with its name in the backup. The ledger is copied to *folder*
-    already.
+    """Yield each file to back up, with its name in the backup; the copy of the ledger is in
+    *folder*.
     """
     data = settings.data
     for part in _PARTS:
@@ -374,7 +373,7 @@ def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tupl
                 and not _is_later(path, part, position)
             ):
                 yield name, path
-    # a mirror has no ledger to write its status from
+    # The status of a mirror is copied too, since a mirror has no ledger to write it from.
     for name in (ALERTS, data_format.FILE, "status.nq"):
         if (data / name).exists():
             yield name, data / name

@@ -1,5 +1,5 @@
-"""Where a backup lies: a folder, or any URL that fsspec supports, such as ``s3://bucket/backup``;
-and its encryption with age.
+"""The storage of a backup, a folder or any URL that fsspec supports, such as
+``s3://bucket/backup``, and its encryption with age.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class UrlTarget:
     """An object store, or another file system of fsspec (https://filesystem-spec.readthedocs.io/)."""
 
     def __init__(self, url: str) -> None:
-        fsspec = import_module("fsspec")  # late: most backups are in a folder
+        fsspec = import_module("fsspec")  # imported late: most backups are in a folder
         try:
             self._system, root = fsspec.core.url_to_fs(
                 url, use_listings_cache=False, skip_instance_cache=True
@@ -110,7 +110,7 @@ class UrlTarget:
     def put(self, name: str, path: Path) -> None:
         """Upload the file at *path*; an object store shows it when it is complete."""
         target = f"{self._root}/{name}"
-        if not self._system.async_impl:  # a file system has folders
+        if not self._system.async_impl:  # an object store has no folders
             self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
         self._system.put_file(str(path), target)
 
@@ -144,7 +144,7 @@ def encrypt(path: Path, target: Path, recipients: Sequence[str]) -> None:
         keys = [age.x25519.Recipient.from_str(key) for key in recipients]
     except age.RecipientError as error:
         raise BackupError(
-            f"--encrypt-for: no public key of age: {error}; it begins with age1, and age-keygen prints it"
+            f"--encrypt-for: not a public key of age: {error}; it begins with age1, and age-keygen prints it"
         ) from error
     try:
         age.encrypt_file(str(path), str(target), keys)
@@ -164,7 +164,7 @@ def decrypt(path: Path, target: Path, identity: Path) -> None:
         ]
     except (age.IdentityError, OSError, UnicodeDecodeError) as error:
         raise BackupError(
-            f"--identity {identity}: no private key of age: {error}; age-keygen -o {identity} makes one"
+            f"--identity {identity}: not a private key of age: {error}; age-keygen -o {identity} makes one"
         ) from error
     try:
         age.decrypt_file(str(path), str(target), keys)

@@ -1,4 +1,4 @@
-"""Print the results and messages of commands, with few imports, so that these start soon."""
+"""Print the results and messages of commands, with few imports, so that commands start quickly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 def print_json(value: object, *, is_indented: bool = False) -> None:
-    """Print dataclasses, times and what JSON knows."""
+    """Print a value as JSON; dataclasses and times are written too."""
     print(orjson.dumps(value, option=orjson.OPT_INDENT_2 * is_indented).decode())
 
 

@@ -1,6 +1,4 @@
-"""Submissions of the demo: one is accepted, one waits for a moderator, and of one changes are
-requested.
-"""
+"""The submissions of the demo: one is accepted, one waits for a moderator, one must be changed."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from harvesters.ledger.participation.models import (
 )
 from harvesters.participation.submissions.model import title_of
 
-ADDRESS = "visitor@example.org"  # of the person who reported them
+ADDRESS = "visitor@example.org"  # address of their submitter
 _SUBMITTER = "demo-visitor"
 _COMMON = {
     "type": "Initiative",

@@ -19,8 +19,8 @@ _HELP_WANTED = "stocktake.help-wanted"
 def import_quickly(module: str) -> Any:
     """Import *module* and return it.
 
-    Meanwhile nothing is garbage. The garbage collector, which takes a tenth of the time, is off,
-    and ignores these objects later.
+    An import leaves no garbage, so the garbage collector, which takes a tenth of the time, is off
+    meanwhile and ignores the imported objects later.
     """
     gc.disable()
     try:
@@ -82,8 +82,8 @@ class LazyCommand(TyperCommand):
     ) -> Any:
         """Parse *args* with the real command, which is the command of the returned context.
 
-        If the settings are still to be checked, that is done once it is known that no help was
-        printed.
+        The settings are checked here if ``configure`` postponed it: by now no help text was asked
+        for.
         """
         context = self.load().make_context(info_name, args, parent, **extra)
         if parent is not None and callable(parent.obj):
@@ -92,8 +92,8 @@ class LazyCommand(TyperCommand):
 
 
 def is_help_wanted(context: Context) -> bool:
-    """Return whether the last word of the command line is ``--help``: likely, but not surely, a
-    help text is printed and all ends.
+    """Return whether the last word of the command line is ``--help``, so that the command probably
+    prints its help and ends.
     """
     return bool(context.meta.get(_HELP_WANTED))
 

@@ -1,5 +1,5 @@
-"""Join the portal's forms for problems and for followers with the ledger, which the publisher does not
-know.
+"""Connect the portal's forms for problems and subscriptions with the ledger, which the publisher
+does not import.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class LedgerProblems:
             raise StoreBusy(f"The problem was not stored: {error}") from error
 
     def find(self, number: int) -> PublicProblem | None:
-        """Return what is public of a problem, None if there is none, as before the first harvest.
+        """Return the public part of a problem, None if there is no such problem or no ledger yet.
         Raises StoreBusy.
         """
         if not has_ledger(self.admin.url):
@@ -79,11 +79,11 @@ class LedgerProblems:
         )
 
 
-MAX_SUBSCRIPTIONS = 100_000  # of all
-MAX_OF_ADDRESS = 3  # new ones for one address within an hour: more are not stored
+MAX_SUBSCRIPTIONS = 100_000  # subscriptions in all
+MAX_OF_ADDRESS = 3  # new subscriptions of one address in an hour; more are not stored
 _HOUR = timedelta(hours=1)
 _LEASE = timedelta(minutes=30)  # longer than a round of comparisons can take
-_BATCH = 50  # comparisons of a round
+_BATCH = 50  # comparisons a round
 _MAX_MAIL = 254  # characters of an address (RFC 5321)
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -98,7 +98,7 @@ def _or_busy(method: Callable[P, Result]) -> Callable[P, Result]:
             return method(*args, **kwargs)
         except HarvestError as error:
             raise StoreBusy(
-                "What is followed cannot be stored or read now; try again in a minute"
+                "Subscriptions cannot be stored or read now; try again in a minute"
             ) from error
 
     return call
@@ -121,8 +121,8 @@ class LedgerSubscriptions:
         return (*mail, *((WEBHOOK,) if self.admin.channels.secret else ()))
 
     def is_address(self, channel: str, address: str) -> bool:
-        """Return whether an address is one mail address, or that of a webhook by HTTPS; a demo
-        permits HTTP.
+        """Return whether an address is a single mail address, or the HTTPS address of a webhook; a
+        demo permits HTTP.
         """
         if channel == MAIL:
             return len(address) <= _MAX_MAIL and is_mail_address(address)
@@ -135,8 +135,8 @@ class LedgerSubscriptions:
         """Store a subscription and queue the link that confirms it; return the link in a demo
         without a mail server, else "".
 
-        The answer is the same if too many are stored for the address, so that it says nothing about
-        it. Raises StoreBusy.
+        The answer is the same if the address has too many subscriptions, so that it reveals
+        nothing. Raises StoreBusy.
         """
         address = address.lower() if channel == MAIL else address
         now, ledger = self.admin.now(), self.admin.ledger
@@ -155,8 +155,8 @@ class LedgerSubscriptions:
         return ""
 
     def find(self, secret: str) -> PublicSubscription | None:
-        """Return what the person with the link sees of a subscription, None if there is none.
-        Raises StoreBusy.
+        """Return the subscription of a link as its owner sees it, None if there is none. Raises
+        StoreBusy.
         """
         item = self._find(secret)
         return self._public(item) if item else None
@@ -225,7 +225,7 @@ class LedgerSubscriptions:
 
     @_or_busy
     def skip(self, key: object, position: int) -> None:
-        """Keep the results of before. Raises StoreBusy."""
+        """Leave the stored results as they are. Raises StoreBusy."""
         assert isinstance(key, Subscription)
         now = self.admin.now()
         subscriptions.settle_subscription(self.admin.ledger, key, position, None, (), now)

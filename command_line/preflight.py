@@ -41,7 +41,7 @@ _NO_RECORDS = Finding(
     "Name a source definition that says where they are with --definition; the page /join writes one.", line=1,
 )  # fmt: skip
 _MAX_NAMES = 40  # columns or fields that a finding lists
-# what a record needs, by the names of the form and of the definition's fields
+# The fields that a record needs: the name in the form, and the name in a definition.
 _NEEDED = {"key": "key", "name": "title"}
 _MEBIBYTE = 1 << 20
 _Definition = Annotated[
@@ -172,8 +172,8 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
 def _recognize(
     upload: Upload | None, feed: str, kind: str, base: str, limits: PreflightLimits
 ) -> Source:
-    """Return a definition for a feed that has none: as the page /join would write it. Raises
-    _UnrecognizedError, and HarvestError for a workbook that cannot be read.
+    """Return the definition that the page /join would write for a feed. Raises _UnrecognizedError,
+    and HarvestError for a workbook that cannot be read.
     """
     assert upload is not None
     format_ = FORMATS[kind] if kind else detect_format(upload.content, base)
@@ -199,7 +199,7 @@ def _recognize(
 
 
 def _missing(titles: list[str], names: Sequence[str]) -> Finding:
-    """Return the finding of fields that were not recognized among those with *names*."""
+    """Return the finding that fields were not recognized among *names*."""
     if not names:
         return _NO_RECORDS
     needed, listed = " and no ".join(titles), ", ".join(names[:_MAX_NAMES])

@@ -37,7 +37,7 @@ from journal.stop_signal import exit_on_sigterm
 from vocab.iris import is_web
 from web.branding import DEMO_NAME, NAME
 
-PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
+PORT, REGISTRIES_PORT = 8000, 8790  # ports of the demo; if one is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 
 _CHECK_INTERVAL = 60.0  # seconds between checks: harvests publish a few times a day
@@ -49,11 +49,11 @@ log = structlog.get_logger()
 
 
 def public_address(settings: Settings, host: str, port: int) -> str:
-    """Return where the public reaches a server that listens on *host* and *port*, without a slash
-    at the end.
+    """Return the public URL of a server that listens on *host* and *port*, without a slash at the
+    end.
 
-    That is what is set; else the base of the IRIs where that is a whole host's, and not that of a
-    mirror's origin; else the address itself.
+    It is the setting; without one, the base of the IRIs if this is a whole host and not that of a
+    mirror's origin, or else the address itself.
     """
     if settings.public_url:
         return settings.public_url
@@ -81,7 +81,7 @@ def serve(context: Context, host: Host = "127.0.0.1", port: Port = 8000) -> None
     on schedule too, run `stocktake up`.
     """
     _check_port(host, port)
-    exit_on_sigterm()  # also after the shutdown, since uvicorn raises the signal again
+    exit_on_sigterm()  # uvicorn raises the signal again after its shutdown
     site, url = import_quickly("command_line.site"), public_address(context.obj, host, port)
     if not context.find_root().params["parent"]:  # `up` and `demo` start a schedule beside it
         site.suggest_schedule(context.obj, url)
@@ -159,7 +159,7 @@ def mirror(
 
 
 def mirror_address(url: str) -> str:
-    """Return the URL of the other home page with a slash at its end; exit with 2 if it is none."""
+    """Return the URL of the other home page with a slash at its end; exit with 2 if it is not one."""
     parts = urlsplit(url)
     if not is_web(url) or parts.query or parts.fragment:
         raise typer.BadParameter(
@@ -195,7 +195,7 @@ def _handshake_or_cached(mirror: Mirror) -> Origin:
 
 
 def _mirror_summary(mirror: Mirror, copied: int) -> str:
-    """Return a line that says what a mirror holds after a sync."""
+    """Return a line about the content of a mirror after a sync."""
     head = mirror.journal.head
     content = f"{head.number} entries, the last {head.id}" if head else "no entries"
     return f"{mirror.data} is a mirror of {mirror.url}: {content}; {copied} copied now"
@@ -256,7 +256,7 @@ def _demo_settings(settings: Settings) -> Settings:
 def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[], Demo]) -> None:
     """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
     data, url = settings.data, f"http://{host}:{port}/"
-    # late: the ledger
+    # These are imported late, since they import the ledger.
     submissions = import_module("command_line.demo_submissions")
     validation = import_module("command_line.validation")
     with ExitStack() as stack:
@@ -270,7 +270,9 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
             write_sources(simulated.url, settings.sources)
             open_submissions(settings.sources)
             submissions.seed_submissions(settings.ledger)
-            text = f"The simulated registries are at {simulated.url}; their data go into {data}."
+            text = (
+                f"The simulated registries are at {simulated.url}; their data are stored in {data}."
+            )
             err.print(text, soft_wrap=True, highlight=False)
             return True
 

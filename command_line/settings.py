@@ -15,15 +15,15 @@ from typer.models import OptionInfo
 
 from web.branding import NAME
 
-if TYPE_CHECKING:  # it loads an HTTP client, which few commands need
+if TYPE_CHECKING:  # few commands need its HTTP client
     from publisher.store.external.client import StoreURLs
 
 EngineName = Literal["rust", "reference"]
 
 
-# a whole host
+# The URL of a whole host.
 SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")
-# By the name of an option: the end of its variable, where that is another one.
+# The end of an option's variable, where it differs from the option's name.
 _LONGER_NAMES = {
     "processes": "WORKER_PROCESSES",
     "limits": "QUERY_LIMITS",
@@ -122,7 +122,7 @@ class Settings:
 
 
 class Context(typer.Context):
-    """The context of a command; its object are the settings."""
+    """The context of a command; its object is the settings."""
 
     obj: Settings
 

@@ -61,18 +61,19 @@ from web.branding import NO_CONTACT, Branding
 from web.server import create_config, run
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
-_REMAP_SECONDS = 60.0  # that a person waits for a source to be mapped again
-_ORGANIZATIONS = 3  # that one name of a draft may mean
-# imported by the first request to one of them: that takes more than half a second, and most
-# requests are to the public portal
+_REMAP_SECONDS = 60.0  # longest time that a person waits for a source to be mapped again
+_ORGANIZATIONS = 3  # organizations that one name of a draft may mean
+# These are imported by the first request to one of them. An import takes more than half a second,
+# and most requests are to the public portal.
 _ADMIN, _PARTICIPATION = "harvesters.admin.app", "harvesters.participation.app"
-# what reads the uploads: without them each upload would take half a second more
+# The modules that read uploads. If they were not preloaded, each upload would take half a second
+# more.
 _UPLOADS = tuple(
     f"harvesters.participation.submissions.{name}" for name in ("documents", "pictures", "tables")
 )
 SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
 ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
-# things with a similar title that the matcher compares, and how like the titles must be
+# The number of things that the matcher compares, and the least similarity of their titles.
 _CANDIDATES, _LIKE = 20, 0.5
 
 log = structlog.get_logger()
@@ -92,13 +93,13 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
 
 
 def suggest_schedule(settings: Settings, url: str) -> None:
-    """Log how to harvest on schedule if no schedule runs; a mirror does not harvest."""
+    """Log how to harvest on schedule if no schedule is running, unless this is a mirror."""
     if mirror_origin.read(settings.data / "journal"):
         return
     admin = create_admin_context(settings, url)
     try:
         runs = is_schedule_running(admin.ledger, settings.data)
-    except HarvestError:  # a folder without a ledger has no schedule; of a database we do not know
+    except HarvestError:  # without a ledger file there is no schedule; with a database there may be
         runs = not settings.ledger.startswith("sqlite")
     finally:
         admin.close()
@@ -147,8 +148,8 @@ def build_site(
 ) -> FastAPI:
     """Return the public app at *url*. Visitors may run *commands*.
 
-    *problem_store* takes the problems that readers report, *subscription_store* those who follow a
-    search; None if none are taken. *now* is the clock of the pages.
+    *problem_store* stores the problems that readers report, *subscription_store* the subscriptions
+    to searches; None turns these off. *now* is the clock of the pages.
     """
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
@@ -178,8 +179,8 @@ def create_admin_context(
     lock_timeout: int = LOCK_TIMEOUT,
     now: Callable[[], datetime] = utc_now,
 ) -> AdminContext:
-    """Return what an app of the admin pages or of submissions works with; links in its messages
-    begin with *url*.
+    """Return the context of the admin app or of submissions; links in its messages begin with
+    *url*.
     """
     return AdminContext(
         settings.data,
@@ -195,8 +196,8 @@ def create_admin_context(
 
 
 def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
-    """Return the published things whose title is a little like *title*; none while the index of
-    texts is not there.
+    """Return the published things with a title similar to *title*; none until the text index
+    exists.
     """
     service: QueryService = public.state.service
     search = open_searcher(service.current.path) if service.snapshot else None
@@ -211,8 +212,8 @@ def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
 
 
 def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
-    """Return the published organizations that *name* may mean, the likeliest first; none while the
-    index of texts is not there.
+    """Return the published organizations that *name* may mean, the likeliest first; none until the
+    text index exists.
     """
     service: QueryService = public.state.service
     search = open_searcher(service.current.path) if service.snapshot else None
@@ -237,9 +238,9 @@ def submission_context(
     duplicates: DuplicateFinder,
     now: Callable[[], datetime] = utc_now,
 ) -> SubmissionContext:
-    """Return what the submissions app works with at the public address *url*.
+    """Return the context of submissions at the public address *url*.
 
-    It waits for the ledger longer than the admin pages.
+    It waits longer for the ledger than the admin pages do.
     """
     provider = parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None
     admin = create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT, now)
@@ -247,8 +248,8 @@ def submission_context(
 
 
 def _stores(admin: AdminContext) -> tuple[LedgerProblems, LedgerSubscriptions] | tuple[None, None]:
-    """Return where reported problems and those who follow a search are kept, None on a mirror,
-    which has no ledger.
+    """Return the stores of reported problems and subscriptions, None on a mirror, which has no
+    ledger.
     """
     return (
         (None, None)
@@ -287,10 +288,9 @@ def visitor_commands(settings: Settings) -> dict[str, VisitorCommand]:
 
 
 def remap_source(settings: Settings, name: str, is_dry_run: bool) -> Mapping[str, Any]:
-    """Map the archived data of a source again in a process of its own; return its row of the run
-    report.
+    """Map the archived data of a source again in a child process; return its row of the run report.
 
-    {} if that takes longer than a minute: a dry run is then ended, another run goes on.
+    {} if that takes longer than a minute: a dry run is then stopped, another run continues.
     """
     command = subcommand(["remap", name, "--json", *(["--dry-run"] if is_dry_run else [])])
     with TemporaryFile() as output:
@@ -321,7 +321,6 @@ class PathsRoute(BaseRoute):
         self._paths, self._app = paths, app
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        """Return whether the request's path is one of these."""
         path = str(scope.get("path", "")) + "/"
         is_match = scope["type"] == "http" and any(
             path.startswith(f"{prefix}/") for prefix in self._paths
@@ -329,7 +328,6 @@ class PathsRoute(BaseRoute):
         return (Match.FULL if is_match else Match.NONE), {}
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
         await self._app(scope, receive, send)
 
 
@@ -341,7 +339,6 @@ class LazyApp:
         self._app: ASGIApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on."""
         async with self._building:
             if self._app is None:
                 self._app = await run_in_threadpool(self._build)

@@ -24,7 +24,7 @@ Job = list[str] | dict[str, list[str]] | Callable[[], bool]
 
 
 def subcommand(command: list[str]) -> list[str]:
-    """Return the command line of a process of this program that ends with this one."""
+    """Return the command line of a process of this program that exits when this one does."""
     return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *command]
 
 

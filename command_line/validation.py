@@ -1,5 +1,5 @@
 """Check the settings before a command runs. Each error is a typer.BadParameter that names the
-setting and what to use instead.
+setting and the remedy.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def prepare_process(parent: int, log_format: str) -> None:
         exit_with_parent(parent, _STOP_TIMEOUT)
 
 
-# By the name of an option: which texts are valid, and what to use instead of others.
+# By the name of an option: the check of its text, and the remedy.
 _VALID: Mapping[str, tuple[Callable[[str], object], str]] = {
     "shapes_engine": (("rust", "reference").__contains__, "use rust or reference"),
     "base": (
@@ -116,7 +116,8 @@ def _check_database(url: str) -> None:
         ) from error
 
 
-# By the name of an option: what reads its text, or raises what is wrong with it.
+# By the name of an option: the function that reads its text, or raises an error that describes the
+# fault.
 _READ: Mapping[str, Callable[[str], object]] = {
     "limits": read_limits,
     "logo": lambda path: check_logo(Path(path)),
@@ -216,9 +217,7 @@ def _owner(path: Path) -> str:
 
 
 def _store(url: str, data: Path) -> str:
-    """Record the object store in the data directory, so that later commands use it without the
-    setting.
-    """
+    """Record the object store in the data directory: later commands use it without the setting."""
     try:
         if url:
             shared.bind_replica(data / "journal", url)
@@ -230,7 +229,7 @@ def _store(url: str, data: Path) -> str:
 def _external_store(*urls: str) -> StoreURLs | None:
     if not any(urls):
         return None
-    # late, since it loads an HTTP client, which few commands need
+    # It is imported late, since few commands need its HTTP client.
     client = import_module("publisher.store.external.client")
     try:
         parsed: StoreURLs = client.parse_settings(*urls)

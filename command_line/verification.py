@@ -1,4 +1,6 @@
-"""The command `verify`: check all files of a data directory, and repair what the journal can repair."""
+"""The command `verify`: check all files of a data directory, and repair what the journal can
+repair.
+"""
 
 from __future__ import annotations
 
@@ -116,9 +118,7 @@ def _parts(settings: Settings) -> list[Part]:
 
 
 def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, list[Fault]]:
-    """Rebuild the derived parts that are damaged; return what was repaired, after checking it
-    again.
-    """
+    """Rebuild the damaged parts that are derived; return the faults of those that are sound now."""
     damaged = {
         part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]
     }
@@ -135,14 +135,14 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
         try:
             if is_needed:
                 repair()
-        except (PublisherError, HarvestError) as error:  # the other parts are repaired all the same
+        except (PublisherError, HarvestError) as error:  # the other parts are still repaired
             print_note(str(error), "red")
     return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
 
 
 def _repair_status(settings: Settings) -> None:
-    """Write the status of sources again from the ledger; delete that of a mirror, which copies it
-    again from its origin.
+    """Rewrite the status of sources from the ledger. On a mirror, delete it: the mirror copies it
+    from its origin again.
     """
     if mirror_origin.read(settings.data / "journal"):
         (settings.data / "status.nq").unlink()
@@ -152,7 +152,7 @@ def _repair_status(settings: Settings) -> None:
 
 
 def _repair_dumps(data: Path, faults: list[Fault]) -> None:
-    """Write the dumps that are damaged again, each at the journal entry that its name has."""
+    """Rewrite the damaged dumps, each at the journal entry in its name."""
     names = [Path(fault.name).name.removesuffix(".sha256") for fault in faults]
     for name in names:
         for path in (data / "dumps" / name, data / "dumps" / f"{name}.sha256"):

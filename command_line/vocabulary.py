@@ -1,6 +1,4 @@
-"""Define ``stocktake vocabulary``: check the Turtle files of the vocabulary, and write releases of
-it.
-"""
+"""Define ``stocktake vocabulary``: check the vocabulary's Turtle files, and write its releases."""
 
 from __future__ import annotations
 

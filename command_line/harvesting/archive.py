@@ -68,7 +68,7 @@ def _print_pruning(pruning: Pruning, *, dry_run: bool, json: bool) -> None:
 
 
 def _parse_size(text: str) -> int:
-    """Return a size such as 20GB in bytes; exit with 2 if it is none."""
+    """Return a size such as 20GB in bytes; exit with 2 if it cannot be read."""
     match = _SIZE.match(text)
     if match is None:
         raise typer.BadParameter(

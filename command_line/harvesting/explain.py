@@ -1,6 +1,4 @@
-"""Define the commands `explain`, `sources report` and `sources forget`: what is stored about a record or a
-source.
-"""
+"""Define the commands `explain`, `sources report` and `sources forget`."""
 
 from __future__ import annotations
 
@@ -49,7 +47,7 @@ def explain_record(
     ] = "text",
 ) -> None:
     """Explain the statements of a record: run, request, archived bytes, field and mapping of each,
-    or that it is ours.
+    or that Stocktake added it.
 
     Exit code 1 if there is no such record here, or it has no such property.
     """

@@ -58,7 +58,7 @@ _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
 @contextmanager
 def _open_runs(settings: Settings) -> Iterator[HarvestContext]:
-    """Open the context of runs where a ledger is; raises LedgerError else."""
+    """Open the context of runs. Raises LedgerError if this machine has no ledger."""
     with open_existing(settings), harvest_context(settings) as context:
         yield context
 
@@ -101,8 +101,8 @@ def match(
 
 
 def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, object]]:
-    """Return for each kind of entity what becomes of the pairs, and how many things there are
-    before and after merging.
+    """Return a row for each kind of entity: its pairs by status, and the number of things before
+    and after merging.
     """
     counts = count_pairs(ledger, entities)
     return [
@@ -294,30 +294,28 @@ def _decide(
 
 @app.command()
 def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
-    """Take the decision about a pair back: it is matched by its score again, as before the
-    decision.
-    """
+    """Withdraw the decision about a pair: it is matched by its score again, as before the decision."""
     with _open_runs(ctx.obj) as context:
         both = next(
             (key for key in current_decisions(context.ledger) if pair_id(key) == pair), None
         )
         if both is None:
             raise IdentityError(
-                f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count"
+                f"the pair {pair!r} has no decision; `stocktake identity decisions` lists the current ones"
             )
         decide_pairs(context, [both], None, by=current_user(), reason=reason)
-    print_lines(f"taken back: {both[0]} and {both[1]}")
+    print_lines(f"withdrawn: {both[0]} and {both[1]}")
 
 
 @app.command()
 def decisions(
     ctx: Context,
     history: Annotated[
-        bool, typer.Option("--history", help="List all, also those replaced or taken back.")
+        bool, typer.Option("--history", help="List all, also those replaced or withdrawn.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """List the decisions that count, with who, when and why."""
+    """List the current decisions, with who, when and why."""
     with open_existing(ctx.obj) as ledger:
         listed = (
             list(decision_history(ledger))
@@ -369,7 +367,7 @@ def _change_row(change: GraphChange) -> dict[str, Any]:
 
 @app.command("export")
 def export_decisions(ctx: Context) -> None:
-    """Write the decisions that count as a table of SSSOM, tab-separated, to standard output."""
+    """Write the current decisions as a table of SSSOM, tab-separated, to standard output."""
     with open_existing(ctx.obj) as ledger:
         sys.stdout.write(write_table(current_decisions(ledger).values()))
 
@@ -379,8 +377,8 @@ def import_decisions(
     ctx: Context,
     file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")],
 ) -> None:
-    """Store the decisions of a table, all or none: an unknown record refuses the file, with its
-    lines.
+    """Store the decisions of a table, all or none: a file with unknown records is refused, with
+    their lines.
     """
     with open_existing(ctx.obj) as ledger, read_entities(ledger, Iris(ctx.obj.base)) as entities:
         read = _read_decisions(file, entities)
@@ -408,7 +406,7 @@ def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
 def _decision_row(decision: Decision) -> dict[str, object]:
     return {
         "pair": pair_id(decision.pair),
-        "judgement": decision.judgement.value if decision.judgement else "taken back",
+        "judgement": decision.judgement.value if decision.judgement else "withdrawn",
         "who": decision.who,
         "when": f"{decision.when:%Y-%m-%dT%H:%M:%SZ}",
         "reason": decision.reason,

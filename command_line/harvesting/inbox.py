@@ -58,7 +58,7 @@ def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
 
 def _send(ctx: Context, submission: str, inbox: str, kind: NotificationKind) -> None:
     if not is_web(inbox):
-        raise DeliveryError(f"{inbox} is no web address")
+        raise DeliveryError(f"{inbox} is not a web address")
     with _open_sender(ctx.obj) as ledger:
         about = described(ledger, ctx.obj.base, submission)
         notification = coar.send(
@@ -83,7 +83,7 @@ def offer(ctx: Context, submission: _Submission, inbox: _Inbox) -> None:
 
 @app.command()
 def announce(ctx: Context, submission: _Submission, inbox: _Inbox) -> None:
-    """Announce an accepted submission to another installation, which has nothing to do."""
+    """Announce an accepted submission to another installation, which need not answer."""
     _send(ctx, submission, inbox, NotificationKind.ANNOUNCE)
 
 
@@ -94,7 +94,7 @@ def undo(
         str, typer.Argument(metavar="OFFER", help="Id of an offer, as `inbox list` shows it.")
     ],
 ) -> None:
-    """Take an offer back: the other installation withdraws the submission."""
+    """Withdraw an offer: the other installation withdraws the submission."""
     with _open_sender(ctx.obj) as ledger:
         offer = notifications.find_notification(
             ledger, id=id, sent=True, kind=NotificationKind.OFFER.value

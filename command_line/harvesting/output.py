@@ -1,5 +1,5 @@
 """Open the ledger and print results, with few imports, so that commands that only read the ledger
-start soon.
+start quickly.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from harvesters.runs import run_report, terminal_output
 
 @contextmanager
 def open_ledger(settings: Settings) -> Iterator[Ledger]:
-    """Open the ledger alone, after a check for damage; its folder is created, since a key or an
-    edition may come before any run.
+    """Open the ledger after a check for damage. Its folder is created, since a key or an edition
+    may be stored before any run.
     """
     settings.data.mkdir(parents=True, exist_ok=True)
     require_intact(settings.ledger)
@@ -33,7 +33,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
 
 @contextmanager
 def open_existing(settings: Settings) -> Iterator[Ledger]:
-    """Open the ledger. Raises LedgerError if this machine has none: opening would create it."""
+    """Open the ledger. Raises LedgerError if this machine has none, since opening would create it."""
     if not has_ledger(settings.ledger):
         raise LedgerError(
             "this machine has no ledger, before the first harvest or as a mirror; harvest first, or ask the installation that harvests"

@@ -115,7 +115,7 @@ def expert(
     """
     address = mail.strip().lower()
     if not is_mail_address(address):
-        raise PrizeError(f"{mail} is no mail address")
+        raise PrizeError(f"{mail} is not a mail address")
     with open_ledger(ctx.obj) as ledger:
         selected = _edition(ledger, edition)
         (prizes.remove_expert if remove else prizes.add_expert)(ledger, selected.id, address)
@@ -138,8 +138,8 @@ def stage(
         str | None, typer.Option(help="Code of a special prize of the edition.")
     ] = None,
 ) -> None:
-    """Decide how far a nomination came. It is public from the day of the edition on, after the next
-    run of the source `prizes`.
+    """Set the stage of a nomination. It is public from the edition's day on, after the next run of
+    the source `prizes`.
     """
     with open_ledger(ctx.obj) as ledger:
         decided = contest.set_stage(

@@ -104,7 +104,7 @@ def file_states(folder: Path) -> FileStates:
     """Return the state of each file that source definitions are read from."""
     states = {}
     for file in (*folder.glob("*"), *folder.glob("crosswalks/*")):
-        with suppress(OSError):  # it was removed meanwhile
+        with suppress(OSError):  # a file may be removed meanwhile
             status = file.stat()
             states[file] = (status.st_mtime_ns, status.st_size, status.st_ino)
     return states
@@ -187,11 +187,11 @@ def _create_scheduler(
 
 
 def _create_refresh(context: HarvestContext, lock: ScheduleLock) -> Callable[[], None]:
-    """Return the function that updates the status, and shows that a schedule runs."""
+    """Return the function that updates the status, and marks that a schedule is running."""
 
     def refresh() -> None:
         update_status(context)
-        with suppress(HarvestError):  # what keeps the ledger from answering was just logged
+        with suppress(HarvestError):  # update_status has logged why the ledger does not answer
             lock.acquire()
 
     return refresh
@@ -200,7 +200,7 @@ def _create_refresh(context: HarvestContext, lock: ScheduleLock) -> Callable[[],
 def _create_watcher(
     sources: CurrentSources, context: HarvestContext
 ) -> Callable[[], CurrentSources | None]:
-    """Return the function that reads changed definitions: it returns all, None without a change."""
+    """Return the function that reads changed definitions: it returns all of them, or None."""
 
     def read_changes() -> CurrentSources | None:
         if not sources.read_changes():
@@ -212,7 +212,7 @@ def _create_watcher(
 
 
 def interrupted_sources(sources: Iterable[Source], context: HarvestContext) -> list[str]:
-    """Return the sources whose harvest was interrupted; none with workers, which see to that."""
+    """Return the sources whose harvest was interrupted; none with workers, which requeue theirs."""
     if context.ledger.is_shared:
         return []
     opened = [

@@ -41,8 +41,8 @@ class SourceAction(Protocol):
     ) -> Plan: ...
 
 
-_PATIENCE = 60.0  # seconds
-_MAX_HELPERS = 3  # slow sources beside which others run
+_PATIENCE = 60.0  # seconds after which a source is slow
+_MAX_HELPERS = 3  # slow sources that others run beside
 log = structlog.get_logger()
 
 
@@ -174,8 +174,8 @@ def _result_lines(
     *,
     on_purpose: bool,
 ) -> list[str]:
-    """Return the lines below the table: for each source why records were not published, or one line
-    for all if they are withheld *on_purpose*, as in the demo.
+    """Return the lines below the table: for each source, why records were not published; or one
+    line for all, if they are withheld *on_purpose*, as in the demo.
     """
     plans = {name: result for name, result in results.items() if isinstance(result, Plan)}
     if on_purpose:
@@ -232,7 +232,7 @@ def _confirm_superseding(
 def harvest_all(
     sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
 ) -> dict[str, Plan | FailedRun]:
-    """Harvest sources in turn; a run that fails or is slow holds up no other."""
+    """Harvest sources in turn; a run that fails or is slow does not delay the others."""
     return _run_all(
         sources,
         context,
@@ -272,8 +272,8 @@ def _run_all(
 
 
 class SourceQueue:
-    """Runs sources one after the other. While one takes more than *patience* seconds, the next ones
-    run beside it, so that a slow source holds up no other.
+    """Run sources one after the other. While one takes more than *patience* seconds, the next ones
+    run beside it, so that a slow source does not delay the others.
     """
 
     def __init__(
@@ -283,7 +283,7 @@ class SourceQueue:
         self._helpers: list[threading.Thread] = []
 
     def work(self) -> None:
-        """Return when all sources were run. On an error, such as Ctrl-C, none begins any more."""
+        """Run all sources. After an error, such as Ctrl-C, no further one is started."""
         try:
             self._run_next()
         except BaseException:
@@ -331,9 +331,8 @@ def run_source(
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
         return error
-    except (
-        Exception
-    ) as error:  # the one place: a fault of ours in one source's run must not stop the others
+    # A fault of this program in one source's run must not stop the other sources.
+    except Exception as error:
         log.exception("run failed: this is a bug, please report it", source=source.name)
         abort(
             source,

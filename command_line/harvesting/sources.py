@@ -28,7 +28,6 @@ from languages.request_locale import LANGUAGES, use_language
 from vocab.field_changes import field_views
 
 app = typer.Typer()
-_Name = Annotated[str, typer.Argument(help="The source.")]
 
 
 @app.command("list")
@@ -130,7 +129,7 @@ def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
         document = {**asdict(result), "notes": notes}
         del document["error_reason"]
         for record in document["records"]:
-            del record["reasons"]  # for pages
+            del record["reasons"]  # only pages use them
             record["mapped"] = [
                 {"field": field.label, "values": field.added}
                 for field in field_views((), record["mapped"], base, "en", str)

@@ -1,4 +1,4 @@
-"""Open what harvester commands work with: the context of runs, sources and notification channels."""
+"""Open the context of runs, source definitions and notification channels for commands."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from harvesters.source import Definitions, Source, load_all
 
 
 def network_settings(settings: Settings) -> NetworkSettings:
-    """Return how registries are asked; each retry is logged."""
+    """Return the settings of requests to registries; each retry is logged."""
     install_retry_logging()
     return NetworkSettings(settings.contact, settings.allow_hosts)
 
 
 def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
-    """Open the context of runs, whose pages are collected in child processes."""
+    """Open the context of runs; each run is in a child process."""
     return open_context(
         settings.data,
         settings.ledger,
@@ -42,7 +42,7 @@ def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext
 
 
 def notification_channels(settings: Settings) -> Channels:
-    """Return how alerts are sent."""
+    """Return the channels for alerts and other messages."""
     return Channels(
         parse_mail_server(settings.smtp) if settings.smtp else None,
         settings.webhook_secret,
@@ -64,8 +64,8 @@ def load_sources(
     """Load the named source definitions or, without names, all; *report* the name and the faults of
     each invalid one.
 
-    An invalid definition stops no other source. Exit with 2 if a name is unknown, or if there is no
-    directory of definitions.
+    An invalid definition does not stop the other sources. Exit with 2 if a name is unknown, or if
+    there is no directory of definitions.
     """
     try:
         definitions = load_all(settings.sources, check_compatible)

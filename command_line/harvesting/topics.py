@@ -1,4 +1,4 @@
-"""Define ``stocktake topics``: what is suggested for a text, and what a curator decides."""
+"""Define ``stocktake topics``: suggest topics of a text, and decide about suggestions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command ``stocktake diff``: compare the records at two moments of the journal."""
+"""Define the command `diff`: compare the records at two moments of the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands ``stocktake export``: editions of a release that need no server."""
+"""Define the commands `export`: editions of a release that need no server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from web.branding import NO_CONTACT, Branding
 if TYPE_CHECKING:
     from publisher.editions.site import Edition, ExportResult
 
-_SITE = "publisher.editions.site"  # imported late, with all pages
+_SITE = "publisher.editions.site"  # imported late, since it imports all pages
 app = typer.Typer(
     no_args_is_help=True,
     help="Write a release for use without a server: a static site, or a file for Kiwix.",
@@ -71,7 +71,7 @@ def zim(
 ) -> None:
     """Write the pages of a release as one file for Kiwix. Run it again if it was interrupted."""
     try:
-        # late, since libzim is installed with an extra only
+        # It is imported late, since only an extra installs libzim.
         module = import_module("publisher.editions.zim")
     except ModuleNotFoundError as error:
         fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
@@ -101,9 +101,7 @@ def build_edition(settings: Settings, number: int | None, languages: str) -> Edi
 
 
 def run_export(edition: Edition, folder: Path) -> ExportResult:
-    """Export a site, with progress on standard error; warn of addresses that answered with an
-    error.
-    """
+    """Export a site, with progress on standard error; warn of addresses with an error status."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

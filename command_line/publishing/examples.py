@@ -1,4 +1,4 @@
-"""Commands that list and run the example queries."""
+"""Define the commands `examples list` and `examples run`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The publisher's commands: dump, release, report and query."""
+"""Define the commands `dump`, `release`, `report` and `query`, and the server of `mcp`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run_mcp(settings: Settings, url: str) -> None:
     """Answer an AI assistant on standard input and output until the input ends. Links begin with
     *url*.
     """
-    module = import_module("publisher.apis.mcp_server")  # late, since it takes most of a second
+    module = import_module("publisher.apis.mcp_server")  # takes most of a second
 
     async def answer() -> None:
         limits = read(settings.limits)
@@ -99,9 +99,7 @@ def _check_cron(every: str) -> None:
 
 
 def _make_release(settings: Settings, keep: int, json: bool) -> Release:
-    """Make a release and its queryable store, delete the files of old releases, and print what was
-    done.
-    """
+    """Make a release with its queryable store and its report, and delete the files of old releases."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     copies.download(settings.data)
     result = build_release(
@@ -135,7 +133,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
 def _report(settings: Settings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
-        # late, with the pages
+        # It is imported late, since it imports all pages.
         import_module("publisher.portal.report.builder").build_in_process(
             settings.data, settings.base, number
         )
@@ -168,7 +166,7 @@ def report(
     ] = "",
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
-    reporting = import_module("publisher.portal.report.builder")  # late, with the pages
+    reporting = import_module("publisher.portal.report.builder")  # imports all pages
     filters = {
         "year": year,
         "region": region,

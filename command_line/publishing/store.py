@@ -1,4 +1,4 @@
-"""The commands ``stocktake store verify`` and ``stocktake store rebuild``."""
+"""Define the commands `store verify` and `store rebuild`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Compute sets of entities that are one thing, from a threshold of the score on and never against a
 decision, and the published descriptions of the sets.
 
-The descriptions depend on the entities, pairs and decisions alone, so taking a decision back
+The descriptions depend on the entities, pairs and decisions alone, so withdrawing a decision
 restores the same bytes.
 """
 

@@ -65,7 +65,7 @@ class StoredPair:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The decision of a person about a pair; *when* is UTC. *judgement* is None if the decision was
-    taken back.
+    withdrawn.
     """
 
     pair: Pair
@@ -284,7 +284,7 @@ def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:
 
 
 def decision_history(ledger: Ledger) -> Iterator[Decision]:
-    """Yield all decisions, the oldest first, those that were taken back among them."""
+    """Yield all decisions, the oldest first, those that were withdrawn among them."""
     with ledger.transaction() as connection:
         rows = connection.execute(
             sa.select(t.identity_decision).order_by(t.identity_decision.c.id)
@@ -295,6 +295,6 @@ def decision_history(ledger: Ledger) -> Iterator[Decision]:
 
 
 def current_decisions(ledger: Ledger) -> dict[Pair, Decision]:
-    """Return the decision that counts for each pair; none for a pair whose decision was taken back."""
+    """Return the decision that counts for each pair; none for a pair whose decision was withdrawn."""
     newest = {decision.pair: decision for decision in decision_history(ledger)}
     return {pair: decision for pair, decision in newest.items() if decision.judgement}

@@ -609,7 +609,7 @@ def decide_pairs(
     now = context.now()
     add_decisions(context.ledger, [Decision(pair, judgement, by, now, reason) for pair in pairs])
     note = note or ", ".join(map(pair_id, pairs))
-    audit(context, by, ActionType.PAIR_DECIDED, note=f"{note}: {judgement or 'taken back'}")
+    audit(context, by, ActionType.PAIR_DECIDED, note=f"{note}: {judgement or 'withdrawn'}")
 
 
 @operation(

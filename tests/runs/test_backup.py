@@ -220,13 +220,13 @@ def test_an_encrypted_backup_shows_nothing_without_its_key(
     encrypted = run(data, "backup", str(saved), "--encrypt-for", identity[1])
     refused = run(data, "backup", str(saved), "--encrypt-for", "age1nonsense")
     assert (encrypted.exit_code, refused.exit_code) == (0, 1)
-    assert "no public key of age" in refused.output
+    assert "not a public key of age" in refused.output
     wrong.write_text(str(pyrage.x25519.Identity.generate()))
 
     for words, reason in (
         ([], "pass the file with the private key: --identity FILE"),
         (["--identity", str(wrong)], "use the key that it was encrypted for"),
-        (["--identity", str(saved / "backup.json")], "no private key of age"),
+        (["--identity", str(saved / "backup.json")], "not a private key of age"),
     ):
         answer = run(tmp_path / "other", "restore", str(saved), *words)
         assert (answer.exit_code, reason in answer.output) == (1, True), answer.output

@@ -115,7 +115,7 @@ def test_a_decision_counts_until_it_is_taken_back(stocktake: Stocktake) -> None:
     history = rows(stocktake("decisions", "--history", "--json"))
     assert [(row["judgement"], row["reason"]) for row in history] == [
         ("negative", "two counties"),
-        ("taken back", "a mistake"),
+        ("withdrawn", "a mistake"),
     ]
 
 
