@@ -1,5 +1,5 @@
-"""The build: bundles the query page's scripts where npm is there; without it the page is a plain
-form.
+"""The build hook: bundle the scripts of the query page if npm is installed; without them the page
+is a plain form.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class QueryPage(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Bundle, unless what lies there was made from the same sources. A wheel lists the packages
-        in it: https://peps.python.org/pep-0770/.
+        """Bundle the scripts, unless the bundle was made from the same sources. A wheel lists the
+        packages in it: https://peps.python.org/pep-0770/.
         """
         root = Path(self.root)
         self._update(root)
@@ -39,7 +39,7 @@ class QueryPage(BuildHookInterface[Any]):
             return
         npm = shutil.which("npm")
         if npm is None:
-            # where another build stage has made the bundle, it is used as it is
+            # A bundle that another build stage has made is used as it is.
             if not (root / OUT).exists():
                 self.app.display_warning(
                     "npm is missing: the query page will be a plain form. Install Node.js with npm, then build again."
@@ -65,8 +65,8 @@ def is_current(root: Path) -> bool:
 
 
 def bundle(root: Path, npm: str) -> None:
-    """Fetch the packages that package-lock.json pins, bundle them, and put the result in its place
-    at once.
+    """Fetch the packages that package-lock.json pins, bundle them, and replace the bundle in one
+    step.
     """
     work, out, beside = root / WORK, root / OUT, root / WORK / "out"
     work.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def bundle(root: Path, npm: str) -> None:
 
 
 def bundle_failure(root: Path, npm: str) -> str:
-    """Bundle, and return why that failed with the end of npm's output, or an empty text."""
+    """Bundle the scripts; return the reason of a failure with the end of npm's output, else ""."""
     try:
         bundle(root, npm)
     except (subprocess.SubprocessError, OSError) as error:
@@ -105,6 +105,6 @@ def _run(work: Path, *command: str) -> None:
     )
 
 
-# .ci/install calls it when the bundle is missing, since pip shows no warning of a build
+# .ci/install runs this file when the bundle is missing, since pip shows no warning of a build.
 if __name__ == "__main__":
     sys.exit(bundle_failure(Path(__file__).resolve().parent, shutil.which("npm") or "npm") or None)

@@ -1,1 +1,1 @@
-"""Compare the cost of this program with that of its peers, measured side by side in one run."""
+"""Measure the cost of this program beside that of its peers, in the same run."""

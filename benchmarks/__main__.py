@@ -1,6 +1,6 @@
-"""Run benchmarks one after the other, each in a process of its own; `make bench` runs all but those
-that need a data folder. ``python -m benchmarks portal --records 100000``: options after a single
-name are those of that benchmark.
+"""Run benchmarks one after the other, each in its own process; `make bench` runs all but those that
+need a data folder. Options after a single name are those of that benchmark: ``python -m benchmarks
+portal --records 100000``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import subprocess
 import sys
 
 NAMES = ("end_to_end", "inventory", "columns", "portal", "feeds", "release", "structure")
-OTHERS = ("crossings",)  # of a data folder that is published
+OTHERS = ("crossings",)  # needs a published data folder
 
 
 def main(arguments: list[str]) -> int:
-    """Run the benchmarks that are named, all of NAMES if none is; return 1 if one could not run."""
+    """Run the named benchmarks, or all of NAMES; return 1 if one failed, 2 for an unknown name."""
     if arguments and arguments[0] not in NAMES + OTHERS:
         print(
             f"no benchmark {arguments[0]}; there are {', '.join(NAMES + OTHERS)}", file=sys.stderr

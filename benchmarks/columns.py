@@ -1,6 +1,6 @@
-"""The same questions to three endpoints over the same data in one run: ours, `oxigraph serve` and
-Virtuoso. Then one in a hundred records changes: how soon do we show it, and do readers wait
-meanwhile?
+"""Ask three endpoints the same questions over the same data: ours, `oxigraph serve` and Virtuoso.
+Then change one record in a hundred: measure how soon our endpoint shows it, and how long readers
+wait.
 
 By hand: ``python -m benchmarks columns --records 100000``
 """
@@ -42,11 +42,11 @@ from vocab.iris import BASE
 QUERIES = Path(__file__).parent / "queries"
 _ROWS = "rows"  # the query of 100,000 rows; the others are small ones
 _TABLE = "application/sparql-results+json"
-_TURNS = 3  # times that a question is asked alone; the median is reported
+_TURNS = 3  # repetitions of a question that is asked alone; the median is reported
 _AT_ONCE = (1, 8, 32)
-_SECONDS = 5.0  # that each number of clients asks
-_BUFFERS = 4 << 30  # bytes that Virtuoso holds at most
-_FEW = 100  # one in so many records changes
+_SECONDS = 5.0  # duration of the questions of each number of clients
+_BUFFERS = 4 << 30  # bytes of Virtuoso's buffers
+_FEW = 100  # one record in this many changes
 _TITLE, _NEW = "http://purl.org/dc/terms/title", "Changed by the benchmark"
 _CHANGED = f'SELECT (COUNT(DISTINCT ?s) AS ?n) {{ ?s <{_TITLE}> "{_NEW}"@en }}'
 _fresh = count()
@@ -54,7 +54,7 @@ _fresh = count()
 
 @dataclass(slots=True)
 class Endpoint:
-    """An endpoint: *more* are parameters of each question; *figures* by the name of their line."""
+    """An endpoint: *more* has parameters of each question, *figures* has results by their name."""
 
     name: str
     url: str
@@ -62,7 +62,7 @@ class Endpoint:
     figures: dict[str, float] = field(default_factory=dict)
 
     def ask(self, query: str, client: http.client.HTTPConnection) -> bytes:
-        """Return the answer to *query*, which no cache holds, read to its end."""
+        """Return the whole answer to *query*, which is made unique so that no cache has it."""
         head = {"Content-Type": "application/x-www-form-urlencoded", "Accept": _TABLE}
         text = f"{query}\n# {next(_fresh)}"
         body = urlencode([("query", text), *self.more])
@@ -74,12 +74,12 @@ class Endpoint:
         return content
 
     def connect(self) -> http.client.HTTPConnection:
-        """Return a connection, which stays open from question to question."""
+        """Return a connection that stays open between questions."""
         return http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=600)
 
 
 def queries(folder: Path = QUERIES) -> dict[str, str]:
-    """Return the queries of *folder* by name; they stand under our base."""
+    """Return the queries in *folder* by name; their relative IRIs are below our base."""
     return {
         path.stem: f"BASE <{BASE}>\n{path.read_text(encoding='utf-8')}"
         for path in sorted(folder.glob("*.rq"))
@@ -87,13 +87,13 @@ def queries(folder: Path = QUERIES) -> dict[str, str]:
 
 
 def rows(answer: bytes) -> list[bytes]:
-    """Return an answer's rows in an order of their own, so that two answers can be compared."""
+    """Return the sorted rows of an answer, so that two answers can be compared."""
     bindings = orjson.loads(answer)["results"]["bindings"]
     return sorted(orjson.dumps([_plain(row[name]) for name in sorted(row)]) for row in bindings)
 
 
 def _plain(term: dict[str, str]) -> list[str]:
-    kind = term["type"].removeprefix("typed-")  # Virtuoso has the name of an early draft
+    kind = term["type"].removeprefix("typed-")  # Virtuoso uses the name of an early draft
     return [kind, term["value"], term.get("xml:lang", ""), term.get("datatype", "")]
 
 
@@ -120,7 +120,7 @@ def _times(
 
 
 def _crowd(endpoint: Endpoint, texts: Sequence[str], clients: int) -> float:
-    """Return the questions a second that *clients* get answered, each beginning with another one."""
+    """Return the answers a second to *clients*, each of which begins with another question."""
     end = time.perf_counter() + _SECONDS
 
     def work(number: int) -> int:
@@ -137,8 +137,8 @@ def _crowd(endpoint: Endpoint, texts: Sequence[str], clients: int) -> float:
 
 
 def change(data: Path, endpoint: Endpoint, records: int) -> None:
-    """Change the titles of one in a hundred records in the journal; measure how soon that is visible,
-    and the longest wait of a reader meanwhile.
+    """Change the title of one record in a hundred in the journal; measure the time until readers
+    see it, and the longest wait of a reader meanwhile.
     """
     client, reads, patch = endpoint.connect(), list[float](), list[str]()
     old = f"""SELECT ?s ?t ?g {{ GRAPH ?g {{ ?s a <{BASE}ns#Initiative> ; <{_TITLE}> ?t
@@ -147,7 +147,7 @@ def change(data: Path, endpoint: Endpoint, records: int) -> None:
     for row in titles:
         s, g, t = row["s"]["value"], row["g"]["value"], orjson.dumps(row["t"]["value"]).decode()
         patch += [f"D <{s}> <{_TITLE}> {t}@en <{g}> .", f'A <{s}> <{_TITLE}> "{_NEW}"@en <{g}> .']
-    client.close()  # the server closes a connection that is idle while the entry is written
+    client.close()  # the server would close it, since it is idle while the entry is written
     Journal(data / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
     client, since, changed = endpoint.connect(), time.perf_counter(), 0
     while changed < len(titles):
@@ -173,7 +173,7 @@ def _ours(open_: ExitStack, data: Path, records: int) -> Endpoint:
 
 
 def unpack(dumps: Path, folder: Path) -> list[Path]:
-    """Write our dumps into *folder*, not compressed: the named graphs, and their merge."""
+    """Decompress our dumps into *folder*: the named graphs, and their merge."""
     files = []
     for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
         files.append(folder / packed.name.removesuffix(".gz"))
@@ -212,11 +212,11 @@ def _lines(ours: Endpoint, peer: Endpoint, asked: Iterable[str]) -> Iterator[Lin
 
 def main(
     records: Annotated[int, typer.Option(help="Records to harvest.", min=4000)] = 20_000,
-    peers: Annotated[str, typer.Option(help="Which peers, by commas.")] = "oxigraph,virtuoso",
+    peers: Annotated[str, typer.Option(help="Peers, separated by commas.")] = "oxigraph,virtuoso",
     research: Annotated[bool, typer.Option(help="Researchers' questions, not the twelve.")] = False,
     json: Json = False,
 ) -> None:
-    """Harvest a simulated portal, put the same into each store, and ask all of them the same."""
+    """Harvest a simulated portal, load the same data into each store, and ask all the same."""
     asked = queries(QUERIES / "research" if research else QUERIES)
     with tempfile.TemporaryDirectory(prefix="columns-") as name, ExitStack() as open_:
         folder, data = Path(name), Path(name) / "data"
@@ -234,7 +234,7 @@ def main(
                 for name, query in asked.items()  # while one answers, the other's connection ends
                 if rows(ours.ask(query, ours.connect())) != rows(other.ask(query, other.connect()))
             ]
-            err.print(f"answers that are not as ours: {', '.join(unlike) or 'none'}")
+            err.print(f"answers that differ from ours: {', '.join(unlike) or 'none'}")
             measure(other, asked)
             lines += _lines(ours, other, asked)
         change(data, ours, records)

@@ -52,7 +52,7 @@ def recorded_modules() -> Iterator[set[str]]:
 
 
 async def measure_requests(data: Path, trace: Path) -> dict[str, set[str]]:
-    """Return the modules that each kind of request crosses; workers write theirs to *trace*."""
+    """Return the modules that each kind of request crosses; workers write their modules to *trace*."""
     service = QueryService(data, Iris(), follow=False, readers=1)
     app = create_app(service)
     transport = httpx.ASGITransport(app=app)
@@ -82,8 +82,8 @@ async def measure_requests(data: Path, trace: Path) -> dict[str, set[str]]:
 
 
 def measure_entry(data: Path, folder: Path) -> set[str]:
-    """Return the modules that a journal entry crosses until readers see it, in a copy of *data* in
-    *folder*.
+    """Return the modules that a journal entry crosses until readers see it; *folder* is for a copy
+    of *data*.
     """
     for name in ("journal", "store"):
         shutil.copytree(data / name, folder / name)

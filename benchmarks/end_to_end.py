@@ -1,5 +1,5 @@
-"""From a registry's pages on loopback to an answer at /sparql, and once more when nothing has
-changed. Each process is a real one: the registry, `stocktake serve`, `stocktake harvest`.
+"""Measure a harvest from a registry's pages on loopback to an answer at /sparql, and again when
+nothing has changed. Registry, `stocktake serve` and `stocktake harvest` are real processes.
 
 By hand: ``python -m benchmarks end_to_end --records 10000 --registry ckan``
 """
@@ -22,15 +22,15 @@ from benchmarks.measuring import Json, Line, Watch, environment, err, is_served,
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 
-RATE, MEMORY = 1300, 500  # the aims: records a second, MB
-_CORES = 2  # the aim's
+RATE, MEMORY = 1300, 500  # aims: records a second, MB
+_CORES = 2  # cores of the machine that the aims are for
 _COUNT = "SELECT (COUNT(*) AS ?records) { ?record a <http://www.w3.org/ns/dcat#CatalogRecord> }"
 
 
 @dataclass(frozen=True, slots=True)
 class Harvest:
-    """One harvest: seconds until it was committed and until the store answered; seconds of
-    processor and peaks in MB by role.
+    """A harvest: the seconds until it was committed and until the store answered; the processor
+    seconds and the peaks of memory in MB by role, and the peak of all processes together.
     """
 
     committed: float
@@ -42,7 +42,7 @@ class Harvest:
 
     @property
     def spent(self) -> float:
-        """Return the seconds of processor of our processes."""
+        """Return the processor seconds of our processes."""
         return sum(seconds for role, seconds in self.processor.items() if role != "registry")
 
 
@@ -64,7 +64,7 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
 
 
 def walk(registry: str, records: int, folder: Path) -> dict[str, Harvest]:
-    """Harvest a new registry of *records*, then the same again: what changed, and in full."""
+    """Harvest a new registry of *records*, then again: first the changes, then all records."""
     with Demo(size=records, only=(registry,), faults=()) as portal:
         write_sources(portal.url, folder / "sources", (registry,))
         with served(folder) as client:
@@ -98,14 +98,14 @@ def _lines(records: int, harvests: Mapping[str, Harvest]) -> Iterator[Line]:
 def main(
     records: Annotated[
         list[int] | None,
-        typer.Option(help="Records of the registry; may be given more than once.", min=100),
+        typer.Option(help="Records of the registry; repeatable.", min=100),
     ] = None,
     registry: Annotated[
-        str, typer.Option(help="Which simulated registry: oai, ckan, csv.")
+        str, typer.Option(help="The simulated registry: oai, ckan or csv.")
     ] = "oai",
     json: Json = False,
 ) -> None:
-    """Harvest 10,000 records and 100,000, or as many as are given."""
+    """Harvest 10,000 records, then 100,000, or other numbers of records."""
     lines: list[Line] = []
     for size in records or [10_000, 100_000]:
         err.print(f"harvesting {size:,} records")

@@ -1,4 +1,4 @@
-"""Other stores, started on loopback with a folder of their own, as they come from their packages."""
+"""Start other stores as packaged, on loopback and in their own folders."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import httpx
 from benchmarks.measuring import free_port
 from publisher.store.external.client import MERGE, StoreURLs
 
-_READY = 240.0  # seconds
+_READY = 240.0  # seconds until a store must answer
 _PACKAGED = Path("/etc/virtuoso-opensource-7/virtuoso.ini")
-# The room that tests and benchmarks need, and their own paths. Answers are not cut, sorts are
-# (10,000 rows).
+# Higher limits for tests and benchmarks. Without _CUTS answers are complete; sorts still have at
+# most 10,000 rows.
 _ROOM = {
     "Parameters": {"ServerThreads": "40", "MaxQueryMem": "1G"},
     "HTTPServer": {"ServerThreads": "40", "MaxClientConnections": "40"},
@@ -35,7 +35,7 @@ _CUTS = (
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A store that runs: its name, its process, and where it is asked and changed."""
+    """A running store: its name, its process, and its addresses."""
 
     name: str
     process: subprocess.Popen[bytes]
@@ -43,7 +43,7 @@ class Engine:
 
 
 def missing(name: str) -> str:
-    """Return why the engine *name* cannot be started here, "" where it can."""
+    """Return why the engine *name* cannot be started here, "" if it can."""
     command, remedy = {
         "oxigraph": (_oxigraph(), "install the package oxigraph of PyPI"),
         "virtuoso": (
@@ -65,7 +65,7 @@ def started(
     """Start the engine *name* by calling *start*, with its store in *folder*, on *port* (0: a free
     one).
 
-    *memory* bytes of buffers are set where that is possible, and further room; 0: all as packaged.
+    Virtuoso gets buffers of *memory* bytes and higher limits; 0 leaves its settings as packaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
@@ -80,15 +80,15 @@ def started(
         try:
             process.wait(5)
         except subprocess.TimeoutExpired:
-            process.kill()  # Virtuoso writes its checkpoint first, which nobody needs any more
+            process.kill()  # Virtuoso would first write a checkpoint, which nobody needs
             process.wait()
 
 
 def bulk_load(folder: Path, files: Sequence[Path]) -> None:
-    """Load *files* into the Virtuoso that was started in *folder*; statements that name no graph go
-    to the one that has the merge of all.
+    """Load *files* into the Virtuoso that was started in *folder*; statements without a graph go to
+    the graph with the merge of all.
 
-    Raises RuntimeError with Virtuoso's words where a file could not be read.
+    Raises RuntimeError with Virtuoso's message if a file could not be read.
     """
     incoming, ini = folder / "incoming", ConfigParser()
     incoming.mkdir()
@@ -115,7 +115,7 @@ def _oxigraph() -> str | None:
 
 def _oxigraph_line(folder: Path, port: int, memory: int) -> list[str]:
     address = ["--location", str(folder / "store"), "--bind", f"127.0.0.1:{port}"]
-    # Without a timeout it continues a query whose client has gone, for hours.
+    # Without a timeout it would continue a query for hours after its client has disconnected.
     return [_oxigraph() or "oxigraph", "serve", *address, "--timeout-s", "120"]
 
 
@@ -128,7 +128,7 @@ def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
     settings["Parameters"]["ServerPort"] = f"127.0.0.1:{free_port()}"
     settings["HTTPServer"]["ServerPort"] = f"127.0.0.1:{port}"
     if memory:
-        buffers = memory // 8500  # bytes that a buffer takes, by the comments in Debian's file
+        buffers = memory // 8500  # bytes of a buffer, according to the comments in Debian's file
         for section, room in _ROOM.items():
             settings[section].update(room)
         settings["Parameters"].update(

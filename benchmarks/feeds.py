@@ -1,5 +1,5 @@
-"""Pages a second of each feed that others harvest, followed by one client over one connection, as
-harvesters do. The server is a real one.
+"""Measure the pages a second of each feed that others harvest. One client follows it over one
+connection, as harvesters do; the server is a real process.
 
 By hand: ``python -m benchmarks feeds --records 10000``
 """
@@ -24,7 +24,7 @@ from journal.journal import Journal
 
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"
 
-Pages = Iterator[tuple[int, int]]  # of each page its bytes and its records
+Pages = Iterator[tuple[int, int]]  # the bytes and the number of records of each page
 
 
 def by_oai(verb: str, prefix: str, client: httpx.Client) -> Pages:
@@ -50,7 +50,7 @@ def by_ldes(media: str, client: httpx.Client) -> Pages:
 
 
 def by_archives(client: httpx.Client) -> Pages:
-    """Follow the archives of the feed of all back."""
+    """Follow the archives of the feed of all records backwards."""
     address: str | None = "/feeds/all.atom"
     while address:
         content = _content(client, address)

@@ -1,5 +1,5 @@
-"""A data.json of 5,000 datasets: the first harvest, one of the same file and one of a file in which
-every dataset is equal but the bytes differ; processor time and memory of `stocktake harvest`.
+"""Measure processor time and memory of `stocktake harvest` for a data.json of 5,000 datasets: the
+first harvest, one of the same file, and one of equal datasets in other bytes.
 
 By hand: ``python -m benchmarks inventory --datasets 5000``
 """
@@ -25,7 +25,7 @@ from benchmarks.measuring import Json, Line, Watch, environment, show
 
 _MOST_MEMORY = 250.0  # MB
 _MOST_HELP = 0.5  # seconds of processor time
-_MOST_SECONDS = 2.0  # of processor time, beyond the start of the program
+_MOST_SECONDS = 2.0  # seconds of processor time beyond the start of the program
 _SOURCE = """
 title = "Inventory"
 protocol = "pod"
@@ -40,7 +40,7 @@ _PROSE = "Measurements of the wells of the district, of which each was visited o
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """Processor seconds of all processes; MB of the largest at its peak, and of all together."""
+    """Processor seconds of all processes; peak MB of the largest, and of all together."""
 
     seconds: float
     largest: float
@@ -48,7 +48,7 @@ class _Cost:
 
 
 def dataset(number: int) -> dict[str, Any]:
-    """Return a dataset of about 2.5 kB with four distributions, as Project Open Data 1.1 has it."""
+    """Return a dataset of about 2.5 kB with four distributions, by Project Open Data 1.1."""
     address = f"https://data.example/{number}"
     return {
         "@type": "dcat:Dataset",
@@ -93,7 +93,7 @@ def dataset(number: int) -> dict[str, Any]:
 
 @contextmanager
 def _served(files: list[bytes]) -> Iterator[int]:
-    """Serve the last of *files* at any path, from a thread of this process; return the port."""
+    """Serve the last of *files* as /data.json, in a thread of this process; yield the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -136,8 +136,8 @@ def main(
     datasets: Annotated[int, typer.Option(help="Datasets in the file.")] = 5000,
     json: Json = False,
 ) -> None:
-    """Measure three harvests of a data.json: the first, an unchanged one, and one whose bytes alone
-    have changed.
+    """Measure three harvests of a data.json: the first, one of the same file, and one of equal
+    datasets in other bytes.
     """
     rows = [dataset(number) for number in range(datasets)]
     files = [jsonlib.dumps({"dataset": rows}).encode()]

@@ -1,5 +1,5 @@
-"""What the benchmarks share: a line of figures beside its peer and its aim, processes that are
-watched (Linux), and a server over a data folder.
+"""The parts that benchmarks share: a figure beside its peer's and its aim, a watch over processes
+(Linux), and a server over a data folder.
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ from publisher.projections.projection import read_position
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 err = Console(stderr=True)
 PATIENCE = 3600.0  # seconds: a large journal is loaded first
-_PAUSE = (
-    0.1  # seconds between looks: a process that ends has lost no more than these of its account
-)
-_MEMORY_LOOKS = 20  # looks for one at the memory, which the kernel counts page by page
+# Seconds between looks. At most so much of the time of a process that exits is not counted.
+_PAUSE = 0.1
+_MEMORY_LOOKS = 20  # one look in this many is at memory too, which the kernel counts page by page
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
     "publisher.follower": "follower",
@@ -49,8 +48,8 @@ _ROLES = {
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A figure in *unit*, beside its *peer*'s; *aim* is the most that it may be, or the least with
-    *is_least*.
+    """A figure in *unit* beside its *peer*'s; *aim* is its upper limit, or with *is_least* its
+    lower one.
     """
 
     what: str
@@ -95,10 +94,10 @@ def _written(figure: float | None) -> str:
 
 
 class Watch:
-    """Look at the processes below this one until the context ends.
+    """Watch the descendants of this process until the context ends.
 
-    *seconds* of processor and *peaks* of memory (MB, of a single process) are by role; *together*
-    is the greatest sum in MB of what all but the registry held at one time, shared pages once.
+    *seconds* has processor seconds and *peaks* the peak memory of a single process (MB), by role.
+    *together* is the peak memory of all processes but the registry (MB); shared pages count once.
     """
 
     def __init__(self) -> None:
@@ -124,7 +123,7 @@ class Watch:
     def _look(self, *, memory: bool = True) -> None:
         megabytes = 0.0
         for pid in below(os.getpid()):
-            with suppress(OSError, ValueError, IndexError):  # it may end at any moment
+            with suppress(OSError, ValueError, IndexError):  # a process may exit at any moment
                 known, _, peak = self._accounts.get(pid, ("", 0.0, 0.0))
                 role = _role(pid) or known
                 peak = max(peak, _megabytes(pid, "status", "VmHWM:"))
@@ -156,7 +155,7 @@ class Watch:
 
 
 def below(pid: int) -> list[int]:
-    """Return the processes that *pid* has started, and theirs."""
+    """Return the descendants of the process *pid*."""
     results: list[int] = []
     with suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -167,7 +166,7 @@ def below(pid: int) -> list[int]:
 
 
 def processor(pid: int) -> float:
-    """Return a process's seconds of processor so far, its own and the system's for it."""
+    """Return the processor seconds of a process so far, in user and in system mode."""
     numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) / _TICKS
 
@@ -201,14 +200,14 @@ def environment(data: Path, more: Mapping[str, str] | None = None) -> dict[str, 
         "STOCKTAKE_DATA": str(data),
         "STOCKTAKE_SOURCES": str(data / "sources"),
         "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
-        # the one address that asks here stands for many
+        # All clients of a benchmark share one address, which must not be limited.
         "STOCKTAKE_QUERY_LIMITS": "budget=0, each=0, share=0, rows=2000000, seconds=60, wait=300",
         **(more or {}),
     }
 
 
 def free_port() -> int:
-    """Return a port on loopback on which nobody listens."""
+    """Return a free port on loopback."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
     return port
@@ -216,7 +215,7 @@ def free_port() -> int:
 
 @contextmanager
 def served(data: Path, more: Mapping[str, str] | None = None) -> Iterator[httpx.Client]:
-    """Serve *data* with the settings *more*; yield a client of the server, which answers."""
+    """Serve *data* with the settings *more*; yield a client once the server answers."""
     port = free_port()
     command = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
     with (
@@ -246,7 +245,7 @@ def is_served(client: httpx.Client, data: Path) -> bool:
 
 
 def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until columns and text index have followed, and no snapshot is made any more."""
+    """Wait until columns and text index are current, and no further snapshot is made."""
     head = Journal(data / "journal").head
     published = [data / "store" / beside / "shown" for beside in ("text", "columns")]
     until(lambda: min(map(read_position, published)) == (head.number if head else 0))

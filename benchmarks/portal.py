@@ -1,9 +1,8 @@
-"""Each kind of page for the first time and again, one visitor at a time; then a hundred visitors at
-once with pauses. The server is a real one.
+"""Ask each kind of page for the first time and again, one visitor at a time; then let a hundred
+visitors read at once, with pauses. The server is a real process.
 
-The store, the index of texts and the journal hold some things; the tables, from which facets,
-counts and lists come, hold as many as are asked for: the others are copies of those in the tables
-alone.
+The store, the text index and the journal have only some of the things. The tables, from which
+facets, counts and lists come, have as many as are asked for; the others are copies.
 
 By hand: ``python -m benchmarks portal --records 100000 --visitors 100``
 """
@@ -28,10 +27,10 @@ from benchmarks.measuring import Json, Line, below, err, processor, served, show
 from benchmarks.worlds import SOURCE, filled
 from publisher.projections.facets.facets import FACETS
 
-READY = 200.0  # ms: the aim
-AGAIN = 3  # times that an address is asked once its answer is kept
+READY = 200.0  # aim in ms
+AGAIN = 3  # repetitions of an address whose answer is cached
 HTML = {"Accept": "text/html", "Accept-Encoding": "gzip"}
-# How often each kind of page is asked: people come by search engines to things, and search here.
+# The frequency of each kind of page: people come to things from search engines, and search here.
 MIX = {"initiative": 30,
        "search, a facet": 14, "search, words": 10, "home": 8, "search": 6, "goal": 4, "line": 4, "country": 5, "target": 2,
        "organization": 4, "source": 1, "region": 2, "map": 2, "matrix": 2, "trends": 1, "gaps": 1, "calendar": 2, "library": 2, "prizes": 1,
@@ -104,17 +103,17 @@ def alone(client: httpx.Client, every: Addresses, most: int) -> Iterator[Line]:
 
 
 def _spent() -> float:
-    """Return the seconds of processor of the server, its readers and followers, to 10 ms."""
+    """Return the processor seconds of the server, its readers and followers, to 10 ms."""
     return sum(processor(pid) for pid in below(os.getpid()))
 
 
 async def crowd(
     url: httpx.URL, every: Addresses, visitors: int, pause: float, seconds: float
 ) -> tuple[dict[str, list[float]], list[str]]:
-    """Let *visitors* read for *seconds*, each with a *pause* of about so many seconds between pages
-    and an address of its own, as a trusted proxy reports it.
+    """Let *visitors* read for *seconds*, each with a mean *pause* in seconds between pages and its
+    own address, as a trusted proxy reports it.
 
-    Return the milliseconds of each page by kind, and what was no page.
+    Return the milliseconds of each page by kind, and the responses that are not pages.
     """
     times, troubles = defaultdict[str, list[float]](list), list[str]()
     dice, end = random.Random(8), time.perf_counter() + seconds
@@ -125,7 +124,7 @@ async def crowd(
         await asyncio.sleep(dice.uniform(0, pause))
         while time.perf_counter() < end:
             kind = dice.choices(kinds, weights)[0]
-            # the first ones more often
+            # The first addresses are asked more often.
             page = every[kind][
                 min(int(dice.expovariate(6 / len(every[kind]))), len(every[kind]) - 1)
             ]
@@ -143,7 +142,7 @@ async def crowd(
 
 
 def together(times: Mapping[str, list[float]], troubles: Sequence[str]) -> Iterator[Line]:
-    """Return the percentiles of each kind of page, and of all."""
+    """Yield the percentiles of each kind of page, and of all pages."""
     every = [time_ for kind in times.values() for time_ in kind]
     for kind, took in (("all pages", every), *sorted(times.items())):
         at = quantiles(took, n=100, method="inclusive") if len(took) > 1 else took * 99
@@ -152,7 +151,7 @@ def together(times: Mapping[str, list[float]], troubles: Sequence[str]) -> Itera
         )
         aim = READY if kind == "all pages" else None
         yield Line(f"{kind}, in the crowd", "ms", at[94], aim=aim, note=note)
-    yield Line("what was no page", "answers", len(troubles), aim=0, note="; ".join(troubles[:5]))
+    yield Line("not a page", "answers", len(troubles), aim=0, note="; ".join(troubles[:5]))
 
 
 def main(

@@ -1,6 +1,6 @@
-"""A release next to `oxigraph dump | sort | gzip` of the same data, the bytes compared.
+"""Measure a release beside `oxigraph dump | sort | gzip` of the same data, and compare the bytes.
 
-Each process is a real one. By hand: ``python -m benchmarks release --records 20000``
+All processes are real ones. By hand: ``python -m benchmarks release --records 20000``
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from journal.journal import Journal
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import canonical_quads
 
-MEMORY = 500  # MB: the aim
+MEMORY = 500  # aim in MB
 _OXIGRAPH = str(Path(sys.executable).with_name("oxigraph"))
 
 
 def cut(data: Path) -> tuple[float, dict[str, float], Watch]:
-    """Make a release by the command; return its seconds, in all and by stage, whose beginnings the
-    command writes to standard error, and what its processes took.
+    """Make a release by the command; return its seconds in all and by stage, and the watch of its
+    processes. The command prints the beginning of each stage on standard error.
     """
     line = [sys.executable, "-m", "stocktake", "release"]
     since, begins = time.perf_counter(), [("start", 0.0)]
@@ -58,7 +58,7 @@ def cut(data: Path) -> tuple[float, dict[str, float], Watch]:
 
 
 def quads_alone(data: Path, file: Path) -> float:
-    """Write the canonical N-Quads of a journal and nothing else; return the seconds."""
+    """Write only the canonical N-Quads of a journal; return the seconds."""
     since, journal = time.perf_counter(), Journal(data / "journal")
     head = journal.head
     with gzip_writer(file) as out:
@@ -67,8 +67,8 @@ def quads_alone(data: Path, file: Path) -> float:
 
 
 def theirs(quads: Path, folder: Path) -> tuple[float, float]:
-    """Load *quads* into the peer's store; dump, sort and pack it by the system's tools. Return the
-    seconds of the latter, and the greatest peak of memory in MB.
+    """Load *quads* into the peer's store, then dump, sort and compress it with the system's tools.
+    Return the seconds without loading, and the peak memory of a process in MB.
     """
     text, store = folder / "quads.nq", folder / "oxigraph"
     with igzip.open(quads, "rb") as source, text.open("wb") as out:
@@ -120,7 +120,7 @@ def main(
         folder = Path(name)
         data = folder / "data"
         err.print(f"writing {records:,} records")
-        # or a process that is started below it would count its memory
+        # A process that is forked here would count the memory of the writer as its own.
         writer = Process(target=write, args=(Journal(data / "journal"), records))
         writer.start()
         writer.join()

@@ -19,7 +19,7 @@ CODE = (
     *("command_line", "benchmarks", "stocktake.py"),
 )
 DECLARED = {".sql": "SQL", ".toml": "TOML", ".js": "scripts"}
-BUILT = ("static/query/", "static/docs/")  # from packages of npm, and from docs
+BUILT = ("static/query/", "static/docs/")  # built from packages of npm, and from docs
 _UNCOUNTED = ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _SQL = re.compile(
     r"\s*(?:SELECT|INSERT INTO|DELETE FROM|UPDATE|CREATE|WITH|DROP|PRAGMA|SET|BEGIN|FROM)\b"
@@ -100,7 +100,7 @@ def statement_count(tree: ast.Module) -> int:
 
 
 def sql_bytes(tree: ast.Module) -> int:
-    """Return the bytes of the texts that begin as SQL does."""
+    """Return the bytes of the texts that begin with a keyword of SQL."""
     return sum(
         len(node.value.encode())
         for node in ast.walk(tree)

@@ -1,5 +1,5 @@
-"""Record which modules run. Loaded into the process that forks query workers, it has that and these
-write their modules to the file that the environment variable TRACE names.
+"""Record which modules run. The process that forks query workers imports this module; then it and
+the workers write their modules to the file that the environment variable TRACE names.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Journals of generated records, and tables that hold many more things than their store, as copies
-of those in it.
+"""Write journals of generated records, and tables with many more things than their store: copies of
+those in it.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ SOURCE = Source(
     url="http://127.0.0.1/ckan",
     licence="https://creativecommons.org/licenses/by/4.0/",
 )
-_EVENTS = 20  # one event to so many records
-_FEW = 10  # one document, one post, one prize and one event to so many initiatives
-_KINDRED = 20  # copies that have organizations of their own before they are shared again
-# A copy's address stands anywhere among the others; its title and its last change come last.
+_EVENTS = 20  # one record in this many is an event
+_FEW = 10  # one document, one post and one prize for this many initiatives
+_KINDRED = 20  # copies with their own organizations before they share them again
+# A copy's address sorts anywhere among the others; its title and its last change sort last.
 _COPIED = "CREATE TEMP MACRO copied(iri, number) AS regexp_replace(iri, '[^/]*$', md5(iri || number) || '~')"
 _COPIES = f"""
 CREATE OR REPLACE TEMP TABLE those AS SELECT * FROM things WHERE thing <= $last AND (kind < 5 OR $number < {_KINDRED});
@@ -136,8 +136,8 @@ def _others(count: int) -> Iterator[Resource]:
 
 
 def filled(data: Path, stored: int, records: int) -> tuple[Pages, Pages]:
-    """Fill *data*, unless it is, with *stored* things and tables of *records*; return addresses of
-    pages by kind of thing, and codes by facet, the most frequent first.
+    """Fill *data* with *stored* things and tables of *records*, unless it is filled; return
+    addresses of pages by kind of thing, and codes by facet, the most frequent first.
     """
     if not (data / "store" / "crowded").exists():
         journal = Journal(data / "journal")
@@ -147,7 +147,7 @@ def filled(data: Path, stored: int, records: int) -> tuple[Pages, Pages]:
         _load(data, journal)
         _copy(data, records)
         for checksums in (data / "store" / "snapshots").glob("*/checksums.json"):
-            # the tables are others now; a snapshot without checksums counts as sound
+            # The tables have changed; a snapshot without checksums counts as sound.
             checksums.unlink()
         (data / "store" / "crowded").touch()
     return _known(data)

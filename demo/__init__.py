@@ -1,1 +1,1 @@
-"""The demo: simulated registries, seeded, for `make run`, for tests and for benchmarks."""
+"""The demo: simulated registries with records from a seed, for `make run`, tests and benchmarks."""

@@ -35,7 +35,7 @@ Headers = Mapping[str, str]
 Pairs = list[tuple[str, str]]
 
 _JSON = "application/json"
-_SLOW = 0.3  # Seconds.
+_SLOW = 0.3  # seconds
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>We will be back soon</h1></body></html>\n"
 
 
@@ -44,8 +44,8 @@ class DemoState:
     """The indexes of all registries in their current state, and request counters by registry.
 
     *page* is the default number of records per page. *publications* are the keys of PUBLICATIONS
-    that are served too, with content that depends on *seed*. One-time faults depend on
-    *since_change*, the requests since the last change.
+    that are served too; their content depends on *seed*. A one-time fault depends on
+    *since_change*, the number of requests since the last change of the state.
     """
 
     registries: list[Registry]
@@ -142,7 +142,7 @@ def _read_json(body: bytes) -> dict[str, Any]:
     try:
         posted = orjson.loads(body or b"{}")
     except orjson.JSONDecodeError as error:
-        raise HTTPException(400, f"no JSON: {error}") from error
+        raise HTTPException(400, f"not JSON: {error}") from error
     if not isinstance(posted, dict):
         raise HTTPException(400, "post a JSON object")
     return posted
@@ -189,7 +189,7 @@ def _list(name: str, request: Request, demo: DemoState, pairs: Pairs) -> Respons
     return demo.cached(request, name, body, _JSON)
 
 
-# The path and the answer of each registry.
+# The path and the handler of each registry.
 _REGISTRIES: Mapping[str, tuple[str, Callable[[Request, DemoState, Pairs], Response]]] = {
     "oai": ("/oai", _oai),
     "ckan": ("/ckan/api/3/action/{action}", _ckan),
@@ -197,11 +197,11 @@ _REGISTRIES: Mapping[str, tuple[str, Callable[[Request, DemoState, Pairs], Respo
     "files": ("/json/files/{name:path}", _file),
     **{name: (f"/json/{name}", partial(_list, name)) for name in list_endpoints.LISTS},
 }
-_POSTED = {"oai", "ckan"}  # They take the arguments of a POST too.
+_POSTED = {"oai", "ckan"}  # these registries accept POST too
 
 
 def _endpoint(demo: DemoState, name: str) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint of a registry: a fault may replace what it answers."""
+    """Return the endpoint of a registry; a fault may replace its response."""
 
     async def endpoint(request: Request) -> Response:
         pairs, fault = await _read_arguments(request), await demo.fault(name, str(request.url))

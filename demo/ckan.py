@@ -29,7 +29,7 @@ def error_body(url: str, kind: str, message: str) -> bytes:
 
 
 def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
-    """Respond to package_search; *parameters* is the query or the posted object, all values as
+    """Respond to package_search; *parameters* has the query or the posted object, all values as
     text.
     """
     try:

@@ -11,7 +11,8 @@ from types import TracebackType
 
 from journal.file_lock import AlreadyLockedError, FileLock
 
-# stays in the data folder and in the folder of source definitions: their portal shows the banner
+# The file that stays in the data folder and in the folder of source definitions. The portal of a
+# folder with it shows the banner.
 MARK = "demo.json"
 
 
@@ -68,7 +69,7 @@ def is_free(host: str, port: int) -> bool:
     """Return whether a server can listen on *port* of *host*; port 0 is always free."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        # as the server does, which a connection that just ended does not keep out
+        # The server sets this option too: it can listen although a connection has just ended.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

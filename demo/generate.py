@@ -23,8 +23,8 @@ def _read(name: str) -> dict[str, Any]:
 
 @cache
 def phrases() -> dict[str, Any]:
-    """Return the phrases by language, topics and their articles also by action line; in the order
-    of the file, so that choices are reproducible.
+    """Return the phrases by language, the topics and their articles by action line too. Their order
+    is that of the file, so that choices are reproducible.
     """
     return _read("words.toml")
 
@@ -62,7 +62,7 @@ _KINDS = (
     "International organization",
     "Other",
 )
-# languages with country names in the vocabulary
+# The languages in which the vocabulary has names of countries.
 _COUNTRY_LANGUAGES = frozenset({"en", "fr", "es", "ar", "zh", "ru"})
 _TAGS = (
     "ICT4D",
@@ -76,7 +76,7 @@ _TAGS = (
 )
 
 
-# a record of a registry: texts are by language, codes are in the registry's own forms
+# A record of a registry: texts are by language, codes are in the registry's own forms.
 Project: TypeAlias = dict[str, Any]
 
 

@@ -1,5 +1,5 @@
-"""Serve JSON lists with the usual kinds of paging (page, offset, cursor, next link, one document, a
-folder), and CSV.
+"""Serve JSON lists with the usual kinds of paging (page, offset, cursor, next link, a single
+document, a folder), and CSV.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from demo.record_index import RecordIndex
 from demo.scenario import Fault
 from demo.serializers import COLUMNS, csv_line
 
-_MAX_PAGE_SIZE = 1000  # records a page, whatever is asked
+_MAX_PAGE_SIZE = 1000  # records a page, even if a request asks for more
 
 
 def _number(parameters: Mapping[str, str], name: str, default: int) -> int:

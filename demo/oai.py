@@ -51,8 +51,8 @@ class _Window:
 
 
 def answer(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page: int) -> bytes:
-    """Return the response to a request, given as its arguments in order, with at most *page*
-    records.
+    """Return the response to a request with the arguments *pairs*, in their order, with at most
+    *page* records.
     """
     arguments = dict(pairs)
     attributes = "".join(f' {name}="{xml(text)}"' for name, text in arguments.items())
@@ -66,7 +66,7 @@ def answer(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page:
         body = _VERBS[verb][2](index, arguments, verb=verb, url=url, page=page)
     except OaiError as error:
         if error.code in {"badVerb", "badArgument"}:
-            attributes = ""  # Section 3.6: omitted for these errors.
+            attributes = ""  # section 3.6: they are omitted for these errors
         body = f'<error code="{error.code}">{xml(str(error))}</error>'.encode()
     head = f"{_HEAD}<responseDate>{format_time(int(index.state.now.timestamp()))}</responseDate><request{attributes}>{xml(url)}</request>\n"
     return head.encode() + body + b"\n</OAI-PMH>\n"
@@ -138,7 +138,7 @@ def _window(index: RecordIndex, verb: str, arguments: Arguments) -> _Window:
         )
     parts = arguments["resumptionToken"].split("~")
     if len(parts) != 6 or parts[:2] != [verb, str(index.state.version)] or not parts[5].isdecimal():
-        raise OaiError("badResumptionToken", "the token is none of ours or has expired")
+        raise OaiError("badResumptionToken", "the token is unknown or has expired")
     return _Window(parts[2], parts[3], parts[4], int(parts[5]))
 
 
@@ -150,7 +150,7 @@ def _second(text: str, name: str) -> int:
         time = datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=UTC)
     except ValueError as error:
         raise OaiError(
-            "badArgument", f"{name} is no date: write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
+            "badArgument", f"{name} is not a date: write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
         ) from error
     return int(
         (time + timedelta(seconds=86399 if name == "until" and len(text) == 10 else 0)).timestamp()
@@ -169,8 +169,8 @@ def _select(index: RecordIndex, window: _Window) -> Sequence[int]:
 
 
 def _list(index: RecordIndex, arguments: Arguments, *, verb: str, page: int, **_: object) -> bytes:
-    """Return a page of a list, with a resumption token: none if one page holds all, an empty one at
-    the end of a list.
+    """Return a page of a list, with a resumption token: none if the list has one page, an empty one
+    at the end of a longer list.
     """
     faults, window = index.state.faults, _window(index, verb, arguments)
     selected = _select(index, window)
@@ -195,7 +195,7 @@ def _header(record: bytes) -> bytes:
 
 
 _LIST = (("metadataPrefix",), ("from", "until", "set", "resumptionToken"), _list)
-# What each verb needs, what else it takes, and what it answers.
+# The required arguments of each verb, the optional ones, and its handler.
 _VERBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], Callable[..., bytes]]] = {
     "Identify": ((), (), _identify),
     "ListMetadataFormats": ((), ("identifier",), _formats),

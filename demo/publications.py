@@ -1,7 +1,6 @@
-"""Serve four small registries of other items than initiatives: events (iCalendar), posts (Atom),
-documents and prizes (JSON).
+"""Serve four small registries of events (iCalendar), posts (Atom), documents and prizes (JSON).
 
-Each has a fixed number of items, which depend on the seed alone. They have no faults and no
+Each has a fixed number of items, which depend only on the seed. They have no faults and no
 versions.
 """
 
@@ -16,11 +15,11 @@ from demo.generate import LANGUAGES, Project, countries, generate_record
 from demo.serializers import xml
 
 _JSON = "application/json"
-_SALT = 7_000_003  # the items' projects are others than those of the nine registries
-_YEARS = (2023, 2024, 2025)  # of the prizes
-# of a category's prizes, the first to the last
+_SALT = 7_000_003  # makes the items differ from the projects of the nine registries
+_YEARS = (2023, 2024, 2025)  # years of the prizes
+# The stages of the prizes of a category, from the first to the last.
 _STAGES = ("winner", "champion", "champion", "nominated", "nominated", "nominated")
-_FIRST_DAY = date(2025, 1, 6)  # of the calendar
+_FIRST_DAY = date(2025, 1, 6)  # first day of the calendar
 _STEP = 9  # days between two events: three years, past and future
 _DOCUMENT_TYPES = ("Report", "Guideline", "Toolkit", "Policy brief")
 EVENTS, POSTS, DOCUMENTS, PRIZES = 120, 60, 80, 54  # numbers of items
@@ -110,7 +109,7 @@ def feed(seed: int) -> bytes:
     entries = "".join(
         _entry(number, project) for number, project in enumerate(_projects(seed, 2, POSTS))
     )
-    # https://www.rfc-editor.org/rfc/rfc5005#section-2
+    # The feed is complete: https://www.rfc-editor.org/rfc/rfc5005#section-2.
     complete = '<fh:complete xmlns:fh="http://purl.org/syndication/history/1.0"/>'
     head = f"{complete}<id>https://news.example.org/</id><title>Demo news</title><updated>2025-06-30T08:00:00Z</updated>"
     author = "<author><name>Demo newsroom</name></author>"
@@ -149,7 +148,7 @@ def _common(kind: str, number: int, project: Project) -> dict[str, object]:
     return own | {name: value for name, value in project.items() if name in names}
 
 
-# path, media type and content, by registry
+# The path, media type and content of each registry.
 PUBLICATIONS: Mapping[str, tuple[str, str, Callable[[int], bytes]]] = {
     "events": ("/events/calendar.ics", "text/calendar; charset=utf-8", calendar),
     "news": ("/news/feed.atom", "application/atom+xml", feed),

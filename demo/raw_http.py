@@ -1,5 +1,5 @@
-"""Send invalid or unusual HTTP responses, byte by byte, error responses of registries and of proxies
-before them, and robots.txt.
+"""Send invalid or unusual HTTP responses byte by byte, error responses of registries and of their
+proxies, and robots.txt.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ _BOT_PROTECTION_PAGE = (
     b'</noscript><script>window._cf_chl_opt={};</script><script src="/cdn-cgi/challenge-platform/h/g/orchestrate"></script></body></html>\n'
 )
 _ROBOTS = "User-agent: *\nDisallow: /control\n"
-# never requested: clients must refuse private addresses
+# Clients must refuse private addresses, so that this one is never requested.
 _PRIVATE_URL = "http://10.0.0.1/latest/meta-data/"
 
 

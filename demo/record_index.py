@@ -95,7 +95,7 @@ class RecordIndex:
         return self._selections[selection]
 
     def slice(self, positions: Sequence[int], first: int, size: int) -> Sequence[int]:
-        """Return the *size* positions of a page from the number *first* on, with the faults that
+        """Return the *size* positions of the page that begins at *first*, with the faults that
         repeat records.
         """
         first = 0 if Fault.REPEAT in self.state.faults else first

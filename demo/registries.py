@@ -1,4 +1,4 @@
-"""Run the demo in a process of its own, and start, change and stop it.
+"""Run the simulated registries in a child process: start, change and stop them.
 
 Run it by hand: ``python -m demo.registries --port 8765 --size 4000 --seed 1``
 """
@@ -31,7 +31,7 @@ from demo.source_definitions import write_sources
 
 __all__ = ["DEFAULT", "SHARES", "Demo", "Fault"]
 
-_STOP_TIMEOUT = 10.0  # seconds
+_STOP_TIMEOUT = 10.0  # seconds for the child to exit
 SIZE = 4000  # records in all registries
 
 
@@ -144,7 +144,7 @@ class Demo:
 
 
 def _end_with_input(server: uvicorn.Server) -> None:
-    while os.read(0, 1024):  # not sys.stdin, whose lock a waiting thread would hold at the end
+    while os.read(0, 1024):  # with sys.stdin, the waiting thread would hold its lock at the exit
         pass
     server.should_exit = True
 
@@ -185,7 +185,7 @@ def main(
         print(port, flush=True)
         if attached:
             threading.Thread(target=_end_with_input, args=(server,), daemon=True).start()
-        with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+        with suppress(KeyboardInterrupt):  # uvicorn raises it again after its shutdown
             server.run(sockets=[listener])
 
 

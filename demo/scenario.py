@@ -13,7 +13,7 @@ from demo.generate import Project, generate_record, random_values
 
 _FIRST = int(datetime(2023, 1, 1, tzinfo=UTC).timestamp())  # the oldest datestamp of the demo
 _SPAN = 900 * 86400  # seconds; the period of the first version's modification dates
-_SHARED = 3  # one record in this many of a registry that repeats another one's
+_SHARED = 3  # one record in this many of the registry `all` repeats one of `oai`
 _FAULT_RATE = 50  # one in this many records has a fault, and as many are deleted from the start
 _UNREADABLE = ("2021-02-30", "31/12/2019", "0000-00-00", "soon", "2020-13-01")
 _UNKNOWN = ("Atlantis", "Sub-region East", "Worldwide", "Country office", "n/a")
@@ -42,7 +42,7 @@ class Fault(StrEnum):
     FORBIDS = "forbids"  # robots.txt disallows all
     MUTE = "mute"  # robots.txt returns 503
     CRAWL = "crawl"  # robots.txt sets a crawl delay of 1.5 seconds
-    # From here on: affects the second request, or if persistent each from the second on.
+    # The following faults affect the second request, or each one from it on if they are persistent.
     LIMITED = "limited"  # 429 with Retry-After in seconds
     DATED = "dated"  # 503 with Retry-After as a date
     DOWN = "down"  # 503
@@ -95,7 +95,7 @@ def registries(size: int, seed: int, only: Collection[str] = ()) -> list[Registr
     """
     for name in only:
         if name not in SHARES:
-            raise ValueError(f"{name!r} is no registry of the demo; known are {', '.join(SHARES)}")
+            raise ValueError(f"{name!r} is not a registry of the demo; known: {', '.join(SHARES)}")
     selected = [name for name in SHARES if not only or name in only]
     total = sum(SHARES[name] for name in selected)
     sizes = {name: max(1, size * SHARES[name] // total) for name in selected}
@@ -169,8 +169,8 @@ def _record_faults(state: ScenarioState, d: tuple[int, ...]) -> frozenset[Fault]
 
 
 def _seed_of(registry: Registry, number: int) -> int:
-    """Return the seed of a record's project: one in three of the registry ``all`` describes a
-    project of ``oai`` once more.
+    """Return the seed of a record's project: one record in three of the registry ``all`` describes
+    a project of ``oai`` again.
     """
     if registry.name == "all" and number % _SHARED == 0:
         return registry.seed - list(SHARES).index(registry.name)

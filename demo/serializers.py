@@ -120,7 +120,9 @@ def _extras(project: Project) -> list[dict[str, str]]:
 
 
 def ckan(project: Project, history: RecordHistory) -> bytes:
-    """Return a CKAN package as in package_show; additional fields are extras, as in most portals."""
+    """Return a CKAN package as in package_show; fields that CKAN lacks are extras, as in most
+    portals.
+    """
     language, name = project["language"][0], project["id"].lower()
     licence = project["licence"]
     package = {

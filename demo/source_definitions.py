@@ -33,7 +33,7 @@ def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Pa
         written.append(path)
         topics = package.joinpath("sources", f"{path.stem}.topics.tsv")
         table = folder / "crosswalks" / topics.name
-        if topics.is_file() and not table.exists():  # else it has what visitors decided
+        if topics.is_file() and not table.exists():  # an existing table has decisions of visitors
             table.parent.mkdir(exist_ok=True)
             table.write_text(topics.read_text(encoding="utf-8"), encoding="utf-8")
     return written
