@@ -194,7 +194,11 @@ SCHEMA = Schema(
             Part(_first_stated("publisher"), {"name": lambda publisher: [publisher]}, Role.LEAD),
             Part(
                 _organizations,
-                {"name": _names, "role": "contributorType", "identifiers": _assigned},
+                {
+                    "name": _names,
+                    "role": lambda party: [party.get("contributorType", "")],
+                    "identifiers": _assigned,
+                },
                 roles={name.lower(): role for name, role in _ROLES.items()},
             ),
             Part(

@@ -86,6 +86,16 @@ def test_datacite_names_the_scheme_beside_the_value() -> None:
     assert identifiers == {"P": [], "CDL": [ROR], "Fund": ["ISNI: 0000 0001 2103 2683"]}
 
 
+@each("word, role", [("Sponsor", Role.FUNDER), ("HostingInstitution", Role.PARTNER)])
+def test_a_contributor_of_datacite_has_the_role_of_its_type(word: str, role: Role) -> None:
+    record = (
+        f'<resource xmlns="{DATACITE}"><titles><title>A</title></titles><contributors>'
+        f'<contributor contributorType="{word}"><contributorName>CDL</contributorName></contributor></contributors></resource>'
+    )
+
+    assert parties(mapped("datacite", record)) == {"CDL": (role,)}
+
+
 def test_schema_org_states_what_an_organization_is_the_same_as() -> None:
     turtle = f"""<urn:it> a s:Project ; s:name "A" ; s:funder <https://x.example/o> .
         <https://x.example/o> a s:Organization ; s:name "CDL" ; s:sameAs <{ROR}>, <https://x.example/other> ."""
