@@ -15,9 +15,9 @@ from harvesters.mappings.schema import (
     Schema,
     element_texts,
     find_element,
-    find_elements,
 )
 from harvesters.page_model import Payload
+from harvesters.payloads.paths import find_elements
 from vocab.initiative import Document, Event, Initiative, Resource, Role
 from vocab.iris import is_web
 

@@ -20,7 +20,6 @@ from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     as_list,
-    normalize_block,
     normalize_inline,
     parse_email,
     parse_language,
@@ -119,7 +118,7 @@ _PERIOD: Mapping[str, Entry] = {
 
 def _fields(table: FieldTable, record: Record[Row]) -> Fields:
     """Return the fields of the package and its extras, with what several of them make."""
-    package, lexicon, tag = record.payload, table.lexicon, table.language
+    package, lexicon = record.payload, table.lexicon
     if not ("title" in package or "title_translated" in package or "name" in package):
         raise ParseError(
             f"{record.key}: not a CKAN package: neither title nor name, only {', '.join(map(str, package))[:200]}"
@@ -137,11 +136,11 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
         if not is_web(theme) or lexicon.goal(theme) or lexicon.target(theme)
     ]
     words += [group for group in groups if group not in places]
-    title = _translated(package, "title", tag, normalize_inline)
+    title = _translated(package, "title")
     return {
         **fields,
-        "_title": title or [Text(normalize_inline(package.get("name")), tag)],
-        "_notes": _translated(package, "notes", tag, normalize_block),
+        "_title": title if any(map(normalize_inline, title.values())) else package.get("name"),
+        "_notes": _translated(package, "notes"),
         "_name": package.get("name"),
         "_keywords": [*_tags(package), *map(Text, words)],
         "_themes": [theme for theme in themes if theme not in words],
@@ -150,8 +149,8 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
         "_files": [
             {
                 **resource,
-                "title": _translated(resource, "name", tag, normalize_inline),
-                "description": _translated(resource, "description", tag, normalize_block),
+                "title": _translated(resource, "name"),
+                "description": _translated(resource, "description"),
             }
             for resource in _objects(package.get("resources"))
         ],
@@ -213,17 +212,10 @@ def _lead(package: Row, fields: Fields) -> dict[str, str] | None:
     return next(({"name": name, "key": key} for name, key in names if name), None)
 
 
-def _translated(package: Row, name: str, tag: str | None, form: Callable[[Any], str]) -> list[Text]:
-    """Return a text in all its languages; the untranslated one only if no translation has the same
-    text or language.
-    """
+def _translated(package: Row, name: str) -> dict[str, Any]:
+    """Return a text in all its languages by their tags, and the one without a language by ""."""
     translated = package.get(f"{name}_translated")
-    items = translated.items() if isinstance(translated, dict) else ()
-    texts = [Text(form(text), parse_language(key) or key) for key, text in items]
-    text = form(package.get(name))
-    if text and not any(tag == each.language or text == each.value for each in texts):
-        texts.append(Text(text, tag))
-    return texts
+    return {**(translated if isinstance(translated, dict) else {}), "": package.get(name)}
 
 
 def _tags(package: Row) -> list[Text]:

@@ -43,11 +43,11 @@ def _entry(_: FieldTable, record: Record[Row]) -> Row:
 
 
 def _edit(table: FieldTable, entry: Row, kind: type[Resource], values: dict[str, Any]) -> None:
-    """Add the language of the texts; and what is no post has its content as its description, if it
-    has no other.
+    """Add the language of the source if the texts state none; and what is no post has its content as
+    its description, if it has no other.
     """
-    texts = [table.texts[name](entry) for name in ("content", "description", "title")]
-    values["languages"] = tuple([tag for each in texts for _, tag in each if tag][:1])
+    if table.language and not values.get("languages"):
+        values["languages"] = (table.language,)
     if kind is not Post and not values.get("descriptions"):
         values["descriptions"] = parse_titles(table.texts["content"](entry))
 
@@ -58,6 +58,7 @@ SCHEMA = Schema(
         "title": "title",
         "description": "summary",
         "identifiers": "id",
+        "languages": ("content.language", "summary.language", "title.language"),
         "addresses": ["link", "alternates", "enclosures"],
         "licences": ("licence", "feed.licence"),
         "issued": ("published", "updated"),

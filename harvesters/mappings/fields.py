@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from lxml.etree import _Element
@@ -15,7 +16,6 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.schema import (
     FIELD_NAME,
-    FieldTable,
     Part,
     Schema,
     compile_entry,
@@ -155,19 +155,12 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any
     """Return the function that maps a row, an XML element or a graph by the source's [fields]
     table.
     """
-    kind = record_class(source)
-    tables: dict[Payload, FieldTable] = {}  # by payload type, known from the first record
 
-    def map_record(record: Record[Any]) -> Resource:
-        row = record.payload
-        payload_type = _payload_type(row)
-        if payload_type not in tables:
-            tables[payload_type] = FieldTable(
-                source, crosswalks, _user_schema(source, payload_type)
-            )
-        return tables[payload_type].map_record(kind, record, row)
+    @cache
+    def mapper(payload_type: Payload) -> Callable[[Record[Any]], Resource]:
+        return _user_schema(source, payload_type).build_mapper(source, crosswalks)
 
-    return map_record
+    return lambda record: mapper(_payload_type(record.payload))(record)
 
 
 def _user_schema(source: Source, payload_type: Payload) -> Schema:
@@ -178,6 +171,8 @@ def _user_schema(source: Source, payload_type: Payload) -> Schema:
         {"amounts": [Part(source.fields["amounts"], _AMOUNT)]}
         if "amounts" in source.fields
         else {},
+        kind=source.fields.get("kind", "initiative"),
+        options=FieldsOptions,
         split=options.split,
         namespaces=options.namespaces,
         crosswalks=options.crosswalk,

@@ -13,13 +13,13 @@ from functools import cache
 from typing import Any, NamedTuple
 
 import orjson
-from pyoxigraph import BlankNode, Literal, NamedNode
+from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
 from harvesters.mappings.schema import Entry, FieldTable, Part
 from harvesters.page_model import Record
 from harvesters.parsing import parser_errors
-from harvesters.payloads.graph import Graph, Term, iri, is_blank_name
+from harvesters.payloads.graph import TYPE, Graph, Properties, Term, iri, is_blank_name
 from harvesters.payloads.value_parsing import (
     normalize_inline,
     parse_email,
@@ -44,30 +44,34 @@ _POINT = re.compile(
 _SHAPES = ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo")
 _PERSON = re.compile(r"https?://orcid\.org/")
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
+_VALUES = (NamedNode, Literal)
 
 # The fields that these functions find with their languages: a text without one has the source's.
 TAGGED = frozenset(("title", "description", "keywords", "creators", "content", "venue", "name", "place"))  # fmt: skip
 
 
 class GraphNode(NamedTuple):
-    """A node of a record's graph, read by a table."""
+    """A node of a record's graph with its properties, read by a table."""
 
     table: FieldTable
     key: str
     graph: Graph
     term: Term
+    about: Properties
 
-    def all(self, names: Iterable[str]) -> list[GraphNode]:
+    def terms(self, names: Iterable[str]) -> list[Term]:
         """Return the values of properties (IRIs)."""
-        if not isinstance(self.term, NamedNode | BlankNode):
-            return []
-        about = self.graph.properties.get(self.term, {})
-        terms = [term for name in names if name in about for term in about[name]]
-        return [GraphNode(self.table, self.key, self.graph, term) for term in terms]
+        about = self.about
+        return [term for name in names if name in about for term in about[name]]
+
+    def node(self, term: Term) -> GraphNode:
+        """Return a value of the node as a node."""
+        return GraphNode(self.table, self.key, self.graph, term, self.graph.about(term))
 
     def types(self) -> frozenset[str]:
         """Return the classes of the node as IRIs."""
-        return self.graph.types(self.term)
+        terms = self.about.get(TYPE, ())
+        return frozenset([term.value for term in terms if isinstance(term, NamedNode)])
 
     def labels(self) -> list[Text]:
         """Return a literal with its language, or a node's labels of the first property that has
@@ -77,19 +81,18 @@ class GraphNode(NamedTuple):
             tag = self.term.language
             own = (parse_language(tag) or tag) if tag else self.table.language
             return [Text(self.term.value, own)]
-        terms = self.graph.first(self.term, *_LABELS)
-        nodes = (GraphNode(self.table, self.key, self.graph, term) for term in terms)
-        return [text for node in nodes for text in node.labels()]
+        return [text for term in self._label_terms() for text in self.node(term).labels()]
+
+    def _label_terms(self) -> tuple[Term, ...]:
+        return next((self.about[name] for name in _LABELS if name in self.about), ())
 
     def word(self) -> str:
         """Return the text or label of a value, else its IRI; empty for a blank node without a
         label.
         """
-        terms = self.graph.first(self.term, *_LABELS)
-        if isinstance(self.term, Literal):
-            terms = (self.term,)
-        literals = (normalize_inline(term.value) for term in terms if isinstance(term, Literal))
-        text = next(literals, "")
+        terms = self._label_terms() if self.about else (self.term,)
+        texts = [normalize_inline(term.value) for term in terms if isinstance(term, Literal)]
+        text = next(iter(texts), "")
         if not text and isinstance(self.term, NamedNode):
             text = self.term.value
         return "" if is_blank_name(text) else text
@@ -101,14 +104,26 @@ Find = Callable[[GraphNode], list[Any]]
 def root(table: FieldTable, record: Record[Graph]) -> GraphNode:
     """Return the node that a record is about."""
     graph = record.payload
-    return GraphNode(table, record.key, graph, graph.subject)
+    return GraphNode(table, record.key, graph, graph.subject, graph.about(graph.subject))
 
 
-@cache
-def nodes(*names: str) -> Find:
+def _properties(
+    find: Callable[[GraphNode, tuple[str, ...]], list[Any]],
+) -> Callable[..., Find]:
+    """Return the function that makes a Find of the names of properties."""
+
+    @cache
+    def make(*names: str) -> Find:
+        iris = tuple(map(iri, names))
+        return lambda node: find(node, iris)
+
+    return make
+
+
+@_properties
+def nodes(node: GraphNode, names: tuple[str, ...]) -> list[GraphNode]:
     """Find the values of these properties."""
-    iris = tuple(map(iri, names))
-    return lambda node: node.all(iris)
+    return [node.node(term) for term in node.terms(names)]
 
 
 def inside(outer: Find, inner: Find) -> Find:
@@ -121,46 +136,36 @@ def texts(*names: str) -> Find:
     return inside(nodes(*names), GraphNode.labels)
 
 
-def words(*names: str) -> Find:
+@_properties
+def words(node: GraphNode, names: tuple[str, ...]) -> list[str]:
     """Find the words of these properties: texts, labels of nodes, and the IRIs of nodes without a
     label.
     """
-    find = nodes(*names)
-    return lambda node: list(dict.fromkeys(filter(None, map(GraphNode.word, find(node)))))
+    return list(dict.fromkeys([w for term in node.terms(names) if (w := node.node(term).word())]))
 
 
-def tagged_words(*names: str) -> Find:
+@_properties
+def tagged_words(node: GraphNode, names: tuple[str, ...]) -> list[Text]:
     """Find the words of these properties, with the languages of those that are texts."""
-    find_words, find_texts = words(*names), texts(*names)
-
-    def find(node: GraphNode) -> list[Text]:
-        tags = {normalize_inline(text): tag for text, tag in find_texts(node)}
-        return [Text(word, tags.get(word)) for word in find_words(node)]
-
-    return find
+    values = [node.node(term) for term in node.terms(names)]
+    tags = {normalize_inline(text): tag for each in values for text, tag in each.labels()}
+    unique = dict.fromkeys([word for each in values if (word := each.word())])
+    return [Text(word, tags.get(word)) for word in unique]
 
 
-def literals(*names: str) -> Find:
+@_properties
+def literals(node: GraphNode, names: tuple[str, ...]) -> list[str]:
     """Find the values of these properties that are texts, not empty."""
-    find = nodes(*names)
-    return lambda node: [
-        value.term.value
-        for value in find(node)
-        if isinstance(value.term, Literal) and value.term.value.strip()
-    ]
+    terms = node.terms(names)
+    return [t.value for t in terms if isinstance(t, Literal) and t.value.strip()]
 
 
-def links(*names: str) -> Find:
+@_properties
+def links(node: GraphNode, names: tuple[str, ...]) -> list[str]:
     """Find the web addresses of these properties, whatever the kind of value."""
-    find = nodes(*names)
-
-    def find_links(node: GraphNode) -> list[str]:
-        if not (terms := [value.term for value in find(node)]):
-            return []
-        addresses = [term.value.strip() for term in terms if isinstance(term, NamedNode | Literal)]
-        return [link for link in unique_urls(addresses) if not is_blank_name(link)]
-
-    return find_links
+    terms = node.terms(names)
+    addresses = [term.value.strip() for term in terms if isinstance(term, _VALUES)]
+    return [link for link in unique_urls(addresses) if not is_blank_name(link)]
 
 
 def identifiers(*names: str, notations: tuple[str, ...]) -> Find:
@@ -230,24 +235,19 @@ def contacts(node: GraphNode, parties: Iterable[Party], *names: str) -> Iterator
             yield Contact(called, email, page)
 
 
-def countries(*names: str) -> Find:
+@_properties
+def countries(node: GraphNode, names: tuple[str, ...]) -> list[str]:
     """Find the countries of these properties: by name, by the code at the end of their IRI, else the
     word itself.
     """
-    find = nodes(*names)
-
-    def find_countries(node: GraphNode) -> list[str]:
-        countries = []
-        for place in find(node):
-            lookup, word = node.table.lexicon.find_country, place.word()
-            is_node = isinstance(place.term, NamedNode)
-            code = place.term.value.rstrip("/#").rpartition("/")[2] if is_node else ""
-            by_code = lookup(code.upper()) if _CODE.match(code) else None
-            if word and not _is_shape(place.term):
-                countries.append(lookup(word) or by_code or word)
-        return countries
-
-    return find_countries
+    countries, lookup = [], node.table.lexicon.find_country
+    for place in map(node.node, node.terms(names)):
+        word, address = place.word(), place.term.value if isinstance(place.term, NamedNode) else ""
+        code = address.rstrip("/#").rpartition("/")[2]
+        by_code = lookup(code.upper()) if _CODE.match(code) else None
+        if word and not _is_shape(place.term):
+            countries.append(lookup(word) or by_code or word)
+    return countries
 
 
 def places(*names: str) -> Part:

@@ -16,10 +16,10 @@ from harvesters.mappings.schema import (
     FieldTable,
     Part,
     Schema,
-    find_elements,
     stated_language,
 )
 from harvesters.page_model import Payload, Record
+from harvesters.payloads.paths import find_elements
 from harvesters.payloads.value_parsing import (
     normalize_block,
     normalize_inline,

@@ -17,9 +17,9 @@ from harvesters.mappings.schema import (
     Schema,
     element_texts,
     find_element,
-    find_elements,
 )
 from harvesters.page_model import Payload
+from harvesters.payloads.paths import find_elements
 from vocab.initiative import Role, Text
 
 _TEXT = "*[not(*)]"  # gco:CharacterString or an anchor, but no group of translations

@@ -17,6 +17,7 @@ from harvesters.payloads.value_parsing import (
     KINDS,
     normalize_inline,
     parse_language,
+    parse_languages,
     parse_titles,
     strip_contacts,
 )
@@ -33,7 +34,7 @@ _NO_LANGUAGES = frozenset(("mul", "mis", "und", "zxx"))
 # one identifier, no expression and no reference to another document
 _SPDX = re.compile(r"(?!LicenseRef)[A-Za-z0-9][A-Za-z0-9.-]*\Z")
 _LICENCE_CACHE_SIZE = 1024  # licences of registries, which have a few
-_LANGUAGE_CACHE_SIZE = 16  # languages of one source's records at a time
+_LANGUAGE_CACHE_SIZE = 256  # what records write as their languages: registries have a few
 
 
 Kind = Annotated[str, one_of(KINDS)]  # the option that names the class of the records
@@ -54,39 +55,29 @@ class RecordMapping:
     options: type[Options] = Options
 
     def prepare(self, source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
-        """Return the function that maps the source's records: texts without a language have that of
-        their record, else the source definition's; titles and descriptions are plain text.
+        """Return the function that maps the source's records; titles and descriptions are plain
+        text.
         """
-
-        @lru_cache(_LANGUAGE_CACHE_SIZE)
-        def mapper(tag: str | None) -> Callable[[Record[Any]], Resource]:
-            return self.build(replace(source, language=tag), crosswalks)
+        mapper = self.build(source, crosswalks)
 
         def map_record(record: Record[Any]) -> Resource:
-            resource = mapper(source.language)(record)
-            tag = _stated_language(resource, source.language)
-            if tag not in (None, source.language) and _has_untagged(resource, source.language):
-                resource = mapper(tag)(record)
+            resource = mapper(record)
+            tag = record_language(resource.languages, source.language)
             return normalize_resource(resource, tag)
 
         return map_record
 
 
-def _stated_language(resource: Resource, default: str | None) -> str | None:
-    """Return the one language that a resource states; None if it states none or several."""
-    tags = {parse_language(word) for word in resource.languages}
+@lru_cache(_LANGUAGE_CACHE_SIZE)
+def record_language(words: tuple[str, ...], default: str | None) -> str | None:
+    """Return the one language that a record states; None if it states none or several."""
+    tags = {parse_language(word) for word in parse_languages(words)}
     tag = tags.pop() if len(tags) == 1 else None
     if tag is None or tag in _NO_LANGUAGES:
         return None
     # "en_US" of a repository's software is no other language than the "en" of the definition
     is_same = default is not None and tag.partition("-")[0] == default.partition("-")[0]
     return default if is_same else tag
-
-
-def _has_untagged(resource: Resource, default: str | None) -> bool:
-    """Return whether a text has the *default* for lack of a language of its own."""
-    texts = (*resource.titles, *resource.descriptions, *resource.subjects)
-    return any(text.language == default for text in texts)
 
 
 def normalize_resource(resource: Resource, tag: str | None = None) -> Resource:

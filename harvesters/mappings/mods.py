@@ -14,9 +14,9 @@ from harvesters.mappings.schema import (
     Schema,
     element_texts,
     find_element,
-    find_elements,
 )
 from harvesters.page_model import Payload
+from harvesters.payloads.paths import find_elements
 from vocab.initiative import Role, Text
 
 _ROLES = {

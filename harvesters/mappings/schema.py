@@ -11,16 +11,15 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias, cast
 
-from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import Kind, RecordMapping
+from harvesters.mappings.mapping import Kind, RecordMapping, record_language
 from harvesters.options import Options, located
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import (
@@ -29,7 +28,7 @@ from harvesters.payloads.crosswalk_lookup import (
     classify_words,
     merge_subjects,
 )
-from harvesters.payloads.paths import XML_PREFIXES, Find, compile_path, expand_path
+from harvesters.payloads.paths import Find, compile_path, find_elements
 from harvesters.payloads.value_parsing import (
     KINDS,
     as_list,
@@ -78,12 +77,14 @@ _NOTHING_DECLARED = Subjects()
 _DECLARED = ("action_lines", "goals", "targets")
 _LONG_TEXTS = frozenset(("description", "content", "text"))  # They keep their paragraphs.
 _TERMS = (Literal, NamedNode, Text)
+_LANGUAGE_CACHE_SIZE = 16  # languages of one source's records at a time
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 Read: TypeAlias = Callable[[Any], Any]  # of what the paths start from; None where it has nothing
 Bind: TypeAlias = "Callable[..., Read]"  # of a table and the names of fields
-# How each member is read, and from which fields or parts.
-Slots: TypeAlias = "Mapping[str, tuple[Bind, tuple[str, ...]]]"
+Plan: TypeAlias = "list[tuple[str, Read]]"  # members, and how each is read
+# How each member is read, and from which fields or parts if not from those of its own name.
+Slots: TypeAlias = "Mapping[str, Bind | tuple[Bind, tuple[str, ...]]]"
 Tagged: TypeAlias = tuple[str, str | None]
 ReadWords: TypeAlias = Callable[[Any], Sequence[str]]
 ReadTexts: TypeAlias = Callable[[Any], list[Tagged]]
@@ -155,11 +156,21 @@ class Schema:
         self, source: Source, crosswalks: Crosswalks
     ) -> Callable[[Record[Any]], Resource]:
         """Return the function that maps a record. It raises ParseError for one of another schema."""
-        table = FieldTable(source, crosswalks, self)
-        name = getattr(self.options.of(source), "kind", None)
+        choice = getattr(self.options.of(source), "kind", None) or self.kind
+        whole = FieldTable(source, crosswalks, self)
+        read_languages = whole.words["languages"]
+
+        @lru_cache(_LANGUAGE_CACHE_SIZE)
+        def table_of(language: str | None) -> FieldTable:
+            return FieldTable(replace(source, language=language), crosswalks, self, whole.lexicon)
 
         def map_record(record: Record[Any]) -> Resource:
-            row, choice = self.root(table, record), name or self.kind
+            table, row = whole, self.root(whole, record)
+            stated = record_language(tuple(read_languages(row)), source.language)
+            if stated not in (None, source.language):
+                table = table_of(stated)
+                # The nodes of a graph have the language of their table.
+                row = self.root(table, record) if self.accepts is Payload.GRAPH else row
             kind = KINDS[choice] if isinstance(choice, str) else choice(table, row)
             return table.map_record(kind, record, row)
 
@@ -188,16 +199,6 @@ def element_texts(node: _Element, *paths: str) -> list[str]:
     return [text for path in paths for each in find_elements(node, path) if (text := _line(each))]
 
 
-def find_elements(node: _Element, path: str) -> list[Any]:
-    """Return what an XPath of a schema's module selects."""
-    return cast("list[Any]", _xpath(path)(node))
-
-
-@cache
-def _xpath(path: str) -> etree.XPath:
-    return etree.XPath(expand_path(path), namespaces=XML_PREFIXES, smart_strings=False)
-
-
 def field_location(source: Source, name: str) -> Reason:
     """Return where a field of a source definition is, for an error's text."""
     return located(source.name, Reason("field %(name)s", name=repr(name)))
@@ -213,7 +214,15 @@ def compile_entry(source: Source, schema: Schema, name: str, entry: Entry) -> Fi
     if callable(entry):
         return entry
     finds = [compile_entry(source, schema, name, each) for each in entry]
-    return _every(finds) if isinstance(entry, list) else _first(finds)
+    find = _every(finds) if isinstance(entry, list) else _first(finds)
+    is_row = (schema.payload_type or schema.accepts) is Payload.ROW
+    if not is_row or not all(isinstance(each, str) and each.isidentifier() for each in entry):
+        return find
+    # Most rows have none of the alternative names of a field.
+    names = cast("Sequence[str]", entry)
+    return lambda row: (
+        find(row) if isinstance(row, dict) and not row.keys().isdisjoint(names) else []
+    )
 
 
 def _every(finds: Sequence[Find]) -> Find:
@@ -227,7 +236,7 @@ def _first(finds: Sequence[Find]) -> Find:
     def find(row: Any) -> list[Any]:
         for each in finds:
             for value in (values := each(row)):
-                if isinstance(value, dict) or _line(value):
+                if _line(value) or isinstance(value, dict):
                     return values
         return []
 
@@ -265,19 +274,19 @@ class FieldTable:
         self.lexicon = lexicon or CrosswalkLookup(crosswalks)
         owner = schema.initiatives_of or source.name
         self.initiative = partial(crosswalks.iris.thing, "initiative", owner)
-        tagged: dict[str, list[tuple[Find, str | None]]] = {}
+        finds: dict[str, list[Find]] = {}
         for name, entry in schema.fields.items():
             if match := FIELD_NAME.match(name):
                 find = self._valued(compile_entry(source, schema, name, entry))
-                tagged.setdefault(match[1], []).append((find, match[2]))
-        self.finds = {name: _every([find for find, _ in each]) for name, each in tagged.items()}
+                finds.setdefault(match[1], []).append(_tag(find, match[2]))
+        self.finds = {name: _every(each) for name, each in finds.items()}
         self.lines: dict[str, ReadWords] = defaultdict(lambda: _no_words)
         self.words: dict[str, ReadWords] = defaultdict(lambda: _no_words)
         self.texts: dict[str, ReadTexts] = defaultdict(lambda: _no_words)
         for name, find in self.finds.items():
             self.lines[name] = self._read_words(find, "")
             self.words[name] = self._read_words(find, self._separator(name))
-            self.texts[name] = self._read_texts(name, tagged[name])
+            self.texts[name] = self._read_texts(name, find)
         self.parts: dict[str, list[tuple[Part, Find, FieldTable]]] = defaultdict(list)
         for name, parts in schema.parts.items():
             for part in parts:
@@ -289,7 +298,7 @@ class FieldTable:
         self._declared = _DECLARED if not self.finds.keys().isdisjoint(_DECLARED) else ()
         self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
         self._subject_words, self._keywords = map(self._read_tagged, ("subjects", "keywords"))
-        self._plans: dict[type[Resource], list[tuple[str, Read]]] = {}
+        self._plans: dict[type[Resource], Plan] = {}
 
     def _separator(self, name: str) -> str:
         split = self.schema.split
@@ -326,7 +335,7 @@ class FieldTable:
         texts, split = self.texts[name], self._read_words(as_list, self._separator(name))
         return lambda row: [(word, tag) for text, tag in texts(row) for word in split(text)]
 
-    def _read_texts(self, name: str, finds: Sequence[tuple[Find, str | None]]) -> ReadTexts:
+    def _read_texts(self, name: str, find: Find) -> ReadTexts:
         """Return the function that reads the texts of a field with their languages."""
         form = normalize_block if name in _LONG_TEXTS else normalize_inline
         if name in {"subjects", "keywords"}:
@@ -334,20 +343,25 @@ class FieldTable:
         default = None if name in self.schema.untagged else self.language
 
         def read(row: Any) -> list[Tagged]:
-            texts = []
-            for find, tag in finds:
-                for value in find(row):
-                    texts += _tagged(value, tag, default, form)
+            texts = list[Tagged]()
+            for value in find(row):
+                if isinstance(value, str):
+                    texts.append((form(value), default))
+                else:
+                    texts += _tagged(value, default, form)
             return texts
 
         return read
 
-    def bind(self, slots: Slots) -> list[tuple[str, Read]]:
+    def bind(self, slots: Slots) -> Plan:
         """Return the functions that read those of *slots* of which the table has a field."""
         known = {*self.finds, *self.parts}
+        rows = {
+            slot: row if isinstance(row, tuple) else (row, (slot,)) for slot, row in slots.items()
+        }
         return [
             (slot, bind(self, *names))
-            for slot, (bind, names) in slots.items()
+            for slot, (bind, names) in rows.items()
             if not known.isdisjoint(names)
         ]
 
@@ -479,7 +493,7 @@ def _no_words(_: Any) -> Any:
     return ()
 
 
-def _read_members(plan: Iterable[tuple[str, Read]], row: Any) -> dict[str, Any]:
+def _read_members(plan: Plan, row: Any) -> dict[str, Any]:
     return {slot: value for slot, read in plan if (value := read(row)) is not None}
 
 
@@ -489,28 +503,40 @@ def _is_nothing(value: Any, nothing: frozenset[str]) -> bool:
     return isinstance(text, str) and is_nothing(text, nothing)
 
 
-def _tagged(
-    item: Any, tag: str | None, default: str | None, form: Callable[[Any], str]
-) -> list[Tagged]:
-    """Return the texts of a value with their languages: its own, else *default*."""
-    if isinstance(item, str):
-        return [(form(item), tag or default)]
+def _tag(find: Find, tag: str | None) -> Find:
+    """Return *find* with texts that have the language that the name of a field states, if any."""
+    if tag is None:
+        return find
+    return lambda row: [
+        Text(text, tag) for value in find(row) for text, _ in _tagged(value, None, _text_of)
+    ]
+
+
+def _tagged(item: Any, default: str | None, form: Callable[[Any], str]) -> list[Tagged]:
+    """Return the texts of a value with their languages: its own, else *default*. Of an object of
+    translations the text by "" has none, and is left out if a translation is the same text, or in
+    the default language.
+    """
     if isinstance(item, dict) and "value" not in item:
-        return [(form(text), tag or parse_language(key) or key) for key, text in item.items()]
-    if isinstance(item, dict):
+        texts = [(form(text), parse_language(key) or key) for key, text in item.items() if key]
+        text = form(item.get(""))
+        is_known = any(own == default or text == known for known, own in texts)
+        return texts if is_known or not text else [*texts, (text, default)]
+    if isinstance(item, _Element):
+        own = stated_language(item)
+    elif isinstance(item, dict):
         own, item = item.get("language"), item["value"]
     else:
-        own = stated_language(item) if isinstance(item, _Element) else getattr(item, "language", "")
-    return [(form(_text_of(item)), tag or (own and (parse_language(own) or own)) or default)]
+        own = getattr(item, "language", None)
+    return [(form(_text_of(item)), (parse_language(own) or own) if own else default)]
 
 
 def stated_language(node: _Element) -> str | None:
     """Return the language of an element: its own, else that of the nearest element around it."""
-    around: _Element | None = node
-    while around is not None:
-        if tag := around.get(_LANG) or around.get("lang"):
+    for each in (node, *node.iterancestors()):
+        # Most elements have no attributes, and to ask for their names is fast.
+        if each.keys() and (tag := each.get(_LANG) or each.get("lang")):
             return tag
-        around = around.getparent()
     return None
 
 
@@ -519,32 +545,29 @@ def _reader(read: Callable[[FieldTable, Any], Any]) -> Bind:
     return lambda table, *_: partial(read, table)
 
 
-def _words(form: Callable[[Sequence[str]], Any]) -> Bind:
-    """Return how a member is made of the words of a field."""
+def _member(reads: str, form: Callable[[Any], Any]) -> Bind:
+    """Return how a member is made of the words, lines or texts of a field, if it has any."""
 
     def bind(table: FieldTable, name: str) -> Read:
-        read = table.words[name]
-        return lambda row: form(words) if (words := read(row)) else None
+        read = getattr(table, reads)[name]
+        return lambda row: form(values) if (values := read(row)) else None
 
     return bind
 
 
-def _texts(form: Callable[[list[Tagged]], Any]) -> Bind:
-    """Return how a member is made of the texts of a field with their languages."""
-
-    def bind(table: FieldTable, name: str) -> Read:
-        read = table.texts[name]
-        return lambda row: form(texts) if (texts := read(row)) else None
-
-    return bind
+_words, _texts = partial(_member, "words"), partial(_member, "texts")
 
 
 def _word(form: Callable[[str], Any]) -> Bind:
     """Return how a member is made of the first text of a field."""
+    return _member("lines", lambda lines: form(lines[0]))
+
+
+def _each_word(look: Callable[[FieldTable], Callable[[str], str]]) -> Bind:
+    """Return how a member is made of what a look-up of the table returns for each word."""
 
     def bind(table: FieldTable, name: str) -> Read:
-        read = table.lines[name]
-        return lambda row: form(lines[0]) if (lines := read(row)) else None
+        return _words(lambda words: _unique(map(look(table), words)))(table, name)
 
     return bind
 
@@ -671,97 +694,77 @@ _STATED = _word(str)
 _URL = _words(lambda words: next(iter(unique_urls(words)), None))
 _START, _END = _end_of_period(0), _end_of_period(1)
 _PARTY: Slots = {
-    "role": (_words(set), ("role",)),
-    "name": (_TITLE, ("name",)),
-    "key": (_STATED, ("key",)),
-    "kind": (_lookup("stakeholder_type"), ("kind",)),
-    "country": (_lookup("country"), ("country",)),
-    "page": (_URL, ("page",)),
-    "identifiers": (_words(_unique), ("identifiers",)),
+    "role": _words(set),
+    "name": _TITLE,
+    "key": _STATED,
+    "kind": _lookup("stakeholder_type"),
+    "country": _lookup("country"),
+    "page": _URL,
+    "identifiers": _words(_unique),
 }
-# How each member of a resource is read, and the fields or parts that it is read from.
+# How each member of a resource is read.
 _MEMBERS: Slots = {
     "titles": (_TITLES, ("title",)),
     "descriptions": (_TITLES, ("description",)),
-    "pages": (_words(unique_non_contact), ("pages",)),
-    "languages": (_words(parse_languages), ("languages",)),
+    "pages": _words(unique_non_contact),
+    "languages": _words(parse_languages),
     "licences": (_reader(FieldTable.licences), ("licence", "licences")),
-    "issued": (_date, ("issued",)),
-    "modified": (_date, ("modified",)),
+    "issued": _date,
+    "modified": _date,
     "countries": (_reader(FieldTable.countries), ("countries", "country_names")),
     "parties": (_parties, ("parties", "lead", "partners", "funders")),
-    "themes": (_words(_unique), ("themes",)),
-    "periods": (
-        _each(
-            {"start": (_START, ("start", "end")), "end": (_END, ("end", "start"))},
-            lambda _, each: Period(**each) if each else None,
-        ),
-        ("periods",),
+    "themes": _words(_unique),
+    "periods": _each(
+        {"start": (_START, ("start", "end")), "end": (_END, ("end", "start"))},
+        lambda _, each: Period(**each) if each else None,
     ),
-    "conforms_to": (_words(_unique), ("conforms_to",)),
-    "access_rights": (_STATED, ("access_rights",)),
-    "frequency": (_STATED, ("frequency",)),
-    "files": (
-        _each(
-            {
-                "access": (_URL, ("access",)),
-                "download": (_URL, ("download",)),
-                "titles": (_TITLES, ("title",)),
-                "form": (_STATED, ("form",)),
-                "licence": (_URL, ("licence",)),
-                "descriptions": (_TITLES, ("description",)),
-                "size": (_word(parse_size), ("size",)),
-                "checksum": (_STATED, ("checksum",)),
-                "algorithm": (_STATED, ("algorithm",)),
-            },
-            _file,
-        ),
-        ("files",),
+    "conforms_to": _words(_unique),
+    "access_rights": _STATED,
+    "frequency": _STATED,
+    "files": _each(
+        {
+            "access": _URL,
+            "download": _URL,
+            "titles": (_TITLES, ("title",)),
+            "form": _STATED,
+            "licence": _URL,
+            "descriptions": (_TITLES, ("description",)),
+            "size": _word(parse_size),
+            "checksum": _STATED,
+            "algorithm": _STATED,
+        },
+        _file,
     ),
     "related": (_reader(FieldTable.related), ("related", "related_addresses", "initiatives")),
-    "part_of": (
-        lambda table, name: _words(lambda words: tuple(map(table.whole, words)))(table, name),
-        ("part_of",),
+    "part_of": _each_word(lambda table: table.whole),
+    "developed_in": _each_word(lambda table: table.lexicon.country),
+    "amounts": _each(
+        {
+            "value": _word(parse_amount),
+            "currency": _STATED,
+            "name": _TITLE,
+            "start": _date,
+            "end": _date,
+        },
+        lambda _, each: Amount(**each) if "value" in each else None,
     ),
-    "developed_in": (
-        lambda table, name: _words(lambda words: _unique(map(table.lexicon.country, words)))(
-            table, name
-        ),
-        ("developed_in",),
+    "outcomes": _each(
+        {
+            "titles": (_TITLES, ("title",)),
+            "descriptions": (_TITLES, ("description",)),
+            "kind": _STATED,
+        },
+        lambda _, each: Outcome(**each) if each.get("titles") else None,
     ),
-    "amounts": (
-        _each(
-            {
-                "value": (_word(parse_amount), ("value",)),
-                "currency": (_STATED, ("currency",)),
-                "name": (_TITLE, ("name",)),
-                "start": (_date, ("start",)),
-                "end": (_date, ("end",)),
-            },
-            lambda _, each: Amount(**each) if "value" in each else None,
-        ),
-        ("amounts",),
-    ),
-    "outcomes": (
-        _each(
-            {
-                "titles": (_TITLES, ("title",)),
-                "descriptions": (_TITLES, ("description",)),
-                "kind": (_STATED, ("kind",)),
-            },
-            lambda _, each: Outcome(**each) if each.get("titles") else None,
-        ),
-        ("outcomes",),
-    ),
-    "coverage": (_lookup("coverage"), ("coverage",)),
-    "status": (_lookup("status"), ("status",)),
+    "coverage": _lookup("coverage"),
+    "status": _lookup("status"),
     "activity_types": (_reader(FieldTable.activity_types), ("activity_types", "types")),
     "places": (
         _each(
             {
                 "name": (_TITLE, ("place",)),
-                "latitude": (_word(parse_number), ("latitude",)),
-                "longitude": (_word(parse_number), ("longitude",)),
+                "latitude": _word(parse_number),
+                "longitude": _word(parse_number),
             },
             _place,
         ),
@@ -785,14 +788,11 @@ _MEMBERS: Slots = {
     "end": (_END, ("end", "start")),
     "planned_start": (_START, ("planned_start", "planned_end")),
     "planned_end": (_END, ("planned_end", "planned_start")),
-    "venue": (_TITLE, ("venue",)),
-    "registration": (_STATED, ("registration",)),
-    "cancelled": (
-        lambda table, name: lambda row: any(map(_is_true, table.finds[name](row))),
-        ("cancelled",),
-    ),
-    "creators": (_TITLES, ("creators",)),
+    "venue": _TITLE,
+    "registration": _STATED,
+    "cancelled": lambda table, name: lambda row: any(map(_is_true, table.finds[name](row))),
+    "creators": _TITLES,
     "kind": (_STATED, ("type",)),
-    "content": (_TITLE, ("content",)),
-    "container": (_STATED, ("container",)),
+    "content": _TITLE,
+    "container": _STATED,
 }

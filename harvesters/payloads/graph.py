@@ -15,6 +15,7 @@ from vocab.iris import is_web
 Node = NamedNode | BlankNode
 Term = NamedNode | BlankNode | Literal | Triple
 Properties = Mapping[str, tuple[Term, ...]]  # The values of a node's properties, by their IRIs.
+_NODES = (NamedNode, BlankNode)
 
 PREFIXES: Mapping[str, str] = {
     "adms": "http://www.w3.org/ns/adms#",
@@ -96,22 +97,14 @@ class Graph:
     properties: Mapping[Node, Properties]
     blank_node_labels: Mapping[Term, str] = field(default_factory=dict)
 
+    def about(self, node: Term) -> Properties:
+        """Return the properties of *node*, by their IRIs; those of a literal are none."""
+        return self.properties.get(node, {}) if isinstance(node, _NODES) else {}
+
     def all(self, node: Term, *names: str) -> tuple[Term, ...]:
         """Return all values of the properties *names* (IRIs) of *node*, in the order of the names."""
-        properties = (
-            self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
-        )
-        return tuple([term for name in names if name in properties for term in properties[name]])
-
-    def first(self, node: Term, *names: str) -> tuple[Term, ...]:
-        """Return the values of the first of these properties that *node* has."""
-        properties = (
-            self.properties.get(node, {}) if isinstance(node, NamedNode | BlankNode) else {}
-        )
-        return next((properties[name] for name in names if name in properties), ())
-
-    def types(self, node: Term) -> frozenset[str]:
-        return frozenset(term.value for term in self.all(node, TYPE) if isinstance(term, NamedNode))
+        about = self.about(node)
+        return tuple([term for name in names if name in about for term in about[name]])
 
     def canonical_text(self) -> bytes:
         """Return the graph as text that does not depend on the names of blank nodes; a record's

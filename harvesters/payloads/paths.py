@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from functools import cache, partial
+from typing import Any, cast
 
 import jmespath
 from jmespath import functions
 from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 from lxml import etree
+from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import SourceDefinitionError
@@ -139,17 +140,27 @@ def compile_jmespath(text: str, where: str | Reason = "") -> Search:
     return with_parser_errors(search, f"{where}: {text!r} does not fit the record")
 
 
-def expand_path(text: str) -> str:
+def _expand(text: str) -> str:
     """Return an XPath in which ``*:name``, an element of that name in any namespace, is written as
     XPath 1.0 has it.
     """
     return _ANY_NAMESPACE.sub(r"*[local-name()='\1']", text)
 
 
+def find_elements(node: _Element, path: str) -> list[Any]:
+    """Return what an XPath of a module of ours, not of a source definition, selects."""
+    return cast("list[Any]", _xpath(path)(node))
+
+
+@cache
+def _xpath(path: str) -> etree.XPath:
+    return etree.XPath(_expand(path), namespaces=XML_PREFIXES, smart_strings=False)
+
+
 def _compile_xpath(text: str, where: str | Reason, prefixes: Mapping[str, str]) -> Search:
     namespaces = {**XML_PREFIXES, **prefixes}
     try:
-        path = etree.XPath(expand_path(text), namespaces=namespaces, smart_strings=False)
+        path = etree.XPath(_expand(text), namespaces=namespaces, smart_strings=False)
     except (etree.XPathSyntaxError, ValueError) as error:
         fault = Reason("%(text)s is not an XPath: %(error)s", text=repr(text), error=str(error))
         raise SourceDefinitionError(located(where, fault)) from error
