@@ -47,19 +47,23 @@ HarvestError
 
 from typing import ClassVar
 
-from harvesters.reasons import Reason, as_reason, other
+from harvesters.reasons import Reason, Value, as_reason, other
 from journal.errors import JournalError
 
 
 class HarvestError(Exception):
     """A run cannot continue; the last good data stays published.
 
-    *outcome* is the name under which it is counted, *exit_code* that of a command it ends: 2 if a
-    setting must be changed.
+    The message is a reason, or a text: with *values* it becomes the reason with these. *outcome* is
+    the name under which the error is counted, *exit_code* that of a command it ends: 2 if a setting
+    must be changed.
     """
 
     outcome: str = "failed"
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, *messages: str | Reason, **values: Value) -> None:
+        super().__init__(*([Reason(str(messages[0]), **values)] if values else messages))
 
     @property
     def reason(self) -> Reason:
@@ -152,8 +156,10 @@ class TransferError(TemporaryFetchError):
     declares ("undecodable") or not HTTP ("malformed").
     """
 
-    def __init__(self, message: str | Reason, outcome: str = "unreachable") -> None:
-        super().__init__(message)
+    def __init__(
+        self, message: str | Reason, outcome: str = "unreachable", **values: Value
+    ) -> None:
+        super().__init__(message, **values)
         self.outcome = outcome
 
 

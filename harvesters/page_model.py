@@ -89,6 +89,9 @@ class InvalidRecord:
         return str(self.cause)
 
 
+Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
+
+
 MAX_TOTAL = 2**31 - 1  # the largest INTEGER of PostgreSQL
 
 
@@ -108,7 +111,7 @@ class Page(Generic[P]):
     *guessed_charset* is the charset of its text where only the text itself shows it, else "".
     """
 
-    items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]
+    items: tuple[Item[P], ...]
     cursor: str | None
     reported_total: int | None = None
     at: SourcePosition | None = None

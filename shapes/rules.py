@@ -150,6 +150,11 @@ def _texts(base: str, predicate: str) -> dict[tuple[str, str], str]:
     }
 
 
+def _text(base: str, name: str, iri: str, language: str) -> str | None:
+    texts = _texts(base, f"{SH}{name}")
+    return texts.get((iri, language)) or texts.get((iri, "en"))
+
+
 def message(iri: str, language: str, base: str = BASE) -> str | None:
     """Return the message of the shape *iri* in *language*, else in English; None if there is no
     such shape.
@@ -157,8 +162,7 @@ def message(iri: str, language: str, base: str = BASE) -> str | None:
     >>> message(BASE + "shapes#ResourceTitle", "fr"), message(BASE + "shapes#ResourceTitle", "de"), message("a:b", "en")
     ("Il n'y a pas de titre.", 'It has no title.', None)
     """
-    messages = _texts(base, f"{SH}message")
-    return messages.get((iri, language)) or messages.get((iri, "en"))
+    return _text(base, "message", iri, language)
 
 
 def translated_message(english: str, language: str) -> str:
@@ -183,5 +187,4 @@ def remedy(iri: str, language: str, base: str = BASE) -> str | None:
     >>> remedy(BASE + "shapes#RunOrder", "fr"), remedy(BASE + "shapes#RunOrder", "de"), remedy("a:b", "en")
     ('Corrigez les heures.', 'Correct the times.', None)
     """
-    remedies = _texts(base, f"{SH}description")
-    return remedies.get((iri, language)) or remedies.get((iri, "en"))
+    return _text(base, "description", iri, language)

@@ -13,10 +13,10 @@ from vocab.iris import Iris
 from vocab.label_index import LabelIndex, label_pairs
 from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import concepts, label, schemes
+from vocab.terms import LANGUAGES
 
 __all__ = ["Crosswalks", "area", "country", "goal", "target"]
 
-LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 # These schemes have too many and too long names to be indexed as names of our concepts.
 EXCLUDED_SCHEMES = frozenset(("sdg", "area"))
 

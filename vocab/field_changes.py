@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from urllib.parse import unquote
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
@@ -139,36 +140,37 @@ def value_text(value: Value, base: str, language: str) -> str:
     return name or (last_segment(value.iri) if "/id/" in value.iri else value.iri)
 
 
-def compare_fields(
-    removed: Iterable[str], added: Iterable[str], names: Mapping[str, str] | None = None
-) -> list[FieldChange]:
+def compare_fields(removed: Iterable[str], added: Iterable[str]) -> list[FieldChange]:
     """Return the changes between two descriptions, the best known fields first.
 
-    *removed* and *added* are N-Triples statements without the full stop; *names* are names of IRIs
-    that neither contains. Statements that cannot be read are left out.
+    *removed* and *added* are N-Triples statements without the full stop; those that cannot be read
+    are left out.
 
     >>> change, = compare_fields(['<x:a> <http://purl.org/dc/terms/title> "Old"@en'], ['<x:a> <http://purl.org/dc/terms/title> "New"@en'])
     >>> change.removed[0].text, change.added[0].text
     ('Old', 'New')
     """
-    old, new = _parse_all(removed), _parse_all(added)
-    known = {**(names or {}), **_names([*old, *new])}
+    old, new = ([*chain.from_iterable(map(_parse, side))] for side in (removed, added))
+    known = {
+        triple.subject.value: triple.object.value
+        for triple in (*old, *new)
+        if triple.predicate.value in _NAME_PROPERTIES
+        and isinstance(triple.subject, NamedNode)
+        and isinstance(triple.object, Literal)
+    }
     fields: dict[tuple[str, str], tuple[list[Value], list[Value]]] = {}
     for side, triples in enumerate((old, new)):
         for triple in triples:
             if _is_shown(triple):
                 key = (_part(triple.subject, known), triple.predicate.value)
                 fields.setdefault(key, ([], []))[side].append(_value(triple.object, known))
-    changes = [
+    changes = (
         FieldChange(part, predicate, tuple(before), tuple(after))
         for (part, predicate), (before, after) in fields.items()
-    ]
+        if before != after
+    )
     return sorted(
-        (
-            change
-            for change in changes
-            if change.removed != change.added and not _is_repeated(change)
-        ),
+        (change for change in changes if not _is_repeated(change)),
         key=lambda change: (
             change.part,
             _ORDER.get(change.predicate, len(_ORDER)),
@@ -183,26 +185,12 @@ def _is_repeated(change: FieldChange) -> bool:
     return bool(change.part) and (values == {change.part} or change.predicate == f"{RDF}type")
 
 
-def _parse_all(statements: Iterable[str]) -> list[Triple]:
-    return [triple for statement in statements for triple in _parse(statement)]
-
-
 def _parse(statement: str) -> list[Triple]:
     try:
         quads = list(parse(f"{statement} .".encode(), format=RdfFormat.N_TRIPLES))
     except SyntaxError:
         return []
     return [quad.triple for quad in quads]
-
-
-def _names(triples: Iterable[Triple]) -> dict[str, str]:
-    return {
-        triple.subject.value: triple.object.value
-        for triple in triples
-        if triple.predicate.value in _NAME_PROPERTIES
-        and isinstance(triple.subject, NamedNode)
-        and isinstance(triple.object, Literal)
-    }
 
 
 def _is_shown(triple: Triple) -> bool:

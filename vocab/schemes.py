@@ -113,13 +113,9 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
 ONTOLOGIES = ("ns", "operations")  # They describe the things, and how the data were made.
 
 
-def graph_triples(scheme: str | None = None, base: str = BASE) -> tuple[Triple, ...]:
-    """Return the statements of the file of *scheme*, or of the ontology if it is None. Raise
-    KeyError if there is no such scheme.
-    """
-    return (
-        ontology_triples("ns", base) if scheme is None else _graphs(base)[f"{base}scheme/{scheme}"]
-    )
+def graph_triples(scheme: str, base: str = BASE) -> tuple[Triple, ...]:
+    """Return the statements of the file of *scheme*. Raise KeyError if there is no such scheme."""
+    return _graphs(base)[f"{base}scheme/{scheme}"]
 
 
 def ontology_triples(name: str, base: str = BASE) -> tuple[Triple, ...]:
@@ -200,11 +196,7 @@ def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
 
 @lru_cache(maxsize=4)
 def _labels(base: str) -> dict[tuple[str, str], str]:
-    properties = {
-        NamedNode(f"{SKOS}prefLabel"),
-        NamedNode("http://www.w3.org/2000/01/rdf-schema#label"),
-        NamedNode(f"{DCT}title"),
-    }
+    properties = {NamedNode(f"{SKOS}prefLabel"), _LABEL, NamedNode(f"{DCT}title")}
     labels: dict[tuple[str, str], str] = {}
     for triples in _graphs(base).values():
         for triple in triples:

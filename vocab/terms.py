@@ -12,6 +12,8 @@ from functools import lru_cache
 
 from vocab.iris import is_web
 
+LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")  # Those of the labels.
+
 XSD = "http://www.w3.org/2001/XMLSchema#"
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 RDFS = "http://www.w3.org/2000/01/rdf-schema#"
@@ -159,21 +161,15 @@ def decimal(value: float) -> str:
     return f'"{_number(value)}"^^<{XSD}decimal>'
 
 
-def geo_point(latitude: float, longitude: float) -> tuple[str, str, str]:
-    """Return latitude and longitude as xsd:decimal, and both as a GeoSPARQL point in WGS 84, the
-    longitude first.
+def geo_point(latitude: float, longitude: float) -> str:
+    """Return a GeoSPARQL point in WGS 84, the longitude first.
 
     Source: https://docs.ogc.org/is/22-047r1/22-047r1.html section 8.5.1.
 
-    >>> geo_point(-1.28, 36.8)[2]
+    >>> geo_point(-1.28, 36.8)
     '"POINT(36.8 -1.28)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>'
     """
-    north, east = _number(latitude), _number(longitude)
-    return (
-        f'"{north}"^^<{XSD}decimal>',
-        f'"{east}"^^<{XSD}decimal>',
-        f'"POINT({east} {north})"^^<{GEO}wktLiteral>',
-    )
+    return f'"POINT({_number(longitude)} {_number(latitude)})"^^<{GEO}wktLiteral>'
 
 
 def _number(value: float) -> str:

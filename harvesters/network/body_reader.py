@@ -150,12 +150,10 @@ def read_to_file(
                 file.write(part)
     except OSError as error:
         raise ArchiveError(
-            Reason(
-                "%(url)s: cannot be stored in %(folder)s: %(error)s; free space, then run again",
-                url=str(response.url),
-                folder=str(path.parent),
-                error=error.strerror or "",
-            )
+            "%(url)s: cannot be stored in %(folder)s: %(error)s; free space, then run again",
+            url=str(response.url),
+            folder=str(path.parent),
+            error=error.strerror or "",
         ) from error
     return bytes(start), digest.hexdigest()
 
@@ -184,11 +182,11 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
             yield part
     except ValueError as error:
         text = "%(url)s: its body is not in the encoding that it declares: %(error)s"
-        raise TransferError(Reason(text, url=url, error=str(error)), "undecodable") from error
+        raise TransferError(text, "undecodable", url=url, error=str(error)) from error
     except httpx.TimeoutException as error:
         text = "%(url)s: stalled after %(size)s bytes: %(error)s"
         why = str(error) or type(error).__name__
-        raise TransferError(Reason(text, url=url, size=received, error=why), "stalled") from error
+        raise TransferError(text, "stalled", url=url, size=received, error=why) from error
     except httpx.TransportError as error:
         text = "%(url)s: broke off after %(size)s bytes: %(error)s"
         fault = Reason(text, url=url, size=received, error=str(error))
@@ -198,14 +196,10 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
 def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
     if received > size:
         raise TooLargeError(
-            Reason(
-                "%(url)s: larger than %(limit)s bytes; request smaller pages in the options of the "
-                "source definition",
-                url=url,
-                limit=size,
-            )
+            "%(url)s: larger than %(limit)s bytes; request smaller pages in the options of the "
+            "source definition",
+            url=url,
+            limit=size,
         )
     if deadline.is_over:
-        raise TransferError(
-            Reason("%(url)s: the response exceeded its time limit", url=url), "stalled"
-        )
+        raise TransferError("%(url)s: the response exceeded its time limit", "stalled", url=url)

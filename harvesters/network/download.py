@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harvesters.errors import MirrorError, ParseError, TooLargeError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.reasons import Reason
 
 PIECE = 16 << 20  # Bytes that are requested at once.
 _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})\Z", re.ASCII)
@@ -47,17 +44,16 @@ def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> b
         ):
             discard(path)
             raise ParseError(
-                Reason(
-                    "%(url)s: its ranges do not fit together; the next attempt starts again",
-                    url=url,
-                )
+                "%(url)s: its ranges do not fit together; the next attempt starts again", url=url
             )
-        with _write_errors(path):
+        try:
             if known is None or reply.status == 200:
                 _check(url, path, reported.total, max_bytes)
                 _state_path(path).write_text(json.dumps(asdict(reported)))
             with path.open("ab" if start else "wb") as file:
                 file.write(reply.content)
+        except OSError as error:
+            raise MirrorError(f"{path} cannot be written: {error}") from error
         known, received = reported, start + len(reply.content)
     return resumed
 
@@ -89,33 +85,21 @@ def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
         return 0, _PartialDownload(etag, len(reply.content))
     match = _RANGE.match(reply.headers.get("content-range", ""))
     if match is None:
-        raise ParseError(
-            Reason("%(url)s: answered 206 without a valid Content-Range", url=reply.url)
-        )
+        raise ParseError("%(url)s: answered 206 without a valid Content-Range", url=reply.url)
     return int(match[1]), _PartialDownload(etag, int(match[3]))
 
 
 def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
         raise TooLargeError(
-            Reason(
-                "%(url)s: has %(size)s bytes, more than the limit of %(limit)s; raise --largest if "
-                "you trust it",
-                url=url,
-                size=total,
-                limit=max_bytes,
-            )
+            "%(url)s: has %(size)s bytes, more than the limit of %(limit)s; raise --largest if "
+            "you trust it",
+            url=url,
+            size=total,
+            limit=max_bytes,
         )
     if total > (free := shutil.disk_usage(path.parent).free):
         raise MirrorError(f"{url}: has {total} bytes, but only {free} are free in {path.parent}")
-
-
-@contextmanager
-def _write_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise MirrorError(f"{path} cannot be written: {error}") from error
 
 
 def _state_path(path: Path) -> Path:

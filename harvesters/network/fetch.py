@@ -204,10 +204,6 @@ class Fetch(AbstractContextManager["Fetch"]):
         request = _Request(headers, lambda reply: None if reply.status == 206 else check(reply))
         return self._follow(url, request)
 
-    def validator(self, address: str) -> Validator | None:
-        """Return the validator of the last run for *address*, None if it has none."""
-        return self.validators.get(address)
-
     def forget(self, address: str) -> None:
         """Drop the validator of this run for *address*: the next run requests it without condition."""
         self.seen.pop(address, None)
@@ -224,11 +220,9 @@ class Fetch(AbstractContextManager["Fetch"]):
             if url.scheme not in {"http", "https"}:
                 raise self._count_error(
                     InvalidURLError(
-                        Reason(
-                            "%(address)s: redirects to %(url)s, which is not a web address",
-                            address=address,
-                            url=str(url),
-                        )
+                        "%(address)s: redirects to %(url)s, which is not a web address",
+                        address=address,
+                        url=str(url),
                     )
                 )
             pause = self._pause_for(url, request)
@@ -240,13 +234,11 @@ class Fetch(AbstractContextManager["Fetch"]):
             url = self._parse_url(str(url), reply.headers["location"])
         raise self._count_error(
             TooManyRedirectsError(
-                Reason(
-                    "%(address)s: more than %(limit)s redirects, the last to %(url)s; correct the "
-                    "source's url",
-                    address=address,
-                    limit=_MAX_REDIRECTS,
-                    url=str(url),
-                )
+                "%(address)s: more than %(limit)s redirects, the last to %(url)s; correct the "
+                "source's url",
+                address=address,
+                limit=_MAX_REDIRECTS,
+                url=str(url),
             )
         )
 
@@ -310,9 +302,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         except (httpx.InvalidURL, UnicodeError) as error:
             printable = (location or url).encode("utf-8", "backslashreplace").decode()
             raise self._count_error(
-                InvalidURLError(
-                    Reason("%(url)s: invalid URL: %(error)s", url=printable, error=str(error))
-                )
+                InvalidURLError("%(url)s: invalid URL: %(error)s", url=printable, error=str(error))
             ) from error
 
     def _count_error(self, error: HarvestError) -> HarvestError:
@@ -324,12 +314,10 @@ class Fetch(AbstractContextManager["Fetch"]):
         if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
             raise self._count_error(
                 QuietHoursError(
-                    Reason(
-                        "%(host)s: its quiet hours are %(hours)s UTC; the run continues after %(end)s UTC",
-                        host=url.host,
-                        hours=str(self.quiet_hours),
-                        end=f"{end:%Y-%m-%d %H:%M}",
-                    )
+                    "%(host)s: its quiet hours are %(hours)s UTC; the run continues after %(end)s UTC",
+                    host=url.host,
+                    hours=str(self.quiet_hours),
+                    end=f"{end:%Y-%m-%d %H:%M}",
                 )
             )
 
@@ -391,16 +379,18 @@ def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestErro
     """
     if isinstance(cause := error.__cause__, PrivateAddressError):
         text = "%(host)s has the private address %(address)s. To allow it: STOCKTAKE_ALLOW_HOSTS=%(host)s"
-        return RefusedError(Reason(text, host=cause.host, address=cause.address))
+        return RefusedError(text, host=cause.host, address=cause.address)
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
         why = str(error) or type(error).__name__
         return TransferError(
-            Reason("%(url)s: no answer in time: %(error)s", url=str(url), error=why), "stalled"
+            "%(url)s: no answer in time: %(error)s", "stalled", url=str(url), error=why
         )
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return TransferError(
-            Reason("%(url)s: the response is not HTTP: %(error)s", url=str(url), error=str(error)),
+            "%(url)s: the response is not HTTP: %(error)s",
             "malformed",
+            url=str(url),
+            error=str(error),
         )
     text = "%(server)s: the connection broke before a response began (%(error)s); try again later"
     fault: Value = re.sub(r"^\[[^\]]*\] ", "", str(error)) or Reason("no reason is known")
@@ -413,4 +403,4 @@ def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestErro
         )
         fault = Reason("no answer in time") if isinstance(error, httpx.ConnectTimeout) else fault
     server = f"{url.host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
-    return TransferError(Reason(text, server=server, error=fault))
+    return TransferError(text, server=server, error=fault)

@@ -61,19 +61,16 @@ def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
     """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a
     table".
     """
-    named = Reason(expected)  # The catalogues translate it, unless it is an abbreviation.
-    if title := page_title(content):
-        return Reason(
-            '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was '
-            "expected; open it in a browser",
-            url=url,
-            title=title,
-            expected=named,
-        )
+    title = page_title(content)
     return Reason(
-        "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a browser",
+        '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was '
+        "expected; open it in a browser"
+        if title
+        else "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a "
+        "browser",
         url=url,
-        expected=named,
+        title=title,
+        expected=Reason(expected),  # The catalogues translate it, unless it is an abbreviation.
     )
 
 
@@ -159,20 +156,19 @@ def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
     """Return what to send to the publisher: our identity, and the rules that allow us at *address*."""
     parts = urlsplit(address)
     host, path = parts.hostname or "", parts.path or "/"
-    values = {"page": host + path, "token": USER_AGENT_TOKEN, "agent": agent, "path": path}
-    if wall.allow_rule:
-        return Reason(
-            "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
-            '"%(agent)s". In its firewall: %(rule)s. In its robots.txt: "User-agent: %(token)s" '
-            'and on the next line "Allow: %(path)s".',
-            **values,
-            rule=wall.allow_rule.format(host=host, path=path),
-        )
     return Reason(
         "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+        '"%(agent)s". In its firewall: %(rule)s. In its robots.txt: "User-agent: %(token)s" '
+        'and on the next line "Allow: %(path)s".'
+        if wall.allow_rule
+        else "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
         '"%(agent)s". In its robots.txt: "User-agent: %(token)s" and on the next line '
         '"Allow: %(path)s".',
-        **values,
+        page=host + path,
+        token=USER_AGENT_TOKEN,
+        agent=agent,
+        path=path,
+        rule=wall.allow_rule.format(host=host, path=path),
     )
 
 
@@ -224,14 +220,12 @@ def check_response(reply: Reply, accept: str, agent: str) -> None:
         return
     if vendor := detect_bot_protection(reply.status, reply.headers, reply.content):
         raise BotProtectionError(
-            Reason(
-                "%(url)s: answered %(status)s by bot protection (%(vendor)s), so the registry was "
-                "not reached; %(remedy)s",
-                url=reply.url,
-                status=str(reply.status),
-                vendor=vendor.name,
-                remedy=unblock_instructions(vendor, reply.url, agent),
-            )
+            "%(url)s: answered %(status)s by bot protection (%(vendor)s), so the registry was "
+            "not reached; %(remedy)s",
+            url=reply.url,
+            status=str(reply.status),
+            vendor=vendor.name,
+            remedy=unblock_instructions(vendor, reply.url, agent),
         )
     if reply.status != 200:
         raise _status_error(reply)

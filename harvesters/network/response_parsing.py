@@ -77,10 +77,7 @@ def refuse_doctype(reply: Reply, root: _Element | None = None) -> None:
     is_parsed = root is not None and root.getroottree().docinfo.internalDTD is not None
     if is_parsed or _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
         raise ParseError(
-            Reason(
-                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities",
-                url=reply.url,
-            )
+            "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=reply.url
         )
 
 
@@ -113,7 +110,17 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
                 decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer
             )
         except json.JSONDecodeError as error:
-            raise ParseError(_json_reason(reply, error)) from error
+            is_json = reply.media_type in {"", "application/json"}
+            raise ParseError(
+                "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s"
+                if is_json
+                else "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s",
+                url=reply.url,
+                error=error.msg,
+                line=error.lineno,
+                column=error.colno,
+                type=reply.media_type,
+            ) from error
 
 
 def _integer(digits: str) -> int | InvalidJson:
@@ -180,12 +187,9 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
         except UnicodeError as error:
             faults.append(f"not {name} ({error})")
     raise CharsetError(
-        Reason(
-            "%(url)s: its text is %(faults)s; name its charset in the options of the source "
-            "definition",
-            url=reply.url,
-            faults=" and ".join(faults),
-        )
+        "%(url)s: its text is %(faults)s; name its charset in the options of the source definition",
+        url=reply.url,
+        faults=" and ".join(faults),
     )
 
 
@@ -209,17 +213,3 @@ def refuse_html(reply: Reply, expected: str) -> bytes:
     if is_html(reply.content):
         raise WebPageError(web_page_reason(reply.url, reply.content, expected))
     return reply.content
-
-
-def _json_reason(reply: Reply, error: json.JSONDecodeError) -> Reason:
-    text = "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s"
-    if reply.media_type not in {"", "application/json"}:
-        text = "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s"
-    return Reason(
-        text,
-        url=reply.url,
-        error=error.msg,
-        line=error.lineno,
-        column=error.colno,
-        type=reply.media_type,
-    )

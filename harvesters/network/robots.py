@@ -21,7 +21,6 @@ from harvesters.errors import (
 )
 from harvesters.network.reply import Reply
 from harvesters.network.settings import USER_AGENT_TOKEN
-from harvesters.reasons import Reason
 
 # Seconds of crawl-delay that are kept: at more, a registry of a hundred pages would take hours.
 MAX_CRAWL_DELAY = 60.0
@@ -97,16 +96,14 @@ class RobotsCheck:
         rules = self._rules[address]
         if not self.override and (line := rules.forbids(str(url))):
             raise RobotsError(
-                Reason(
-                    '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
-                    'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
-                    url=str(url),
-                    robots=rules.url,
-                    number=line[0],
-                    line=line[1],
-                    token=USER_AGENT_TOKEN,
-                    path=url.path,
-                )
+                '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
+                'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
+                url=str(url),
+                robots=rules.url,
+                number=line[0],
+                line=line[1],
+                token=USER_AGENT_TOKEN,
+                path=url.path,
             )
         return min(rules.delay, MAX_CRAWL_DELAY)
 
@@ -120,11 +117,9 @@ class RobotsCheck:
             return parse_robots(address, b"")
         except (RetryLaterError, UnexpectedStatusError) as error:
             raise RobotsError(
-                Reason(
-                    "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
-                    "again later",
-                    error=error.reason,
-                )
+                "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
+                "again later",
+                error=error.reason,
             ) from error
         rules = parse_robots(address, reply.content if reply.status == 200 else b"")
         if rules.delay > MAX_CRAWL_DELAY:

@@ -157,11 +157,9 @@ def _check_depth(content: bytes, subject: str | Reason) -> None:
             depth -= 1
         if depth > MAX_DEPTH:
             raise ParseError(
-                Reason(
-                    "%(subject)s: triple terms are nested more than %(limit)s deep",
-                    subject=subject,
-                    limit=MAX_DEPTH,
-                )
+                "%(subject)s: triple terms are nested more than %(limit)s deep",
+                subject=subject,
+                limit=MAX_DEPTH,
             )
 
 
@@ -250,9 +248,7 @@ def _parse_xml(content: bytes, url: str) -> _Element:
         root = etree.fromstring(content, parser, base_url=url)
     if root.getroottree().docinfo.internalDTD is not None:
         raise ParseError(
-            Reason(
-                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
-            )
+            "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
         )
     return root
 
@@ -260,9 +256,7 @@ def _parse_xml(content: bytes, url: str) -> _Element:
 def _check_large(content: bytes, url: str) -> bytes:
     if _DOCTYPE.search(content):
         raise ParseError(
-            Reason(
-                "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
-            )
+            "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
         )
     file = io.BytesIO(content)
     with parser_errors(Reason("%(url)s: cannot be read as %(format)s", url=url, format="RDF/XML")):
@@ -279,10 +273,8 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
     """
     if len(content) > LARGE:
         raise ParseError(
-            Reason(
-                "%(url)s: its RDF/XML has text between its elements, and is too large to be repaired",
-                url=url,
-            )
+            "%(url)s: its RDF/XML has text between its elements, and is too large to be repaired",
+            url=url,
         )
     root = _parse_xml(content, url)
     nodes = [root]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def find_records(
     of another, and not a record. A blank node's key is its identifier, else its page, else *page*
     if the document describes nothing else.
     """
-    listed = _listed(store)
+    listed = {term for name in _LISTED for term in _objects(store, name)}
     stated = {node for name in classes for node in _instances(store, name)}
     chosen = stated if classes else _recognized(store, listed)
     named: dict[str, Node] = {}
@@ -157,15 +158,9 @@ def find_total(store: Store) -> int | None:
 
 def frequent_classes(store: Store) -> list[str]:
     """Return the classes with instances in the document, the most frequent first, at most eight."""
-    count: dict[str, int] = {}
-    for quad in store.quads_for_pattern(None, NamedNode(TYPE), None, DefaultGraph()):
-        if isinstance(quad.object, NamedNode):
-            count[quad.object.value] = count.get(quad.object.value, 0) + 1
+    quads = store.quads_for_pattern(None, NamedNode(TYPE), None, DefaultGraph())
+    count = Counter(quad.object.value for quad in quads if isinstance(quad.object, NamedNode))
     return sorted(count, key=lambda name: (-count[name], name))[:8]
-
-
-def _listed(store: Store) -> set[Node]:
-    return {term for name in _LISTED for term in _objects(store, name)}
 
 
 def _catalogues(store: Store) -> Iterator[str]:

@@ -18,14 +18,14 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, one_of
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload
 from harvesters.parsing import join_url, source_error
 from harvesters.payloads.value_parsing import as_list
 from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.document import ListedDocument, row_record
 from harvesters.protocols.file_formats import FORMATS, file_reader, payload_type
-from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import Pages, Payload, Row
+from harvesters.page_model import Item, Pages, Payload, Row
 from harvesters.protocols.ckan_search import Ckan, CkanOptions, is_response_url, unwrap_result
 from harvesters.protocols.document import read_document
-from harvesters.protocols.lists import Item
 from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 

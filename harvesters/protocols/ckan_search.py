@@ -17,10 +17,10 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive
-from harvesters.page_model import DeletedRecord, InvalidRecord, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Row
 from harvesters.parsing import source_error
 from harvesters.protocols.document import no_object, row_record
-from harvesters.protocols.lists import RECORD_ERRORS, Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.lists import RECORD_ERRORS, Batch, ListCursor, PagedProtocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

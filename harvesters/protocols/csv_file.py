@@ -159,9 +159,7 @@ def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | Invalid
                 text = (
                     "%(subject)s is truncated: %(error)s, in the row that begins at line %(line)s"
                 )
-                raise ParseError(
-                    Reason(text, subject=where, error=str(error), line=number)
-                ) from error
+                raise ParseError(text, subject=where, error=str(error), line=number) from error
             fault = Reason("line %(line)s: %(error)s", line=number, error=str(error))
             yield InvalidRecord(None, fault)
         else:
@@ -225,11 +223,9 @@ def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
     guess = None if marked or named else _guess_charset(reply.path)
     if guess is None:
         raise CharsetError(
-            Reason(
-                "%(url)s: its text is %(faults)s; set the option 'charset' in the source definition",
-                url=reply.url,
-                faults=" and ".join(faults),
-            )
+            "%(url)s: its text is %(faults)s; set the option 'charset' in the source definition",
+            url=reply.url,
+            faults=" and ".join(faults),
         )
     log.warning(
         "charset guessed from the content",

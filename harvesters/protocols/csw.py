@@ -18,12 +18,11 @@ from harvesters.errors import HarvestError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Positive, one_of
-from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.parsing import natural
 from harvesters.protocols.datestamps import parse_timestamp
-from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol, ServiceError
+from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _IDENTIFIERS = (
@@ -88,7 +87,8 @@ class Csw(PagedProtocol[_Element]):
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options = CswOptions.of(source)
-        self.sort, _, self.direction = self.options.sort.rpartition(":")
+        self.sort, _, direction = self.options.sort.rpartition(":")
+        self.is_descending = direction.upper().startswith("D")
         if self.since and self.options.modified:
             self.windows = ((f"{self.since:%Y-%m-%d}", "", ""),)
 
@@ -109,12 +109,10 @@ class Csw(PagedProtocol[_Element]):
             message = "; ".join(map(_exception_text, root.iterfind("{*}Exception")))
             message = message or "an exception without a message"
             raise ServiceError(
-                Reason(
-                    "%(source)s: %(url)s reports an error: %(message)s",
-                    source=source.name,
-                    url=reply.url,
-                    message=message,
-                )
+                "%(source)s: %(url)s reports an error: %(message)s",
+                source=source.name,
+                url=reply.url,
+                message=message,
             )
         if kind != "GetRecordsResponse" or results is None:
             raise self.error(
@@ -153,9 +151,8 @@ class Csw(PagedProtocol[_Element]):
             text = _CSW.CqlText(terms["constraint"])
             query.append(_CSW.Constraint(text, version=terms["constraint_language_version"]))
         if self.sort:
-            direction = "DESC" if self.direction.upper().startswith("D") else "ASC"
-            field = _OGC.PropertyName(self.sort), _OGC.SortOrder(direction)
-            query.append(_OGC.SortBy(_OGC.SortProperty(*field)))
+            direction = _OGC.SortOrder("DESC" if self.is_descending else "ASC")
+            query.append(_OGC.SortBy(_OGC.SortProperty(_OGC.PropertyName(self.sort), direction)))
         names = ("service", "version", "resultType", "outputSchema", "startPosition", "maxRecords")
         attributes = {name: terms[name] for name in names}
         root = _CSW.GetRecords(_CSW.Query(*query, typeNames=terms["typeNames"]), **attributes)
@@ -178,8 +175,8 @@ class Csw(PagedProtocol[_Element]):
         return Record(key, record, etree.tostring(record, encoding="utf-8", with_tail=False), stamp)
 
     def order(self, record: _Element) -> str | None:
-        is_ascending = self.sort and not self.direction.upper().startswith("D")
-        return _text(record, self.sort.rpartition(":")[2]) if is_ascending else None
+        name = self.sort.rpartition(":")[2]
+        return _text(record, name) if name and not self.is_descending else None
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Continue at the value of the sort order that was reached, else in halves by time."""
@@ -206,10 +203,10 @@ def _text(node: _Element, name: str) -> str:
     return "" if element is None else " ".join("".join(map(str, element.itertext())).split())
 
 
-def is_incremental(source: Source) -> bool:
-    return bool(CswOptions.of(source).modified)
-
-
 PROTOCOL = Protocol(
-    Csw.collect, Payload.XML, CswOptions, incremental=True, is_incremental=is_incremental
+    Csw.collect,
+    Payload.XML,
+    CswOptions,
+    incremental=True,
+    is_incremental=lambda source: bool(CswOptions.of(source).modified),
 )

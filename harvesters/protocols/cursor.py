@@ -4,19 +4,19 @@ version.
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeAlias, TypeVar
 
 import orjson
 
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
+from harvesters.page_model import Item, Page
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
 VERSION = 3  # Raise it when old cursors can no longer be read: their lists then start again.
 S = TypeVar("S")
-Items: TypeAlias = tuple[Record[Any] | DeletedRecord | InvalidRecord, ...]
+Items: TypeAlias = tuple[Item[Any], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,18 +71,13 @@ def read_cursor(kind: type[S], text: str | None) -> S | None:
     """
     try:
         values = orjson.loads(text or "null")
-    except orjson.JSONDecodeError:
+        if not isinstance(values, dict) or values.pop("v", None) != VERSION:
+            return None
+        if isinstance(reason := values.get("incomplete_reason"), dict):
+            values["incomplete_reason"] = Reason.from_json(reason)
+        return kind(**{name: _frozen(value) for name, value in values.items()})
+    except (orjson.JSONDecodeError, TypeError):  # A field is unknown, or one is missing.
         return None
-    if not isinstance(values, dict) or values.pop("v", None) != VERSION:
-        return None
-    known = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
-    if not set(values) <= set(known) or any(
-        needed and name not in values for name, needed in known.items()
-    ):
-        return None
-    if isinstance(reason := values.get("incomplete_reason"), dict):
-        values["incomplete_reason"] = Reason.from_json(reason)
-    return kind(**{name: _frozen(value) for name, value in values.items()})
 
 
 def _frozen(value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 import structlog
 from lxml.etree import _Element
@@ -15,7 +15,7 @@ from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, Parse
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
-from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, P, Page, Pages, Record, Row
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import Cursor, Items, read_cursor, write_cursor
 from harvesters.protocols.lists import RECORD_ERRORS, count_unreadable
@@ -25,8 +25,6 @@ from harvesters.stored_response import SourcePosition
 
 MAX_RECORDS = 500  # Records per page, each a checkpoint of about 3 MB.
 MAX_BYTES = 8 * 1024 * 1024  # Bytes of a page's records: a bound on memory if they are large.
-
-Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
 
 log = structlog.get_logger()
 

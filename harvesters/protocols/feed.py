@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import feedparser
-from lxml import etree
 from pydantic import Field
 
 from harvesters.errors import ParseError
@@ -25,14 +24,15 @@ from harvesters.network.response_parsing import (
     declared_charset,
     dump_json,
     is_charset,
+    parse_xml,
     refuse_doctype,
     refuse_html,
 )
 from harvesters.options import Options
-from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload, Record, Row
 from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
-from harvesters.protocols.lists import Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 
@@ -107,7 +107,7 @@ def _parse_feed(reply: Reply) -> Any:
     if not parsed.get("version") and not parsed.get("entries"):
         why, text = _format_error(parsed), "%(url)s: neither Atom nor RSS"
         text = "%(url)s: neither Atom nor RSS; %(error)s" if why else text
-        raise ParseError(Reason(text, url=reply.url, error=why or ""))
+        raise ParseError(text, url=reply.url, error=why or "")
     return parsed
 
 
@@ -172,11 +172,8 @@ def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item[Row]]:
 
 
 def _tombstones(reply: Reply) -> Iterator[DeletedRecord]:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True)
     with suppress(ParseError):
-        with parser_errors(reply.url):
-            root = etree.fromstring(reply.content, parser)
-        for node in root.iter(_DELETED):
+        for node in parse_xml(reply).iter(_DELETED):
             if ref := node.get("ref"):
                 yield DeletedRecord(ref.strip(), node.get("when"))
 

@@ -83,14 +83,12 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
         root = parse_xml(reply)
         raw = etree.tostring(root, encoding="utf-8", with_tail=False)
         return (Record(key, root, raw, document.modified),)
-    match load_json(reply):
+    match row := load_json(reply):
         # A code host wraps the content of a file in a JSON object.
         case {"encoding": "base64", "content": str(text)}:
             with parser_errors(f"{reply.url}: its content is not base64"):
                 content = base64.b64decode(text)
             row = load_json(replace(reply, content=content))
-        case row:
-            pass
     if not isinstance(row, dict):
         text = "%(url)s: expected a JSON object, not a %(kind)s"
         return (InvalidRecord(key, Reason(text, url=reply.url, kind=type(row).__name__)),)

@@ -158,9 +158,7 @@ def _parse_listing(reply: Reply, root: str, raw: str) -> tuple[list[_Entry], Rea
         return _parse_tree(reply, raw)
     if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
         raise ParseError(
-            Reason(
-                "%(url)s: not a directory listing of a known web server or code host", url=reply.url
-            )
+            "%(url)s: not a directory listing of a known web server or code host", url=reply.url
         )
     folder, entries = _folder_url(reply.url), dict[str, _Entry]()
     with parser_errors(f"{reply.url}: the page cannot be parsed"):
@@ -210,7 +208,7 @@ def _parse_tree(reply: Reply, raw: str) -> tuple[list[_Entry], Reason | None]:
         isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows
     ):
         raise ParseError(
-            Reason("%(url)s: not a list of a repository's files with their paths", url=reply.url)
+            "%(url)s: not a list of a repository's files with their paths", url=reply.url
         )
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
@@ -218,12 +216,10 @@ def _parse_tree(reply: Reply, raw: str) -> tuple[list[_Entry], Reason | None]:
         address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
         if not isinstance(address, str) or not _SCHEME.match(address):
             raise ParseError(
-                Reason(
-                    "%(url)s: has no address for '%(path)s'; set the option 'raw' to the address of the "
-                    "files",
-                    url=reply.url,
-                    path=path,
-                )
+                "%(url)s: has no address for '%(path)s'; set the option 'raw' to the address of the "
+                "files",
+                url=reply.url,
+                path=path,
             )
         entries.append(_Entry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True

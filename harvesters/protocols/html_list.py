@@ -19,9 +19,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_check import empty_reason
 from harvesters.options import Options, located, option_named
-from harvesters.page_model import InvalidRecord, Payload, Record
+from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.parsing import join_url, parser_errors
-from harvesters.protocols.lists import RECORD_ERRORS, Batch, Item, ListCursor, PagedProtocol
+from harvesters.protocols.lists import RECORD_ERRORS, Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source

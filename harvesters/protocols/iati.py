@@ -28,7 +28,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.parsing import parser_errors, source_error
 from harvesters.protocols.ckan_search import Ckan
 from harvesters.protocols.cursor import Cursor, read_cursor
@@ -38,8 +38,6 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
-
-Item = Record[_Element] | DeletedRecord | InvalidRecord
 
 _INDEXES = ("datasets-minimal", "datasets-full")  # The last part of the service's addresses.
 _ORGANISATIONS = "iati-organisations"  # The root element of files without activities.
@@ -168,7 +166,9 @@ def _read_file(
     yield state.page(lost, following is not None), state
 
 
-def _until_error(items: Iterator[Item], faults: list[ParseError]) -> Iterator[Item]:
+def _until_error(
+    items: Iterator[Item[_Element]], faults: list[ParseError]
+) -> Iterator[Item[_Element]]:
     """Yield the items before an error, and append the error to *faults*."""
     try:
         yield from items
@@ -176,7 +176,7 @@ def _until_error(items: Iterator[Item], faults: list[ParseError]) -> Iterator[It
         faults.append(error)
 
 
-def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
+def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
     """Yield the activities of a file that the source definition selects, each parsed alone, so that
     memory use is that of the largest one.
 
@@ -197,13 +197,11 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item]:
         refuse_doctype(reply, root)
         if root.tag != "iati-activities":
             raise ParseError(
-                Reason(
-                    "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
-                    "<%(expected)s>",
-                    element=root.tag,
-                    expected="iati-activities",
-                    url=reply.url,
-                )
+                "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
+                "<%(expected)s>",
+                element=root.tag,
+                expected="iati-activities",
+                url=reply.url,
             )
         declaration = _DECLARATION.match(text)
         empty = etree.tostring(etree.Element(root.tag, dict(root.attrib), root.nsmap))
@@ -280,7 +278,7 @@ def _parse(reply: Reply, key: str, text: bytes) -> _Element:
         return etree.fromstring(text, _BARE)
 
 
-def _parse_activity(reply: Reply, node: _Element) -> Item:
+def _parse_activity(reply: Reply, node: _Element) -> Item[_Element]:
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
     key = " ".join((node.findtext("iati-identifier") or "").split())
     if not key:
@@ -312,7 +310,7 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
                 addresses.update(dict.fromkeys(_file_urls(source, item.payload, options.secondary)))
         if why := page.incomplete_reason:
             text = "%(source)s: %(url)s: %(error)s; run again"
-            raise HarvestError(Reason(text, source=source.name, url=source.url, error=why))
+            raise HarvestError(text, source=source.name, url=source.url, error=why)
     return list(addresses)
 
 

@@ -26,7 +26,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, refuse_html
 from harvesters.options import Options, must_be
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Row
+from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record, Row
 from harvesters.parsing import message, parser_errors
 from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import as_list
@@ -52,8 +52,6 @@ _MAX_CALLS = 2_000_000
 # Calls for all events of a file: 25 series of daily dates for 20 years. A process that parses is
 # ended after a minute, with all its events.
 _MAX_FILE_CALLS = 30_000_000
-
-Item = Record[Row] | DeletedRecord | InvalidRecord
 
 time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
 
@@ -88,15 +86,15 @@ def collect(
         yield replace(page, dates=sum(map(_is_date, page.items)))
 
 
-def _is_date(item: Item) -> bool:
+def _is_date(item: Item[Row]) -> bool:
     return isinstance(item, Record) and item.key != " ".join(item.payload["uid"].split())
 
 
-def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Item]:
+def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Item[Row]]:
     content = refuse_html(reply, "a calendar")
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not calendars:
-        raise ParseError(Reason("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url))
+        raise ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url)
     zone, budget = IcalOptions.of(source).zone, CallBudget()
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
@@ -104,11 +102,10 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
             if uid := " ".join(_text(event, "UID").split()):
                 series.setdefault(uid, []).append(event)
             else:
-                title = repr(str(event.get("SUMMARY"))[:80])
                 why = Reason(
                     "event %(number)s of the calendar has no UID, titled %(title)s",
                     number=number,
-                    title=title,
+                    title=repr(str(event.get("SUMMARY"))[:80]),
                 )
                 yield InvalidRecord(None, why)
         for uid, events in series.items():

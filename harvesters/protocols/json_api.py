@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Positive, option_named
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
+from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, natural, url_path
 from harvesters.payloads.paths import Search, compile_jmespath
 from harvesters.protocols.cursor import Items
@@ -32,7 +32,6 @@ from harvesters.protocols.document import (
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     Batch,
-    Item,
     ListCursor,
     PagedProtocol,
 )
@@ -250,7 +249,7 @@ class JsonPages(PagedProtocol[Row]):
                 else "%(error)s; set the option 'limit' (the parameter for the page size), so that it can "
                 "be read in pieces"
             )
-        return ParseError(Reason(text, error=error.reason))
+        return ParseError(text, error=error.reason)
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
         """Continue at the newest change if they were sorted; begin a list again whose cursor was
@@ -270,14 +269,13 @@ class JsonPages(PagedProtocol[Row]):
             return None
         if cursor.offset <= cursor.reach:
             raise ParseError(
-                Reason("%(error)s; its list cannot be read to the end", error=error.reason)
+                "%(error)s; its list cannot be read to the end", error=error.reason
             ) from error
         return cursor.restart(cursor.windows, cursor.offset)
 
     def _format_since(self, moment: datetime) -> str:
         """Return a time minus a second, as the source definition says."""
-        earlier = datetime.fromtimestamp(moment.timestamp() - 1, UTC)
-        return earlier.strftime(self.options.since_format)
+        return (moment.astimezone(UTC) - timedelta(seconds=1)).strftime(self.options.since_format)
 
 
 def collect(
@@ -333,10 +331,6 @@ def _read_files(protocol: JsonPages, reply: Reply, index: Any, cursor: str | Non
         yield replace(page, reported_total=len(documents))
 
 
-def is_incremental(source: Source) -> bool:
-    return bool(JsonOptions.of(source).since)
-
-
 def _compile(path: str) -> Search:
     return compile_jmespath(path) if path else lambda _: None
 
@@ -361,5 +355,9 @@ def _text(value: Any) -> str | None:
 
 
 PROTOCOL = Protocol(
-    collect, Payload.ROW, JsonOptions, incremental=True, is_incremental=is_incremental
+    collect,
+    Payload.ROW,
+    JsonOptions,
+    incremental=True,
+    is_incremental=lambda source: bool(JsonOptions.of(source).since),
 )

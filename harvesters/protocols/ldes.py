@@ -22,7 +22,7 @@ from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, S
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Payload
 from harvesters.parsing import source_error
 from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
@@ -31,7 +31,7 @@ from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import Item, RdfReader, SyntaxOptions
+from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -153,11 +153,9 @@ class StreamReader:
             seen.add(address)
             if len(seen) > _MAX_PAGES:
                 raise ParseError(
-                    Reason(
-                        "%(source)s: its stream has more than %(limit)s pages; it does not end",
-                        source=source.name,
-                        limit=_MAX_PAGES,
-                    )
+                    "%(source)s: its stream has more than %(limit)s pages; it does not end",
+                    source=source.name,
+                    limit=_MAX_PAGES,
                 )
             reply = fetch.get(address, accept=_ACCEPT)
             seen.add(urldefrag(reply.url).url)
@@ -219,7 +217,7 @@ class StreamReader:
             )
         return links, members
 
-    def parse_entity(self, member: StreamMember) -> Item:
+    def parse_entity(self, member: StreamMember) -> Item[Graph]:
         """Return the record of an entity's latest version; its digest covers the statements about
         the entity, not the version.
         """

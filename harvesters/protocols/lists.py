@@ -30,7 +30,7 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
+from harvesters.page_model import InvalidRecord, Item, P, Page, Pages
 from harvesters.parsing import source_error
 from harvesters.protocols.cursor import Cursor, Items, read_cursor
 from harvesters.protocols.datestamps import in_utc
@@ -63,7 +63,6 @@ Kind = Literal[
 ]
 # Each protocol decides how a part of a list is bounded: by moments, keys or a set.
 Window: TypeAlias = tuple[Any, ...]
-Item: TypeAlias = Record[P] | DeletedRecord | InvalidRecord
 
 
 class ServiceError(ParseError):
@@ -99,7 +98,7 @@ class LoopDetector:
         if token is not None and token in self.tokens:
             text = "%(source)s: %(url)s repeats %(kind)s '%(token)s'"
             raise PaginationLoopError(
-                Reason(text, source=self.name, url=url, kind=Reason(kind), token=token)
+                text, source=self.name, url=url, kind=Reason(kind), token=token
             )
         self.tokens.add(token or "")
 
@@ -111,7 +110,7 @@ class LoopDetector:
         mark = blake2b(keys.encode("utf-8", "replace") or content, digest_size=16).digest()
         if items and mark in self.pages:
             text = "%(source)s: %(url)s repeats the records of an earlier page"
-            raise RepeatedPageError(Reason(text, source=self.name, url=url))
+            raise RepeatedPageError(text, source=self.name, url=url)
         self.pages.add(mark)
 
 
@@ -119,7 +118,7 @@ def count_empty_pages(name: str, url: str, before: int, items: Sequence[object])
     """Return the number of empty pages in a row. Raise PaginationLoopError if there are too many."""
     if not items and before >= MAX_EMPTY_PAGES:
         text = "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end"
-        raise PaginationLoopError(Reason(text, source=name, url=url, number=before + 1))
+        raise PaginationLoopError(text, source=name, url=url, number=before + 1)
     return 0 if items else before + 1
 
 
@@ -135,9 +134,7 @@ def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1)
         return before
     if before >= (MAX_FAILURES - 1 if is_server_failure else MAX_UNREADABLE):
         text = "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s"
-        raise ParseError(
-            Reason(text, source=name, number=before + 1, error=error.reason)
-        ) from error
+        raise ParseError(text, source=name, number=before + 1, error=error.reason) from error
     return before + 1
 
 
@@ -369,14 +366,12 @@ class PagedProtocol(ABC, Generic[P]):
         is_short = self.is_exact and 0 < count < size and state.offset + count < (total or 0)
         if state.sizes and (count > size or is_short):
             raise ServiceError(
-                Reason(
-                    "%(source)s: %(url)s returned %(count)s records instead of %(size)s, so an "
-                    "unreadable page cannot be read in pieces; correct the options 'limit' and 'size'",
-                    source=self.source.name,
-                    url=url,
-                    count=count,
-                    size=size,
-                )
+                "%(source)s: %(url)s returned %(count)s records instead of %(size)s, so an "
+                "unreadable page cannot be read in pieces; correct the options 'limit' and 'size'",
+                source=self.source.name,
+                url=url,
+                count=count,
+                size=size,
             )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
         if not state.is_part:
@@ -496,4 +491,4 @@ class PagedProtocol(ABC, Generic[P]):
 
 def _ended(fetched: int, total: int) -> EndedError:
     text = "the list ended after %(fetched)s of %(total)s records"
-    return EndedError(Reason(text, fetched=fetched, total=total))
+    return EndedError(text, fetched=fetched, total=total)

@@ -30,7 +30,15 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Texts
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record, Unparsed
+from harvesters.page_model import (
+    DeletedRecord,
+    InvalidRecord,
+    Item,
+    Pages,
+    Payload,
+    Record,
+    Unparsed,
+)
 from harvesters.parsing import natural
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
@@ -40,7 +48,6 @@ from harvesters.protocols.lists import (
     RECORD_ERRORS,
     Batch,
     EndedError,
-    Item,
     ListCursor,
     LoopDetector,
     PagedProtocol,
@@ -325,13 +332,11 @@ class OaiPmh(PagedProtocol[Any]):
 
     def _unreadable(self, error: HarvestError) -> ParseError:
         return ParseError(
-            Reason(
-                "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
-                if self.expires
-                else "%(error)s; its list cannot be read to the end",
-                error=error.reason,
-                expires=self.expires,
-            )
+            "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
+            if self.expires
+            else "%(error)s; its list cannot be read to the end",
+            error=error.reason,
+            expires=self.expires,
         )
 
     def _remaining(self, cursor: ListCursor, calendar: Calendar) -> tuple[Window, Reason | None]:
@@ -440,7 +445,7 @@ class OaiPmh(PagedProtocol[Any]):
         is_expired = isinstance(error, OaiError) and "badResumptionToken" in error.codes
         if is_expired or not window[1] or window[1] != window[2]:
             raise ServiceError(
-                Reason("%(error)s; its list cannot be read to the end", error=error.reason)
+                "%(error)s; its list cannot be read to the end", error=error.reason
             ) from error
         self._identify(error)
         text = "the records of %(datestamp)s can be neither read nor listed: %(error)s"
@@ -531,13 +536,11 @@ class OaiPmh(PagedProtocol[Any]):
         if sets := tuple(sorted({*chosen})):
             return sets
         raise ParseError(
-            Reason(
-                "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the "
-                "option 'set'",
-                source=self.source.name,
-                sets=" or ".join(wanted),
-                available=", ".join(known[:20]) or "none",
-            )
+            "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the "
+            "option 'set'",
+            source=self.source.name,
+            sets=" or ".join(wanted),
+            available=", ".join(known[:20]) or "none",
         )
 
     def _prefix_error(self, error: HarvestError) -> ParseError:
@@ -547,7 +550,7 @@ class OaiPmh(PagedProtocol[Any]):
         except RECORD_ERRORS as failure:
             available = f"unknown prefixes ({failure})"
         text = "%(error)s; it has %(available)s; correct the option 'prefix'"
-        return ParseError(Reason(text, error=error.reason, available=available))
+        return ParseError(text, error=error.reason, available=available)
 
 
 def parse_chain(record: _Element) -> tuple[str, ...]:
@@ -594,9 +597,7 @@ def _parse_metadata(raw: bytes, about: str) -> Graph:
         store.extend(list(iri_or_text(merge_graphs(quads))))
         return bounded_description(store, NamedNode(about), _RDF_STEPS)
     except ValueError as error:
-        raise ParseError(
-            Reason("a record that cannot be read: %(error)s", error=str(error))
-        ) from error
+        raise ParseError("a record that cannot be read: %(error)s", error=str(error)) from error
 
 
 def _read_entry(node: _Element) -> Entry:
@@ -619,10 +620,12 @@ def _number(token: _Element | None, name: str) -> int | None:
     return None if token is None else natural((token.get(name) or "").strip())
 
 
-def payload_type(source: Source) -> Payload:
-    return Payload.GRAPH if OaiOptions.of(source).is_graph else Payload.XML
-
-
 PROTOCOL = Protocol(
-    OaiPmh.collect, Payload.XML, OaiOptions, incremental=True, payload_type_for=payload_type
+    OaiPmh.collect,
+    Payload.XML,
+    OaiOptions,
+    incremental=True,
+    payload_type_for=lambda source: (
+        Payload.GRAPH if OaiOptions.of(source).is_graph else Payload.XML
+    ),
 )

@@ -28,7 +28,7 @@ from harvesters.errors import NotFoundError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.parsing import source_error
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
@@ -41,8 +41,6 @@ from journal.errors import ChainError
 from journal.verification import verify_file
 from vocab.iris import is_web
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
-
-Item = Record[Graph] | DeletedRecord | InvalidRecord
 
 MAX_RECORDS = 500  # Records per page; each page is a checkpoint.
 # Records requested one by one; for more, reading the whole journal takes fewer requests.
@@ -188,7 +186,7 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
     """Return number and id of the entry at which the last good run ended, by the stored ETag;
     (0, "") if there was none, or if the journal lacks it: it was rewound or replaced.
     """
-    validator = fetch.validator(f"{home}journal/head")
+    validator = fetch.validators.get(f"{home}journal/head")
     match = _ID.search(validator.etag or "") if validator else None
     before = newest + 1
     while match and before > 1:
@@ -253,7 +251,9 @@ class PeerReader:
                 self.state = replace(self.state, last=last)
                 yield self.state.page(tuple(filter(None, items)), has_next)
 
-    def _read(self, replay: JournalReplay, graph: str, entry: int, *, whole: bool) -> Item | None:
+    def _read(
+        self, replay: JournalReplay, graph: str, entry: int, *, whole: bool
+    ) -> Item[Graph] | None:
         """Return the record in *graph* as the whole journal or the peer's feed describes it after
         an entry; None if it is not harvested. Raise OutOfSync if the feed differs from the journal.
         """
@@ -409,7 +409,7 @@ def _is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
 
 def parse_record(
     about: RecordName, graph: str, quads: list[Quad], registry: Iterable[Quad]
-) -> Item:
+) -> Item[Graph]:
     """Return the record in *graph*, without the peer's own bookkeeping; *registry* has the
     statements about the registry that it came from.
     """

@@ -11,14 +11,6 @@ from harvesters.page_model import Pages, Payload
 from harvesters.source import Source
 
 
-def _no_check(source: Source) -> None:
-    """Accept any options whose types are right."""
-
-
-def _always(source: Source) -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Protocol:
     """An interface that can be harvested.
@@ -33,6 +25,6 @@ class Protocol:
     payload_type: Payload
     options: type[Options]
     incremental: bool
-    check: Callable[[Source], None] = _no_check
-    is_incremental: Callable[[Source], bool] = _always
+    check: Callable[[Source], None] = lambda _: None
+    is_incremental: Callable[[Source], bool] = lambda _: True
     payload_type_for: Callable[[Source], Payload] | None = None

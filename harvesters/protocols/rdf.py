@@ -19,7 +19,7 @@ from pyoxigraph import NamedNode, Store
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload
+from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload
 from harvesters.parsing import join_url, source_error
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph
@@ -34,7 +34,7 @@ from harvesters.protocols.lists import (
     total_changed,
 )
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import ACCEPT, Item, RdfOptions, RdfReader, unreadable_parts
+from harvesters.protocols.rdf_reader import ACCEPT, RdfOptions, RdfReader, unreadable_parts
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -225,7 +225,7 @@ def _read_document(
     records = [(key, node) for key, node in result.records if ("d", key) > state.last]
     for start in range(0, len(records) or 1, MAX_RECORDS):
         chunk = records[start : start + MAX_RECORDS]
-        items: list[Item] = [reader.parse_record(store, *record, broken) for record in chunk]
+        items: list[Item[Graph]] = [reader.parse_record(store, *record, broken) for record in chunk]
         is_last = start + MAX_RECORDS >= len(records)
         if is_last and state.last < ("m",):
             items += unreadable_parts(result, broken)

@@ -19,7 +19,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, refuse_html
 from harvesters.options import Options, Texts, one_of
-from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.page_model import InvalidRecord, Item, Record
 from harvesters.parsing import parser_errors, source_error
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import Find, builtin_context, inline_contexts
@@ -118,9 +118,6 @@ class RdfOptions(SyntaxOptions, ClassOptions):
     """The options of RDF documents."""
 
 
-Item = Record[Graph] | DeletedRecord | InvalidRecord
-
-
 def detect_format(reply: Reply, forced: str = "") -> str:
     """Return a response's format: *forced*, else by its media type, its address's suffix, or its
     content.
@@ -190,16 +187,13 @@ def parse_rdf(
                 )
             )
         if not len(store):
-            if broken:
-                why = next(iter(broken.values()))
-                raise ParseError(
-                    Reason(
-                        "%(url)s: read as %(format)s, it has no statements: %(error)s",
-                        **values,
-                        error=why,
-                    )
-                )
-            raise ParseError(Reason("%(url)s: read as %(format)s, it has no statements", **values))
+            raise ParseError(
+                "%(url)s: read as %(format)s, it has no statements: %(error)s"
+                if broken
+                else "%(url)s: read as %(format)s, it has no statements",
+                **values,
+                error=next(iter((broken or {}).values()), ""),
+            )
         yield store
         del store
 
@@ -217,12 +211,10 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
             inlined = inline_contexts(document, find)
         except LookupError as error:
             raise ParseError(
-                Reason(
-                    "%(url)s: its JSON-LD needs the context %(context)s, which is not built in; name it "
-                    "in the option `contexts` to allow it",
-                    url=reply.url,
-                    context=str(error.args[0]),
-                )
+                "%(url)s: its JSON-LD needs the context %(context)s, which is not built in; name it "
+                "in the option `contexts` to allow it",
+                url=reply.url,
+                context=str(error.args[0]),
             ) from error
         return content if inlined == document else dump_json(inlined)
 
@@ -279,7 +271,7 @@ class RdfReader:
 
     def parse_record(
         self, store: Store, key: str, node: Node, broken: NodeErrors | None = None
-    ) -> Item:
+    ) -> Item[Graph]:
         """Return one record of a document; one with a *broken* part is unreadable."""
         item = describe(store, key, node, self.options.steps)
         if not broken or isinstance(item, InvalidRecord):
@@ -296,7 +288,7 @@ class RdfReader:
 
     def parse_records(
         self, store: Store, result: DiscoveredRecords, broken: NodeErrors | None = None
-    ) -> list[Item]:
+    ) -> list[Item[Graph]]:
         records = [self.parse_record(store, key, node, broken) for key, node in result.records]
         return [*records, *unreadable_parts(result, broken or {})]
 

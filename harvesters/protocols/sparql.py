@@ -25,7 +25,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
-from harvesters.page_model import InvalidRecord, Payload
+from harvesters.page_model import InvalidRecord, Item, Payload
 from harvesters.parsing import natural
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, iri
@@ -34,7 +34,6 @@ from harvesters.protocols.lists import (
     PAGE_ERRORS,
     RECORD_ERRORS,
     Batch,
-    Item,
     ListCursor,
     PagedProtocol,
     ServiceError,
@@ -208,7 +207,7 @@ class Sparql(PagedProtocol[Graph]):
                 )
                 if is_cut or _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
                     text = "%(url)s: truncates its responses (here to %(count)s statements)"
-                    raise ParseError(Reason(text, url=self.source.url, count=len(store)))
+                    raise ParseError(text, url=self.source.url, count=len(store))
                 steps = self.options.steps
                 items = [describe(store, name, NamedNode(name), steps) for name in names]
         items += [
@@ -342,11 +341,6 @@ class Sparql(PagedProtocol[Graph]):
         return reply
 
 
-def is_incremental(source: Source) -> bool:
-    """Return whether the source definition names the property for the time of change."""
-    return bool(SparqlOptions.of(source).modified.strip())
-
-
 def _is_named(term: Any) -> bool:
     return (
         isinstance(term, dict)
@@ -362,5 +356,9 @@ def _is_iri(text: str) -> bool:
 
 
 PROTOCOL = Protocol(
-    Sparql.collect, Payload.GRAPH, SparqlOptions, incremental=True, is_incremental=is_incremental
+    Sparql.collect,
+    Payload.GRAPH,
+    SparqlOptions,
+    incremental=True,
+    is_incremental=lambda source: bool(SparqlOptions.of(source).modified.strip()),
 )

@@ -21,7 +21,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.options import as_tuple, must_be
-from harvesters.page_model import Pages, Payload, Row
+from harvesters.page_model import Item, Pages, Payload, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
@@ -65,7 +65,7 @@ def collect(
     """
     options = SpreadsheetOptions.of(source)
 
-    def read_joined(reply: Reply) -> Mapping[str, Iterable[table_rows.Item]]:
+    def read_joined(reply: Reply) -> Mapping[str, Iterable[Item[Row]]]:
         return {
             name: table_rows.parse_rows(
                 replace(source, options={"key": key}), reply.url, _read_lines(source, reply, name)

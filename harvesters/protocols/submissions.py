@@ -16,9 +16,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
-from harvesters.page_model import DeletedRecord, Pages, Payload, Row
+from harvesters.page_model import DeletedRecord, Item, Pages, Payload, Row
 from harvesters.parsing import source_error
-from harvesters.protocols.document import Item, no_object, read_document, row_record
+from harvesters.protocols.document import no_object, read_document, row_record
 from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 

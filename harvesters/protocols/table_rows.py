@@ -20,7 +20,7 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.options import Count, Options, Texts, located
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
+from harvesters.page_model import InvalidRecord, Item, Pages, Record, Row
 from harvesters.parsing import source_error
 from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
@@ -65,8 +65,6 @@ _MAX_SAMPLE, _MAX_SAMPLE_BYTES = 2000, 8 * 1024 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SEPARATOR = "\x1f"  # The unit separator, which no cell contains.
 
-Item = Record[Row] | DeletedRecord | InvalidRecord
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -96,7 +94,7 @@ def read_table(
     cursor: str | None,
     accept: str,
     read_lines: Callable[[Reply], Iterable[Line | InvalidRecord]],
-    read_joined: Callable[[Reply], Mapping[str, Iterable[Item]]] | None = None,
+    read_joined: Callable[[Reply], Mapping[str, Iterable[Item[Row]]]] | None = None,
     *,
     on_disk: bool = False,
 ) -> Pages[Row]:
@@ -108,7 +106,7 @@ def read_table(
     sample: list[Record[Row]] = []
     is_grouped, composed_key = TableOptions.of(source).group, ""
 
-    def read_items(reply: Reply) -> Iterator[Item]:
+    def read_items(reply: Reply) -> Iterator[Item[Row]]:
         items = parse_rows(source, reply.url, read_lines(reply))
         grouped = _group_rows(items) if is_grouped else items
         return _join(grouped, read_joined(reply)) if read_joined else grouped
@@ -123,7 +121,7 @@ def read_table(
         yield replace(page, incomplete_reason=reason, composed_key=composed_key)
 
 
-def _is_key_lost(item: Item) -> TypeGuard[InvalidRecord]:
+def _is_key_lost(item: Item[Row]) -> TypeGuard[InvalidRecord]:
     """Return whether the key of an item cannot be read, so that it may be any missing record."""
     if not isinstance(item, InvalidRecord) or item.key is not None:
         return False
@@ -154,7 +152,9 @@ def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
     return f"{option} = [{', '.join(orjson.dumps(name).decode() for name in names)}]"
 
 
-def _join(items: Iterable[Item], joined: Mapping[str, Iterable[Item]]) -> Iterator[Item]:
+def _join(
+    items: Iterable[Item[Row]], joined: Mapping[str, Iterable[Item[Row]]]
+) -> Iterator[Item[Row]]:
     """Yield the records with the rows of the *joined* tables that have their key, as a list by the
     table's name, then the rows that no record has.
     """
@@ -178,7 +178,7 @@ def _join(items: Iterable[Item], joined: Mapping[str, Iterable[Item]]) -> Iterat
             yield InvalidRecord(None, Reason("joined_row_alone", sheet=name, key=key))
 
 
-def _group_rows(items: Iterable[Item]) -> Iterator[Item]:
+def _group_rows(items: Iterable[Item[Row]]) -> Iterator[Item[Row]]:
     """Yield one record per key, sorted by key, after the items that are not records. The rows are
     kept on disk, so that memory use stays constant.
     """
@@ -215,7 +215,9 @@ def merge_rows(rows: list[Mapping[str, Any]]) -> Row:
     }
 
 
-def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item]:
+def parse_rows(
+    source: Source, url: str, lines: Iterable[Line | InvalidRecord]
+) -> Iterator[Item[Row]]:
     """Yield a table's records. Raise ParseError if no line has the columns of the key."""
     remaining = iter(lines)
     first_lines = list(islice(remaining, MAX_HEADER_LINE))
@@ -402,7 +404,7 @@ class _Table:
             row[name] = above.get(name, "")
         return is_single or set(filled) <= set(self.carried)
 
-    def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item]:
+    def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item[Row]]:
         """Yield the records; one that rows below may continue waits for them."""
         waiting: list[Row] = []
         for item in chain(rows, [None]):

@@ -122,8 +122,12 @@ def _walk_sitemaps(
             count=len(listed),
             hosts=", ".join(sorted(filter(None, others))[:_MAX_HOSTS]),
         )
-    pages = [] if is_index else changed
-    yield reply.url, [_document(address, listed[address]) for address in pages]
+    text = "the page %(page)s cannot be read, so its records are unknown"
+    pages = [
+        ListedDocument(page, page, listed[page] or None, unreadable=Reason(text, page=page))
+        for page in (() if is_index else changed)
+    ]
+    yield reply.url, pages
     if not is_index:
         return
     if depth == _MAX_DEPTH:
@@ -136,11 +140,6 @@ def _walk_sitemaps(
     for address in changed:
         following = fetch.get(address, accept=_SITEMAP)
         yield from _walk_sitemaps(source, fetch, following, moment, depth + 1)
-
-
-def _document(address: str, stamp: str) -> ListedDocument:
-    lost = Reason("the page %(page)s cannot be read, so its records are unknown", page=address)
-    return ListedDocument(address, address, stamp or None, unreadable=lost)
 
 
 def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
@@ -161,27 +160,23 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
         kind = etree.QName(root).localname
         if kind not in {"urlset", "sitemapindex"}:
             raise ParseError(
-                Reason(
-                    "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page",
-                    url=reply.url,
-                    element=kind,
-                )
+                "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page",
+                url=reply.url,
+                element=kind,
             )
         entries = [(address, stamp) for _, address, stamp in sitemap_entries(root, reply.url)]
         is_index = kind == "sitemapindex"
     listed = {address: stamp for address, stamp in entries if is_web(address)}
     if len(listed) > _MAX_ENTRIES:
         raise ParseError(
-            Reason(
-                "%(url)s: has %(count)s entries, more than the %(limit)s that a sitemap may have",
-                url=reply.url,
-                count=len(listed),
-                limit=_MAX_ENTRIES,
-            )
+            "%(url)s: has %(count)s entries, more than the %(limit)s that a sitemap may have",
+            url=reply.url,
+            count=len(listed),
+            limit=_MAX_ENTRIES,
         )
     if is_text and not listed:
         raise ParseError(
-            Reason("%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url)
+            "%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url
         )
     return is_index, dict(sorted(listed.items())), len(entries) - len(listed)
 
@@ -196,19 +191,15 @@ def _decompress(reply: Reply) -> Reply:
             content += part
             if len(content) > _MAX_BYTES:
                 raise ParseError(
-                    Reason(
-                        "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
-                        url=reply.url,
-                        limit=_MAX_BYTES,
-                    )
+                    "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
+                    url=reply.url,
+                    limit=_MAX_BYTES,
                 )
     except ValueError as error:
         raise ParseError(
-            Reason(
-                "%(url)s: the gzip file cannot be decompressed: %(error)s",
-                url=reply.url,
-                error=str(error),
-            )
+            "%(url)s: the gzip file cannot be decompressed: %(error)s",
+            url=reply.url,
+            error=str(error),
         ) from error
     return replace(reply, content=bytes(content))
 

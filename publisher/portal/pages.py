@@ -31,9 +31,8 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import client_key
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
-from vocab.product.check import LANGUAGES
 from vocab.schemes import label
-from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
+from vocab.terms import DCT, FOAF, LANGUAGES, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 from web.branding import LOGO, LOGO_TYPES
 from web.endpoints import contents, get, other_contents, problems
 from web.formats import DATA_FORMATS, FORMATS, GRAPHS, HTML, JSON, Format

@@ -38,8 +38,7 @@ from shapes.result import Severity
 from shapes.rules import Rule, message, remedy, rules, triples
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
-from vocab.product.check import LANGUAGES
-from vocab.terms import RDF, SH, XSD
+from vocab.terms import LANGUAGES, RDF, SH, XSD
 from web.branding import NAME
 from web.endpoints import SourcePath, contents, get, problems
 from web.formats import GRAPHS, HTML, JSON, Format

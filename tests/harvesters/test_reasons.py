@@ -55,15 +55,23 @@ def trees() -> Mapping[str, ast.Module]:
     return {str(file): ast.parse(file.read_text(encoding="utf-8")) for file in files}
 
 
+def text_of(call: ast.Call) -> ast.expr | None:
+    """Return the text of a call, None if it has none; an error with values has its text first."""
+    name = ast.unparse(call.func)
+    is_error = name.endswith("Error") and bool(call.keywords)
+    number = 0 if is_error and name not in CALLS else CALLS.get(name)
+    return None if number is None else call.args[number] if call.args else None
+
+
 @cache
 def calls_with_texts() -> list[tuple[str, ast.Call, list[str]]]:
     """Return each call with a text: where it is, and the text or both texts of a choice."""
     calls = []
     for file, tree in trees().items():
         for node in ast.walk(tree):
-            if not isinstance(node, ast.Call) or ast.unparse(node.func) not in CALLS:
+            text = text_of(node) if isinstance(node, ast.Call) else None
+            if not isinstance(node, ast.Call) or text is None:
                 continue
-            text = node.args[CALLS[ast.unparse(node.func)]]
             parts = [text.body, text.orelse] if isinstance(text, ast.IfExp) else [text]
             texts = [str(part.value) for part in parts if isinstance(part, ast.Constant)]
             calls.append((f"{file}:{node.lineno}", node, texts))
@@ -92,8 +100,9 @@ def texts_with_places() -> set[str]:
 def test_each_reason_has_the_values_of_its_text() -> None:
     faults, count = [], 0
     for where, node, texts in calls_with_texts():
-        values = {key.arg for key in node.keywords}
-        if ast.unparse(node.func) == "Reason" and None not in values and len(node.args) == 1:
+        values, name = {key.arg for key in node.keywords}, ast.unparse(node.func)
+        is_whole = name.endswith("Error") or (name == "Reason" and len(node.args) == 1)
+        if is_whole and None not in values:
             needed = {name for text in texts for name in PLACE.findall(TEXTS.get(text, text))}
             faults += [where] if not needed <= values else []
             count += 1

@@ -7,9 +7,17 @@ from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
-from vocab.product.scheme_summary import LANGUAGES, SchemeSummary, summaries, unverified_notes
-from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
-from vocab.terms import DCT, RDFS
+from vocab.product.scheme_summary import SchemeSummary, summaries, unverified_notes
+from vocab.terms import (
+    DCT,
+    LANGUAGES,
+    ONTOLOGIES,
+    RDFS,
+    concepts,
+    graph_triples,
+    ontology_triples,
+    schemes,
+)
 
 EVERY = {item.name: item for item in summaries()}
 

@@ -10,18 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from vocab.iris import BASE
-from vocab.terms import DCT, RDF, RDFS, SKOS
+from vocab.terms import DCT, OWL, RDF, RDFS, SKOS
 
-_OWL = "http://www.w3.org/2002/07/owl#"
-_TYPE, _DEPRECATED, _VERSION = f"{RDF}type", f"{_OWL}deprecated", f"{_OWL}versionInfo"
-_VERSION_IRI = f"{_OWL}versionIRI"
+_TYPE, _DEPRECATED, _VERSION = f"{RDF}type", f"{OWL}deprecated", f"{OWL}versionInfo"
+_VERSION_IRI = f"{OWL}versionIRI"
 _REASONS = (f"{DCT}isReplacedBy", f"{SKOS}changeNote", f"{SKOS}historyNote", f"{SKOS}editorialNote")
 _FIXED = (_TYPE, f"{RDFS}domain", f"{RDFS}range", f"{SKOS}notation", f"{SKOS}inScheme")
 _MEANING = (f"{RDFS}comment", f"{SKOS}definition", f"{RDFS}label", f"{SKOS}prefLabel")
 _TERM_TYPES = frozenset(
     f"<{iri}>"
     for iri in (
-        f"{_OWL}Class", f"{_OWL}ObjectProperty", f"{_OWL}DatatypeProperty", f"{_OWL}AnnotationProperty", f"{_OWL}NamedIndividual",
+        f"{OWL}Class", f"{OWL}ObjectProperty", f"{OWL}DatatypeProperty", f"{OWL}AnnotationProperty", f"{OWL}NamedIndividual",
         f"{SKOS}Concept", f"{SKOS}ConceptScheme", f"{RDFS}Class", f"{RDF}Property",
     )
 )  # fmt: skip

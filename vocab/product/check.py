@@ -18,9 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, parse
 
 from vocab.iris import BASE
-from vocab.terms import DCT, OWL, RDF, RDFS, SKOS
-
-LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
+from vocab.terms import DCT, LANGUAGES, OWL, RDF, RDFS, SKOS
 
 # How far the ratio of a label's length to the English one's may differ from its sisters' ratio.
 _MAX_LENGTH_FACTOR = 3.0

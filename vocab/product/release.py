@@ -29,15 +29,29 @@ from vocab.schemes import (
     schemes,
     statements,
 )
-from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SKOS, VIVO, XSD
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    FOAF,
+    LANGUAGES,
+    ORG,
+    OWL,
+    PROV,
+    RDF,
+    RDFS,
+    SCHEMA,
+    SH,
+    SKOS,
+    SPDX,
+    VIVO,
+    XSD,
+)
 
-LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 NAME = "stocktake-vocabulary"
-_OWL = "http://www.w3.org/2002/07/owl#"
 _VANN = "http://purl.org/vocab/vann/"
-_SPDX = "http://spdx.org/rdf/terms#"
 _PREFIXES = {
-    "adms": ADMS, "dcat": DCAT, "dct": DCT, "foaf": FOAF, "org": ORG, "owl": _OWL, "prov": PROV, "rdf": RDF, "rdfs": RDFS,
+    "adms": ADMS, "dcat": DCAT, "dct": DCT, "foaf": FOAF, "org": ORG, "owl": OWL, "prov": PROV, "rdf": RDF, "rdfs": RDFS,
     "schema": SCHEMA, "sdg": "http://metadata.un.org/sdg/", "sh": SH, "skos": SKOS, "vann": _VANN, "vivo": VIVO, "xsd": XSD,
 }  # fmt: skip
 _SKOS_TECHNIQUE = "http://purl.org/adms/representationtechnique/SKOS"
@@ -230,7 +244,7 @@ def _catalog(files: Mapping[str, bytes], facts: Mapping[str, str], base: str) ->
         )
         for subject, predicate, value in statements
     )
-    return serialize(triples, format=RdfFormat.TURTLE, prefixes={**_PREFIXES, "spdx": _SPDX}) or b""
+    return serialize(triples, format=RdfFormat.TURTLE, prefixes={**_PREFIXES, "spdx": SPDX}) or b""
 
 
 def _distribution(
@@ -244,10 +258,10 @@ def _distribution(
     yield file, f"{DCAT}byteSize", _typed(str(len(content)), "nonNegativeInteger")
     if media := _MEDIA.get(Path(name).suffix):
         yield file, f"{DCAT}mediaType", f"https://www.iana.org/assignments/media-types/{media}"
-    yield file, f"{_SPDX}checksum", checksum
-    yield checksum, f"{_SPDX}algorithm", f"{_SPDX}checksumAlgorithm_sha256"
+    yield file, f"{SPDX}checksum", checksum
+    yield checksum, f"{SPDX}algorithm", f"{SPDX}checksumAlgorithm_sha256"
     digest = hashlib.sha256(content).hexdigest()
-    yield checksum, f"{_SPDX}checksumValue", _typed(digest, "hexBinary")
+    yield checksum, f"{SPDX}checksumValue", _typed(digest, "hexBinary")
 
 
 def _typed(value: str, datatype: str) -> Literal:

@@ -9,9 +9,8 @@ from pyoxigraph import Triple
 
 from vocab.iris import BASE
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
-from vocab.terms import DCT, RDFS, SKOS
+from vocab.terms import DCT, LANGUAGES, RDFS, SKOS
 
-LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 _PREFERRED = (f"{SKOS}prefLabel", f"{RDFS}label")
 _DEFINITIONS = (f"{SKOS}definition", f"{RDFS}comment")
 _NOTES = (f"{SKOS}editorialNote", f"{SKOS}scopeNote")

@@ -282,10 +282,9 @@ class _Description:
 
     def add_point(self, node: str, place: Place) -> None:
         geometry = f"{node[:-1]}-point>"
-        *_, point = geo_point(place.latitude, place.longitude)
         self.statements += [
             f"{node} <{GEO}hasGeometry> {geometry}",
-            f"{geometry} <{GEO}asWKT> {point}",
+            f"{geometry} <{GEO}asWKT> {geo_point(place.latitude, place.longitude)}",
         ]
 
     def add_checksum(self, node: str, checksum: Checksum) -> None:
