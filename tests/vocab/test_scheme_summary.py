@@ -8,16 +8,8 @@ from typer.testing import CliRunner
 
 from command_line.vocabulary import app
 from vocab.product.scheme_summary import SchemeSummary, summaries, unverified_notes
-from vocab.terms import (
-    DCT,
-    LANGUAGES,
-    ONTOLOGIES,
-    RDFS,
-    concepts,
-    graph_triples,
-    ontology_triples,
-    schemes,
-)
+from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
+from vocab.terms import DCT, LANGUAGES, RDFS
 
 EVERY = {item.name: item for item in summaries()}
 
