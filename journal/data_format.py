@@ -1,7 +1,7 @@
-"""The formats of the folders of a data directory that cannot be made again, kept in its file
-``format.json``.
+"""Read and write ``format.json``, which records the formats of those folders of a data directory
+that cannot be rebuilt.
 
-What is built from the journal has a version of its own and is rebuilt; the ledger has its
+Projections of the journal have versions of their own and are rebuilt; the ledger has its
 migrations.
 """
 
@@ -53,7 +53,7 @@ def record_if_new(data: Path) -> None:
 
 
 def _read(data: Path) -> dict[str, dict[str, int]]:
-    """Return what is recorded; without a file nothing, as in directories of the first version,
+    """Return the content of the file; {} without one, as in directories of the first version,
     whose formats are all 1.
     """
     file = data / FILE

@@ -1,5 +1,5 @@
-"""Read and write entries: one committed run as a gzipped RDF Patch file, whose id is the hash of
-all that follows it.
+"""Read and write entries. An entry is one committed run as a gzipped RDF Patch file; its id is the
+hash of all rows after that of the id.
 
 The format is that of Apache Jena's RDF Delta (https://afs.github.io/rdf-delta/rdf-patch.html):
 header rows ``H id``, ``H prev``, ``H run``, ``H time``; then ``TX .``, rows ``A`` and ``D`` with a
@@ -24,7 +24,7 @@ from isal import igzip, isal_zlib
 from journal.errors import ChainError, JournalError
 
 SUFFIX = ".rdfp.gz"
-COMPRESSION_LEVEL = 1  # of isal, whose gzip takes a third of zlib's time for the same size here
+COMPRESSION_LEVEL = 1  # isal's gzip takes a third of zlib's time for the same size
 _BLOCK = 1 << 20  # bytes compressed or unpacked at once
 HEADER_ROW = re.compile(rb'H ([a-z]+) (?:<urn:sha256:([0-9a-f]{64})>|"([^"\\\n]*)") \.\n\Z')
 # The name of a run is a segment of its IRI that needs no encoding.
@@ -185,9 +185,9 @@ class RowCounts(NamedTuple):
 
 
 def count_rows(entry: Entry) -> RowCounts:
-    """Count the rows that an entry adds and removes; cached, since an entry never changes. It counts
-    some 500 MB of uncompressed patch a second; raises ChainError if the
-    file is incomplete.
+    """Count the rows that an entry adds and removes; cached, since an entry never changes.
+
+    Counts some 500 MB of uncompressed patch a second. Raises ChainError if the file is incomplete.
     """
     return _count(entry.path, entry.id)
 
@@ -195,7 +195,7 @@ def count_rows(entry: Entry) -> RowCounts:
 @lru_cache(maxsize=100_000)
 def _count(path: Path, name: str) -> RowCounts:
     added = removed = size = 0
-    end = b"\n"  # of the block before: a row begins after a line end, which may be there
+    end = b"\n"  # A row begins after a line end, which may be in the block before.
     try:
         with igzip.open(path, "rb") as file:
             while block := file.read(_BLOCK):

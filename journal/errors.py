@@ -13,10 +13,10 @@ from typing import ClassVar
 
 
 class JournalError(Exception):
-    """Something is wrong with the journal; *exit_code* is that of a command it ends.
+    """An error of the journal; a command that it ends exits with *exit_code*.
 
-    The English *message* has a place such as ``%(path)s`` for each of the *values*; catalogues
-    translate it where it has any.
+    The English *message* has a place such as ``%(path)s`` for each of the *values*. The catalogues
+    have translations of messages with values.
     """
 
     exit_code: ClassVar[int] = 1

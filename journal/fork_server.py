@@ -1,5 +1,6 @@
-"""The process that bounded processes are forked from, in some milliseconds each; see
-https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods ("forkserver").
+"""Start bounded processes by a fork server, in some milliseconds each.
+
+Source: https://docs.python.org/3/library/multiprocessing.html#contexts-and-start-methods
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Literal
 
-# A start looks for processes that have ended, and would take the exit code that another thread
-# waits for.
+# Starting a process reaps those that have ended, and would take the exit code for which another
+# thread waits.
 lock = threading.Lock()
 _LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
-# The names of modules, in order; each process loads the main one.
+# An ordered set of module names. Each process would load the main module if it were not listed.
 _preloaded = {"__main__": None, "stocktake": None, __name__: None}
 
 
 def preload(*modules: str) -> None:
-    """Have these modules loaded once, in the process that all others are forked from; it starts
-    with the first of them, and what is named later is loaded in each of them.
+    """Load *modules* once, in the fork server. It starts with the first process; modules that are
+    named after that are loaded in each process.
     """
     # The library numpy would start a thread for each processor, and threads do not survive a fork.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -31,14 +32,14 @@ def preload(*modules: str) -> None:
 
 
 def start_method() -> Literal["forkserver", "spawn"]:
-    """Return how processes are started: the fork server has a socket in the folder for temporary
-    files.
+    """Return how processes are started: without a fork server if the path of its socket, in the
+    folder for temporary files, would be too long.
     """
     return "forkserver" if len(tempfile.gettempdir()) <= _LONGEST_FOLDER else "spawn"
 
 
 def start(process: BaseProcess) -> None:
-    """Start *process*; once more if what it is forked from has just ended, which is replaced."""
+    """Start *process*; try again if the fork server has just ended, since a new one then starts."""
     with lock:
         try:
             process.start()

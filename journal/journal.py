@@ -32,7 +32,7 @@ from journal.verification import verify_file
 
 _REMEDY = "restore this file from a backup or a mirror (docs: How to back up)"
 _STORE_FOLDER = "journal"  # the journal's folder in a store
-# An entry may have as many bytes unpacked: who may write the store is trusted not to fill our disk.
+# The limit of an entry's unpacked bytes: whoever may write the store is trusted not to fill our disk.
 _MAX_ENTRY_BYTES = 1 << 40
 _INCOMING = "incoming"  # the folder of fetched entries until they are verified
 _VERIFIED = "verified"  # the file that names the newest entry that was read to its end
@@ -55,9 +55,9 @@ class Journal:
         except OSError as error:
             raise _write_error(folder, error) from error
         self.store = read_store(folder, patience)
-        self.store_error = ""  # why the store could not be looked into last, "" where it could
+        self.store_error = ""  # why the last look into the store failed, "" if it did not
         self._refreshed_at = self._compared_at = -inf
-        self._gap = ""  # the entry that the store lacked when it was compared last
+        self._gap = ""  # how the store differed when it was last compared
         self._intact = ""  # id of the newest entry whose hash was checked
 
     @property
@@ -141,7 +141,7 @@ class Journal:
                 fence()
                 if self.store:
                     self.store.add(f"{_STORE_FOLDER}/{path.name}", part)
-                # Whatever locks are assumed, an entry that exists is never replaced.
+                # Linking fails if the entry exists, so none is replaced, even without a lock.
                 sync(part)
                 os.link(part, path)
                 sync(self.folder)
@@ -247,7 +247,7 @@ class Journal:
             is_first = self._refreshed_at == -inf
             try:
                 self._fetch(self.store)
-                # A list costs more with each entry, so whoever looks once pays for none.
+                # Listing costs more with each entry, so a journal that is read once lists nothing.
                 if not is_first and monotonic() - self._compared_at >= _COMPARE_SECONDS:
                     self._find_gap(self.store)
                 self.store_error = self._gap
@@ -255,7 +255,7 @@ class Journal:
                 self.store_error = str(error)
 
     def _find_gap(self, store: Store) -> None:
-        """Note which entry the store lacks, or has in another form, and what to do; "" if none."""
+        """Record how the newest entry in the store differs from ours, and what to do; "" if not."""
         self._compared_at = monotonic()
         try:
             self.compare(store)
@@ -264,8 +264,8 @@ class Journal:
             self._gap = str(error)
 
     def compare(self, store: Store) -> None:
-        """Raise ChainError unless the newest entry of *store* is ours, as a reader sees it: what
-        was added meanwhile is downloaded.
+        """Raise ChainError unless the newest entry of *store* is ours. If they differ, new entries
+        are downloaded and the newest ones are compared again.
         """
         try:
             self._compare(store, self._newest(), wait=False)
@@ -277,8 +277,8 @@ class Journal:
         """Download new entries from the object store, and raise ChainError unless its newest entry
         is then ours; does nothing without one.
 
-        So nothing is written after another installation's journal, after an incomplete entry, or
-        into a gap.
+        This keeps us from writing after another installation's journal, after an incomplete entry,
+        or into a gap.
         """
         self.refresh()
         if self.store:
@@ -328,7 +328,7 @@ class Journal:
         self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
-        # It is apart, so that a look that finds nothing changes no ``change_token``.
+        # In a folder of its own: a file beside the entries would change the ``change_token``.
         folder = self.folder / _INCOMING
         folder.mkdir(exist_ok=True)
         part = folder / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
@@ -418,8 +418,8 @@ def journal_faults(journal: Journal) -> Iterator[Fault]:
     """Read every entry, and yield one fault for each that is missing, does not match its hash, or
     does not follow the one before, or that the object store of a shared journal lacks.
 
-    Reads about 100 MB of uncompressed entries a second. Entries are never repaired: nothing else
-    holds all that they hold.
+    Reads about 100 MB of uncompressed entries a second. Entries are never repaired, since nothing
+    else has all of their content.
     """
     if journal.store:
         try:

@@ -1,4 +1,4 @@
-"""Store whose journal a mirror copies, in a file beside its entries."""
+"""Read and write the origin of a mirror, whose journal it copies, in a file beside its entries."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class Outage:
 
     def over(self, **fields: object) -> None:
         """Log the recovery with the number of failures and the seconds since the first; do nothing
-        where none was counted.
+        if none was counted.
         """
         if self.failures:
             log.info(

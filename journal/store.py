@@ -1,8 +1,8 @@
 """Share a journal between machines in an object store, at any URL that fsspec supports, such as
 ``s3://bucket/stocktake``.
 
-Nothing in it but the status is ever changed: a name is written once, by a conditional put, so that
-the second of two writers fails, and partial uploads have no name. Source:
+Only the status is ever replaced. Any other name is written once, by a conditional put, so that the
+second of two writers fails; an incomplete upload has no name. Source:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
 
@@ -26,7 +26,13 @@ T = TypeVar("T")
 
 PATIENCE = 120.0  # seconds that a writer waits for a store that is out of reach
 PEEK = 65_536  # bytes that are compared: a header is in the first few hundred
-_THEIRS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "azure")  # whose errors are a store's
+_THEIRS = (
+    "botocore",
+    "aiobotocore",
+    "aiohttp",
+    "gcsfs",
+    "azure",
+)  # packages whose errors are a store's
 NAME = "store.json"  # beside the journal's entries: where they are stored
 
 
@@ -168,8 +174,8 @@ def peek(path: Path) -> tuple[int, bytes]:
 
 
 def _is_store_error(error: Exception) -> bool:
-    """Return whether an error is the store's, whose classes are known only if its package is
-    installed, and not a bug of ours.
+    """Return whether an error is one of the store, and no bug of ours. The classes of its errors are
+    known only if its package is installed.
     """
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _THEIRS
 
@@ -228,7 +234,7 @@ def bind_replica(folder: Path, url: str) -> None:
         )
     if known is None:
         if any(folder.glob("*.gz")):
-            remedy = f"use an empty data folder, and put its entries into {url}/journal yourself"
-            raise JournalError(f"{folder} holds a journal of its own; {remedy}")
+            remedy = f"copy its entries to {url}/journal, then use an empty data folder"
+            raise JournalError(f"{folder} has a journal of its own; {remedy}")
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / NAME, json.dumps({"url": url.rstrip("/")}))

@@ -20,7 +20,7 @@ _tracer: Any = None
 
 def configure_tracing(environment: Mapping[str, str]) -> str:
     """Export spans over HTTP if *environment* names an endpoint. Return why that is impossible, ""
-    otherwise.
+    if it is not.
 
     OTEL_SDK_DISABLED=true and OTEL_TRACES_EXPORTER=none switch it off; the SDK reads all other
     variables itself.

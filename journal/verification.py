@@ -1,8 +1,8 @@
 """Verify an entry of another journal before it is appended: all of it is read, in bounded memory.
 
 A valid entry can be read by everything that follows the journal: the header by ``read_header``, and
-each row by the RDF parser, which must serialize it to the same bytes. Stores return a quad in that
-form, so that other forms would never be matched again.
+each row by the RDF parser, which must serialize it to the same bytes. Stores return quads in that
+form, so a quad in another form could never be removed.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from journal.entry import HEADER_ROW, read_header
 from journal.errors import ChainError, ForkError
 
 _BLOCK = 1 << 20  # bytes decompressed at once
-_LONGEST = 16 << 20  # bytes of a row: the longest text that the shapes accept has a hundredth of it
-_HEADERS = 32  # header rows; ours has four
+_LONGEST = 16 << 20  # bytes of a row: a hundred times the longest text that the shapes accept
+_HEADERS = 32  # header rows; an entry of ours has four
 _IRI = rb'<[^\x00-\x20<>"{}|^`\\]++>'
 _TEXT = (
     rb'"(?:[^"\\\n\r]|\\(?:[tbnrf"\'\\]|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}))*+"(?:@[a-zA-Z]++(?:-[a-zA-Z0-9]++)*+|\^\^'
@@ -55,8 +55,8 @@ def verify_file(path: Path, number: int, previous: str | None, max_bytes: int) -
         )
     if entry.previous != previous:
         raise ForkError(
-            f"entry {number} follows {entry.previous or 'nothing'}, but what we hold before it is "
-            f"{previous or 'nothing'}: the two journals have diverged"
+            f"entry {number} follows {entry.previous or 'nothing'}, but our entry before it is "
+            f"{previous or 'none'}: the two journals have diverged"
         )
 
 

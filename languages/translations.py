@@ -152,7 +152,7 @@ def format_date(value: date) -> str:
     and others that do so.
     """
     language = current_locale().language
-    # Their medium dates have digits, or the month first.
+    # The medium dates of these two have only digits, or the month first.
     width = {"ar": "long", "en": "d MMMM y"}.get(language, "medium")
     return str(dates.format_date(value, width, locale=_babel_locale(language)))
 
@@ -202,8 +202,8 @@ def term_title(name: str) -> str:
 
 
 def kind_name(kind: str) -> str:
-    """Return the name of a kind of thing, such as ``event``: of an initiative by the ontology,
-    which has no class for the others.
+    """Return the name of a kind of thing, such as ``event``. The ontology has a class, and so a
+    name, for initiatives only.
 
     >>> kind_name("initiative"), kind_name("event")
     ('Initiative', 'Event')

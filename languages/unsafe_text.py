@@ -50,7 +50,7 @@ def escape_unsafe_text(text: str) -> str:
 
 def escape_invisible_text(text: str) -> str:
     """Replace every invisible or direction-changing character of *text* by its code point, for
-    those who decide by what they read.
+    operators, who decide by what they read.
 
     >>> escape_invisible_text("safe\\u202egnp.exe"), escape_invisible_text("a\\nb\\u200b")
     ('safe⟨U+202E⟩gnp.exe', 'a\\nb⟨U+200B⟩')

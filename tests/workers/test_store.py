@@ -227,7 +227,7 @@ def _replaced(url: str, paths: list[Path], other: list[Path], length: int = 2) -
     ("spoil", "message"),
     [(_emptied, r"has no entry 2, which is [0-9a-f]{64} .* emptied or replaced; put the entries of .* back"),
      (_replaced, "has another entry 2 .*: THEIRS there, OURS here"),
-     (partial(_replaced, length=3), "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one"),
+     (partial(_replaced, length=3), "entry 3 follows [0-9a-f]{64}, but our entry before it is [0-9a-f]{64}.*use another one"),
      (lambda url, paths, other: _put(url, paths[1].name, paths[1].read_bytes()[:-20]), "has another entry 2 .* cut short"),
      (lambda url, paths, other: _delete(url, paths[0]), "has entry 2, but entry 1 is missing .* restore it")],
 )  # fmt: skip
@@ -324,7 +324,7 @@ def test_a_directory_with_its_own_journal_is_not_bound_and_a_missing_bucket_is_n
 ) -> None:
     commit(Journal(tmp_path / "journal"))
 
-    with pytest.raises(JournalError, match="holds a journal of its own"):
+    with pytest.raises(JournalError, match="has a journal of its own"):
         store.bind_replica(tmp_path / "journal", url)
     with pytest.raises(JournalWriteError, match="create the bucket first"):
         commit(journal(tmp_path / "1", "s3://no-such-bucket/stocktake"))
