@@ -4,8 +4,7 @@ were added and removed, and of records also their kind and sets, in an order tha
 The rows that created a graph are not stored: its first state is its current state with all later
 changes undone. The sets of a record are its registry, its kind, and its action lines, goals and
 countries, declared or crosswalked. A deleted record stays in its sets, so that harvesters of a set
-learn of the deletion. Those that vanished at their source are a set too, which only comparisons
-read.
+learn of the deletion. Vanished records are a set too, which only comparisons read.
 """
 
 from __future__ import annotations
@@ -27,9 +26,9 @@ from publisher.store.columns.terms import term_id
 from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
 
-VANISHED = "vanished"  # the set of the records that are published, and vanished at their source
+VANISHED = "vanished"  # the set of the published records that have vanished at their source
 RECORD = "record/"  # prefix of the names of record graphs
-BATCH_BYTES = 8 << 20  # of rows whose changes are written at once
+BATCH_BYTES = 8 << 20  # bytes of the rows whose changes are written at once
 
 LEAD = 2  # seconds between a snapshot and its announcement, so that every server has switched to it
 
@@ -81,13 +80,13 @@ class ChangeWriter:
         ((self._sequence, self._records, stamp),) = connection.execute(
             sql("last-numbers")
         ).fetchall()
-        # entries that were in the journal before the file was created were announced when written
+        # Entries older than the file count as announced when they were written.
         self._stamp, self._announced = stamp or 0, 0 if stamp is None else None
         self._kinds, operations = f"<{base}id/".encode(), f"<{base}operations#".encode()
         self._gone, self._vanished = operations + b"gone", operations + b"vanished"
         line, goal = f"<{base}scheme/action-line/".encode(), b"<http://metadata.un.org/sdg/"
         self._area = b"<http://metadata.un.org/sdg/codes/geoArea/"
-        # what is read of records: how the IRI of a value begins, and the set with its code
+        # The properties that make sets: how the IRI of a value begins, and the set with its code.
         facets = {
             f"{base}ns#actionLine": (line, "line:{}:declared:"),
             f"{base}ns#crosswalkedActionLine": (line, "line:{}:crosswalked:"),
@@ -102,8 +101,8 @@ class ChangeWriter:
     def read(self, entries: Iterable[Entry]) -> Iterator[bytes]:
         """Yield the rows of *entries*, and write what they change.
 
-        Rows of a graph that lie apart in an entry are one change, at the place of the first, unless
-        they are so many rows apart as are written at once.
+        Rows of a graph that are not adjacent in an entry are one change, at the place of the first,
+        unless BATCH_BYTES of rows or more are between them.
         """
         for entry in entries:
             for end, rows in rows_by_graph(rows_of(entry)):
@@ -224,10 +223,10 @@ def read_arrived(
 
 
 def rows_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-    """Yield the rows of each graph after their common end `` <g> .`` and line end; a graph is
-    repeated if its rows are in two parts of the entry.
+    """Yield the common end `` <g> .`` of the rows of each graph, with the line end, and the rows. A
+    graph is repeated if its rows are not adjacent.
     """
-    end, rows = b"\0", list[bytes]()  # no line ends so
+    end, rows = b"\0", list[bytes]()  # no line ends with it
     for line in lines:
         if not line.endswith(end):
             if rows:

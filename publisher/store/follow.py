@@ -1,8 +1,8 @@
 """Follow the journal: update the columns, the RDF store and the search index, and publish snapshots
 of all of them.
 
-The columns hold all quads, and the RDF store their merge. The process may be killed at any time:
-each continues from its own checkpoint, and applying an entry again changes nothing.
+The columns have all quads, and the RDF store their merge. The process may be killed at any time:
+each of the three continues from its own checkpoint, and applying an entry again changes nothing.
 """
 
 from __future__ import annotations
@@ -94,13 +94,12 @@ def _add(store: Store, lines: Iterator[bytes]) -> None:
 
 
 def load(store: Store, lines: Iterable[bytes]) -> None:
-    """Load *lines* of N-Triples into *store*, and merge the files that are written of them: queries
-    then are 5 to 20 times faster.
+    """Load *lines* of N-Triples into *store*, and merge the files that this writes, which makes
+    queries 5 to 20 times faster.
     """
-
     for batch in in_batches(lines, BULK, BULK_BYTES):
         store.bulk_load(b"".join(batch), RdfFormat.N_TRIPLES, lenient=True)
-        lower_merge_priority()  # a load starts new threads
+        lower_merge_priority()  # each load starts new threads
     store.optimize()
 
 
@@ -112,8 +111,8 @@ def _remove(store: Store, rows: Sequence[bytes], stated: Stated) -> None:
 
 
 def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad], stated: Stated) -> bool:
-    """Replace what is merged of *graph* by *quads*; return whether that changed anything. The store
-    keeps this graph by its name too, to know what it was.
+    """Replace the triples of *graph* in the merge by *quads*; return whether that changed anything.
+    The store has this graph under its name too, so that its old triples are known.
     """
     old = set(store.quads_for_pattern(None, None, None, graph))
     new = {quad for quad in quads if quad.graph_name == graph}
@@ -288,7 +287,7 @@ class EmbeddedStore:
         try:
             checkpoint = Checkpoint.read(self._checkpoint_file)
             if not self._reader.contains(checkpoint.position, checkpoint.entry):
-                raise ValueError("it is of another journal")
+                raise ValueError("it belongs to another journal")
             store, self.checkpoint = Store(path), checkpoint
             return store
         except (OSError, ValueError) as error:
@@ -330,7 +329,7 @@ class Runner(Generic[StoreT]):
         if state is None:
             return None
         self.position = state.position
-        # in a thread of low priority, so that queries are not delayed
+        # Indexes are updated in a thread of low priority, so that queries are not delayed.
         self._executor.submit(self._update_indexes, state).result()
         current = newest_snapshot(self.store.snapshots)
         is_same = (

@@ -72,7 +72,7 @@ class QueryService:
         self.limits = limits or Limits()
         self.snapshot: Snapshot | None = None
         self.behind = 0  # number of unpublished journal entries, at most a second old
-        # how many of these will be published: none if a mirror refused the next one
+        # The number of these that will be published: 0 if a mirror refused the next one.
         self.awaited = 0
         self.releases = OpenReleases(data, iris.base)
         folder = data / "store" / (elsewhere.folder if elsewhere else "")
@@ -88,11 +88,11 @@ class QueryService:
             StoreProbe(elsewhere.query, self.journal, lambda: self.snapshot) if elsewhere else None
         )
         self._follow = follow
-        # By folder; during a switch of snapshots, responses come from both.
+        # By folder: during a switch of snapshots, responses come from both.
         self._recent_snapshots: dict[str, Snapshot] = {}
         self._refresh_lock, self._check_lock = asyncio.Lock(), asyncio.Lock()
         self._damage = ""
-        # times of time.monotonic()
+        # Seconds of time.monotonic().
         self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
         self._open = AsyncExitStack()
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
@@ -152,7 +152,7 @@ class QueryService:
                 self.follower.request_check()
             if released:
                 log.error(
-                    "files of a release are damaged; they are built again when it is asked for",
+                    "files of a release are damaged; its store is rebuilt when it is next queried",
                     fault=released,
                 )
             self._damage, self._checked_at = fault or released, time.monotonic()
@@ -231,7 +231,7 @@ class QueryService:
         if (cached := self._answers.get(key)) is not None:
             return cached
         snapshot = self.snapshot
-        # all queries of a page go to one snapshot
+        # All queries of a page go to one snapshot.
         path = folder or (snapshot.path if snapshot else "")
         request = QueryRequest(
             query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path
@@ -265,7 +265,7 @@ class QueryService:
         """Switch to the newest snapshot now; the service also does so by itself every POLL_INTERVAL
         seconds.
         """
-        # a call that began earlier could otherwise switch back to an older one
+        # Without the lock, a call that began earlier could switch back to an older snapshot.
         async with self._refresh_lock:
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:

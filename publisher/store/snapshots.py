@@ -34,7 +34,7 @@ from publisher.store.columns.database import BUILD_VERSION
 
 CHECKSUMS = "checksums.json"
 REBUILD = "stop the server, then run stocktake verify --repair"
-# name prefixes of files that may change: the checksums themselves, logs and locks
+# Name prefixes of files that may change: the checksums themselves, logs and locks.
 _CHANGING = (CHECKSUMS, "LOG", "LOCK", ".")
 _BLOCK = 1 << 20  # bytes per read
 _MEMORY = "256MiB"  # while a DuckDB file is read to its end
@@ -90,7 +90,7 @@ def _problem(path: Path, crc: int) -> str:
             return "has changed since it was written"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    # it was copied from a damaged file
+    # The checksum fits a file that was already damaged when it was written.
     reason = unreadable_reason(path) if path.suffix == ".duckdb" else ""
     return f"cannot be read: {reason}" if reason else ""
 
@@ -123,7 +123,7 @@ def is_copy(path: Path, original: Path, crc: int) -> bool:
 
 def first_fault(folder: Path) -> str:
     """Return the first file of the snapshot in *folder* that cannot be used, with its problem: it is
-    damaged, or another version of the program wrote it; "" if there is none.
+    damaged, or another version of the program wrote it. Returns "" if there is none.
     """
     if not folder.is_dir():
         return f"{_place(folder)}/ is missing"
@@ -138,7 +138,7 @@ def first_fault(folder: Path) -> str:
     except duckdb.Error as error:
         return f"{_place(folder)}/columns cannot be read: {error}"
     is_ours = version == BUILD_VERSION
-    return "" if is_ours else f"{_place(folder)}/columns is of the other format {version}"
+    return "" if is_ours else f"{_place(folder)}/columns has another format ({version})"
 
 
 def _place(folder: Path) -> str:
@@ -223,7 +223,7 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
     has_columns = snapshot.columns == read_position(paths.columns)
     if not (is_searchable and has_columns):
         return False
-    # columns with another status graph have the same position
+    # Columns with another status graph have the same position.
     published, linked = (
         folder / POSITION_FILE for folder in (paths.columns, Path(snapshot.path) / "columns")
     )
@@ -253,9 +253,10 @@ def older_snapshots(folder: Path) -> list[Path]:
 def create_snapshot(
     folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None = None
 ) -> Snapshot:
-    """Create a snapshot of *store* as it is now, None of an external one, in the given *state*, with
-    the indexes in *indexes*; its number, path and indexes are set here. The folder appears by a
-    rename.
+    """Create a snapshot of *store* as it is now (None: an external one), with the published
+    *indexes*. Return *state* with its number, its path and the positions of the indexes.
+
+    The folder appears by a rename.
     """
     before = newest_snapshot(folder)
     number = (before.number if before else _last_removed(folder)) + 1
@@ -307,7 +308,7 @@ def prune(folder: Path) -> None:
 
 
 def _remove(folder: Path, number: int) -> None:
-    """Remove a snapshot. Its folder disappears by a rename, so that nobody finds a part of it."""
+    """Remove a snapshot. Its folder disappears by a rename, so that no reader opens part of it."""
     removed = (folder / f"{number:09d}").rename(folder / f".old-{number}")
     shutil.rmtree(removed, ignore_errors=True)
 

@@ -116,8 +116,8 @@ class StatusFile:
         )
 
     def read(self, at: datetime) -> set[Quad] | None:
-        """Return the status quads at *at*; None if the file cannot be read; then keep the previous
-        ones.
+        """Return the status quads at *at*; None if the file cannot be read, so that the previous
+        ones stay.
         """
         self._seen = self._identity()
         try:
@@ -133,7 +133,7 @@ class StatusFile:
         """Fetch the status file from the shared store; keep the last one if that fails."""
         if self._store is None or monotonic() - self._fetched < FETCH_INTERVAL:
             return
-        self._fetched, part = monotonic(), self._path.with_suffix(".coming")
+        self._fetched, part = monotonic(), self._path.with_suffix(".part")
         with suppress(JournalWriteError):
             if self._store.get(self._path.name, part):
                 if self._path.exists() and self._path.read_bytes() == part.read_bytes():

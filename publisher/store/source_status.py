@@ -52,7 +52,7 @@ def last_confirmed(
     """Return when a record was last seen at its source: in a full harvest, or when a run last wrote
     it.
 
-    None if the record is missing or deleted, or if its status is unknown.
+    None if the record has vanished or is deleted, or if its status is unknown.
     """
     status = description.one("adms:status", record)
     modified = description.one("dct:modified", record)

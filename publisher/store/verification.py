@@ -81,7 +81,7 @@ def compare(
 
 
 def repair(journal: Journal, store: AuditTarget, faults: Iterable[Difference]) -> None:
-    """Replace the graphs that differ by their state in the journal."""
+    """Replace the graphs of *faults* by their state in the journal."""
     graphs = [fault.graph for fault in faults if fault.graph]
     store.repair(expected_quads(journal, store.position, graphs))
 
@@ -123,8 +123,8 @@ def _graph_of(quad: Quad) -> str:
 
 
 class LocalStore:
-    """The newest snapshot of the embedded store under *data*, which is built again where it is not
-    as in the journal; raises NotReady if there is none.
+    """The newest snapshot of the embedded store under *data*, which is repaired by building it again.
+    Raises NotReady if there is none.
     """
 
     def __init__(self, data: Path, iris: Iris) -> None:
@@ -171,8 +171,8 @@ def rebuild_local(data: Path, iris: Iris) -> None:
 
 
 def discard(store: Path) -> None:
-    """Delete the store and its indexes in the folder *store*; the history, exports and the stores
-    of releases stay.
+    """Delete the store and its indexes in the folder *store*; exports and the stores of releases
+    stay.
     """
     (store / "position.json").unlink(missing_ok=True)
     for name in ("store", "text", "columns"):
@@ -181,7 +181,7 @@ def discard(store: Path) -> None:
 
 
 def build_local(data: Path, iris: Iris) -> None:
-    """Bring the embedded store and its indexes under *data* level with the journal."""
+    """Apply the whole journal to the embedded store and its indexes under *data*."""
     reader = JournalReader(Journal(data / "journal"), iris.base)
     with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
         while runner.step() is not None:

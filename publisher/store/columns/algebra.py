@@ -55,8 +55,8 @@ class Statistics(Protocol):
 class _Pattern:
     """A triple pattern on the table *source*.
 
-    *terms* are its constants' numbers and its variables' names by column. *rows* is about how many
-    triples match it, of those that *count* is of.
+    *terms* are its constants' numbers and its variables' names by column. *count* is of all triples
+    with its predicate, *rows* is about how many of these match.
     """
 
     source: str
@@ -79,8 +79,8 @@ class _Pattern:
 
 
 def steps(triple: Triple, fresh: Iterator[int], *, is_joined: bool = False) -> Iterator[Triple]:
-    """Yield a triple pattern; of a path the steps that have to be taken, between new variables with
-    the numbers *fresh*. With *is_joined* a step and any number of steps after it are one, a tuple.
+    """Yield a triple pattern, or the steps of its path, between new variables with the numbers
+    *fresh*. With *is_joined*, a step and a repeated step after it are one tuple.
     """
     subject, predicate, value = triple
     if isinstance(predicate, SequencePath):
@@ -103,7 +103,7 @@ class JoinPlanner:
     def __init__(self, names: Names, statistics: Statistics) -> None:
         self._names, self._statistics = names, statistics
         self._fresh = itertools.count()
-        self.has_named = False  # whether only the columns have what is asked for
+        self.has_named = False  # whether it asks for named graphs, which only the columns have
         self.cost = 0.0  # about how many triples and solutions the RDF store visits
         self._solutions = 1.0  # about how many solutions the last pattern has
         self._before: tuple[frozenset[str], float] = (frozenset(), 1.0)
@@ -133,10 +133,10 @@ class JoinPlanner:
 
     @contextmanager
     def after(self, bound: Collection[str]) -> Iterator[None]:
-        """Let the RDF store visit what follows once for each solution of the last pattern, which
-        binds *bound*.
+        """Estimate what follows as visited once for each solution of the last pattern, which binds
+        *bound*: this is how the RDF store evaluates OPTIONAL and EXISTS.
 
-        So it evaluates OPTIONAL and EXISTS. Afterwards as many solutions are assumed as before.
+        Afterwards the number of solutions is that of before.
         """
         before, self._before = self._before, (self._before[0] | frozenset(bound), self._solutions)
         yield
@@ -178,7 +178,7 @@ class JoinPlanner:
         return _Pattern(f"({pairs})", terms, total, self._matching(terms, total))
 
     def _one_of(self, predicates: Sequence[object]) -> tuple[str, PredicateCount]:
-        """Return the condition that a triple has one of *predicates*, and how many have."""
+        """Return the condition that a triple has one of *predicates*, and the count of such triples."""
         if not all(isinstance(predicate, URIRef) for predicate in predicates):
             raise NotCompiled(f"the path {predicates}")
         numbers = [constant(predicate).id for predicate in predicates]
@@ -207,7 +207,7 @@ class JoinPlanner:
         return _Pattern(source, terms, count, rows)
 
     def _matching(self, terms: Mapping[str, int | str], count: PredicateCount) -> float:
-        """Return about how many of the triples that *count* is of match *terms*."""
+        """Return about how many triples with the predicate of *count* match *terms*."""
         rows = float(count.triples)
         if isinstance(terms["s"], int):
             rows /= max(1, count.subjects)
@@ -274,9 +274,9 @@ def _term(term: object) -> int | str:
     return f" {term}" if isinstance(term, BNode) else constant(term).id
 
 
-# the message of SQL's error(); the store answers then
+# The message of SQL's error(), after which the RDF store answers.
 FALLBACK = "stocktake: this value is not compiled"
-# columns of a term that expressions, orders and answers read
+# The columns of a term that expressions, orders and answers read.
 PROPERTIES = ("kind", "lexical", "datatype", "language", "whole", "written")
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -406,8 +406,8 @@ def with_properties(
     query may be.
 
     DuckDB hashes the right side of a join: *relation* is mostly smaller than the term table. Terms
-    that are certainly in it are joined without that check: below a join with nothing DuckDB 2.0
-    evaluates it for rows that have not been looked up.
+    that are certainly in the table are joined without that check, since DuckDB 2.0 evaluates it for
+    rows that it has not looked up if a join above has no rows.
     """
     terms = [
         item
@@ -480,7 +480,7 @@ COMPUTED = (
     TermKind.INTEGER,
     TermKind.BOOLEAN,
 )  # kinds of values that are computed
-# a variable that is not in scope
+# The value of a variable that is not in scope.
 UNBOUND = Operand("NULL::UTINYINT", "NULL::VARCHAR", None, "NULL::UBIGINT", "NULL::VARCHAR")
 
 
@@ -493,7 +493,7 @@ def quote(text: str) -> str:
 
 def constant(term: object) -> TermRow:
     """Return the row of a constant as rdflib parsed it. Raises NotCompiled if the store may read it
-    otherwise.
+    differently.
     """
     if isinstance(term, URIRef):
         text = str(term)
@@ -509,7 +509,7 @@ def constant(term: object) -> TermRow:
     if term.language:
         return term_row(Literal(text, language=term.language.lower()))
     if term.datatype == _DATE_TIME:
-        text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
+        text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten Z
     row = term_row(Literal(text, datatype=NamedNode(str(term.datatype or f"{XSD}string"))))
     if row.kind is TermKind.OTHER:
         raise NotCompiled(f"the literal {row.text}")

@@ -46,8 +46,8 @@ _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers
 
 
 def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifiers) -> SolutionTable:
-    """Return *relation* in the order and the part that *modifiers* say, with the properties of the
-    terms that were looked up for that. Raises NotCompiled.
+    """Return the part of *relation* that *modifiers* select, in their order, with the properties of
+    the terms that were looked up for that. Raises NotCompiled.
     """
     used = list(dict.fromkeys(variables_of([item.expr for item in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
@@ -62,7 +62,7 @@ def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifier
         parts, kind = _sort_keys(names, item.expr, full)
         keys += [_directed(part, item) for part in parts]
         kinds += kind
-    # so that pages do not overlap
+    # All variables are keys too, so that pages do not overlap.
     keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]
     limit = f" LIMIT {length}" if length is not None else ""
     offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
@@ -273,7 +273,7 @@ class _Compiler:
             return ordered_solutions(names, relation, modifiers)
         if modifiers.length is None and not modifiers.start:
             return relation
-        if not self._planner.has_named:  # else nothing but the columns answers: any solutions do
+        if not self._planner.has_named:  # only the columns have named graphs: any solutions do
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         length = "" if modifiers.length is None else f" LIMIT {modifiers.length}"
         return SolutionTable(f"{relation.sql}{length} OFFSET {modifiers.start}", columns)
@@ -370,8 +370,8 @@ class _Compiler:
     def _expressions(
         self, relation: SolutionTable, expression: object, graph: int | str | None
     ) -> tuple[SolutionTable, Expressions]:
-        """Return *relation* with the properties that *expression* reads, to be named ``l``, and what
-        compiles it.
+        """Return *relation*, to be named ``l``, with the properties that *expression* reads, and the
+        compiler of that.
         """
         used = set(variables_of(expression))
         for part in existences_of(expression):
@@ -494,7 +494,7 @@ class _Compiler:
         column, name = relation.columns[operand], self._names[operand]
         if expression.name == "Aggregate_Sample" and operand in keys:
             return column, name
-        if "distinct" not in expression:  # it is the parser that takes a sample
+        if "distinct" not in expression:  # the parser added this SAMPLE
             raise NotCompiled("a variable that is neither grouped nor aggregated")
         return aggregated(expression, column, name, is_computed=operand.startswith(" "))
 
@@ -506,7 +506,7 @@ def _inside(expression: CompValue) -> tuple[CompValue, object]:
 
 
 def _is_first_of_variables(expression: object) -> bool:
-    """Return whether *expression* is COALESCE of variables, whose numbers say which is the first."""
+    """Return whether *expression* is COALESCE of variables, for which their numbers suffice."""
     return (
         isinstance(expression, CompValue)
         and expression.name == "Builtin_COALESCE"

@@ -52,7 +52,7 @@ READ_BATCH = 10_000  # graphs or organizations that are read at once: about 0.7 
 
 
 class FacetTables:
-    """The tables in the file of *connection*, of things whose IRIs are *iris*."""
+    """The tables of things in the file of *connection*; *iris* are those of the installation."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, iris: Iris) -> None:
         self._connection, self._iris = connection, iris
@@ -126,7 +126,7 @@ class FacetTables:
         return self._connection.execute(text, parameters)
 
 
-# remembered numbers of terms that are no longer than CACHED_LENGTH bytes: about 100 MB
+# cached numbers of terms, of at most CACHED_LENGTH bytes: about 100 MB
 CACHED_TERMS, CACHED_LENGTH = 500_000, 400
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
@@ -219,7 +219,7 @@ def _split(rows: Sequence[bytes]) -> tuple[list[bytes], ...]:
     ([b'A'], [b'<s:s>'], [b'<p:p>'], [b'"a b"'], [b'<g:g>'])
     """
     operations, subjects, predicates, values, graphs = (list[bytes]() for _ in range(5))
-    # Often they are the same as in the row before: reusing the object reuses its hash.
+    # Subject and graph are often those of the row before: reusing the object reuses its hash.
     last_subject = last_graph = b""
     for row in rows:  # A list for each row would slow down the garbage collector.
         operation, subject, predicate, rest = row.split(b" ", 3)
@@ -275,8 +275,8 @@ _SORTED = ("quads", "triples", "terms", "predicates", "layout", "base")
 
 
 class ColumnDatabase:
-    """The columns in the file *path*, open for writing, with the tables of things whose IRIs are
-    *iris*.
+    """The columns in the file *path*, open for writing, with the tables of things whose IRIs
+    *iris* mints.
     """
 
     def __init__(self, path: Path, iris: Iris, memory: str = MEMORY) -> None:
@@ -301,7 +301,7 @@ class ColumnDatabase:
                 first = f"INSERT INTO checkpoint VALUES (0, '', '{BUILD_VERSION}', '')"
                 connection.execute(f"BEGIN; {TABLES} {first}; COMMIT")
             elif "base" not in tables:
-                return connection  # of an earlier version, which the updater builds again
+                return connection  # of an earlier version; the updater rebuilds the file
             if not connection.execute("FROM base").fetchall():
                 connection.execute("RESET checkpoint_threshold")
                 connection.execute("PRAGMA enable_checkpoint_on_shutdown")
@@ -379,7 +379,7 @@ class ColumnDatabase:
         self._connection.execute("DELETE FROM checkpoint; DELETE FROM base; COMMIT; BEGIN")
 
     def _apply(self, changes: str = "changes") -> None:
-        """Apply what is staged, of which the file *changes* of SQL makes the table ``change``."""
+        """Apply the staged rows; the SQL file *changes* makes the table ``change`` of them."""
         self._stage.insert_terms()
         self._connection.execute(sql(changes))
         self._stage.clear()
@@ -403,8 +403,8 @@ class ColumnDatabase:
         self._commit()
 
     def announce(self, position: int, time: int) -> None:
-        """Record that the entries up to *position* were first announced at *time*, of those for which
-        that is not known.
+        """Record that the entries up to *position*, except those announced before, were first
+        announced at *time*.
         """
         query = "UPDATE entries SET announced = ? WHERE announced IS NULL AND number <= ?"
         self._connection.execute(query, [time, position])
@@ -466,7 +466,7 @@ class ColumnDatabase:
         """Let ``copy_changes`` use the last full copy as the base."""
         self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
         self._connection.execute("INSERT INTO base VALUES (true)")
-        self.close()  # opened again, it has no other limit of the log
+        self.close()  # when it is opened again, DuckDB keeps the log beside the base
 
     def copy_changes(self, path: Path, base: Path) -> bool:
         """Copy the committed columns to the file *path*, as a link to the file *base*, which ``copy``

@@ -59,8 +59,8 @@ MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
 CACHED_TERMS, CACHED_LENGTH = 10_000, 100  # terms whose texts are cached, and their characters
 SMALL = 1_500  # triples and solutions to visit, up to which the RDF store is as fast
-# one triple of the store in this number may be visited too: the columns read all terms to look up
-# one
+# One triple of the store in this number may be visited too, since the columns read all terms to
+# look up one.
 SHARE = 1_000
 
 # After these errors the RDF store answers.
@@ -227,7 +227,7 @@ class ColumnEngine:
         notes: dict[str, object] | None = None,
     ) -> QuerySolutions | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
-        it too, for its error message. *small* takes the place of the number that was given first.
+        it too, for its error message. *small* replaces that of the constructor.
 
         *notes* receives the ``reason`` and, of a compiled query, the ``estimated`` number of triples
         and solutions to visit and the ``sql``.
@@ -320,7 +320,7 @@ def _selected(algebra: CompValue, text: str, base: str | None) -> tuple[str, ...
 
 MAX_QUADS = 400_000  # that a query may read
 _TRIPLES_OF_A_NODE = 20  # about
-# terms that are looked for by following links, and links of a node that are followed in each direction
+# terms that are searched by following links, and links of a node that are followed in each direction
 _MAX_NEAR = 500
 
 Numbers = Collection[int] | None  # of terms; None where they are not known
@@ -360,7 +360,7 @@ class MatchingQuads:
         known = {name: [term_id(text)] for name, text in bindings.items()}
         values = {**known, **(self._pattern(algebra.p, None, known) if algebra.p else {})}
         if algebra.name == "DescribeQuery":
-            # a description has that of the blank nodes in it too
+            # A description includes those of its blank nodes.
             blank = [
                 number
                 for (number,) in self._engine.rows(
@@ -451,7 +451,7 @@ class MatchingQuads:
         values = self._pattern(node.p, name, known)
         if name in values:
             return values
-        # a pattern that may match nothing is there in each graph
+        # A pattern that may be empty matches in each graph.
         self._names.update(names := self._graphs_among(known.get(name)))
         return {**values, name: names}
 
@@ -490,8 +490,8 @@ class MatchingQuads:
     def _follow(
         self, path: paths.Path, graph: Graph, values: Values, start: Numbers, end: Numbers
     ) -> None:
-        """Read what *path* can follow, and where it may have no step the nodes at which it can
-        begin and end.
+        """Read what *path* can follow and, if it may have no step, the nodes at which it can begin
+        and end.
         """
         parts = list(parts_of(path))
         predicates = [part for part in parts if isinstance(part, URIRef)]

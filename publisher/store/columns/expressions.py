@@ -137,7 +137,7 @@ class Expressions:
         return self._call(name, expression)
 
     def _call(self, name: str, expression: CompValue) -> Operand:
-        """Return one of FUNCTIONS; an argument that may be absent is part of its name."""
+        """Return a call of one of FUNCTIONS, whose names include their optional arguments."""
         if expression.flags is not None:
             name += constant(expression.flags).text
         function = FUNCTIONS.get(name if expression.length is None else f"{name} length")
@@ -262,8 +262,7 @@ def _lowered(text: Operand, is_odd: str) -> Operand:
     return Operand(kind, lexical, text.static, None, text.language)
 
 
-# a text that is not ASCII and has letters that have not one lower-case letter in every version of
-# Unicode
+# The condition that a text has letters whose lower case may differ between versions of Unicode.
 _ODD_LETTERS = (
     "strlen({0}) <> length({0}) AND NOT regexp_full_match({0}, '"
     + _LOWERED.replace("{", "{{").replace("}", "}}")
@@ -296,7 +295,7 @@ def _is(condition: str) -> Function:
 
 
 def _of_string(sql: str, **arguments: Allowed) -> Function:
-    """Return what is true or false of a string with or without a language."""
+    """Return a test of a string with or without a language."""
     test = f"(CASE WHEN {{0.kind}} IN {STRINGS} THEN {sql} END)"
     return Function(TermKind.BOOLEAN, arguments, test)
 

@@ -1,5 +1,5 @@
-"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser; and find in it what is asked:
-modifiers, variables, EXISTS.
+"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser, and find the modifiers,
+variables and EXISTS in it.
 
 Source: https://www.w3.org/TR/sparql11-query/#sparqlAlgebra
 
@@ -33,8 +33,8 @@ from publisher.store.workers.query_request import string_value, tokenize
 CACHED = 500  # shapes whose algebra is cached
 _FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
 _ABSOLUTE = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]*:[^<>]*>")
-# A character that strings, IRIs and local names may have, and no query has. With a number it stands
-# for a constant, in an IRI after a scheme.
+# A character that is allowed in strings, IRIs and local names, but is in no query. With a number it
+# stands for a constant; in an IRI it follows a scheme.
 MARK = "\U000e0000"
 _SCHEME = "urn:x-stocktake:"
 _PLACEHOLDER = re.compile(rf"(?:{_SCHEME})?{MARK}([0-9]+)$")
@@ -60,7 +60,7 @@ def _load_grammar() -> ParserElement:
     return query.parse_with_tabs()
 
 
-# loaded before query workers are forked, so that they share it
+# It is loaded before query workers are forked, so that they share it.
 _GRAMMAR = _load_grammar()
 
 
@@ -144,7 +144,7 @@ def _replaced(node: Any, constants: Sequence[str]) -> Any:
         copied: Any = node.clone() if isinstance(node, CompValue) else copy(node)
         if isinstance(node, CompValue):
             copied.update(_replaced(dict(node), constants))
-        # paths have attributes only; the translated pattern of EXISTS is one too
+        # Paths have attributes only, and the translated pattern of EXISTS is an attribute.
         vars(copied).update(_replaced(vars(node), constants))
         return copied
     if isinstance(node, Mapping):

@@ -206,7 +206,7 @@ class ColumnStatements:
             query += " AND o IN (SELECT unnest($objects::UBIGINT[]))"
         parameters = {"objects": list(map(_number, objects))} if objects else {}
         read = self._run(f"{query} ORDER BY id", parameters).fetchnumpy()
-        ids = cast("NDArray[np.uint64]", read["id"])  # only the numbers are held
+        ids = cast("NDArray[np.uint64]", read["id"])  # only the numbers are in memory
         for start in range(0, len(ids), _PAGE):
             rows = self._run(
                 f"""SELECT lexical FROM terms
@@ -231,7 +231,7 @@ class ColumnStatements:
             {"places": list(places)},
         )
         self._run(sql("selected-texts"), {})
-        # each term once, since most are repeated
+        # Each term is read once, since most are repeated.
         values = [Value(*row) for row in self._run(sql("selected-values"), {}).fetchall()]
         columns = self._run(sql("selected-rows"), {}).fetchnumpy()
         self._run("DROP TABLE selected; DROP TABLE texts", {})

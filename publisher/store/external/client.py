@@ -46,7 +46,7 @@ STATE = "urn:stocktake:store"  # the graph with the position of the store
 STATE_QUERY = f"SELECT ?name ?value {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
 # the graph with the merge of all graphs in Virtuoso, whose default graph cannot be written
 MERGE = "urn:stocktake:merge"
-# graphs that Virtuoso creates for itself
+# Graphs that Virtuoso creates for itself.
 _ENGINE_GRAPHS = (
     "http://www.openlinksw.com/schemas/virtrdf#",
     "http://www.w3.org/2002/07/owl#",  # the conductor's, which Debian recommends
@@ -61,7 +61,7 @@ _WEBDAV_GRAPHS = """SELECT DISTINCT ?graph { GRAPH ?graph { ?folder <http://www.
 _GRAPHS = """SELECT DISTINCT ?graph {{ GRAPH ?graph {{ ?s ?p ?o }}
   FILTER(STR(?graph) > "{last}" && ?graph NOT IN ({hidden})) }} ORDER BY STR(?graph) LIMIT 1000"""
 
-# messages of Virtuoso, the errors that they mean, and what the client can do
+# The messages of Virtuoso, the errors that they mean, and what the client can do.
 _ENGINE_ERRORS: tuple[tuple[str, type[PublisherError], str], ...] = (
     (
         r"SR353",
@@ -153,8 +153,8 @@ def from_environment() -> StoreURLs:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a store holds, as it says in the graph STATE: *position* and *entry* are the number and
-    id of the last completely loaded journal entry, *quads* its number of quads.
+    """The state of a store, which is in its graph STATE: *position* and *entry* are the number and
+    id of the last completely loaded journal entry, *quads* is the number of its quads.
 
     *applying* is the number of the entry that is being loaded, 0 if there is none. *writer* holds
     the lease until *until*, in seconds since 1970.
@@ -183,12 +183,12 @@ def missing_data(state: State | None, position: int, entry: str) -> str:
     the id *entry*; "" if it can.
 
     >>> missing_data(State(2, "ab"), 3, "cd")
-    'the SPARQL store has lost data: it is at entry 2 of 3; it is loaded again by itself'
+    'the SPARQL store has lost data: it is at entry 2 of 3; it is being loaded again'
     """
     if state is None:
-        return "the SPARQL store is empty or not this publisher's; an empty one is loaded by itself"
+        return "the SPARQL store is empty or not this publisher's; an empty one is being loaded"
     if state.position < position:
-        return f"the SPARQL store has lost data: it is at entry {state.position} of {position}; it is loaded again by itself"
+        return f"the SPARQL store has lost data: it is at entry {state.position} of {position}; it is being loaded again"
     return FOREIGN if state.position == position and state.entry != entry else ""
 
 
@@ -217,7 +217,7 @@ class Client:
 
     @cached_property
     def dialect(self) -> Dialect:
-        """The dialect of the engine. Raises StoreError."""
+        """Return the dialect of the engine. Raises PublisherError."""
         server = self.ask("ASK { }", TABLE, seconds=SILENCE).headers.get("Server", "")
         if not server.startswith("Virtuoso"):
             return Dialect("", f"<{STATE}>")
@@ -262,7 +262,7 @@ class Client:
             rows = json.loads(response.read())["results"]["bindings"]
         except (httpx.TransportError, ValueError, KeyError, TypeError) as error:
             raise NotReady(
-                f"the response of the store at {self.host} was not a whole result in JSON ({error}); try again in a moment"
+                f"the response of the store at {self.host} is no complete result in JSON ({error}); try again in a moment"
             ) from error
         return [{name: cell["value"] for name, cell in row.items()} for row in rows]
 

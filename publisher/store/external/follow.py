@@ -88,7 +88,7 @@ class RemoteStore:
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._last = State()
-        # closed if the next step fails, so that a new process can lock the folder
+        # They are closed if a step fails, so that a new process can lock the folder.
         with ExitStack() as opened:
             opened.enter_context(writer_lock(folder / "lock", report))
             self.leased = opened.enter_context(closing(LeasedStore(urls, reader.journal, folder)))
@@ -98,9 +98,10 @@ class RemoteStore:
     def update(self) -> StoreState:
         """Load new journal entries and a new status file."""
         before, published = self.leased.read(), self._published()
-        if before.position < self._last.position:  # opened again, this reads and writes all anew
+        if before.position < self._last.position:  # it is opened again, and reads the state anew
             raise NotReady(missing_data(before, self._last.position, ""))
-        # a store that lost its data answers once it is at its last entry, so the status is in before
+        # A store that lost its data answers as soon as it is at its last entry, so the status must
+        # be loaded before.
         is_restored = before.position < published and self._load_status()
         self._last = self._load_entries(before, published)
         if self._last.position < published:  # another publisher loads it
@@ -121,7 +122,7 @@ class RemoteStore:
         head = self._reader.journal.head
         if head is None or head.number <= state.position or not self.leased.claim(self._now()):
             return state
-        # a store that is loaded again answers nothing before it has what was published
+        # A store that is loaded again answers nothing before it has what was published.
         if newest_snapshot(self.snapshots) and state.position >= published:
             self._register(replace(state, applying=head.number))
             self._wait(GRACE)
@@ -144,8 +145,8 @@ class RemoteStore:
         return state
 
     def _load_status(self) -> bool:
-        """Load the status file, or read what another publisher has loaded; return whether it is
-        another one.
+        """Load the status file, or read what another publisher has loaded; return whether it
+        has changed.
         """
         now, before = self._now(), self._status
         if not self._status_file.is_due(now):
@@ -310,7 +311,7 @@ class StoreWriter:
         self._wrapper = SPARQLWrapper(self._url, updateEndpoint=self._url)
         self._wrapper.setMethod(POST)
         self._wrapper.setTimeout(TIMEOUT)
-        # what Virtuoso's endpoints with authentication ask for; others take Basic
+        # Virtuoso's endpoints with authentication require Digest; others accept Basic.
         self._wrapper.setHTTPAuth(DIGEST if merged else BASIC)
         self._wrapper.setCredentials(update.username, update.password)
         digest = httpx.DigestAuth(self._graphs.username, self._graphs.password)
@@ -348,8 +349,8 @@ class StoreWriter:
         self.add(_lines(new - old))
 
     def _send(self, lines: list[bytes], write: Callable[[list[bytes], str], str]) -> None:
-        """Send quads in batches. Of one that is rejected send the halves, down to the rejected quad,
-        which is skipped.
+        """Send quads in batches. A batch that is rejected is sent again in halves, down to the rejected
+        quad, which is skipped.
         """
         for batch in in_batches(lines, BATCH, MAX_BYTES):
             try:
@@ -366,7 +367,7 @@ class StoreWriter:
     def _load(self, lines: list[bytes]) -> bool:
         """Bulk-load quads; return False if the store does not support that."""
         triples = b"".join(sorted({line[: line.rindex(b" <")] + b" .\n" for line in lines}))
-        # Virtuoso stores each quad in its own graph although one is named
+        # Virtuoso stores each quad in its own graph although this names one.
         merge = {"graph-uri": self._merged} if self._merged else {}
         return self._post(b"".join(lines), "application/n-quads", merge) and self._post(
             triples, "application/n-triples", merge or {"default": ""}

@@ -85,20 +85,20 @@ class ExternalSnapshot:
         self._lock.close()
 
     def _ask(self, request: QueryRequest, form: Result) -> tuple[Result, int | None]:
-        """Return the result of a query whose result is of the form of *form*, and how many rows of
-        it may be sent.
+        """Return the result of a query, which has the form of *form*, and how many of its rows may be
+        sent.
         """
         snapshot, client = self._snapshot, self._client
-        # it was emptied, is being loaded again, or is another one
+        # The store was emptied, is being loaded again, or is another one.
         if reason := missing_data(client.state(), snapshot.position, snapshot.entry):
             raise NotReady(reason)
         default, named = dataset_graphs(request)
-        # few engines merge them, so they are fetched and queried here
+        # Few engines merge several default graphs, so these are fetched and queried here.
         if default and len(default) > 1:
             return evaluate(request, *union(client.quads, default, named or [])), request.rows
         written = in_written_order(request.text, request.base)
         text = rewrite(written, request.bindings, client.dialect.hidden)
-        # Virtuoso accepts only one BASE, as the first word
+        # Virtuoso accepts only one BASE, as the first word.
         base = f"BASE <{request.base}>\n" if request.base and not _BASE.match(text) else ""
         is_graph = isinstance(form, QueryTriples)
         response = client.ask(
@@ -177,7 +177,7 @@ def run(connection: Connection, memory: int) -> None:
     client = Client(from_environment().query)
 
     def open_snapshot(path: str) -> QueriedSnapshot:
-        # only releases have an embedded store
+        # Only releases have an embedded store.
         is_release = (Path(path) / "store").is_dir()
         return OpenSnapshot(path) if is_release else ExternalSnapshot(path, client)
 

@@ -60,7 +60,7 @@ class Release:
     changes: Mapping[str, object]
     sources: tuple[ReleaseSource, ...] = ()
     files: tuple[File, ...] = ()
-    key: str = ""  # the public key, as minisign takes it after -P
+    key: str = ""  # the public key, as ``minisign -P`` expects it
     withdrawn: str | None = None
     format: int = field(default=1)
     demo: bool = False
@@ -70,7 +70,7 @@ class Release:
         return self.issued[:10]
 
     def file(self, name: str) -> File | None:
-        """Return its file *name*, None if there is none."""
+        """Return the file *name*, None if there is none."""
         return next((file for file in self.files if file.name == name), None)
 
 

@@ -4,7 +4,7 @@ queries.
 The engine returns triples in the order of their bytes, so a query has the same result, byte for
 byte, in every build.
 
-The module runs as a process; a store appears complete, by a rename.
+The module runs as a process. A store appears by a rename, when it is complete.
 """
 
 from __future__ import annotations
@@ -137,8 +137,8 @@ def _create_text_index(data: Path, release: Release, iris: Iris, part: Path) -> 
 
 
 def remove_stores(data: Path, remaining: Iterable[int]) -> None:
-    """Remove the stores of all releases except *remaining*. Workers that have one open
-    can finish reading.
+    """Remove the stores of all releases except *remaining*. Workers that have one open can finish
+    reading.
     """
     remaining_names = {str(number) for number in remaining}
     for leftover in (data / "store" / "releases").glob(".old-*"):
@@ -149,8 +149,8 @@ def remove_stores(data: Path, remaining: Iterable[int]) -> None:
 
 
 def discard_damaged_stores(data: Path) -> str:
-    """Remove the damaged stores of releases, which are built again when they are next
-    asked for. Returns the first fault, "" if there is none. It reads about 1 GB a second.
+    """Remove the damaged stores of releases, which are rebuilt when they are next queried. Returns
+    the first fault, "" if there is none. Reads about 1 GB a second.
     """
     faults = []
     for folder in sorted((data / "store" / "releases").glob("[0-9]*")):

@@ -72,8 +72,8 @@ TIME_TEXT = TranslatableText(
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """The place of a query of *client* ("" is internal) in the queue and, once it is *called*, at
-    work; *in_slot* until its slot is passed to another query.
+    """A query of *client* ("" is internal) that waits in the queue or, once it is *called*, runs;
+    *in_slot* until its slot is passed to another query.
     """
 
     client: str
@@ -97,7 +97,7 @@ class AdmissionQueue:
 
     @property
     def outside(self) -> int:
-        """Return the number of queries at work outside the slots."""
+        """Return the number of queries that run outside the slots."""
         return len(self.running) - sum(turn.in_slot for turn in self.running)
 
     async def enter(self, client: str) -> Turn:
@@ -163,7 +163,7 @@ class AdmissionQueue:
             turn = min(ready, key=lambda turn: running[turn.client])
             self.waiting.remove(turn)
             self.running.add(turn)
-            if not turn.called.done():  # else its client leaves, and gives the slot back
+            if not turn.called.done():  # else its client has gone, and ``leave`` frees the slot
                 turn.called.set_result(None)
 
 
@@ -282,14 +282,14 @@ class Worker:
         if self.late:
             return TimeLimit(TIME_TEXT)
         code = self.process.exitcode
-        # without its files, the engine aborted because they were removed
+        # If its files are missing, the engine aborted because they were removed.
         if code in _OUT_OF_MEMORY and Path(self.snapshot).exists():
             return MemoryLimit(MEMORY_TEXT)
         return StoreFailure(f"a query worker exited with code {code}")
 
 
 def _start(process: BaseProcess, connection: Connection) -> None:
-    resource_tracker.ensure_running()  # it would change the signal mask
+    resource_tracker.ensure_running()  # its start would unblock SIGINT again
     # Ctrl-C ends the server, which ends its children.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     with connection:
@@ -427,7 +427,7 @@ class Pool:
         self.queue = AdmissionQueue(size, limits)
         self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
         self._module, self._environment, self._is_internal = module, environment, internal
-        # the one that was used last, with the warmest caches, is last
+        # The worker that was used last, with the warmest caches, is last.
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -610,7 +610,7 @@ class RateLimiter:
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self._quota, self._window, self._now = limits.budget, limits.window, now
-        # by client: seconds used, and the time of that balance
+        # By client: the seconds used, and the time of that balance.
         self._balances: LRUCache[str, tuple[float, float]] = LRUCache(_MAX_CLIENTS)
 
     def remaining(self, client: str) -> float | None:

@@ -39,7 +39,7 @@ TEXT = "http://jena.apache.org/text#"  # the namespace of full-text search
 _NAMED_GRAPH = re.compile(r"\b(?:from|graph)\b", re.IGNORECASE)
 _FORMS = frozenset({"SELECT", "CONSTRUCT", "DESCRIBE", "ASK"})
 FIELD = "Stocktake-Truncated"
-# bytes of a part: large enough for little overhead, small enough to stream
+# Bytes of a part: large enough for little overhead, small enough to stream.
 CHUNK_SIZE = 64 * 1024
 MEMORY_TEXT = TranslatableText(
     "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, "
@@ -56,11 +56,10 @@ class QueryRequest:
     None means all. *bindings* are N-Triples terms by variable; the variables must be in the
     projection. *rows* is the maximum number of rows. With *check* the query is only parsed.
 
-    For a rewritten text, *original* is the text as it was written, *note* is a
-    message for the client, and *snapshot* is the folder of the snapshot that it was rewritten for,
-    which is queried while it exists. If *release* is a number, that folder is the store of the
-    release, and no other snapshot may be queried. With *explain* the result is a description of the
-    evaluation, as JSON.
+    For a rewritten text, *original* is the text as it was written, *note* is a message for the
+    client, and *snapshot* is the folder of the snapshot that it was rewritten for, which is queried
+    while it exists. If *release* is a number, that folder is the store of the release, and no other
+    snapshot may be queried. With *explain* the result is a description of the evaluation, as JSON.
     """
 
     text: str
@@ -233,7 +232,7 @@ def _graphs(text: str, base: str | None) -> dict[str, list[NamedNode]]:
         is_clause = word.word() == "GRAPH" or (word.word() in graphs and not depth)
         if is_clause and following.kind in ("iri", "name"):
             template += f"<urn:{word.word()}> a {following.text} . "
-    # the engine resolves the names by the prefixes and the base
+    # The engine resolves the names by the prefixes and the base.
     query = f"{text[:start]}\nCONSTRUCT {{ {template} }} {{}}"
     with suppress(SyntaxError):
         triples = Store().query(query, base_iri=base)

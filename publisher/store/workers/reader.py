@@ -126,9 +126,9 @@ def run(
     # The engine would send SERVICE requests to the network, and ``uses_service`` should not be the
     # only protection against that.
     refuse_sockets()
-    # it logs a warning for every ill-typed literal in a query
+    # rdflib logs a warning for every ill-typed literal in a query.
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)
-    # the first takes 50 ms more: a forked process copies what it changes
+    # The first query to be parsed takes 50 ms more, since a forked process copies what it changes.
     query_parser.parse(_FIRST_QUERY)
     serve(connection, open_snapshot or OpenSnapshot)
 
@@ -171,7 +171,7 @@ def limit_process(memory: int) -> None:
         libc = ctypes.CDLL(None)
         libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
         with suppress(AttributeError):  # a libc without these options
-            # otherwise idle threads reserve a third of the memory limit
+            # Otherwise idle threads reserve a third of the memory limit.
             libc.mallopt(_ARENA_MAX, 2)
             libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -218,7 +218,6 @@ class OpenSnapshot:
     def __init__(self, path: str) -> None:
         self._lock = SharedLock(path)
         self.store = Store.read_only(str(Path(path) / "store"))
-        # None if there are none at the position of the store
         self.columns = open_columns(Path(path))
 
     def answer(self, request: QueryRequest, connection: Connection) -> None:
@@ -369,7 +368,7 @@ def evaluate(
             substitutions=bindings or None,
         )
     except SyntaxError as error:
-        if request.original:  # if it is in that, it is reported where it was written
+        if request.original:  # report an error at its place in the original text
             return evaluate(replace(request, text=request.original, original=""), Store())
         raise parse_engine_error(str(error), request.text) from error
 
@@ -505,7 +504,7 @@ class ResultWriter:
         masked = rows.mask(bytes(self._data))
         marks = masked.count(rows.mark)
         if self._max_rows is not None and self._marks + marks + rows.more > self._max_rows:
-            # the mark at which the last row ends
+            # The mark at which the last row ends.
             last = self._max_rows - rows.more + rows.before - self._marks
             after = masked.split(rows.mark, last)[-1]
             del self._data[len(masked) - len(after) - len(rows.mark) * rows.before :]
@@ -553,7 +552,7 @@ def _send_graph(
     if request.graph is None:
         raise NoFormat("the result is a graph, but no graph format was requested")
     writer, numbers = ResultWriter(connection, request.graph, engine=engine), count()
-    # each triple takes a number, so that the next number is how many were sent
+    # Each triple takes a number, so that the next number is how many were sent.
     sent = (triple for triple, _ in zip(islice(triples, request.rows), numbers, strict=False))
     serialize(sent, writer, GRAPHS[request.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
     rows, is_cut = next(numbers), next(triples, None) is not None
