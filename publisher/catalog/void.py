@@ -51,7 +51,7 @@ async def void(request: Request, service: ServiceDep) -> Response:
     # Clients that accept none of the formats get Turtle.
     chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
     if not service.snapshot:
-        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
+        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is published yet")
     content = serialize_description(await describe(service), chosen_format)
     return respond(request, content, chosen_format, headers={"Vary": "Accept"})
 

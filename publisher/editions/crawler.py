@@ -74,7 +74,7 @@ _SUFFIX = re.compile(
 )
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _LONGEST = 60  # characters of a part of a path
-_REPEATED = 10_000  # links that are kept: most pages of an edition link to the same files
+_REPEATED = 10_000  # links that are cached: most pages of an edition link to the same files
 _LINKS = ("href", "src", "action")
 _DROPPED = "//script[not(@type='application/ld+json')] | //details[contains(@class, 'embed')] | //meta[@http-equiv='refresh'] | //iframe"
 # The text of these elements is not searched.

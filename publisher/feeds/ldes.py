@@ -334,7 +334,7 @@ def _latest(stream: EventStream, after: str, entry: str) -> Response:
     newest, upto = changes.watermark.entry, changes.watermark.sequence
     if linked and int(linked) > newest:
         raise NotReady(
-            f"the page before was of journal entry {entry}, this copy is only at {newest}; ask again in a moment"
+            f"the previous page was of journal entry {entry}, but this copy is only at {newest}; try again in a moment"
         )
     page = changes.history.changes(ALL, int(after or 0), upto, PAGE_SIZE, upto)
     path = "/ldes/latest" + (f"/{after}" if after else "") + (f"?entry={linked}" if linked else "")

@@ -136,7 +136,7 @@ FORMATS = {
         _rdf,
     ),
 }
-# The namespace of the metadata that each mapping reads. Other mappings read metadata of any.
+# The namespace of the metadata that each mapping reads; other mappings read any.
 _NAMESPACES = {
     "oai_dc": "http://www.openarchives.org/OAI/2.0/oai_dc/",
     "datacite": "http://datacite.org/schema/kernel-4",
@@ -305,7 +305,7 @@ def parse_arguments(sent: bytes) -> dict[str, str]:
     for name, count in Counter(name for name, _ in pairs).items():
         if count > 1:
             code = "badVerb" if name == "verb" else "badArgument"
-            raise OaiError(code, f"{name} is given more than once")
+            raise OaiError(code, f"{name} occurs more than once")
     verb, names = arguments.get("verb", ""), arguments.keys() - {"verb"}
     if verb not in VERBS:
         raise OaiError("badVerb", f"The verb is one of {', '.join(VERBS)}")
@@ -351,7 +351,7 @@ def _parse_date(text: str | None) -> int | None:
             return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
     except ValueError:
         pass
-    raise OaiError("badArgument", f"{text!r} is no date: give YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ")
+    raise OaiError("badArgument", f"{text!r} is no date; write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ")
 
 
 def _answer(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
@@ -456,7 +456,7 @@ def _resume_list(changes: Changes, token: ResumptionToken) -> ResumptionToken:
     # Another publisher of the journal, which is ahead of this one, issued the token.
     if token.entry > newest:
         raise NotReady(
-            f"the list is that of journal entry {token.entry}, this copy is only at {newest}; ask again in a moment"
+            f"the list is of journal entry {token.entry}, but this copy is only at {newest}; try again in a moment"
         )
     if token.id != _entry_id(changes, token.entry):
         raise OaiError(
@@ -512,7 +512,7 @@ def read_token(text: str, verb: str, key: bytes) -> ResumptionToken:
     except ValueError:
         pass
     raise OaiError(
-        "badResumptionToken", "The token is none of ours for this verb; begin the list again"
+        "badResumptionToken", "The token was not issued here for this verb; begin the list again"
     )
 
 

@@ -120,8 +120,8 @@ class Change:
 
 
 class History:
-    """The history in the columns' file *path* of a snapshot, whose last changes appeared *at* that
-    time; the IRIs of records begin with *base*.
+    """The history in the columns' file *path* of a snapshot, whose last changes appeared *at* a time
+    in seconds since 1970; the IRIs of records begin with *base*.
     """
 
     def __init__(self, path: Path, at: int, base: str) -> None:
@@ -151,7 +151,7 @@ class History:
         """Return at most *limit* changes in the set *set_name* with numbers above *after* up to
         *last*, in order.
 
-        With *latest*, a sequence number, only changes that were the latest of their record there.
+        With *latest*, a sequence number, only changes that were the latest of their record at it.
         """
         return self._changes(*self._selected(set_name, after, last, latest), limit)
 

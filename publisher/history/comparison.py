@@ -38,7 +38,7 @@ pairs AS (
     FROM was FULL JOIN now USING (record)
 )
 """
-# How often each set is that of a record before or after, or at both moments, by what changed.
+# The numbers of records in each set before, after, or at both moments, by what changed.
 _COUNTS = f"""
 {_PAIRS}
 SELECT change, role, item, count(*) FROM (SELECT change, role, unnest(list_prepend('{ALL}:', sets)) AS item FROM (
@@ -206,7 +206,7 @@ def list_records(
     in order; at most *limit*.
     """
     if change not in CHANGES:
-        raise QueryError(f"only is one of {', '.join(CHANGES)}, not {change[:20]!r}")
+        raise QueryError(f"only must be one of {', '.join(CHANGES)}, not {change[:20]!r}")
     conditions = {"before": "old IS NOT NULL", "after": "new IS NOT NULL"}
     query = _LISTED.replace("$condition", conditions.get(change, f"change = '{change}'"))
     values = {"before": before.sequence, "after": after.sequence, "within": [*within]}

@@ -153,7 +153,7 @@ SHOWN_ROWS = 60  # triples of a change that a page shows
 
 @dataclass(frozen=True, slots=True)
 class GraphChangeView:
-    """One change; *added* and *removed* are its first ROWS rows, empty for the change that created
+    """One change; *added* and *removed* are its first SHOWN_ROWS rows, empty for the change that created
     the graph.
     """
 

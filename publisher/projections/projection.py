@@ -1,4 +1,4 @@
-"""The journal's entries as projections read them, and the time slices in which these are updated."""
+"""Read the journal for projections, and update these in slices of time."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ log = structlog.get_logger(component="projections")
 
 
 class Projection(Protocol):
-    """An index of what the journal leads to, updated from its new entries.
+    """An index that is built from the journal and updated by its new entries.
 
     Applying an entry again changes nothing, so that after a crash it continues from its checkpoint.
     Readers see only what ``show`` published: the whole state at one entry.
@@ -105,7 +105,7 @@ ProjectionT = TypeVar("ProjectionT", bound=Projection, covariant=True)
 
 
 class SlicedProjection(Generic[ProjectionT]):
-    """Updates *projection* in slices of time, so that others do not notice if it fails.
+    """Updates *projection* in slices of time, so that a failure does not affect others.
 
     A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a
     row, then after a pause that doubles to MAX_RETRY_DELAY seconds of *clock*. Once readers see the
@@ -150,7 +150,7 @@ class SlicedProjection(Generic[ProjectionT]):
             error=self.error,
             seconds=delay,
         )
-        with suppress(*self.projection.errors):  # the next attempt begins with it
+        with suppress(*self.projection.errors):  # the next attempt begins with a reset
             self._reset()
 
     def _reset(self) -> None:
@@ -261,7 +261,7 @@ class JournalReader:
         """Yield the IRIs of the things, records and vocabulary graphs that *entry* changes, without
         fragments; an IRI may be repeated.
         """
-        begun = ended = b"\0"  # how the last row that counted begins or ends; no row does so
+        begun = ended = b"\0"  # the begin or end of the last row that counted; no row has this one
         vocabulary = f" <{self.base}scheme/".encode()
         for row in rows_of(entry):
             if row.startswith(begun):

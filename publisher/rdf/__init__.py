@@ -1,1 +1,1 @@
-"""RDF terms, N-Triples, SPARQL tokens and other text formats."""
+"""RDF terms, SPARQL results, N-Triples and gzip files."""

@@ -114,8 +114,8 @@ def _copy_all(data: Path, place: str, get: Callable[[str, Path], bool]) -> list[
 def _copy(
     journal: Journal, place: str, get: Callable[[str, Path], bool], number: int, part: Path
 ) -> bool:
-    """Copy a release into the folder *part*; return False if there is none, or if our journal has
-    not its entry yet.
+    """Copy a release into the folder *part*; return False if there is none, or if our journal
+    does not have its entry yet.
     """
     folder = f"{_PREFIX}/{number}"
     if not get(f"{folder}/{MANIFEST}", part / MANIFEST):

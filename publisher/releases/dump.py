@@ -1,4 +1,5 @@
-"""Write dumps from the journal: all statements as canonical N-Quads, their triples in other formats, and the records that are gone.
+"""Write dumps from the journal: all statements as canonical N-Quads, their triples in other formats,
+and the records that are gone.
 
 Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads),
 so a dump is an external merge sort of the journal's rows, in which the last operation on each quad
@@ -34,17 +35,17 @@ from web.formats import GRAPHS
 DUMP_NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
-# As many lines are sorted in memory at once; from so many bytes on no more are added.
+# The lines that are sorted in memory at once, and their bytes from which on no more are added.
 RUN_LENGTH, RUN_BYTES = 100_000, 16_000_000
 MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
-# A sorted file has as many bytes after a line: a tab, six digits, the operation, the line end.
+# The bytes of a sorted file after each line: a tab, six digits, the operation, the line end.
 SUFFIX_LENGTH = 9
 CHUNK = 5_000  # triples of one subject in a line of JSON-LD; only registries have more
 _DIGEST = re.compile(rb"[0-9a-f]{64}\b")
 _GONE = b"operations#gone>"
 _STATUS = f" <{ADMS}status> ".encode()
-# The columns of the list of records that are gone (https://www.rfc-editor.org/rfc/rfc4180), and the
-# end of the property of the tombstone that fills each; the last two may be missing.
+# The columns of the list of records that are gone (https://www.rfc-editor.org/rfc/rfc4180). Each is
+# filled by the property of the tombstone whose IRI ends so; the last two may be empty.
 COLUMNS = {
     "record": None,
     "thing": f"{FOAF}primaryTopic",

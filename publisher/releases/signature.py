@@ -139,7 +139,7 @@ def _sum_faults(
 def _file_faults(
     folder: Path, expected: Mapping[str, str], data: Path, remedy: str
 ) -> Iterator[Fault]:
-    """Yield the files in *folder* that have not the SHA-256 *expected*, by their names below
+    """Yield the files in *folder* whose SHA-256 is not the *expected* one, by their names below
     *data*.
     """
     for name, digest in expected.items():

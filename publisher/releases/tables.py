@@ -1,6 +1,7 @@
-"""The tables of a release, as CSV and as Parquet: ``tables.toml`` says what each column holds, and DuckDB fills it from the statements.
+"""The tables of a release, as CSV and as Parquet: ``tables.toml`` describes each column, and DuckDB
+fills it from the statements.
 
-A part of the graphs is read at a time, and what is sorted is spilled, so memory use is constant.
+A part of the graphs is read at a time, and sorting spills to disk, so memory use is constant.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from vocab.terms import DCAT, DCT, RDF
 _SORTED_BYTES = 24 << 20  # bytes of rows that are sorted at once
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 PART = 50_000  # statements whose rows are computed at once
-# A group has as many rows, if they have at most so many bytes: DuckDB holds it in memory while it
-# writes it, and a reader skips it if its statistics exclude the condition.
+# The rows of a Parquet row group, and the bytes that they have at most: DuckDB writes a group from
+# memory, and a reader skips a group whose statistics exclude its condition.
 ROW_GROUP, _ROW_GROUP_BYTES = 20_000, 24 << 20
 _FETCHED = 5_000  # rows of a table that are in memory at once
 _TYPES = {"number": "BIGINT", "decimal": "DOUBLE", "iris": "VARCHAR[]", "words": "VARCHAR[]"}
@@ -133,7 +134,7 @@ def _property_column(row: PropertyRow) -> TableColumn:
 
 TABLES = read_tables(published_properties())
 INITIATIVES = TABLES["initiatives"]
-# Every table with a row a thing has these: of a topic, of the search, of a release's initiatives.
+# The columns of every table with a row for each thing: of a topic, a search, or a release.
 LISTED = INITIATIVES.columns[: [column.name for column in INITIATIVES.columns].index("record")]
 
 
@@ -180,7 +181,7 @@ def _statements(iris: Iris) -> tuple[str, str]:
 
 
 def _expanded(text: str, iris: Iris) -> str:
-    """Return *text* with how values are taken written out, and with prefixed names as terms.
+    """Return *text* with the macros of ``tables.toml`` expanded, and with prefixed names as terms.
 
     >>> _expanded("of_node('dct:title')", Iris())
     "arg_min(text, o) FILTER (WHERE p = '<http://purl.org/dc/terms/title>')"

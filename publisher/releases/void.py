@@ -1,5 +1,5 @@
-"""Count for the VoID description of the dataset its classes, properties and links to other data
-sets (https://www.w3.org/TR/void/).
+"""Count the classes, properties and links to other data sets for the VoID description of ours
+(https://www.w3.org/TR/void/).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TARGETS = {
     "http://id.loc.gov/": "Library of Congress",
     "http://sws.geonames.org/": "GeoNames",
 }
-# What is counted once, by its property; the parts of the dataset, by their terms and units.
+# The properties of the totals, and the terms and units of the parts of the dataset.
 _TOTALS = {"triples": "triples", "entities": "entities", "subjects": "distinctSubjects"}
 _PARTS = {"properties": ("property", "triples"), "classes": ("class", "entities")}
 

@@ -171,7 +171,7 @@ async def sparql(
     explain: Annotated[
         str | None,
         Query(
-            description="1 returns how the query is evaluated, as JSON: engine, algebra, SQL, rows"
+            description="1 returns how the query is evaluated, as JSON: engine, reason, SQL, rows"
         ),
     ] = None,
 ) -> None:
@@ -195,7 +195,7 @@ async def _introduction(
     graph_format = choose_format(request, GRAPHS)
     current = service.current
     body = await service_description(service, graph_format)
-    # limits are fixed when the server starts
+    # The limits are part of the seed, since they are fixed when the server starts.
     seed = f"service {graph_format.suffix} {service.limits}".encode()
     return with_validators(
         request, Response(body, headers={"Content-Type": graph_format.media}), current, seed

@@ -125,7 +125,7 @@ async def run_examples(
 ) -> AsyncIterator[tuple[Example, Outcome]]:
     """Run the examples in turn, once the store is up to date with the journal."""
     for example in chosen:
-        # formats whose rows are counted
+        # JSON and N-Triples are formats whose rows are counted.
         base, rows = service.iris.base, service.limits.rows
         query = QueryRequest(example.text, "json", "nt", base, rows=rows)
         await await_indexes(service, query)
@@ -325,7 +325,7 @@ async def completions(service: QueryService) -> dict[str, object]:
         kind, iri = terms[row["kind"].value], row["iri"].value
         parts = (row[name].value for name in ("notation", "label") if name in row)
         label = " ".join(filter(None, parts)).strip()[:MAX_LABEL]
-        # of several names, such as the codes of an indicator, the same one whatever their order
+        # Of several names, such as the codes of an indicator, the least is taken in any order.
         kind[iri] = min(filter(None, (kind.get(iri), label)), default="")
     items = {
         kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())]

@@ -55,7 +55,7 @@ MAX_PER_CLIENT = 50  # within a day
 MAX_STORED_RESULTS = 10  # multiples of the largest result: limit of all results together
 MAX_ATTEMPTS = 3  # an export that crashes the server is not retried for ever
 NICE = 19  # lowest priority
-POLL_SECONDS = 5.0  # between checks for results that expire and for exports of other servers
+POLL_SECONDS = 5.0  # between two checks for expired results and for exports of other servers
 PROGRESS_SECONDS = 1.0  # between progress updates
 # 16 random bytes: whoever knows the id may read and delete
 _ID = re.compile(r"[A-Za-z0-9_-]{22}\Z")
@@ -250,7 +250,7 @@ class ExportQueue:
             with closing(Answer(worker, self._limits.export_seconds)) as answer:
                 await answer.begin(current.path, query)
                 await self._write_result(running, answer)
-        # the folder is missing if another server deleted the export
+        # The folder is missing if another server deleted the export.
         except (PublisherError, FileNotFoundError) as error:
             log.warning("export failed", error=str(error))
             unavailable = "the store was unavailable; submit the export again"

@@ -83,7 +83,7 @@ async def read_body(request: Request, limit: int = 3 * MAX_QUERY_BYTES) -> bytes
     data = bytearray()
     if request.method == "POST":
         async for chunk in request.stream():
-            # read the rest too: a client that still sends when we close loses the response
+            # The rest is read too: a client that still sends when we close loses the response.
             data += chunk[: limit + 1 - len(data)]
         if len(data) > limit:
             raise HTTPProblem(
@@ -166,7 +166,7 @@ def parse_request(
     table, graph = _formats(parameters.get("format", []), accept)
     default = graph_parameters(parameters, "default-graph-uri")
     named = graph_parameters(parameters, "named-graph-uri")
-    # a dataset in the protocol replaces FROM (section 2.1.4)
+    # A dataset in the protocol replaces FROM (section 2.1.4).
     if default is not None or named is not None:
         default, named = default or (), named or ()
     return QueryRequest(text, table, graph, base, default, named, rows=rows)
@@ -178,7 +178,7 @@ def single_value(parameters: Parameters, name: str) -> str | None:
     """
     values = parameters.get(name, [])
     if len(values) > 1:
-        raise _invalid(f"The parameter {name} is given {len(values)} times; send it once")
+        raise _invalid(f"The parameter {name} occurs {len(values)} times; send it once")
     return values[0] if values else None
 
 
@@ -251,7 +251,9 @@ class CachedResponse:
 
 
 class Responses:
-    """The cached responses of the app by version and digest of their query, the running queries, and the bytes that wait for clients."""
+    """The cached responses of the app by version and digest of their query, the running queries, and
+    the number of bytes that wait for clients.
+    """
 
     def __init__(self, max_bytes: int = MAX_TOTAL_BYTES, max_buffered: int = MAX_BUFFERED) -> None:
         self.cached: LRUCache[Hashable, CachedResponse] = LRUCache(
@@ -360,7 +362,7 @@ class RunningQuery:
         snapshot = self._release or self._service.snapshot_of(answer) if self._serialized else None
         etag = entity_tag(snapshot, self._serialized) if snapshot and not answer.truncation else ""
         headers = {"Content-Type": media_type(answer.suffix)}
-        # an external store has no name
+        # The engine of an external store has no name.
         headers |= {ENGINE_HEADER: answer.engine} if answer.engine else {}
         return CachedResponse(headers, body, snapshot, etag, answer.seconds, answer.truncation)
 
@@ -435,7 +437,7 @@ async def _respond(
     finally:
         if not streamed:
             running.close()
-    # only the request that started a query may stream its response
+    # Only the request that started a query may stream its response.
     return await _respond(request, start(), _MISS, start)
 
 
@@ -531,7 +533,7 @@ def unchanged(request: Request, etag: str, current: Snapshot) -> Response | None
 
 
 def _send_complete(request: Request, cached: CachedResponse, status: str) -> Response:
-    # a response that another query computed costs nothing
+    # A response that another query computed costs nothing.
     seconds = cached.seconds if status in (_MISS, _BYPASS) else 0.0
     headers = {
         **_headers(cached, status),

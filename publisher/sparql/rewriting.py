@@ -62,7 +62,7 @@ async def rewrite(
     """Return the rewritten query for the snapshot *current* or the newest; *query_request* itself
     if nothing needs rewriting.
 
-    The result is the cache key, so it holds everything that the response depends on besides the
+    The result is the cache key, so it has everything on which the response depends besides the
     snapshot. Raises QuerySyntaxError if a search is malformed, NotReady while there is no text
     index.
     """
@@ -93,7 +93,8 @@ def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequ
     """Insert the results of the searches into the query. Raises QuerySyntaxError if a search is
     malformed or elsewhere than at the top level.
 
-    Line numbers do not change. The note has the limits of the searches, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
+    Line numbers do not change. The note has the limits of the searches, as a dictionary of
+    https://www.rfc-editor.org/rfc/rfc9651.
     """
     query = query_request.text
     tokens = tokenize(query)

@@ -228,13 +228,13 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     )
 
 
-# sort keys of lists that continue after a key; things without a value (None) are in no such list
+# Sort keys of lists that continue after a key; things without a value (None) are in no such list.
 KEYS = {
     "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || lower(title) ELSE '1' || lower(title) END",
     "newest": "changed",
     "address": "''",
 }
-# as KEYS, of the list of organizations; those with most initiatives come first
+# The sort keys of the list of organizations; those with most initiatives come first.
 ORGANIZATION_KEYS = {
     "initiatives": "printf('%012d', 999999999999 - initiatives)",
     "title": KEYS["title"],

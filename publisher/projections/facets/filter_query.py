@@ -1,7 +1,7 @@
 """Filters of things, and the SPARQL queries that count or list the things of a filter.
 
-A query that counts, counts the things that are one only once, as pages do; *has_parts* is whether
-initiatives may be parts of others, which takes more lines and time.
+Queries count things that are one only once, as pages do. *has_parts* is whether initiatives may be
+parts of others, which needs a longer and slower query.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _PREFIXES = {
 }
 
 
-# What a thing counts as: its cluster, else the whole of an initiative or the title that parts name, else itself. groups.sql computes the
-# same.
+# What a thing counts as: its cluster, else the whole of an initiative or the title that its parts
+# name, else itself. groups.sql computes the same.
 _CLUSTERS = "OPTIONAL { ?group prov:hadMember ?thing }"
 _PARTS = """OPTIONAL { SELECT ?thing (MIN(?top) AS ?whole) WHERE {
     { ?thing a wsis:Initiative ; dct:isPartOf+ ?above } UNION {
@@ -52,8 +52,8 @@ class Filter:
     """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet,
     linked by one of *bases*.
 
-    *party* is an organization that takes part, under its name in any registry. *words* are a full-text search and *among* the IRIs
-    of its results, None without words.
+    *party* is an organization that takes part, under its name in any registry. *words* are a
+    full-text search and *among* the IRIs of its results, None without words.
     """
 
     chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()

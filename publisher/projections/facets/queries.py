@@ -89,7 +89,7 @@ class FacetIndex:
         self._connection = connect(path, read_only=True, memory_limit=MEMORY)
         self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
         self._lock = Lock()
-        # number of their last journal entry, and whether an initiative counts with its whole
+        # The number of the last journal entry, and whether any initiative counts with its whole.
         ((self.position, self.has_parts),) = self._query(
             """SELECT position, EXISTS (
                 FROM groups JOIN things USING (thing) WHERE iri NOT IN (SELECT iri FROM clusters)
@@ -158,7 +158,7 @@ class FacetIndex:
     def list_for_table(
         self, filters: Filter, order: str, limit: int, offset: int = 0
     ) -> list[ListedThing]:
-        """List things as `list_things` does, with what tables have beside."""
+        """List things as `list_things` does, with the further columns of tables."""
         lines = self._listed(filters, order, limit, offset)
         rows = self._query(sql("listed"), numbers=[number for number, _ in lines])
         beside = {number: rest for number, *rest in rows}
@@ -370,7 +370,7 @@ class FacetIndex:
         return Family(next(iter(wholes), None), tuple(parts))
 
     def _conditions(self, filters: Filter) -> tuple[list[str], dict[str, object]]:
-        """Return what the things of a filter fulfil, as SQL on ``thing``, and its parameters."""
+        """Return the conditions of a filter, as SQL on ``thing``, and their parameters."""
         conditions, parameters = list[str](), dict[str, object]()
         for facet, codes in filters.chosen:
             values = (self._values.get((facet, code)) for code in codes)
@@ -424,7 +424,7 @@ def _one_of(column: str, texts: Iterable[str]) -> str:
 
 
 def _with_any(filters: Filter, facet: str) -> str:
-    """Return that a thing has any value of a facet, as SQL."""
+    """Return the condition that a thing has any value of a facet, as SQL."""
     return f"""thing IN (SELECT thing FROM marks JOIN codes USING (value)
         WHERE facet = '{facet}' AND bases & {_bits(filters)} <> 0)"""
 

@@ -54,7 +54,7 @@ _UNSPACED = (
     "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
     "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles are attached to the words
 )
-# 0640 is the tatweel
+# Combining accents and vowel points; 0640 is the tatweel.
 _POINTS = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
 )
@@ -209,8 +209,8 @@ class SearchEntry(NamedTuple):
 
     @property
     def identifiers(self) -> set[str]:
-        """Return what its record is looked up by, folded: the key in its source, and the IRI of the
-        record; of the IRI of a concept there is none.
+        """Return the texts that find it, folded: its key in its source, its IRI and that of its
+        record. A concept has none.
         """
         record = self.thing.replace(f"/id/{self.kind}/", "/record/", 1)
         names = (unquote(self.thing.rpartition("/")[2]), self.thing, record)

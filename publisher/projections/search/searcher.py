@@ -53,7 +53,7 @@ _INFIX = 4  # minimum letters of a word that is marked inside another, in a fuzz
 # search that are checked
 _MIN_LETTERS, _MAX_CHECKED = 4, 8
 _NEAR = 0.74  # similarity by difflib's measure: one typing error in four letters, two in eight
-# things, and characters of each of their texts, that are searched for similar words
+# Things, and characters of each of their texts, that are searched for similar words.
 _MAX_THINGS, _MAX_CHARACTERS = 20, 2_000
 
 
@@ -338,7 +338,7 @@ def _similar_word(word: str, search: Searcher) -> str | None:
         for written, run in tokens(text[:_MAX_CHARACTERS])
         if not run and abs(len(written) - len(word)) <= 2
     ]
-    candidates = dict(reversed(words))  # of equal ones the first
+    candidates = dict(reversed(words))  # the first of equal words wins
     nearest = get_close_matches(fold(parts[0][0]), candidates, n=1, cutoff=_NEAR)
     return candidates[nearest[0]] if nearest else None
 
