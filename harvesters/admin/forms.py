@@ -12,24 +12,13 @@ from starlette.responses import RedirectResponse, Response
 from harvesters.admin.pages import BASE_PATH
 from harvesters.site import read_fields
 
-# a note of 2,000 characters, of up to nine bytes each when percent-encoded
-_MAX_FORM_BYTES = 16_384
-_MAX_DEFINITION_BYTES = 60_000  # a source definition and a note
+_MAX_FORM_BYTES = 60_000  # a source definition and a note
 _MAX_FORM_FIELDS = 60  # a page of plans to approve together
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
     """Read a form of this site; of a field with several values, the last one."""
-    return await _read(request, _MAX_FORM_BYTES)
-
-
-async def read_definition_form(request: Request) -> Mapping[str, str]:
-    """Read a form of this site that contains a source definition."""
-    return await _read(request, _MAX_DEFINITION_BYTES)
-
-
-async def _read(request: Request, longest: int) -> Mapping[str, str]:
-    fields = await read_fields(request, longest, _MAX_FORM_FIELDS)
+    fields = await read_fields(request, _MAX_FORM_BYTES, _MAX_FORM_FIELDS)
     return {name: values[-1] for name, values in fields.items()}
 
 
@@ -39,4 +28,3 @@ def redirect(path: str) -> Response:
 
 
 FormFields = Annotated[Mapping[str, str], Depends(read_form)]
-DefinitionFields = Annotated[Mapping[str, str], Depends(read_definition_form)]

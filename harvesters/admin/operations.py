@@ -18,9 +18,9 @@ from pydantic import BaseModel, ValidationError
 from harvesters.admin.access.auth import (
     Administrator,
     ContextDep,
-    CurrentUser,
+    FormAdministrator,
+    FormOperator,
     Operator,
-    check_csrf,
 )
 from harvesters.admin.actions import CreatedKey, create_key
 from harvesters.admin.context import AdminContext
@@ -45,7 +45,9 @@ from harvesters.site import render_errors_as_pages
 from harvesters.source import SHARES, Source
 
 AnyOperation = Operation[..., Any]
+# The key of a request to the API, and the user of a form, that have a scope.
 _KEYS = {Scope.OPERATE: Operator, Scope.ADMIN: Administrator}
+_USERS = {Scope.OPERATE: FormOperator, Scope.ADMIN: FormAdministrator}
 # The handlers of these forms show a page of their own instead of a redirect.
 _OWN_PAGES: tuple[AnyOperation, ...] = (translate, decide_pairs, create_key)
 log = structlog.get_logger(component="admin")
@@ -175,12 +177,12 @@ def _add_form(router: APIRouter, operation: AnyOperation) -> None:
     page = "/page/runs/%s" if "id" in operation.about else "/page/sources/%s"
 
     def handle(form: Mapping[str, str], user: Any, context: AdminContext, **about: str) -> Response:
-        check_csrf(user, form.get("csrf", ""), operation.scope)
         name = next(iter(about.values()), form.get("source", ""))
         perform(context, operation, user.key, name, read_input(operation, form, context))
         return redirect(operation.back % form if operation.back else page % quote(name, safe=""))
 
-    parameters: dict[str, Any] = {"form": FormFields, "user": CurrentUser, "context": ContextDep}
+    user = _USERS[operation.scope]
+    parameters: dict[str, Any] = {"form": FormFields, "user": user, "context": ContextDep}
     _set_signature(handle, {**_path_parameters(operation.form), **parameters})
     router.add_api_route(operation.form, handle, methods=["POST"], name=operation.name)
 

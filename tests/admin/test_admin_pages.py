@@ -170,9 +170,17 @@ async def test_a_form_wants_the_scope_of_its_action(world: Any) -> None:
 
 async def test_what_is_no_form_is_refused(admin: Any) -> None:
     many = b"&".join(b"a%d=1" % number for number in range(199))
-    for body in (b"csrf=" + b"x" * 20_000, b"\xff\xfe", many, b"no form"):
+    for body in (b"csrf=" + b"x" * 61_000, b"\xff\xfe", many, b"no form"):
         answer = await admin.client.post("/admin/page/keys", content=body)
         assert answer.status_code == 422, body[:9]
+
+
+async def test_a_form_takes_the_longest_note_in_any_script(operator: Any) -> None:
+    run = operator.add_held_plan((staged("a"),))
+
+    answer = await operator.send(f"/admin/page/plans/{run.id}/reject", {"reason": "字" * 2_000})
+
+    assert answer.status_code == 303
 
 
 async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(operator: Any) -> None:

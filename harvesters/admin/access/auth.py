@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
 
 from harvesters.admin.context import AdminContext
+from harvesters.admin.forms import FormFields
 from harvesters.ledger import keys as key_store
 from harvesters.ledger.keys import Key, Scope
 from harvesters.problems import (
@@ -89,21 +91,38 @@ def require_session(request: Request) -> User:
     return User(key, session)
 
 
-def check_csrf(user: User, csrf: str, scope: Scope) -> None:
-    """Refuse a form of another session, and one that the user's key does not allow."""
-    if not is_same_token(user.session.csrf, csrf):
-        raise CSRFError("This form belongs to another session. Reload the page.")
-    require_scope(user, scope)
+CurrentUser = Annotated[User, Depends(require_session)]
 
 
-def require_scope(user: User, scope: Scope) -> None:
-    """Raise InsufficientScope unless the user's key has *scope* or more."""
-    if not user.allows(scope):
-        raise InsufficientScope(scope.label, user.key.scope.label)
+def user_of_page(scope: Scope) -> Callable[[User], User]:
+    """Return the dependency for a user whose key has *scope* or more."""
+
+    def require_scope(user: CurrentUser) -> User:
+        if not user.allows(scope):
+            raise InsufficientScope(scope.label, user.key.scope.label)
+        return user
+
+    return require_scope
+
+
+def user_of_form(scope: Scope) -> Callable[[User, Mapping[str, str]], User]:
+    """Return the dependency for a user whose key has *scope* or more, and who sent the form from
+    the same session.
+    """
+
+    def check_csrf(user: CurrentUser, form: FormFields) -> User:
+        if not is_same_token(user.session.csrf, form.get("csrf", "")):
+            raise CSRFError("This form belongs to another session. Reload the page.")
+        return user_of_page(scope)(user)
+
+    return check_csrf
 
 
 Reader = Annotated[Key, Depends(require_read)]
 Operator = Annotated[Key, Depends(require_operate)]
 Administrator = Annotated[Key, Depends(require_admin)]
-CurrentUser = Annotated[User, Depends(require_session)]
+PageAdministrator = Annotated[User, Depends(user_of_page(Scope.ADMIN))]
+FormReader = Annotated[User, Depends(user_of_form(Scope.READ))]
+FormOperator = Annotated[User, Depends(user_of_form(Scope.OPERATE))]
+FormAdministrator = Annotated[User, Depends(user_of_form(Scope.ADMIN))]
 ContextDep = Annotated[AdminContext, Depends(get_context)]

@@ -8,12 +8,17 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from harvesters.admin import alerts
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    FormAdministrator,
+    FormOperator,
+    User,
+)
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import DefinitionFields, FormFields, redirect
+from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.labels import CONDITIONS
 from harvesters.ledger import outbox
-from harvesters.ledger.keys import Scope
 from harvesters.notifications.rules import EXAMPLE
 from harvesters.problems import DefinitionChanged
 from harvesters.site import render_errors_as_pages
@@ -57,10 +62,9 @@ def _render(
 
 @routes.post(f"{_PAGE}/rules")
 def save_rules(
-    form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep
+    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Save the rules if they have no fault."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     text = form.get("text", "").replace("\r\n", "\n")
     edited = alerts.check_rules(text, form.get("before", ""))
     if edited.faults:
@@ -73,8 +77,7 @@ def save_rules(
 
 
 @routes.post(f"{_PAGE}/test")
-def send_test(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def send_test(form: FormFields, user: FormOperator, context: ContextDep) -> Response:
     """Send a test message of a rule."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     alerts.send_test(context, user.key, form.get("rule", ""))
     return redirect(f"{_PAGE}#messages")

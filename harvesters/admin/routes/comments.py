@@ -7,9 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
+from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.ledger.keys import Scope
 from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.comments import actions
@@ -51,10 +50,9 @@ def show_comments(
 
 @routes.post("/page/comments/{id}/{decision}")
 def decide_comment(
-    id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep
+    id: str, decision: str, form: FormFields, user: FormOperator, context: ContextDep
 ) -> Response:
     """Carry out what a moderator decided."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     comment = find_comment(context.ledger, id)
     if comment is None or comment.state is SubmissionState.DRAFT:
         raise NotFound("There is no comment with this identifier.")

@@ -10,13 +10,12 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
+from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.topic_queue import undecided
-from harvesters.ledger.keys import Scope
 from harvesters.problems import InvalidValue
 from harvesters.runs.operations import translate
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
@@ -93,10 +92,9 @@ def _render_gaps(
 
 @routes.post(_GAPS)
 def choose_concept(
-    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+    form: FormFields, request: Request, user: FormOperator, context: ContextDep
 ) -> Response:
     """Write a word and its concept to the table of the source; on an error, show the list again."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(form.get("source", ""))
     try:
         item = _read_choice(form, context)

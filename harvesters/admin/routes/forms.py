@@ -4,16 +4,20 @@ a page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin.access.auth import COOKIE, ContextDep, CurrentUser, check_csrf
+from harvesters.admin.access.auth import (
+    COOKIE,
+    ContextDep,
+    FormAdministrator,
+    FormOperator,
+    FormReader,
+)
 from harvesters.admin.actions import create_key
-from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.pages import BASE_PATH, local_path
@@ -68,11 +72,8 @@ def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response
 
 
 @routes.post("/sign-out")
-def sign_out(
-    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
-) -> Response:
+def sign_out(request: Request, user: FormReader, context: ContextDep) -> Response:
     """End the session."""
-    check_csrf(user, form.get("csrf", ""), Scope.READ)
     context.sessions.end(request.cookies[COOKIE])
     response = redirect("/")
     response.delete_cookie(COOKIE, path=BASE_PATH, httponly=True, samesite="strict")
@@ -80,32 +81,14 @@ def sign_out(
 
 
 @routes.post("/page/plans/approve")
-def approve_chosen(
-    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
-) -> Response:
-    """Approve the chosen plans one after the other; show those that could not be approved, and why."""
-    return _decide_chosen(form, request, user, context, approve)
-
-
 @routes.post("/page/plans/reject")
-def reject_chosen(
-    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+def decide_chosen(
+    form: FormFields, request: Request, user: FormOperator, context: ContextDep
 ) -> Response:
-    """Reject the chosen plans one after the other; show those that could not be rejected, and why."""
-    return _decide_chosen(form, request, user, context, reject)
-
-
-def _decide_chosen(
-    form: Mapping[str, str],
-    request: Request,
-    user: CurrentUser,
-    context: AdminContext,
-    operation: AnyOperation,
-) -> Response:
-    """Decide about each plan that is ticked in the inbox; an error of one plan does not stop the
-    others.
+    """Approve or reject each plan that is ticked in the inbox. An error of one plan does not stop the
+    others; the page lists those that were not decided, and why.
     """
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    operation: AnyOperation = approve if request.url.path.endswith("/approve") else reject
     chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
     if not chosen:
         raise InvalidValue("Choose at least one change.")
@@ -125,10 +108,9 @@ def _decide_chosen(
 
 @routes.post("/page/keys")
 def make_key(
-    form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Create a key and show its token once."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     given = read_input(create_key, form, context)
     token = perform(context, create_key, user.key, "", given).token
     return render_keys_page(request, user, context, token)

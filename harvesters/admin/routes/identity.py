@@ -15,11 +15,10 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, check_csrf
+from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import IdentityError
-from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType
 from harvesters.matching.clusters import Status, classify_stored
@@ -103,9 +102,8 @@ def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Re
 
 
 @routes.post(f"{PAGE}/publish")
-def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def publish(user: FormOperator, context: ContextDep) -> Response:
     """Publish the clusters as one journal entry."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     with context.writer() as writer, publish_clusters(writer) as (run, changes):
         counts = Counter(map(change_kind, changes))
     if run and counts:
@@ -135,11 +133,10 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
 
 
 @routes.post(f"{PAGE}/pairs/{{id}}")
-def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def decide(id: str, form: FormFields, user: FormOperator, context: ContextDep) -> Response:
     """Store a decision about a pair and show the next waiting pair, or withdraw the current
     decision.
     """
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen != _TAKEN_BACK and chosen not in set(Judgement):
         raise InvalidValue("Choose whether the two are one thing.")
@@ -224,11 +221,10 @@ def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Respo
 
 
 @routes.post(_RULE)
-def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+def decide_by_rule(form: FormFields, user: FormOperator, context: ContextDep) -> Response:
     """Store one decision about each pair that the rule covers, unless their number has changed
     since the page showed it.
     """
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
     if chosen not in set(Judgement):
         raise InvalidValue("Choose whether the two are one thing.")

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from harvesters.admin import effects, inbox, labels, pagination, plans, records, system
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, require_scope
+from harvesters.admin.access.auth import ContextDep, CurrentUser, PageAdministrator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import key_view, source_views
 from harvesters.ledger import keys as key_store
@@ -207,9 +207,8 @@ def acts(
 
 
 @routes.get("/page/keys")
-def keys(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def keys(request: Request, user: PageAdministrator, context: ContextDep) -> Response:
     """Show the keys to administrators."""
-    require_scope(user, Scope.ADMIN)
     return render_keys_page(request, user, context)
 
 

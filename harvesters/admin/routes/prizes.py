@@ -7,12 +7,17 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    FormAdministrator,
+    FormOperator,
+    User,
+)
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import DefinitionFields, FormFields, redirect
+from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators
-from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import STAGES, Edition, Texts
@@ -39,9 +44,8 @@ def show_editions(request: Request, user: CurrentUser, context: ContextDep) -> R
 
 
 @routes.post("/page/prizes")
-def add_edition(form: DefinitionFields, user: CurrentUser, context: ContextDep) -> Response:
+def add_edition(form: FormFields, user: FormAdministrator, context: ContextDep) -> Response:
     """Add an edition, or replace it."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     try:
         edition = parse_edition(form.get("edition", "").strip(), form.get("text", ""))
     except PrizeError as error:
@@ -71,10 +75,9 @@ def show_edition(
 
 @routes.post("/page/prizes/{edition}/stage")
 def decide_stage(
-    edition: str, form: FormFields, user: CurrentUser, context: ContextDep
+    edition: str, form: FormFields, user: FormOperator, context: ContextDep
 ) -> Response:
     """Set the stage of a nomination, and the special prize that it gets."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     chosen, id = _find(context, edition), form.get("nomination", "")
     stage = next((item for item in STAGES if item.value == form.get("stage")), None)
     if stage is None:
@@ -87,10 +90,9 @@ def decide_stage(
 
 @routes.post("/page/prizes/{edition}/experts")
 def change_experts(
-    edition: str, form: FormFields, user: CurrentUser, context: ContextDep
+    edition: str, form: FormFields, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Add or remove an expert, who scores the nominations; reviews stay."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     chosen, mail = _find(context, edition), form.get("mail", "").strip().lower()
     if not is_mail_address(mail):
         raise InvalidValue("Write a mail address.")

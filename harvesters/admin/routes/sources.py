@@ -14,13 +14,19 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
 from harvesters.admin import definitions, effects, labels
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf, require_scope
+from harvesters.admin.access.auth import (
+    ContextDep,
+    CurrentUser,
+    FormAdministrator,
+    FormOperator,
+    PageAdministrator,
+    User,
+)
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import DefinitionFields, FormFields, redirect
+from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pagination import run_views
 from harvesters.admin.schemas import RunView, source_view, source_views
 from harvesters.ledger import operators
-from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import ActionType, Run, State
 from harvesters.problems import DefinitionChanged, InvalidValue
 from harvesters.runs.locks import is_schedule_running
@@ -43,20 +49,18 @@ def sources(request: Request, user: CurrentUser, context: ContextDep) -> Respons
 
 
 @routes.get("/page/new-source")
-def new_source(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def new_source(request: Request, user: PageAdministrator, context: ContextDep) -> Response:
     """Show the form of the page `/join`, and once it is filled in its definition, to be tried and
     saved.
     """
-    require_scope(user, Scope.ADMIN)
     return _render_wizard(request, user, context, request.query_params)
 
 
 @routes.post("/page/new-source")
 def suggest_for_wizard(
-    form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep
+    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Show the form with fields that a pasted sample suggests, or the first response of the source."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     sample = form.get("sample", "").strip().encode()
     try:
         sample = sample or definitions.fetch_sample(context, form.get("url", ""))
@@ -141,9 +145,10 @@ def _timeline_row(run: Run, view: RunView) -> dict[str, Any]:
 
 
 @routes.get("/page/sources/{name}/definition")
-def definition(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def definition(
+    name: str, request: Request, user: PageAdministrator, context: ContextDep
+) -> Response:
     """Show the form of a source definition, even of an invalid one."""
-    require_scope(user, Scope.ADMIN)
     return _render_definition(request, user, definitions.read_definition(context, name))
 
 
@@ -156,11 +161,8 @@ def export_definition(name: str, user: CurrentUser, context: ContextDep) -> Resp
 
 
 @routes.post("/page/sources/{name}/preview")
-def dry_run(
-    name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep
-) -> Response:
+def dry_run(name: str, request: Request, user: FormOperator, context: ContextDep) -> Response:
     """Fetch and validate a few records of a source; nothing is stored."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source = context.source(name)
     values = {
         "user": user,
@@ -174,10 +176,9 @@ def dry_run(
 
 @routes.post("/page/definition")
 def change_definition(
-    form: DefinitionFields, request: Request, user: CurrentUser, context: ContextDep
+    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Check a definition; try it, or save it, if it has no fault."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     name, before = form.get("name", "").strip(), form.get("before", "")
     text = form.get("text", "").replace("\r\n", "\n")
     if form.get("form") == "fields":
@@ -230,10 +231,9 @@ def _suggest_fields(
 
 @routes.post("/page/sources/{name}/proposal")
 def decide_proposal(
-    name: str, form: FormFields, user: CurrentUser, context: ContextDep
+    name: str, form: FormFields, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Confirm or discard a proposed definition."""
-    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     decide = (
         definitions.confirm_proposal
         if form.get("do") == "confirm"
@@ -284,12 +284,11 @@ def _source_path(name: str) -> str:
 
 @routes.post("/page/sources/{name}/remap")
 def remap(
-    name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep
+    name: str, form: FormFields, request: Request, user: FormOperator, context: ContextDep
 ) -> Response:
     """Map the archived data of a source again: show what that would change, or publish it by a run
     with its plan.
     """
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     source, is_preview = context.source(name), form.get("do") != "apply"
     plan = context.ledger.last_run(name, [State.HELD])
     row: Mapping[str, Any] = {}

@@ -8,10 +8,9 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, User, check_csrf
+from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.ledger.keys import Scope
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
 from harvesters.ledger.participation.pictures import find_picture
@@ -121,10 +120,9 @@ def show_picture(id: str, user: CurrentUser, context: ContextDep) -> Response:
 
 @routes.post("/page/submissions/{id}/{decision}")
 def decide(
-    id: str, decision: str, form: FormFields, user: CurrentUser, context: ContextDep
+    id: str, decision: str, form: FormFields, user: FormOperator, context: ContextDep
 ) -> Response:
     """Carry out what a moderator decided about the version that the page showed."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     submission = moderation.find(context, id)
     if decision not in ("comment", "assign", "unassign", "transfer") and form.get(
         "version", ""
