@@ -278,17 +278,23 @@ class Ledger(Database):
         return self.count(t.record, _record.source == source, _record.state == RecordState.VANISHED)
 
     def changes(
-        self, run: Run, outcomes: Iterable[Outcome], presence: RecordState | None = None
+        self,
+        run: Run,
+        outcomes: Iterable[Outcome],
+        presence: RecordState | None = None,
+        after: int | None = None,
+        limit: int | None = None,
     ) -> Iterator[StagedDiff]:
         """Yield the run's staged records with these outcomes in order, with what is stored; only
-        those now in *presence*, if set.
+        those now in *presence*, if set, and at most *limit* behind the one numbered *after*.
         """
         first = sa.func.coalesce(_staged.first_seen, _record.first_seen).label("first_seen")
         columns = [column for column in _staged if column.name != "first_seen"]
         query, now, old = _changes(run, outcomes, *columns, first, _record.state)
         query = query.add_columns(now.c.statements, old.c.statements.label("before"))
         query = query.where(_record.state == presence) if presence else query
-        for row in self.stream(query):
+        query = query if after is None else query.where(_staged.seq > after)
+        for row in self.stream(query.limit(limit)):
             staged = row_to_staged(row, decompress(row.statements))
             yield StagedDiff(row.seq, staged, decompress(row.before), row.state)
 

@@ -104,7 +104,7 @@ def list_changes(
     page = records.list_records(
         context.ledger,
         pagination.get_run(context.ledger, id),
-        outcome,
+        [outcome],
         limit,
         after,
         diff=Iris(context.base) if diff else None,
@@ -149,7 +149,7 @@ def list_records(
 ) -> records.Records:
     """List the records behind a count of the run."""
     page = records.list_records(
-        context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after
+        context.ledger, pagination.get_run(context.ledger, id), [outcome], limit, after
     )
     _add_next_link(response, page.next, outcome=outcome.value, limit=limit)
     return page

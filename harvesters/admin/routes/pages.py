@@ -141,12 +141,14 @@ def _list_records(
     """List a page of the records behind a count of a run."""
     if not chosen:
         return records.Records([], None)
-    if chosen in labels.GROUPS:
-        return records.list_group(
-            context.ledger, harvest_run, labels.GROUPS[chosen], _PAGE_ROWS, after
-        )
+    group = labels.GROUPS.get(chosen)
     return records.list_records(
-        context.ledger, harvest_run, Outcome(chosen), _PAGE_ROWS, after, diff=Iris(context.base)
+        context.ledger,
+        harvest_run,
+        group or [Outcome(chosen)],
+        _PAGE_ROWS,
+        after,
+        diff=None if group else Iris(context.base),
     )
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from harvesters.ledger.models import UPSERTED, Outcome, Run
-from harvesters.runs.commit import diff_block, state_change, successors
+from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedDiff
+from harvesters.runs.commit import state_change, successors
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_report import Row, record_row
+from vocab.iris import Iris
 
 
 def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) -> Iterator[Row]:
@@ -16,18 +17,19 @@ def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) ->
     """
     moved = successors(run, context)
     for change in context.ledger.changes(run, outcomes):
-        staged = change.staged
-        new_state = state_change(run, change, context.iris, moved)
-        after = (
-            staged.description
-            if staged.outcome in UPSERTED
-            else new_state.description
-            if new_state
-            else change.previous
-        )
-        block = "\n".join(diff_block(change.previous, after, ""))
-        rows = [line.removesuffix(" <> .") for line in block.split("\n") if line]
-        removed, added = (
-            [row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A ")
-        )
-        yield {**record_row(staged), "removed": removed, "added": added}
+        removed, added = changed_statements(run, change, context.iris, moved)
+        yield {**record_row(change.staged), "removed": removed, "added": added}
+
+
+def changed_statements(
+    run: Run, change: StagedDiff, iris: Iris, moved: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return the statements that a held run would remove and add: by a new description, a tombstone,
+    or a mark that is set or removed. *moved* are the ``successors``.
+    """
+    new_state = state_change(run, change, iris, moved)
+    after = change.staged.description
+    if change.staged.outcome not in UPSERTED:
+        after = new_state.description if new_state else change.previous
+    old, new = ({line for line in text.split("\n") if line} for text in (change.previous, after))
+    return sorted(old - new), sorted(new - old)
