@@ -79,9 +79,9 @@ def _creators(fields: Fields) -> list[str]:
 # Names of fields in portals, in order of preference. Own fields, which begin with an underscore, are
 # prepared by ``_fields``.
 _PATHS: Mapping[str, Entry] = {
-    "title": "_title",
+    "title": ("_title", "name"),
     "description": "_notes",
-    "identifiers": ["_name", "identifier", "guid", "alternate_identifier", "doi"],
+    "identifiers": ["name", "identifier", "guid", "alternate_identifier", "doi"],
     "pages": ["url", "landing_page", "documentation", "project_url", "website"],
     "languages": ["language", "languages"],
     "licences": ["license_url", "license", "license_id", "license_title"],
@@ -136,13 +136,11 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
         if not is_web(theme) or lexicon.goal(theme) or lexicon.target(theme)
     ]
     words += [group for group in groups if group not in places]
-    title = _translated(package, "title")
     return {
         **fields,
-        "_title": title if any(map(normalize_inline, title.values())) else package.get("name"),
+        "_title": _translated(package, "title"),
         "_notes": _translated(package, "notes"),
-        "_name": package.get("name"),
-        "_keywords": [*_tags(package), *map(Text, words)],
+        "_keywords": [*_tags(package), *words],
         "_themes": [theme for theme in themes if theme not in words],
         "_countries": _countries(fields, places, lexicon),
         "_lead": _lead(package, fields),
@@ -158,12 +156,17 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
 
 
 def _all_fields(package: Row) -> dict[str, Any]:
-    """Return the fields with normalized keys (hyphens, case); own fields win over extras."""
+    """Return the fields with normalized keys (hyphens, case), and lists and objects in texts decoded;
+    own fields win over extras.
+    """
     fields: dict[str, Any] = {}
     extras = [(extra.get("key"), extra.get("value")) for extra in _objects(package.get("extras"))]
     for key, item in [*package.items(), *extras]:
         if isinstance(key, str) and (item or item not in (None, "", [])):
-            fields.setdefault(key.replace("-", "_").lower(), _decode_json(item))
+            is_json = isinstance(item, str) and item.startswith(("[", "{"))
+            fields.setdefault(
+                key.replace("-", "_").lower(), _decode_json(item) if is_json else item
+            )
     return fields
 
 
@@ -212,13 +215,13 @@ def _lead(package: Row, fields: Fields) -> dict[str, str] | None:
     return next(({"name": name, "key": key} for name, key in names if name), None)
 
 
-def _translated(package: Row, name: str) -> dict[str, Any]:
-    """Return a text in all its languages by their tags, and the one without a language by ""."""
-    translated = package.get(f"{name}_translated")
-    return {**(translated if isinstance(translated, dict) else {}), "": package.get(name)}
+def _translated(package: Row, name: str) -> Any:
+    """Return a text, or if it is translated its languages by their tags and the text itself by ""."""
+    translated, text = package.get(f"{name}_translated"), package.get(name)
+    return {**translated, "": text} if translated and isinstance(translated, dict) else text
 
 
-def _tags(package: Row) -> list[Text]:
+def _tags(package: Row) -> list[Any]:
     """Return the tags. In most portals those that are not translated are not in the package's
     language.
     """
@@ -230,11 +233,7 @@ def _tags(package: Row) -> list[Text]:
             for item in as_list(texts)
         ]
     return [
-        Text(
-            normalize_inline(
-                item.get("display_name") or item.get("name") if isinstance(item, dict) else item
-            )
-        )
+        item.get("display_name") or item.get("name") if isinstance(item, dict) else item
         for item in as_list(package.get("tags"))
     ]
 
@@ -247,7 +246,7 @@ def _periods(fields: Fields) -> list[Fields]:
 
 def _point(fields: Fields) -> list[Fields]:
     """Return the first point in GeoJSON; a polygon is not converted to a point."""
-    shapes = [_decode_json(fields.get(name)) for name in _POINTS]
+    shapes = [fields.get(name) for name in _POINTS]
     pairs = (
         shape.get("coordinates")
         for shape in shapes
@@ -261,10 +260,8 @@ def _point(fields: Fields) -> list[Fields]:
     return [point for point in [next(points, None)] if point]
 
 
-def _decode_json(text: Any) -> Any:
-    """Decode a list or object that is written as JSON in a text; return any other value as it is."""
-    if not isinstance(text, str) or text[:1] not in {"[", "{"}:
-        return text
+def _decode_json(text: str) -> Any:
+    """Decode a text that looks like JSON; return it as it is if it is none."""
     try:
         with parser_errors("JSON"):
             return orjson.loads(text)

@@ -59,11 +59,6 @@ class GraphNode(NamedTuple):
     term: Term
     about: Properties
 
-    def terms(self, names: Iterable[str]) -> list[Term]:
-        """Return the values of properties (IRIs)."""
-        about = self.about
-        return [term for name in names if name in about for term in about[name]]
-
     def node(self, term: Term) -> GraphNode:
         """Return a value of the node as a node."""
         return GraphNode(self.table, self.key, self.graph, term, self.graph.about(term))
@@ -107,23 +102,30 @@ def root(table: FieldTable, record: Record[Graph]) -> GraphNode:
     return GraphNode(table, record.key, graph, graph.subject, graph.about(graph.subject))
 
 
-def _properties(
-    find: Callable[[GraphNode, tuple[str, ...]], list[Any]],
-) -> Callable[..., Find]:
-    """Return the function that makes a Find of the names of properties."""
+def _properties(find: Callable[[GraphNode, list[Term]], list[Any]]) -> Callable[..., Find]:
+    """Return the function of the names of properties that returns how to find what *find* makes of
+    a node and the values of these properties.
+    """
 
     @cache
     def make(*names: str) -> Find:
         iris = tuple(map(iri, names))
-        return lambda node: find(node, iris)
+
+        def find_values(node: GraphNode) -> list[Any]:
+            about = node.about
+            if about.keys().isdisjoint(iris):
+                return []  # Most nodes have few of the properties that a table names.
+            return find(node, [term for name in iris if name in about for term in about[name]])
+
+        return find_values
 
     return make
 
 
 @_properties
-def nodes(node: GraphNode, names: tuple[str, ...]) -> list[GraphNode]:
+def nodes(node: GraphNode, terms: list[Term]) -> list[GraphNode]:
     """Find the values of these properties."""
-    return [node.node(term) for term in node.terms(names)]
+    return [node.node(term) for term in terms]
 
 
 def inside(outer: Find, inner: Find) -> Find:
@@ -137,33 +139,31 @@ def texts(*names: str) -> Find:
 
 
 @_properties
-def words(node: GraphNode, names: tuple[str, ...]) -> list[str]:
+def words(node: GraphNode, terms: list[Term]) -> list[str]:
     """Find the words of these properties: texts, labels of nodes, and the IRIs of nodes without a
     label.
     """
-    return list(dict.fromkeys([w for term in node.terms(names) if (w := node.node(term).word())]))
+    return list(dict.fromkeys([w for term in terms if (w := node.node(term).word())]))
 
 
 @_properties
-def tagged_words(node: GraphNode, names: tuple[str, ...]) -> list[Text]:
+def tagged_words(node: GraphNode, terms: list[Term]) -> list[Text]:
     """Find the words of these properties, with the languages of those that are texts."""
-    values = [node.node(term) for term in node.terms(names)]
+    values = [node.node(term) for term in terms]
     tags = {normalize_inline(text): tag for each in values for text, tag in each.labels()}
     unique = dict.fromkeys([word for each in values if (word := each.word())])
     return [Text(word, tags.get(word)) for word in unique]
 
 
 @_properties
-def literals(node: GraphNode, names: tuple[str, ...]) -> list[str]:
+def literals(node: GraphNode, terms: list[Term]) -> list[str]:
     """Find the values of these properties that are texts, not empty."""
-    terms = node.terms(names)
     return [t.value for t in terms if isinstance(t, Literal) and t.value.strip()]
 
 
 @_properties
-def links(node: GraphNode, names: tuple[str, ...]) -> list[str]:
+def links(node: GraphNode, terms: list[Term]) -> list[str]:
     """Find the web addresses of these properties, whatever the kind of value."""
-    terms = node.terms(names)
     addresses = [term.value.strip() for term in terms if isinstance(term, _VALUES)]
     return [link for link in unique_urls(addresses) if not is_blank_name(link)]
 
@@ -236,12 +236,12 @@ def contacts(node: GraphNode, parties: Iterable[Party], *names: str) -> Iterator
 
 
 @_properties
-def countries(node: GraphNode, names: tuple[str, ...]) -> list[str]:
+def countries(node: GraphNode, terms: list[Term]) -> list[str]:
     """Find the countries of these properties: by name, by the code at the end of their IRI, else the
     word itself.
     """
     countries, lookup = [], node.table.lexicon.find_country
-    for place in map(node.node, node.terms(names)):
+    for place in map(node.node, terms):
         word, address = place.word(), place.term.value if isinstance(place.term, NamedNode) else ""
         code = address.rstrip("/#").rpartition("/")[2]
         by_code = lookup(code.upper()) if _CODE.match(code) else None

@@ -94,15 +94,13 @@ def normalize_resource(resource: Resource, tag: str | None = None) -> Resource:
         changed["markup"] = resource.markup + tuple(_TEXTS[name] for name in changed)
     for name in ("files", "outcomes"):
         parts = getattr(resource, name, ())
-        plain = tuple(part._replace(**_plain_fields(part)) for part in parts)
-        if plain != parts:
+        if parts and (plain := tuple(map(_plain_part, parts))) != parts:
             changed[name] = plain
     licences = tuple(dict.fromkeys(filter(None, map(parse_licence, resource.licences))))
     if licences != resource.licences:
         changed["licences"] = licences
-    parties = tuple(part for party in resource.parties for part in _divided(party))
-    if parties != resource.parties:
-        changed["parties"] = parties
+    if any("|" in party.name.value for party in resource.parties):
+        changed["parties"] = tuple(part for each in resource.parties for part in _divided(each))
     if tag and not all(text.language for text in resource.subjects):
         changed["subjects"] = tuple(
             [text if text.language else text._replace(language=tag) for text in resource.subjects]
@@ -127,9 +125,14 @@ def _plain_fields(resource: Any) -> dict[str, Any]:
     for name in _TEXTS:
         texts = getattr(resource, name)
         form = _plain_line if name == "titles" else html_to_text
-        if (plain := _plain_texts(texts, form)) != texts:
+        if (plain := _plain_texts(texts, form)) is not texts and plain != texts:
             changed[name] = plain
     return changed
+
+
+def _plain_part(part: Any) -> Any:
+    changed = _plain_fields(part)
+    return part._replace(**changed) if changed else part
 
 
 @lru_cache(_LICENCE_CACHE_SIZE)
@@ -157,6 +160,7 @@ def _plain_line(text: str) -> str:
 
 
 def _plain_texts(texts: tuple[Text, ...], form: Callable[[str], str]) -> tuple[Text, ...]:
-    if not any("<" in text.value or "&" in text.value for text in texts):
-        return texts
-    return parse_titles((form(text.value), text.language) for text in texts)
+    for text in texts:
+        if "<" in text.value or "&" in text.value:
+            return parse_titles((form(text.value), text.language) for text in texts)
+    return texts

@@ -245,8 +245,6 @@ def _first(finds: Sequence[Find]) -> Find:
 
 def _text_of(value: Any) -> Any:
     """Return the text of an XML element or a term; any other value unchanged."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, _Element):
         return "".join(map(str, value.itertext())) if len(value) else value.text
     return value.value if isinstance(value, _TERMS) else value
@@ -254,7 +252,8 @@ def _text_of(value: Any) -> Any:
 
 def _line(value: Any) -> str:
     """Return a value as one line."""
-    return " ".join(value.split()) if isinstance(value, str) else normalize_inline(_text_of(value))
+    text = value if isinstance(value, str) else _text_of(value)
+    return " ".join(text.split()) if isinstance(text, str) else normalize_inline(text)
 
 
 class FieldTable:
@@ -279,12 +278,11 @@ class FieldTable:
             if match := FIELD_NAME.match(name):
                 find = self._valued(compile_entry(source, schema, name, entry))
                 finds.setdefault(match[1], []).append(_tag(find, match[2]))
-        self.finds = {name: _every(each) for name, each in finds.items()}
-        self.lines: dict[str, ReadWords] = defaultdict(lambda: _no_words)
+        self.finds: dict[str, Find] = defaultdict(lambda: _no_words)
+        self.finds.update({name: _every(each) for name, each in finds.items()})
         self.words: dict[str, ReadWords] = defaultdict(lambda: _no_words)
         self.texts: dict[str, ReadTexts] = defaultdict(lambda: _no_words)
         for name, find in self.finds.items():
-            self.lines[name] = self._read_words(find, "")
             self.words[name] = self._read_words(find, self._separator(name))
             self.texts[name] = self._read_texts(name, find)
         self.parts: dict[str, list[tuple[Part, Find, FieldTable]]] = defaultdict(list)
@@ -332,6 +330,8 @@ class FieldTable:
 
     def _read_tagged(self, name: str) -> ReadTexts:
         """Return the function that reads the words of a field with their languages."""
+        if name not in self.finds:
+            return _no_words
         texts, split = self.texts[name], self._read_words(as_list, self._separator(name))
         return lambda row: [(word, tag) for text, tag in texts(row) for word in split(text)]
 
@@ -367,7 +367,7 @@ class FieldTable:
 
     def word(self, name: str, row: Any) -> str:
         """Return the first text of a field as one line, "" if there is none."""
-        return next(iter(self.lines[name](row)), "")
+        return next(filter(None, map(_line, self.finds[name](row))), "")
 
     def translate(self, scheme: str, code: str) -> Coded:
         """Return the concept that a crosswalk has for a code, else the code."""
@@ -560,7 +560,19 @@ _words, _texts = partial(_member, "words"), partial(_member, "texts")
 
 def _word(form: Callable[[str], Any]) -> Bind:
     """Return how a member is made of the first text of a field."""
-    return _member("lines", lambda lines: form(lines[0]))
+
+    def bind(table: FieldTable, name: str) -> Read:
+        find = table.finds[name]
+
+        def read(row: Any) -> Any:
+            for value in find(row):
+                if line := _line(value):
+                    return form(line)
+            return None
+
+        return read
+
+    return bind
 
 
 def _each_word(look: Callable[[FieldTable], Callable[[str], str]]) -> Bind:

@@ -66,10 +66,10 @@ def compile_path(
         search = compile_jmespath(text, where)
     elif _ATTRIBUTE.match(text):
         name = text[1:]
-        return lambda node: [node.get(name)] if name in node.attrib else []
+        return lambda node: [] if (value := node.get(name)) is None else [value]
     else:
         search = _compile_xpath(text, where, prefixes)
-    return lambda row: as_list(search(row))
+    return lambda row: values if isinstance(values := search(row), list) else as_list(values)
 
 
 def _find_member(steps: list[str]) -> Find:

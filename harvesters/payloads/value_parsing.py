@@ -241,6 +241,8 @@ def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
     """
     if isinstance(value, str):
         return (_cached_split if len(value) <= MAX_NAME_LENGTH else _split)(value, mark)
+    if value is None:
+        return ()
     texts = (item if isinstance(item, str) else normalize_inline(item) for item in as_list(value))
     return tuple(word for text in texts for word in _split(text, mark))
 
