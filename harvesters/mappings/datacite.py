@@ -12,8 +12,8 @@ from itertools import chain
 
 from lxml.etree import _Element
 
+from harvesters.mappings.mapping import DocumentOptions
 from harvesters.mappings.schema import (
-    DocumentOptions,
     Entry,
     FieldTable,
     Part,

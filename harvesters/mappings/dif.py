@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from lxml.etree import _Element
 
-from harvesters.mappings.schema import DocumentOptions, Part, Schema, element_texts, find_element
+from harvesters.mappings.mapping import DocumentOptions
+from harvesters.mappings.schema import Part, Schema, element_texts, find_element
 from harvesters.page_model import Payload
 from vocab.initiative import Role
 from vocab.iris import is_web

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from lxml.etree import _Element
 
+from harvesters.mappings.mapping import DocumentOptions
 from harvesters.mappings.schema import (
-    DocumentOptions,
     Entry,
     Part,
     Schema,

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
+from pydantic import Field
 
 from harvesters.options import Options, one_of
 from harvesters.page_model import Payload, Record
@@ -38,6 +39,15 @@ _LANGUAGE_CACHE_SIZE = 256  # what records write as their languages: registries 
 
 
 Kind = Annotated[str, one_of(KINDS)]  # the option that names the class of the records
+
+
+class DocumentOptions(Options):
+    """The options of a mapping whose records are documents."""
+
+    kind: Kind = Field(
+        "document",
+        description="The class of the records: `initiative`, `event`, `document` or `post`.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from lxml.etree import _Element
 
+from harvesters.mappings.mapping import DocumentOptions
 from harvesters.mappings.schema import (
-    DocumentOptions,
     Entry,
     Part,
     Schema,

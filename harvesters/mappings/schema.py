@@ -15,11 +15,10 @@ from functools import lru_cache, partial
 from typing import Any, NamedTuple, TypeAlias, cast
 
 from lxml.etree import _Element
-from pydantic import Field
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import Kind, RecordMapping, record_language
+from harvesters.mappings.mapping import RecordMapping, record_language
 from harvesters.options import Options, located
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import (
@@ -92,15 +91,6 @@ ReadTexts: TypeAlias = Callable[[Any], list[Tagged]]
 # A path; a tuple of paths, of which the first with a value counts; a list, of which all count; or
 # a function of the record's payload that returns a list.
 Entry: TypeAlias = "str | tuple[Entry, ...] | list[Entry] | Callable[[Any], list[Any]]"
-
-
-class DocumentOptions(Options):
-    """The options of a mapping whose records are documents."""
-
-    kind: Kind = Field(
-        "document",
-        description="The class of the records: `initiative`, `event`, `document` or `post`.",
-    )
 
 
 class Part(NamedTuple):

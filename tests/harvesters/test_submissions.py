@@ -66,7 +66,7 @@ def test_an_empty_list_is_no_change(source: Source) -> None:
     "body", [[], {}, {"accepted": []}, {"accepted": {}}, {"accepted": {}, "withdrawn": {}}]
 )
 def test_another_answer_ends_the_run(source: Source, body: object) -> None:
-    with pytest.raises(ParseError, match="no list of submissions"):
+    with pytest.raises(ParseError, match="is not a list of submissions"):
         pages(source, body)
 
 
