@@ -27,7 +27,7 @@ _MAX_FIELD = 1 << 16  # Characters of a cell.
 
 @dataclass(frozen=True, slots=True)
 class RowFault:
-    """The fault of a row; *line* is 0 if the row does not come from a table.
+    """The fault of a row; *line* is counted from 1, and 0 if the row does not come from a table.
 
     *code* is the message, an English text of the catalogues, and *values* are those of its fields.
     """
@@ -35,10 +35,6 @@ class RowFault:
     code: str
     values: Mapping[str, str | int] = field(default_factory=dict)
     line: int = 0
-
-    def at(self, line: int) -> RowFault:
-        """Return the fault with the line where it is, counted from 1."""
-        return replace(self, line=line)
 
 
 class TableError(Exception):
@@ -92,7 +88,7 @@ def read_table(
         for line, row in read_rows(text, columns, needed):
             item = build(row)
             if fault := fault_of(item) or (repeated(item) if key(item) in items else None):
-                faults.append(fault.at(line))
+                faults.append(replace(fault, line=line))
             else:
                 items[key(item)] = item
     except TableError as error:

@@ -57,6 +57,14 @@ def parse_xml(reply: Reply) -> _Element:
     """
     content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
     refuse_doctype(reply)
+    subject = Reason("%(url)s: not well-formed XML", url=reply.url)
+    return parse_xml_bytes(content, reply.url, subject)
+
+
+def parse_xml_bytes(content: bytes, url: str, subject: Reason) -> _Element:
+    """Parse XML without comments and processing instructions. Raise ParseError if it has a DOCTYPE,
+    or, beginning with *subject*, if it is not well-formed.
+    """
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -64,9 +72,10 @@ def parse_xml(reply: Reply) -> _Element:
         remove_comments=True,
         remove_pis=True,
     )
-    with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
-        root = etree.fromstring(content, parser)
-    refuse_doctype(reply, root)
+    with parser_errors(subject):
+        root = etree.fromstring(content, parser, base_url=url)
+    if _has_doctype(root):
+        raise doctype_error(url)
     return root
 
 
@@ -74,11 +83,19 @@ def refuse_doctype(reply: Reply, root: _Element | None = None) -> None:
     """Raise ParseError if the body is XML with a DOCTYPE: before it is parsed, or at its *root*,
     since a body in another charset shows none before.
     """
-    is_parsed = root is not None and root.getroottree().docinfo.internalDTD is not None
-    if is_parsed or _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
-        raise ParseError(
-            "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=reply.url
-        )
+    is_declared = root is not None and _has_doctype(root)
+    if is_declared or _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
+        raise doctype_error(reply.url)
+
+
+def _has_doctype(root: _Element) -> bool:
+    return root.getroottree().docinfo.internalDTD is not None
+
+
+def doctype_error(url: str) -> ParseError:
+    return ParseError(
+        "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
+    )
 
 
 class InvalidJson:

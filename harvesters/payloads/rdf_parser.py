@@ -19,6 +19,7 @@ from lxml.etree import _Element
 from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
 from harvesters.errors import ParseError
+from harvesters.network.response_parsing import doctype_error, parse_xml_bytes
 from harvesters.parsing import join_url, message, parser_errors
 from harvesters.payloads.contexts import check_contexts
 from harvesters.payloads.graph import MEMBERS, PREFIXES
@@ -237,29 +238,18 @@ def check_xml(content: bytes, url: str) -> bytes:
 
 
 def _parse_xml(content: bytes, url: str) -> _Element:
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-    )
-    with parser_errors(Reason("%(url)s: cannot be read as %(format)s", url=url, format="RDF/XML")):
-        root = etree.fromstring(content, parser, base_url=url)
-    if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(
-            "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
-        )
-    return root
+    return parse_xml_bytes(content, url, _subject(url))
+
+
+def _subject(url: str) -> Reason:
+    return Reason("%(url)s: cannot be read as %(format)s", url=url, format="RDF/XML")
 
 
 def _check_large(content: bytes, url: str) -> bytes:
     if _DOCTYPE.search(content):
-        raise ParseError(
-            "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
-        )
+        raise doctype_error(url)
     file = io.BytesIO(content)
-    with parser_errors(Reason("%(url)s: cannot be read as %(format)s", url=url, format="RDF/XML")):
+    with parser_errors(_subject(url)):
         for _, node in etree.iterparse(file, resolve_entities=False, no_network=True):
             node.clear(keep_tail=False)
             while node.getprevious() is not None and (parent := node.getparent()) is not None:

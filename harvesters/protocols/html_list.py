@@ -8,19 +8,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Self
 
 from lxml import etree, html
 from lxml.etree import _Element
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_check import empty_reason
-from harvesters.options import Options, located, option_named
+from harvesters.options import Options, located
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.parsing import join_url, parser_errors
+from harvesters.payloads.value_parsing import as_list
 from harvesters.protocols.lists import RECORD_ERRORS, Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -28,25 +29,45 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 
+def _check_xpath(value: str) -> str:
+    try:
+        etree.XPath(value)
+    except etree.XPathSyntaxError as error:
+        fault = Reason("%(text)s is not an XPath: %(error)s", text=repr(value), error=str(error))
+        raise ValueError(lambda key: located(key, fault)) from error
+    return value
+
+
+XPath = Annotated[str, AfterValidator(_check_xpath)]
+
+
 class HtmlOptions(Options):
     """The options of a list on web pages."""
 
-    records: str = Field(
+    records: XPath = Field(
         description="XPath to the elements that are records, e.g. `//table//tr[td]`."
     )
-    key: str | None = Field(
+    key: XPath | None = Field(
         None,
         description="XPath from a record to its key; without it the address found by `details`, else a `digest`.",
     )
-    digest: list[str] = Field(
+    digest: list[XPath] = Field(
         [],
         description="XPaths from a record to the texts that are hashed into a key, if records have none.",
     )
-    details: str | None = Field(
+    details: XPath | None = Field(
         None,
         description="XPath from a record to the link of its own page, which is then read instead.",
     )
-    next: str | None = Field(None, description="XPath to the link of the next page of the list.")
+    next: XPath | None = Field(None, description="XPath to the link of the next page of the list.")
+
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if not (self.key or self.digest or self.details):
+            raise ValueError(
+                Reason("records have no key; set the option 'key', 'digest' or 'details'")
+            )
+        return self
 
 
 # Elements that readers do not see, and that often differ from one request to the next.
@@ -55,18 +76,6 @@ _ACCEPT = "text/html, application/xhtml+xml, */*;q=0.5"
 _CHECKPOINT_RECORDS = 50  # Pages of records that are requested between two checkpoints.
 
 _Paths = Mapping[str, list[etree.XPath]]
-
-
-def check(source: Source) -> None:
-    """Raise SourceDefinitionError for an invalid XPath, or if no option gives records a key."""
-    paths = _compile_paths(source)
-    if not paths["key"] and not paths["digest"] and not paths["details"]:
-        raise SourceDefinitionError(
-            located(
-                source.name,
-                Reason("records have no key; set the option 'key', 'digest' or 'details'"),
-            )
-        )
 
 
 class HtmlList(PagedProtocol[_Element]):
@@ -81,7 +90,11 @@ class HtmlList(PagedProtocol[_Element]):
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
-        self.paths, self.options = _compile_paths(source), HtmlOptions.of(source)
+        self.options = HtmlOptions.of(source)
+        self.paths: _Paths = {
+            name: [etree.XPath(path, smart_strings=False) for path in as_list(value)]
+            for name, value in self.options
+        }
         # The page of the list that was requested last, its address and its records.
         self.listed: tuple[str, Reply, list[Any], str] | None = None
 
@@ -115,23 +128,6 @@ class HtmlList(PagedProtocol[_Element]):
                 xpath=self.options.records,
             )
         return entries, _link(root, self.paths["next"], reply) or ""
-
-
-def _compile_paths(source: Source) -> _Paths:
-    """Return the XPaths of each option. Raise SourceDefinitionError for an invalid one."""
-    options, paths = HtmlOptions.of(source), dict[str, list[etree.XPath]]()
-    for name in ("records", "key", "digest", "details", "next"):
-        value, paths[name] = getattr(options, name), []
-        for xpath in [value] if isinstance(value, str) else value or ():
-            try:
-                paths[name].append(etree.XPath(xpath, smart_strings=False))
-            except etree.XPathSyntaxError as error:
-                fault = Reason(
-                    "%(text)s is not an XPath: %(error)s", text=repr(xpath), error=str(error)
-                )
-                where = located(source.name, option_named(name))
-                raise SourceDefinitionError(located(where, fault)) from error
-    return paths
 
 
 def _parse_page(reply: Reply) -> _Element:
@@ -197,4 +193,4 @@ def _link(node: _Element, paths: list[etree.XPath], reply: Reply) -> str | None:
     return link if is_web(link) else None
 
 
-PROTOCOL = Protocol(HtmlList.collect, Payload.XML, HtmlOptions, incremental=False, check=check)
+PROTOCOL = Protocol(HtmlList.collect, Payload.XML, HtmlOptions, incremental=False)

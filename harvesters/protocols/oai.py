@@ -319,7 +319,14 @@ class OaiPmh(PagedProtocol[Any]):
                 raise
             if anew:
                 return anew
-            raise self._unreadable(error) from failure
+            raise ParseError(
+                "%(error)s (the token was valid until %(expires)s); its list cannot be read to "
+                "the end"
+                if self.expires
+                else "%(error)s; its list cannot be read to the end",
+                error=error.reason,
+                expires=self.expires,
+            ) from failure
         later, doubt = self._remaining(cursor, calendar)
         if later == window and is_rejected and anew:
             return anew
@@ -329,15 +336,6 @@ class OaiPmh(PagedProtocol[Any]):
             if is_rejected or is_list_error:
                 return cursor.restart((later, *rest))
         return self._halve(cursor, later, calendar)
-
-    def _unreadable(self, error: HarvestError) -> ParseError:
-        return ParseError(
-            "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
-            if self.expires
-            else "%(error)s; its list cannot be read to the end",
-            error=error.reason,
-            expires=self.expires,
-        )
 
     def _remaining(self, cursor: ListCursor, calendar: Calendar) -> tuple[Window, Reason | None]:
         """Return the part of the window that is still to be read, and why it may miss records.

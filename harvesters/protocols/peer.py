@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import structlog
@@ -95,16 +95,6 @@ class PeerCursor(Cursor):
     after: int = 0
     since: str = ""
     last: str = ""
-
-
-class RecordName(NamedTuple):
-    """The parts of a record graph's IRI: the peer's *base*, the *registry* that the record came
-    from, and its key here, which begins with the registry, since two registries may use one key.
-    """
-
-    base: str
-    registry: str
-    local_key: str
 
 
 class OutOfSync(Exception):
@@ -257,9 +247,10 @@ class PeerReader:
         """Return the record in *graph* as the whole journal or the peer's feed describes it after
         an entry; None if it is not harvested. Raise OutOfSync if the feed differs from the journal.
         """
-        about, chosen = parse_name(graph, self.base), self.options.sources
-        if about is None or (chosen and about.registry not in chosen):
+        name, chosen = parse_name(graph, self.base), self.options.sources
+        if name is None or (chosen and name[0] not in chosen):
             return None
+        registry, key = name
         quads = replay.statements(graph)
         if not whole and not _is_deleted(graph, quads, self.base):
             version = f"ldes/version/{entry}/{graph.removeprefix(f'{self.base}record/')}"
@@ -273,11 +264,12 @@ class PeerReader:
         is_ours = bool(ours) and any(record.startswith(ours) for record in origins)
         if is_ours or (origins and not self.options.relayed):
             return None
-        if about.registry not in self.registries and quads:
-            name = f"{self.base}source/{about.registry}"
-            known = replay.statements(name) if whole else self._fetch_graph(name)
-            self.registries[about.registry] = known
-        return parse_record(about, graph, quads, self.registries.get(about.registry, ()))
+        if registry not in self.registries and quads:
+            source = f"{self.base}source/{registry}"
+            read = replay.statements if whole else self._fetch_graph
+            self.registries[registry] = read(source)
+        about = self.registries.get(registry, ())
+        return parse_record(self.base, key, graph, quads, about)
 
     def _fetch_graph(self, graph: str) -> list[Quad]:
         url = f"{self.home}{graph.removeprefix(self.base)}"
@@ -378,15 +370,16 @@ class JournalReplay:
         return parse_statements(row[0] for row in self._file.execute(query, (graph,)))
 
 
-def parse_name(graph: str, base: str) -> RecordName | None:
-    """Parse the IRI of a record graph under *base*; None if it is not one.
+def parse_name(graph: str, base: str) -> tuple[str, str] | None:
+    """Return the registry of a record, and its key here, by the IRI of its graph under *base*; None
+    for another graph. The key begins with the registry, since two registries may use the same.
 
-    >>> parse_name("https://a.example/record/kenya/p%2F1", "https://a.example/").local_key
-    'kenya/p/1'
+    >>> parse_name("https://a.example/record/kenya/p%2F1", "https://a.example/")
+    ('kenya', 'kenya/p/1')
     """
     match graph.removeprefix(base).split("/"):
         case ["record", registry, key] if registry and key:
-            return RecordName(base, registry, f"{registry}/{unquote(key)}")
+            return registry, f"{registry}/{unquote(key)}"
     return None
 
 
@@ -408,18 +401,18 @@ def _is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
 
 
 def parse_record(
-    about: RecordName, graph: str, quads: list[Quad], registry: Iterable[Quad]
+    base: str, key: str, graph: str, quads: list[Quad], registry: Iterable[Quad]
 ) -> Item[Graph]:
     """Return the record in *graph*, without the peer's own bookkeeping; *registry* has the
     statements about the registry that it came from.
     """
     times = (term for name in _TIMES for term in _values(quads, graph, name))
     modified = next((time.value for time in times if isinstance(time, Literal)), None)
-    if not quads or _is_deleted(graph, quads, about.base):
-        return DeletedRecord(about.local_key, modified)
+    if not quads or _is_deleted(graph, quads, base):
+        return DeletedRecord(key, modified)
     topics = [term for term in _values(quads, graph, TOPIC) if isinstance(term, NamedNode)]
     if not topics:
-        return InvalidRecord(about.local_key, Reason("%(graph)s has no primary topic", graph=graph))
+        return InvalidRecord(key, Reason("%(graph)s has no primary topic", graph=graph))
     subjects: dict[Node, dict[str, list[Term]]] = {}
     for quad in _record_statements(graph, quads, registry):
         if isinstance(quad.subject, NamedNode):
@@ -429,7 +422,7 @@ def parse_record(
         node: {name: tuple(sorted(terms, key=str)) for name, terms in sorted(properties.items())}
         for node, properties in subjects.items()
     })  # fmt: skip
-    return Record(about.local_key, payload, payload.canonical_text(), modified)
+    return Record(key, payload, payload.canonical_text(), modified)
 
 
 def _record_statements(

@@ -102,11 +102,11 @@ def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> 
     note = ValidationNote("MinCount", "Warning", "No lead", None)
     about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (note,))
     graph = THEIRS.record(registry, resource.key)
-    parts = parse_name(graph, BASE)
-    assert parts
+    name = parse_name(graph, BASE)
+    assert name
     lines = [*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)]
     source = parse_statements(describe_source(KENYA, THEIRS)) if known else []
-    record = parse_record(parts, graph, parse_statements(lines), source)
+    record = parse_record(BASE, name[1], graph, parse_statements(lines), source)
     assert isinstance(record, Record)
     return record
 
