@@ -1,5 +1,8 @@
 """The storage of a backup, a folder or any URL that fsspec supports, such as
 ``s3://bucket/backup``, and its encryption with age.
+
+The machine that is backed up has public keys only, so whoever breaks into it cannot read its
+backups.
 """
 
 from __future__ import annotations

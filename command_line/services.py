@@ -50,7 +50,8 @@ log = structlog.get_logger()
 
 def public_address(settings: Settings, host: str, port: int) -> str:
     """Return the public URL of a server that listens on *host* and *port*, without a slash at the
-    end.
+    end. Absolute links begin with it and not with the header Host, which whoever sends a request
+    chooses: behind a shared cache, links to a foreign host would go to others.
 
     It is the setting; without one, the base of the IRIs if this is a whole host and not that of a
     mirror's origin, or else the address itself.

@@ -3,6 +3,9 @@
 The table is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose
 subjects are literals. Concepts are ``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea``
 and others of this form, so that the table does not depend on the base of our IRIs.
+
+The table is part of its source. A change of it changes the digest of the rules, so that the next
+full harvest or remap applies it with a plan.
 """
 
 from __future__ import annotations

@@ -70,7 +70,9 @@ class Iris:
 
     @property
     def operations(self) -> str:
-        """Return the namespace of the terms of records, sources, runs and the endpoint."""
+        """Return the namespace of the terms of records, sources, runs and the endpoint: of what is
+        stated about a record, and not about the thing that it describes.
+        """
         return f"{self.base}operations#"
 
     def scheme(self, name: str) -> str:

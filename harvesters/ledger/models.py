@@ -488,7 +488,9 @@ class Silence:
         return self.rule in ("", rule) and self.source in ("", source)
 
 
-MIN_FAILURES = 3  # failed checks in a row before a link is gone
+# Failed checks in a row before a link is gone: a check that is wrong once in a hundred times would
+# accuse registries every day.
+MIN_FAILURES = 3
 MIN_DURATION = timedelta(days=3)  # between the first and the last of them
 _PAUSES = {
     "alive": timedelta(days=14),

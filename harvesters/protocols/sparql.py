@@ -1,5 +1,8 @@
 """The subjects of a SPARQL endpoint, listed in the order of their IRIs, then described in batches.
 
+Queries go through ``Fetch`` and not through SPARQLWrapper, so that robots.txt, pauses, the check of
+addresses and the archive apply to them.
+
 Source: https://www.w3.org/TR/sparql11-protocol/
 """
 

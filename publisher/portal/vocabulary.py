@@ -168,7 +168,8 @@ async def list_versions(service: QueryService, description: Description) -> dict
 
 def former_versions(changes: Iterable[GraphChange], graph: str) -> dict[str, int]:
     """Return the last journal entry of each version of *graph* that a later one replaced, by its
-    owl:versionIRI, the newest first.
+    owl:versionIRI, the newest first. The journal has them all, so that a cited version stays
+    available without files of its own.
     """
     start = f"D <{graph}> <{OWL}versionIRI> <"
     results = {

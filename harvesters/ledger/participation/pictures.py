@@ -1,5 +1,5 @@
 """Store the pictures of submissions by the digest of their content, as long as a submission has
-them.
+them. They are never in the journal, so that they can be deleted.
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ class TopicModel:
     """*weights* has a row for each of *codes*, the offset last; *calibration* is the slope and
     offset from scores to probabilities.
 
-    *threshold* is the probability below which nothing is suggested.
+    *threshold* is the probability below which nothing is suggested: the lowest from which on, with
+    a confidence of 95 %, nine in ten suggestions for texts that it had not seen were right.
     """
 
     codes: tuple[str, ...]

@@ -204,6 +204,7 @@ THRESHOLD = 4  # points from which a submission is quarantined
 FREE_LINKS = 2  # links without points in all texts together: web pages have their own field
 # Few people read a dozen questions in so short a time, from the first page of the form to the last.
 QUICK_SECONDS = 30
+# Only many links reach the threshold alone: one other sign must not hold back what a person sends.
 _LINK_POINTS, _TITLE_POINTS, _SCRIPT_POINTS, _SPEED_POINTS = 4, 2, 2, 2
 _LETTERS = 40  # letters that show the script of a text
 _LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
@@ -277,7 +278,8 @@ def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
     """Return the goals, targets and action lines that the texts of a draft suggest and it does not
     name yet; a target suggests its goal too.
 
-    A topic that a text names by its number is always suggested. The model classifies texts only if
+    The form offers them and ticks none, since what is ticked is declared by the person. A topic
+    that a text names by its number is always suggested. The model classifies texts only if
     the definition of *source* says ``suggest = "model"``.
     """
     mapper, iris = MAPPINGS[source.mapping].prepare(source, load_crosswalks(base)), Iris(base)

@@ -125,6 +125,8 @@ FACETS: dict[str, Facet] = {
         _link_facet("goal", "goal", SDG, "sdg"),
         _link_facet("target", "target", SDG, "sdg"),
         Facet("basis", _BASIS),
+        # What a registry states: an initiative for Africa counts at Africa, one for Kenya at Kenya.
+        # The facet "area" counts both at Africa.
         Facet("country", f"?thing dct:spatial ?value . {_IS_IRI}", AREA, "area"),
         Facet(
             "area",

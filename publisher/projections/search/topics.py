@@ -1,8 +1,9 @@
 """Read and search topics: the concepts that things are linked to and that the words of a search
 name.
 
-Their labels are stored in a file beside the index. They are searched in memory: some 500 concepts,
-with labels in six languages and the synonyms of ``synonyms.toml``, which are read when an index is
+The entry of a thing has only the IRIs of its concepts, since their labels, in six languages, change
+at other times than the thing. The labels are stored in a file beside the index. They are searched
+in memory: some 500 concepts, and the synonyms of ``synonyms.toml``, which are read when an index is
 built.
 """
 
