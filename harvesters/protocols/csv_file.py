@@ -79,7 +79,8 @@ class CsvOptions(TableOptions):
 
     delimiter: Character = Field(
         "",
-        description="The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
+        description="The delimiter; without it the one of comma, semicolon, tab, bar, caret and colon "
+        "that splits the header into most columns.",
     )
     quote: Character = Field(
         "",
@@ -91,7 +92,7 @@ class CsvOptions(TableOptions):
     )
     charset: str = Field(
         "",
-        description="The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
+        description="The text's charset; without it UTF-8, else the charset of the Content-Type, else a guess from the text.",
     )
 
 

@@ -49,7 +49,7 @@ class HtmlOptions(Options):
     )
     key: XPath | None = Field(
         None,
-        description="XPath from a record to its key; without it the address found by `details`, else a `digest`.",
+        description="XPath from a record to its key; without it the key is the address to which `details` leads, or the hash of `digest`.",
     )
     digest: list[XPath] = Field(
         [],

@@ -63,14 +63,14 @@ class IatiOptions(Options):
 
     publishers: Texts = Field(
         (),
-        description="The publishers to read, by their names in the registry; without it all.",
+        description="The publishers to read, by their names in the registry; without it all publishers.",
     )
     fq: str = Field(
         "",
         description="A filter query for the registry that limits the harvest, e.g. `extras_country:KE`.",
     )
     secondary: bool = Field(
-        False, description="Read secondary publishers' reports on the activities of others too."
+        False, description="Read also what secondary publishers report on the activities of others."
     )
     hierarchy: int = Field(
         0, description="The hierarchy level to read, e.g. `1` for parents only; 0 for all."

@@ -67,7 +67,7 @@ class IcalOptions(Options):
         str, must_be("a time zone, e.g. Africa/Nairobi", lambda value: value in time_zones())
     ] = Field(
         "",
-        description="The time zone of times without one, e.g. `Africa/Nairobi`; without it they are reduced to their day.",
+        description="The time zone of times without one, e.g. `Africa/Nairobi`; without it such times are reduced to their day.",
     )
 
 

@@ -63,7 +63,7 @@ class JsonOptions(Options):
     )
     key: Path = Field(
         "",
-        description="JMESPath to a record's key; else the field `key`, else `id`, in a folder the file's stem.",
+        description="JMESPath to a record's key; without it the field `key`, else `id`, or in a folder the file's stem.",
     )
     modified: Path = Field("", description="JMESPath to the time when a record changed.")
     total: Path = Field(
@@ -79,7 +79,7 @@ class JsonOptions(Options):
         "", description="The parameter for the page size, sent with the value of `size`."
     )
     size: Positive = Field(100, description="The number of records per page.")
-    cursor: str = Field("", description="The parameter for the cursor that `next` finds.")
+    cursor: str = Field("", description="The parameter for the cursor to which `next` leads.")
     next: Path = Field(
         "",
         description="JMESPath to the address of the next page, or with `cursor` to the cursor; "

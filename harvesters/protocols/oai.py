@@ -96,7 +96,7 @@ class OaiOptions(Options):
     sets: Texts = Field(
         (),
         alias="set",
-        description="The set or sets to harvest; `project:*` for all whose names begin so.",
+        description="The set or sets to harvest; `project:*` selects all whose names begin with `project:`.",
     )
     singly: bool = Field(
         False,
@@ -104,7 +104,7 @@ class OaiOptions(Options):
     )
     graph: bool | None = Field(
         None,
-        description="The metadata is RDF/XML, so records are graphs; by default so with the prefix `rdf`.",
+        description="Whether the metadata is RDF/XML, so that records are graphs; without it if the prefix is `rdf`.",
     )
 
     @property

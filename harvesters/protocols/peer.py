@@ -73,7 +73,7 @@ class PeerOptions(Options):
     """The options of another Stocktake."""
 
     sources: Texts = Field(
-        (), description="The names of its registries to harvest; without it all."
+        (), description="The names of its registries to harvest; without it all registries."
     )
     relayed: bool = Field(
         True,

@@ -85,7 +85,7 @@ class StepOptions(Options):
     """The option of all protocols that read records from RDF."""
 
     steps: int = Field(
-        2, description="How many named nodes away from a record statements still belong to it."
+        2, description="How many named nodes away from a record its statements may be."
     )
 
 

@@ -85,9 +85,7 @@ class SparqlOptions(Options):
         20,
         description="The number of records described per query, fewer if the address would be too long.",
     )
-    steps: Count = Field(
-        1, description="How many steps away from a record statements still belong to it."
-    )
+    steps: Count = Field(1, description="How many steps away from a record its statements may be.")
 
     @model_validator(mode="after")
     def _check_queries(self) -> Self:

@@ -32,7 +32,8 @@ class TableOptions(Options):
     """The options of a table."""
 
     key: Texts = Field(
-        (), description="The column or columns of the key; else the field `key`, else `id`."
+        (),
+        description="The column or columns of the key; without it the field `key`, else the column `id`.",
     )
     digest: list[str] = Field(
         [], description="The columns whose cells are hashed into a key, if there is no key column."
@@ -44,8 +45,8 @@ class TableOptions(Options):
     )
     carry: Texts = Field(
         (),
-        description="The columns whose empty cells have the value above. "
-        "A heading over a group of rows gives it too, also to one column that the table lacks.",
+        description="The columns whose empty cells take the value above. "
+        "A heading over a group of rows sets it too, even for one column that the table lacks.",
     )
     continued: bool = Field(
         False,
