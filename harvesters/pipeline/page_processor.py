@@ -72,7 +72,7 @@ class PageProcessor:
             if page.again and item.key in seen_keys:
                 continue
             digest = self.digest(item)
-            result = _repeated(item, digest, seen_keys, page) or self._classify(
+            result = repeated(item, digest, seen_keys, page) or self._classify(
                 item, digest, stored, page.at, current_descriptions
             )
             if isinstance(result, RecordInput):
@@ -145,25 +145,21 @@ class PageProcessor:
         return [record or next(processed) for record in pending_page.staged]
 
 
-def _repeated(
+def repeated(
     item: Item, digest: str | None, seen_keys: Mapping[str, str | None], page: Page[Any]
 ) -> StagedRecord | None:
-    """Return the result for an item whose key was seen before in the run, None for any other."""
+    """Return the result for an item whose key was seen before in the run, None for any other;
+    *seen_keys* has the digest of the first record of each key.
+    """
     if item.key is None or item.key not in seen_keys:
         return None
-    reason = repeat_reason(item, digest, seen_keys[item.key], page.composed_key)
+    if isinstance(item, DeletedRecord) or (digest is not None and digest == seen_keys[item.key]):
+        reason = Reason("the same record occurred before in this run")
+    elif page.composed_key:
+        reason = Reason("key_repeated_in_table", key=page.composed_key)
+    else:
+        reason = Reason("key_repeated")
     return StagedRecord(item.key, Outcome.DUPLICATE, reasons=(reason,), position=page.at)
-
-
-def repeat_reason(item: Item, digest: str | None, first: str | None, composed_key: str) -> Reason:
-    """Return why a record whose key was seen before is a duplicate; *first* is the digest of the
-    first record with its key, *composed_key* as in ``Page``.
-    """
-    if isinstance(item, DeletedRecord) or (digest is not None and digest == first):
-        return Reason("the same record occurred before in this run")
-    if composed_key:
-        return Reason("key_repeated_in_table", key=composed_key)
-    return Reason("key_repeated")
 
 
 @dataclass(frozen=True, slots=True)

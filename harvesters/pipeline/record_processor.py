@@ -132,14 +132,14 @@ class RecordProcessor:
             on_step(item)
             mapped.append(self._map(item))
         on_step(None)
-        descriptions = [item.statements for item in mapped if isinstance(item, _UnvalidatedRecord)]
+        descriptions = [item[1] for item in mapped if isinstance(item, tuple)]
         reports = iter(
             validate_many(descriptions, base=self.task.base, name=self.task.engine)
             if descriptions
             else ()
         )
         return [
-            self._finish(item, next(reports)) if isinstance(item, _UnvalidatedRecord) else item
+            self._finish(*item, next(reports)) if isinstance(item, tuple) else item
             for item in mapped
         ]
 
@@ -161,7 +161,12 @@ class RecordProcessor:
             else add_suggestions(resource, self.iris, source)
         )
 
-    def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
+    def _map(
+        self, item: RecordInput
+    ) -> StagedRecord | tuple[StagedRecord, list[str], RecordInput, tuple[Result, ...]]:
+        """Return the result for a record; before its validation, with its statements, its input and
+        the remarks on its markup.
+        """
         record, stored, run = item.record, item.stored, self.task.run
         if self.task.forgotten and key_digest(record.key) in self.task.forgotten:
             return StagedRecord(
@@ -173,17 +178,19 @@ class RecordProcessor:
         except ParseError as error:
             return _unreadable(item, error.reason)
         except MAPPING_ERRORS as error:
-            failure = f"{type(error).__name__}: {error}"
-            failed = {"mapping": self.task.source.mapping, "error": failure}
             return _unreadable(
                 item,
                 Reason(
                     "mapping %(mapping)s failed on this record (%(error)s): this is a bug, please report it",
-                    **failed,
+                    mapping=self.task.source.mapping,
+                    error=f"{type(error).__name__}: {error}",
                 ),
             )
         text = "\n".join(statements)
-        content = _content_digest(text, resource)
+        # A record that loses its markup keeps its description, but has one remark less.
+        content = blake2b(
+            "\n".join((text, *resource.markup)).encode(), digest_size=DIGEST_SIZE
+        ).hexdigest()
         same = stored and stored.content == content and not stored.is_deleted
         if self.task.rules_unchanged and stored and same:
             return StagedRecord(
@@ -192,18 +199,19 @@ class RecordProcessor:
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
         record_iri = self.iris.record(run.source, record.key)
         provenance = self._provenance(item)
-        return _UnvalidatedRecord(
-            key=record.key,
-            outcome=Outcome.CHANGED if stored and not stored.is_deleted else Outcome.NEW,
-            provenance=provenance,
-            content=content,
-            statements=statements + describe_record(record.key, self.iris, provenance),
+        staged = StagedRecord(
+            record.key,
+            Outcome.CHANGED if stored and not stored.is_deleted else Outcome.NEW,
+            item.digest,
+            content,
+            provenance.first_seen,
             position=item.position,
             fingerprint=content_fingerprint(statements, thing, record_iri, run.source, record.key),
             page=page_fingerprint(text),
-            current_description=item.current_description,
-            markup=tuple(self._markup_result(thing, field) for field in resource.markup),
         )
+        statements = statements + describe_record(record.key, self.iris, provenance)
+        markup = tuple(self._markup_result(thing, field) for field in resource.markup)
+        return staged, statements, item, markup
 
     def _provenance(self, item: RecordInput) -> Provenance:
         run, stored, source = self.task.run, item.stored, self.task.source
@@ -232,36 +240,31 @@ class RecordProcessor:
             rule.iri,
         )
 
-    def _finish(self, item: _UnvalidatedRecord, results: Sequence[Result]) -> StagedRecord:
+    def _finish(
+        self,
+        staged: StagedRecord,
+        statements: list[str],
+        item: RecordInput,
+        markup: Sequence[Result],
+        results: Sequence[Result],
+    ) -> StagedRecord:
         """Withhold a record with violations; else add its warnings to its description."""
-        digest = item.provenance.digest
+        key, digest, source = item.record.key, item.digest, self.task.run.source
         violations = [result for result in results if result.severity is Severity.VIOLATION]
         if violations:
             reasons = _violation_reasons(violations)
             return StagedRecord(
-                item.key, Outcome.WITHHELD, digest, reasons=reasons, position=item.position
+                key, Outcome.WITHHELD, digest, reasons=reasons, position=item.position
             )
-        source = item.provenance.source
-        notes = _validation_notes((*item.markup, *results))
-        described = describe_results(item.key, self.iris, source, notes)
-        statements = sorted(item.statements + described)
+        notes = _validation_notes((*markup, *results))
+        statements = sorted(statements + describe_results(key, self.iris, source, notes))
         if item.current_description is not None and self._equals_current(item, statements):
-            return StagedRecord(item.key, Outcome.UNCHANGED, digest, position=item.position)
-        return StagedRecord(
-            item.key,
-            item.outcome,
-            digest,
-            item.content,
-            item.provenance.first_seen,
-            "\n".join(statements),
-            position=item.position,
-            fingerprint=item.fingerprint,
-            page=item.page,
-        )
+            return StagedRecord(key, Outcome.UNCHANGED, digest, position=item.position)
+        return replace(staged, description="\n".join(statements))
 
-    def _equals_current(self, item: _UnvalidatedRecord, statements: Sequence[str]) -> bool:
+    def _equals_current(self, item: RecordInput, statements: Sequence[str]) -> bool:
         """Return whether a description equals the current one, except for its run and time."""
-        record = f"<{self.iris.record(item.provenance.source, item.key)}> "
+        record = f"<{self.iris.record(self.task.run.source, item.record.key)}> "
         ignored = tuple(
             record + name
             for name in (
@@ -279,33 +282,10 @@ class RecordProcessor:
         return new_lines == current_lines
 
 
-def _content_digest(text: str, resource: Resource) -> str:
-    """Return the digest of a description and of its remarks on markup: without markup, a record has
-    the same description, but one remark less.
-    """
-    return blake2b(
-        "\n".join((text, *resource.markup)).encode(), digest_size=DIGEST_SIZE
-    ).hexdigest()
-
-
 def _unreadable(item: RecordInput, reason: Reason) -> StagedRecord:
     return StagedRecord(
         item.record.key, Outcome.UNREADABLE, reasons=(reason,), position=item.position
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _UnvalidatedRecord:
-    key: str
-    outcome: Outcome
-    provenance: Provenance
-    content: str
-    statements: list[str]
-    position: SourcePosition | None
-    fingerprint: int
-    page: int | None
-    current_description: bytes | None
-    markup: tuple[Result, ...]
 
 
 def _local_name(path: str | None) -> str:

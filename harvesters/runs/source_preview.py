@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import blake2b
 from typing import Any
 
 import structlog
@@ -19,17 +18,15 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import fields_without_values, unread_fields
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
-from harvesters.page_model import DeletedRecord, Page, Record
+from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import fields_of
-from harvesters.pipeline.page_processor import Item, repeat_reason
+from harvesters.pipeline.page_processor import PageProcessor, repeated
 from harvesters.pipeline.record_processor import (
-    DIGEST_SIZE,
     ProcessingTask,
-    RecordInput,
-    RecordProcessor,
     create_processor,
 )
-from harvesters.reasons import Reason, as_reason
+from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from languages.request_locale import current_locale
 from languages.translations import format_number, gettext, isolate
@@ -132,13 +129,15 @@ def preview_source(
     SourceDefinitionError if the definition is invalid.
     """
     protocol, _ = check_compatible(source)
-    processor = _create_processor(source, base, engine)
+    run = Run("trial", source.name, 1, State.RUNNING, True, None, datetime.now(UTC), "")
+    task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
+    processor = PageProcessor(create_processor(task), WorkerPool(base, engine, workers=0))
     read, deadline = _PagesRead(), clock() + TIME_LIMIT
     try:
         with _open_client(source, network) as client:
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
-                read.add(page, records, processor.process)
+                read.add(page, records, processor)
                 if len(read.previews) >= records or clock() > deadline:
                     break
     except HarvestError as error:
@@ -171,36 +170,28 @@ class _PagesRead:
     _incomplete: Reason | None = None
     _guessed_charset: str = ""
 
-    def add(
-        self,
-        page: Page[Any],
-        most: int,
-        process: Callable[[list[RecordInput]], list[StagedRecord]],
-    ) -> None:
+    def add(self, page: Page[Any], most: int, processor: PageProcessor) -> None:
         """Preview the records of a page until *most* are previewed, and look for duplicates in all."""
         if page.reported_total is not None:
             self.reported_total = page.reported_total
         self._incomplete = self._incomplete or page.incomplete_reason
         self._guessed_charset = self._guessed_charset or page.guessed_charset
-        repeats = [self._repeat_reason(item, page) for item in page.items]
         left = most - len(self.previews)
-        items = page.items[:left]
-        self.previews += _preview_items(items, repeats[:left], process)
-        self.records += (item for item in items if isinstance(item, Record))
+        first = replace(page, items=page.items[:left])
+        results = processor.results(processor.submit(first, {}, self._digests))
+        self.previews += map(_record_preview, results)
+        self.records += (item for item in first.items if isinstance(item, Record))
+        for item in page.items[left:]:
+            digest = processor.digest(item)
+            if not page.again and (result := repeated(item, digest, self._digests, page)):
+                results.append(result)
+            elif item.key is not None:
+                self._digests.setdefault(item.key, digest)
         self._count += len(page.items)
-        self._duplicates += filter(None, repeats)
-        self.has_more = len(page.items) > len(items) or page.cursor is not None
-
-    def _repeat_reason(self, item: Item, page: Page[Any]) -> Reason | None:
-        """Return why an item would be a duplicate, None if its key is new."""
-        digest = _digest(item) if isinstance(item, Record) else None
-        if item.key is None:
-            return None
-        if item.key in self._digests:
-            first = self._digests[item.key]
-            return None if page.again else repeat_reason(item, digest, first, page.composed_key)
-        self._digests[item.key] = digest
-        return None
+        self._duplicates += (
+            result.reasons[0] for result in results if result.outcome is Outcome.DUPLICATE
+        )
+        self.has_more = len(page.items) > len(first.items) or page.cursor is not None
 
     def notes(self) -> tuple[Reason, ...]:
         """Return what a run would remark on all records: duplicates, an incomplete list, a charset that
@@ -276,61 +267,12 @@ def _notes(source: Source, records: list[Record[Any]]) -> Iterator[Reason]:
         )
 
 
-def _create_processor(source: Source, base: str, engine: EngineName) -> RecordProcessor:
-    now = datetime.now(UTC).replace(microsecond=0)
-    run = Run("trial", source.name, 1, State.RUNNING, True, None, now, "")
-    task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
-    return create_processor(task)
-
-
-def _preview_items(
-    items: Sequence[Item],
-    repeats: Sequence[Reason | None],
-    process: Callable[[list[RecordInput]], list[StagedRecord]],
-) -> list[RecordPreview]:
-    """Return a result for each item of a page, in order; *repeats* are why they are duplicates."""
-    staged_records = iter(
-        process(
-            [
-                RecordInput(item, _digest(item), None, None)
-                for item, repeat in zip(items, repeats, strict=True)
-                if isinstance(item, Record) and not repeat
-            ]
-        )
-    )
-    previews = []
-    for item, repeat in zip(items, repeats, strict=True):
-        if repeat:
-            previews.append(
-                RecordPreview(
-                    item.key or "", Outcome.DUPLICATE.value, reason=repeat.text, reasons=(repeat,)
-                )
-            )
-        elif isinstance(item, Record):
-            previews.append(_record_preview(next(staged_records)))
-        elif isinstance(item, DeletedRecord):
-            previews.append(RecordPreview(item.key, Outcome.DELETED.value))
-        else:
-            why = as_reason(item.cause)
-            previews.append(
-                RecordPreview(
-                    item.key or "", Outcome.UNREADABLE.value, reason=why.text, reasons=(why,)
-                )
-            )
-    return previews
-
-
-def _digest(record: Record[Any]) -> str:
-    return blake2b(record.digested, digest_size=DIGEST_SIZE).hexdigest()
-
-
 def _record_preview(staged: StagedRecord) -> RecordPreview:
     if not staged.description:
+        # Nothing is stored here, so each deleted record is one that was never published.
+        outcome = Outcome.DELETED if staged.outcome is Outcome.ABSENT else staged.outcome
         return RecordPreview(
-            staged.key or "",
-            staged.outcome.value,
-            reason=staged.reason or "",
-            reasons=staged.reasons,
+            staged.key or "", outcome.value, reason=staged.reason or "", reasons=staged.reasons
         )
     triples = list(
         parse(
