@@ -324,18 +324,11 @@ class ArchivedResponse:
 
     def open(self) -> httpx.Response:
         """Return the response as a client receives it, its body read in chunks."""
-        body = _Chunks(_read_chunks(self.folder, self.position))
+        body = _read_chunks(self.folder, self.position)
         request = httpx.Request("GET", self.url)
-        headers = list(self.headers)
-        return httpx.Response(self.status, headers=headers, stream=body, request=request)
-
-
-class _Chunks(httpx.SyncByteStream):
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def __iter__(self) -> Iterator[bytes]:
-        return self._chunks
+        return httpx.Response(
+            self.status, headers=list(self.headers), content=body, request=request
+        )
 
 
 def _read_chunks(folder: Path, position: SourcePosition) -> Iterator[bytes]:

@@ -14,11 +14,8 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.process_limits import ChildProcesses, ProcessLimits
-from harvesters.pipeline.worker_pool import WorkerPool
-from harvesters.runs.context import HarvestContext
-from journal.journal import Journal
+from harvesters.runs.context import HarvestContext, open_context
 from shapes.validate import EngineName
-from vocab.iris import Iris
 
 _ROWS = 500  # rows copied at once
 
@@ -33,18 +30,12 @@ def scratch_context(
     """Open a context of runs in a temporary folder. Responses are read, and records mapped, in
     processes with *limits*.
     """
-    with TemporaryDirectory(prefix="stocktake-preflight-") as name:
-        folder = Path(name)
-        children = ChildProcesses(limits)
-        ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
-        try:
-            with WorkerPool(base, engine, 0) as pool:
-                journal = Journal(folder / "journal")
-                yield HarvestContext(
-                    folder, ledger, journal, Iris(base), pool, network, children=children
-                )
-        finally:
-            ledger.close()
+    with TemporaryDirectory(prefix="stocktake-preflight-") as folder:
+        url, children = f"sqlite:///{folder}/ledger.sqlite", ChildProcesses(limits)
+        with open_context(
+            Path(folder), url, base, network, engine, workers=0, children=children
+        ) as context:
+            yield context
 
 
 def copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:

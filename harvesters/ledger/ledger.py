@@ -17,6 +17,7 @@ from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.database import Database, insert
 from harvesters.ledger.models import (
     NOT_PUBLISHED,
+    OPEN_STATES,
     SERVED,
     TOMBSTONED,
     UPSERTED,
@@ -42,7 +43,6 @@ LISTED_RUNS = 30  # runs of a source whose records stay listed: a month of daily
 KEY_CONFLICTS = ("key_repeated", "key_repeated_in_table")
 _BATCH_SIZE = 500  # records whose descriptions are in memory at once: one or two megabytes
 _NEW = (Outcome.NEW, Outcome.REIDENTIFIED)  # An earlier plan may have changed one to the other.
-_UNFINISHED = (State.HELD, State.RUNNING, State.COMMITTING)
 _COMPLETE = ""  # key of the row that says that all rows of an undo are stored
 _HASHES = ("digest", "content", "first_seen", "fingerprint", "page")
 
@@ -71,14 +71,16 @@ class Ledger(Database):
         *,
         full_only: bool = False,
         fetched_only: bool = False,
+        wrote_only: bool = False,
         before: int | None = None,
     ) -> Run | None:
-        """Return the source's newest run in one of *states*, optionally of full harvests or of runs
-        that fetched only, or with a number below *before*.
+        """Return the source's newest run in one of *states*, optionally of full harvests, of runs
+        that fetched or of runs with a journal entry only, or with a number below *before*.
         """
         where = [_run.source == source, _run.state.in_(list(states))]
         where += [_run.is_full] if full_only else []
         where += [_run.last_fetched.is_(None)] if fetched_only else []
+        where += [_run.entry.is_not(None)] if wrote_only else []
         where += [_run.number < before] if before is not None else []
         return self.first(Run, *where, order=[_newest_first])
 
@@ -748,7 +750,7 @@ def _prune(connection: sa.Connection, run: Run) -> None:
     old = sa.select(_run.id).where(
         _run.source == run.source,
         _run.number <= run.number - LISTED_RUNS,
-        _run.state.not_in(_UNFINISHED),
+        _run.state.not_in(OPEN_STATES),
     )
     for table in (t.staged, t.unchanged, t.notice, t.run_log):
         connection.execute(sa.delete(table).where(table.c.run.in_(old)))

@@ -39,6 +39,7 @@ class State(Enum):
 SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)  # The run read all records that it should.
 PUBLISHED_RUNS = (*SUCCESSFUL, State.INCOMPLETE)  # The records of the run are published.
 OPEN_STATES = (State.RUNNING, State.HELD, State.COMMITTING)
+ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 
 
 class Outcome(Enum):

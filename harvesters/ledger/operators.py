@@ -11,6 +11,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database, insert
 from harvesters.ledger.models import (
+    PUBLISHED_RUNS,
     TOMBSTONED,
     ActionType,
     AuditEntry,
@@ -26,7 +27,7 @@ from harvesters.ledger.models import (
 from harvesters.stored_response import SourcePosition
 
 # A removal is effective once its run is in one of these states.
-_EFFECTIVE = (State.COMMITTING, State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
+_EFFECTIVE = (State.COMMITTING, *PUBLISHED_RUNS)
 
 
 def record_audit_entry(ledger: Database, entry: AuditEntry) -> None:

@@ -11,30 +11,24 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import sqlalchemy as sa
 import structlog
 
-from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
+from harvesters.errors import DataDirectoryError, HarvestError
 from harvesters.ledger import operators
-from harvesters.ledger.models import INTERNAL, Run, State
+from harvesters.ledger import tables as t
+from harvesters.ledger.models import ENDED_STATES, INTERNAL, PUBLISHED_RUNS, SUCCESSFUL, Run, State
 from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import status_lock
 from harvesters.runs.schedule.due_times import frozen_after, late_after, next_due
-from harvesters.source import Source, load
+from harvesters.source import Source, load_all
 from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
 from journal.store import Store
 from vocab.freshness import FreshnessInputs
 from vocab.statements.describe import quads
 from vocab.statements.provenance import SourceStatus, describe_source_statuses
-
-_FAILED = (State.FAILED, State.INCOMPLETE)
-_SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
-_ENDED = (*_SUCCESSFUL, *_FAILED, State.HELD, State.REJECTED, State.SUPERSEDED, State.UNDONE)
-_PUBLISHING_STATES = (State.COMMITTED, State.INCOMPLETE)
-_FIRST_RUNS = (
-    20  # runs in which a success is searched first; each further search has ten times as many
-)
 
 log = structlog.get_logger()
 
@@ -98,14 +92,8 @@ def _load_sources(folder: Path | None) -> Sources | None:
     """
     if folder is None or not folder.is_dir():
         return None
-    return {file.stem: _load_source(file) for file in sorted(folder.glob("*.toml"))}
-
-
-def _load_source(file: Path) -> Source | None:
-    try:
-        return load(file)
-    except SourceDefinitionError:
-        return None
+    definitions = load_all(folder)
+    return {**definitions.sources, **dict.fromkeys(definitions.errors)}
 
 
 def _source_status(
@@ -114,14 +102,15 @@ def _source_status(
     ledger = context.ledger
     last, plan = _last_fetched_run(context, name), ledger.last_run(name, [State.HELD])
     last = _public_run(last, context) if last else None
-    good = ledger.last_run(name, _SUCCESSFUL, fetched_only=True)
-    last_full = ledger.last_run(name, _SUCCESSFUL, full_only=True)
+    good = ledger.last_run(name, SUCCESSFUL, fetched_only=True)
+    last_full = ledger.last_run(name, SUCCESSFUL, full_only=True)
     source = (sources or {}).get(name)
     retired = operators.is_retired(ledger, name) or (
         sources is not None and _is_retired(name, sources)
     )
     hold = operators.holds(ledger).get(name)
-    change = _last_change(context, name)
+    wrote = ledger.last_run(name, PUBLISHED_RUNS, fetched_only=True, wrote_only=True)
+    change = (wrote.ended or wrote.started) if wrote else None
     success = (good.ended or good.started) if good else None
     every = source.every if source and not retired else None
     return SourceStatus(
@@ -178,11 +167,11 @@ def _last_fetched_run(context: HarvestContext, name: str) -> Run | None:
     """Return the run that fetched from the source and ended last, which may be one with a deferred
     commit.
     """
-    last = context.ledger.last_run(name, (*_ENDED, State.COMMITTING), fetched_only=True)
+    last = context.ledger.last_run(name, (*ENDED_STATES, State.COMMITTING), fetched_only=True)
     return (
         last
         if last is None or last.state is not State.COMMITTING or last.is_deferred
-        else context.ledger.last_run(name, _ENDED, fetched_only=True)
+        else context.ledger.last_run(name, ENDED_STATES, fetched_only=True)
     )
 
 
@@ -194,26 +183,12 @@ def _is_retired(name: str, sources: Sources) -> bool:
     return name not in sources or (file is not None and not file.enabled)
 
 
-def _last_change(context: HarvestContext, name: str) -> datetime | None:
-    """Return when a run of the source last wrote a journal entry."""
-    runs = [
-        run
-        for state in _PUBLISHING_STATES
-        if (run := context.ledger.last_run(name, [state], fetched_only=True)) is not None
-        and run.entry is not None
-    ]
-    newest: Run | None = max(runs, key=lambda run: run.number, default=None)
-    return (newest.ended or newest.started) if newest else None
-
-
 def _count_failures(context: HarvestContext, name: str) -> int:
     """Count the failed, incomplete and deferred runs since the last success. Held plans do not
     count.
     """
-    limit = _FIRST_RUNS
-    while True:
-        runs = context.ledger.runs(name, limit)
-        since = next((number for number, run in enumerate(runs) if run.state in _SUCCESSFUL), None)
-        if since is not None or len(runs) < limit:
-            return sum(1 for run in runs[:since] if run.state in _FAILED or run.is_deferred)
-        limit *= 10
+    good, run = context.ledger.last_run(name, SUCCESSFUL), t.run.c
+    is_deferred = sa.and_(run.state == State.COMMITTING, run.ended.is_not(None))
+    has_failed = sa.or_(run.state.in_((State.FAILED, State.INCOMPLETE)), is_deferred)
+    is_later = run.number > (good.number if good else 0)
+    return context.ledger.count(t.run, run.source == name, is_later, has_failed)

@@ -10,14 +10,12 @@ from typing import Protocol
 
 from harvesters.errors import HarvestError, SourceLockedError
 from harvesters.ledger import operators
-from harvesters.ledger.models import Run, RunRequest, State
+from harvesters.ledger.models import ENDED_STATES, Run, RunRequest, State
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import Plan
 from harvesters.source import Source
 from journal.errors import JournalError
 from journal.outage import Outage
-
-ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 
 
 class Jobs(Protocol):

@@ -33,8 +33,9 @@ from harvesters.errors import (
 )
 from harvesters.ledger import operators
 from harvesters.ledger.database import wait_for_database
+from harvesters.ledger.models import ENDED_STATES
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.jobs.local import ENDED_STATES, execute_request, find_run
+from harvesters.runs.jobs.local import execute_request, find_run
 from harvesters.runs.jobs.queued import create_app, create_tables
 from harvesters.runs.locks import source_lock, source_lock_name
 from harvesters.runs.plans.plan import Plan

@@ -37,7 +37,6 @@ from harvesters.source import Source
 from vocab.iris import Iris
 from vocab.statements.tombstone import strip_mark
 
-_PUBLISHED = (State.COMMITTED, State.INCOMPLETE)
 _BATCH_SIZE = 500  # records
 _NOTICE = "undo"
 _LISTED = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, *TOMBSTONED))
@@ -46,7 +45,11 @@ _LISTED = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, *TOMBS
 def find_undoable(ledger: Ledger, source: str) -> Run | None:
     """Return the source's approved run that can be undone, or None: no other run came after it."""
     newest = ledger.last_run(source, [state for state in State if state is not State.FAILED])
-    if newest and newest.state in _PUBLISHED and ledger.has_previous(newest):
+    if (
+        newest
+        and newest.state in (State.COMMITTED, State.INCOMPLETE)
+        and ledger.has_previous(newest)
+    ):
         return newest
     return None
 

@@ -14,12 +14,10 @@ import sqlalchemy as sa
 
 from harvesters.errors import ArchiveError
 from harvesters.ledger import tables as t
-from harvesters.ledger.models import State
+from harvesters.ledger.models import OPEN_STATES, PUBLISHED_RUNS
 from harvesters.runs.context import HarvestContext
 from vocab.terms import PROV
 
-_PUBLISHED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)
-_OPEN = (State.RUNNING, State.HELD, State.COMMITTING)
 _SUFFIX = ".warc.gz"
 
 
@@ -96,14 +94,14 @@ def _needed_runs(context: HarvestContext) -> dict[str, str]:
     """Return why the files of runs must be kept, by run."""
     ledger, needed = context.ledger, dict.fromkeys(_cited_runs(context), "cited by a release")
     current = sa.select(t.record.c.run).distinct()
-    open_runs = sa.select(t.run.c.id).where(t.run.c.state.in_(_OPEN))
+    open_runs = sa.select(t.run.c.id).where(t.run.c.state.in_(OPEN_STATES))
     with ledger.transaction() as connection:
         for run in connection.scalars(current):
             needed.setdefault(run, "published a current record")
         for run in connection.scalars(open_runs):
             needed.setdefault(run, "open")
     for source in ledger.sources():
-        for fetched in ledger.fetched_runs(source, _PUBLISHED):
+        for fetched in ledger.fetched_runs(source, PUBLISHED_RUNS):
             needed.setdefault(fetched.id, "needed by a remap")
     return needed
 
