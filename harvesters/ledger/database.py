@@ -14,13 +14,13 @@ import sqlalchemy as sa
 
 from harvesters.errors import EncodingError, LedgerError, SchemaVersionError
 from harvesters.ledger.locks import (
+    END_FROZEN,
+    LOCK_LAYOUT,
+    LOCKED,
     TIMEOUT_SECONDS,
     Fence,
     advisory_lock,
-    end_frozen_worker,
     keepalive_params,
-    lock_layout,
-    locked_names,
 )
 from harvesters.ledger.migrations import (
     NEWEST,
@@ -141,7 +141,7 @@ class Database:
         """Begin a transaction in which no other process changes the tables."""
         with self.transaction() as connection:
             if self.is_shared:
-                lock_layout(connection)
+                connection.execute(LOCK_LAYOUT)
             else:
                 # The driver begins no transaction for schema changes.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -170,15 +170,13 @@ class Database:
 
     def locked_names(self, names: Collection[str]) -> set[str]:
         """Return those of *names* that any process has locked; see ``advisory_lock``."""
-        with self.transaction() as connection:
-            return locked_names(connection, names)
+        return set(self.scalars(LOCKED.bindparams(names=list(names))))
 
     def end_frozen_worker(self, name: str, silence: float) -> None:
-        """End the connections of the worker that has locked *name*, if all are silent; see
-        ``locks``.
+        """End the connections of the worker that has locked *name*, if all were silent for
+        *silence* seconds; its locks are free then.
         """
-        with self.transaction() as connection:
-            end_frozen_worker(connection, name, silence)
+        self.execute(END_FROZEN.bindparams(name=name, silence=silence))
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sa.Connection]:
@@ -333,8 +331,7 @@ def _connect_args(url: str, seconds: int) -> dict[str, Any]:
     """Return the driver's arguments for the lock timeout."""
     if url.startswith("sqlite"):
         return {"timeout": seconds}
-    libpq = url.startswith(("postgresql:", "postgresql+psycopg"))
-    if not libpq:
+    if not url.startswith(("postgresql:", "postgresql+psycopg")):
         return {}
     keepalive = keepalive_params()
     return {

@@ -53,38 +53,9 @@ def parse_scope(label: str) -> Scope | None:
     return next((scope for scope in Scope if scope.label == label), None)
 
 
-def create_key(
-    name: str, allowed: Scope, created: datetime, expires: datetime | None = None
-) -> tuple[Key, str]:
-    """Return a new key, and its token, which is shown once."""
-    key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
-    return Key(
-        key_id, name, allowed, hash_secret(secret), created, expires
-    ), f"stk_{key_id}_{secret}"
-
-
-def hash_secret(secret: str) -> str:
-    """Return the SHA-256 of a secret, in hexadecimal.
-
-    Nobody can guess 256 random bits, so a slow hash would only keep the server busy.
-    """
+def _hash(secret: str) -> str:
+    # Nobody can guess 256 random bits, so a slow hash would only keep the server busy.
     return sha256(secret.encode()).hexdigest()
-
-
-def parse_token(token: str) -> tuple[str, str] | None:
-    """Return the id and the secret in a token, or None if it is malformed."""
-    match = _TOKEN.match(token)
-    return (match["id"], match["secret"]) if match else None
-
-
-def verify_secret(key: Key | None, secret: str) -> bool:
-    """Return whether *secret* is that of *key*, in a time that depends neither on the secret nor on
-    whether the key exists.
-    """
-    return (
-        compare_digest(key.hash if key else hash_secret(""), hash_secret(secret))
-        and key is not None
-    )
 
 
 _USE_RESOLUTION = timedelta(minutes=1)  # Without it, each read would be a write.
@@ -104,18 +75,23 @@ def create(
     """Create a key that expires after *days* days, or never; return it and its token, which is not
     stored.
     """
-    key, token = create_key(name, allowed, now, now + timedelta(days=days) if days else None)
+    id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
+    expires = now + timedelta(days=days) if days else None
+    key = Key(id, name, allowed, _hash(secret), now, expires)
     ledger.execute(sa.insert(t.key).values(**asdict(key) | {"scope": key.scope.label}))
-    return key, token
+    return key, f"stk_{id}_{secret}"
 
 
-def list_keys(ledger: Ledger) -> list[Key]:
+def list_keys(ledger: Ledger, *where: sa.ColumnElement[bool]) -> list[Key]:
     """Return all keys, including revoked and expired ones, the oldest first."""
-    return _select(ledger)
+    query = sa.select(t.key).where(*where).order_by(t.key.c.created, t.key.c.id)
+    return [
+        Key(**{**row._mapping, "scope": Scope[row.scope.upper()]}) for row in ledger.rows(query)
+    ]
 
 
 def find(ledger: Ledger, key_id: str) -> Key | None:
-    return next(iter(_select(ledger, t.key.c.id == key_id)), None)
+    return next(iter(list_keys(ledger, t.key.c.id == key_id)), None)
 
 
 def get(ledger: Ledger, key_id: str) -> Key:
@@ -141,11 +117,13 @@ def revoke(ledger: Ledger, key_id: str, now: datetime) -> Key:
 
 def check(ledger: Ledger, token: str, now: datetime) -> Key | None:
     """Return the key for *token*, or None if it is unknown, revoked or expired."""
-    parts = parse_token(token)
-    if parts is None:
+    match = _TOKEN.match(token)
+    if match is None:
         return None
-    key = find(ledger, parts[0])
-    return key if verify_secret(key, parts[1]) and key is not None and key.is_valid(now) else None
+    key = find(ledger, match["id"])
+    # The comparison takes as long for a key that does not exist.
+    is_same = compare_digest(key.hash if key else _hash(""), _hash(match["secret"]))
+    return key if key and is_same and key.is_valid(now) else None
 
 
 def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
@@ -153,10 +131,3 @@ def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
     if key.last_used and now - key.last_used < _USE_RESOLUTION:
         return
     ledger.update(t.key, t.key.c.id == key.id, last_used=now)
-
-
-def _select(ledger: Ledger, *where: sa.ColumnElement[bool]) -> list[Key]:
-    query = sa.select(t.key).where(*where).order_by(t.key.c.created, t.key.c.id)
-    return [
-        Key(**{**row._mapping, "scope": Scope[row.scope.upper()]}) for row in ledger.rows(query)
-    ]

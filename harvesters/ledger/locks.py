@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,15 +27,20 @@ _TRY = sa.text("SELECT pg_try_advisory_lock(:space, hashtext(:name))")
 _WAIT = sa.text("SELECT pg_advisory_lock(:space, hashtext(:name))")
 _UNLOCK = sa.text("SELECT pg_advisory_unlock(:space, hashtext(:name))")
 _PING = sa.text("SELECT 1")
-_LOCKED = sa.text("""
+LOCKED = sa.text("""
     SELECT name FROM unnest(CAST(:names AS text[])) AS name JOIN pg_locks
     ON locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(name)::bigint & 4294967295) AND granted
     WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
-""")
+""").bindparams(space=_SPACE)
 
-_LOCK_LAYOUT = sa.text("SELECT pg_advisory_xact_lock(:space, hashtext('layout of the ledger'))")
-# A worker that runs asks for jobs at each heartbeat, whatever its runs do.
-_END_FROZEN = sa.text("""
+# It waits until no other process changes the tables; the lock ends with the transaction.
+LOCK_LAYOUT = sa.text(
+    "SELECT pg_advisory_xact_lock(:space, hashtext('layout of the ledger'))"
+).bindparams(space=_SPACE)
+_WORKER = "stocktake worker "
+# It ends all connections of the worker that has locked a name, if that sent nothing over any of them
+# for some seconds. A worker that runs asks for jobs at each heartbeat, whatever its runs do.
+END_FROZEN = sa.text("""
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN (
         SELECT application_name FROM pg_stat_activity
         WHERE datname = current_database() AND starts_with(application_name, :prefix)
@@ -44,8 +49,7 @@ _END_FROZEN = sa.text("""
             SELECT pid FROM pg_locks
             WHERE locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(:name)::bigint & 4294967295) AND granted
             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))))
-""")
-_WORKER = "stocktake worker "
+""").bindparams(space=_SPACE, prefix=_WORKER)
 
 _LOST_MESSAGE = (
     "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; "
@@ -99,27 +103,9 @@ def advisory_lock(engine: sa.Engine, name: str, *, wait: bool) -> Iterator[Fence
         connection.close()
 
 
-def locked_names(connection: sa.Connection, names: Collection[str]) -> set[str]:
-    """Return those of *names* that any process has locked."""
-    return set(connection.scalars(_LOCKED, {"space": _SPACE, "names": list(names)}))
-
-
-def lock_layout(connection: sa.Connection) -> None:
-    """Wait until no other process changes the tables; the lock ends with the transaction."""
-    connection.execute(_LOCK_LAYOUT, {"space": _SPACE})
-
-
 def name_worker() -> None:
     """Name the connections that this process opens from now on, so that others can end them."""
     os.environ["PGAPPNAME"] = f"{_WORKER}{os.getpid()}@{socket.gethostname()}"[:_MAX_NAME]
-
-
-def end_frozen_worker(connection: sa.Connection, name: str, silence: float) -> None:
-    """End all connections of the worker that has locked *name*, if it sent nothing over any of them
-    for *silence* seconds; its locks are free then.
-    """
-    parameters = {"space": _SPACE, "name": name, "silence": silence, "prefix": _WORKER}
-    connection.execute(_END_FROZEN, parameters)
 
 
 def _check_held(connection: sa.Connection, name: str) -> None:

@@ -94,7 +94,8 @@ def _read(
     store_known_names(entities)
     if only_changed:
         removed = (
-            (source, key, iris.record(source, key)) for source, key in _removed_records(ledger)
+            (source, key, iris.record(source, key))
+            for source, key in ledger.rows(_removed_records())
         )
         versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", removed)
         _mark_sides(ledger, entities, versions)
@@ -121,33 +122,20 @@ def has_changes(ledger: Ledger) -> bool:
     """Return whether a record is new, changed or gone since the last matching."""
     r, m = t.record.c, t.identity_record.c
     same = sa.and_(m.source == r.source, m.key == r.key, m.run == r.run, m.seq == r.seq)
-    published = r.state != RecordState.GONE
-    unmatched = (
-        sa.select(sa.literal(1))
-        .select_from(t.record.outerjoin(t.identity_record, same))
-        .where(published, m.run.is_(None))
-    )
-    current = sa.and_(same, published)
-    outdated = (
-        sa.select(sa.literal(1))
-        .select_from(t.identity_record.outerjoin(t.record, current))
-        .where(r.run.is_(None))
-    )
-    with ledger.transaction() as connection:
-        return any(connection.execute(query.limit(1)).first() for query in (unmatched, outdated))
+    joined = t.record.outerjoin(t.identity_record, same)
+    unmatched = sa.select(r.source, r.key).select_from(joined)
+    unmatched = unmatched.where(r.state != RecordState.GONE, m.run.is_(None))
+    return any(ledger.rows(query.limit(1)) for query in (unmatched, _removed_records()))
 
 
-def _removed_records(ledger: Ledger) -> list[tuple[str, str]]:
-    """Return the source and key of each record that was matched and is not published any more."""
+def _removed_records() -> sa.Select[tuple[str, str]]:
+    """Return the query for the source and key of each record that was matched and is not published
+    any more.
+    """
     r, m = t.record.c, t.identity_record.c
     published = sa.and_(m.source == r.source, m.key == r.key, r.state != RecordState.GONE)
-    query = (
-        sa.select(m.source, m.key)
-        .select_from(t.identity_record.outerjoin(t.record, published))
-        .where(r.run.is_(None))
-    )
-    with ledger.transaction() as connection:
-        return [(row.source, row.key) for row in connection.execute(query)]
+    joined = t.identity_record.outerjoin(t.record, published)
+    return sa.select(m.source, m.key).select_from(joined).where(r.run.is_(None))
 
 
 def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> None:
