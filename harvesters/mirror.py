@@ -214,16 +214,16 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
     if not reply.not_modified or mirror.remote_head is None:
         mirror.remote_head = _parse_head(load_json(reply), address)
     if mirror.base not in (None, mirror.remote_head.base):
-        remedy = "unset STOCKTAKE_BASE to use that of the origin"
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {remedy}"
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; "
+            "unset STOCKTAKE_BASE to use that of the origin"
         )
     if (
         known := mirror_origin.read(mirror.journal.folder)
     ) and known.base != mirror.remote_head.base:
-        remedy = "use an empty directory for this mirror (--data)"
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those stored here with {known.base}; {remedy}"
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those stored here with {known.base}; "
+            "use an empty directory for this mirror (--data)"
         )
     return mirror.remote_head
 
@@ -244,9 +244,9 @@ def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
     """Raise ForkError if our newest entry cannot be one of the origin's."""
     local_head = mirror.journal.head
     if local_head and local_head.number > remote_head.number:
-        remedy = "it was rewound or replaced; stored entries stay"
         raise ForkError(
-            f"{mirror.url}: its journal ends with entry {remote_head.number}, but entry {local_head.number} was imported from it; {remedy}"
+            f"{mirror.url}: its journal ends with entry {remote_head.number}, but entry {local_head.number} was imported from it; "
+            "it was rewound or replaced; stored entries stay"
         )
     if local_head and local_head.number == remote_head.number and local_head.id != remote_head.id:
         raise ForkError(

@@ -66,6 +66,12 @@ class Journal:
         self._pull()
         return self._newest()
 
+    @property
+    def position(self) -> int:
+        """Return the number of the newest entry, 0 if there is none."""
+        head = self.head
+        return head.number if head else 0
+
     def _newest(self) -> Entry | None:
         numbers = self._numbers()
         return read_header(self._path(numbers[-1])) if numbers else None

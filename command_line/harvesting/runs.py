@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -108,7 +109,7 @@ def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, j
         )
         return
     for outcome in Outcome:
-        rows = run_report.sample(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE)
+        rows = list(islice(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE))
         if rows:
             out.print(terminal_output.make_table(rows, f"{id}: {outcome.value}"))
         if (left := ledger.outcomes(run)[outcome] - len(rows)) > 0 and rows:

@@ -56,7 +56,6 @@ def system_view(context: AdminContext) -> dict[str, Any]:
     ledger, usage = context.ledger, shutil.disk_usage(context.data)
     runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
     interrupted = interrupted_runs(ledger, context.data, runs)
-    head = Journal(context.data / "journal").head
     folders = [context.data / name for name in _FOLDERS]
     return {
         "waiting": len(operators.waiting_requests(ledger)),
@@ -66,7 +65,7 @@ def system_view(context: AdminContext) -> dict[str, Any]:
         "free": usage.free,
         "total": usage.total,
         "folders": [_folder_size(folder) for folder in folders if folder.is_dir()],
-        "head": head.number if head else 0,
+        "head": Journal(context.data / "journal").position,
         "positions": context.positions(),
         "ledger": make_url(context.url).get_backend_name(),
         "versions": dict(_versions()),

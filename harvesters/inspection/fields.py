@@ -10,16 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.inspection.report import FieldUse, Finding, Level
 from harvesters.ledger.models import Run
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
-from harvesters.replay import Replay
+from harvesters.replay import Replay, archived_pages
 from harvesters.source import Source
 from shapes.validate import EngineName
 
@@ -82,17 +79,14 @@ def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding
 
 def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[Any]]:
     """Yield the first pages of a run's archived responses, until they have enough records."""
-    protocol, _ = check_compatible(source)
     replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
-    offline = NetworkSettings.offline()
+    count = 0
     try:
-        with Fetch(offline, 0.0, robots=False, base=base, stored=replay.find) as client:
-            count = 0
-            for page in islice(protocol.collect(source, client, None, None), _MAX_PAGES):
-                yield page
-                count += sum(isinstance(item, Record) for item in page.items)
-                if count >= SAMPLE:
-                    return
+        for page in islice(archived_pages(source, base, replay.find), _MAX_PAGES):
+            yield page
+            count += sum(isinstance(item, Record) for item in page.items)
+            if count >= SAMPLE:
+                return
     except HarvestError:
         return  # The error that ended the run is a finding already.
 

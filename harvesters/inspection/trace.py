@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import islice
@@ -20,16 +20,13 @@ import sqlalchemy as sa
 from pyoxigraph import Literal, RdfFormat, parse
 
 from harvesters.archive import ArchivedResponse, list_responses, open_body
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ArchiveError, HarvestError, ParseError
 from harvesters.inspection.classifications import Classification, read_classifications
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
-from harvesters.page_model import Page, Record
+from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import (
     AlternativeFields,
     FieldTrace,
@@ -42,7 +39,7 @@ from harvesters.pipeline.record_processor import (
     RecordProcessor,
     create_processor,
 )
-from harvesters.replay import Replay
+from harvesters.replay import Replay, archived_pages
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 from journal.store import Store
@@ -322,7 +319,7 @@ def _find_record(
                 if record.key == described.key:
                     return record, response.position
     replay = Replay(archive, name, store, is_complete=False)
-    for page in _pages(source, replay.find, base):
+    for page in archived_pages(source, base, replay.find):
         for item in page.items:
             if isinstance(item, Record) and item.key == described.key:
                 return item, page.at or SourcePosition(name, 0, 0)
@@ -336,20 +333,11 @@ def _records(source: Source, response: ArchivedResponse, base: str) -> Iterator[
     read without those before it; nothing where the protocol cannot read the response alone.
     """
     try:
-        pages = _pages(source, lambda _url, _request: response, base)
+        pages = archived_pages(source, base, lambda _url, _request: response)
         for page in islice(pages, 1):
             yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:
         return
-
-
-def _pages(
-    source: Source, stored: Callable[[str, str], ArchivedResponse], base: str
-) -> Iterator[Page[Any]]:
-    protocol, _ = check_compatible(source)
-    offline = NetworkSettings.offline()
-    with Fetch(offline, 0.0, robots=False, base=base, stored=stored) as client:
-        yield from protocol.collect(source, client, None, None)
 
 
 def _response_at(

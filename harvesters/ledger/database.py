@@ -105,9 +105,9 @@ class Database:
             ).one()
         if encoding != "UTF8":
             self.close()
-            remedy = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
             raise EncodingError(
-                f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {remedy}"
+                f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; "
+                f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
             )
 
     def _migrate(self, on_migration: Callable[[Migration], None] | None) -> None:

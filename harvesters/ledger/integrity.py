@@ -88,12 +88,9 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
         for _ in ledger.stream(sa.select(table)):
             # Reading every row raises an error for a value of a wrong type and a damaged page.
             pass
-    known = ledger.balance(_NEWEST)[0]
-    head = journal.head
-    if known > (head.number if head else 0):
-        problem = (
-            f"the ledger knows entries up to {known}, the journal has {head.number if head else 0}"
-        )
+    known, newest = ledger.balance(_NEWEST)[0], journal.position
+    if known > newest:
+        problem = f"the ledger knows entries up to {known}, the journal has {newest}"
         yield Fault(
             name, problem, "restore the missing entries of the journal from a backup or a mirror"
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -14,6 +14,32 @@ from harvesters.ledger.models import Alert, Message, QueuedMessage, Silence
 from harvesters.reasons import Reason
 
 REPORT_TOPIC = "report "  # begins the topic of a report to a registry; the source follows
+
+
+class Recipients(Protocol):
+    """Addresses for mails and webhooks: those of a rule or a registry."""
+
+    @property
+    def mail(self) -> Sequence[str]: ...
+    @property
+    def webhook(self) -> Sequence[str]: ...
+
+
+def messages_to(
+    recipients: Recipients,
+    topic: str,
+    subject: str,
+    lines: Iterable[str],
+    data: Mapping[str, Any],
+) -> list[Message]:
+    """Return a message for each address of *recipients*."""
+    channels = (("mail", recipients.mail), ("webhook", recipients.webhook))
+    text = "\n".join(lines) + "\n"
+    return [
+        Message(channel, address, topic, subject, text, data)
+        for channel, addresses in channels
+        for address in addresses
+    ]
 
 
 def queue_messages(ledger: Database, messages: Iterable[Message], now: datetime) -> None:

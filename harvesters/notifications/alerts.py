@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from urllib.parse import quote
 
@@ -15,7 +15,7 @@ from harvesters.ledger.models import Alert, Message
 from harvesters.ledger.participation import prizes, submissions
 from harvesters.ledger.participation.comments import count_comments
 from harvesters.ledger.participation.models import SubmissionState
-from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
+from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import Rule
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
@@ -145,15 +145,7 @@ def write_messages(
             "url": url,
         },
     }
-    return [
-        Message(channel, address, f"alert {rule.name}", subject, "\n".join(lines) + "\n", data)
-        for channel, address in _recipients(rule)
-    ]
-
-
-def _recipients(rule: Rule) -> Iterator[tuple[str, str]]:
-    yield from ((MAIL, address) for address in rule.mail)
-    yield from ((WEBHOOK, address) for address in rule.webhook)
+    return outbox.messages_to(rule, f"alert {rule.name}", subject, lines, data)
 
 
 def _page(alert: Alert, channels: Channels) -> str | None:

@@ -16,7 +16,7 @@ from harvesters.inspection.source_report import report_source
 from harvesters.ledger import outbox
 from harvesters.ledger.models import Message, Run, State
 from harvesters.ledger.outbox import REPORT_TOPIC
-from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
+from harvesters.notifications.delivery import Channels
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
 from languages.request_locale import use_language
@@ -141,7 +141,7 @@ def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Itera
 
 def _messages(
     source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels, base: str
-) -> Iterator[Message]:
+) -> list[Message]:
     page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
     with use_language(source.notify.language):
         lines = [*_lines(source, run, report, base)]
@@ -157,13 +157,5 @@ def _messages(
         "data": {"source": source.name, "run": run.id, "digest": digest, "url": page, **report},
     }
     subject = f"{channels.name}: {source.name}: {outcome}"
-    for channel, addresses in ((MAIL, source.notify.mail), (WEBHOOK, source.notify.webhook)):
-        for address in addresses:
-            yield Message(
-                channel,
-                address,
-                f"{REPORT_TOPIC}{source.name}",
-                subject,
-                "\n".join(lines) + "\n",
-                data,
-            )
+    topic = f"{REPORT_TOPIC}{source.name}"
+    return outbox.messages_to(source.notify, topic, subject, lines, data)

@@ -40,8 +40,9 @@ def connect(address: str) -> DaskExecutor:
             address, timeout=_TIMEOUT, set_as_default=False, name="stocktake"
         )
     except (OSError, ValueError) as error:
-        action = "start one with `dask scheduler`, or unset STOCKTAKE_DASK"
-        raise ClusterError(f"no Dask scheduler answers at {address} ({error}); {action}") from error
+        raise ClusterError(
+            f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`, or unset STOCKTAKE_DASK"
+        ) from error
     try:
         _check_workers(client, address)
     except ClusterError:
@@ -110,9 +111,8 @@ class DaskExecutor:
                 if not self._count_threads():
                     raise ClusterLostError(f"no worker is left at {self._address}") from error
             except KilledWorker as error:
-                action = "give the workers more memory, then run again"
                 raise ValidationCrashError(
-                    f"several Dask workers that validated the same records died; {action} ({error})"
+                    f"several Dask workers that validated the same records died; give the workers more memory, then run again ({error})"
                 ) from error
             except ImportError as error:
                 raise ClusterError(

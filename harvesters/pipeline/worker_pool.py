@@ -314,8 +314,10 @@ def execute(unit: WorkUnit, on_step: StepCallback = lambda _: None) -> list[Stag
 
 def describe_code_mismatch(theirs: str, ours: str) -> str:
     """Return the message that two processes have different code."""
-    action = "install the same version there, with the same Python and the same packages"
-    return f"a worker has other code ({theirs}) than this process ({ours}), so results could differ; {action}"
+    return (
+        f"a worker has other code ({theirs}) than this process ({ours}), so results could differ; "
+        "install the same version there, with the same Python and the same packages"
+    )
 
 
 def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
@@ -391,18 +393,14 @@ def _execute_with_limits(unit: WorkUnit) -> list[StagedRecord]:
     limits.
     """
     assert _meter is not None
-    _meter.step()
+    meter = _meter
+    meter.step()
     try:
-        return execute(unit, _before_step)
+        return execute(unit, lambda _: meter.step())
     except MemoryError:
         os._exit(MEMORY_EXIT)
     finally:
-        _meter.stop_alarm()
-
-
-def _before_step(_item: RecordInput | None) -> None:
-    assert _meter is not None
-    _meter.step()
+        meter.stop_alarm()
 
 
 class ProcessExecutor:
@@ -443,9 +441,9 @@ class ProcessExecutor:
         try:
             return future.result()
         except BrokenProcessPool as error:
-            action = "run again, with more memory if the system killed them for lack of it"
             raise ValidationCrashError(
-                f"{_MAX_ATTEMPTS} processes that validate the same records died; {action}"
+                f"{_MAX_ATTEMPTS} processes that validate the same records died; "
+                "run again, with more memory if the system killed them for lack of it"
             ) from error
 
     def close(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -150,12 +150,11 @@ class SubmissionTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the published submissions, without their authors."""
-        published: Iterable[tuple[str, Mapping[str, Any] | None]] = (
+        rows: list[tuple[str, Mapping[str, Any] | None]] = list(
             prizes.published(self._ledger, self._now())
             if self._source == prizes.SOURCE
             else submissions.published(self._ledger)
         )
-        rows = list(published)
         body = {
             "accepted": {key: content for key, content in rows if content is not None},
             "withdrawn": [key for key, content in rows if content is None],
@@ -184,8 +183,9 @@ def _make_client(
 ) -> Fetch:
     is_local, network = source.protocol == SUBMISSIONS, context.network
     if is_local:
-        inbox = SubmissionTransport(context.ledger, source.name, context.now)
-        network = replace(network, transport=inbox)
+        network = replace(
+            network, transport=SubmissionTransport(context.ledger, source.name, context.now)
+        )
     return Fetch(
         network,
         source.pause,

@@ -126,12 +126,13 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
         )
     for outcome, count in listed.items():
         if (counted := counts.get(outcome.value, 0)) != count:
-            values = {"outcome": outcome.value, "counted": counted, "listed": count}
             reasons.append(
                 Reason(
                     "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s "
                     "listed; this is a bug, please report it",
-                    **values,
+                    outcome=outcome.value,
+                    counted=counted,
+                    listed=count,
                 )
             )
     return reasons
@@ -173,8 +174,7 @@ def commit(
         if is_unchanged:
             return _close_run(replace(run, state=State.UNCHANGED), context, validators)
     with _defer_on_error(run, context), journal_lock(context) as context:
-        head = context.journal.head
-        run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
+        run = replace(run, state=State.COMMITTING, entry=context.journal.position)
         with ledger.one_transaction(durable=True):
             # The stored validators are of what was published until now.
             graphs.set_validators(ledger, source.name, {})
@@ -204,8 +204,7 @@ def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:
     run = replace(run, ended=None, reasons=incompleteness_reasons(run))
     with _defer_on_error(run, context), journal_lock(context) as context:
         if find_entry(run, context) is None:
-            head = context.journal.head
-            run = replace(run, entry=head.number if head else 0)
+            run = replace(run, entry=context.journal.position)
             context.ledger.save(run)
         return _write_entry(run, source, context)
 

@@ -16,7 +16,7 @@ from journal.atomic_file import replace_file
 from journal.file_lock import FileLock
 from vocab import curated_topics, curated_words
 from vocab.curated_topics import TopicDecision, write_decisions
-from vocab.curated_words import CuratedWord, short_name, write_words
+from vocab.curated_words import CuratedWord, RowFault, short_name, write_words
 from vocab.iris import BASE
 from vocab.normalization import fold
 
@@ -30,18 +30,16 @@ def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> 
     Return the file. Raises SourceDefinitionError if the concept is unknown, or with each line of
     the table that cannot be read.
     """
-    item = replace(
-        item, word=" ".join(item.word.split()), concept=short_name(item.concept.strip(), base)
+    word, concept = " ".join(item.word.split()), short_name(item.concept.strip(), base)
+    item = replace(item, word=word, concept=concept, day=item.day or f"{date.today()}")
+    _check(curated_words.fault_of(item), word)
+    return _replace_line(
+        word_table(folder, source),
+        item,
+        lambda other: fold(other.word) == fold(word),
+        read_word_table,
+        write_words,
     )
-    item = replace(item, day=item.day or f"{date.today()}")
-    if fault := curated_words.fault_of(item):
-        reason = Reason(fault.code, **fault.values)
-        raise SourceDefinitionError(located(item.word[:80], reason) if item.word else reason)
-    file = word_table(folder, source)
-    _replace_line(
-        file, item, lambda other: fold(other.word) == fold(item.word), read_word_table, write_words
-    )
-    return file
 
 
 def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BASE) -> Path:
@@ -53,18 +51,20 @@ def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BAS
     """
     concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
     item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
-    if fault := curated_topics.fault_of(item):
-        reason = Reason(fault.code, **fault.values)
-        raise SourceDefinitionError(located(item.key[:80], reason) if item.key else reason)
-    file = decision_table(folder, source)
-    _replace_line(
-        file,
+    _check(curated_topics.fault_of(item), item.key)
+    return _replace_line(
+        decision_table(folder, source),
         item,
         lambda other: (other.key, other.concept) == (item.key, item.concept),
         read_decision_table,
         write_decisions,
     )
-    return file
+
+
+def _check(fault: RowFault | None, subject: str) -> None:
+    if fault:
+        reason = Reason(fault.code, **fault.values)
+        raise SourceDefinitionError(located(subject[:80], reason) if subject else reason)
 
 
 def _replace_line(
@@ -73,9 +73,9 @@ def _replace_line(
     is_replaced: Callable[[LineT], bool],
     read: Callable[[Path], tuple[list[LineT], list[Reason]]],
     write: Callable[[Iterable[LineT]], str],
-) -> None:
+) -> Path:
     """Write *item* to the table *file*, in place of the lines that *is_replaced* accepts; one
-    writer at a time.
+    writer at a time. Return the file.
 
     Raises SourceDefinitionError with each line of the table that cannot be read, or if the file
     cannot be written; it is then unchanged.
@@ -89,3 +89,4 @@ def _replace_line(
             replace_file(file, write([*(other for other in items if not is_replaced(other)), item]))
     except OSError as error:
         raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error
+    return file

@@ -58,12 +58,11 @@ def publish_graphs(
             if run:
                 ledger.save(replace(run, state=State.FAILED, ended=context.now()))
             return ended, planned
-        head = context.journal.head
         run = replace(
             run or ledger.create_run(name, context.now(), rules),
             rules=rules,
             state=State.COMMITTING,
-            entry=head.number if head else 0,
+            entry=context.journal.position,
         )
         ledger.save(run)
         blocks = (

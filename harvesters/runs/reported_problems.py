@@ -4,7 +4,7 @@ later harvest changes the statements that it is about.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from urllib.parse import quote, urlencode
@@ -208,8 +208,8 @@ def reader_message(
 
 def _registry_messages(
     problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
-) -> Iterator[Message]:
-    """Yield the messages to the registry, in its language. The reader's address is not in them."""
+) -> list[Message]:
+    """Return the messages to the registry, in its language. The reader's address is not in them."""
     record = problem_target(problem, iris)
     issue = registry_issue(problem, iris, installation, notify)
     with use_language(notify.language):
@@ -224,13 +224,7 @@ def _registry_messages(
             "number": problem.id, "record": record, "key": problem.key, "category": problem.category, "text": problem.text, "issue": issue,
         },
     }  # fmt: skip
-    for channel, addresses in (("mail", notify.mail), ("webhook", notify.webhook)):
-        yield from (
-            Message(
-                channel, address, f"{TOPIC}{problem.id}", subject, "\n".join(lines) + "\n", data
-            )
-            for address in addresses
-        )
+    return outbox.messages_to(notify, f"{TOPIC}{problem.id}", subject, lines, data)
 
 
 def registry_issue(

@@ -85,9 +85,11 @@ def harvest(
         if run.state is State.COMMITTING:  # interrupted between plan and commit
             committed = finish_commit(run, source, context)
             if (committed.is_full or not full) and not _due_since(committed, source, context):
-                published_before = committed.counts.get("published_before", 0)
-                plan = load_plan(committed, context.ledger)
-                return replace(plan, published_before=published_before, hold_reasons=())
+                return replace(
+                    load_plan(committed, context.ledger),
+                    published_before=committed.counts.get("published_before", 0),
+                    hold_reasons=(),
+                )
             run = _start(source, context, protocol, full=full, dry_run=dry_run)
         pages = partial(collect, collect_pages, context, run, watch, source, full)
         return _execute(source, context, run, pages, dry_run=dry_run)
@@ -170,17 +172,10 @@ def _start(
     """
     with context.ledger.one_transaction():
         check_ledger_matches_journal(context)
-        if operators.is_retired(context.ledger, source.name):
-            raise PlanError(
-                Reason(
-                    "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
-                    "resumes it",
-                    source=source.name,
-                )
-            )
+        check_not_retired(source, context)
         opened = context.ledger.open_run(source.name)
         if opened and dry_run:
-            raise _open_error(opened, "harvest")
+            raise open_error(opened, "harvest")
         run = _resume(opened, source, context) if opened else None
         run = run or _create(source, context, protocol, full=full)
     if run.state is State.FAILED:
@@ -189,7 +184,20 @@ def _start(
     return run
 
 
-def _open_error(opened: Run, command: str) -> PlanError:
+def check_not_retired(source: Source, context: HarvestContext) -> None:
+    """Raise PlanError if the source is retired."""
+    if operators.is_retired(context.ledger, source.name):
+        raise PlanError(
+            Reason(
+                "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
+                "resumes it",
+                source=source.name,
+            )
+        )
+
+
+def open_error(opened: Run, command: str) -> PlanError:
+    """Return the error that a run is open, which *command* finishes."""
     return PlanError(
         Reason(
             "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
@@ -273,7 +281,7 @@ def _close_interrupted_remap(source: Source, context: HarvestContext, *, dry_run
     if opened is None:
         return
     if opened.last_fetched is None or dry_run:
-        raise _open_error(opened, "harvest" if opened.last_fetched is None else "remap")
+        raise open_error(opened, "harvest" if opened.last_fetched is None else "remap")
     if opened.state is State.COMMITTING:
         finish_commit(opened, source, context)
     else:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,6 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import Reason
 from harvesters.runs.locks import interrupted_runs
-from harvesters.stored_response import SourcePosition
 
 if TYPE_CHECKING:
     from harvesters.runs.plans.plan import Plan
@@ -38,23 +36,11 @@ def run_details(run: Run, ledger: Ledger, *, is_interrupted: bool = False) -> Ro
 
     ``listed`` is whether its records are still stored: those of a source's last runs are.
     """
-    quads = {"added": run.added, "removed": run.removed, "after": run.after}
-    notices = [
-        {
-            "kind": notice.kind,
-            "text": notice.text,
-            "key": notice.key,
-            "source": notice.source,
-            "other": notice.other,
-        }
-        for notice in ledger.notices(run)
-    ]
-    listed = not run.counts.get("fetched") or any(ledger.outcomes(run).values())
     return {
         **run_row(run, is_interrupted=is_interrupted),
-        "quads": quads,
-        "notices": notices,
-        "listed": listed,
+        "quads": {"added": run.added, "removed": run.removed, "after": run.after},
+        "notices": [asdict(notice) for notice in ledger.notices(run)],
+        "listed": not run.counts.get("fetched") or any(ledger.outcomes(run).values()),
     }
 
 
@@ -63,25 +49,14 @@ def record_rows(run: Run, ledger: Ledger, outcomes: Iterable[Outcome]) -> Iterat
     return map(record_row, ledger.staged_records(run, outcomes))
 
 
-def sample(rows: Iterable[Row], count: int) -> list[Row]:
-    """Return the first *count* rows."""
-    return list(islice(rows, count))
-
-
 def record_row(record: StagedRecord) -> Row:
-    position = record.position
     return {
         "key": record.key,
         "outcome": record.outcome.value,
         "reason": record.reason,
         "other": record.other,
-        "archive": _describe_position(position) if position else None,
+        "archive": str(record.position) if record.position else None,
     }
-
-
-def _describe_position(position: SourcePosition) -> str:
-    """Return where a response is archived, such as ``a/a.1.warc.gz, bytes 563-1141``."""
-    return f"{position.file}, bytes {position.offset}-{position.offset + position.length - 1}"
 
 
 def source_rows(sources: Sequence[Source], ledger: Ledger, data: Path) -> list[Row]:
@@ -90,24 +65,18 @@ def source_rows(sources: Sequence[Source], ledger: Ledger, data: Path) -> list[R
     holds = operators.holds(ledger)
     for source in sources:
         last = ledger.last_run(source.name, tuple(State))
-        row = {
-            "name": source.name,
-            "title": source.title,
-            "protocol": source.protocol,
-            "mapping": source.mapping,
-            "every": source.every,
-        }
         is_interrupted = bool(last and interrupted_runs(ledger, data, [last]))
-        last_run = {
-            "last": "interrupted" if is_interrupted else last.state.value if last else None,
-            "published": ledger.count_published(source.name),
-        }
         hold = holds.get(source.name)
         rows.append(
             {
-                **row,
+                "name": source.name,
+                "title": source.title,
+                "protocol": source.protocol,
+                "mapping": source.mapping,
+                "every": source.every,
                 "enabled": source.enabled,
-                **last_run,
+                "last": "interrupted" if is_interrupted else last.state.value if last else None,
+                "published": ledger.count_published(source.name),
                 "hold": (hold.reason or f"held by {hold.by}") if hold else None,
             }
         )
@@ -119,18 +88,19 @@ def run_row(run: Run, *, is_interrupted: bool = False) -> Row:
     is approved or rejected. With *is_interrupted*, no process executes a run that the ledger calls
     running.
     """
-    kind = "full" if run.is_full else "changes"
-    row: Row = {
+    return {
         "run": run.id,
         "started": run.started.isoformat(),
         "ended": run.ended.isoformat() if run.ended else None,
-        "kind": kind,
+        "kind": "full" if run.is_full else "changes",
         "outcome": "interrupted" if is_interrupted else run.state.value,
+        "pages": run.pages,
+        # Until the commit has ended, the number is that of the journal's last entry.
+        "entry": None if run.state is State.COMMITTING else run.entry,
+        "network": run.network,
+        "counts": run.counts,
+        "reason": run.reason,
     }
-    # Until the commit has ended, the number is that of the journal's last entry.
-    entry = None if run.state is State.COMMITTING else run.entry
-    counts = {"network": run.network, "counts": run.counts}
-    return {**row, "pages": run.pages, "entry": entry, **counts, "reason": run.reason}
 
 
 def plan_row(plan: Plan) -> Row:

@@ -7,7 +7,6 @@ journal entry like any other. What the append-only journal keeps of a removed re
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -35,7 +34,8 @@ from harvesters.runs.commit import check_ledger_matches_journal
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plans.plan import Plan
-from harvesters.runs.run import hold_plan, plan_run
+from harvesters.runs.run import check_not_retired, hold_plan, open_error, plan_run
+from harvesters.runs.schedule.archive_retention import existing_releases
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
@@ -79,14 +79,8 @@ def plan_removal(
     Raises PlanError if a run of the source is open or another plan waits for approval.
     """
     ledger = context.ledger
-    if kind is RemovalKind.RETIRE and operators.is_retired(ledger, source.name):
-        raise PlanError(
-            Reason(
-                "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` "
-                "resumes it",
-                source=source.name,
-            )
-        )
+    if kind is RemovalKind.RETIRE:
+        check_not_retired(source, context)
     digest = None if key is None else key_digest(key)
     with source_lock(source.name, context) as context:
         check_ledger_matches_journal(context)
@@ -113,15 +107,7 @@ def plan_removal(
 
 def _check_free(source: Source, context: HarvestContext) -> None:
     if opened := context.ledger.open_run(source.name):
-        raise PlanError(
-            Reason(
-                "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
-                "%(source)s` to finish it",
-                source=source.name,
-                run=opened.id,
-                command="harvest",
-            )
-        )
+        raise open_error(opened, "harvest")
     if waiting := context.ledger.last_run(source.name, [State.HELD]):
         raise PlanError(
             Reason(
@@ -187,7 +173,7 @@ def erase(source: str, key: str, context: HarvestContext) -> Remaining:
         if any(response.status in _WITH_CONTENT for response in list_responses(folder, name))
     )
     return Remaining(
-        entries, tuple(_releases_with(entries, context)), files, tuple(map(_described, erased))
+        entries, tuple(_releases_with(entries, context)), files, tuple(map(str, erased))
     )
 
 
@@ -197,10 +183,6 @@ def _erase_response(position: SourcePosition, context: HarvestContext) -> bool:
     except ArchiveError:  # The file was pruned, or is on another machine.
         return False
     return True
-
-
-def _described(position: SourcePosition) -> str:
-    return f"{position.file}, bytes {position.offset}-{position.offset + position.length - 1}"
 
 
 def _entries_with(record: str, context: HarvestContext) -> Iterator[int]:
@@ -215,9 +197,6 @@ def _releases_with(entries: Sequence[int], context: HarvestContext) -> Iterator[
     """Yield the numbers of the releases whose files exist and were made while the record was
     published.
     """
-    if not entries:
-        return
-    for path in sorted((context.data / "releases").glob("*/release.json")):
-        release = json.loads(path.read_text(encoding="utf-8"))
-        if entries[0] <= release["position"] < entries[-1] and release["withdrawn"] is None:
+    for release in existing_releases(context.data) if entries else ():
+        if entries[0] <= release["position"] < entries[-1]:
             yield release["number"]

@@ -65,13 +65,12 @@ def restore(context: HarvestContext, source: Source, approved: Run, by: str, not
     text = Reason("restores", run=approved.id).text
     ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
     graphs.set_validators(ledger, source.name, {})
-    head = context.journal.head
     restoring = replace(
         restoring,
         state=State.COMMITTING,
         planned=restoring.started,
         counts=load_plan(restoring, ledger).counts,
-        entry=head.number if head else 0,
+        entry=context.journal.position,
     )
     template = (
         "undone by %(by)s: %(note)s; %(run)s restored what was published before"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -110,7 +111,7 @@ def _cited_runs(context: HarvestContext) -> set[str]:
     """Return the runs that the records of a release with files name as their origin, by the journal
     up to each release.
     """
-    positions = sorted(_release_positions(context.data / "releases"))
+    positions = sorted(release["position"] for release in existing_releases(context.data))
     cited: set[str] = set()
     runs: dict[str, str] = {}
     if not positions:
@@ -133,8 +134,9 @@ def _cited_runs(context: HarvestContext) -> set[str]:
     return cited
 
 
-def _release_positions(folder: Path) -> Iterator[int]:
-    for path in folder.glob("*/release.json"):
+def existing_releases(data: Path) -> Iterator[dict[str, Any]]:
+    """Yield the descriptions of the releases of a data directory that have files."""
+    for path in sorted((data / "releases").glob("*/release.json")):
         release = json.loads(path.read_text(encoding="utf-8"))
         if release["withdrawn"] is None:
-            yield release["position"]
+            yield release
