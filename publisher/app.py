@@ -261,14 +261,14 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         slot=pages.slot,
     )
     app.add_middleware(FreshnessMiddleware, service=service, respond=handlers.handle_damage)
-    # It adds headers to the responses of all others.
+    # It is outside the two above, so that their responses have its headers too.
     app.add_middleware(
         SecurityMiddleware,
         url=url,
         exposed=(*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER),
         add_headers=add_budget,
     )
-    # Outermost, so that it measures all others.
+    # It is outermost, so that it measures all others.
     app.add_middleware(RequestMiddleware, metrics=metrics)
 
 

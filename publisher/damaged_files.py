@@ -40,7 +40,7 @@ from publisher.store.verification import (
 )
 from vocab.iris import Iris
 
-# These files have positions in the journal.
+# Each of these files names the journal entry that a projection has reached.
 _CHECKPOINTS = ("position.json", "text/position.json")
 # These files of the search index are replaced with each commit.
 _CHANGED = ("meta.json", ".managed.json")
@@ -84,7 +84,7 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
 
 
 def _lock_newest(folder: Path) -> tuple[Snapshot, SharedLock] | None:
-    """Return the newest snapshot in *folder*, and a lock because of which a server keeps it; None
+    """Return the newest snapshot in *folder*, with a lock that keeps a server from deleting it; None
     if there is none.
     """
     while snapshot := newest_snapshot(folder):
@@ -114,7 +114,7 @@ def _working_problems(
     newest, checksums = Path(snapshot.path), read_checksums(Path(snapshot.path))
     for name, path in sorted(_copies(store, snapshot)):
         if name in checksums and not is_copy(path, newest / name, checksums[name]):
-            yield str(path.relative_to(store)), "is not as it was published"
+            yield str(path.relative_to(store)), "differs from its published copy"
     if reason := _unreadable_reason(store / "columns" / WORK):
         yield f"columns/{WORK}", f"cannot be read: {reason}"
     try:

@@ -1,4 +1,4 @@
-"""Open databases of DuckDB, and read the SQL of the folder ``sql``, as all parts of the publisher do."""
+"""Open DuckDB databases, and read the SQL files of the folder ``sql``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def connect(
     """Return a connection to the file *path*, or to a database in memory, with the settings
     *config*.
 
-    It shows no progress: DuckDB does after two seconds, on standard output, also where that is a
+    DuckDB's progress bar is off: it appears after two seconds on standard output, which may be a
     file that a command writes.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {**config}
@@ -24,8 +24,8 @@ def connect(
 
 
 def attach(path: Path, **config: str | int) -> duckdb.DuckDBPyConnection:
-    """Return a connection that only reads the file *path*, also where this process has opened it
-    already, with other settings.
+    """Return a read-only connection to the file *path*; this process may also have it open with
+    other settings.
     """
     connection = connect(**config)  # type: ignore[arg-type]  # the settings are no path
     connection.execute("ATTACH ? AS stored (READ_ONLY)", [str(path)])

@@ -36,9 +36,10 @@ _ERRORS: tuple[type[Exception], ...] = (
 )
 log = structlog.get_logger(component="problems")
 
-# What it has does not come from the journal, so it returns 404.
+# Exports do not come from the journal: an unknown one stays 404 while entries are being loaded.
 _LOCAL_PATH = "/exports"
-# Elsewhere a query needs little memory, unless a damaged file has a wrong length in it.
+# Queries of other paths need little memory: if one exceeds its limit, a damaged file may have a
+# wrong length in it.
 _CLIENT_QUERIES = ("/sparql", "/exports")
 REFRESH_SECONDS = 3  # seconds until a browser reloads a page that is not ready
 _JOURNAL_RETRY = "600"  # seconds: a person has to restore an entry
@@ -82,7 +83,7 @@ class ErrorHandlers:
                 return await self.respond(request, HTTPProblem(status, detail))
             case HTTPProblem(status=HTTPStatus.NOT_FOUND) if self._service.awaited and not (
                 path.startswith(_LOCAL_PATH)
-            ):  # it may be among the journal entries that are not published yet
+            ):  # what is missing may be in a journal entry that is not loaded yet
                 text = TranslatableText(
                     "{problem}; but {missing} journal entries are not loaded here yet; try again in a moment",
                     problem=_detail(error),
@@ -91,7 +92,7 @@ class ErrorHandlers:
                 return await self.respond(request, NotReady(text))
             case HTTPProblem():
                 return self._render(request, error.status, _detail(error), error.headers)
-            case HTTPException():  # of Starlette: 404 for an unknown path, 405
+            case HTTPException():  # Starlette raises it: 404 for an unknown path, 405
                 status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
                 # Several routes may share a path, each with other methods.
                 if status is HTTPStatus.METHOD_NOT_ALLOWED:
@@ -107,9 +108,9 @@ class ErrorHandlers:
         return self._render(request, status, _FAILED, {"Connection": "close"})
 
     async def handle_damage(self, request: Request, error: Exception) -> Response | None:
-        """Respond to an exception of the middleware: to a PublisherError as that of a route; with
-        503, and a line in the log, if a file of the store or its indexes is damaged; else return
-        None.
+        """Respond to an exception that the middleware caught: to a PublisherError as to that of a
+        route; with 503 and a log line if a file of the store or its indexes is damaged. Return None
+        for any other.
         """
         if isinstance(error, PublisherError):
             return await self.respond(request, error)

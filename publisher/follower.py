@@ -37,9 +37,9 @@ from publisher.store.verification import discard
 
 PAUSE = 0.25  # seconds between two checks of the journal
 EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position
-RETRY = 5.0  # seconds before what failed is tried again
-_CORRUPTION = "Corruption"  # what the messages of the engine (RocksDB) about damaged files contain
-JOURNAL_RETRY = 10.0  # the same for an entry that cannot be read
+RETRY = 5.0  # seconds before a failed step is tried again
+JOURNAL_RETRY = 10.0  # the same for a journal entry that cannot be read
+_CORRUPTION = "Corruption"  # a word in RocksDB's messages about damaged files
 
 log = structlog.get_logger(component="follower")
 
@@ -78,7 +78,7 @@ def _discard_damaged(store: Path, reports: Reports) -> bool:
 def follow_embedded(
     open_store: Callable[[], Runner[EmbeddedStore]], store: Path, reports: Reports, check: Event
 ) -> NoReturn:
-    """Keep the embedded store in the folder *store* level with the journal; end the process with
+    """Keep the embedded store in the folder *store* up to date with the journal; end the process with
     code 1 if the store cannot be written.
 
     Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine
@@ -132,7 +132,7 @@ def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports
 def follow_external(
     open_store: Callable[[], Runner[RemoteStore]], store: Path, reports: Reports, check: Event
 ) -> NoReturn:
-    """Keep the external store level with the journal; after any failure, and when *check* is set,
+    """Keep the external store up to date with the journal; after any failure, and when *check* is set,
     it is opened again.
 
     Damaged files of the indexes beside it, in the folder *store*, are deleted then, and rebuilt.
@@ -144,7 +144,7 @@ def follow_external(
             _discard_damaged(store, reports)
             with closing(open_store()) as runner:
                 _step_until_checked(runner, check, reports, outage)
-        # A response that breaks off is no valid syntax.
+        # A response that breaks off raises SyntaxError or ValueError.
         except (JournalError, PublisherError, OSError, SyntaxError, ValueError) as error:
             outage.failed(str(error))
             reports.reason(f"the store cannot follow the journal: {error}")
@@ -190,7 +190,7 @@ def main() -> None:
     Thread(target=read_input, args=(check,), daemon=True).start()
     reader = JournalReader(Journal(journal), graph.removesuffix("status"))
     reports = Reports()
-    for name in ("history", "tables"):  # of earlier versions: they are in the columns
+    for name in ("history", "tables"):  # earlier versions wrote these folders
         shutil.rmtree(store / name, ignore_errors=True)
     parts = (reader, store, status, graph)
     if "--external" in sys.argv:

@@ -110,8 +110,8 @@ def logfmt_line(event: EventDict) -> str:
 
 
 def prose_line(event: EventDict) -> str:
-    """Return an event as a person reads it on a terminal: the time of the day in UTC, the level
-    unless it is that of most, the source, what happened, and the other fields.
+    """Return an event as a person reads it on a terminal: the time of day in UTC, the level unless
+    it is info, the source, what happened, and the other fields.
 
     >>> prose_line({"timestamp": "2026-03-01T12:00:05.1Z", "level": "info", "event": "server started", "url": "http://a/"})
     '12:00:05 server started: url http://a/'

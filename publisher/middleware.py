@@ -1,10 +1,10 @@
-"""What stands between the server and the routes: headers that name the journal position of each
-response and the freshness of its sources, answers to what no route answered, and limits on pages.
+"""The middleware of the publisher: headers that name the journal position of each response and the
+freshness of its sources, responses to errors that no route handled, and limits on pages.
 
 A crawler that follows every facet finds pages without end, and each costs a query. A page costs its
 client one point; each facet value beyond the first doubles it. Pages of many facets are rendered a
-few at a time, and for a quarter of the time at most, whoever asks for them, so that many addresses
-together do not delay the pages that people open. ``/robots.txt`` keeps to the same limits.
+few at a time, and for a quarter of the time at most, whoever requests them. So many clients together
+do not delay the pages that people open. ``/robots.txt`` keeps to the same limits.
 
 Source: https://www.rfc-editor.org/rfc/rfc6585 section 4 (429),
 https://www.rfc-editor.org/rfc/rfc9110 section 10.2.3 (Retry-After).
@@ -40,11 +40,11 @@ from publisher.store.source_status import (
 from publisher.store.workers.pool import RateLimiter, client_key
 from web.respond import REVALIDATED
 
-DEEP = 3  # with at least this number of facet values, renderings of a page are limited
-# After such a page none is begun for this many times as long as it took: those that wait for one
-# another take a quarter of the time, and less work is taken on where the server is slow.
+DEEP = 3  # pages with at least as many facet values are rendered a few at a time
+# After such a page its slot rests for this many times as long as the page took. So these pages take
+# a quarter of the time at most, and a slow server begins fewer of them.
 REST = 3.0
-MOST_POINTS = 32  # of a page
+MOST_POINTS = 32  # the most points that a page costs
 ALL_DATA = TranslatableText("all data is in the files of /dumps/ and /releases")
 ALL_DATA_LINK = '</dumps/>; rel="related"; title="all data as files"'
 
@@ -102,8 +102,8 @@ class PageLimits:
         """Wait for a slot for a page with many facet values, *limits.deep_wait* seconds at most;
         raises StoreBusy.
 
-        A slot rests after a page REST times as long as it took, at most half of
-        *limits.deep_wait*: the next who waits is served also where pages are slow.
+        After a page its slot rests for REST times as long as the page took, but at most half of
+        *limits.deep_wait*, so that the next request is served even if pages are slow.
         """
         if self._slots is None or facet_depth(QueryParams(scope["query_string"])) < DEEP:
             yield
@@ -113,7 +113,7 @@ class PageLimits:
                 await self._slots.acquire()
         except TimeoutError as error:
             raise StoreBusy(
-                f"too many pages of {DEEP} or more facets are asked for; choose fewer, or try again later; {ALL_DATA}",
+                f"too many pages with {DEEP} or more facets are requested; choose fewer facets, or try again later; {ALL_DATA}",
                 ALL_DATA_LINK,
             ) from error
         loop = asyncio.get_running_loop()
@@ -132,7 +132,7 @@ def _is_own(client: str) -> bool:
         return not client
 
 
-# It names the entry that is being applied: a response may show part of it.
+# The number of the entry that is being applied: a response may show a part of it.
 APPLYING_HEADER = "Stocktake-Applying-Entry"
 LAG_HEADER = "Stocktake-Lag"  # number of journal entries that are not applied yet, if any
 HEADER_NAMES = (
@@ -143,15 +143,15 @@ HEADER_NAMES = (
     APPLYING_HEADER,
     LAG_HEADER,
 )
-# Responses from a release have it, which say nothing about current data.
+# Responses from a release have this header and none of the others, which are about current data.
 RELEASE_HEADER = "Stocktake-Release"
-# Where the name of the source is in a path, by its first part.
+# The index of the segment that names the source, by the first segment of the path.
 _SOURCE_SEGMENT = {"id": 2, "page": 2, "data": 2, "record": 1, "source": 1}
 # Static files do not change; health must answer when the store does not.
 _EXCLUDED = ("static", "docs", "health")
 
-# Engines in Rust raise it, such as over a damaged search index; it is no Exception, and its class is
-# not public.
+# The class of what engines in Rust raise, for example for a damaged search index: it is not public,
+# and does not derive from Exception.
 _PANIC = "PanicException"
 
 Headers = dict[str, str]
@@ -172,7 +172,8 @@ class FreshnessMiddleware:
         respond: Callable[[Request, Exception], Awaitable[Response | None]],
     ) -> None:
         self._app, self._service, self._respond = app, service, respond
-        # of a snapshot by its number: the statuses of the sources, their counts, and until when
+        # The number of a snapshot, the statuses of its sources, their counts, and until when these
+        # are current.
         self._cached: tuple[int, dict[str, SourceStatus], str, datetime | None] = (-1, {}, "", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -189,7 +190,7 @@ class FreshnessMiddleware:
             ):
                 response.update(headers)
                 if APPLYING_HEADER in headers and response.get("Cache-Control") == REVALIDATED:
-                    # It may show a part of the entry, and the tag would say that it is a state.
+                    # The response may show a part of the entry, so no cache may take it for a state.
                     response["Cache-Control"] = "no-store"
                     del response["ETag"]
             await send(message)

@@ -25,7 +25,7 @@ from web.branding import PLAIN, Branding
 from web.static_files import font_sheets, static_url
 from web.templating import create_environment
 
-# These parameters are no filters.
+# These parameters belong to one view; all others are filters.
 _OF_ONE_VIEW = (
     "page",
     "per",
@@ -198,9 +198,9 @@ def sections(
 # code list have none.
 _UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
 PACKAGE_FOLDER = Path(__file__).parent
-# It has the scripts that hatch_build.py builds; pages work without them.
+# The scripts that hatch_build.py builds; pages work without them.
 BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"
-# It is built by `make docs`; without it there is no link to it.
+# The documentation that `make docs` builds; without it, pages do not link to it.
 DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"
 
 
@@ -259,8 +259,8 @@ class Pages:
         return HTMLResponse(text, code, {"Vary": "Accept"})
 
     def label(self, named: Labeled, term: str | Term) -> str:
-        """Return the label of *term*: the vocabulary's in the language of the request, else the one
-        in *description*.
+        """Return the label of *term*: the vocabulary's in the language of the request, else the
+        name that *named* has for it.
         """
         known = label(str(term), current_locale().language, self.iris.base)
         return known or named.name(term)

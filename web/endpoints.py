@@ -32,8 +32,8 @@ from web.problems import HTTPProblem
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Documentation = dict[int | str, dict[str, Any]]
 
-# Types of the JSON that we send. The values are written by us, so only the description says more
-# than the type.
+# Types of the JSON that we send. We write the values ourselves, so these types are for the
+# description only.
 WebAddress = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Count = Annotated[int, Field(ge=0)]
@@ -251,8 +251,8 @@ def allowed_methods(request: Request) -> list[str]:
     ]
 
 
-# Texts of Pydantic and of our validators, in lower case, by type of error; their places are names
-# of its context.
+# Texts of Pydantic and of our validators, in lower case, by type of error; the names in braces are
+# those of the error's context.
 PARAMETER_ERRORS = {
     "missing": "field required",
     "value_error": "input should be a whole number",

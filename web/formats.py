@@ -239,7 +239,7 @@ def _score(accept: str | None, candidate: Format) -> float:
 
 
 def wants_html(accept: str | None, rows: Iterable[Format]) -> bool:
-    """Return whether the client prefers HTML to all of *formats*. ``*/*`` alone selects data."""
+    """Return whether the client prefers HTML to all of *rows*. ``*/*`` alone selects data."""
     page = max(quality(accept, name) for name in media_types(HTML))
     data = max((_score(accept, candidate) for candidate in rows), default=0.0)
     return page > data or (

@@ -1,5 +1,5 @@
-"""What all requests pass first, of the portal and of the admin pages: their host, name, measure,
-size and time, and the security headers of their responses.
+"""The middleware that requests to the portal and to the admin pages pass first. It checks their host,
+names and measures them, limits their size and time, and sets the security headers of responses.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host),
 https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form),
@@ -41,7 +41,7 @@ CONTENT_SECURITY_POLICY = (
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    # The URL may contain a query; with no-referrer, browsers say "Origin: null" of our own forms.
+    # The URL may contain a query; with no-referrer, browsers send "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -59,7 +59,8 @@ MAX_PRIVATE_BODY = 65_536  # bytes: the longest is a note of 2,000 characters
 BODY_TIMEOUT = 30.0  # seconds for the complete body
 # The rest of a too large body is read and discarded up to as many bytes and seconds.
 DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0
-# Private apps have few at once: they may wait for a locked ledger, and the portal needs threads too.
+# Private apps answer few requests at once: these may wait for a locked ledger, and the portal needs
+# threads too.
 MAX_CONCURRENT_REQUESTS = 8
 
 
@@ -232,8 +233,8 @@ class SecurityMiddleware:
     async def _answer_privately(
         self, slots: asyncio.Semaphore, scope: Scope, body: _LimitedBody, send: Send
     ) -> None:
-        """Answer when a slot is free; its body is read before, however slow the client
-        is. HEAD is answered as GET, without the body.
+        """Answer when a slot is free. The body is read first, so that a slow client takes no slot.
+        HEAD is answered as GET, without the body.
         """
         is_head = scope["method"] == "HEAD"
         unread: list[Message] = [{"type": "http.request", "body": await body.read()}]
@@ -261,7 +262,7 @@ class SecurityMiddleware:
         location = headers.get("location", "")
         if self._url and (path := own_path(location, self._url)):
             headers["Location"] = path
-        elif self._slots and (parts := urlsplit(location)).netloc:  # independent of Host
+        elif self._slots and (parts := urlsplit(location)).netloc:  # without Host
             headers["Location"] = parts._replace(scheme="", netloc="").geturl()
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", _HSTS)

@@ -1,5 +1,5 @@
-"""The HTTP client for requests to other hosts, of harvesters and publisher: it refuses addresses off
-the public internet, and ends a response at a deadline.
+"""The HTTP client for requests to other hosts, of harvesters and publisher: it refuses addresses
+outside the public internet, and ends a response at a deadline.
 
 The host is resolved for each connection, all its addresses must be public, and the connection goes
 to the very address that was checked, so that a name cannot become private between check and use.
@@ -20,7 +20,7 @@ import httpx
 from vocab.addresses import is_public
 
 Resolve = Callable[[str, int], list[str]]  # IP addresses of a host; raises OSError
-TIMEOUT_SECONDS = 10.0  # for each step of a request
+TIMEOUT_SECONDS = 10.0  # the limit of each step of a request
 
 
 class PrivateAddressError(httpcore.ConnectError):

@@ -29,7 +29,7 @@ from languages.request_locale import current_locale
 from web.formats import accepts_gzip
 from web.respond import is_not_modified, parse_http_date, tagging
 
-MAX_CACHE_BYTES = 64 << 20  # of all cached pages, compressed and not
+MAX_CACHE_BYTES = 64 << 20  # the size of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size
 MINUTE = 60  # seconds
 CACHED_ROUTES = frozenset(

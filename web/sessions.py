@@ -1,4 +1,4 @@
-"""Know whose browser sends a form: its site, its session, and the token of the session in the form.
+"""Check who sends a form, by its site, its session, and the token of the session in the form.
 
 Source: https://www.w3.org/TR/fetch-metadata/.
 """

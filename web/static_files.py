@@ -24,7 +24,7 @@ from web.formats import accepts_gzip
 from web.respond import IMMUTABLE
 
 STATIC_FOLDER = Path(__file__).parents[1] / "publisher" / "static"
-_COMPRESSED = (".css", ".js", ".svg", ".json")  # endings of texts
+_COMPRESSED = (".css", ".js", ".svg", ".json")  # endings of the names of text files
 _HASHED = re.compile(r"(?P<stem>.+)\.(?P<digest>[0-9a-f]{12})(?P<ending>\.[a-z][a-z0-9]*)")
 
 

@@ -38,8 +38,8 @@ POLICY = (
 
 
 class CompiledTemplates(BytecodeCache):
-    """Templates that this process has compiled: each of its apps has an environment of its own, and
-    to compile a page takes longer than to render it.
+    """The templates that this process has compiled, shared by the environments of its apps: compiling
+    a page takes longer than rendering it.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ def _language_link(root: str, language: str) -> str:
 
 
 def _site_path(address: str) -> str:
-    """Return the path of an IRI of ours on this site; other addresses are links to nothing.
+    """Return the path of one of our IRIs on this site, "" for any other address.
 
     >>> _site_path("https://w3id.org/wsis-stocktaking/record/kenya/p1"), _site_path("javascript:x")
     ('/record/kenya/p1', '')

@@ -1,4 +1,4 @@
-"""Limit how often a client may try invalid keys, or do something else."""
+"""Limit how often a client may try invalid keys, or repeat another costly request."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 from vocab.addresses import address_key
 
-MAX_FAILURES = 10  # in a window: allows for typing errors, stops guessing
-WINDOW_SECONDS = 60.0  # seconds
+MAX_FAILURES = 10  # failures in a window: enough for typing errors, too few for guessing
+WINDOW_SECONDS = 60.0
 _MAX_CLIENTS = 10_000  # about 2 MB; the longest inactive one is dropped first
 
 

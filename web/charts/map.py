@@ -55,7 +55,7 @@ def world_map(
 
     def describe(code: str) -> dict[str, object]:
         value = values.get(code, 0)
-        # an area that the vocabulary does not name has no title
+        # An area that the vocabulary does not name has no title.
         named = code.isdigit() and name(code) != code
         title = f"{name(code)}: {value:,}".replace(",", " ") if named else ""
         shade = quantile_shade(value, bounds)

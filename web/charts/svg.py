@@ -69,8 +69,8 @@ def bar_chart(rows: Sequence[Bar], label: str) -> Markup:
 def column_chart(
     years: Sequence[str], series: Mapping[str, Mapping[str, int]], label: str
 ) -> Markup:
-    """Draw a column for each of *years*, of which there is at least one, stacked from *series*,
-    whose values are by year. Each segment has a tooltip.
+    """Draw a stacked column for each of *years*, at least one, from *series*, whose values are by
+    year. Each segment has a tooltip.
     """
     largest = max(sum(counts.get(year, 0) for counts in series.values()) for year in years) or 1
     return render(
