@@ -1,5 +1,5 @@
-"""The entities that names are matched to, and how the candidates of a name are found and scored: names first, in six languages, codes and
-similar spellings, then the properties that the query states.
+"""Match names to entities: find the candidates of a name by names in six languages, codes and similar
+spellings, and score them by the name and by the properties that the query states.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ CERTAIN = 100.0  # score of a name that is the same; its entity is the match if 
 MAX_NAME = 300  # characters of a name that are compared; longer ones are cut
 MAX_CANDIDATES = 50
 _SIMILAR = 20  # names of one type that are returned
-_GOOD = 85.0  # at this score of a name, things with similar words are not searched too
+_GOOD = 85.0  # from this score of a name on, things with similar words are not searched
 _SHORTEST_PART = 4  # letters of a name that is only a part of the entity's
 _SUGGESTED = 200  # things that can be reached by suggestions
 # How many things have their names compared: of those with the same words, and with similar ones.
 _RETRIEVED = {False: 10, True: 25}
-_NAME_SHARE = 0.7  # of the score, where a query states properties
+_NAME_SHARE = 0.7  # part of the score that the name has if a query states properties
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Property:
     """A property of the entities of *types*.
 
     *predicate* is a prefixed name, "" where the value is not a statement of the store. *value_type*
-    is the type of the entities that are its values, if they are entities.
-    *compared* says with what a query's value is compared: ``links``, ``parties`` or ``source`` of
-    an indexed thing, ``codes`` of a concept; "" if a query cannot be refined by it.
+    is the type of its values if they are entities. *compared* says with what a query's value is
+    compared: ``links``, ``parties`` or ``source`` of an indexed thing, ``codes`` of a concept; "" if
+    a query cannot be refined by it.
     """
 
     name: str
@@ -200,7 +200,7 @@ class ConceptNames:
         return list(dict.fromkeys(iri for _, iri in begun))
 
 
-open_concept_names = lru_cache(maxsize=2)(ConceptNames)  # as the topic indexes
+open_concept_names = lru_cache(maxsize=2)(ConceptNames)  # as many as there are topic indexes
 
 
 @lru_cache(maxsize=8192)

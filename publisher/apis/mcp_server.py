@@ -1,5 +1,5 @@
-"""The server of the Model Context Protocol over HTTP, and over standard input and output: its tools, which only read and which answer from
-releases, its resources and prompts.
+"""The server of the Model Context Protocol, over HTTP and over standard input and output: its tools,
+which only read and answer from releases, its resources and its prompts.
 
 The official SDK takes most of a second to import, so this module is imported by the first request
 that needs it.
@@ -92,8 +92,8 @@ Thing = Annotated[
 ]
 
 OVERVIEW = ("kind", "source", "language", "basis", "year")  # facets of the overview
-MAX_RESULTS = 100  # of a search
-MAX_VALUES = 50  # of a facet in a filter
+MAX_RESULTS = 100  # the most results of a search
+MAX_VALUES = 50  # the most values of a facet in a filter
 NEAREST = 3  # suggestions for an unknown code
 _TIES = {facet.link_property for facet in FACETS.values() if facet.link_property}
 

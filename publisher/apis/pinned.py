@@ -147,7 +147,7 @@ def _short(iri: str, spaces: Mapping[str, str]) -> str:
     return next(names, f"<{iri}>")
 
 
-MAX_BYTES = 256 << 10  # of one result: an assistant reads all of it
+MAX_BYTES = 256 << 10  # the largest result: an assistant reads all of it
 RETRY = 0.25  # seconds between attempts while the store of a release is being loaded
 Value = TypeVar("Value")
 

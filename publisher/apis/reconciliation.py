@@ -1,4 +1,5 @@
-"""``/reconcile``: the Reconciliation Service API 0.2, with which OpenRefine and others match names to our entities and extend their tables.
+"""``/reconcile``: the Reconciliation Service API 0.2, with which OpenRefine and others match names to
+our entities and extend their tables.
 
 Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/. The body of
 an error is not specified; too many queries are answered with 413, as the manifest's ``batchSize``
@@ -82,7 +83,7 @@ from web.respond import respond, see_other
 BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension
 MAX_VALUES = 20  # values of the properties of one query
 PREVIEW_WIDTH, PREVIEW_HEIGHT = 400, 200  # pixels of the frame in which a client shows a preview
-SUGGESTIONS = 10  # of one response
+SUGGESTIONS = 10  # the most suggestions of a response
 _PART = 50  # queries of a batch that are matched before other requests have their turn
 _VARY = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
 # Clients show previews in a frame of their own page.

@@ -1,5 +1,5 @@
-"""Resources by their addresses, with or without the suffix of a format: found, and sent as a page or
-as data, with typed links from a page to its data, licence and authors, and back; ``/linkset/`` has
+"""Find resources by their addresses, with or without the suffix of a format, and send them as a page
+or as data, with typed links from a page to its data, licence and authors, and back; ``/linkset/`` has
 all links of a thing.
 
 Sources: https://signposting.org/FAIR/ (level 2: the links are in the header, and all of them in a

@@ -40,7 +40,7 @@ _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 _TYPES = SCHEMA_TYPES | {"document": "Article"}
 _FIRST = ("name", "description", "identifier", "url", "keywords")
 _LAST = ("areaServed", "location", "address", "author", "license")
-CONTEXT_PATH = "context.jsonld"  # below the base
+CONTEXT_PATH = "context.jsonld"  # the path below our base
 CLASSES = {
     "Initiative": "wsis:Initiative",
     "Event": "schema:Event",
@@ -70,7 +70,7 @@ _TYPE = f"{RDF}type"
 _BOOLEANS = {"true": True, "false": False}
 
 Frame = dict[str, object]
-# Processors look for it at each property, not only at the top.
+# Processors read this flag of each property, not only of the whole frame.
 _OMITTED: Frame = {"@omitDefault": True}
 _NEVER: Frame = {"@embed": "@never", **_OMITTED}
 

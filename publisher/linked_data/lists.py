@@ -51,7 +51,7 @@ from web.problems import HTTPProblem
 from web.respond import choose_format, respond
 
 PAGE_SIZE = 50  # things on a page
-Details = dict[str, dict[str, Any]]  # of organizations, by IRI and by name of JSON
+Details = dict[str, dict[str, Any]]  # the details of organizations, by IRI and by name in JSON
 
 
 class ListParameters(NamedTuple):

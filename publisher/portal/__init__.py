@@ -1,1 +1,1 @@
-"""The pages of the portal: each module has the data of a page, `routes` has its route."""
+"""The pages of the portal: each module has the routes and the data of its pages."""

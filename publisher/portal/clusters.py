@@ -1,5 +1,5 @@
-"""What the members of a cluster say, property by property, who comes first, and where they
-disagree.
+"""The page of a cluster: what its members say, property by property, which one comes first, and
+where they disagree.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ async def find_cluster(request: Request, service: QueryService) -> tuple[str, En
     parse_thing_path(parts)
     try:
         cluster = await find_entity(request, service, describe_graph, 4)
-    except HTTPProblem:  # 404
+    except HTTPProblem:  # no cluster has this address
         return await _redirect_to_members(request, service, "/".join(parts))
     if replacement := cluster.description.one("dct:isReplacedBy"):
         return _redirect(request, service, replacement.value, cluster.suffix)

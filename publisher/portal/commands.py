@@ -18,9 +18,9 @@ from cachetools import LRUCache
 from languages.translations import TranslatableText
 from publisher.errors import QuotaExceeded, StoreBusy
 
-SECONDS = 60.0  # after which the process is killed
+SECONDS = 60.0  # seconds after which the process is killed
 MEMORY = 4 << 30  # bytes of address space: libraries map much more than they use
-# previews of one client, and the seconds in which they are counted
+# The previews that a client may run, and the seconds in which they are counted.
 MOST_PREVIEWS, WINDOW = 5, 600.0
 EXPLANATIONS = 30  # explanations of statements for one client, in the same time
 _CLIENTS = 10_000  # clients whose requests are counted; the least recent is dropped
@@ -28,9 +28,9 @@ _OUTPUTS = 100  # outputs of a command that are remembered
 
 
 class ClientQuota:
-    """Requests that cost much, at most *most* of each client in WINDOW; *clock* is monotonic.
+    """The costly requests of clients, at most *most* of each in WINDOW; *clock* is monotonic.
 
-    *is_busy* is whether one is being answered.
+    *is_busy*: one is being answered.
     """
 
     def __init__(

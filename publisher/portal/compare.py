@@ -54,8 +54,9 @@ from web.endpoints import (
 from web.formats import HTML
 from web.respond import respond
 
-PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
-PAGE_SIZE = 100_000  # records of a list, at most
+# The facets of the panels of each side, which leaves out its own.
+PANELS = ("goal", "line", "country", "region", "year")
+PAGE_SIZE = 100_000  # records of a page of a list
 _PARAMETERS: list[dict[str, object]] = [
     {
         "name": name,
@@ -74,7 +75,7 @@ _PARAMETERS: list[dict[str, object]] = [
     )
 ]
 
-_FORM = ("from", "to", "within", "record")  # of two moments
+_FORM = ("from", "to", "within", "record")  # fields of the form for two moments
 router = APIRouter()
 
 
@@ -283,7 +284,7 @@ def _topics(figures: Figures) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the topics that initiatives have by facet: title, and of each topic its key and name."""
     topics = []
     for facet in COMPARED:
-        bars = figures[f"bars/{facet}"].bars  # those that are numbered are in order
+        bars = figures[f"bars/{facet}"].bars  # numbered ones are in order already
         if facet not in ("line", "goal"):
             bars = sorted(bars, key=lambda bar: bar.name)
         topics.append((plural_title(facet), [(f"{facet}/{bar.code}", bar.name) for bar in bars]))

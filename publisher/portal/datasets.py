@@ -1,5 +1,5 @@
-"""The data of a page as tables, each with the SPARQL query that returns the same rows, and the page
-itself: one address has both, as HTML, JSON, CSV, RDF or the drawing.
+"""Pages with data: one address returns the page as HTML, and its tables as JSON, CSV or RDF, each with
+the SPARQL query that returns the same rows, or its drawing as SVG.
 
 Counts are written as observations of the RDF Data Cube vocabulary
 (https://www.w3.org/TR/vocab-data-cube/).
@@ -87,8 +87,8 @@ class DataTable:
 
 
 class DataPage(NamedTuple):
-    """What an address has: its tables as data, and *template* with *values* as its page, or the
-    page at the path *page*. Only what is requested is made. *drawing* is its SVG.
+    """What an address returns: its tables as data, and *template* with *values* as its page, or a
+    redirect to the path *page*. Only what is requested is computed. *drawing* is its SVG.
     """
 
     tables: Callable[[], Sequence[DataTable]]
@@ -351,7 +351,7 @@ def _predicate_and_value(column: Column, cell: Cell, iris: Iris) -> tuple[str, T
     ), value
 
 
-# the columns of lists of things and of prizes, by the names of their values
+# The columns of lists of things and of prizes, by the names of their values.
 _LINE = {
     "iri": Column("thing"),
     "title": Column("title", property=f"{DCT}title"),

@@ -32,12 +32,12 @@ from web.formats import HTML, JSON
 from web.links import origin, typed_link
 from web.respond import respond
 
-BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
-# pixels by kind
+BY_FACET = ("bars", "table", "trend")  # kinds whose addresses end with a facet
+# The height of a frame in pixels, by kind of figure.
 HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}
-WIDTH, SMALLEST = 640, 120  # pixels of a frame where none is asked for, and at least
+WIDTH, SMALLEST = 640, 120  # pixels: the default width of a frame, and its least width and height
 THEMES = ("auto", "light", "dark")
-ROWS = 300  # of a table
+ROWS = 300  # the most rows of a table
 _PARAMETERS = [
     *facet_parameters(),
     {
@@ -142,7 +142,7 @@ def oembed(
     ] = "json",
 ) -> Response:
     """Editors of other sites turn a pasted address into a frame by it."""
-    # oEmbed, section 2.3.5: 501 for a format that the provider does not have
+    # oEmbed, section 2.3.5: the status is 501 for a format that the provider does not have.
     status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
     require(format == "json", TranslatableText("Only the format json is supported"), status)
     host = origin(request)

@@ -83,13 +83,13 @@ from web.formats import DATA_FORMATS, FORMATS, HTML, quality
 from web.links import Link
 from web.respond import ResourceURLs, choose_format, see_other
 
-Found = tuple[str, Entity]  # with its kind, a key of KINDS
+Found = tuple[str, Entity]  # the kind, a key of KINDS, and the entity
 GRAPHS = (
     "matrix",
     "facilitators",
     "country-lists",
     "labels",
-)  # of the vocabulary, beside ontologies
+)  # graphs of the vocabulary besides ontologies
 
 router = APIRouter()
 

@@ -44,8 +44,8 @@ from web.page_cache import MINUTE, keep_for
 
 Values = dict[str, object]
 
-RELATED = 6  # things
-FAMILY = 100  # parts of an initiative
+RELATED = 6  # similar things on a page
+FAMILY = 100  # parts of an initiative on its page
 _CLAIMS = {"Action lines": "action-line", "SDGs": "goal", "Targets": "target"}
 
 

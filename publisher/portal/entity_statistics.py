@@ -51,7 +51,7 @@ from web.charts.map import point_map
 from web.charts.svg import MAX_ORGANIZATIONS, network_diagram, shade, sparkline
 from web.endpoints import get, known_parameters, other_contents, path_segments, problems, redirects
 
-# of a page, in this order
+# The facets of the panels of a page, in this order.
 PANELS = (
     *("line", "goal", "target", "country", "region", "year"),
     *("stakeholder", "status", "type", "coverage", "source"),
@@ -59,8 +59,8 @@ PANELS = (
 PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line", "target": "line"}  # the other side of the matrix
-KEY_FIGURES = 4  # at most
-# facets whose codes can be compared with each other
+KEY_FIGURES = 4  # the most key figures of a profile
+# The facets whose codes can be compared with each other.
 COMPARED = ("line", "goal", "region", "area", "country", "source")
 
 router = APIRouter()

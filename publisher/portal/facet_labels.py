@@ -23,7 +23,7 @@ from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts, label
 
-# whose preferred label is a sentence, and whose first alternative label is short
+# Facets whose preferred labels are sentences, and whose alternative labels are short.
 _SHORT = ("goal",)
 # "By 2030, " at the beginning of a target, in the languages of the United Nations
 _DATE = re.compile(r"(?:[^,،]{0,24}?20[23]\d[^,،]{0,8}[,،]|К 20\d\d году,?)\s*(?=.)")
@@ -43,7 +43,7 @@ _TITLES = {
     "document": TranslatableText("Document type"),
     "remark": TranslatableText("Records with quality warnings"),
 }
-# facets with the title of a term of ours
+# Facets that have the title of a term of our ontology.
 _TERMS = {
     **{name: name for name in ("target", "coverage", "status")},
     "line": "actionLine",

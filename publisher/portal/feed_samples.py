@@ -23,12 +23,12 @@ from lxml import etree
 from vocab.iris import BASE
 
 MAX_SAMPLE = 2 << 20  # bytes of a sample
-# records that are read; levels of objects in them; values visited in a sample
+# The records that are read, the levels of objects in them, and the values visited in a sample.
 _RECORDS, _DEPTH, _NODES = 25, 4, 20_000
 _HEADER_LINES = 100  # lines that a table is recognized by, and its header is searched in
 _MAX_PATH = 500  # characters of a path
-_HEAD = 256 << 10  # bytes that are read
-_ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
+_HEAD = 256 << 10  # bytes by which the format is recognized
+_ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # the first bytes of XLSX and ODS, and of XLS
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _NAMES: Mapping[str, Sequence[str]] = _TABLES["patterns"]
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
@@ -38,7 +38,7 @@ _TURTLE = re.compile(
 _NO_PAGES = frozenset(
     ("image", "img", "logo", "icon", "photo", "picture", "thumbnail", "api", "licence", "license")
 )
-_SPLIT = ("countries", "goals")  # fields whose values may stand in one text
+_SPLIT = ("countries", "goals")  # fields that may have several values in one text
 _SEPARATOR = ";"
 _WORD = re.compile(r"[^\W_]+")
 _EXAMPLES, _EXAMPLE_LENGTH = 3, 80  # values of a path that are shown; characters of each
@@ -80,7 +80,7 @@ def _name(text: str, base: str) -> str:
     elif text.startswith("<") and not _TURTLE.match(text):
         root = match[1] if (match := _ROOT.search(text)) else ""
         is_rdf = root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]
-        # the reader of OAI-PMH explains why it refuses a DOCTYPE
+        # The reader of OAI-PMH explains why it refuses a DOCTYPE.
         other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else ""
         roots = _TABLES["roots"]
         name = "rdf" if is_rdf else roots.get(root) or roots.get(root.lower(), other)
@@ -106,7 +106,7 @@ def _decode(sample: bytes) -> str:
     if sample.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return sample.decode("utf-16", "replace").strip()
     try:
-        # the sample may end within a character
+        # The sample may end within a character, so the decoder is incremental.
         return codecs.getincrementaldecoder("utf-8-sig")().decode(sample).strip()
     except UnicodeDecodeError:
         return sample.decode("cp1252", "replace").strip()
@@ -163,7 +163,7 @@ def suggest_fields(sample: bytes) -> FieldSuggestions:
     return FieldSuggestions(kind, records, fields, tuple(columns), count, examples, split)
 
 
-Rows = list[dict[str, str]]  # of records: their texts by path
+Rows = list[dict[str, str]]  # the texts of each record by path
 
 
 def _read_json(text: str) -> tuple[str, Rows, int]:
@@ -233,7 +233,7 @@ def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, s
         for item in items:
             yield from _flatten(item, f"{path}[]", depth + 1)
         if not items and node:
-            # the item with a separator shows that texts are split, also where the first has none
+            # An item with a separator is preferred: it shows that texts have to be split.
             yield path, next((str(item) for item in node if _SEPARATOR in str(item)), str(node[0]))
     elif isinstance(node, str | int | float) and not isinstance(node, bool):
         yield path, str(node)
@@ -242,7 +242,7 @@ def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, s
 def _read_csv(text: str) -> tuple[str, Rows, int]:
     rows = table_rows(text)
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows[:_HEADER_LINES]]
-    # titles and notes stand before the header: it is the first row with half as many cells as any
+    # Titles and notes may precede the header: it is the first row with half as many cells as any.
     header = next((number for number, count in enumerate(filled) if 2 * count >= max(filled)), 0)
     names = [_step(" ".join(cell.split())) for cell in rows[header]] if rows else []
     records = [
@@ -348,7 +348,7 @@ def _score(name: str, path: str, values: list[str], rows: int) -> float:
 
 def _value_score(name: str, values: list[str], rows: int) -> float:
     if name == "key":
-        # a few records of one key are a fault of the feed, which is found when they are read
+        # A few records may share a key: that is a fault of the feed, which the harvest reports.
         distinct = len(set(values))
         return 0.5 if distinct == rows else -0.9 if distinct * 2 > rows else -2.0
     if pattern := _TABLES["values"].get(name):

@@ -63,11 +63,12 @@ from web.respond import respond
 
 NEWEST, EVENTS = 8, 4  # things on the front page: the latest updates, and upcoming events
 HOME_DATA = ("line", "goal", "region", "country")
-# of the front page, the most important first; with a matrix, without its facets
+# The facets of the front page, the most important first; those of the matrix only without it.
 HOME_FIGURES = ("line", "goal", "region", "stakeholder", "type", "status", "year", "target")
 MATRIX_FACETS = ("line", "goal", "region")
 FIGURES_OF_HOME, FIGURES_OF_TRENDS = 3, 3
-INSTEAD = ("goal", "line", "country", "type", "status", "year", "language")  # of an empty figure
+# The facets of the figures that replace an empty one.
+INSTEAD = ("goal", "line", "country", "type", "status", "year", "language")
 TREND_FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
 TOPICS = {
     "line": "/scheme/action-line",
@@ -270,7 +271,7 @@ def matrix_counts(request: Request, figures: MatrixDep) -> DataPage:
     )
 
 
-# facets whose completeness is counted
+# The facets whose completeness is counted.
 COVERED_FACETS = ("line", "goal", "country", "year", "remark")
 registries_router = APIRouter()
 

@@ -52,21 +52,21 @@ EARLIEST, LATEST = 1990, 2040  # years that are drawn; others are errors of regi
 INITIATIVES = make_filter(kind="initiative")
 EMBED = "/embed"  # path of the figures for other sites
 EMBEDDED = ("count", "bars", "trend", "map", "matrix")  # kinds of figures that have an embed
-Links = Mapping[tuple[str, str], str]  # official ones by line and goal: agreed or disputed
+Links = Mapping[tuple[str, str], str]  # official links, agreed or disputed, by line and goal
 
-_NO_FINDING = ("status", "coverage", "language")  # what most initiatives have says little
+_NO_FINDING = ("status", "coverage", "language")  # facets whose most common value says little
 _YEARS = ("year", "prizeyear")
-_NUMBERED = ("line", "goal", "target", *_YEARS)  # sorted by code, not by count
-# facets whose coverage says nothing: every thing has them, or may lack them
+_NUMBERED = ("line", "goal", "target", *_YEARS)  # facets that are sorted by code, not by count
+# Facets whose coverage says nothing, since every thing has them or may lack them.
 _ALWAYS = ("kind", "source", "basis", "remark", "prize", "stage", "prizeyear")
-# the kinds of things that can have a value of a facet, of facets that not all kinds have
+# The kinds of things that can have a value of a facet, for facets that not all kinds have.
 _TOPICAL = ("initiative", "event", "document", "post")
 _KINDS = {
     **dict.fromkeys(("line", "goal", "target", "year"), _TOPICAL),
     **dict.fromkeys(("coverage", "status", "type"), ("initiative",)),
     "document": ("document",),
 }
-# pages that show facets whose links a registry states, or that were mapped or suggested
+# The pages that show these facets by the basis of their links: stated, mapped or suggested.
 _LINKED = {"line": "/matrix", "goal": "/matrix", "target": "/search"}
 
 

@@ -20,9 +20,9 @@ from publisher.store.releases.manifest import release_numbers
 from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
 
-_MARK = "first-start"  # below the store's folder: the first start is over
+_MARK = "first-start"  # the file in the store's folder that says that the first start is over
 _RETIRED = f"#{Freshness.RETIRED.value}"
-_POLL_SECONDS = 0.2  # between looks for the first snapshot with indexes
+_POLL_SECONDS = 0.2  # seconds between checks for the first snapshot with indexes
 
 log = structlog.get_logger(component="warm-up")
 
@@ -64,7 +64,7 @@ class FirstStart:
     async def _steps(self) -> list[Step]:
         service, snapshot = self._service, self._service.snapshot
         statuses: dict[str, SourceStatus] = {}
-        # the store is busy: the page is loaded again in a moment
+        # If the store is busy, the steps are right when the page is loaded again in a moment.
         with suppress(PublisherError):
             statuses = await source_statuses(service) if snapshot else {}
         active = [
@@ -86,7 +86,7 @@ class FirstStart:
             ("search", is_indexed, 0, 0),
             ("release", released and reported, released + reported, 2),
         )
-        # the first step that is not done is active, and those begun
+        # The first step that is not done is active, and so are all that have begun.
         first = next((name for name, is_done, *_ in parts if not is_done), "")
         return [
             Step(

@@ -1,8 +1,7 @@
 """The pages below `/follow`: follow a search, or one thing, by feed, mail or webhook, confirm it,
 and end it; and what has changed in its results since they were last compared.
 
-The publisher stores nothing of those who follow: ``SubscriptionStore`` is what the command line
-joins it with, as it does problems.
+The publisher itself stores no subscriptions: the command line passes it a ``SubscriptionStore``.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from web.respond import respond
 
 FREQUENCIES = ("change", "day", "week")
 COMPARED = 5_000  # results that are compared one by one; of a larger search, the newest
-POLL_SECONDS = 20.0  # between looks for a new journal entry and for what is due
+POLL_SECONDS = 20.0  # seconds between checks for a new journal entry and for what is due
 _MAX_ADDRESS = 2_000  # characters of a search
 
 log = structlog.get_logger(component="following")
@@ -147,7 +146,7 @@ class SubscriptionStore(Protocol):
         """Store the results of a comparison and queue the message about its changes."""
 
     def skip(self, key: object, position: int) -> None:
-        """Keep the results of before, since there are none at this journal entry."""
+        """Keep the results of the last comparison, since there are none at this journal entry."""
 
 
 StoreDep = Annotated[

@@ -1,8 +1,7 @@
 """The pages `/problem` and `/problem/{number}`: report a problem with a record or a page, and see
 what became of it.
 
-The publisher stores none: ``ProblemStore`` is what the command line joins it with, as it joins the
-pages with the operators' keys.
+The publisher itself stores no problems: the command line passes it a ``ProblemStore``.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ CATEGORIES = (
     *("title", "description", "dates", "place", "classification"),
     *("organization", "page", "duplicate", "personal", "other"),
 )
-MOST_CHARACTERS = 4000  # of a text
+MOST_CHARACTERS = 4000  # of the text of a problem
 _MOST_ADDRESS = 254  # characters of a mail address (RFC 5321)
 _FORMATS: dict[str, Format] = {
     "html": HTML,
@@ -47,7 +46,7 @@ _FORMATS: dict[str, Format] = {
     "jsonld": GRAPHS["jsonld"],
 }
 _PATH = re.compile(r"/(?!/)[^\s\x00-\x1f\x7f]*")
-# or the page of what it is about
+# The address of a record, or of the page of what the record is about.
 _RECORD = re.compile(r"/(?:record|page/[a-z]+|id/[a-z]+)/(?P<source>[^/]+)/(?P<key>[^/]+)")
 _SOURCE = re.compile(r"/source/(?P<source>[^/.]+)")
 

@@ -47,10 +47,10 @@ _PREFIXES = {
     "schema": SCHEMA,
     "sh": SH,
 }
-_RELEASES = 6  # of the history, the newest
-# by the least share in percent; white text on each has a contrast over 4.5
+_RELEASES = 6  # the newest releases, which the history shows
+# The colour by the least share in percent; white text on each has a contrast over 4.5.
 _COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"), (-1, "#767676"))  # -1: no records
-# by the least share in percent: the method rates 351, 221 and 121 of 405 points
+# The rating by the least share in percent: the method has 351, 221 and 121 of 405 points.
 _BANDS = ((87, "excellent"), (55, "good"), (30, "sufficient"), (0, "bad"))
 VALID = "valid"  # the indicator of records without remarks
 _NEXT_STEPS = 5  # indicators that a page names first
@@ -67,10 +67,10 @@ router = APIRouter()
 
 @dataclass(frozen=True, slots=True)
 class Indicator:
-    """What a record is asked for: *pattern* matches if it has it, *weight* are the points for all
-    records, *property* what it looks at.
+    """What records should have: *pattern* matches a record that has it, *weight* is the number of
+    points if all records do, and *property* is the property that it concerns.
 
-    *note* is how it differs from the method's.
+    *note* says how it differs from the method's indicator.
     """
 
     name: str

@@ -61,7 +61,7 @@ SAMPLES = 3  # rows of a table that are shown
 MAX_SAMPLE = 1 << 16  # first bytes of a table that are read
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _LIST_FORMATS = {"html": HTML, "json": JSON}
-# files that a manifest does not list
+# The files of a release that its manifest does not list.
 _OWN = {
     MANIFEST: "application/json",
     SUMS: "text/plain; charset=utf-8",

@@ -66,11 +66,11 @@ from web.formats import HTML, Format, GraphFormat
 from web.respond import choose_format, respond
 
 PAGE_SIZE = 20  # default number of results per page
-MAX_RESULTS = 1_000  # results of a page, at most
-# results of a text search that can be paged through, and over which its facets are counted
+MAX_RESULTS = 1_000  # the most results of a page
+# The results of a text search that can be paged through, and over which its facets are counted.
 MAX_PAGED = 10_000
 LINKED = 3  # concepts of a result that are shown if the words match them
-# parameters of a search that do not change its results
+# The parameters of a search that do not change its results.
 PRESENTATION = ("page", "per", "sort", "format", "view", "lang")
 FEED_FORMATS: dict[str, Format] = {
     "atom": Format("atom", "Atom", ATOM),
@@ -83,7 +83,7 @@ _CLASS = {
     "organization": f"{ORG}Organization",
 }
 _SELECTS = ("kind", "language", "source")  # facets in the form
-_FEED_FACETS = ("line", "goal", "country", "source")  # whose changes have feeds
+_FEED_FACETS = ("line", "goal", "country", "source")  # facets whose changes have feeds
 
 Words = Annotated[
     str,
@@ -166,7 +166,7 @@ def search(
         )
     snapshot, locale = service.current, current_locale()
     first = locale.language if data_format is HTML else None
-    # data are the same in all languages
+    # Data are the same in all languages.
     with use_language(first or "en", locale):
         results = find_page(request, service, tables, replace(parameters, first=first), names)
     content: bytes | Response
@@ -366,7 +366,7 @@ def _results(
     named = index.named_links(parameters.words, fuzzy=matches.is_fuzzy)
     items = tables.list_things(filters, parameters.order, per, (parameters.page - 1) * per)
     for item, indexed in zip(items, index.entries(item.iri for item in items), strict=True):
-        # a thing that is in the facet index may not be in the search index yet
+        # A thing that is in the facet index may not be in the search index yet.
         titles = ((item.title, item.language),) if item.title else ()
         entry = indexed or SearchEntry(item.iri, item.kind, item.source, titles, ())
         title = best_text(entry.titles, marker, language)

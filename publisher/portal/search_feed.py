@@ -45,10 +45,10 @@ from web.endpoints import get, known_parameters, other_contents, problems
 from web.links import Link, origin
 from web.respond import respond
 
-ENTRIES = 100  # results of a feed, the newest
-# newest changes of all records; records that left the results are looked for among these
+ENTRIES = 100  # the newest results, which a feed has
+# The number of newest changes of all records among which removed results are searched.
 WINDOW = 1_000
-# of which the change log has what a record had before
+# The facets of which the change log has the earlier values of a record.
 _KNOWN_FACETS = ("kind", "source", "goal", "country", "line")
 _NEWEST = (1 << 31) - 1  # no number of a change is higher
 _EXTENSION = "_stocktake"
@@ -156,11 +156,11 @@ def possibly_left(history: History, filters: Filter, iris: Iris) -> dict[str, in
     """Return the things that changed lately and may have matched before: the stamp of the newest
     change by IRI.
 
-    Of the facets that the change log knows, a record had what is asked for; of words and other
-    facets that is not known.
+    Of the facets that the change log has, a record had a value of the filter before. Words and other
+    facets cannot be checked.
     """
     stamps: dict[str, int] = {}
-    # also those that are not announced yet
+    # Changes that are not announced yet are among them.
     changes = history.newest_changes(change_reader.ALL, _NEWEST, WINDOW)
     earlier = history.changes_before(changes)
     for change in changes:

@@ -26,7 +26,7 @@ _FORM_FIELDS = (
     *("title", "publisher", "url", "licence", "language", "options"),
     *("records", "key", "name", "description", "start", "countries", "goals", "pages"),
 )
-# the fields of a definition by the names of the form
+# The fields of a definition, by their names in the form.
 _FIELDS = {
     name: name for name in ("key", "name", "description", "start", "countries", "goals", "pages")
 } | {"name": "title"}

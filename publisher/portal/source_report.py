@@ -191,7 +191,7 @@ async def _remarks(
         bound = {"source": iri(source), "shape": iri(shape)}
         examples = await service.rows(query("source-remark-examples"), bound)
         name, rule = shape.rpartition("#")[2], known.get(shape)
-        # a rule of another version, as on a mirror, is not known
+        # A mirror may have remarks by a rule of another version, which is not known here.
         described = _describe_rule(rule) if rule else {"message": row["message"].value}
         reports.append(
             _RULE
@@ -259,7 +259,7 @@ def own_field(fields: Mapping[str, Sequence[str]], path: str) -> str:
 def _examples(rows: Iterable[Row], iris: Iris) -> list[dict[str, str]]:
     """Return a record for each key, with its English title if there is one."""
     reports: dict[str, dict[str, str]] = {}
-    # a title in English comes last, and replaces the others
+    # A title in English comes last, and replaces the others.
     for row in sorted(rows, key=lambda row: "title" in row and row["title"].language == "en"):
         key, title, page = row["key"].value, row.get("title"), row.get("page")
         is_english = title is not None and title.language == "en"
@@ -437,7 +437,7 @@ def as_turtle(report: Mapping[str, Any], rows: Sequence[Row], iris: Iris) -> byt
 
 
 _TYPE = NamedNode(f"{RDF}type")
-# the properties of a validation result, by the variables of the query
+# The properties of a validation result, with the variables of the query.
 _RESULT = {
     "sourceShape": "shape",
     "sourceConstraintComponent": "component",

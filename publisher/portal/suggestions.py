@@ -38,19 +38,19 @@ from web.endpoints import format_parameter, get, other_contents, problems, whole
 from web.formats import HTML, JSON
 from web.respond import choose_format, respond
 
-MAX_CARDS = 6  # cards of a search
+MAX_CARDS = 6  # topics above the results of a search
 _TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them
 _CONSIDERED = 6  # organizations considered; those with the most initiatives are shown
 LONGEST = 100  # characters of a text that is completed
-DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
-# largest number of topics among the suggestions; letters from which titles are searched: shorter
-# texts begin too many words
+DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions, without and with the parameter
+# The largest number of topics among the suggestions, and the number of letters from which titles
+# are searched: shorter texts begin too many words.
 _TOPICS, _LETTERS = 5, 3
-# suggestions of a client, and seconds: five a second, more than anybody types
+# The suggestions of a client in so many seconds: five a second, more than anybody types.
 REQUESTS, WINDOW = 300, 60
-MIN_RATIO = 0.8  # of two titles that are alike: a year or a word may differ
+MIN_RATIO = 0.8  # similarity of two titles that are alike: a year or a word may differ
 _COMPARED = 50  # best results of a search that are compared
-_MAX_WORDS = 12  # of a title that are searched
+_MAX_WORDS = 12  # words of a title that are searched
 _MAX_LENGTH = 300  # characters of a title that are compared: the time grows with their product
 # Weights by facet: people look for action lines and goals more than for targets, whose labels have
 # many words.
@@ -245,7 +245,7 @@ def suggest(
         if data_format is HTML
         else orjson.dumps({"query": typed, "suggestions": matches})
     )
-    # labels are in the language of the request, as pages are
+    # Labels are in the language of the request, as pages are.
     headers = {"Vary": "Accept-Language, Cookie", "Content-Language": current_locale().language}
     return respond(request, content, data_format, headers=None if data_format is HTML else headers)
 
@@ -297,9 +297,10 @@ def suggestions(
 def similar_titles(
     search: Searcher, title: str, limit: int, min_ratio: float = MIN_RATIO
 ) -> list[tuple[str, str]]:
-    """Return the IRIs and titles of the things whose title is most like *title*, the likest first.
+    """Return the IRIs and titles of the things with the titles most similar to *title*, the most similar
+    first.
 
-    *min_ratio* is the least likeness, from 0 to 1.
+    *min_ratio* is the least similarity, from 0 to 1.
     """
     words, folded = (
         re.findall(r"\w+", title[:_MAX_LENGTH])[:_MAX_WORDS],

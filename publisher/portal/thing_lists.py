@@ -67,7 +67,7 @@ _MONTH_PARAMETERS: list[dict[str, object]] = [
 
 _FULL_DATE = 10  # characters of YYYY-MM-DD
 _STAGES = ("winner", "champion", "nominee")  # the highest first
-Text = tuple[str, str | None]  # with its language tag
+Text = tuple[str, str | None]  # a text and its language tag
 
 router = APIRouter()
 

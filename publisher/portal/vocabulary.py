@@ -1,6 +1,6 @@
 """The ontologies, the concept schemes and their concepts, the matrix, the facilitators and other
-graphs of the vocabulary: found with their versions, and the values of their pages; and the
-vocabulary as files.
+graphs of the vocabulary: their versions, links and the values of their pages; and the vocabulary as
+files.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ from web.respond import ResourceURLs, respond
 
 OWL = "http://www.w3.org/2002/07/owl#"
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
-# the groups of the terms of an ontology, as pyLODE has them (https://github.com/RDFLib/pyLODE)
+# The groups of the terms of an ontology, as pyLODE has them (https://github.com/RDFLib/pyLODE).
 _CODES = {
     f"{OWL}Class": "classes",
     f"{OWL}ObjectProperty": "object-properties",
@@ -86,7 +86,7 @@ FACTS = (
     "dqv:inDimension", "owl:deprecated", "dct:isReplacedBy", "dct:source", "rdfs:seeAlso",
 )  # fmt: skip
 
-# lists ten uses of a term
+# The example query of a term lists ten of its uses.
 _QUERY = "PREFIX {prefix}: <{namespace}>\n\nSELECT {match}\n}}\nLIMIT 10\n"
 _MATCHES = {
     "classes": "?thing WHERE {{\n  ?thing a {}",
@@ -94,7 +94,7 @@ _MATCHES = {
     "datatype-properties": "?thing ?value WHERE {{\n  ?thing {} ?value",
     _OTHER: "?thing ?property WHERE {{\n  ?thing ?property {}",
 }
-OntologyTerm = dict[str, Any]  # as ontology.html names its values
+OntologyTerm = dict[str, Any]  # with the names of the values of ontology.html
 
 router = APIRouter()
 

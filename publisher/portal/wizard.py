@@ -48,13 +48,13 @@ MAX_FEED = 16 << 20  # bytes of an upload
 _MAX_FINDINGS = 200  # findings on the page
 _LARGEST = 1 << 20  # bytes of a preview that are read
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
-_SECONDS = 20  # for robots.txt and the sample
+_SECONDS = 20  # to read robots.txt and the sample
 _RESULTS = {
     "json": JSON,
     "sarif": Format("sarif", "SARIF", "application/sarif+json"),
     "junit": Format("junit", "JUnit", "application/xml", ("text/xml",)),
 }
-# endings of feeds without a name, by format
+# The endings of the names of feeds that were sent without one, by format.
 _ENDINGS = {
     "dcat": "ttl",
     "schema": "ttl",

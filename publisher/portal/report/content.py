@@ -36,13 +36,13 @@ from web.charts.svg import Bar as DrawnBar
 from web.charts.svg import bar_chart
 
 _ROWS = 25  # rows of a table in print; the release's files have all
-_BARS = 20  # of a drawing
+_BARS = 20  # the most bars of a drawing
 _CHAPTER_BARS, _EXAMPLES = 8, 3  # SDGs and initiatives of a chapter
 _LOOKED_AT = 30  # initiatives that are read to choose those of a chapter
 _ALL_SCRIPTS = ("ar", "zh")  # languages that are typeset with the system's fonts
 # Latin, Greek and Cyrillic, which Typst's fonts have
 _SCRIPTS = re.compile(r"[\u0020-\u052f\u1e00-\u1eff\u2000-\u206f]*\Z")
-# facets by which a report can be narrowed, with what their codes are
+# The facets by which a report can be narrowed, with what their codes are.
 NARROWING = {
     "year": "a year of four digits",
     "region": "a code of /scheme/itu-region, such as africa",
@@ -304,7 +304,7 @@ def _gaps(figures: Figures, chosen: Collection[str]) -> Section:
         for gap in gaps
         if 0 < len(gap.bars) <= _ROWS
     )
-    # the query of the targets; those of the others are in their own sections
+    # The query is that of the targets; those of the other facets are in their own sections.
     return _section(
         "gaps",
         _("Gaps"),
