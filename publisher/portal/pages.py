@@ -44,7 +44,7 @@ _EXPLANATIONS: dict[str, Format] = {"html": HTML, "json": JSON, "ttl": GRAPHS["t
 _PREFIXES = {
     "dct": DCT, "foaf": FOAF, "org": ORG, "rdfs": RDFS, "schema": SCHEMA, "sh": SH, "sioc": SIOC, "skos": SKOS, "vivo": VIVO, "xsd": XSD,
 }  # fmt: skip
-# pages that people look for at other addresses
+# Where pages are that people look for at these addresses.
 _GUESSED = {"/api": "/docs/api", "/report": "/reports/"}
 
 router = APIRouter()
@@ -65,7 +65,7 @@ def published_kinds(service: QueryService) -> frozenset[str]:
 @get(router, "/about", include_in_schema=False)
 async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     rows, start = await service.rows(query("sources")), service.iris.source("")
-    # of several titles the last one
+    # Of several titles the last one counts.
     sources = {
         row["source"].value.removeprefix(start): (row["title"], str(row.get("licence", "")))
         for row in rows
@@ -296,7 +296,7 @@ async def explain(
     require(
         not is_missing,
         TranslatableText(
-            "There is nothing to explain: no such record, or this server has neither ledger nor archive, as a mirror"
+            "There is nothing to explain: no such record, or this server is a mirror, which has neither ledger nor archive"
         ),
     )
     return respond(request, output, chosen, headers=headers)
