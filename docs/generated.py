@@ -19,9 +19,13 @@ import typer.main
 from command_line.lazy_group import LazyCommand
 from command_line.settings import Settings
 from harvesters.admin.actions import OPERATIONS
+from harvesters.admin.app import create_admin
+from harvesters.admin.context import AdminContext
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options
 from harvesters.page_model import Payload
+from harvesters.participation.app import create_submissions
+from harvesters.participation.submissions.submitters.identity import SubmissionContext
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
@@ -30,8 +34,8 @@ from publisher.releases.tables import TABLES
 from shapes.rules import rules
 from stocktake import app
 from vocab.iris import Iris
-from vocab.schemes import ontology_triples
-from vocab.terms import RDFS
+from vocab.schemes import concepts, crosswalks, ontology_triples, schemes
+from vocab.terms import DCT, RDFS, SKOS
 
 DOCS = Path(__file__).parent
 _MARK = re.compile(r"^<!-- generated: ([^\n]+) -->$", re.MULTILINE)
@@ -267,13 +271,16 @@ def _setting(variable: str) -> str:
 
 
 def _insert(source: str, page: str, texts: Mapping[str, str]) -> str:
-    """Insert each of *texts* below the heading that names it in backticks; raises PageError if
-    headings and texts differ.
+    """Return a section for each of *texts*, with what *source* says below the heading that names it
+    in backticks; raises PageError for a heading that names none.
     """
-    named = _HEADING.findall(source)
-    if missing := sorted(set(named) ^ set(texts)):
-        raise PageError(f"{page}: unknown or missing headings: {', '.join(missing)}")
-    return _HEADING.sub(lambda match: f"{match[0]}\n\n{texts[match[1]]}", source)
+    start, *parts = _HEADING.split(source)
+    written = dict(zip(parts[::2], parts[1::2], strict=True))
+    if unknown := sorted(set(written) - set(texts)):
+        raise PageError(f"{page}: unknown headings: {', '.join(unknown)}")
+    return start + "\n\n".join(
+        f"## `{name}`\n\n{text}\n\n{written.get(name, '').strip()}" for name, text in texts.items()
+    )
 
 
 def _fill_defaults(source: str, page: str, defaults: Mapping[str, object]) -> str:
@@ -321,6 +328,47 @@ def terms(ontology: str = "ns", prefix: str = "wsis") -> str:
     )
 
 
+def scheme_sections() -> str:
+    """Return a section for each concept scheme, with its codes if they are few; crosswalks last."""
+    parts = []
+    for name in sorted(schemes(), key=lambda name: (name in crosswalks(), name)):
+        subject = f"{Iris().base}scheme/{name}"
+        texts: dict[str, str] = {}
+        for triple in ontology_triples(f"scheme/{name}"):
+            if (
+                getattr(triple.subject, "value", None) == subject
+                and getattr(triple.object, "language", None) == "en"
+            ):
+                texts.setdefault(triple.predicate.value, getattr(triple.object, "value", ""))
+        note = texts.get(f"{SKOS}editorialNote", "")
+        text = texts.get(f"{DCT}description") or f"{texts[f'{DCT}title']}. {note}".strip()
+        codes = [code for item in concepts(name).values() for code in item.notations[:1]]
+        few = (
+            f"\n\nCodes: {', '.join(f'`{code}`' for code in codes)}." if 0 < len(codes) < 21 else ""
+        )
+        parts.append(f"### {name}\n\n" + _PREFIXED.sub(r"`\1`", text) + few)
+    return "\n\n".join(parts)
+
+
+def api(pattern: str, page: str) -> str:
+    """Return the operations of the admin pages' API and of submissions whose paths match *pattern*."""
+    site = AdminContext(DOCS, DOCS, "sqlite://", Iris().base)
+    submissions = SubmissionContext(site, "")
+    rows = [
+        (f"`{method.upper()} {prefix}{path}`", " ".join(text.format_map(item).split()))
+        for app, prefix, text in (
+            (create_admin(site), "/admin", "{description}"),
+            (create_submissions(submissions), "", "{summary}. {description}"),
+        )
+        for path, operations in app.openapi()["paths"].items()
+        for method, item in operations.items()
+        if re.match(pattern, f"{prefix}{path}")
+    ]
+    if not rows:
+        raise PageError(f"{page}: no path matches {pattern}")
+    return table(("operation", "result"), rows)
+
+
 TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
     "decisions": decisions,
     "protocols": protocols,
@@ -329,6 +377,7 @@ TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
     "terms": terms,
     "operations": partial(terms, "operations", "ops"),
     "offered": offered,
+    "schemes": scheme_sections,
 }
 
 
@@ -336,6 +385,8 @@ def _generated(name: str, page: str) -> str:
     kind, _, argument = name.partition(" ")
     if kind == "rules":
         return rule_table(argument)
+    if kind == "api":
+        return api(argument, page)
     if name == "options":
         folder, _, entry = page.removeprefix("reference/").partition("/")
         return options(
