@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from harvesters.archive import RETRIED_STATUSES, ArchivedResponse, list_responses
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ArchiveError, RefusedError
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
-from harvesters.page_model import Page
 from harvesters.reasons import Reason
-from harvesters.source import Source
 from journal.store import Store
 
 
@@ -66,13 +59,3 @@ class Replay:
         while len(responses) > 1 and responses[0].status in RETRIED_STATUSES:
             responses.popleft()
         return responses.popleft() if len(responses) > 1 else responses[0]
-
-
-def archived_pages(
-    source: Source, base: str, stored: Callable[[str, str], ArchivedResponse]
-) -> Iterator[Page[Any]]:
-    """Yield the pages of a source whose requests *stored* answers; nothing goes to the network."""
-    protocol, _ = check_compatible(source)
-    offline = NetworkSettings.offline()
-    with Fetch(offline, 0.0, robots=False, base=base, stored=stored) as client:
-        yield from protocol.collect(source, client, None, None)

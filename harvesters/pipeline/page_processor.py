@@ -5,17 +5,19 @@ stage the results in order.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
 
+from harvesters.archive import ArchivedResponse
 from harvesters.compatibility import check_compatible
 from harvesters.errors import FetchError, HarvestError, ParseError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
+from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.pipeline.process_limits import Phase
 from harvesters.pipeline.record_processor import (
@@ -26,6 +28,7 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.reasons import Reason, as_reason, other
+from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
@@ -385,3 +388,13 @@ def read_pages(
         raise
     steps.begin(Phase.OTHER)
     queue.flush()
+
+
+def archived_pages(
+    source: Source, base: str, stored: Callable[[str, str], ArchivedResponse]
+) -> Iterator[Page[Any]]:
+    """Yield the pages of a source whose requests *stored* answers; nothing goes to the network."""
+    protocol, _ = check_compatible(source)
+    offline = NetworkSettings.offline()
+    with Fetch(offline, 0.0, robots=False, base=base, stored=stored) as client:
+        yield from protocol.collect(source, client, None, None)
