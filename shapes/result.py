@@ -20,9 +20,9 @@ class Severity(StrEnum):
 class Result:
     """One result of a validation. Source: https://www.w3.org/TR/shacl/#results-validation-result.
 
-    *focus* and *shape* are IRIs without brackets, *path* too, or None if the shape has none or
-    several paths; *component* is the local name of the constraint component; *value* is an
-    N-Triples term or None.
+    *focus*, *shape* and *path* are IRIs without brackets; *path* is None if the shape has no path or
+    several. *component* is the local name of the constraint component, *value* an N-Triples term or
+    None.
     """
 
     focus: str

@@ -34,7 +34,7 @@ class TopicDecision:
     suggested for the record *key*.
 
     A ``SUGGESTED`` concept is not decided yet: *method* in a *version* suggested it elsewhere with a
-    *confidence* from 0 to 1, and *comment* has the words of the record that led to it.
+    *confidence* from 0 to 1. Its *comment* has the words of the record that led to it.
     """
 
     key: str

@@ -187,10 +187,10 @@ def _is_repeated(change: FieldChange) -> bool:
 
 def _parse(statement: str) -> list[Triple]:
     try:
-        quads = list(parse(f"{statement} .".encode(), format=RdfFormat.N_TRIPLES))
+        quads = parse(f"{statement} .".encode(), format=RdfFormat.N_TRIPLES)
+        return [quad.triple for quad in quads]
     except SyntaxError:
         return []
-    return [quad.triple for quad in quads]
 
 
 def _is_shown(triple: Triple) -> bool:

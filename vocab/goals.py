@@ -90,9 +90,8 @@ def goal(text: str | int) -> str | None:
 @lru_cache(maxsize=8192)
 def _goal(text: str) -> str | None:
     ascii_text = _to_ascii(text)
-    match_iri = _goals().find(fold(ascii_text))
-    if match_iri:
-        return match_iri
+    if named := _goals().find(fold(ascii_text)):
+        return named
     match = _GOAL_NUMBER.match(ascii_text.casefold())
     if not match or not 1 <= int(match["goal"]) <= 17:
         return None
@@ -117,9 +116,8 @@ def target(text: str | int) -> str | None:
 @lru_cache(maxsize=8192)
 def _target(text: str) -> str | None:
     ascii_text = _to_ascii(text)
-    match_iri = _targets().find(fold(ascii_text))
-    if match_iri:
-        return match_iri
+    if named := _targets().find(fold(ascii_text)):
+        return named
     match = _TARGET_NUMBER.match(ascii_text.casefold())
     point = _POINT.match(match["rest"]) if match else None
     if not match or not point:

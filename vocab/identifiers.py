@@ -2,7 +2,7 @@
 their digits.
 
 An identifier is recognized by its web address or by the name of its scheme before it, such as
-``LEI: 5493001KJTIIGC8Y1R12``; a bare number may belong to any scheme and stays a text. Nothing is
+``LEI: 5493001KJTIIGC8Y1R12``. A bare number may belong to any scheme and stays a text. Nothing is
 looked up.
 """
 

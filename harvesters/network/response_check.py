@@ -244,10 +244,14 @@ def _status_error(reply: Reply) -> FetchError:
         return kind(Reason(cause, url=reply.url, status=status))
     headers = reply.headers
     after = retry_after(headers.get("retry-after"), headers.get("date"), datetime.now(UTC))
-    reason = Reason("%(url)s: answered %(status)s", url=reply.url, status=status)
-    if after:
-        cause = "%(url)s: answered %(status)s and asks to retry in %(seconds)s seconds"
-        reason = Reason(cause, url=reply.url, status=status, seconds=round(after))
+    reason = Reason(
+        "%(url)s: answered %(status)s and asks to retry in %(seconds)s seconds"
+        if after
+        else "%(url)s: answered %(status)s",
+        url=reply.url,
+        status=status,
+        seconds=round(after or 0),
+    )
     return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
 
 

@@ -27,7 +27,7 @@ class RetryPolicy:
     """Timeouts, size limits and retries of requests.
 
     *read_timeout* and *connect_timeout* are seconds without a byte, *response_timeout* those of a
-    whole response, headers included, *max_bytes* limits a response (as received, and decoded);
+    whole response with its headers. *max_bytes* limits a response as received, and as decoded.
     *file_timeout* and *max_file_bytes* apply to downloads into a file. *max_attempts* counts a
     request's attempts. The wait between them starts with *wait_initial* seconds and doubles up to
     *wait_max*; a Retry-After of more than *max_retry_after* seconds ends the run.

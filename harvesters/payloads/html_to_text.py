@@ -58,8 +58,10 @@ def html_to_text(text: str) -> str:
 
 
 def _tags(text: str) -> list[tuple[int, int]]:
-    """Return the positions of the tags in *text*: end tags and the tags that they end, tags with an
-    attribute or a prefix, those of HTML, comments, and a tag that the end of the text cuts off.
+    """Return the positions of the tags in *text*.
+
+    A tag is an end tag or ended by one, has an attribute or a prefix, or is HTML's; or it is a
+    comment, or a tag that the end of the text cuts off.
 
     So "a < b", "x<y and z>3" and "<name>" have no tags, and neither has "a<b>c", since nothing ends
     the <b>.

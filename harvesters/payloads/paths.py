@@ -211,8 +211,10 @@ def compile_property_path(
 def _compile_choice(
     tokens: list[tuple[str, str]], prefixes: Mapping[str, str]
 ) -> Callable[[Graph], list[Term]]:
-    """Return the function that finds the values of a path without ``||``: each of its paths between
-    ``|`` is a list of steps, and a step the properties of which any leads on, none for the node.
+    """Return the function that finds the values of a path without ``||``.
+
+    Each of its paths between ``|`` is a list of steps. A step is a list of alternative properties;
+    an empty one stays at the node.
     """
     if [kind for kind, _ in tokens] == ["text"]:
         literal = Literal(tokens[0][1])

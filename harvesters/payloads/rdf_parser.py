@@ -293,7 +293,8 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
 
 def _strip_text(element: _Element, node: _Element | None, url: str, broken: NodeErrors) -> None:
     """Remove the text of an element that may only have child elements, and record the *node* to
-    which it belongs, an IRI or a blank node as in N-Triples, as broken; one without a name gets one.
+    which it belongs as broken, by its IRI or blank node as in N-Triples. A node without a name gets
+    one.
     """
     texts = [element.text, *(child.tail for child in element)]
     stray = next((text for text in texts if text and text.strip()), None)

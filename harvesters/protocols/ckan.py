@@ -21,9 +21,10 @@ from harvesters.source import Source
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[Row]:
-    """Yield all packages, or those changed since *since* minus a second. The source's url is the
-    portal's root, or the full address of a response (with /api/ in its path, or ending in .json): a
-    search, or a document with one package or a list of them.
+    """Yield all packages, or those changed since *since* minus a second.
+
+    The source's url is the portal's root, or the full address of a response, with /api/ in its path
+    or .json at its end. The response is a search, or a document with one package or a list of them.
     """
     protocol = Ckan(source, fetch, since)
 

@@ -125,8 +125,7 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
     options = CsvOptions.of(source)
 
     def fits(rows: list[list[str]]) -> int:
-        lines = [Line(0, cells) for cells in rows[:MAX_HEADER_LINE]]
-        header = find_header(source, lines)
+        header = find_header(source, [Line(0, cells) for cells in rows[:MAX_HEADER_LINE]])
         return len(name_columns(header.cells)) if header else 0
 
     with reply.path.open(encoding=charset, newline="") as text:

@@ -171,8 +171,8 @@ class Csw(PagedProtocol[_Element]):
             name = etree.QName(record).localname
             return InvalidRecord(None, f"a record without an identifier, <{name}>")
         stamps = [_text(each, name) for name in ("modified", "dateStamp") for each in resources]
-        stamp = next(filter(None, stamps), None)
-        return Record(key, record, etree.tostring(record, encoding="utf-8", with_tail=False), stamp)
+        raw = etree.tostring(record, encoding="utf-8", with_tail=False)
+        return Record(key, record, raw, next(filter(None, stamps), None))
 
     def order(self, record: _Element) -> str | None:
         name = self.sort.rpartition(":")[2]

@@ -138,9 +138,9 @@ def sitemap_entries(root: _Element, base: str) -> Iterator[tuple[_Element, str, 
 class ListedDocument:
     """A document that a list names.
 
-    *key* is that of its record, None if its records have their own; *modified* is its time of
-    change as the list states it; *reply* is its content, where the list has it; *unreadable* is why
-    the harvest is incomplete if it cannot be read, None if that concerns its record alone.
+    *key* is that of its record, None if its records have their own. *modified* is its time of change
+    as the list states it, *reply* its content if the list has it. If it cannot be read, *unreadable*
+    is why the harvest is incomplete, None if that concerns its record alone.
     """
 
     address: str

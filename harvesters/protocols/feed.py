@@ -140,10 +140,9 @@ def _older_page(parsed: Any, reply: Reply) -> str | None:
 
 def _is_older_than(items: tuple[Item[Row], ...], since: datetime | None) -> bool:
     """Return whether all entries of a page are older than *since*, so that later pages are too."""
-    if since is None or not items:
-        return False
     stamps = [getattr(item, "modified", None) for item in items]
-    return all(stamp and datetime.fromisoformat(stamp) < since for stamp in stamps)
+    is_older = since and all(stamp and datetime.fromisoformat(stamp) < since for stamp in stamps)
+    return bool(stamps and is_older)
 
 
 def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item[Row]]:

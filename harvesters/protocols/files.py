@@ -1,5 +1,7 @@
-"""Folders of files: each JSON, XML or RDF file in a folder on a web server (Apache, nginx, lighttpd,
-IIS), or in a repository on a code host (GitHub's trees and contents, GitLab's tree).
+"""Folders of JSON, XML or RDF files, on a web server or in a repository on a code host.
+
+Web servers are Apache, nginx, lighttpd and IIS; lists of repositories are GitHub's trees and contents,
+and GitLab's tree.
 """
 
 from __future__ import annotations

@@ -122,9 +122,9 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
 def _parse_calendars(content: bytes, subject: str) -> list[Any]:
     """Parse the calendars of a file. Raise ParseError, beginning with *subject*, if there is none.
 
-    A zone's vendor prefix is removed, as RFC 5545 says. Where a file cannot be parsed, it is parsed
-    without alarms and tasks, which are no part of a record, and without the events that cannot be
-    parsed: each of these comes with its UID and its fault alone.
+    A zone's vendor prefix is removed, as RFC 5545 says. A file that cannot be parsed is parsed again
+    without alarms and tasks, which are not parts of a record, and without invalid events. Each of
+    these is returned with only its UID and its fault.
     """
     try:
         return _parse(content, subject)

@@ -156,9 +156,9 @@ class Batch:
 
     *total* is the declared number of records of the current window. *next* is the position of the
     next page, "" if this is the last; None if the next page follows by the number of records.
-    *passed* is the number of places that the page takes if that is not the number of its records,
-    *place* that of the first record of the next page as the registry counts, *doubt* a reason why
-    the list may lack records, *window* the current window as it is read on.
+    *passed* is the number of places that the page takes if that is not the number of its records.
+    *place* is the place of the next page's first record as the registry counts. *doubt* is a reason
+    why the list may lack records, *window* the rest of the current window.
     """
 
     reply: Reply | None
@@ -176,9 +176,9 @@ class ListCursor(Cursor):
     """Position in a list.
 
     *windows* are the parts that are still to be read, the current one first; it *is_part* of a list
-    that was split. *position* is the ``next`` of the last batch, *offset* the number of records
-    before it in the window, *pages* that of whole pages; *sizes* are the sizes of the pieces in
-    which an unreadable page is read.
+    that was split. *position* is the ``next`` of the last batch; *offset* records and *pages* whole
+    pages are before it in the window. *sizes* are the sizes of the pieces in which an unreadable
+    page is read.
 
     *newest* is the greatest value by which the list may be sorted. If *is_sorted*, all records came
     in its order, with *steps* increases, and the last *ties* records have that value. *place* is as

@@ -162,7 +162,7 @@ class Calendar:
 
     def split(self, start: str, until: str, stamps: Iterable[str]) -> tuple[tuple[str, str], ...]:
         """Split a window so that each half has half of the records with these *stamps*, or half of
-        its time if there are none; a datestamp that all share gets its own window.
+        its time if there are none. A datestamp that all share gets its own window.
 
         The halves cover the window without gaps, whatever the order of the list, and each is
         shorter. Empty if no split is possible.
@@ -340,8 +340,8 @@ class OaiPmh(PagedProtocol[Any]):
     def _remaining(self, cursor: ListCursor, calendar: Calendar) -> tuple[Window, Reason | None]:
         """Return the part of the window that is still to be read, and why it may miss records.
 
-        A list that was sorted so far is read on from its newest datestamp if the repository counts
-        no more records before it than were read; without a count, if the list is too long to be
+        A list that was sorted so far is continued at its newest datestamp if the repository counts
+        no more records before it than were read. Without a count, the list must be too long to be
         sorted by chance.
         """
         window = index, start, until, _ = cursor.windows[0]

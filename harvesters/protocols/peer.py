@@ -173,8 +173,8 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
 
 
 def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[int, str]:
-    """Return number and id of the entry at which the last good run ended, by the stored ETag;
-    (0, "") if there was none, or if the journal lacks it: it was rewound or replaced.
+    """Return number and id of the entry at which the last good run ended, by the stored ETag. Return
+    (0, "") if there was no run, or if the journal lacks the entry: it was rewound or replaced.
     """
     validator = fetch.validators.get(f"{home}journal/head")
     match = _ID.search(validator.etag or "") if validator else None
@@ -184,7 +184,11 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
         reply = fetch.get(f"{home}journal/", terms, accept="application/json")
         listing = load_json(reply)
         rows: list[Any] = listing.get("entries", []) if isinstance(listing, dict) else []
-        numbers = {row.get("id"): row["number"] for row in rows if _has_number(row)}
+        numbers = {
+            row.get("id"): row["number"]
+            for row in rows
+            if isinstance(row, dict) and isinstance(row.get("number"), int)
+        }
         if match[0] in numbers:
             return numbers[match[0]], match[0]
         if min(numbers.values(), default=before) >= before:
@@ -198,10 +202,6 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
             known=match[0],
         )
     return 0, ""
-
-
-def _has_number(row: Any) -> bool:
-    return isinstance(row, dict) and isinstance(row.get("number"), int)
 
 
 class PeerReader:

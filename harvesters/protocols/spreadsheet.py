@@ -85,8 +85,7 @@ def collect(
 
 def _read_lines(source: Source, reply: Reply, sheet: int | str) -> Iterator[Line]:
     skip = TableOptions.of(source).skip
-    content = refuse_html(reply, "a spreadsheet")
-    rows = read_sheet(content, f"{source.name}: {reply.url}", sheet)
+    rows = read_sheet(refuse_html(reply, "a spreadsheet"), f"{source.name}: {reply.url}", sheet)
     yield from (Line(number, row) for number, row in enumerate(rows, 1) if number > skip)
 
 
@@ -107,8 +106,7 @@ def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[
         except (IndexError, calamine.WorksheetNotFound) as error:
             text = "%(subject)s has no sheet %(sheet)s, only %(available)s"
             available = ", ".join(names)[:300]
-            fault = Reason(text, subject=subject, sheet=wanted, available=available)
-            raise ParseError(fault) from error
+            raise ParseError(text, subject=subject, sheet=wanted, available=available) from error
         before = [""] * (sheet.start[1] if sheet.start else 0)
         rows = (before + [_cell_text(cell) for cell in row] for row in sheet.iter_rows())
         yield from _fill_merged(rows, sorted(sheet.merged_cell_ranges or ()))

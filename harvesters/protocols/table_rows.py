@@ -310,10 +310,8 @@ class _Table:
         # A sheet may be far wider than its last column with a name.
         self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
         self.keys = _key_columns(source)
-        options = TableOptions.of(source)
-        self.modified, self.continued = options.modified, options.continued
-        self.carried = options.carry
-        lacking = [name for name in self.carried if name not in self.columns]
+        self.options = TableOptions.of(source)
+        lacking = [name for name in self.options.carry if name not in self.columns]
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         if len(lacking) > 1:
             raise source_error(
@@ -329,11 +327,10 @@ class _Table:
         if not self.keys:
             find = compile_jmespath(self.source.fields["key"], self.source.name)
             return lambda row: str(find(row) or "").strip()
-        is_digest = bool(TableOptions.of(self.source).digest)
 
         def key(row: Row) -> str:
             cells = [_cell(row, name) for name in self.keys]
-            if is_digest:
+            if self.options.digest:
                 return blake2b(_SEPARATOR.join(cells).encode(), digest_size=8).hexdigest()
             return ":".join(cells) if all(cells) else ""
 
@@ -358,7 +355,7 @@ class _Table:
             for name in self.columns[self.named :]:
                 if not row.get(name):
                     row.pop(name, None)
-            if self.carried and self._carry(row, above):
+            if self.options.carry and self._carry(row, above):
                 continue
             if len(cells) < width or any(cells[width:]):
                 reason = Reason(
@@ -390,20 +387,20 @@ class _Table:
         texts = {row[name].strip() for name in filled}
         named = zip(self.columns, self.header, strict=True)
         first = next((name for name, text in named if text), None)
-        alone = bool(self.lacking) and (not self.continued or filled[:1] == [first])
+        alone = bool(self.lacking) and (not self.options.continued or filled[:1] == [first])
         is_single = len(texts) == 1 and (alone or len(filled) > 1)
-        own = {name: row[name] for name in filled if name in self.carried}
+        own = {name: row[name] for name in filled if name in self.options.carry}
         if is_single:
-            own = {self.lacking or next(iter(own), self.carried[-1]): texts.pop()}
+            own = {self.lacking or next(iter(own), self.options.carry[-1]): texts.pop()}
         changed = False
-        for name in self.carried:
+        for name in self.options.carry:
             if name in own:
                 changed = changed or above.get(name) != own[name]
                 above[name] = own[name]
             elif changed:
                 above.pop(name, None)
             row[name] = above.get(name, "")
-        return is_single or set(filled) <= set(self.carried)
+        return is_single or set(filled) <= set(self.options.carry)
 
     def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item[Row]]:
         """Yield the records; one that rows below may continue waits for them."""
@@ -411,7 +408,7 @@ class _Table:
         for item in chain(rows, [None]):
             row = item[1] if isinstance(item, tuple) else None
             key = self.key(row) if row is not None else ""
-            if waiting and self.continued and row is not None and not key:
+            if waiting and self.options.continued and row is not None and not key:
                 waiting.append(row)
                 continue
             if waiting:
@@ -440,5 +437,5 @@ class _Table:
 
     def _record(self, rows: list[Row]) -> Record[Row]:
         row = rows[0] if len(rows) == 1 else merge_rows(rows)
-        modified = rows[0][self.modified].strip() if self.modified else ""
+        modified = rows[0][self.options.modified].strip() if self.options.modified else ""
         return Record(self.key(rows[0]), row, orjson.dumps(row), modified or None)

@@ -25,7 +25,7 @@ from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.parsing import source_error
+from harvesters.parsing import parser_errors, source_error
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import in_utc, may_be_newer
@@ -76,8 +76,7 @@ def collect(
     moment = in_utc(since) - _OVERLAP if since else None
     reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
     if is_html(root.content):
-        document = ListedDocument(root.url, urldefrag(root.url).url)
-        items, _ = _parse_page(reader, document, root)
+        items, _ = _parse_page(reader, ListedDocument(root.url, urldefrag(root.url).url), root)
         if not items:
             raise source_error(
                 source.name,
@@ -144,8 +143,10 @@ def _walk_sitemaps(
 
 def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
     """Parse a sitemap, an index of sitemaps, a list of addresses (one per line), or a robots.txt
-    that names sitemaps: return whether it is an index, the time of change as written by address
-    (empty: unknown) in their order, and the number of entries that are no web addresses.
+    that names sitemaps.
+
+    Return whether it is an index, the time of change by address, as it is written, "" if unknown,
+    and the number of entries that are not web addresses.
 
     Raises ParseError if it is none of these, or has more entries than the protocol allows.
     """
@@ -186,7 +187,7 @@ def _decompress(reply: Reply) -> Reply:
     if not reply.content.startswith(b"\x1f\x8b"):
         return reply
     content = bytearray()
-    try:
+    with parser_errors(Reason("%(url)s: the gzip file cannot be decompressed", url=reply.url)):
         for part in decode_content([reply.content], "gzip"):
             content += part
             if len(content) > _MAX_BYTES:
@@ -195,12 +196,6 @@ def _decompress(reply: Reply) -> Reply:
                     url=reply.url,
                     limit=_MAX_BYTES,
                 )
-    except ValueError as error:
-        raise ParseError(
-            "%(url)s: the gzip file cannot be decompressed: %(error)s",
-            url=reply.url,
-            error=str(error),
-        ) from error
     return replace(reply, content=bytes(content))
 
 

@@ -1,8 +1,7 @@
 """Check ``sh:lessThanOrEquals`` as the specification defines it, for the reference engine.
 
-pyshacl compares by rdflib's order: comparing an ill-typed and a well-typed date it raises TypeError
-and loses the whole run, and for a year and a day it may miss a result that SHACL requires. This
-module uses the specification's SPARQL definition
+pyshacl compares by rdflib's order. For an ill-typed and a well-typed date it raises TypeError and
+loses the whole run; for a year and a day it may miss a result that SHACL requires. This module uses the specification's SPARQL definition
 (https://www.w3.org/TR/shacl/#LessThanOrEqualsConstraintComponent): values that cannot be compared
 are a result. SPARQL 1.1 compares times with times and days with days; the store would compare years
 too, so the query names the two types.

@@ -1,7 +1,7 @@
 """Compare two versions of the vocabulary, and check the changes against the deprecation policy.
 
-The policy: a published term is never removed and never changes its meaning; a term that is not used
-any more gets owl:deprecated and dct:isReplacedBy, or a note that says why, in a new version.
+The policy: a published term is never removed and never changes its meaning. In a new version, a term
+that is not used any more gets owl:deprecated and dct:isReplacedBy, or a note that says why.
 """
 
 from __future__ import annotations

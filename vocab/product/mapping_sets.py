@@ -132,7 +132,12 @@ def _rows(
         }
         own = label(subject, "en", base) or ""
         note = " ".join(_values(tuple(statements), subject, f"{SKOS}editorialNote"))
-        start, matches = [_curie(subject, prefixes), own], sorted(_matches(statements, base))
+        start = [_curie(subject, prefixes), own]
+        matches = sorted(
+            (triple.predicate.value, triple.object.value)
+            for triple in statements
+            if _is_match(triple, base) and isinstance(triple.object, NamedNode)
+        )
         for predicate, match in matches:
             name = label(match, "en", base) or ""
             lexical = bool(name) and fold(name) in {fold(text) for text in names}
@@ -141,13 +146,6 @@ def _rows(
             yield [*start, *pair, name, justification, whole, note]
         if not matches and note:
             yield [*start, "skos:relatedMatch", _NOT_FOUND, "", _CURATED, whole, note]
-
-
-def _matches(statements: list[Triple], base: str) -> Iterator[tuple[str, str]]:
-    """Yield the property and the concept of each match."""
-    for triple in statements:
-        if _is_match(triple, base) and isinstance(triple.object, NamedNode):
-            yield triple.predicate.value, triple.object.value
 
 
 def _curie(iri: str, prefixes: dict[str, str]) -> str:

@@ -184,15 +184,16 @@ def concept_table(scheme: str, base: str = BASE) -> str:
             for language in LANGUAGES
         ]
         others = [name.value for name in concept.labels if name.value not in preferred]
-        row = [
-            concept.iri,
-            "|".join(concept.notations),
-            "|".join(concept.broader),
-            *preferred,
-            "|".join(others),
-            "|".join(concept.matches),
-        ]
-        table.writerow(row)
+        table.writerow(
+            [
+                concept.iri,
+                "|".join(concept.notations),
+                "|".join(concept.broader),
+                *preferred,
+                "|".join(others),
+                "|".join(concept.matches),
+            ]
+        )
     return out.getvalue()
 
 

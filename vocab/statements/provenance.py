@@ -85,7 +85,7 @@ class SourceStatus:
     state.
 
     *full_harvest* is when the last full harvest started, *missing* how many records are marked as
-    vanished, *hold* an operator's reason for a hold, *plan* the run whose plan awaits approval,
+    vanished. *hold* is an operator's reason for a hold, *plan* the run whose plan awaits approval,
     *account* the statistics of the last run if no journal entry contains them.
     """
 

@@ -19,8 +19,10 @@ _KEPT_PROPERTIES = {
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """When, why and by which run a record was deleted; *replacement* is the IRI of the record that
-    has the same content, or that describes the same thing in another registry; None if there is none.
+    """When, why and by which run a record was deleted.
+
+    *replacement* is the IRI of the record that has the same content, or that describes the same
+    thing in another registry; None if there is none.
     """
 
     run: str
@@ -98,5 +100,4 @@ def strip_mark(description: str, key: str, source: str, iris: Iris) -> str:
         for line in description.split("\n")
         if not line.startswith((since, f"{status}<{iris.operations}vanished>"))
     ]
-    published = f"{status}<{iris.operations}published>"
-    return "\n".join(sorted({*lines, published}))
+    return "\n".join(sorted({*lines, f"{status}<{iris.operations}published>"}))
