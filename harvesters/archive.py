@@ -69,21 +69,20 @@ class Archive:
         self._used = self._checkpoint = keep_bytes
         self._stored: dict[tuple[str, str], deque[ArchivedResponse]] = {}
         path = folder / self.name
-        try:
+        with _archive_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if store and keep_bytes and (not path.exists() or path.stat().st_size < keep_bytes):
                 _assemble(store, self.name, path)
             self._file = path.open("ab")
-        except OSError as error:
-            raise _unwritten(path, error) from error
         try:
-            # The length of the complete responses, and whether nothing follows them.
-            self._whole, self._is_whole = _end_of_members(path, keep_bytes), True
-            self._file.truncate(self._whole)
-            self._file.seek(self._whole)
-        except OSError as error:
+            with _archive_errors(path):
+                # The length of the complete responses, and whether nothing follows them.
+                self._whole, self._is_whole = _end_of_members(path, keep_bytes), True
+                self._file.truncate(self._whole)
+                self._file.seek(self._whole)
+        except ArchiveError:
             self._file.close()
-            raise _unwritten(path, error) from error
+            raise
         self._load_stored(keep_bytes)
 
     def _load_stored(self, keep_bytes: int) -> None:
@@ -121,16 +120,8 @@ class Archive:
         request: str = "",
     ) -> SourcePosition:
         """Write one response as a gzip member of its own and return its position."""
-        writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
-        _write(writer, url, status, headers, io.BytesIO(content), len(content), request)
-        member = igzip.compress(buffer.getvalue(), compresslevel=1)
-        offset, self._is_whole = self._file.tell(), False
-        try:
-            self._file.write(member)
-            self._file.flush()
-        except OSError as error:
-            raise _unwritten(self.folder / self.name, error) from error
-        return self._written(offset)
+        with _archive_errors(self.folder / self.name):
+            return self._append(url, status, headers, io.BytesIO(content), len(content), request)
 
     def write_file(
         self,
@@ -141,20 +132,22 @@ class Archive:
         request: str = "",
     ) -> SourcePosition:
         """Write one response whose body is the file at *path*, in chunks, and return its position."""
-        offset, self._is_whole = self._file.tell(), False
-        try:
-            with (
-                path.open("rb") as body,
-                igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member,
-            ):
-                writer, size = WARCWriter(member, gzip=False), path.stat().st_size
-                _write(writer, url, status, headers, body, size, request)
-            self._file.flush()
-        except OSError as error:
-            raise _unwritten(self.folder / self.name, error) from error
-        return self._written(offset)
+        with _archive_errors(self.folder / self.name), path.open("rb") as body:
+            return self._append(url, status, headers, body, path.stat().st_size, request)
 
-    def _written(self, offset: int) -> SourcePosition:
+    def _append(
+        self,
+        url: str,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        body: BinaryIO,
+        length: int,
+        request: str,
+    ) -> SourcePosition:
+        offset, self._is_whole = self._file.tell(), False
+        with igzip.GzipFile("", "wb", compresslevel=1, fileobj=self._file) as member:
+            _write(member, url, status, headers, body, length, request)
+        self._file.flush()
         self._whole = self._used = self._file.tell()
         self._is_whole = True
         return SourcePosition(self.name, offset, self._whole - offset)
@@ -181,9 +174,8 @@ class Archive:
 
     def close(self) -> None:
         try:
-            self._file.close()
-        except OSError as error:  # Closing tries again to write buffered bytes.
-            raise _unwritten(self.folder / self.name, error) from error
+            with _archive_errors(self.folder / self.name):  # Closing writes buffered bytes again.
+                self._file.close()
         finally:
             if not self._is_whole:
                 with suppress(OSError):
@@ -195,14 +187,12 @@ def discard_file(folder: Path, source: str, run: str) -> None:
     answered from it. Raises ArchiveError.
     """
     path = folder / f"{source}/{run}.warc.gz"
-    try:
+    with _archive_errors(path):
         path.unlink(missing_ok=True)
-    except OSError as error:
-        raise _unwritten(path, error) from error
 
 
 def _write(
-    writer: WARCWriter,
+    file: BinaryIO,
     url: str,
     status: int,
     headers: Sequence[tuple[str, str]],
@@ -216,6 +206,7 @@ def _write(
     http = StatusAndHeaders(str(status), stored_headers, protocol="HTTP/1.1")
     more = {"WARC-Date": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}
     more |= {_REQUEST: request} if request else {}
+    writer = WARCWriter(file, gzip=False)
     writer.write_record(
         writer.create_warc_record(
             url, "response", body, length, http_headers=http, warc_headers_dict=more
@@ -240,14 +231,19 @@ def _assemble(store: Store, name: str, path: Path) -> None:
     part_path.unlink(missing_ok=True)
 
 
-def _unwritten(path: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(
-        Reason(
-            "archive %(path)s: %(error)s; free disk space or fix the directory, then run again",
-            path=str(path),
-            error=error.strerror or "",
-        )
-    )
+@contextmanager
+def _archive_errors(path: Path) -> Iterator[None]:
+    """Raise ArchiveError if the file at *path* cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(
+            Reason(
+                "archive %(path)s: %(error)s; free disk space or fix the directory, then run again",
+                path=str(path),
+                error=error.strerror or "",
+            )
+        ) from error
 
 
 def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:
@@ -295,8 +291,7 @@ def _blank_member(url: str, length: int) -> bytes:
     Bytes are added in the gzip header's comment, which readers skip
     (https://www.rfc-editor.org/rfc/rfc1952#page-5).
     """
-    writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
-    _write(writer, url, _ERASED_STATUS, [], io.BytesIO(b""), 0)
+    _write(buffer := io.BytesIO(), url, _ERASED_STATUS, [], io.BytesIO(b""), 0)
     plain = igzip.compress(buffer.getvalue(), compresslevel=3, mtime=0)
     padding = length - len(plain) - 1
     if padding < 0:  # No record is as short as this response.

@@ -51,10 +51,6 @@ _ID = re.compile(r"[0-9a-f]{64}\Z")
 log = structlog.get_logger(component="mirror")
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class RemoteHead:
     """The origin's newest entry, number 0 and id None if it has none, and the base of its IRIs."""
@@ -78,7 +74,7 @@ class Mirror:
     client: Fetch
     base: str | None = None
     max_entry_bytes: int = LARGEST
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     validators: dict[str, Validator] = field(default_factory=dict)
     remote_head: RemoteHead | None = None
 

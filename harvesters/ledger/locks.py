@@ -59,23 +59,18 @@ _LOST_MESSAGE = (
 Fence = Callable[[], None]
 
 
-def keepalive_params(seconds: int = TIMEOUT_SECONDS) -> dict[str, Any]:
+def keepalive_params() -> dict[str, Any]:
     """Return libpq's parameters by which client and server detect a lost connection within
-    *seconds*.
+    TIMEOUT_SECONDS.
     """
-    idle, interval, count = max(1, seconds // 4), max(1, seconds // 4), 3
-    server = (("idle", idle), ("interval", interval), ("count", count))
-    options = [
-        *(f"-c tcp_keepalives_{name}={value}" for name, value in server),
-        f"-c tcp_user_timeout={seconds * 1000}",
-    ]
+    times = {"idle": TIMEOUT_SECONDS // 4, "interval": TIMEOUT_SECONDS // 4, "count": 3}
+    options = [f"-c tcp_keepalives_{name}={value}" for name, value in times.items()]
+    timeout = TIMEOUT_SECONDS * 1000
     return {
         "keepalives": 1,
-        "keepalives_idle": idle,
-        "keepalives_interval": interval,
-        "keepalives_count": count,
-        "tcp_user_timeout": seconds * 1000,
-        "options": " ".join(options),
+        **{f"keepalives_{name}": value for name, value in times.items()},
+        "tcp_user_timeout": timeout,
+        "options": " ".join([*options, f"-c tcp_user_timeout={timeout}"]),
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -111,14 +111,11 @@ def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
     joined = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     joined = joined.outerjoin(t.identity_record, sa.and_(m.source == r.source, m.key == r.key))
     query = query.select_from(joined).where(r.state != RecordState.GONE)
-    with ledger.transaction() as connection:
-        for source, key, run, seq, first_seen, statements, *version in connection.execution_options(
-            yield_per=_FETCHED
-        ).execute(query):
-            matched = None if version[0] is None else version == [run, seq]
-            yield PublishedRecord(
-                source, key, run, seq, first_seen, decompress(statements).split("\n"), matched
-            )
+    for source, key, run, seq, first_seen, statements, *version in ledger.stream(query):
+        matched = None if version[0] is None else version == [run, seq]
+        yield PublishedRecord(
+            source, key, run, seq, first_seen, decompress(statements).split("\n"), matched
+        )
 
 
 @contextmanager
@@ -155,13 +152,11 @@ def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
     )
     entities: dict[str, Entity] = {}
     reader = EntityReader(iris, entities)
-    with ledger.transaction() as connection:
-        for record in pair.records:
-            source, _, key = record.removeprefix(f"{iris.base}record/").partition("/")
-            if statements := connection.scalar(
-                query.where(r.source == source, r.key == unquote(key))
-            ):
-                reader.read(record, decompress(statements).split("\n"))
+    for record in pair.records:
+        source, _, key = record.removeprefix(f"{iris.base}record/").partition("/")
+        is_record = (r.source == source, r.key == unquote(key))
+        for statements in ledger.scalars(query.where(*is_record)):
+            reader.read(record, decompress(statements).split("\n"))
     return [entities[iri] for iri in pair.pair if iri in entities]
 
 
@@ -238,15 +233,13 @@ def _pair_row(pair: Pair, score: Score, entities: EntityStore) -> dict[str, obje
 
 
 def stored_pairs(ledger: Ledger) -> Iterator[StoredPair]:
-    """Yield the stored pairs, the highest score first."""
+    """Return the stored pairs, the highest score first."""
     p = t.identity_pair.c
     query = sa.select(t.identity_pair).order_by(p.bits.desc(), p.first, p.second)
-    with ledger.transaction() as connection:
-        for row in connection.execution_options(yield_per=_FETCHED).execute(query):
-            yield _stored_pair(row)
+    return map(_stored_pair, ledger.stream(query))
 
 
-def _stored_pair(row: sa.Row[tuple[str, ...]]) -> StoredPair:
+def _stored_pair(row: Any) -> StoredPair:
     data = orjson.loads(row.data)
     features = tuple(Feature(**feature) for feature in data["features"])
     first, second = data["names"]
@@ -257,12 +250,12 @@ def _stored_pair(row: sa.Row[tuple[str, ...]]) -> StoredPair:
 
 def find_pair(ledger: Ledger, name: str) -> StoredPair:
     """Return the stored pair with an id. Raises IdentityError if there is none."""
-    matches = [pair for pair in stored_pairs(ledger) if pair.id == name]
-    if not matches:
+    pair = next((pair for pair in stored_pairs(ledger) if pair.id == name), None)
+    if pair is None:
         raise IdentityError(
             f"no pair has the id {name!r}; `stocktake identity queue` lists pairs with their ids"
         )
-    return matches[0]
+    return pair
 
 
 def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:
@@ -279,17 +272,12 @@ def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:
         for decision in decisions
     ]
     if rows:
-        with ledger.transaction() as connection:
-            connection.execute(sa.insert(t.identity_decision), rows)
+        ledger.execute(sa.insert(t.identity_decision), rows)
 
 
 def decision_history(ledger: Ledger) -> Iterator[Decision]:
     """Yield all decisions, the oldest first, those that were withdrawn among them."""
-    with ledger.transaction() as connection:
-        rows = connection.execute(
-            sa.select(t.identity_decision).order_by(t.identity_decision.c.id)
-        ).all()
-    for row in rows:
+    for row in ledger.rows(sa.select(t.identity_decision).order_by(t.identity_decision.c.id)):
         judgement = Judgement(row.judgement) if row.judgement else None
         yield Decision(ordered(row.first, row.second), judgement, row.who, row.when, row.reason)
 

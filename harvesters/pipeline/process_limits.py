@@ -227,18 +227,15 @@ def describe_exit(code: int, limits: ProcessLimits, size: int = 0) -> str:
     """Return why a process ended with *code*, as the end of a sentence whose subject is its
     activity.
     """
-    gibibytes = limits.memory_for(size) / (1 << 30)
-    if code == MEMORY_EXIT:
-        return f"needs more than {gibibytes:.1f} GiB of memory"
-    if code == -signal.SIGXCPU:
-        return f"takes more than {limits.seconds_for(size):.0f} s of processor time"
-    if code == -signal.SIGABRT:
-        return f"ends its process by SIGABRT, as libraries do at the limit of memory ({gibibytes:.1f} GiB)"
-    if code == -signal.SIGKILL:
-        return "ends its process by SIGKILL, as the system does when memory runs out"
-    if code < 0:
-        return f"ends its process by {_signal_name(-code)}"
-    return f"ends its process with exit code {code}"
+    memory = f"{limits.memory_for(size) / (1 << 30):.1f} GiB"
+    known = {
+        MEMORY_EXIT: f"needs more than {memory} of memory",
+        -signal.SIGXCPU: f"takes more than {limits.seconds_for(size):.0f} s of processor time",
+        -signal.SIGABRT: f"ends its process by SIGABRT, as libraries do at the limit of memory ({memory})",
+        -signal.SIGKILL: "ends its process by SIGKILL, as the system does when memory runs out",
+    }
+    how = f"by {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
+    return known.get(code, f"ends its process {how}")
 
 
 def _signal_name(number: int) -> str:

@@ -28,10 +28,6 @@ _PAUSE = 1.0  # seconds between two writes
 _OMITTED = ("level", "source", "run", "timestamp")  # fields that have columns of their own
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(slots=True)
 class RunLog:
     """The log of one run. Lines wait until the run has an id. With *is_kept* false, as for a dry
@@ -41,7 +37,7 @@ class RunLog:
     ledger: Database
     source: str
     clock: Callable[[], float] = time.monotonic
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     run: str = ""
     is_kept: bool = True
     _lines: list[LogLine] = field(default_factory=list)

@@ -72,7 +72,7 @@ def test_an_approval_is_undone_once_with_a_tombstone_for_what_it_added_and_the_n
     again = filled.harvest()
     assert (again.run.state, again.run.is_full) == (State.HELD, True)
     assert again.outcomes[Outcome.CHANGED] == 1
-    assert again.vanished > 0
+    assert again.outcomes[Outcome.VANISHED] > 0
 
 
 def test_an_approval_of_removals_is_undone(harvester: Harvester) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from harvesters.ledger.models import UPSERTED, GrantedOverride, Outcome, SourceHold
 from harvesters.pipeline.page_processor import DATES
@@ -141,24 +142,12 @@ def check_limits(
         and now <= granted.until
         and granted.limit in exceeded
     ]
-    raised = {granted.limit: granted.value for granted in usable}
-    if find_violations(plan, _raise_limits(limits, raised), rules_changed=rules_changed):
+    raised: dict[str, Any] = {granted.limit: granted.value for granted in usable}
+    if find_violations(plan, replace(limits, **raised), rules_changed=rules_changed):
         return GuardResult(_all_reasons(plan, violations))
     return GuardResult((), tuple(usable))
 
 
 def _all_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> tuple[Reason, ...]:
     """Return every reason to hold a plan, and why its full harvest was incomplete, if it was."""
-    reasons = (violation.reason for violation in violations)
-    return (*reasons, *incompleteness_reasons(plan.run))
-
-
-def _raise_limits(limits: Limits, values: Mapping[str, float]) -> Limits:
-    return replace(
-        limits,
-        expect=values.get("expect", limits.expect),
-        vanished=values.get("vanished", limits.vanished),
-        changed=values.get("changed", limits.changed),
-        reidentified=values.get("reidentified", limits.reidentified),
-        withheld=values.get("withheld", limits.withheld),
-    )
+    return (*(violation.reason for violation in violations), *incompleteness_reasons(plan.run))

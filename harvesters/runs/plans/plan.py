@@ -67,11 +67,6 @@ class Plan:
         return sum(self.outcomes[outcome] for outcome in TOMBSTONED)
 
     @property
-    def vanished(self) -> int:
-        """Return the number of published records that this full harvest is the first not to see."""
-        return self.outcomes[Outcome.VANISHED]
-
-    @property
     def published_after(self) -> int:
         """Return the number of records published after the commit."""
         return (
