@@ -162,8 +162,9 @@ def dataset_response(request: Request, dataset: DataPage | Response) -> Response
         return dataset
     stem, suffix = _split_address(request)
     drawn = {} if dataset.drawing is None else {"svg": SVG}
+    asked = request.path_params.get("suffix", suffix)  # as of /compare.alerts.html, which is none
     form = choose_format(
-        request, {**TABLE_FORMATS, "html": HTML, **drawn}, suffix, ResourceURLs(stem)
+        request, {**TABLE_FORMATS, "html": HTML, **drawn}, asked, ResourceURLs(stem)
     )
     content: Response | bytes
     if form is HTML and dataset.page:

@@ -141,7 +141,7 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
         raise ValueError("a wrong length")
 
     async with QueryService(small, IRIS, readers=1, follow=False) as service:
-        monkeypatch.setattr("publisher.linked_data.health._journal_state", fail)
+        monkeypatch.setattr("publisher.linked_data.health.find_faults", fail)
         async with asking(create_app(service)) as client:
             # a fault of ours: the server logs it
             with pytest.raises(ValueError, match="a wrong length"):
@@ -168,7 +168,7 @@ async def test_a_panic_of_an_engine_over_a_damaged_file_answers_503(
         raise panic("assertion failed")
 
     async with QueryService(small, IRIS, readers=1, follow=False) as service:
-        monkeypatch.setattr("publisher.linked_data.health._journal_state", fail)
+        monkeypatch.setattr("publisher.linked_data.health.find_faults", fail)
         monkeypatch.setattr(service, "find_damage", _changed_store)
         async with asking(create_app(service)) as client:
             answer = await client.get("/health")

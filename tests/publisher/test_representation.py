@@ -85,6 +85,8 @@ async def test_an_unavailable_format_is_406_with_the_available_ones(
         assert "Accept" in answer.headers["vary"]
         assert answer.headers["link"].count('rel="alternate"') == 6
         assert ".jsonld (application/ld+json)" in answer.json()["detail"]
+    for path in ("/compare.alerts.html", "/compare.xls"):
+        assert (await fetch(path, "*/*")).status_code == 406, path
 
 
 async def test_a_page_is_given_where_data_is_asked_for_at_its_address(
