@@ -7,10 +7,15 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import sqlalchemy as sa
 
 from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
@@ -24,21 +29,21 @@ from harvesters.inspection.report import (
     PlannedChanges,
     PreflightReport,
 )
-from harvesters.inspection.scratch import copy_source, scratch_context
 from harvesters.inspection.upload import Upload, UploadTransport
+from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.pipeline.bounded_call import call_bounded
 from harvesters.pipeline.page_processor import ProgressCallback, read_pages
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.process_limits import ChildProcesses, ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
 from harvesters.runs.child import collect
 from harvesters.runs.collect import last_rules_digest, open_queue, rules_digest
-from harvesters.runs.context import HarvestContext
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.plans.guard import GuardResult
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import plan_run
@@ -46,6 +51,7 @@ from harvesters.source import Source
 from shapes.validate import EngineName
 
 _SAMPLE_ROWS = 200  # rows of a sheet from which its fields are recognized
+_ROWS = 500  # rows copied at once
 _SHOWN = 20  # keys of a plan that are listed for an outcome
 _TOO_LONG = "The check stopped after %s seconds; the rest of the feed was not read"
 _EMPTY = Finding(
@@ -106,9 +112,9 @@ def check_feed(
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
     network = replace(network, retry_policy=limits.retry_policy)
-    with scratch_context(base, engine, network, limits.process) as context:
+    with _temporary_context(base, engine, network, limits.process) as context:
         if ledger is not None:
-            copy_source(ledger, context.ledger, source.name)
+            _copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
         plan, result = plan_run(source, context, run)
         sample = FieldSample()
@@ -287,3 +293,41 @@ def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> Planne
         tuple(reason.text for reason in result.hold_reasons),
         plan.run.incomplete_reason.text if plan.run.incomplete_reason else "",
     )
+
+
+@contextmanager
+def _temporary_context(
+    base: str,
+    engine: EngineName,
+    network: NetworkSettings,
+    limits: ProcessLimits,
+) -> Iterator[HarvestContext]:
+    """Open a context of runs in a temporary folder. Responses are read, and records mapped, in
+    processes with *limits*.
+    """
+    with TemporaryDirectory(prefix="stocktake-preflight-") as folder:
+        url, children = f"sqlite:///{folder}/ledger.sqlite", ChildProcesses(limits)
+        with open_context(
+            Path(folder), url, base, network, engine, workers=0, children=children
+        ) as context:
+            yield context
+
+
+def _copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:
+    """Copy the rows of a source: its runs, its records with their descriptions, hold and overrides."""
+    described = t.description.join(
+        t.record,
+        sa.and_(t.record.c.run == t.description.c.run, t.record.c.seq == t.description.c.seq),
+    )
+    queries: dict[sa.Table, sa.Select[Any]] = {
+        table: sa.select(table).where(table.c.source == source)
+        for table in (t.run, t.record, t.hold, t.override)
+    }
+    queries[t.description] = (
+        sa.select(t.description).select_from(described).where(t.record.c.source == source)
+    )
+    for table, query in queries.items():
+        with ledger.transaction() as reading, scratch.transaction() as writing:
+            rows = reading.execution_options(yield_per=_ROWS).execute(query).mappings()
+            for batch in rows.partitions(_ROWS):
+                writing.execute(sa.insert(table), [dict(row) for row in batch])

@@ -31,11 +31,6 @@ def below(ledger: Database, prefix: str) -> Iterator[tuple[str, str]]:
     return ((iri, decompress(description)) for iri, description in ledger.stream(query))
 
 
-def set_graph(ledger: Database, iri: str, description: str) -> None:
-    """Store the description of a graph that belongs to no record."""
-    set_graphs(ledger, [(iri, description)])
-
-
 def set_graphs(ledger: Database, graphs: Iterable[tuple[str, str]]) -> None:
     """Store the descriptions of graphs that belong to no record, by IRI, in one transaction."""
     insert = ledger.insert(t.graph)

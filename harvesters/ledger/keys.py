@@ -128,6 +128,5 @@ def check(ledger: Ledger, token: str, now: datetime) -> Key | None:
 
 def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
     """Record that a key was used, to the minute."""
-    if key.last_used and now - key.last_used < _USE_RESOLUTION:
-        return
-    ledger.update(t.key, t.key.c.id == key.id, last_used=now)
+    if not key.last_used or now - key.last_used >= _USE_RESOLUTION:
+        ledger.update(t.key, t.key.c.id == key.id, last_used=now)

@@ -21,7 +21,6 @@ from harvesters.ledger.models import (
     SERVED,
     TOMBSTONED,
     UPSERTED,
-    CrossSourceDuplicate,
     Notice,
     Outcome,
     PreviousRecord,
@@ -441,19 +440,18 @@ class Ledger(Database):
             if rows:
                 connection.execute(sa.insert(t.staged), rows)
 
-    def cross_source_duplicates(self, run: Run, limit: int) -> list[CrossSourceDuplicate]:
-        """Return records of other sources with the content or the web address of new or changed
-        ones.
+    def cross_source_duplicates(self, run: Run, limit: int) -> list[tuple[str, str, str, bool]]:
+        """Return the key of each new or changed record with the content or the web address of a
+        record of another source, that source and its key, and whether the address is the same.
         """
         others = sa.select(_record.source).where(_record.source != run.source).limit(1)
-        by_key: dict[str, CrossSourceDuplicate] = {}
+        by_key: dict[str, tuple[str, str, str, bool]] = {}
         with self.transaction() as connection:
             names = ("fingerprint", "page") if connection.execute(others).first() else ()
             for name in names:
                 rows = connection.execute(_duplicates(run, name).limit(limit)).all()
                 for key, below, above, other_key in rows:
-                    duplicate = CrossSourceDuplicate(key, below or above, other_key, name == "page")
-                    by_key.setdefault(key, duplicate)
+                    by_key.setdefault(key, (key, below or above, other_key, name == "page"))
         return list(by_key.values())[:limit]
 
     # ---- undoing an approval

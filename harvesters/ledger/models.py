@@ -253,18 +253,6 @@ class UnseenRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class CrossSourceDuplicate:
-    """A record of another source that seems to be the same; *same_page*: by web address, else by
-    content.
-    """
-
-    key: str
-    source: str
-    other: str
-    same_page: bool
-
-
-@dataclass(frozen=True, slots=True)
 class LogLine:
     """A line of a run's log; *fields* are its other values, *number* orders the lines of all runs."""
 
@@ -550,38 +538,23 @@ class RecordLink:
         """Return the link after a check. It is gone only after MIN_FAILURES failures in a row over
         at least MIN_DURATION.
         """
-        checked = replace(self, answer=check.answer, checked=now)
-        if check.state is not None:
-            return checked._with_state(check.state, check.location or None, now)
-        failing = replace(
-            checked,
-            failures=self.failures + 1,
-            failing_since=self.failing_since or now,
-            due=now + _AFTER_FAILURE,
-        )
-        if (
-            failing.failures >= MIN_FAILURES
-            and now - (failing.failing_since or now) >= MIN_DURATION
-        ):
-            return replace(
-                failing._with_state(LinkState.GONE, None, now),
-                failures=failing.failures,
-                failing_since=failing.failing_since,
-            )
-        return failing
-
-    def _with_state(self, state: LinkState, location: str | None, now: datetime) -> RecordLink:
-        since = self.since if state is self.state else now
-        due = now + _PAUSES[state.value]
-        return replace(
+        failures, failing_since = 0, None
+        if check.state is None:
+            failures, failing_since = self.failures + 1, self.failing_since or now
+        is_gone = failing_since and failures >= MIN_FAILURES and now - failing_since >= MIN_DURATION
+        state = check.state or (LinkState.GONE if is_gone else None)
+        checked = replace(
             self,
-            state=state,
-            since=since,
-            location=location,
-            failures=0,
-            failing_since=None,
-            due=due,
+            answer=check.answer,
+            checked=now,
+            failures=failures,
+            failing_since=failing_since,
+            due=now + (_PAUSES[state.value] if state else _AFTER_FAILURE),
         )
+        if state is None:
+            return checked
+        since = self.since if state is self.state else now
+        return replace(checked, state=state, since=since, location=check.location or None)
 
 
 @dataclass(frozen=True, slots=True)

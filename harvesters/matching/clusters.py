@@ -8,7 +8,7 @@ restores the same bytes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
@@ -50,14 +50,14 @@ class ScoredPair:
 class Clusters:
     """Sets of entities that are one thing, which negative decisions keep apart.
 
-    *parents* is an empty mapping that stores the sets; they are in memory if it is None.
+    *parents* is an empty mapping on disk that stores the sets; they are in memory if it is None.
     """
 
     def __init__(
-        self, decisions: Mapping[Pair, Judgement], parents: MutableMapping[str, str] | None = None
+        self, decisions: Mapping[Pair, Judgement], parents: ScratchMapping | None = None
     ) -> None:
         # An entity that represents a set is its own parent.
-        self._parents: MutableMapping[str, str] = {} if parents is None else parents
+        self._parents: dict[str, str] | ScratchMapping = {} if parents is None else parents
         self._apart: dict[str, set[str]] = {}
         for (first, second), judgement in sorted(decisions.items()):
             if judgement is Judgement.NEGATIVE:

@@ -5,7 +5,7 @@ so that any number of records needs the same memory. The last used entities are 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
 
@@ -16,7 +16,7 @@ from harvesters.matching.entities import Entity
 _CACHE = 16 << 10  # KiB of pages in memory; other pages are on disk
 
 
-class ScratchMapping(MutableMapping[str, str]):
+class ScratchMapping(Mapping[str, str]):
     """A mapping of texts in a temporary *database*, which has the table of SCHEMA. It is iterated in
     the order of the keys; values may be replaced meanwhile.
     """
@@ -34,10 +34,6 @@ class ScratchMapping(MutableMapping[str, str]):
 
     def __setitem__(self, key: str, value: str) -> None:
         self._database.execute("INSERT OR REPLACE INTO mapping VALUES (?, ?)", (key, value))
-
-    def __delitem__(self, key: str) -> None:
-        if not self._database.execute("DELETE FROM mapping WHERE key = ?", (key,)).rowcount:
-            raise KeyError(key)
 
     def __iter__(self) -> Iterator[str]:
         last, text = "", "SELECT key FROM mapping WHERE key > ? ORDER BY key LIMIT ?"

@@ -19,6 +19,7 @@ from harvesters.matching.scoring import QUEUED, Score, score
 from harvesters.matching.stored import (
     Pair,
     published_records,
+    read_record,
     store_known_names,
     store_pairs,
     stored_pairs,
@@ -76,9 +77,9 @@ def _read(
     """Read all published entities; mark those of records that are new, changed or gone."""
     reader = EntityReader(iris, entities)
     for record in published_records(ledger):
-        name = iris.record(record.source, record.key)
-        mentioned = reader.read(name, record.statements, record.first_seen)
-        if only_changed and record.matched:
+        mentioned = read_record(record, reader, iris)
+        matched = (record.matched_run, record.matched_seq)
+        if only_changed and matched == (record.run, record.seq):
             continue
         versions.execute(
             "INSERT INTO new VALUES (?, ?, ?, ?)",
@@ -86,10 +87,10 @@ def _read(
         )
         if only_changed:
             entities.mark_changed(mentioned)
-            if record.matched is False:
+            if record.matched_run is not None:
                 versions.execute(
                     "INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)",
-                    (record.source, record.key, name),
+                    (record.source, record.key, iris.record(record.source, record.key)),
                 )
     store_known_names(entities)
     if only_changed:

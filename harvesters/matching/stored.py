@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote
 
 import orjson
@@ -80,42 +80,22 @@ def pair_id(pair: Pair) -> str:
     return blake2b("\n".join(pair).encode(), digest_size=5).hexdigest()
 
 
-class PublishedRecord(NamedTuple):
-    """A published record: *run* and *seq* name the version of its description, *statements* are its
-    N-Triples without closing dots.
-
-    *matched* is whether this version was matched, None if no version was.
+def published_records(ledger: Ledger) -> Iterator[Any]:
+    """Return a row for each published record: *source*, *key* and *first_seen*, the *run* and *seq*
+    of its compressed *statements*, and those that were matched last, None if none were.
     """
-
-    source: str
-    key: str
-    run: str
-    seq: int
-    first_seen: datetime
-    statements: list[str]
-    matched: bool | None
-
-
-def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
     r, d, m = t.record.c, t.description.c, t.identity_record.c
-    query = sa.select(
-        r.source,
-        r.key,
-        r.run,
-        r.seq,
-        r.first_seen,
-        d.statements,
-        m.run.label("matched_run"),
-        m.seq.label("matched_seq"),
-    )
+    matched = (m.run.label("matched_run"), m.seq.label("matched_seq"))
     joined = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     joined = joined.outerjoin(t.identity_record, sa.and_(m.source == r.source, m.key == r.key))
-    query = query.select_from(joined).where(r.state != RecordState.GONE)
-    for source, key, run, seq, first_seen, statements, *version in ledger.stream(query):
-        matched = None if version[0] is None else version == [run, seq]
-        yield PublishedRecord(
-            source, key, run, seq, first_seen, decompress(statements).split("\n"), matched
-        )
+    query = sa.select(r.source, r.key, r.run, r.seq, r.first_seen, d.statements, *matched)
+    return ledger.stream(query.select_from(joined).where(r.state != RecordState.GONE))
+
+
+def read_record(row: Any, reader: EntityReader, iris: Iris) -> list[str]:
+    """Read the entities of a row of ``published_records``; return their IRIs."""
+    statements = decompress(row.statements).split("\n")
+    return reader.read(iris.record(row.source, row.key), statements, row.first_seen)
 
 
 @contextmanager
@@ -124,9 +104,7 @@ def read_entities(ledger: Ledger, iris: Iris) -> Iterator[EntityStore]:
     with open_entities() as entities:
         reader = EntityReader(iris, entities)
         for record in published_records(ledger):
-            reader.read(
-                iris.record(record.source, record.key), record.statements, record.first_seen
-            )
+            read_record(record, reader, iris)
         store_known_names(entities)
         yield entities
 

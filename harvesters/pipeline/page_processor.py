@@ -233,10 +233,9 @@ class StagingQueue:
         the requests up to it, *responses* the run's responses as in ``Run``.
         """
         network = dict(self._earlier_requests + Counter(network) + self.irregularities)
-        self.run = replace(self.run, network=network, responses=dict(responses))
-        # The source reports no change, so nothing is missing, but this is not a full harvest.
-        if page.unchanged:
-            self.run = replace(self.run, is_full=False)
+        # If the source reports no change, nothing is missing, but this is not a full harvest.
+        is_full = self.run.is_full and not page.unchanged
+        self.run = replace(self.run, network=network, responses=dict(responses), is_full=is_full)
         parts = [
             replace(page, items=page.items[first : first + MAX_PART])
             for first in range(0, len(page.items), MAX_PART)

@@ -275,7 +275,7 @@ def _write_entry(
     )
     with ledger.one_transaction():
         ledger.set_balance(entry.number, count.added, count.removed, after)
-        graphs.set_graph(ledger, graph, description)
+        graphs.set_graphs(ledger, [(graph, description)])
         return _close_run(committed, context, validators)
 
 

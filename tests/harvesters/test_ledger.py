@@ -13,7 +13,6 @@ from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger import graphs
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger, is_unseen
 from harvesters.ledger.models import (
-    CrossSourceDuplicate,
     Outcome,
     RecordState,
     Run,
@@ -218,8 +217,8 @@ def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a
         ledger.stage(run, staged, 0)
 
         assert ledger.cross_source_duplicates(run, 10) == [
-            CrossSourceDuplicate("1", "s", "a", same_page=False),
-            CrossSourceDuplicate("2", "s", "a", same_page=True),
+            ("1", "s", "a", False),
+            ("2", "s", "a", True),
         ]
 
 

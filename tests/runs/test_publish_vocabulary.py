@@ -32,7 +32,7 @@ def test_the_vocabulary_is_published_once_for_each_base_and_what_was_removed_fro
     counts = [len(lines) for _, lines in statements(context.iris.base)]
     assert len(rows(context, first)) == sum(counts)
 
-    graphs.set_graph(context.ledger, GONE, f'<{GONE}> <https://x.org/p> "old"')
+    graphs.set_graphs(context.ledger, [(GONE, f'<{GONE}> <https://x.org/p> "old"')])
     context.ledger.save(replace(first, rules="of other files"))
 
     second = published(context)

@@ -169,7 +169,7 @@ def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
     one, other = (iris.thing("initiative", name, "p10") for name in ("projects", "atlas"))
     cluster = cluster_iri(one, iris)
     members = describe_cluster(cluster, (one, other), (), iris)
-    ledger_graphs.set_graph(filled.ledger, cluster, "\n".join(members))
+    ledger_graphs.set_graphs(filled.ledger, [(cluster, "\n".join(members))])
     del filled.registry.projects[9]
 
     for _ in range(3):

@@ -4,7 +4,6 @@ Personal data are in these tables alone.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import date, datetime
@@ -19,9 +18,9 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database, select_objects
 from harvesters.ledger.models import RecordState
 from harvesters.ledger.participation.models import Edition, Nomination, Review, Stage
+from harvesters.ledger.participation.submissions import new_id
 
 SOURCE = "prizes"  # the source that publishes editions and results
-_ID_BYTES = 6
 _DELETED = "deleted "  # It stands with a random word in place of a person.
 _CANONICAL_HOSTS = {"googlemail.com": "gmail.com"}
 _nomination, _review, _vote, _expert = (
@@ -30,10 +29,6 @@ _nomination, _review, _vote, _expert = (
     t.prize_vote.c,
     t.prize_expert.c,
 )
-
-
-def new_id() -> str:
-    return secrets.token_hex(_ID_BYTES)
 
 
 def voter(mail: str) -> str:
@@ -212,7 +207,7 @@ def _anonymize(
 
 
 def _anonymous() -> str:
-    return f"{_DELETED}{secrets.token_hex(_ID_BYTES)}"
+    return f"{_DELETED}{new_id()}"
 
 
 def of_person(ledger: Database, submitter: str, mail: str | None) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pyoxigraph import Literal, RdfFormat, parse
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import STAGES, Edition, Nomination, Review, Stage
+from harvesters.ledger.participation.submissions import new_id
 from harvesters.problems import InvalidValue, NotAllowed, NotFound
 from harvesters.site import check_note
 from vocab.iris import Iris
@@ -85,7 +86,7 @@ def nominate(
             count=MAX_NOMINATIONS,
         )
     nomination = Nomination(
-        prizes.new_id(),
+        new_id(),
         edition.id,
         thing,
         content,

@@ -236,14 +236,11 @@ def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
         Notice(
             DUPLICATE,
             Reason(
-                "same_page" if match.same_page else "same_content",
-                key=match.key,
-                other=match.other,
-                source=match.source,
+                "same_page" if same_page else "same_content", key=key, other=other, source=source
             ).text,
-            match.key,
-            match.source,
-            match.other,
+            key,
+            source,
+            other,
         )
-        for match in ledger.cross_source_duplicates(run, _MAX_DUPLICATES)
+        for key, source, other, same_page in ledger.cross_source_duplicates(run, _MAX_DUPLICATES)
     ]
