@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 
 # The module of PanicException, which libraries in Rust raise and which is no Exception.
 _PANIC = "pyo3_runtime"
@@ -41,13 +41,6 @@ def parser_errors(subject: str | Reason) -> Iterator[None]:
         raise ParseError(
             Reason("%(subject)s: %(error)s", subject=subject, error=message(error))
         ) from error
-
-
-def source_error(source: str, url: str, text: str, **values: Value) -> ParseError:
-    """Return the error of the response of *url* to a source; *text* has places for both and for
-    *values*.
-    """
-    return ParseError(Reason(text, source=source, url=url, **values))
 
 
 def with_parser_errors(search: Callable[[Any], Any], subject: str) -> Callable[[Any], Any]:

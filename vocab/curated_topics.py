@@ -68,7 +68,7 @@ def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
 
 
 def fault_of(item: TopicDecision) -> RowFault | None:
-    """Return what is wrong with a row, None if nothing is."""
+    """Return the fault of a row, None if it has none."""
     if not item.key:
         return RowFault("the record is missing")
     resolved = resolve_concept(item.concept)

@@ -224,7 +224,7 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
 
 
 def fault_of(item: CuratedWord) -> RowFault | None:
-    """Return what is wrong with a row, None if nothing is."""
+    """Return the fault of a row, None if it has none."""
     if not fold(item.word):
         return RowFault("the word is missing")
     if len(item.word) > MAX_LENGTH:

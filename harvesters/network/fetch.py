@@ -353,12 +353,11 @@ class Fetch(AbstractContextManager["Fetch"]):
         self, url: httpx.URL, request: _Request
     ) -> AbstractContextManager[httpx.Response]:
         headers, body = request.headers, request.body
-        if body is None:
-            return self._client.stream("GET", url, headers=headers)
         if isinstance(body, bytes):
             headers = {**headers, "Content-Type": "application/xml"}
             return self._client.stream("POST", url, headers=headers, content=body)
-        return self._client.stream("POST", url, headers=headers, data=body)
+        method = "GET" if body is None else "POST"
+        return self._client.stream(method, url, headers=headers, data=body)
 
     def _archive(self, reply: Reply, request: _Request) -> SourcePosition | None:
         if self.archive is None:

@@ -84,7 +84,7 @@ def parse_quads(
 
     With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their
     subjects are added to *broken* with the reason. An empty reference as a value, such as
-    ``"license": ""``, is no value: only properties that join pages and members lead to the document
+    ``"license": ""``, is left out: only properties that join pages and members lead to the document
     itself. Raises ParseError at any other invalid content, at triple terms nested more than 100
     deep, and at the contexts that ``check_contexts`` refuses.
     """

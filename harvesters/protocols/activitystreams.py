@@ -14,12 +14,13 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload
-from harvesters.parsing import join_url, source_error
+from harvesters.parsing import join_url
 from harvesters.payloads.value_parsing import as_list
 from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import parse_timestamp
@@ -143,10 +144,10 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
         types = as_list(document.get("type") or document.get("@type"))
         if {str(name).rpartition("#")[2].rpartition(":")[2] for name in types} & _COLLECTIONS:
             return reply, document
-    raise source_error(
-        source.name,
-        reply.url,
+    raise ParseError(
         "%(source)s: %(url)s is not an ActivityStreams collection or a page of one",
+        source=source.name,
+        url=reply.url,
     )
 
 

@@ -14,7 +14,7 @@ from lxml.builder import ElementMaker  # type: ignore[import-not-found]
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Options, Positive, one_of
@@ -77,7 +77,7 @@ class CswOptions(Options):
 
 class Csw(PagedProtocol[_Element]):
     """The records of a service. A window is the days from which and before which they changed, and
-    the value of the sort order from which they are read on; each "" if open.
+    the value of the sort order from which the list is continued; each "" if open.
     """
 
     moves = False
@@ -115,10 +115,11 @@ class Csw(PagedProtocol[_Element]):
                 message=message,
             )
         if kind != "GetRecordsResponse" or results is None:
-            raise self.error(
-                reply.url,
+            raise ParseError(
                 "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the "
                 "source's url",
+                source=self.source.name,
+                url=reply.url,
                 element=kind,
             )
         total = natural(results.get("numberOfRecordsMatched"))

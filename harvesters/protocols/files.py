@@ -25,7 +25,7 @@ from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import join_url, parser_errors, source_error
+from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.datestamps import in_utc, may_be_newer
 from harvesters.protocols.document import ListedDocument
 from harvesters.protocols.file_formats import FORMATS, FileOptions, file_reader, payload_type
@@ -99,11 +99,11 @@ def _list_files(
             else:
                 yield ListedDocument(entry.address, key, stamp)
     if not matching and not last:
-        raise source_error(
-            source.name,
-            source.url,
+        raise ParseError(
             "%(source)s: %(url)s lists %(count)s files, and none of them matches; set the options "
             "'format' and 'only'",
+            source=source.name,
+            url=source.url,
             count=total,
         )
 
@@ -124,10 +124,10 @@ def _walk_folder(
 ) -> Iterator[_Entry | Reason]:
     """Yield all files of a folder and its subfolders, without subfolders before the file *last*."""
     if depth > _MAX_DEPTH:
-        raise source_error(
-            source.name,
-            address,
+        raise ParseError(
             "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end",
+            source=source.name,
+            url=address,
             limit=_MAX_DEPTH,
         )
     reply = fetch.get(address, accept=_ACCEPT)
@@ -135,10 +135,10 @@ def _walk_folder(
     options = FilesOptions.of(source)
     entries, reason = _parse_listing(reply, root, options.raw)
     if not entries and depth == 0:
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s lists no files and no subfolders; set url to a directory listing",
+            source=source.name,
+            url=reply.url,
         )
     if reason:
         yield reason
@@ -167,7 +167,7 @@ def _parse_listing(reply: Reply, root: str, raw: str) -> tuple[list[_Entry], Rea
         tree = html.fromstring(reply.content)
     for link in tree.iter("a"):
         address = join_url(folder, link.get("href") or "")
-        # Links for sorting, to the parent and elsewhere are no files of the folder.
+        # Links for sorting, to the parent and elsewhere are not files of the folder.
         if address.startswith(folder) and re.fullmatch(r"[^/?#]+/?", address[len(folder) :]):
             entries[address] = _Entry(address, address.removeprefix(root), _find_date(link))
     return list(entries.values()), None

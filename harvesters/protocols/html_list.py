@@ -122,9 +122,10 @@ class HtmlList(PagedProtocol[_Element]):
         (records,) = self.paths["records"]
         entries = records(root)
         if not isinstance(entries, list) or not entries:
-            raise self.error(
-                reply.url,
+            raise ParseError(
                 "%(source)s: %(url)s has no record at '%(xpath)s' (the option 'records')",
+                source=self.source.name,
+                url=reply.url,
                 xpath=self.options.records,
             )
         return entries, _link(root, self.paths["next"], reply) or ""

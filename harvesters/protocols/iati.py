@@ -29,8 +29,8 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Record
-from harvesters.parsing import parser_errors, source_error
-from harvesters.protocols.ckan_search import Ckan
+from harvesters.parsing import parser_errors
+from harvesters.protocols.ckan import Ckan
 from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.document import read_document, take_page
 from harvesters.protocols.lists import RECORD_ERRORS
@@ -345,10 +345,10 @@ def _list_copies(source: Source, fetch: Fetch) -> list[str]:
     index, chosen = load_json(reply), IatiOptions.of(source).publishers
     datasets = index.get("datasets") if isinstance(index, dict) else None
     if not isinstance(datasets, list):
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
+            source=source.name,
+            url=reply.url,
         )
     addresses: dict[str, None] = {}
     for dataset in filter(lambda row: isinstance(row, dict), datasets):

@@ -178,9 +178,10 @@ class JsonPages(PagedProtocol[Row]):
         path = self.options.total
         number = _text(self.find_total(document)) or ""
         if path and not (number.isascii() and number.isdigit()):
-            raise self.error(
-                reply.url,
+            raise ParseError(
                 "%(source)s: %(url)s has no number at '%(path)s' (the option 'total')",
+                source=self.source.name,
+                url=reply.url,
                 path=path,
             )
         return natural(number)
@@ -200,10 +201,11 @@ class JsonPages(PagedProtocol[Row]):
         if isinstance(document, dict):
             members = ", ".join(sorted(map(str, document)))[:200]
             kind = Reason("an object with %(members)s", members=members)
-        raise self.error(
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s has no records at '%(path)s' (the option 'records'); it is "
             "%(kind)s",
+            source=self.source.name,
+            url=reply.url,
             path=options.records,
             kind=kind,
         )
@@ -309,7 +311,7 @@ def _read_files(protocol: JsonPages, reply: Reply, index: Any, cursor: str | Non
     listed = _compile(path)(index)
     if not isinstance(listed, list):
         text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
-        raise protocol.error(reply.url, text, path=path)
+        raise ParseError(text, source=protocol.source.name, url=reply.url, path=path)
     names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
     texts = {name for name in names if isinstance(name, str) and name}
     documents = []

@@ -23,7 +23,6 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Payload
-from harvesters.parsing import source_error
 from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
@@ -161,11 +160,11 @@ class StreamReader:
             seen.add(urldefrag(reply.url).url)
             links, members = self._parse_page(reply)
             if self.pages == 1 and not links and not members:
-                raise source_error(
-                    source.name,
-                    reply.url,
+                raise ParseError(
                     "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
                     "relations",
+                    source=source.name,
+                    url=reply.url,
                 )
             pending += [
                 link
@@ -192,10 +191,10 @@ class StreamReader:
                 if is_web(view) and urlsplit(view).hostname == host
             ]
         if not views:
-            raise source_error(
-                source.name,
-                reply.url,
+            raise ParseError(
                 "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
+                source=source.name,
+                url=reply.url,
             )
         is_full = self.moment is None
         return next((view for view, latest in views if latest is is_full), views[0][0])

@@ -31,10 +31,9 @@ from harvesters.errors import (
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import InvalidRecord, Item, P, Page, Pages
-from harvesters.parsing import source_error
 from harvesters.protocols.cursor import Cursor, Items, read_cursor
 from harvesters.protocols.datestamps import in_utc
-from harvesters.reasons import Reason, Value
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 # Errors that a single record can cause in its page. A probe request shows whether the whole
@@ -183,7 +182,7 @@ class ListCursor(Cursor):
     *newest* is the greatest value by which the list may be sorted. If *is_sorted*, all records came
     in its order, with *steps* increases, and the last *ties* records have that value. *place* is as
     in ``Batch``, *total* is declared for the whole list. *cap* is the number of records after which
-    the registry ended a window, *reach* the number after which a window was begun again. *faults*
+    the registry ended a window, *reach* the number after which a window was restarted. *faults*
     and *empty* count unreadable responses and empty pages in a row.
     """
 
@@ -249,10 +248,6 @@ class PagedProtocol(ABC, Generic[P]):
     ) -> Pages[P]:
         return cls(source, fetch, since).read(cursor)
 
-    def error(self, url: str, text: str, **values: Value) -> ParseError:
-        """Return the error of a response, as ``source_error``."""
-        return source_error(self.source.name, url, text, **values)
-
     @abstractmethod
     def request(self, cursor: ListCursor, size: int) -> Batch:
         """Return the page at *cursor* with at most *size* records. Raise ServiceError if the
@@ -300,9 +295,11 @@ class PagedProtocol(ABC, Generic[P]):
             position=position,
             error=error.reason,
         )
-        doubt = "the record at %(position)s of the list cannot be read, and its key is unknown"
-        lost = InvalidRecord(None, fault)
-        return lost, cursor.mark_incomplete(Reason(doubt, position=position))
+        doubt = Reason(
+            "the record at %(position)s of the list cannot be read, and its key is unknown",
+            position=position,
+        )
+        return InvalidRecord(None, fault), cursor.mark_incomplete(doubt)
 
     def indivisible(self, error: HarvestError) -> HarvestError:
         """Return the error of a page that can be neither read nor divided."""

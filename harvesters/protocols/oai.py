@@ -416,7 +416,9 @@ class OaiPmh(PagedProtocol[Any]):
             except _SINGLE_ERRORS as error:
                 raise ParseError(error.reason) from error
             if not nodes:
-                raise self.error(reply.url, "%(source)s: %(url)s has no record")
+                raise ParseError(
+                    "%(source)s: %(url)s has no record", source=self.source.name, url=reply.url
+                )
             entry = _read_entry(nodes[0])
         key = left.pop(0).key
         return Batch(reply, ((entry, parse_chain(entry.node)),), None, key if left else "")
@@ -474,16 +476,17 @@ class OaiPmh(PagedProtocol[Any]):
 
     def _send(self, verb: str, **terms: str) -> tuple[Reply, _Element | None]:
         """Return the response and its element *verb*, None for noRecordsMatch. Raise OaiError if the
-        repository reports an error, ParseError if it is no such response.
+        repository reports an error, ParseError if the response lacks both.
         """
         present = {name: text for name, text in {"verb": verb, **terms}.items() if text}
         reply = self.fetch.get(self.source.url, present, accept=_ACCEPT)
         root = parse_xml(reply)
         if root.tag != f"{_NS}OAI-PMH":
-            raise self.error(
-                reply.url,
+            raise ParseError(
                 "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the "
                 "source's url",
+                source=self.source.name,
+                url=reply.url,
                 element=etree.QName(root).localname,
             )
         errors = [(node.get("code") or "no code", _text(node)) for node in root.iterfind(_ERROR)]
@@ -497,7 +500,12 @@ class OaiPmh(PagedProtocol[Any]):
                 Reason(text, source=self.source.name, url=reply.url, message=message), codes
             )
         if not errors and container is None:
-            raise self.error(reply.url, "%(source)s: %(url)s has no %(verb)s", verb=verb)
+            raise ParseError(
+                "%(source)s: %(url)s has no %(verb)s",
+                source=self.source.name,
+                url=reply.url,
+                verb=verb,
+            )
         return reply, container
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
@@ -510,10 +518,11 @@ class OaiPmh(PagedProtocol[Any]):
             root = parse_xml(reply)
             name = _text(root.find(f"{answer}granularity"))
             if name not in _FORMATS:
-                raise self.error(
-                    reply.url,
+                raise ParseError(
                     "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
                     "OAI-PMH's two",
+                    source=self.source.name,
+                    url=reply.url,
                     granularity=name,
                 )
         except RECORD_ERRORS as failure:
@@ -556,7 +565,7 @@ def parse_chain(record: _Element) -> tuple[str, ...]:
     ``<about>`` does not say so.
 
     An address is the GetRecord request for the record in Dublin Core, which every repository
-    answers. A level without an identifier or with a base URL that is no web address is left out, as
+    answers. A level without an identifier or with a base URL that is not a web address is left out, as
     are levels beyond 20. Source: https://www.openarchives.org/OAI/2.0/guidelines-provenance.htm
     """
     origin = record.find(f"{_NS}about/{_PROVENANCE}provenance/{_ORIGIN}")

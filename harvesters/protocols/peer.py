@@ -24,12 +24,11 @@ import structlog
 from pydantic import Field
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
-from harvesters.errors import NotFoundError
+from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Pages, Payload, Record
-from harvesters.parsing import source_error
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.cursor import Cursor, read_cursor
@@ -121,12 +120,12 @@ def collect(
             yield Page((), None, unchanged=True)
             return
         if state.base == fetch.base:
-            raise source_error(
-                source.name,
-                home,
+            raise ParseError(
                 "%(source)s: the IRIs of %(url)s begin with %(base)s, as ours do, so records of the "
                 "two cannot be distinguished; set another base for one of the two (STOCKTAKE_BASE), "
                 "or follow it with `stocktake mirror`",
+                source=source.name,
+                url=home,
                 base=state.base,
             )
         after, before = _last_entry(source, fetch, home, state.number) if since else (0, "")
@@ -153,11 +152,11 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
     try:
         reply = fetch.get(url, accept="application/json", conditional=True)
     except NotFoundError as error:
-        raise source_error(
-            source.name,
-            url,
+        raise ParseError(
             "%(source)s: %(url)s: there is no journal; set url to the address of a Stocktake's "
             "home page",
+            source=source.name,
+            url=url,
         ) from error
     if reply.not_modified:
         return None
@@ -169,7 +168,7 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
         ):
             return PeerCursor(base, number, name or "")
     text = "%(source)s: %(url)s: base, number or id of the newest entry are missing"
-    raise source_error(source.name, url, text)
+    raise ParseError(text, source=source.name, url=url)
 
 
 def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[int, str]:
@@ -193,7 +192,7 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
             return numbers[match[0]], match[0]
         if min(numbers.values(), default=before) >= before:
             text = "%(source)s: %(url)s does not list the entries before %(number)s"
-            raise source_error(source.name, reply.url, text, number=before)
+            raise ParseError(text, source=source.name, url=reply.url, number=before)
         before = min(numbers.values())
     if match:
         log.warning(
@@ -317,17 +316,19 @@ class JournalReplay:
                 verify_file(path, number, previous, MAX_ENTRY_BYTES)
                 entry = read_header(path)
             except NotFoundError as error:
-                raise source_error(source.name, address, "journal_gap") from error
+                raise ParseError("journal_gap", source=source.name, url=address) from error
             except ChainError as error:
                 fault = str(error)
-                raise source_error(source.name, address, "journal_broken", error=fault) from error
+                raise ParseError(
+                    "journal_broken", source=source.name, url=address, error=fault
+                ) from error
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
-            raise source_error(
-                source.name,
-                home,
+            raise ParseError(
                 "wrong_entry_id",
+                source=source.name,
+                url=home,
                 id=previous,
                 expected=head.id,
                 number=head.number,

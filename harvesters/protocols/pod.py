@@ -23,7 +23,6 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_dumped, load_json
 from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
-from harvesters.parsing import source_error
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
@@ -88,10 +87,10 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
             if isinstance(document, dict)
             else type(document).__name__
         )
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
+            source=source.name,
+            url=reply.url,
             kind=kind,
         )
     wanted = _LISTS if options.series else {"dataset": "Dataset"}

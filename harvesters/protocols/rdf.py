@@ -17,10 +17,11 @@ import structlog
 from pydantic import Field
 from pyoxigraph import NamedNode, Store
 
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload
-from harvesters.parsing import join_url, source_error
+from harvesters.parsing import join_url
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
@@ -145,11 +146,11 @@ def _check_content(source: Source, reply: Reply, store: Store, result: Discovere
         return
     if not record_discovery.is_catalogue(store):
         classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
             "'types'",
+            source=source.name,
+            url=reply.url,
             classes=classes,
         )
 
@@ -162,10 +163,10 @@ def _queue_catalogues(
         mark = _digest(address)
         if mark not in state.seen and mark != _digest(reply.url):
             if len(state.seen) >= _MAX_CATALOGUES:
-                raise source_error(
-                    source.name,
-                    reply.url,
+                raise ParseError(
                     "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end",
+                    source=source.name,
+                    url=reply.url,
                     limit=_MAX_CATALOGUES,
                 )
             state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))

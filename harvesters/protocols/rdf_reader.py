@@ -20,7 +20,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, refuse_html
 from harvesters.options import Options, Texts, one_of
 from harvesters.page_model import InvalidRecord, Item, Record
-from harvesters.parsing import parser_errors, source_error
+from harvesters.parsing import parser_errors
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import Find, builtin_context, inline_contexts
 from harvesters.payloads.graph import (
@@ -263,8 +263,10 @@ class RdfReader:
                 self.fetch.get(address, accept="application/ld+json, application/json;q=0.9")
             )
             if not isinstance(document, dict) or "@context" not in document:
-                raise source_error(
-                    self.source.name, address, "%(source)s: %(url)s is not a JSON-LD context"
+                raise ParseError(
+                    "%(source)s: %(url)s is not a JSON-LD context",
+                    source=self.source.name,
+                    url=address,
                 )
             self.contexts[address] = document["@context"]
         return self.contexts[address]

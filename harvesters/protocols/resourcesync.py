@@ -26,7 +26,7 @@ from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import parser_errors, source_error
+from harvesters.parsing import parser_errors
 from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import ListedDocument, sitemap_entries
 from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
@@ -126,10 +126,10 @@ def _select_documents(
         is_empty = False
         yield address, _read_package(source, fetch, address, since)
     if is_empty:
-        raise source_error(
-            source.name,
-            source.url,
+        raise ParseError(
             "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
+            source=source.name,
+            url=source.url,
         )
 
 
@@ -163,10 +163,10 @@ def _walk_lists(
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
     loop_detector.check_token(address, address, "the document")
     if depth > _MAX_DEPTH:
-        raise source_error(
-            source.name,
-            address,
+        raise ParseError(
             "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",
+            source=source.name,
+            url=address,
             limit=_MAX_DEPTH,
         )
     document = _fetch_document(source, fetch, address)
@@ -186,11 +186,11 @@ def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocum
     metadata, kind = _metadata(root), etree.QName(root).localname
     capability = metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a "
             "capability; set url to its source description, such as /.well-known/resourcesync",
+            source=source.name,
+            url=reply.url,
             element=kind,
         )
     begin = parse_timestamp(metadata.get("from", ""))
@@ -234,15 +234,15 @@ def _read_package(
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
         if content is None:
             text = "%(source)s: %(url)s is a ZIP file without a %(name)s"
-            raise source_error(source.name, address, text, name=_MANIFEST_NAME)
+            raise ParseError(text, source=source.name, url=address, name=_MANIFEST_NAME)
         root = parse_xml(replace(reply, content=content, path=None))
         capability = _metadata(root).get("capability", "")
         if capability not in _MANIFESTS:
-            raise source_error(
-                source.name,
-                reply.url,
+            raise ParseError(
                 "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that "
                 "of a dump manifest",
+                source=source.name,
+                url=reply.url,
                 capability=capability,
             )
         for entry in _parse_entries(root, reply.url, capability):

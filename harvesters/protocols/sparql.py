@@ -258,15 +258,16 @@ class Sparql(PagedProtocol[Graph]):
         try:
             listed = [(row["subject"], int(row["statements"])) for row in rows]
         except (KeyError, ValueError) as error:
-            raise self.error(
-                self.source.url,
+            raise ParseError(
                 "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s",
+                source=self.source.name,
+                url=self.source.url,
                 error=str(error),
             ) from error
         names = [after, *(name for name, _ in listed)]
         if any(later <= earlier for earlier, later in pairwise(names)):
             text = "%(source)s: %(url)s does not list its subjects sorted by IRI"
-            raise self.error(self.source.url, text)
+            raise ParseError(text, source=self.source.name, url=self.source.url)
         return listed
 
     def _count(self, cursor: ListCursor) -> int:
@@ -302,8 +303,10 @@ class Sparql(PagedProtocol[Graph]):
         rows = self._table(query, **terms)
         number = natural(rows[0].get("count")) if len(rows) == 1 else None
         if number is None:
-            raise self.error(
-                self.source.url, "%(source)s: %(url)s returned no number for a COUNT query"
+            raise ParseError(
+                "%(source)s: %(url)s returned no number for a COUNT query",
+                source=self.source.name,
+                url=self.source.url,
             )
         return number
 
@@ -322,7 +325,7 @@ class Sparql(PagedProtocol[Graph]):
                 ]
             case {"boolean": _}:
                 text = "%(source)s: %(url)s answered a SELECT query with a boolean"
-        raise self.error(self.source.url, text)
+        raise ParseError(text, source=self.source.name, url=self.source.url)
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
         options = self.options
@@ -333,10 +336,11 @@ class Sparql(PagedProtocol[Graph]):
         reply = send(self.source.url, parameters, accept=accept)
         # Virtuoso reached its time limit and returns a partial result.
         if state := reply.headers.get("x-sql-state"):
-            raise self.error(
-                self.source.url,
+            raise ParseError(
                 "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options "
                 "`page` and `size`",
+                source=self.source.name,
+                url=self.source.url,
                 state=state,
             )
         return reply

@@ -94,7 +94,7 @@ def read_sheet(content: bytes, subject: str, wanted: int | str = 1) -> Iterator[
     number.
 
     All merged cells have the value of the first. Raises ParseError, with *subject* first, if this
-    is no workbook, or has no such sheet. A hostile workbook can end the process at its limits: call
+    is not a workbook, or has no such sheet. A hostile workbook can end the process at its limits: call
     this in a bounded process.
     """
     with parser_errors(Reason("%(subject)s is not a readable spreadsheet", subject=subject)):

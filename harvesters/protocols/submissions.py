@@ -12,12 +12,12 @@ from typing import Any
 
 from pydantic import Field
 
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, Item, Pages, Payload, Row
-from harvesters.parsing import source_error
 from harvesters.protocols.document import no_object, read_document, row_record
 from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
@@ -38,7 +38,7 @@ def collect(
     """Yield all accepted submissions, then those that were withdrawn. Raises ParseError if the
     response is not such a list.
 
-    As long as nothing was ever accepted, there is nothing to harvest, which is no error.
+    Before the first submission is accepted there is nothing to harvest; that is not an error.
     """
     yield from read_document(
         source, fetch, cursor, "application/json", lambda reply: _parse(source, reply)
@@ -50,10 +50,10 @@ def _parse(source: Source, reply: Reply) -> list[Item[Row]] | None:
         case {"accepted": dict(accepted), "withdrawn": list(withdrawn)}:
             gone = [DeletedRecord(str(key)) for key in withdrawn]
             return [*(_item(key, content) for key, content in accepted.items()), *gone] or None
-    raise source_error(
-        source.name,
-        reply.url,
+    raise ParseError(
         "%(source)s: %(url)s is not a list of submissions, an object with `accepted` and `withdrawn`",
+        source=source.name,
+        url=reply.url,
     )
 
 

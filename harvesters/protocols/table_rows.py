@@ -21,7 +21,6 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.options import Count, Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Pages, Record, Row
-from harvesters.parsing import source_error
 from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
 from harvesters.reasons import Reason, as_reason
@@ -285,10 +284,10 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
             "%(available)s; set the option 'key' to the key's column, or 'digest' to columns "
             "that identify records"
         )
-    return source_error(
-        source.name,
-        url,
+    return ParseError(
         text,
+        source=source.name,
+        url=url,
         error=fault,
         column=missing,
         field=source.fields.get("key") or "",
@@ -314,11 +313,11 @@ class _Table:
         lacking = [name for name in self.options.carry if name not in self.columns]
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         if len(lacking) > 1:
-            raise source_error(
-                source.name,
-                url,
+            raise ParseError(
                 "%(source)s: %(url)s has no columns %(names)s, which the option 'carry' names; "
                 "headings can fill one such column",
+                source=source.name,
+                url=url,
                 names=", ".join(map(repr, lacking)),
             )
         self.key = self._key()

@@ -25,7 +25,7 @@ from harvesters.network.response_check import is_html
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.parsing import parser_errors, source_error
+from harvesters.parsing import parser_errors
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.cursor import Items
 from harvesters.protocols.datestamps import in_utc, may_be_newer
@@ -78,11 +78,11 @@ def collect(
     if is_html(root.content):
         items, _ = _parse_page(reader, ListedDocument(root.url, urldefrag(root.url).url), root)
         if not items:
-            raise source_error(
-                source.name,
-                root.url,
+            raise ParseError(
                 "%(source)s: %(url)s is a page without a record of a known class; set the option "
                 "'types'",
+                source=source.name,
+                url=root.url,
             )
         yield Page(items, None, at=root.at)
         return
@@ -113,11 +113,11 @@ def _walk_sitemaps(
     )
     if listed and not here and not is_index:
         others = {urlsplit(address).hostname for address in listed}
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s lists %(count)s pages, all on another host (%(hosts)s), which "
             "are not read; set url to the sitemap of that host",
+            source=source.name,
+            url=reply.url,
             count=len(listed),
             hosts=", ".join(sorted(filter(None, others))[:_MAX_HOSTS]),
         )
@@ -130,10 +130,10 @@ def _walk_sitemaps(
     if not is_index:
         return
     if depth == _MAX_DEPTH:
-        raise source_error(
-            source.name,
-            reply.url,
+        raise ParseError(
             "%(source)s: %(url)s has sitemaps nested more than %(limit)s deep; its sitemaps do not end",
+            source=source.name,
+            url=reply.url,
             limit=_MAX_DEPTH,
         )
     for address in changed:

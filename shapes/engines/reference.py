@@ -24,7 +24,7 @@ def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:
     if isinstance(term, ox.BlankNode):
         return BNode(term.value)
     if not isinstance(term, ox.Literal):
-        raise EngineError("a triple inside a triple is no part of RDF 1.1")
+        raise EngineError("a triple inside a triple is not part of RDF 1.1")
     if term.language:
         return Literal(term.value, lang=term.language)
     plain = term.datatype.value == "http://www.w3.org/2001/XMLSchema#string"

@@ -40,8 +40,6 @@ CALLS = {
     "must_be": 0,
     "expected": 2,
     "self.fault": 0,
-    "self.error": 1,
-    "source_error": 2,
 }
 PLACE = re.compile(r"%\((\w+)\)[sr]")
 INBOX = "receive.py"  # The inbox is for programs, which it answers in English.

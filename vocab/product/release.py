@@ -123,7 +123,7 @@ def write_release(
     """Write a release into the empty or new *folder*, and return its changes since the release in
     the folder *since*.
 
-    Raises VocabularyReleaseError if the folder has files, if *since* is no release, or if a change
+    Raises VocabularyReleaseError if the folder has files, if *since* is not a release, or if a change
     breaks the deprecation policy; then nothing is written.
     """
     if folder.exists() and any(folder.iterdir()):

@@ -443,5 +443,4 @@ def quads(statements: Iterable[str], graph: str) -> list[str]:
     >>> quads(["<a:s> <a:p> <a:o>"], "a:g")
     ['<a:s> <a:p> <a:o> <a:g> .']
     """
-    tail = f" <{graph}> ."
-    return [statement + tail for statement in statements]
+    return [f"{statement} <{graph}> ." for statement in statements]
