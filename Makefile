@@ -28,8 +28,8 @@ INSTALLED := .venv/.installed
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource kiwix-tools zim-tools
 
 SITE := publisher/static/docs/index.html
-PAGES := CHANGELOG.md stocktake.py publisher/limits.py publisher/releases/tables.toml harvesters/source.py \
-	$(shell find docs harvesters/protocols harvesters/mappings harvesters/admin harvesters/participation command_line shapes/data vocab/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
+PAGES := CHANGELOG.md stocktake.py \
+	$(shell find docs vocab shapes harvesters publisher command_line -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl" -o -name "*.toml")
 
 PYTEST = $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder
 PROGRAM := vocab shapes journal languages web harvesters publisher demo command_line stocktake.py

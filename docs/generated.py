@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import typer.main
@@ -29,8 +30,11 @@ from harvesters.participation.submissions.submitters.identity import SubmissionC
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
+from publisher.app import create_app
+from publisher.catalog.openapi import openapi_description
 from publisher.limits import Limits as QueryLimits
 from publisher.releases.tables import TABLES
+from publisher.store.query_service import QueryService
 from shapes.rules import rules
 from stocktake import app
 from vocab.iris import Iris
@@ -350,17 +354,27 @@ def scheme_sections() -> str:
     return "\n\n".join(parts)
 
 
-def api(pattern: str, page: str) -> str:
-    """Return the operations of the admin pages' API and of submissions whose paths match *pattern*."""
+@lru_cache(maxsize=1)
+def _descriptions() -> list[tuple[str, str, dict[str, Any]]]:
+    """Return the OpenAPI descriptions, each with the start of its paths and its form of a result."""
     site = AdminContext(DOCS, DOCS, "sqlite://", Iris().base)
-    submissions = SubmissionContext(site, "")
+    submissions = create_submissions(SubmissionContext(site, ""))
+    with TemporaryDirectory() as folder:
+        public = create_app(QueryService(Path(folder), Iris()))
+    text = "{summary}. {description}"
+    return [
+        ("/admin", "{description}", create_admin(site).openapi()),
+        ("", text, submissions.openapi()),
+        ("", text, openapi_description(public, "")),
+    ]
+
+
+def api(pattern: str, page: str) -> str:
+    """Return the operations of the three OpenAPI descriptions whose paths match *pattern*."""
     rows = [
         (f"`{method.upper()} {prefix}{path}`", " ".join(text.format_map(item).split()))
-        for app, prefix, text in (
-            (create_admin(site), "/admin", "{description}"),
-            (create_submissions(submissions), "", "{summary}. {description}"),
-        )
-        for path, operations in app.openapi()["paths"].items()
+        for prefix, text, description in _descriptions()
+        for path, operations in description["paths"].items()
         for method, item in operations.items()
         if re.match(pattern, f"{prefix}{path}")
     ]
