@@ -30,7 +30,7 @@ from harvesters.network.response_parsing import load_json, refuse_doctype, refus
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.parsing import parser_errors
-from harvesters.protocols.ckan import Ckan
+from harvesters.protocols.ckan_search import Ckan
 from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.document import read_document, take_page
 from harvesters.protocols.lists import RECORD_ERRORS
