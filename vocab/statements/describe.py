@@ -443,4 +443,5 @@ def quads(statements: Iterable[str], graph: str) -> list[str]:
     >>> quads(["<a:s> <a:p> <a:o>"], "a:g")
     ['<a:s> <a:p> <a:o> <a:g> .']
     """
-    return [f"{statement} <{graph}> ." for statement in statements]
+    tail = f" <{graph}> ."
+    return [statement + tail for statement in statements]
