@@ -357,5 +357,6 @@ def _fault(detail: ErrorDetails) -> Reason:
 def _unknown(key: str) -> Reason:
     table, _, name = key.rpartition(".")
     known = {item.name for item in fields(_TABLES.get(table, Source))} - _OWN
-    near = suggestion(name, known)
-    return Reason("unknown key %(name)s; %(suggestion)s", name=repr(key), suggestion=near)
+    return Reason(
+        "unknown key %(name)s; %(suggestion)s", name=repr(key), suggestion=suggestion(name, known)
+    )

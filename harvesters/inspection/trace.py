@@ -319,8 +319,7 @@ def _find_record(
             for record in _records(source, response, base):
                 if record.key == described.key:
                     return record, response.position
-    replay = Replay(archive, name, store, is_complete=False)
-    for page in archived_pages(source, base, replay.find):
+    for page in archived_pages(source, base, Replay(archive, name, store, is_complete=False).find):
         for item in page.items:
             if isinstance(item, Record) and item.key == described.key:
                 return item, page.at or SourcePosition(name, 0, 0)
@@ -334,8 +333,7 @@ def _records(source: Source, response: ArchivedResponse, base: str) -> Iterator[
     read without those before it; nothing where the protocol cannot read the response alone.
     """
     try:
-        pages = archived_pages(source, base, lambda _url, _request: response)
-        for page in islice(pages, 1):
+        for page in islice(archived_pages(source, base, lambda _url, _request: response), 1):
             yield from (item for item in page.items if isinstance(item, Record))
     except HarvestError:
         return

@@ -240,8 +240,7 @@ class Database:
         return [row[0] for row in self.rows(query)]
 
     def count(self, table: sa.Table, *where: Condition) -> int:
-        query = sa.select(sa.func.count()).select_from(table).where(*where)
-        return int(self.scalars(query)[0])
+        return int(self.scalars(sa.select(sa.func.count()).select_from(table).where(*where))[0])
 
     def add(self, item: object, **more: object) -> int:
         """Store an object of a class of ``models``, with the values of *more* columns; return the

@@ -95,14 +95,12 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
             name, problem, "restore the missing entries of the journal from a backup or a mirror"
         )
         return
-    graphs = set(iris_of_graphs(ledger))
-    published = _published_tallies(journal, iris, graphs)
+    published = _published_tallies(journal, iris, set(iris_of_graphs(ledger)))
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     # The next run of these sources completes the commit.
     committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING)
-    is_committing = ledger.count(t.run, t.run.c.state == State.COMMITTING)
-    if not is_committing:
+    if not ledger.count(t.run, t.run.c.state == State.COMMITTING):
         yield from _graph_faults(ledger, name, published)
     yield from _packed_faults(ledger, name)
     query = (

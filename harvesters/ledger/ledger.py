@@ -416,8 +416,7 @@ class Ledger(Database):
         same = (b.fingerprint == a.fingerprint, b.source == a.source, b.key != a.key)
         of_run = (a.source == run.source, a.key.in_(keys), b.state == RecordState.PUBLISHED)
         query = sa.select(a.key, sa.func.min(b.key)).where(*same, *of_run)
-        single = query.group_by(a.key).having(sa.func.count() == 1)
-        return dict(self.rows(single))
+        return dict(self.rows(query.group_by(a.key).having(sa.func.count() == 1)))
 
     def save_plan(
         self, run: Run, rekeyed: Mapping[str, str], unseen: Iterable[StagedRecord]

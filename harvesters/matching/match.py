@@ -78,8 +78,7 @@ def _read(
     reader = EntityReader(iris, entities)
     for record in published_records(ledger):
         mentioned = read_record(record, reader, iris)
-        matched = (record.matched_run, record.matched_seq)
-        if only_changed and matched == (record.run, record.seq):
+        if only_changed and (record.matched_run, record.matched_seq) == (record.run, record.seq):
             continue
         versions.execute(
             "INSERT INTO new VALUES (?, ?, ?, ?)",

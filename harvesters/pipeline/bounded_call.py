@@ -146,8 +146,7 @@ def _run(
     arguments: tuple[Any, ...],
 ) -> None:
     forward_logs(lambda method, event: connection.send(ForwardedLine(method, event)))
-    meter = Meter(limits, alarm=True)
-    meter.step()
+    Meter(limits, alarm=True).step()
     try:
         connection.send(function(*arguments))
     except HarvestError as error:

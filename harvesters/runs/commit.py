@@ -105,37 +105,40 @@ def inconsistencies(run: Run, ledger: Ledger) -> list[Reason]:
     added = listed[Outcome.NEW] + listed[Outcome.REIDENTIFIED]
     after = counts.get("published_before", 0) + added - tombstoned
     published = ledger.count_published(run.source)
-    reasons = []
-    if run.fetched != seen:
-        reasons.append(
+    checks = [
+        (
+            run.fetched == seen,
             Reason(
                 "inconsistent numbers: %(counted)s records fetched, but %(listed)s listed by "
                 "outcome; this is a bug, please report it",
                 counted=run.fetched,
                 listed=seen,
-            )
-        )
-    if after != published:
-        reasons.append(
+            ),
+        ),
+        (
+            after == published,
             Reason(
                 "inconsistent numbers: %(counted)s records published, but %(listed)s in the ledger; "
                 "this is a bug, please report it",
                 counted=after,
                 listed=published,
-            )
+            ),
+        ),
+    ]
+    checks += (
+        (
+            counts.get(outcome.value, 0) == count,
+            Reason(
+                "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s "
+                "listed; this is a bug, please report it",
+                outcome=outcome.value,
+                counted=counts.get(outcome.value, 0),
+                listed=count,
+            ),
         )
-    for outcome, count in listed.items():
-        if (counted := counts.get(outcome.value, 0)) != count:
-            reasons.append(
-                Reason(
-                    "inconsistent numbers: %(counted)s records counted as %(outcome)s, but %(listed)s "
-                    "listed; this is a bug, please report it",
-                    outcome=outcome.value,
-                    counted=counted,
-                    listed=count,
-                )
-            )
-    return reasons
+        for outcome, count in listed.items()
+    )
+    return [reason for is_consistent, reason in checks if not is_consistent]
 
 
 _SMALL_ENTRY = 1 << 20  # bytes: an entry up to this size is published, however little was received
@@ -289,8 +292,7 @@ def _close_run(
     ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
     close_fixed_problems(ended, context)
     if errors := inconsistencies(ended, ledger):
-        reasons = (*ended.reasons, *errors)
-        ended = replace(ended, state=State.INCOMPLETE, reasons=reasons)
+        ended = replace(ended, state=State.INCOMPLETE, reasons=(*ended.reasons, *errors))
         ledger.save(ended)
     # After an incomplete run, "not modified" would not mean that every record was read.
     if validators is not None and ended.state in SUCCESSFUL:

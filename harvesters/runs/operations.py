@@ -390,9 +390,8 @@ def reject(context: HarvestContext, source: Source, id: str, *, by: str, reason:
         waiting = find_held_plan(context.ledger, id, source.name)
         audit(context, by, ActionType.REJECTED, source.name, id, reason)
         text = "rejected by %(by)s: %(note)s" if reason else "rejected by %(by)s"
-        rejected = Reason(text, by=by, note=reason)
         reasons = (
-            rejected,
+            Reason(text, by=by, note=reason),
             Reason("the plan awaited approval"),
             *without_review(waiting.reasons),
         )

@@ -262,16 +262,16 @@ def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full
     run = ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
     discard_file(context.data / "archive", source.name, run.id)
     if now != clock:
-        times = {"clock": clock.isoformat(), "started": now.isoformat()}
+        shown, used = clock.isoformat(), now.isoformat()
         log.warning(
             "clock moved backwards",
             source=run.source,
-            clock=times["clock"],
-            used=times["started"],
+            clock=shown,
+            used=used,
             action="set the clock",
         )
-        notice = Notice(_CLOCK_NOTICE, Reason("clock_set_back", **times).text)
-        ledger.replace_notices(run, _CLOCK_NOTICE, [notice])
+        text = Reason("clock_set_back", clock=shown, started=used).text
+        ledger.replace_notices(run, _CLOCK_NOTICE, [Notice(_CLOCK_NOTICE, text)])
     return run
 
 

@@ -383,5 +383,6 @@ class ProgressBar:
         pages = "1 page" if step.pages == 1 else f"{step.pages:,} pages"
         # A rate over less than a second means nothing.
         rate = f", {step.records / seconds:,.0f} records/s" if seconds >= 1 else ""
-        text = f"{pages}{rate}"
-        self._progress.update(task, completed=step.records, total=step.reported_total, rate=text)
+        self._progress.update(
+            task, completed=step.records, total=step.reported_total, rate=f"{pages}{rate}"
+        )

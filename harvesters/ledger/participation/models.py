@@ -195,8 +195,7 @@ def _by_code(value: object) -> object:
     """Return the names of special prizes, a list in a file, by their codes."""
     if not isinstance(value, list):
         return value
-    codes = [item.get("code") for item in value if isinstance(item, dict)]
-    if len(set(codes)) != len(value):
+    if len({item.get("code") for item in value if isinstance(item, dict)}) != len(value):
         raise ValueError("special: a code occurs twice")
     return {item["code"]: item.get("label") for item in value}
 

@@ -90,11 +90,9 @@ def plan_removal(
         rules = before.rules if before and kind is not RemovalKind.CLEAR else ""
         run = create_idle_run(source.name, context, before, rules)
         operators.plan_removal(ledger, Removal(run.id, source.name, kind, digest))
-        note = note or (f"SHA-256 of its key: {digest}" if digest else "")
-        action = _ACTIONS[kind].value
-        operators.record_audit_entry(
-            ledger, AuditEntry(context.now(), by, action, source.name, run.id, note or None)
-        )
+        noted = note or (f"SHA-256 of its key: {digest}" if digest else None)
+        entry = AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, noted)
+        operators.record_audit_entry(ledger, entry)
         if kind is not RemovalKind.RETIRE:
             reasons = _CLEARED if key is None else ERASED
             run = _stage(run, _served_keys(run, context, key), reasons, context)
