@@ -258,7 +258,7 @@ def _flag_default(flag: Any) -> str:
     return (
         ""
         if flag.is_flag or "Default:" in flag.help or "(default:" in flag.help
-        else code(flag.default)
+        else code(str(flag.default) if isinstance(flag.default, int) else flag.default)
     )
 
 

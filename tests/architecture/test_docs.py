@@ -64,6 +64,7 @@ def test_every_page_of_the_site_has_the_tables_that_it_names() -> None:
         ("reference/limits", "| `rows` | 1,000,000 | rows of a table, triples of a graph | a cut |"),
         ("reference/commands", "## `stocktake sources list`\n\nList sources"),
         ("reference/commands", "stocktake sources list [OPTIONS]\n"),
+        ("reference/commands", "| `--port` | Port to listen on. | `8000` |"),
         ("reference/settings", "## `STOCKTAKE_DATA`\n\nOption `--data`."),
         ("reference/commands", "## `stocktake runs show`\n\nShow"),
         ("reference/admin", "| `GET /admin/plans` | List the plans that await approval. |"),
