@@ -147,9 +147,17 @@ def bounded_description(store: Store, subject: Node, steps: int) -> Graph:
             if name != TYPE and name not in MEMBERS:
                 _enqueue(queue, terms, remaining)
     marks = _label_blank_nodes(about)
-    ordered = {node: {name: tuple(sorted(terms, key=lambda value: marks.get(value, str(value)))) for name, terms in properties.items()}
-               for node, properties in about.items()}  # fmt: skip
-    return Graph(subject, ordered, marks)
+
+    def ordered(terms: tuple[Term, ...]) -> tuple[Term, ...]:
+        if len(terms) < 2:
+            return terms
+        return tuple(sorted(terms, key=lambda value: marks.get(value, str(value))))
+
+    properties_of = {
+        node: {name: ordered(terms) for name, terms in properties.items()}
+        for node, properties in about.items()
+    }
+    return Graph(subject, properties_of, marks)
 
 
 def _enqueue(queue: deque[tuple[Node, int]], terms: Iterable[Term], remaining: int) -> None:
@@ -197,31 +205,23 @@ def _label_blank_nodes(about: Mapping[Node, Properties]) -> dict[Term, str]:
     for start in (node for node in about if isinstance(node, BlankNode)):
         stack, open_ = [start], {start}
         while stack:
-            node = stack[-1]
-            below = [
-                term for term in _objects(about, node) if term not in labels and term not in open_
-            ]
-            if below:
-                stack.append(below[0])
-                open_.add(below[0])
-                continue
-            statements = sorted(
-                f"{name} {labels.get(term, '^' if term in open_ else str(term))}"
-                for name, term in _pairs(about, node)
-            )
-            labels[node] = (
-                f"_:{blake2b(chr(10).join(statements).encode(), digest_size=12).hexdigest()}"
-            )
-            open_.discard(stack.pop())
+            node, statements = stack[-1], list[str]()
+            for name, term in [
+                (name, term) for name, terms in about.get(node, {}).items() for term in terms
+            ]:
+                if not isinstance(term, BlankNode):
+                    statements.append(f"{name} {term}")
+                elif term in labels or term in open_:
+                    statements.append(f"{name} {labels.get(term, '^')}")
+                else:
+                    stack.append(term)
+                    open_.add(term)
+                    break
+            else:
+                text = "\n".join(sorted(statements))
+                labels[node] = f"_:{blake2b(text.encode(), digest_size=12).hexdigest()}"
+                open_.discard(stack.pop())
     return labels
-
-
-def _pairs(about: Mapping[Node, Properties], node: Node) -> Iterator[tuple[str, Term]]:
-    return ((name, term) for name, terms in about.get(node, {}).items() for term in terms)
-
-
-def _objects(about: Mapping[Node, Properties], node: Node) -> Iterator[BlankNode]:
-    return (term for _, term in _pairs(about, node) if isinstance(term, BlankNode))
 
 
 def merge_graphs(quads: Iterable[Quad]) -> Iterator[Quad]:

@@ -78,9 +78,10 @@ def parse_quads(
     *,
     broken: NodeErrors | None = None,
     rename: bool = False,
+    has_own_contexts: bool = True,
 ) -> Iterator[Quad]:
     """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank
-    nodes new names.
+    nodes new names. The contexts of JSON-LD are checked if the document has its own.
 
     With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their
     subjects are added to *broken* with the reason. An empty reference as a value, such as
@@ -91,9 +92,9 @@ def parse_quads(
     address = urldefrag(base).url if base else ""
     if is_web(address) and any(empty in content for empty in (b'""', b"''", b"<>")):
         marked = f"{address}{'&' if '?' in address else '?'}{_EMPTY_REFERENCE}"
-        quads = _parse(content, syntax, subject, marked, broken, rename)
+        quads = _parse(content, syntax, subject, marked, broken, rename, has_own_contexts)
         return _without_empty_references(quads, marked, address)
-    return _parse(content, syntax, subject, base, broken, rename)
+    return _parse(content, syntax, subject, base, broken, rename, has_own_contexts)
 
 
 def _without_empty_references(quads: Iterator[Quad], marked: str, base: str) -> Iterator[Quad]:
@@ -123,6 +124,7 @@ def _parse(
     base: str | None,
     broken: NodeErrors | None,
     rename: bool,
+    has_own_contexts: bool,
 ) -> Iterator[Quad]:
     is_nested = content.count(b"<<") > MAX_DEPTH
     if is_nested and syntax in _TEXT_FORMATS:
@@ -132,16 +134,17 @@ def _parse(
     if broken is not None and syntax in _TEXT_FORMATS and not is_nested:
         errors = _Statements(content, broken)
     with parser_errors(subject):
-        if syntax == RdfFormat.JSON_LD:
+        if syntax == RdfFormat.JSON_LD and has_own_contexts:
             check_contexts(content)
         quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
+        if errors is None:
+            yield from quads
+            return
     while True:
         with parser_errors(subject):
             try:
                 quad = next(quads, None)
             except SyntaxError as error:
-                if errors is None:
-                    raise
                 errors.add(error, quads)
                 continue
         if quad is None:

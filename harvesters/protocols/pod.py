@@ -168,7 +168,11 @@ def _parse_graph(raw: bytes, kind: str, base: str) -> Graph:
         quoted = _quote_non_iris(row, context)
         document = {"@type": kind, **quoted, "@context": context, "@id": name}
         quads = parse_quads(
-            dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base
+            dump_json(document),
+            RdfFormat.JSON_LD,
+            "the JSON-LD cannot be parsed",
+            base,
+            has_own_contexts=False,  # _quote_non_iris removes them.
         )
         store.extend(list(iri_or_text(merge_graphs(quads))))
         return bounded_description(store, subject, 1)
