@@ -134,4 +134,9 @@ def columns(path: Path) -> dict[str, Any]:
 
 def names(home: Path) -> list[str]:
     matches = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
-    return sorted(str(path) for path in matches if not _ENGINE_FOLDERS & set(path.parts[1:]))
+    return sorted(
+        str(path)
+        for path in matches
+        # DuckDB's log is short or missing after a whole copy, which a recovery may need
+        if path.suffix != ".wal" and not _ENGINE_FOLDERS & set(path.parts[1:])
+    )
