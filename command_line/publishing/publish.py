@@ -134,10 +134,10 @@ def _report(settings: Settings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
         # It is imported late, since it imports all pages.
-        import_module("publisher.portal.report.builder").build_in_process(
-            settings.data, settings.base, number
+        import_module("publisher.portal.report.builder").build_report(
+            settings.data, Iris(settings.base), number, "en", {}
         )
-    except PublisherError as error:
+    except (PublisherError, OSError) as error:
         print_note(f"report of release {number} failed: {error}", "yellow")
 
 

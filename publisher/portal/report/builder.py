@@ -5,11 +5,8 @@ renamed when complete; a rebuilt report is identical.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,7 +25,7 @@ from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
 from languages.unsafe_text import finalize
-from publisher.errors import PublisherError, ReleaseError, ReleaseNotFound, ReportError
+from publisher.errors import ReleaseError, ReleaseNotFound, ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures
 from publisher.portal.report.content import (
@@ -43,7 +40,6 @@ from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.releases.metadata import typeset
 from publisher.releases.tables import open_release_tables
-from publisher.store.process import command, environment, exit_with_parent
 from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
 from web.branding import NAME
@@ -260,39 +256,3 @@ def list_reports(reports: Path) -> list[Report]:
     stored = (orjson.loads(path.read_bytes()) for path in reports.glob(f"release-*/{NUMBERS}"))
     listed = [Report(**{name: item[name] for name in Report.__slots__}) for item in stored]
     return sorted(listed, key=lambda item: (-item.release, item.name))
-
-
-def build_in_process(data: Path, base: str, number: int, language: str = "en") -> None:
-    """Build the report of release *number* in a process and wait for it; raises ReportError with
-    its output.
-    """
-    words = (str(data), base, str(number), language, str(os.getpid()))
-    process = subprocess.run(
-        command("publisher.portal.report.builder", *words),
-        env=environment(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if process.returncode:
-        raise ReportError(
-            process.stderr.strip().rpartition("\n")[2]
-            or f"its process ended with {process.returncode}"
-        )
-
-
-def main() -> None:
-    """Build a report: the arguments are the data folder, our base, the release's number, the
-    language and the parent's process id.
-    """
-    data, base, number, language, parent = sys.argv[1:]
-    exit_with_parent(int(parent))
-    try:
-        build_report(Path(data), Iris(base), int(number), language, {})
-    except (PublisherError, OSError) as error:
-        sys.exit(str(error))
-
-
-if __name__ == "__main__":
-    main()
