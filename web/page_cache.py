@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.request_locale import current_locale
 from web.formats import accepts_gzip
-from web.respond import is_not_modified, parse_http_date, tagging
+from web.respond import is_not_modified, parse_http_date
 
 MAX_CACHE_BYTES = 64 << 20  # the size of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size
@@ -59,7 +59,7 @@ class _CachedPage:
 
 
 class PageMiddleware:
-    """Limit and cache the pages of *app*, and set the entity tags of responses that have none.
+    """Limit and cache the pages of *app*.
 
     *spend* is called with each request for a page, and *slot* is the context in which it is
     rendered; both raise where a limit is reached. *version* returns that of the data, "" while
@@ -84,7 +84,7 @@ class PageMiddleware:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         if scope["path"].split("/", 2)[1].partition(".")[0] not in CACHED_ROUTES:
-            return await self._app(scope, receive, tagging(scope, send))
+            return await self._app(scope, receive, send)
         self._spend(scope)
         headers, version = Headers(scope=scope), self._version()
         is_html = "text/html" in headers.get("accept", "")
@@ -107,7 +107,7 @@ class PageMiddleware:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._slot(scope):
-            await self._app(scope, receive, tagging(scope, send))
+            await self._app(scope, receive, send)
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:
         page = self._pages.get(key)

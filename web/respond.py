@@ -15,10 +15,8 @@ from hashlib import blake2b
 from http import HTTPStatus
 from pathlib import Path
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.types import Message, Scope, Send
 
 from languages.translations import TranslatableText
 from web.formats import FORMATS, HTML, Format, FormatT, best_match, wants_html
@@ -27,7 +25,6 @@ from web.problems import HTTPProblem
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 SAFE_METHODS = ("GET", "HEAD")
-_BODY_HEADERS = ("content-length", "content-type", "content-encoding")
 IMMUTABLE = "public, max-age=31536000, immutable"
 REVALIDATED = "public, no-cache"  # caches keep it, and ask each time whether it is current
 
@@ -198,47 +195,3 @@ def parse_http_date(date: str | None) -> float | None:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError):
         return None
-
-
-def tagging(scope: Scope, send: Send) -> Send:
-    """Return a send function that sets the hash of the body as ETag of complete responses to GET
-    and HEAD, and answers 304 to a client that has it.
-
-    Responses that have an ETag, must not be stored, or are streamed pass unchanged.
-    """
-    start_messages: list[Message] = []
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start" and _needs_etag(message):
-            start_messages.append(message)
-            return
-        if start_messages:
-            start = start_messages.pop()
-            if not message.get("more_body", False):
-                message = _set_etag(scope, start, message)
-            await send(start)
-        await send(message)
-
-    return sending if scope["method"] in SAFE_METHODS else send
-
-
-def _needs_etag(start: Message) -> bool:
-    headers = Headers(raw=start["headers"])
-    return (
-        start["status"] == HTTPStatus.OK
-        and "etag" not in headers
-        and "no-store" not in headers.get("cache-control", "")
-    )
-
-
-def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
-    """Set the ETag of the response *start* with the body *last*; return the body message to send."""
-    headers = MutableHeaders(raw=start["headers"])
-    headers["ETag"] = f'"{blake2b(last.get("body", b""), digest_size=12).hexdigest()}"'
-    headers.setdefault("Cache-Control", "no-cache")
-    if not matches_etag(Headers(scope=scope), headers["etag"]):
-        return last
-    start["status"] = int(HTTPStatus.NOT_MODIFIED)
-    for name in _BODY_HEADERS:
-        del headers[name]
-    return {**last, "body": b""}

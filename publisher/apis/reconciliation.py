@@ -74,7 +74,7 @@ from vocab.normalization import fold
 from vocab.schemes import Concept, concepts
 from web.branding import Branding
 from web.endpoints import get, problems, redirects, whole_number
-from web.formats import JSON
+from web.formats import HTML, JSON
 from web.links import origin
 from web.middleware import CONTENT_SECURITY_POLICY, MAX_BODY
 from web.problems import HTTPProblem
@@ -343,14 +343,13 @@ async def preview(
 ) -> Response:
     """Return a small page about an entity, for the frame of a client."""
     entity = _entity(service, id)
-    response = pages.page(
+    content = pages.page(
         "reconcile_preview.html",
         entity=entity,
         type_title=title_of(entity.kind),
         page=pages.path(entity.iri),
     )
-    response.headers["Content-Security-Policy"] = _FRAMED
-    return response
+    return respond(request, content, HTML, headers={"Content-Security-Policy": _FRAMED})
 
 
 def _manifest(host: str, iris: Iris, branding: Branding, documented: bool) -> dict[str, object]:

@@ -368,9 +368,10 @@ def _entry_node(item: EntryJson, journal: str, iris: Iris) -> dict[str, str | Te
 
 
 @get(dumps, "/dumps/", include_in_schema=False)
-def list_of_dumps(service: ServiceDep, pages: PagesDep) -> Response:
+def list_of_dumps(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """List the files that ``stocktake dump`` wrote."""
-    return pages.page("dumps.html", files=list_dumps(service.data / "dumps"))
+    page = pages.page("dumps.html", files=list_dumps(service.data / "dumps"))
+    return respond(request, page, HTML)
 
 
 @get(

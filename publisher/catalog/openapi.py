@@ -20,6 +20,7 @@ from publisher.data.schemas import response_schemas
 from publisher.dependencies import PagesDep
 from publisher.pages import BUNDLE_FOLDER
 from web.endpoints import get
+from web.formats import HTML
 from web.links import origin
 from web.respond import respond
 
@@ -56,7 +57,8 @@ async def openapi(request: Request) -> Response:
 async def api(request: Request, pages: PagesDep) -> Response:
     """Show the description as a page."""
     groups = _groups(openapi_description(request.app, ""))
-    return pages.page("api.html", scripts=(BUNDLE_FOLDER / "api.js").exists(), groups=groups)
+    scripts = (BUNDLE_FOLDER / "api.js").exists()
+    return respond(request, pages.page("api.html", scripts=scripts, groups=groups), HTML)
 
 
 def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:

@@ -53,9 +53,9 @@ from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, format_parameter, get, other_contents, problems
-from web.formats import GRAPHS, TABLES, GraphFormat, wants_html
+from web.formats import GRAPHS, HTML, TABLES, GraphFormat, wants_html
 from web.problems import HTTPProblem
-from web.respond import choose_format
+from web.respond import choose_format, respond
 
 _FORMATS = "http://www.w3.org/ns/formats/"
 _FORMAT_NAMES = {
@@ -183,7 +183,7 @@ async def _introduction(
 ) -> Response:
     pages = await get_pages(request)
     if wants_html(request.headers.get("accept"), GRAPHS.values()):
-        return pages.page(
+        page = pages.page(
             "sparql.html",
             editor=editor_state(service, example, text),
             scripts=is_built(),
@@ -192,6 +192,7 @@ async def _introduction(
             tables=TABLES.values(),
             graphs=GRAPHS.values(),
         )
+        return respond(request, page, HTML, headers={"Vary": "Accept"})
     graph_format = choose_format(request, GRAPHS)
     current = service.current
     body = await service_description(service, graph_format)

@@ -42,7 +42,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Answer, Worker, client_key
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import Count, Instant, get, other_contents, problems
-from web.formats import GRAPHS, TABLES, wants_html
+from web.formats import GRAPHS, HTML, TABLES, wants_html
 from web.problems import HTTPProblem
 from web.respond import respond
 from web.sessions import check_origin
@@ -339,9 +339,10 @@ async def queue(
 ) -> Response:
     """Exports run one at a time."""
     if wants_html(request.headers.get("accept"), _JSON):
-        return pages.page(
+        page = pages.page(
             "exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values()
         )
+        return respond(request, page, HTML, headers={"Vary": "Accept"})
     limits = {
         name: getattr(service.limits, f"export_{name}")
         for name in ("seconds", "memory", "rows", "size")
