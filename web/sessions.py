@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from http import HTTPStatus
 
+from cachetools import TLRUCache
 from starlette.requests import Request
 
 from web.problems import HTTPProblem
@@ -58,43 +58,39 @@ class Session:
 
     key: str
     created: datetime
-    last_seen: datetime
     csrf: str
 
 
-@dataclass(slots=True)
 class Sessions:
     """The sessions of this process, by the hash of their id; a restart ends them all. The cookie
     has the id, which is random, never the key.
     """
 
-    now: Callable[[], datetime]
-    _open: OrderedDict[str, Session] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now, self._lock = now, threading.Lock()
+        self._open: TLRUCache[str, Session] = TLRUCache(
+            _MAX_SESSIONS,
+            lambda _id, session, used: min(
+                (session.created + MAX_AGE).timestamp(), used + IDLE_TIMEOUT.total_seconds()
+            ),
+            lambda: now().timestamp(),
+        )
 
     def create(self, key: str) -> str:
         """Create a session for the key with this id; return the session id for the cookie."""
-        session_id, now = secrets.token_urlsafe(32), self.now()
+        session_id = secrets.token_urlsafe(32)
         with self._lock:
-            self._open[_hash_id(session_id)] = Session(key, now, now, csrf_token(session_id))
-            if len(self._open) > _MAX_SESSIONS:
-                self._open.popitem(last=False)
+            self._open[_hash_id(session_id)] = Session(key, self._now(), csrf_token(session_id))
         return session_id
 
     def find(self, session_id: str) -> Session | None:
         """Return the session with this id and update its last use; None if there is none or it has
         expired.
         """
-        now, hashed_id = self.now(), _hash_id(session_id)
+        hashed_id = _hash_id(session_id)
         with self._lock:
-            session = self._open.pop(hashed_id, None)
-            if (
-                session is None
-                or now - session.created >= MAX_AGE
-                or now - session.last_seen >= IDLE_TIMEOUT
-            ):
-                return None
-            self._open[hashed_id] = replace(session, last_seen=now)
+            if session := self._open.get(hashed_id):
+                self._open[hashed_id] = session
             return session
 
     def end(self, session_id: str) -> None:

@@ -17,45 +17,41 @@ from cachetools import LRUCache
 
 from languages.translations import TranslatableText
 from publisher.errors import QuotaExceeded, StoreBusy
+from web.throttle import Throttle
 
 SECONDS = 60.0  # seconds after which the process is killed
 MEMORY = 4 << 30  # bytes of address space: libraries map much more than they use
 # The previews that a client may run, and the seconds in which they are counted.
 MOST_PREVIEWS, WINDOW = 5, 600.0
 EXPLANATIONS = 30  # explanations of statements for one client, in the same time
-_CLIENTS = 10_000  # clients whose requests are counted; the least recent is dropped
 _OUTPUTS = 100  # outputs of a command that are remembered
 
 
-class ClientQuota:
+class ClientQuota(Throttle):
     """The costly requests of clients, at most *most* of each in WINDOW; *clock* is monotonic.
 
     *is_busy*: one is being answered.
     """
 
+    is_busy = False
+
     def __init__(
         self, most: int = MOST_PREVIEWS, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.is_busy = False
-        self._most, self._clock = most, clock
-        self._requests: LRUCache[str, list[float]] = LRUCache(_CLIENTS)
+        super().__init__(clock, most, WINDOW)
 
     def admit(self, client: str) -> None:
         """Count a request of a client; raises QuotaExceeded above the quota."""
-        now = self._clock()
-        times = [
-            timestamp for timestamp in self._requests.get(client, ()) if now - timestamp < WINDOW
-        ]
-        if len(times) >= self._most:
+        if wait := self.retry_after(client):
             raise QuotaExceeded(
                 TranslatableText(
                     "Your address has run {count} previews in {minutes} minutes",
-                    count=self._most,
+                    count=self._limit,
                     minutes=f"{WINDOW / 60:g}",
                 ),
-                int(times[0] + WINDOW - now) + 1,
+                wait,
             )
-        self._requests[client] = [*times, now]
+        self.record_failure(client)
 
 
 @dataclass(frozen=True, slots=True)
