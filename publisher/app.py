@@ -265,6 +265,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
     app.add_middleware(
         SecurityMiddleware,
         url=url,
+        uploads=wizard.UPLOADS,
         exposed=(*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER),
         add_headers=add_budget,
     )

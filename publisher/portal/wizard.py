@@ -25,7 +25,7 @@ from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.feed_samples import FORMATS, MAX_SAMPLE, FieldSuggestions, suggest_fields
-from publisher.portal.forms import MULTIPART, UNCACHED, as_text, media_type, read_form
+from publisher.portal.forms import MAX_FIELDS, MULTIPART, UNCACHED, as_text, media_type, read_form
 from publisher.portal.source_definition import (
     LAST_STEP,
     WizardState,
@@ -45,6 +45,8 @@ from web.respond import choose_format, respond
 from web.sessions import check_origin
 
 MAX_FEED = 16 << 20  # bytes of an upload
+# The largest bodies by path, which are larger than those of other requests.
+UPLOADS = {"/join": MAX_SAMPLE + MAX_FIELDS, "/validate": MAX_FEED + MAX_FIELDS}
 _MAX_FINDINGS = 200  # findings on the page
 _LARGEST = 1 << 20  # bytes of a preview that are read
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read

@@ -22,6 +22,7 @@ from command_line.site import visitor_commands
 from publisher.app import SiteOptions, create_app
 from publisher.portal.commands import MOST_PREVIEWS, VisitorCommand
 from publisher.portal.feed_samples import detect_format
+from publisher.portal.wizard import MAX_FEED
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 
@@ -83,6 +84,25 @@ async def test_format_of_the_result_is_negotiated(
     words = [f"--format={name}", "--as=csv", "--name=feed.csv", "--", "-"]
     assert answer.headers["content-type"].startswith(media)
     assert answer.text == repr((words, feed))
+
+
+@session_loop
+async def test_a_feed_may_be_longer_than_the_bodies_of_other_requests(
+    service: QueryService,
+) -> None:
+    feed, length = b"x" * (MAX_FEED // 4), "import sys; print(len(sys.stdin.buffer.read()))"
+    async with visitor(service, checker(length)) as client:
+        body = await client.post("/validate?as=csv", content=feed)
+        file = await client.post(
+            "/validate",
+            files={"file": ("a.csv", feed)},
+            data={"as": "csv"},
+            headers={"Accept": "application/json"},
+        )
+        longer = await client.post("/validate?as=csv", content=b"x" * (2 * MAX_FEED))
+
+    assert (body.text.strip(), file.text.strip()) == (str(len(feed)),) * 2
+    assert longer.status_code == 413
 
 
 @session_loop
