@@ -120,23 +120,24 @@ class StoreFailure(StoreError):
     """A query worker, the follower or the external store failed; the log has the cause."""
 
 
-# The first matching row counts: subclasses before their base classes.
-_STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
-    (QuerySyntaxError, HTTPStatus.BAD_REQUEST, "Syntax error"),
-    (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is not supported"),
-    (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "Format not available"),
-    (QueryError, HTTPStatus.BAD_REQUEST, "The query failed"),
-    (QuotaExceeded, HTTPStatus.TOO_MANY_REQUESTS, "Query quota reached"),
-    (TooManyQueries, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once"),
-    (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "Time limit reached"),
-    (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "Query limit exceeded"),
-    (ReleaseNotFound, HTTPStatus.NOT_FOUND, "Release not found"),
-    (Withdrawn, HTTPStatus.GONE, "Release withdrawn"),
-    (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
-    (StoreBusy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy"),
-    (DamagedFiles, HTTPStatus.SERVICE_UNAVAILABLE, "Damaged files are being rebuilt"),
-    (DamagedRelease, HTTPStatus.SERVICE_UNAVAILABLE, "The database is unavailable"),
-    (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The database is unavailable"),
+# The first matching row counts: subclasses before their base classes. The last column has the
+# seconds after which a client may try again; a person has to restore the manifest of a release.
+_STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str, str], ...] = (
+    (QuerySyntaxError, HTTPStatus.BAD_REQUEST, "Syntax error", ""),
+    (FederationRefused, HTTPStatus.BAD_REQUEST, "SERVICE is not supported", ""),
+    (NoFormat, HTTPStatus.NOT_ACCEPTABLE, "Format not available", ""),
+    (QueryError, HTTPStatus.BAD_REQUEST, "The query failed", ""),
+    (QuotaExceeded, HTTPStatus.TOO_MANY_REQUESTS, "Query quota reached", ""),
+    (TooManyQueries, HTTPStatus.TOO_MANY_REQUESTS, "Too many queries at once", "2"),
+    (TimeLimit, HTTPStatus.GATEWAY_TIMEOUT, "Time limit reached", ""),
+    (LimitError, HTTPStatus.UNPROCESSABLE_ENTITY, "Query limit exceeded", ""),
+    (ReleaseNotFound, HTTPStatus.NOT_FOUND, "Release not found", ""),
+    (Withdrawn, HTTPStatus.GONE, "Release withdrawn", ""),
+    (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet", "2"),
+    (StoreBusy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy", "2"),
+    (DamagedFiles, HTTPStatus.SERVICE_UNAVAILABLE, "Damaged files are being rebuilt", "60"),
+    (DamagedRelease, HTTPStatus.SERVICE_UNAVAILABLE, "The database is unavailable", "600"),
+    (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The database is unavailable", ""),
 )
 
 
@@ -146,18 +147,11 @@ EXPORTS = '</exports>; rel="related"; title="run the query as an export"'
 
 def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
     """Return status, title and headers of the problem details for *error*."""
-    status, title = next(
-        (status, title) for kind, status, title in _STATUS if isinstance(error, kind)
+    status, title, retry = next(
+        (status, title, retry) for kind, status, title, retry in _STATUS if isinstance(error, kind)
     )
-    headers = {COST: f"{error.seconds:.3f}"} | ({"Link": error.link} if error.link else {})
-    if isinstance(error, QuotaExceeded):
-        headers["Retry-After"] = str(error.wait)
-    elif isinstance(error, DamagedFiles):
-        headers["Retry-After"] = "60"
-    elif isinstance(error, DamagedRelease):
-        headers["Retry-After"] = "600"  # a person has to restore it
-    elif status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers["Retry-After"] = "2"
-    elif isinstance(error, LimitError):
-        headers["Link"] = EXPORTS
-    return status, title, headers
+    retry = str(error.wait) if isinstance(error, QuotaExceeded) else retry
+    is_export = isinstance(error, LimitError) and status is not HTTPStatus.TOO_MANY_REQUESTS
+    link = EXPORTS if is_export else error.link
+    headers = {COST: f"{error.seconds:.3f}", "Link": link, "Retry-After": retry}
+    return status, title, {name: text for name, text in headers.items() if text}

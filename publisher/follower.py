@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -100,15 +99,13 @@ def follow_embedded(
             if check.is_set() and _discard_damaged(store, reports):
                 os._exit(1)  # started again, the process rebuilds them
             check.clear()
-    except (OSError, RuntimeError) as error:
-        _end_if_cured_by_restart(error, store, reports)
-        raise
     except Exception as error:
+        _end_if_restart_helps(error, store, reports)
         reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
         raise
 
 
-def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports: Reports) -> None:
+def _end_if_restart_helps(error: Exception, store: Path, reports: Reports) -> None:
     """End the process with code 1 if it can continue when it is started again: without the damaged
     store, or on a disk with space.
     """
@@ -126,7 +123,6 @@ def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports
         reports.reason(f"the store cannot be written: {error}")
         time.sleep(RETRY)
         os._exit(1)  # threads of the engine may hang on the same fault
-    reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
 
 
 def follow_external(
@@ -190,8 +186,6 @@ def main() -> None:
     Thread(target=read_input, args=(check,), daemon=True).start()
     reader = JournalReader(Journal(journal), graph.removesuffix("status"))
     reports = Reports()
-    for name in ("history", "tables"):  # earlier versions wrote these folders
-        shutil.rmtree(store / name, ignore_errors=True)
     parts = (reader, store, status, graph)
     if "--external" in sys.argv:
         remote = partial(open_external_runner, from_environment(), *parts, report=reports.reason)

@@ -193,5 +193,5 @@ def parse_http_date(date: str | None) -> float | None:
     """
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -50,7 +50,7 @@ def run_mcp(settings: Settings, url: str) -> None:
             elsewhere=external,
         )
         async with service as opened:
-            await module.run_on_standard_streams(module.create_server(opened, url))
+            await module.create_server(opened, url).run_stdio_async()
 
     asyncio.run(answer())
 

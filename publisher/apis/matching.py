@@ -15,15 +15,16 @@ from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext as _
 from languages.translations import term_title
 from publisher.data.properties import PropertyRow, PropertyTable, published_properties
+from publisher.portal.facet_labels import concept_name
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import TopicIndex
 from vocab.action_lines import action_line
 from vocab.countries import country
-from vocab.goals import SDG, goal, target
+from vocab.goals import goal, target
 from vocab.iris import Iris
 from vocab.normalization import fold, sorted_words_key
-from vocab.schemes import Concept, concepts, label
+from vocab.schemes import Concept, concepts
 
 SCHEMES = {"country": "area", "goal": "sdg", "target": "sdg", "action-line": "action-line"}
 CONCEPT_TYPES = tuple(SCHEMES)
@@ -201,22 +202,6 @@ class ConceptNames:
 
 
 open_concept_names = lru_cache(maxsize=2)(ConceptNames)  # as many as there are topic indexes
-
-
-@lru_cache(maxsize=8192)
-def concept_name(iri: str, language: str, base: str) -> str | None:
-    """Return the name of a concept in *language*, else in English: of a goal the short one; None if
-    it is no concept of ours.
-
-    >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
-    'Educación de Calidad'
-    """
-    is_goal = iri.startswith(SDG) and "." not in iri.rpartition("/")[2]
-    if is_goal and (concept := concepts("sdg", base).get(iri)):
-        for tag in (language, "en"):
-            if names := [name.value for name in concept.labels if name.language == tag]:
-                return min(names, key=len)
-    return label(iri, language, base)
 
 
 @dataclass(frozen=True, slots=True)

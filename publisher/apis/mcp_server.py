@@ -479,11 +479,6 @@ async def handle(server: MCPServer[Any], scope: Scope, receive: Receive, send: S
         await manager.handle_request(scope, receive_again, send)
 
 
-async def run_on_standard_streams(server: MCPServer[Any]) -> None:
-    """Answer the requests on standard input until it ends."""
-    await server.run_stdio_async()
-
-
 def _add_resources(server: MCPServer[Any], service: QueryService) -> None:
     @server.resource(
         "stocktake://vocabulary",

@@ -210,9 +210,7 @@ class PinnedRelease:
     host: str
     client: str = ""
 
-    async def ask(
-        self, name: str, text: str, suffix: str = "csv", labels: Mapping[str, str] | None = None
-    ) -> tuple[Part, str]:
+    async def ask(self, name: str, text: str, suffix: str = "csv") -> tuple[Part, str]:
         """Run the query *text*; return its result and a note on its searches.
 
         Raises NothingFound if the result is empty, RowLimit if it is larger than MAX_BYTES, and
@@ -244,7 +242,7 @@ class PinnedRelease:
             media=media_type(form),
             link=link,
             query=text,
-            labels=labels or {},
+            labels={},
         )
         return part, note
 

@@ -46,7 +46,6 @@ from publisher.apis.matching import (
     Matcher,
     NameQuery,
     Property,
-    concept_name,
     title_of,
 )
 from publisher.data.properties import namespaces
@@ -55,15 +54,17 @@ from publisher.dependencies import (
     ServiceDep,
     get_pages,
     get_service,
+    require,
     require_facet_index,
+    require_searcher,
 )
-from publisher.errors import COST, NotReady
+from publisher.errors import COST
 from publisher.pages import DOCUMENTATION
+from publisher.portal.facet_labels import concept_name
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.search.index import parse_thing_iri
-from publisher.projections.search.searcher import open_searcher
 from publisher.rdf.results import Row, Term, iri
 from publisher.sparql.protocol import read_body, read_parameters, single_value
 from publisher.store.queries import query as stored_query
@@ -189,11 +190,11 @@ def _parse(form: TypeAdapter[Sent], name: str, text: str) -> Sent:
 
 
 def _check_size(items: Collection[object], name: str) -> None:
-    if len(items) > BATCH_SIZE:
-        raise HTTPProblem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"{name} has {len(items)} items; send at most {BATCH_SIZE} at a time, as batchSize of the manifest says",
-        )
+    require(
+        len(items) <= BATCH_SIZE,
+        f"{name} has {len(items)} items; send at most {BATCH_SIZE} at a time, as batchSize of the manifest says",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )
 
 
 @router.api_route("/reconcile", methods=["GET", "HEAD", "POST"], include_in_schema=False)
@@ -205,14 +206,20 @@ async def reconcile(request: Request) -> Response:
     parameters = read_parameters(request, await read_body(request, MAX_BODY), ())
     queries, extension = single_value(parameters, "queries"), single_value(parameters, "extend")
     if queries is None and extension is None:
-        if request.method == "POST":
-            raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The form needs the field queries or extend")
+        require(
+            request.method != "POST",
+            "The form needs the field queries or extend",
+            HTTPStatus.BAD_REQUEST,
+        )
         return _json(
             request,
             _manifest(origin(request), service.iris, pages.branding, DOCUMENTATION.is_dir()),
         )
-    if queries is not None and extension is not None:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Send queries or extend, not both")
+    require(
+        queries is None or extension is None,
+        "Send queries or extend, not both",
+        HTTPStatus.BAD_REQUEST,
+    )
     client, started = client_key(request.scope), time.monotonic()
     service.rate_limiter.admit(client)
     try:
@@ -283,11 +290,7 @@ async def flyout(
         name, text = entity.name, f"{title_of(entity.kind)} · {entity.description}"
     else:
         known = {"type": TYPES, "property": tuple(PROPERTIES)}[what]
-        if id not in known:
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND,
-                f"There is no {what} {id[:80]!r}; there are {', '.join(known)}",
-            )
+        require(id in known, f"There is no {what} {id[:80]!r}; there are {', '.join(known)}")
         name = title_of(id)
         text = ", ".join(map(title_of, PROPERTIES[id].types)) if what == "property" else ""
     html = bytes(pages.page("reconcile_flyout.html", name=name, text=text).body).decode()
@@ -435,17 +438,12 @@ async def _extend(service: QueryService, text: str) -> dict[str, object]:
 
 
 def _open_matcher(service: QueryService) -> Matcher:
-    searcher = open_searcher(service.current.path)
-    if searcher is None:
-        raise NotReady("the search index is being prepared; try again in a minute")
-    return Matcher(searcher, service.iris)
+    return Matcher(require_searcher(service), service.iris)
 
 
 def _entity(service: QueryService, iri: str) -> Candidate:
     entity = _open_matcher(service).entity(iri)
-    if entity is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No entity has the identifier {iri[:200]!r}")
-    return entity
+    return require(entity, f"No entity has the identifier {iri[:200]!r}")
 
 
 def _suggestion(entity: Candidate) -> dict[str, object]:

@@ -7,7 +7,6 @@ its own and redirects.
 from __future__ import annotations
 
 import asyncio
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Annotated
 
@@ -41,8 +40,7 @@ from web.endpoints import (
 )
 from web.formats import DATA_FORMATS, FORMATS
 from web.links import link_header, linkset_text, origin
-from web.problems import HTTPProblem
-from web.respond import ResourceURLs, respond
+from web.respond import ResourceURLs, parse_http_date, respond
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
 
@@ -71,9 +69,16 @@ async def time_gate(
     """A time before the first state returns the first state."""
     graph = "/".join(path_segments(request))
     states = mementos(await _history(service, graph))
-    requested = _parse_date(accept_datetime)
+    requested = parse_http_date(accept_datetime)
+    require(
+        requested is not None or not accept_datetime,
+        TranslatableText(
+            "Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT"
+        ),
+        HTTPStatus.BAD_REQUEST,
+    )
     # Section 4.5.3: a time before the first memento selects the first.
-    closest = states[-1] if requested is None else memento_at(states, requested) or states[0]
+    closest = states[-1] if requested is None else memento_at(states, int(requested)) or states[0]
     headers = {
         "Vary": "accept-datetime",
         "Link": link_header(links(origin(request), graph, states, closest)),
@@ -193,18 +198,3 @@ async def _find_graph(
     if suffix and not await read_history(service, service.iris.base + name):
         return stem, suffix, await _history(service, stem)
     return name, None, await _history(service, name)
-
-
-def _parse_date(text: str | None) -> int | None:
-    """Return the time of the header Accept-Datetime, None if it is absent; raises HTTPProblem
-    (400).
-    """
-    try:
-        return int(parsedate_to_datetime(text).timestamp()) if text else None
-    except (ValueError, TypeError, OverflowError) as error:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            TranslatableText(
-                "Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT"
-            ),
-        ) from error

@@ -219,13 +219,6 @@ def _split_address(request: Request) -> tuple[str, str | None]:
 THINGS = Column("things", property=VALUE)
 
 
-def count_table(
-    name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str
-) -> DataTable:
-    columns = (*(Column(facet, facet) for facet in facets), THINGS)
-    return DataTable(name, title, columns, tuple(rows), query)
-
-
 def serialize_tables(tables: Sequence[DataTable], form: Format, page: str, iris: Iris) -> bytes:
     """Serialize the tables of the page at the URL *page* in the format *form*."""
     if isinstance(form, GraphFormat):

@@ -19,12 +19,11 @@ from publisher.projections.facets.facets import FACETS
 from publisher.store.descriptions import prefer_english
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from vocab.goals import SDG
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts, label
 
-# Facets whose preferred labels are sentences, and whose alternative labels are short.
-_SHORT = ("goal",)
 # "By 2030, " at the beginning of a target, in the languages of the United Nations
 _DATE = re.compile(r"(?:[^,،]{0,24}?20[23]\d[^,،]{0,8}[,،]|К 20\d\d году,?)\s*(?=.)")
 
@@ -103,10 +102,7 @@ class FacetLabels:
         if facet == "language":
             return _language(code, current_locale().language)
         address = FACETS[facet].iri(code, self.iris)
-        label = (
-            _concept(facet, address, current_locale().language, self.iris.base) if address else None
-        )
-        return label or code
+        return concept_name(address, current_locale().language, self.iris.base) or code
 
     def short(self, facet: str, code: str) -> str:
         """Return the label of a code, after the code itself where people know it. Half of the
@@ -139,11 +135,19 @@ class FacetLabels:
 
 
 @cache
-def _concept(facet: str, address: str, language: str, base: str) -> str | None:
-    concept = concepts("sdg", base).get(address) if facet in _SHORT else None
-    known = concept.labels if concept else ()
-    labels = [name.value for name in known if name.language == language]
-    return min(labels, key=len) if labels else label(address, language, base)
+def concept_name(iri: str, language: str, base: str) -> str | None:
+    """Return the name of a concept in *language*, else in English: of a goal the short one, since its
+    preferred label is a sentence; None if it is no concept of ours.
+
+    >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
+    'Educación de Calidad'
+    """
+    is_goal = iri.startswith(SDG) and "." not in iri.rpartition("/")[2]
+    if is_goal and (concept := concepts("sdg", base).get(iri)):
+        for tag in (language, "en"):
+            if names := [name.value for name in concept.labels if name.language == tag]:
+                return min(names, key=len)
+    return label(iri, language, base)
 
 
 @cache

@@ -18,7 +18,7 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_number, isolate, ngettext
 from languages.translations import gettext as _
-from publisher.portal.datasets import THINGS, Cell, Column, DataTable, count_table
+from publisher.portal.datasets import THINGS, Cell, Column, DataTable
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS, areas_within
@@ -245,9 +245,9 @@ class FigureView:
     @property
     def table(self) -> DataTable:
         figure = self.figure
-        return count_table(
-            (figure.name or figure.kind), self.title, figure.facets, self.rows, self.sparql
-        )
+        columns = (*(Column(facet, facet) for facet in figure.facets), THINGS)
+        name, rows = figure.name or figure.kind, tuple(self.rows)
+        return DataTable(name, self.title, columns, rows, self.sparql)
 
     @cached_property
     def coverage(self) -> Coverage:

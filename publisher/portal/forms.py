@@ -29,10 +29,11 @@ async def read_form(request: Request, max_file: int = 0) -> dict[str, bytes]:
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM}
         )
     longest = MAX_FIELDS + (max_file if kind == MULTIPART else 0)
-    if len(await request.body()) > longest:
-        raise HTTPProblem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The form is longer than {longest:,} bytes"
-        )
+    require(
+        len(await request.body()) <= longest,
+        f"The form is longer than {longest:,} bytes",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )
     async with request.form(max_files=1, max_part_size=longest) as form:
         return {
             name: value.encode("utf-8", "replace") if isinstance(value, str) else await value.read()

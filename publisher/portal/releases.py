@@ -55,11 +55,10 @@ from web.endpoints import (
 )
 from web.formats import DATA_FORMATS, HTML, JSON
 from web.links import Link, origin, typed_link
-from web.respond import ResourceURLs, choose_format, respond, see_other
+from web.respond import IMMUTABLE, ResourceURLs, choose_format, respond, see_other
 
 SAMPLES = 3  # rows of a table that are shown
 MAX_SAMPLE = 1 << 16  # first bytes of a table that are read
-_FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _LIST_FORMATS = {"html": HTML, "json": JSON}
 # The files of a release that its manifest does not list.
 _OWN = {
@@ -150,7 +149,7 @@ def file(request: Request, service: ServiceDep, number: ReleaseNumber, name: Fil
         HTTPStatus.GONE,
     )
     media = _OWN.get(name, "text/plain; charset=utf-8")
-    headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
+    headers = {"Cache-Control": "no-cache" if name == MANIFEST else IMMUTABLE}
     if known and stem == name:
         media = "application/gzip" if name.endswith(".gz") else known.media
         digest = base64.b64encode(bytes.fromhex(known.sha256)).decode()
