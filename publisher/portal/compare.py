@@ -57,43 +57,51 @@ from web.respond import respond
 # The facets of the panels of each side, which leaves out its own.
 PANELS = ("goal", "line", "country", "region", "year")
 PAGE_SIZE = 100_000  # records of a page of a list
-_PARAMETERS: list[dict[str, object]] = [
-    {
-        "name": name,
-        "in": "query",
-        "required": False,
-        "description": description,
-        "schema": {"type": "string"},
-    }
-    for name, description in (
-        ("one", "A topic as FACET/CODE, such as country/404, or organization/IRI"),
-        ("other", "A topic to compare with"),
-        ("from", "The earlier moment: a date such as 2026-01-31, release/3, or entry/5"),
-        ("to", "The later moment; without it, now"),
-        ("within", "Only records of a set, such as source:demo, country:404 or line:C2"),
-        ("record", "The IRI of a record, to compare its versions field by field"),
-    )
-]
-
 _FORM = ("from", "to", "within", "record")  # fields of the form for two moments
 router = APIRouter()
 
 
 @register_dataset(
-    router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS
+    router, "/compare", "compare", "Compare two topics, or the records at two moments"
 )
-async def compare_topics(request: Request, service: ServiceDep, names: NamesDep) -> DataPage:
+async def compare_topics(
+    request: Request,
+    service: ServiceDep,
+    names: NamesDep,
+    one: Annotated[
+        str, Query(description="A topic as FACET/CODE, such as country/404, or organization/IRI")
+    ] = "",
+    other: Annotated[str, Query(description="A topic to compare with")] = "",
+    before: Annotated[
+        str,
+        Query(
+            alias="from",
+            description="The earlier moment: a date such as 2026-01-31, release/3, or entry/5",
+        ),
+    ] = "",
+    to: Annotated[str, Query(description="The later moment; without it, now")] = "",
+    within: Annotated[
+        list[str],
+        Query(
+            description="Only records of these sets, such as source:demo, country:404 or line:C2"
+        ),
+    ] = [],  # noqa: B006 - never changed
+    record: Annotated[
+        str, Query(description="The IRI of a record, to compare its versions field by field")
+    ] = "",
+) -> DataPage:
     """Compare the topics of *one* and *other*, or the moments *from* and *to*."""
-    form = {name: request.query_params.get(name, "").strip() for name in _FORM}
-    if form["from"] or form["record"]:
-        return await _compare_moments(request, service, names, form)
+    if before.strip() or record.strip():
+        sets = parse_within([text for text in within if text.strip()])
+        texts = (before, to, request.query_params.get("within", ""), record)
+        form = dict(zip(_FORM, map(str.strip, texts), strict=True))
+        return await _compare_moments(service, names, form, sets)
     return await asyncio.to_thread(
-        _compare_topics, request, Figures(require_facet_index(service), names, INITIATIVES)
+        _compare_topics, [one, other], Figures(require_facet_index(service), names, INITIATIVES)
     )
 
 
-def _compare_topics(request: Request, figures: Figures) -> DataPage:
-    chosen = [request.query_params.get(name, "") for name in ("one", "other")]
+def _compare_topics(chosen: Sequence[str], figures: Figures) -> DataPage:
     topics = _topics(figures)
     known = {key for _title, items in topics for key, _name in items}
     sides = []
@@ -202,9 +210,8 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 
 
 async def _compare_moments(
-    request: Request, service: QueryService, names: FacetLabels, form: Mapping[str, str]
+    service: QueryService, names: FacetLabels, form: Mapping[str, str], sets: Sequence[str]
 ) -> DataPage:
-    sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
     before, record = form["from"] or "entry/1", form["record"]
     one, other = await asyncio.to_thread(find_moments, service, before, form["to"])
     values = {"form": form, "moments": (one, other), "changes": CHANGES, "names": names}

@@ -8,14 +8,13 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from languages.translations import TranslatableText
-from publisher.dependencies import OptionalTablesDep, PagesDep, ServiceDep, TablesDep, require
+from publisher.dependencies import OptionalTablesDep, PagesDep, ServiceDep, TablesDep
 from publisher.linked_data.lists import (
     ListCursor,
     choose_list_format,
@@ -77,12 +76,6 @@ TOPICS = {
     "country": "/scheme/area",
 }
 GAPS = ("country", "line", "goal", "target")
-_BY: dict[str, object] = {
-    "name": "by",
-    "in": "query",
-    "description": "The facet by whose values initiatives are counted; without it, all of these",
-    "schema": {"type": "string", "enum": ["", *TREND_FACETS]},
-}
 
 router = APIRouter()
 
@@ -188,17 +181,20 @@ def world_map(request: Request, figures: FiguresDep) -> DataPage:
     "/trends",
     "trends",
     "Count initiatives by the year in which they begin",
-    [*facet_parameters(), _BY],
+    facet_parameters(),
     drawn=True,
 )
-def trends(request: Request, figures: FiguresDep) -> DataPage:
+def trends(
+    request: Request,
+    figures: FiguresDep,
+    by: Annotated[
+        Literal["", "region", "stakeholder", "status", "goal", "line", "source"],
+        Query(
+            description="The facet by whose values initiatives are counted; without it, all of these"
+        ),
+    ] = "",
+) -> DataPage:
     """Draw how many initiatives begin in each year, by the facet of the parameter *by* or by each."""
-    by = request.query_params.get("by", "")
-    require(
-        by in ("", *TREND_FACETS),
-        TranslatableText("The parameter by is one of {names}", names=", ".join(TREND_FACETS)),
-        HTTPStatus.BAD_REQUEST,
-    )
     counted = [figures[f"trend/{facet}"] for facet in ([by] if by else TREND_FACETS)]
     drawn = ([trend for trend in counted if trend.years] or counted[:1])[:FIGURES_OF_TRENDS]
 

@@ -54,13 +54,6 @@ _COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"), (-1, "#767676"))  
 _BANDS = ((87, "excellent"), (55, "good"), (30, "sufficient"), (0, "bad"))
 VALID = "valid"  # the indicator of records without remarks
 _NEXT_STEPS = 5  # indicators that a page names first
-_RECORD = {
-    "name": "record",
-    "in": "query",
-    "required": False,
-    "schema": {"type": "string"},
-    "description": "IRI of a record, or the path of its page: the quality of this one",
-}
 
 router = APIRouter()
 
@@ -346,7 +339,7 @@ def badge(quality: Quality | None, title: str) -> Markup:
 
 
 @register_dataset(
-    router, "/quality", "quality", "Compare the quality of the records of all registries", [_RECORD]
+    router, "/quality", "quality", "Compare the quality of the records of all registries"
 )
 async def compare_quality(
     request: Request,

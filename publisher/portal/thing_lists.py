@@ -5,19 +5,18 @@ events of a month, and projects with WSIS Prizes.
 from __future__ import annotations
 
 import calendar
-import re
 from dataclasses import replace
-from datetime import date, datetime, timedelta
-from http import HTTPStatus
+from datetime import date, timedelta
 from itertools import groupby
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 
 from languages.request_locale import current_locale
-from languages.translations import TranslatableText, month_names
 from languages.translations import gettext as _
-from publisher.dependencies import ServiceDep, TablesDep, require
+from languages.translations import month_names
+from publisher.dependencies import ServiceDep, TablesDep
 from publisher.portal.datasets import (
     PRIZE,
     DataPage,
@@ -32,6 +31,7 @@ from publisher.projections.facets.filter_query import listing
 from publisher.projections.facets.queries import FacetIndex, ListItem, Prize
 from publisher.projections.search.searcher import Marker, best_text, open_searcher
 from publisher.store.query_service import QueryService
+from web.endpoints import whole_number
 from web.page_cache import MINUTE, keep_for
 
 DATA = 1_000  # things in the tables of a page
@@ -42,29 +42,13 @@ _PANELS = {
     "document": ("document", "line", "goal", "country", "language", "source", "year"),
     "post": ("source", "language", "year", "line", "goal"),
 }
-_PAGE: dict[str, object] = {
-    "name": "page",
-    "in": "query",
-    "description": "The page that is shown; data have all",
-    "schema": {"type": "integer", "minimum": 1, "maximum": _LAST},
-}
-COMING = 20  # events that are listed next to the month
-_MONTH = r"[12]\d{3}-(0[1-9]|1[0-2])"
-_MONTH_PARAMETERS: list[dict[str, object]] = [
-    {
-        "name": "month",
-        "in": "query",
-        "description": "A year and a month; without it, the current one",
-        "schema": {"type": "string", "pattern": f"^{_MONTH}$"},
-    },
-    {
-        "name": "all",
-        "in": "query",
-        "description": "With any value: the events of all months",
-        "schema": {"type": "string"},
-    },
+PageNumber = Annotated[
+    int,
+    Query(ge=1, le=_LAST, description="The page that is shown; data have all"),
+    whole_number(1),
 ]
-
+COMING = 20  # events that are listed next to the month
+_MONTH = r"[12][0-9]{3}-(0[1-9]|1[0-2])"
 _FULL_DATE = 10  # characters of YYYY-MM-DD
 _STAGES = ("winner", "champion", "nominee")  # the highest first
 Text = tuple[str, str | None]  # a text and its language tag
@@ -77,18 +61,32 @@ router = APIRouter()
     "/events",
     "events",
     "List the events of a month",
-    [*facet_parameters(), *_MONTH_PARAMETERS],
+    facet_parameters(),
 )
-def events(request: Request, service: ServiceDep, tables: TablesDep) -> DataPage:
+def events(
+    request: Request,
+    service: ServiceDep,
+    tables: TablesDep,
+    month: Annotated[
+        str,
+        Query(
+            pattern=rf"^({_MONTH})?$", description="A year and a month; without it, the current one"
+        ),
+    ] = "",
+    every: Annotated[
+        str, Query(alias="all", description="With any value: the events of all months")
+    ] = "",
+) -> DataPage:
     """`/feeds/events.ics` is the calendar to subscribe to."""
     filters = parse_filters(request.query_params).with_codes("kind", "event")
     keep_for(MINUTE)  # it shows what takes place from today on
-    first, today = _first_day(request, service.now()), service.now().date()
+    first = date.fromisoformat(f"{month or f'{service.now():%Y-%m}'}-01")
+    today = service.now().date()
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
     query = listing(filters, service.iris)
 
     def data() -> list[DataTable]:
-        period = ("0000", "9999") if request.query_params.get("all") else (f"{first}", f"{last}")
+        period = ("0000", "9999") if every else (f"{first}", f"{last}")
         return [list_table("events", "Events", tables.events_between(filters, *period), query)]
 
     def values() -> dict[str, object]:
@@ -114,16 +112,6 @@ def events(request: Request, service: ServiceDep, tables: TablesDep) -> DataPage
     return DataPage(data, "events.html", values)
 
 
-def _first_day(request: Request, now: datetime) -> date:
-    text = request.query_params.get("month") or f"{now:%Y-%m}"
-    require(
-        re.fullmatch(_MONTH, text, re.ASCII),
-        TranslatableText("The parameter month is a year and a month, such as 2026-05"),
-        HTTPStatus.BAD_REQUEST,
-    )
-    return date.fromisoformat(f"{text}-01")
-
-
 def _takes_place(event: ListItem, day: date) -> bool:
     """Return whether an event is on a day; one without a full date is on none."""
     begins, ends = (event.begins or "")[:_FULL_DATE], (event.ends or "")[:_FULL_DATE]
@@ -137,27 +125,40 @@ def _takes_place(event: ListItem, day: date) -> bool:
     "/documents",
     "documents",
     f"List documents and good practices, the newest {DATA}",
-    [*facet_parameters(), _PAGE],
+    facet_parameters(),
 )
 def documents(
-    request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep
+    request: Request,
+    service: ServiceDep,
+    tables: TablesDep,
+    names: NamesDep,
+    page: PageNumber = 1,
 ) -> DataPage:
     """Counts by type, country and language are tables too."""
-    return _newest(request, service, tables, names, "document")
+    return _newest(request, service, tables, names, "document", page)
 
 
-@register_dataset(
-    router, "/posts", "posts", f"List posts, the newest {DATA}", [*facet_parameters(), _PAGE]
-)
-def posts(request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep) -> DataPage:
+@register_dataset(router, "/posts", "posts", f"List posts, the newest {DATA}", facet_parameters())
+def posts(
+    request: Request,
+    service: ServiceDep,
+    tables: TablesDep,
+    names: NamesDep,
+    page: PageNumber = 1,
+) -> DataPage:
     """Counts by registry and language are tables too."""
-    return _newest(request, service, tables, names, "post")
+    return _newest(request, service, tables, names, "post", page)
 
 
 def _newest(
-    request: Request, service: QueryService, tables: FacetIndex, names: FacetLabels, kind: str
+    request: Request,
+    service: QueryService,
+    tables: FacetIndex,
+    names: FacetLabels,
+    kind: str,
+    page: int,
 ) -> DataPage:
-    filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
+    filters = parse_filters(request.query_params).with_codes("kind", kind)
     query, figures = listing(filters, service.iris), Figures(tables, names, filters)
 
     def data() -> list[DataTable]:
@@ -171,10 +172,10 @@ def _newest(
             "kind": kind,
             "title": _("Documents and good practices") if kind == "document" else _("Posts"),
             "total": total,
-            "page_number": number,
+            "page_number": page,
             "last": max(1, -(-total.records // PAGE_SIZE)),
             "items": _texts(
-                tables.list_things(filters, "newest", PAGE_SIZE, (number - 1) * PAGE_SIZE),
+                tables.list_things(filters, "newest", PAGE_SIZE, (page - 1) * PAGE_SIZE),
                 service.current.path,
             ),
             "panels": figures.bars(_PANELS[kind]),
@@ -185,19 +186,6 @@ def _newest(
         }
 
     return DataPage(data, "documents.html", values)
-
-
-def _number(request: Request) -> int:
-    text = request.query_params.get("page") or "1"
-    require(
-        text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LAST,
-        TranslatableText(
-            "The parameter page is a whole number from 1 to {most}; narrow by the facets, or search",
-            most=_LAST,
-        ),
-        HTTPStatus.BAD_REQUEST,
-    )
-    return int(text)
 
 
 def _texts(lines: list[ListItem], snapshot: str) -> list[tuple[ListItem, Text, Text]]:
