@@ -44,7 +44,7 @@ def configure_logging(*processors: Processor, form: str = "") -> None:
             *processors,
             RepeatFilter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            render_exception,
+            structlog.processors.format_exc_info,
             # One object a line (https://jsonlines.org/), whose control characters JSON escapes.
             structlog.processors.JSONRenderer(default=str)
             if form == "json"
@@ -81,23 +81,6 @@ class RepeatFilter:
         if len(self._last) > _MAX_COUNTED:
             del self._last[next(iter(self._last))]
         return {**event, "repeated": count} if count > 0 else event
-
-
-def render_exception(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
-    """Replace ``exc_info`` by the traceback's text, as ``exception``."""
-    exc_info = event.pop("exc_info", None)
-    error = (
-        sys.exc_info()[1]
-        if exc_info is True
-        else exc_info[1]
-        if isinstance(exc_info, tuple)
-        else exc_info
-    )
-    return (
-        {**event, "exception": "".join(traceback.format_exception(error))}
-        if isinstance(error, BaseException)
-        else event
-    )
 
 
 _LOGFMT = structlog.processors.LogfmtRenderer(

@@ -107,7 +107,9 @@ class Pages:
         self._templates = create_environment(folders, finalize_invisible)
         self._templates.globals.update(root=root, language_link=partial(_language_link, root))
         self._templates.globals.update(values)
-        self._templates.filters.update(path=_site_path, segment=_quote_segment, **(filters or {}))
+        self._templates.filters.update(
+            path=_site_path, segment=partial(quote, safe=""), **(filters or {})
+        )
 
     def render(
         self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
@@ -137,7 +139,3 @@ def _site_path(address: str) -> str:
     """
     match = re.search(r"/(?:record|id)/[^?#]+\Z", address)
     return match[0] if match and is_web(address) else ""
-
-
-def _quote_segment(text: str) -> str:
-    return quote(text, safe="")

@@ -15,7 +15,7 @@ from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext as _
 from languages.translations import term_title
 from publisher.data.properties import PropertyRow, PropertyTable, published_properties
-from publisher.portal.facet_labels import concept_name
+from publisher.projections.facets.facets import concept_name
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import TopicIndex

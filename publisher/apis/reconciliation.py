@@ -60,8 +60,7 @@ from publisher.dependencies import (
 )
 from publisher.errors import COST
 from publisher.pages import DOCUMENTATION
-from publisher.portal.facet_labels import concept_name
-from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.facets import FACETS, concept_name
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.search.index import parse_thing_iri

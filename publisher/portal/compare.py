@@ -93,7 +93,7 @@ async def compare_topics(
     """Compare the topics of *one* and *other*, or the moments *from* and *to*."""
     if before.strip() or record.strip():
         sets = parse_within([text for text in within if text.strip()])
-        texts = (before, to, request.query_params.get("within", ""), record)
+        texts = (before, to, next(iter(within), ""), record)
         form = dict(zip(_FORM, map(str.strip, texts), strict=True))
         return await _compare_moments(service, names, form, sets)
     return await asyncio.to_thread(
@@ -210,7 +210,7 @@ def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment
 
 
 async def _compare_moments(
-    service: QueryService, names: FacetLabels, form: Mapping[str, str], sets: Sequence[str]
+    service: QueryService, names: FacetLabels, form: Mapping[str, str], sets: tuple[str, ...]
 ) -> DataPage:
     before, record = form["from"] or "entry/1", form["record"]
     one, other = await asyncio.to_thread(find_moments, service, before, form["to"])

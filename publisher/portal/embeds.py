@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from html import escape
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 import orjson
@@ -36,18 +36,7 @@ BY_FACET = ("bars", "table", "trend")  # kinds whose addresses end with a facet
 # The height of a frame in pixels, by kind of figure.
 HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}
 WIDTH, SMALLEST = 640, 120  # pixels: the default width of a frame, and its least width and height
-THEMES = ("auto", "light", "dark")
 ROWS = 300  # the most rows of a table
-_PARAMETERS = [
-    *facet_parameters(),
-    {
-        "name": "theme",
-        "in": "query",
-        "description": "Colours; auto: those of the visitor",
-        "schema": {"type": "string", "enum": [*THEMES]},
-    },
-]
-
 EmbedPath = Annotated[
     str,
     Path(
@@ -76,26 +65,22 @@ async def get_embedded(figures: FiguresDep, service: ServiceDep, rest: EmbedPath
     response_description="A small page without scripts and cookies",
     responses=contents("text/html", *(item.media for item in (*TABLE_FORMATS.values(), SVG)))
     | problems(400, 404, 503),
-    openapi_extra={"parameters": _PARAMETERS},
+    openapi_extra={"parameters": facet_parameters()},
 )
 def embed(
     request: Request,
     pages: PagesDep,
     figures: Annotated[Figures, Depends(get_embedded)],
     rest: EmbedPath,
+    theme: Annotated[
+        Literal["auto", "light", "dark"],
+        Query(description="Colours; auto: those of the visitor"),
+        blank_as("auto"),
+    ] = "auto",
 ) -> Response:
     """Only these addresses may be framed by other sites."""
-    theme, form = (request.query_params.get(name, "") for name in ("theme", "format"))
+    form = request.query_params.get("format", "")
     view, page = figures[_find_figure(rest).key], f"{origin(request)}{request.url.path}"
-    require(
-        theme in ("", *THEMES),
-        TranslatableText(
-            "The parameter theme is one of {names}, not {value}",
-            names=", ".join(THEMES),
-            value=repr(theme[:20]),
-        ),
-        HTTPStatus.BAD_REQUEST,
-    )
     if form == "svg":
         require(
             view.drawing is not None,
@@ -109,7 +94,7 @@ def embed(
     text = pages.page(
         "embed.html",
         kind=rest.partition("/")[0],
-        theme=theme or THEMES[0],
+        theme=theme,
         figure=view,
         filters=[figures.names.short(*pair) for pair in chosen_codes(figures.filters)],
         oembed=oembed,

@@ -171,7 +171,11 @@ async def figures(
         return None
     return await asyncio.to_thread(
         entity_statistics,
-        Figures(tables, FacetLabels(service.iris, await source_titles(service)), filters),
+        Figures(
+            tables,
+            FacetLabels(service.iris, await source_titles(service)),
+            filters.with_codes("kind", "initiative"),
+        ),
         search,
         without,
     )

@@ -70,7 +70,6 @@ def entity_statistics(figures: Figures, search: str, without: str) -> dict[str, 
     """Return the values of ``statistics.html`` for the initiatives of *figures*: *without* is the
     facet that is constant here, *search* the address of their list.
     """
-    figures = _of_initiatives(figures)
     tables, filters, names, iris = (
         figures.tables,
         figures.filters,
@@ -114,10 +113,6 @@ def entity_statistics(figures: Figures, search: str, without: str) -> dict[str, 
         "matrix": "" if party else f"/matrix?{urlencode(topics)}",
         "follow": f"/follow?{urlencode({'thing': party} if party else topics)}",
     }
-
-
-def _of_initiatives(figures: Figures) -> Figures:
-    return replace(figures, filters=figures.filters.with_codes("kind", "initiative"))
 
 
 def _draw_map(figures: Figures) -> dict[str, object] | None:
@@ -171,7 +166,6 @@ def profile(figures: Figures, without: Collection[str] = ()) -> dict[str, object
     key *figures* with their trends, sentences on what is *missing*, and one on the number of
     records if it differs. *without* are facets that are constant here.
     """
-    figures = _of_initiatives(figures)
     tables, filters = figures.tables, figures.filters
     counts, different = tables.counts_once(filters), tables.count_different(filters)
     own = {facet for facet, _codes in filters.chosen} | set(without)
@@ -229,7 +223,6 @@ def statistics_tables(figures: Figures) -> list[DataTable]:
     """Return the tables of ``entity_statistics`` with their queries; titles name the bases unless
     only declared links count.
     """
-    figures = _of_initiatives(figures)
     tables, filters, iris = figures.tables, figures.filters, figures.names.iris
     without = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
     panels = figures.bars(name for name in PANELS if name not in without)
@@ -311,8 +304,9 @@ def entity_figures(
     party = f"{names.iris.base}id/{PARTY}/{code}"
     is_party = facet == PARTY
     filters = replace(filters, party=party) if is_party else filters.with_codes(facet, code)
+    filters = filters.with_codes("kind", "initiative")
     if rows:
-        lines = write_listed(tables, filters.with_codes("kind", "initiative"), "title", names.iris)
+        lines = write_listed(tables, filters, "title", names.iris)
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8")
     figures = Figures(tables, names, filters)
     return dataset_response(request, DataPage(lambda: statistics_tables(figures), page=page))

@@ -15,14 +15,12 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText, term_title
 from languages.translations import gettext as _
 from publisher.dependencies import ServiceDep
-from publisher.projections.facets.facets import FACETS
+from publisher.projections.facets.facets import FACETS, concept_name
 from publisher.store.descriptions import prefer_english
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from vocab.goals import SDG
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.schemes import concepts, label
 
 # "By 2030, " at the beginning of a target, in the languages of the United Nations
 _DATE = re.compile(r"(?:[^,،]{0,24}?20[23]\d[^,،]{0,8}[,،]|К 20\d\d году,?)\s*(?=.)")
@@ -132,22 +130,6 @@ class FacetLabels:
             if FACETS[facet].scheme and address.startswith(self.iris.base)
             else f"/search?{facet}={code}"
         )
-
-
-@cache
-def concept_name(iri: str, language: str, base: str) -> str | None:
-    """Return the name of a concept in *language*, else in English: of a goal the short one, since its
-    preferred label is a sentence; None if it is no concept of ours.
-
-    >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
-    'Educación de Calidad'
-    """
-    is_goal = iri.startswith(SDG) and "." not in iri.rpartition("/")[2]
-    if is_goal and (concept := concepts("sdg", base).get(iri)):
-        for tag in (language, "en"):
-            if names := [name.value for name in concept.labels if name.language == tag]:
-                return min(names, key=len)
-    return label(iri, language, base)
 
 
 @cache

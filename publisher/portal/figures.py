@@ -662,11 +662,10 @@ def empty_chart_hint(tables: FacetIndex, filters: Filter, facet: str) -> dict[st
 
 def most_complete(views: Iterable[Bars], most: int) -> list[Bars]:
     """Return the first *most* views; those with a single bar or low coverage come last."""
-    return sorted(views, key=_is_sparse)[:most]
-
-
-def _is_sparse(view: Bars) -> bool:
-    return len(view.counts) < 2 or view.coverage.part * SPARSE < view.coverage.all
+    return sorted(
+        views,
+        key=lambda view: len(view.counts) < 2 or view.coverage.part * SPARSE < view.coverage.all,
+    )[:most]
 
 
 def largest_bar(bars: Sequence[Bar]) -> str:

@@ -25,7 +25,6 @@ from publisher.logs import (
     Renderer,
     RepeatFilter,
     configure_logging,
-    render_exception,
 )
 from web.middleware import RequestMiddleware
 
@@ -177,7 +176,11 @@ def test_an_exception_is_rendered_where_it_is_passed() -> None:
     error = ValueError("wrong")
 
     text = Renderer()(
-        None, "", render_exception(None, "", {"event": "x", "level": "error", "exc_info": error})
+        None,
+        "",
+        structlog.processors.format_exc_info(
+            None, "", {"event": "x", "level": "error", "exc_info": error}
+        ),
     )
 
     assert text == "level=error event=x\n    ValueError: wrong"

@@ -202,6 +202,22 @@ def describe_area(code: str, iris: Iris) -> tuple[str | None, str | None, str | 
     return label(address, "en", iris.base), iso3, region
 
 
+@lru_cache(maxsize=8192)
+def concept_name(iri: str, language: str, base: str) -> str | None:
+    """Return the name of a concept in *language*, else in English: of a goal the short one, since its
+    preferred label is a sentence; None if it is no concept of ours.
+
+    >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
+    'Educación de Calidad'
+    """
+    is_goal = iri.startswith(SDG) and "." not in iri.rpartition("/")[2]
+    if is_goal and (concept := concepts("sdg", base).get(iri)):
+        for tag in (language, "en"):
+            if names := [name.value for name in concept.labels if name.language == tag]:
+                return min(names, key=len)
+    return label(iri, language, base)
+
+
 @lru_cache(maxsize=10_000)  # more than there are concepts
 def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     """Return the facet and the code of a concept, None if things are not counted by it. An area
