@@ -11,7 +11,7 @@ import shutil
 import time
 import zlib
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -67,7 +67,6 @@ class Archive:
         self.name = f"{source}/{run}.warc.gz"
         self._store, self._shared, self._begun = store, keep_bytes, time.time_ns()
         self._used = self._checkpoint = keep_bytes
-        self._stored: dict[tuple[str, str], deque[ArchivedResponse]] = {}
         path = folder / self.name
         with _archive_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,17 +82,14 @@ class Archive:
         except ArchiveError:
             self._file.close()
             raise
-        self._load_stored(keep_bytes)
-
-    def _load_stored(self, keep_bytes: int) -> None:
-        """List the robots.txt files at the beginning, and the responses after the checkpoint."""
+        # The robots.txt files at the beginning, and the responses after the checkpoint.
         first = list_responses(self.folder, self.name) if keep_bytes else iter(())
         robots = takewhile(lambda response: response.url.endswith("/robots.txt"), first)
         tail = list_responses(self.folder, self.name, start=keep_bytes)
-        for response in chain(robots, tail if self._whole > keep_bytes else ()):
-            if response.status not in _NOT_REPLAYED:
-                key = (response.url, response.request)
-                self._stored.setdefault(key, deque()).append(response)
+        stored = chain(robots, tail if self._whole > keep_bytes else ())
+        self._stored = by_request(
+            response for response in stored if response.status not in _NOT_REPLAYED
+        )
 
     def find(self, url: str, request: str) -> ArchivedResponse | None:
         """Return the next stored response to a request (``_Request.digest``), or None."""
@@ -361,6 +357,16 @@ def list_responses(
                 error=error.strerror or "",
             )
         ) from error
+
+
+def by_request(
+    responses: Iterable[ArchivedResponse],
+) -> dict[tuple[str, str], deque[ArchivedResponse]]:
+    """Return the responses of each request, by its address and its digest, in order."""
+    listed: dict[tuple[str, str], deque[ArchivedResponse]] = {}
+    for response in responses:
+        listed.setdefault((response.url, response.request), deque()).append(response)
+    return listed
 
 
 def _end_of_members(path: Path, start: int) -> int:

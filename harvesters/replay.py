@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harvesters.archive import RETRIED_STATUSES, ArchivedResponse, list_responses
+from harvesters.archive import RETRIED_STATUSES, ArchivedResponse, by_request, list_responses
 from harvesters.errors import ArchiveError, RefusedError
 from harvesters.reasons import Reason
 from journal.store import Store
@@ -25,13 +25,11 @@ class Replay:
     name: str
     store: Store | None = None
     is_complete: bool = True
-    _responses: dict[tuple[str, str], deque[ArchivedResponse]] = field(default_factory=dict)
+    _responses: dict[tuple[str, str], deque[ArchivedResponse]] = field(init=False)
 
     def __post_init__(self) -> None:
         """Load the list of responses; raises ArchiveError if the file is missing."""
-        for response in list_responses(self.folder, self.name, self.store):
-            key = (response.url, response.request)
-            self._responses.setdefault(key, deque()).append(response)
+        self._responses = by_request(list_responses(self.folder, self.name, self.store))
 
     def find(self, url: str, request: str) -> ArchivedResponse:
         """Return the next response to a request; one after which it was retried is skipped, and the

@@ -273,6 +273,19 @@ class Database:
         """Delete rows of a table; return how many there were."""
         return self.execute(sa.delete(table).where(*where))
 
+    def claim(self, table: sa.Table, *where: Condition, limit: int, **values: object) -> list[int]:
+        """Set values, a new *due* among them, in the rows that are due the longest, each for one
+        caller only; return their numbers in order.
+        """
+        c, claimed = table.c, []
+        due = sa.select(c.id, c.due).where(*where).order_by(c.due, c.id).limit(limit)
+        with self.transaction() as connection:
+            for number, was_due in connection.execute(due).all():
+                update = sa.update(table).where(c.id == number, c.due == was_due)
+                if connection.execute(update.values(values)).rowcount:
+                    claimed.append(number)
+        return claimed
+
     def execute(
         self, statement: sa.Executable, rows: Sequence[Mapping[str, Any]] | None = None
     ) -> int:

@@ -63,13 +63,8 @@ def claim_messages(
     A message whose sender dies is due again after the lease.
     """
     o = t.outbox.c
-    claimed = []
-    with ledger.transaction() as connection:
-        due = sa.select(o.id, o.due).where(o.due <= now).order_by(o.due, o.id).limit(limit)
-        for number, was_due in connection.execute(due).all():
-            update = sa.update(t.outbox).where(o.id == number, o.due == was_due)
-            if connection.execute(update.values(due=lease, attempts=o.attempts + 1)).rowcount:
-                claimed.append(number)
+    more = {"due": lease, "attempts": o.attempts + 1}
+    claimed = ledger.claim(t.outbox, o.due <= now, limit=limit, **more)
     items = _queued(ledger, o.id.in_(claimed), order=[o.id])
     return sorted(items, key=lambda item: claimed.index(item.id))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import starmap
 from pathlib import Path
 from sqlite3 import Connection
@@ -83,22 +83,19 @@ def plan_clusters(
     *entities* are the published ones; without them, they are read.
     """
     ledger, iris = context.ledger, context.iris
-    if entities is None:
-        with read_entities(ledger, iris) as entities, plan_clusters(context, entities) as changes:
-            yield changes
-        return
-    with open_scratch(_SCHEMA) as database:
-        before = ((graph, text) for graph, text in graphs.below(ledger, iris.clusters))
+    opened = read_entities(ledger, iris) if entities is None else nullcontext(entities)
+    with opened as published, open_scratch(_SCHEMA) as database:
+        before = graphs.below(ledger, iris.clusters)
         database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
         for cluster, its_members, text in cluster_descriptions(
-            entities, stored_pairs(ledger), current_decisions(ledger), iris
+            published, stored_pairs(ledger), current_decisions(ledger), iris
         ):
             database.executemany(
                 "INSERT INTO member VALUES (?, ?)", ((member, cluster) for member in its_members)
             )
             database.execute(_SET_AFTER, (cluster, text))
         for graph, text in database.execute("SELECT iri, before FROM cluster WHERE after = ''"):
-            if named_member(graph, iris) not in entities:
+            if named_member(graph, iris) not in published:
                 database.execute(_SET_AFTER, (graph, _replacement(graph, text, database, iris)))
         yield ClusterChanges(database)
 

@@ -103,24 +103,21 @@ def run_row(run: Run, *, is_interrupted: bool = False) -> Row:
     }
 
 
-def plan_row(plan: Plan) -> Row:
+def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
+    """Return a plan as a row, with each record that was not published and why."""
     return {
         **run_row(plan.run),
         "counts": plan.counts,
         "published_before": plan.published_before,
         "complete": plan.is_complete,
         "held": plan.hold_reason,
+        "dry_run": dry_run,
+        "outcome": describe_outcome(plan, dry_run=dry_run),
+        "not_published": [
+            {"key": staged.key, "outcome": staged.outcome.value, "reason": staged.reason}
+            for staged in plan.failures or ledger.failures(plan.run)
+        ],
     }
-
-
-def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
-    """Return a plan as a row, with each record that was not published and why."""
-    row = {**plan_row(plan), "dry_run": dry_run, "outcome": describe_outcome(plan, dry_run=dry_run)}
-    not_published = [
-        {"key": staged.key, "outcome": staged.outcome.value, "reason": staged.reason}
-        for staged in plan.failures or ledger.failures(plan.run)
-    ]
-    return {**row, "not_published": not_published}
 
 
 def failure_reasons(plan: Plan, ledger: Ledger) -> dict[str, int]:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, select_objects
+from harvesters.ledger.database import Database
 from harvesters.ledger.models import Message
 from harvesters.ledger.outbox import insert_messages
 from harvesters.ledger.participation.models import FOLLOW_TOPIC, Subscription
@@ -88,15 +88,9 @@ def claim_subscriptions(
     """
     c = t.subscription.c
     is_new = sa.or_(c.position.is_(None), c.position < position)
-    query = select_objects(Subscription).add_columns(c.due).where(c.due <= now, is_new)
-    claimed = []
-    with ledger.transaction() as connection:
-        for *values, due in connection.execute(query.order_by(c.due, c.id).limit(limit)).all():
-            item = Subscription(*values)
-            update = sa.update(t.subscription).where(c.id == item.id, c.due == due)
-            if connection.execute(update.values(due=lease)).rowcount:
-                claimed.append(item)
-    return claimed
+    claimed = ledger.claim(t.subscription, c.due <= now, is_new, limit=limit, due=lease)
+    items = ledger.select(Subscription, c.id.in_(claimed))
+    return sorted(items, key=lambda item: claimed.index(item.id))
 
 
 def settle_subscription(

@@ -94,13 +94,13 @@ def _files(folder: Path) -> Iterator[ArchiveFile]:
 def _needed_runs(context: HarvestContext) -> dict[str, str]:
     """Return why the files of runs must be kept, by run."""
     ledger, needed = context.ledger, dict.fromkeys(_cited_runs(context), "cited by a release")
-    current = sa.select(t.record.c.run).distinct()
-    open_runs = sa.select(t.run.c.id).where(t.run.c.state.in_(OPEN_STATES))
-    with ledger.transaction() as connection:
-        for run in connection.scalars(current):
-            needed.setdefault(run, "published a current record")
-        for run in connection.scalars(open_runs):
-            needed.setdefault(run, "open")
+    queries = {
+        "published a current record": sa.select(t.record.c.run).distinct(),
+        "open": sa.select(t.run.c.id).where(t.run.c.state.in_(OPEN_STATES)),
+    }
+    for reason, query in queries.items():
+        for run in ledger.scalars(query):
+            needed.setdefault(run, reason)
     for source in ledger.sources():
         for fetched in ledger.fetched_runs(source, PUBLISHED_RUNS):
             needed.setdefault(fetched.id, "needed by a remap")
