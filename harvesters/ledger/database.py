@@ -273,6 +273,11 @@ class Database:
         """Delete rows of a table; return how many there were."""
         return self.execute(sa.delete(table).where(*where))
 
+    def upsert(self, table: sa.Table, key: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+        """Store a row, or set its values if there is one with this key."""
+        row = self.insert(table).values(**key, **values)
+        self.execute(row.on_conflict_do_update(index_elements=[*key], set_=values))
+
     def claim(self, table: sa.Table, *where: Condition, limit: int, **values: object) -> list[int]:
         """Set values, a new *due* among them, in the rows that are due the longest, each for one
         caller only; return their numbers in order.
@@ -312,6 +317,14 @@ def insert(connection: sa.Connection, item: object, **more: object) -> int:
     statement = sa.insert(TABLES[type(item)]).values(insertable(item) | more)
     number = (connection.execute(statement).inserted_primary_key or [0])[0]
     return number if isinstance(number, int) else 0
+
+
+def insert_all(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Store rows in a transaction, which may be none."""
+    if rows:
+        connection.execute(sa.insert(table), rows)
 
 
 def wait_for_database(url: str, stopping: threading.Event | None = None) -> None:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress, decompress
-from harvesters.ledger.database import Database
+from harvesters.ledger.database import Database, insert_all
 from harvesters.stored_response import Validator
 
 
@@ -56,5 +56,4 @@ def set_validators(ledger: Database, source: str, seen: Mapping[str, Validator])
     ]
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
-        if rows:
-            connection.execute(sa.insert(t.validator), rows)
+        insert_all(connection, t.validator, rows)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress, decompress
-from harvesters.ledger.database import Database, insert
+from harvesters.ledger.database import Database, insert, insert_all
 from harvesters.ledger.models import (
     NOT_PUBLISHED,
     OPEN_STATES,
@@ -171,8 +171,8 @@ class Ledger(Database):
         n = t.notice.c
         with self.transaction() as connection:
             connection.execute(sa.delete(t.notice).where(n.run == run.id, n.kind == kind))
-            if rows := [t.insertable(notice) | {"run": run.id} for notice in notices]:
-                connection.execute(sa.insert(t.notice), rows)
+            rows = [t.insertable(notice) | {"run": run.id} for notice in notices]
+            insert_all(connection, t.notice, rows)
 
     def notices(self, run: Run) -> list[Notice]:
         return self.select(Notice, t.notice.c.run == run.id, order=[t.notice.c.id])
@@ -189,8 +189,7 @@ class Ledger(Database):
     def set_balance(self, entry: int, added: int, removed: int, after: int) -> None:
         """Store how many quads an entry adds and removes, and how many exist after it."""
         values = {"added": added, "removed": removed, "after": after}
-        row = self.insert(t.balance).values(entry=entry, **values)
-        self.execute(row.on_conflict_do_update(index_elements=["entry"], set_=values))
+        self.upsert(t.balance, {"entry": entry}, values)
 
     # ---- staging
 
@@ -240,11 +239,9 @@ class Ledger(Database):
         ]
         unchanged = [item for item in staged_records if item.outcome is Outcome.UNCHANGED]
         with self.transaction() as connection:
-            if numbered:
-                rows = [_staged_row(run, number, staged) for number, staged in numbered]
-                connection.execute(sa.insert(t.staged), rows)
-            if texts:
-                connection.execute(sa.insert(t.description), texts)
+            rows = [_staged_row(run, number, staged) for number, staged in numbered]
+            insert_all(connection, t.staged, rows)
+            insert_all(connection, t.description, texts)
             if unchanged:
                 keys = compress(json.dumps([item.key for item in unchanged]))
                 row = {"run": run.id, "page": first, "count": len(unchanged), "keys": keys}
@@ -436,8 +433,7 @@ class Ledger(Database):
             if renamed:
                 values = {"outcome": Outcome.REIDENTIFIED, "other": sa.bindparam("old_key")}
                 connection.execute(rename.values(values), renamed)
-            if rows:
-                connection.execute(sa.insert(t.staged), rows)
+            insert_all(connection, t.staged, rows)
 
     def cross_source_duplicates(self, run: Run, limit: int) -> list[tuple[str, str, str, bool]]:
         """Return the key of each new or changed record with the content or the web address of a

@@ -9,7 +9,7 @@ from hashlib import sha256
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insert
+from harvesters.ledger.database import Database, insert, insert_all
 from harvesters.ledger.ledger import batches
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
 
@@ -32,8 +32,7 @@ def set_links(ledger: Database, source: str, urls: Collection[str], now: datetim
             {"source": source, "digest": digest, "url": wanted[digest], "failures": 0, "due": now}
             for digest in sorted(wanted.keys() - known)
         ]
-        if rows:
-            connection.execute(sa.insert(t.link), rows)
+        insert_all(connection, t.link, rows)
 
 
 def due_links(ledger: Database, source: str, now: datetime, limit: int) -> list[RecordLink]:

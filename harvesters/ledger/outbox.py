@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, select_objects
+from harvesters.ledger.database import Database, insert_all, select_objects
 from harvesters.ledger.models import Alert, Message, QueuedMessage, Silence
 from harvesters.reasons import Reason
 
@@ -51,8 +51,7 @@ def queue_messages(ledger: Database, messages: Iterable[Message], now: datetime)
 def insert_messages(connection: sa.Connection, messages: Iterable[Message], now: datetime) -> None:
     """Queue messages within a transaction; they are due at once."""
     more = {"created": now, "due": now, "attempts": 0}
-    if rows := [t.insertable(message) | more for message in messages]:
-        connection.execute(sa.insert(t.outbox), rows)
+    insert_all(connection, t.outbox, [t.insertable(message) | more for message in messages])
 
 
 def claim_messages(

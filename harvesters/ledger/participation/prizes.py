@@ -48,9 +48,7 @@ def voter(mail: str) -> str:
 
 def put_edition(ledger: Database, edition: Edition) -> None:
     content = edition.model_dump(mode="json", exclude_none=True)
-    with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.prize_edition).where(t.prize_edition.c.id == edition.id))
-        connection.execute(sa.insert(t.prize_edition).values(id=edition.id, content=content))
+    ledger.upsert(t.prize_edition, {"id": edition.id}, {"content": content})
 
 
 def editions(ledger: Database) -> list[Edition]:
@@ -124,10 +122,8 @@ def experts(ledger: Database, edition: str) -> list[str]:
 def put_review(ledger: Database, review: Review) -> None:
     """Store a review, or replace that of the same expert."""
     values = t.insertable(review)
-    insert = ledger.insert(t.prize_review).values(values)
-    ledger.execute(
-        insert.on_conflict_do_update(index_elements=["nomination", "expert"], set_=values)
-    )
+    key = {name: values.pop(name) for name in ("nomination", "expert")}
+    ledger.upsert(t.prize_review, key, values)
 
 
 def reviews(ledger: Database, edition: str) -> list[Review]:
@@ -144,9 +140,7 @@ def put_vote(ledger: Database, nomination: Nomination, mail: str, now: datetime)
         "category": nomination.category,
         "voter": voter(mail),
     }
-    values = {"nomination": nomination.id, "time": now}
-    insert = ledger.insert(t.prize_vote).values(**key, **values)
-    ledger.execute(insert.on_conflict_do_update(index_elements=[*key], set_=values))
+    ledger.upsert(t.prize_vote, key, {"nomination": nomination.id, "time": now})
 
 
 def votes(ledger: Database, edition: str) -> dict[str, int]:
