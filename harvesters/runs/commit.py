@@ -42,7 +42,7 @@ from journal.errors import JournalError
 from vocab.iris import Iris
 from vocab.statements.clusters import cluster_members
 from vocab.statements.provenance import Registry, describe_source
-from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
+from vocab.statements.run_statistics import RunStatistics, describe_run
 from vocab.statements.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
 
 
@@ -485,8 +485,13 @@ def _run_description(run: Run, context: HarvestContext, before: int, count: Quad
 
 def run_statistics(run: Run) -> RunStatistics:
     """Return the statistics of a run that was planned or has ended; unknown numbers are left out."""
-    counts = {"fetched": run.fetched} | {
-        name: count for name, count in run.counts.items() if name in METRICS and name != "reported"
+    counts = {
+        "fetched": run.fetched,
+        **run.counts,
+        "reported": run.reported_total,
+        "quads_added": run.added,
+        "quads_removed": run.removed,
+        "quads_after": run.after,
     }
     return RunStatistics(
         run=run.id,
@@ -495,11 +500,7 @@ def run_statistics(run: Run) -> RunStatistics:
         ended=run.ended or run.planned or run.started,
         state=run.state.value,
         is_full=run.is_full,
-        reported=run.reported_total,
-        **counts,
-        quads_added=run.added,
-        quads_removed=run.removed,
-        quads_after=run.after,
+        counts=counts,
         network=run.network,
         reason=run.reason,
         entry=run.entry,

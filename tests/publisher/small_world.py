@@ -253,9 +253,7 @@ def build(
         ended=CHANGED,
         state="committed",
         is_full=True,
-        reported=len(things),
-        fetched=len(things),
-        new=len(things),
+        counts=dict.fromkeys(("reported", "fetched", "new"), len(things)),
     )
     rows = [row for item in things for row in record_rows("demo", item)]
     rows += [

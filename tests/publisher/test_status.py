@@ -44,7 +44,7 @@ HTML = {"Accept": "text/html"}
 WORDS = {"live": "up to date", "frozen": "on hold"}
 
 
-def account(run: str, state: str, **more: Any) -> RunStatistics:
+def account(run: str, state: str, **counts: int) -> RunStatistics:
     return RunStatistics(
         run=run,
         source=run.partition(".")[0],
@@ -52,7 +52,7 @@ def account(run: str, state: str, **more: Any) -> RunStatistics:
         ended=NOW,
         state=state,
         network={"200": 3, "429": 1},
-        **more,
+        counts=counts,
     )
 
 

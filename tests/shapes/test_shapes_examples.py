@@ -107,7 +107,7 @@ def test_every_concept_and_link_of_the_matrix_keeps_the_rules(graph: str) -> Non
 def test_the_description_of_a_run_keeps_the_rules() -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
     run = RunStatistics(
-        run="kenya.1", source="kenya", started=noon, ended=noon, state="committed", fetched=3, network={"sent": 2}
+        run="kenya.1", source="kenya", started=noon, ended=noon, state="committed", counts={"fetched": 3}, network={"sent": 2}
     )  # fmt: skip
     lines = describe_run(run, Iris())
 

@@ -181,8 +181,8 @@ def written() -> list[str]:
     deletion = Deletion("r", NOON, "deleted", IRIS.record("s", "2"))
     event = Event(key="2", venue=Text("Hall"), registration="https://register.example/")
     registry = Registry("s", "S", "P", "https://s.org/", "", "csv", "fields", "0 3 * * *")
-    numbers: dict[str, Any] = dict.fromkeys(METRICS, 1)
-    run = RunStatistics(run="r", source="s", started=NOON, ended=NOON, state="held", **numbers)
+    counts = dict.fromkeys(METRICS, 1)
+    run = RunStatistics(run="r", source="s", started=NOON, ended=NOON, state="held", counts=counts)
     return [
         *describe(full(), IRIS, "s"), *describe(event, IRIS, "s"), *record, *write_tombstone("1", "s", deletion, NOON, record, IRIS),
         *mark_vanished("\n".join(record), "1", "s", NOON, IRIS).split("\n"), *describe_source(registry, IRIS), *describe_run(run, IRIS),

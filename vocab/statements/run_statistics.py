@@ -39,13 +39,19 @@ METRICS: Mapping[str, str] = {
 }
 
 
+# Numbers that a run may not know. Any other is 0 if the run does not state it.
+_OPTIONAL = frozenset((
+    "reported", "published_before", "published_after", "quads_added", "quads_removed", "quads_after",
+))  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatistics:
     """The numbers of a run; times are UTC.
 
-    *reported* is None if the source reported no total, *entry* if the run wrote none. *quads_after*
-    counts all quads of the journal after the entry, including those of these statistics. *network*
-    counts the outcomes of requests by name.
+    *counts* has the numbers by the names of METRICS, None if one is not known; ``quads_after`` counts
+    all quads of the journal after the entry, including those of these statistics. *network* counts
+    the outcomes of requests by name. *entry* is None if the run wrote none.
     """
 
     run: str
@@ -53,37 +59,11 @@ class RunStatistics:
     started: datetime
     ended: datetime
     state: str
+    counts: Mapping[str, int | None]
     is_full: bool = False
-    reported: int | None = None
-    fetched: int = 0
-    unreadable: int = 0
-    duplicate: int = 0
-    withheld: int = 0
-    unchanged: int = 0
-    returned: int = 0
-    new: int = 0
-    changed: int = 0
-    reidentified: int = 0
-    vanished: int = 0
-    deleted: int = 0
-    lost: int = 0
-    replaced: int = 0
-    gone: int = 0
-    absent: int = 0
-    published_before: int | None = None
-    published_after: int | None = None
-    quads_added: int | None = None
-    quads_removed: int | None = None
-    quads_after: int | None = None
     network: Mapping[str, int] = field(default_factory=dict)
     reason: str | None = None
     entry: int | None = None
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """Return the numbers that are set, by the names of METRICS."""
-        values = ((name, getattr(self, name)) for name in METRICS)
-        return {name: count for name, count in values if count is not None}
 
 
 def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
@@ -108,17 +88,16 @@ def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
         out.append(f"{prefix}<{ns}reason> {literal(statistics.reason, 'en')}")
     if statistics.entry is not None:
         out.append(f"{prefix}<{ns}journalEntry> {integer(statistics.entry)}")
-    for name, count in statistics.counts.items():
-        term = METRICS[name]
+    for name, term in METRICS.items():
+        count = statistics.counts.get(name, None if name in _OPTIONAL else 0)
+        if count is not None:
+            out.append(f"{prefix}<{ns}{term}> {integer(count)}")
+            out += _describe_measurement(run, source, term, f"{ns}{term}", count)
+    for outcome, requests in statistics.network.items():
+        part = f"network-{encode(outcome)}"
         out += [
-            f"{prefix}<{ns}{term}> {integer(count)}",
-            *_describe_measurement(run, source, term, f"{ns}{term}", count),
-        ]
-    for name, count in statistics.network.items():
-        part = f"network-{encode(name)}"
-        out += [
-            *_describe_measurement(run, source, part, f"{ns}requests", count),
-            f"<{run}#{part}> <{ns}networkOutcome> {literal(name)}",
+            *_describe_measurement(run, source, part, f"{ns}requests", requests),
+            f"<{run}#{part}> <{ns}networkOutcome> {literal(outcome)}",
         ]
     return sorted(out)
 
