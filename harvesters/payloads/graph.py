@@ -226,16 +226,20 @@ def _label_blank_nodes(about: Mapping[Node, Properties]) -> dict[Term, str]:
 
 def merge_graphs(quads: Iterable[Quad]) -> Iterator[Quad]:
     """Yield all statements in the default graph, with schema.org's terms in one namespace."""
-    return (Quad(quad.subject, quad.predicate, quad.object) for quad in normalize_schema_org(quads))
+    return normalize_schema_org(quads, DefaultGraph())
 
 
-def normalize_schema_org(quads: Iterable[Quad]) -> Iterator[Quad]:
-    """Yield statements with schema.org's terms in one namespace (http), each in its own graph."""
+def normalize_schema_org(
+    quads: Iterable[Quad], graph: DefaultGraph | None = None
+) -> Iterator[Quad]:
+    """Yield statements with schema.org's terms in one namespace (http), each in its own graph unless
+    all are to be in *graph*.
+    """
     for quad in quads:
-        value = quad.object
-        if isinstance(value, NamedNode) and quad.predicate.value == TYPE:
+        predicate, value = quad.predicate, quad.object
+        if isinstance(value, NamedNode) and predicate.value == TYPE:
             value = _normalize_namespace(value)
-        yield Quad(quad.subject, _normalize_namespace(quad.predicate), value, quad.graph_name)
+        yield Quad(quad.subject, _normalize_namespace(predicate), value, graph or quad.graph_name)
 
 
 def _normalize_namespace(node: NamedNode) -> NamedNode:
