@@ -55,10 +55,7 @@ class Store:
         def put(system: Any, place: str) -> None:
             nonlocal tries
             tries += 1
-            if system.async_impl:
-                system.put_file(str(path), place, mode="create")
-            else:
-                _put_without_condition(system, path, place)
+            _put(system, path, place, is_new=True)
 
         try:
             self._call(name, put)
@@ -85,17 +82,8 @@ class Store:
         the new one.
         """
 
-        def put(system: Any, place: str) -> None:
-            if system.async_impl:
-                system.put_file(str(path), place)
-            else:
-                system.makedirs(place.rpartition("/")[0], exist_ok=True)
-                part = f"{place}.{path.name}.part"
-                system.put_file(str(path), part)
-                system.mv(part, place)
-
         try:
-            self._call(name, put, wait=False)
+            self._call(name, lambda system, place: _put(system, path, place), wait=False)
         except FileNotFoundError as error:
             raise self._error(name, error) from error
 
@@ -180,15 +168,18 @@ def _is_store_error(error: Exception) -> bool:
     return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _THEIRS
 
 
-def _put_without_condition(system: Any, path: Path, name: str) -> None:
-    """Upload a file to a system without conditional put: under a temporary name, then moved if the
-    name is free.
+def _put(system: Any, path: Path, name: str, *, is_new: bool = False) -> None:
+    """Upload a file; raises FileExistsError if the name *is_new* and exists. A system without
+    conditional put gets it under a temporary name, from which it is moved.
     """
+    if system.async_impl:
+        system.put_file(str(path), name, mode="create" if is_new else "overwrite")
+        return
     system.makedirs(name.rpartition("/")[0], exist_ok=True)
     part = f"{name}.{path.name}.part"
     system.put_file(str(path), part)
     try:
-        if system.exists(name):
+        if is_new and system.exists(name):
             raise FileExistsError(name)
         system.mv(part, name)
     finally:

@@ -73,10 +73,7 @@ class Span:
 
     def fail(self, reason: str) -> None:
         if self._span is not None:
-            status = import_module("opentelemetry.trace").Status
-            self._span.set_status(
-                status(import_module("opentelemetry.trace").StatusCode.ERROR, reason)
-            )
+            self._span.set_status(import_module("opentelemetry.trace").StatusCode.ERROR, reason)
 
 
 @contextmanager

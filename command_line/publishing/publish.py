@@ -20,7 +20,7 @@ from publisher.limits import Limits, read
 from publisher.releases import copies, schedule
 from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
 from publisher.releases.dump import write_dumps as write_dumps
-from publisher.sparql.rewriting import TEXT_HEADER, await_indexes, rewrite
+from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import Release, list_releases, newest_release
@@ -233,7 +233,7 @@ async def _run_query(settings: Settings, query_request: QueryRequest, seconds: f
         readers=1,
         elsewhere=settings.elsewhere,
     ) as service:
-        await await_indexes(service, query_request)
+        await service.wait_until_current(is_indexed=query_request.has_search)
         query_request = await rewrite(service, query_request)
         if query_request.note:
             print_note(f"{TEXT_HEADER}: {query_request.note}")

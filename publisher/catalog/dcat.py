@@ -15,12 +15,12 @@ from publisher.catalog.datasets import (
     Distribution,
     Service,
 )
-from publisher.rdf.results import Term
+from publisher.rdf.results import Term, text_term, typed_term
 from publisher.releases.metadata import DEMO_PREFIX
 from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.countries import AREA
 from vocab.iris import is_web
-from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS, SPDX, VCARD, XSD
+from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS, SPDX, VCARD
 from web.branding import NAME
 
 DCATAP = "http://data.europa.eu/r5r/"
@@ -71,7 +71,7 @@ def catalog_statements(
     iri, current = f"{base}catalog", catalog.datasets[0]
     releases = catalog.by_kind(DatasetKind.RELEASE)
     latest = max(dataset.modified for dataset in catalog.datasets)
-    themes = {"@id": f"{AUTHORITY}data-theme", "dct:title": _english("Data theme")}
+    themes = {"@id": f"{AUTHORITY}data-theme", "dct:title": text_term("Data theme", "en")}
     node = {
         **_resource(iri, "Catalog", f"Catalogue of {NAME}", _ABOUT),
         **_published(f"{iri}#publisher", NAME, current.issued, latest),
@@ -124,21 +124,21 @@ def _dataset(dataset: Dataset, base: str, contact: str) -> Node:
     agent = f"{dataset.sources[0]}#publisher" if is_source else f"{base}catalog#publisher"
     period = {
         "@id": f"{document}#period-{dataset.name}",
-        "dcat:startDate": _time(dataset.coverage_start),
-        "dcat:endDate": None if dataset.is_continuous else _time(dataset.issued),
+        "dcat:startDate": typed_term(dataset.coverage_start, "dateTime"),
+        "dcat:endDate": None if dataset.is_continuous else typed_term(dataset.issued, "dateTime"),
     }
     series = {
         "@id": f"{base}releases/",
-        "dct:title": _english(f"Releases of {NAME}"),
-        "dct:description": _english(
-            "Numbered, signed snapshots of the whole database that never change."
+        "dct:title": text_term(f"Releases of {NAME}", "en"),
+        "dct:description": text_term(
+            "Numbered, signed snapshots of the whole database that never change.", "en"
         ),
     }
     return {
         **_resource(dataset.iri, "Dataset", dataset.title, dataset.about),
         **_published(agent, dataset.publisher, dataset.issued, dataset.modified),
         **_subjects(base, contact),
-        "dct:identifier": _text(dataset.iri),
+        "dct:identifier": text_term(dataset.iri),
         "dcat:landingPage": dataset.page,
         "dct:language": _ENGLISH,
         "dct:spatial": _WORLD,
@@ -146,7 +146,7 @@ def _dataset(dataset: Dataset, base: str, contact: str) -> Node:
         "dct:accrualPeriodicity": (
             f"{AUTHORITY}frequency/UPDATE_CONT" if dataset.is_continuous else None
         ),
-        "dcat:version": _text(dataset.version) if dataset.version else None,
+        "dcat:version": text_term(dataset.version) if dataset.version else None,
         "dcat:inSeries": series if dataset.kind is DatasetKind.RELEASE else None,
         "dcat:previousVersion": dataset.previous,
         "dcat:prev": dataset.previous,
@@ -164,20 +164,20 @@ def _distribution(dataset: Dataset, distribution: Distribution, document: str) -
     name = f"{document}#{dataset.name}-{distribution.name}"
     iri = distribution.url if distribution.sha256 else name
     file_type = _FILE_TYPES.get(distribution.media)
-    size = Term(str(distribution.bytes), "literal", None, f"{XSD}nonNegativeInteger")
+    size = typed_term(distribution.bytes, "nonNegativeInteger")
     stable = {
         "@id": f"{AUTHORITY}planned-availability/STABLE",
-        "skos:prefLabel": _english("stable"),
+        "skos:prefLabel": text_term("stable", "en"),
     }
     checksum = {
         "@id": f"{iri}#sha256",
         "spdx:algorithm": f"{SPDX}checksumAlgorithm_sha256",
-        "spdx:checksumValue": Term(distribution.sha256, "literal", None, f"{XSD}hexBinary"),
+        "spdx:checksumValue": typed_term(distribution.sha256, "hexBinary"),
     }
     return {
         "@id": iri,
-        "dct:title": _english(distribution.name),
-        "dct:description": _english(distribution.title),
+        "dct:title": text_term(distribution.name, "en"),
+        "dct:description": text_term(distribution.title, "en"),
         "dcat:accessURL": distribution.url,
         "dcat:mediaType": _IANA + distribution.media,
         "dct:format": f"{AUTHORITY}file-type/{file_type}" if file_type else None,
@@ -194,7 +194,7 @@ def _service(service: Service, current: Dataset, base: str, contact: str) -> Nod
     iri = base + service.path
     return {
         **_resource(iri, "DataService", service.title, service.about),
-        "dct:publisher": {"@id": f"{base}catalog#publisher", "foaf:name": _text(NAME)},
+        "dct:publisher": {"@id": f"{base}catalog#publisher", "foaf:name": text_term(NAME)},
         **_subjects(base, contact),
         "dcat:endpointURL": iri,
         "dcat:endpointDescription": base + service.description_path,
@@ -224,16 +224,16 @@ def _resource(iri: str, kind: str, title: str, about: str) -> Node:
     return {
         "@id": iri,
         "rdf:type": DCAT + kind,
-        "dct:title": _english(title),
-        "dct:description": _english(about),
+        "dct:title": text_term(title, "en"),
+        "dct:description": text_term(about, "en"),
     }
 
 
 def _published(agent: str, name: str, issued: str, modified: str) -> Node:
     return {
-        "dct:publisher": {"@id": agent, "foaf:name": _text(name)},
-        "dct:issued": _time(issued),
-        "dct:modified": _time(modified),
+        "dct:publisher": {"@id": agent, "foaf:name": text_term(name)},
+        "dct:issued": typed_term(issued, "dateTime"),
+        "dct:modified": typed_term(modified, "dateTime"),
     }
 
 
@@ -241,23 +241,11 @@ def _subjects(base: str, contact: str) -> Node:
     theme = f"{AUTHORITY}data-theme/TECH"
     card = {
         "@id": f"{base}catalog#contact",
-        "vcard:fn": _text(NAME),
+        "vcard:fn": text_term(NAME),
         "vcard:hasEmail": f"mailto:{contact}",
     }
     return {
-        "dcat:theme": {"@id": theme, "skos:prefLabel": _english("Science and technology")},
-        "dcat:keyword": [_english(word) for word in KEYWORDS],
+        "dcat:theme": {"@id": theme, "skos:prefLabel": text_term("Science and technology", "en")},
+        "dcat:keyword": [text_term(word, "en") for word in KEYWORDS],
         "dcat:contactPoint": card if contact else None,
     }
-
-
-def _text(value: str) -> Term:
-    return Term(value, "literal")
-
-
-def _english(value: str) -> Term:
-    return Term(value, "literal", "en")
-
-
-def _time(value: str) -> Term:
-    return Term(value, "literal", None, f"{XSD}dateTime")

@@ -30,7 +30,7 @@ from typing_extensions import TypedDict
 from journal import mirror_origin
 from journal.entry import Entry, count_rows
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.rdf.results import Term
+from publisher.rdf.results import Term, text_term, typed_term
 from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.store.descriptions import (
     Description,
@@ -40,7 +40,7 @@ from publisher.store.descriptions import (
 )
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from vocab.terms import PROV, XSD
+from vocab.terms import PROV
 from web.endpoints import (
     Count,
     Instant,
@@ -350,20 +350,17 @@ def _describe_page(page: JournalPage, iris: Iris) -> Description:
 
 
 def _entry_node(item: EntryJson, journal: str, iris: Iris) -> dict[str, str | Term | None]:
-    def integer(value: int) -> Term:
-        return Term(str(value), "literal", None, f"{XSD}integer")
-
     return {
         "@id": f"{journal}{item['number']}",
         "rdf:type": f"{PROV}Entity",
-        "dct:identifier": Term(item["id"], "literal"),
-        "dct:issued": Term(item["time"], "literal", None, f"{XSD}dateTime"),
+        "dct:identifier": text_term(item["id"]),
+        "dct:issued": typed_term(item["time"], "dateTime"),
         "prov:wasGeneratedBy": iris.run(item["run"]),
         "prov:wasDerivedFrom": f"{journal}{item['number'] - 1}" if item["previous"] else None,
         "dcat:mediaType": "https://www.iana.org/assignments/media-types/application/rdf-patch",
-        "dcat:byteSize": integer(item["bytes"]),
-        f"{iris.operations}quadsAdded": integer(item["added"]),
-        f"{iris.operations}quadsRemoved": integer(item["removed"]),
+        "dcat:byteSize": typed_term(item["bytes"], "integer"),
+        f"{iris.operations}quadsAdded": typed_term(item["added"], "integer"),
+        f"{iris.operations}quadsRemoved": typed_term(item["removed"], "integer"),
     }
 
 

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from publisher.dependencies import ServiceDep
 from publisher.errors import LimitError
-from publisher.rdf.results import Term, from_node
+from publisher.rdf.results import from_node, text_term
 from publisher.releases.dump import list_dumps
 from publisher.releases.void import FILE, TARGETS, VoidCount, void_statements
 from publisher.store.descriptions import (
@@ -114,10 +114,10 @@ def _dataset(service: QueryService, dataset: str, release: Release | None) -> di
         dumps = [*(f"releases/{release.number}/{name}" for name in names), *dumps]
     return {
         "@id": dataset,
-        "dct:title": Term(NAME, "literal", "en"),
+        "dct:title": text_term(NAME, "en"),
         "foaf:homepage": base,
         "void:sparqlEndpoint": f"{base}sparql",
-        "void:uriSpace": Term(base, "literal"),
+        "void:uriSpace": text_term(base),
         "void:vocabulary": [service.iris.ns, service.iris.operations],
         "void:feature": [
             f"http://www.w3.org/ns/formats/{name}"

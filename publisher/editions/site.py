@@ -52,7 +52,7 @@ from publisher.pages import BUNDLE_FOLDER, PACKAGE_FOLDER
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases.signature import PUBLIC
 from publisher.sparql.examples import examples
-from publisher.store.query_service import POLL_INTERVAL, QueryService
+from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import (
     Release,
     get_release,
@@ -240,7 +240,7 @@ async def export_site(
     data = await asyncio.to_thread(link_release_data, edition.data, edition.release)
     limits = Limits(seconds=_SECONDS, wait=_SECONDS)
     async with QueryService(data, edition.iris, limits) as service:
-        await _wait_until_complete(service)
+        await service.wait_until_current(is_indexed=True)
         addresses = edition.addresses(await _months(service))
         app = create_app(service, site=SiteOptions(edition.branding, url=edition.url))
         transport = httpx.ASGITransport(app=app)
@@ -267,14 +267,6 @@ async def export_site(
 
 def _count_files(folder: Path) -> int:
     return sum(1 for path in folder.rglob("*") if path.is_file())
-
-
-async def _wait_until_complete(service: QueryService) -> None:
-    """Wait until the pages show all of the journal: the store and all indexes."""
-    await service.wait_until_current()
-    head = service.current.position
-    while {service.current.text, service.current.columns} != {head}:
-        await asyncio.sleep(POLL_INTERVAL)
 
 
 async def _months(service: QueryService) -> frozenset[str]:

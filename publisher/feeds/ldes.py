@@ -27,7 +27,7 @@ from publisher.errors import NotReady
 from publisher.feeds.records import ChangedRecord, ChangesDep, to_ntriples
 from publisher.feeds.xml import instant
 from publisher.history.change_reader import ALL, Change, ChangeType
-from publisher.rdf.results import PREFIXES, Term
+from publisher.rdf.results import PREFIXES, text_term, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, path_segments, problems
@@ -107,7 +107,7 @@ class EventStream:
         node = {
             "@id": self.iri,
             "rdf:type": [f"{LDES}EventStream", f"{TREE}Collection"],
-            "dct:title": Term("WSIS Stocktaking: every change of every record", "literal", "en"),
+            "dct:title": text_term("WSIS Stocktaking: every change of every record", "en"),
             f"{TREE}view": views,
             f"{TREE}shape": {"@id": self.shape, "rdf:type": f"{SH}NodeShape"},
             f"{LDES}timestampPath": _TIME,
@@ -137,7 +137,7 @@ class EventStream:
                 "rdf:type": TREE + kind,
                 f"{TREE}node": self.host + target,
                 f"{TREE}path": _TIME,
-                f"{TREE}value": Term(instant(bound), "literal", None, f"{XSD}dateTime"),
+                f"{TREE}value": typed_term(instant(bound), "dateTime"),
             }
             for number, (target, since, until) in enumerate(relations, 1)
             for kind, bound in (
@@ -208,7 +208,7 @@ def stream(stream: Stream) -> Response:
 )
 def shape(stream: Stream) -> Response:
     """Each member of the stream conforms to this shape."""
-    one = Term("1", "literal", None, f"{XSD}integer")
+    one = typed_term(1, "integer")
     properties = (
         (f"{DCT}isVersionOf", "nodeKind", f"{SH}IRI"),
         (_TIME, "datatype", f"{XSD}dateTime"),
@@ -345,7 +345,7 @@ def _latest(stream: EventStream, after: str, entry: str) -> Response:
 
 
 def _latest_view(view: str) -> Node:
-    one = Term("1", "literal", None, f"{XSD}integer")
+    one = typed_term(1, "integer")
     policy = {
         "@id": f"{view}#policy",
         "rdf:type": f"{LDES}LatestVersionSubset",

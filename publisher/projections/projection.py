@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
 import structlog
+from pydantic import ConfigDict, TypeAdapter, with_config
 
 from journal.atomic_file import replace_file
 from journal.entry import Entry
 from journal.journal import Journal
-from publisher.rdf.ntriples_terms import Value
+from publisher.rdf.results import Term
 
 POSITION_FILE = "position"
 
@@ -33,27 +34,26 @@ def write_position(folder: Path, entry: int) -> None:
     (folder / POSITION_FILE).write_text(str(entry))
 
 
+@with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The last journal entry that is stored, and the *version* of format and libraries that stored it."""
 
-    position: int = 0
-    entry: str = ""
+    position: int
+    entry: str
     version: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:
         """Read the file *path*; raises OSError, or ValueError if it is damaged."""
-        match json.loads(path.read_text()):
-            case {"position": int(position), "entry": str(entry), **rest}:
-                if not rest.keys() - {"version"}:
-                    return cls(position, entry, str(rest.get("version", "")))
-        raise ValueError("it is not a checkpoint")
+        return _CHECKPOINT.validate_json(path.read_bytes(), strict=True)
 
     def write(self, path: Path) -> None:
         """Write the file *path*, replacing an older one atomically."""
         replace_file(path, json.dumps(asdict(self)))
 
+
+_CHECKPOINT = TypeAdapter(Checkpoint)
 
 MAX_RETRY_DELAY = 60.0  # seconds
 
@@ -187,7 +187,7 @@ class SlicedProjection(Generic[ProjectionT]):
 
 
 # by predicate, in no order
-Properties = dict[str, list[Value]]
+Properties = dict[str, list[Term]]
 Subjects = dict[str, Properties]
 
 
@@ -245,7 +245,7 @@ class JournalReader:
         """Return whether entry number *position* has the id *entry*; True at position 0, before the
         first entry.
         """
-        stored = next(self.journal.entries(position - 1), None) if position else None
+        stored = self.journal.entry(position)
         return position == 0 or (stored is not None and stored.id == entry)
 
     def is_mostly_new(self, after: int) -> bool:

@@ -1,4 +1,4 @@
-"""Parse SPARQL results in JSON, clean those in XML, and write IRIs as N-Triples terms."""
+"""Terms: of SPARQL results in JSON, in N-Triples, and as the engine's nodes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass
 
-from pyoxigraph import Literal, NamedNode
+from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
 from vocab.terms import XSD, literal
 
@@ -39,6 +39,15 @@ class Term:
     @property
     def is_iri(self) -> bool:
         return self.kind == "uri"
+
+
+def text_term(value: str, language: str | None = None) -> Term:
+    return Term(value, "literal", language)
+
+
+def typed_term(value: object, name: str) -> Term:
+    """Return the literal of *value* with the datatype *name* of XML Schema."""
+    return Term(str(value), "literal", None, XSD + name)
 
 
 Row = dict[str, Term]
@@ -96,6 +105,13 @@ def to_node(term: Term) -> NamedNode | Literal:
         language=term.language,
         datatype=NamedNode(term.datatype) if term.datatype and not term.language else None,
     )
+
+
+def parse_node(text: str) -> NamedNode | Literal:
+    """Parse an IRI or a literal in N-Triples."""
+    (quad,) = parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES, lenient=True)
+    node: NamedNode | Literal = quad.object
+    return node
 
 
 def from_node(node: object) -> Term:

@@ -23,7 +23,7 @@ from publisher.data.properties import PropertyRow, PropertyTable, namespaces, pu
 from publisher.database import connect, sql
 from publisher.projections.facets.facets import FACETS, describe_area
 from publisher.rdf.gzip_files import gzip_writer
-from publisher.rdf.ntriples_terms import parse_term
+from publisher.rdf.results import parse_node
 from publisher.releases.dump import Written
 from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.releases.manifest import Release, ReleaseSource
@@ -159,7 +159,7 @@ def open_tables(
     file, spilled = work / "tables.duckdb", str(work / "spilled")
     connection = connect(file, memory_limit=MEMORY, threads=1, temp_directory=spilled)
     connection.create_function(
-        "literal_text", lambda term: parse_term(term.encode()).text, ["VARCHAR"], "VARCHAR"
+        "literal_text", lambda term: parse_node(term).value, ["VARCHAR"], "VARCHAR"
     )
     cells = "STRUCT(countries VARCHAR[], country_name VARCHAR, iso3 VARCHAR, itu_region VARCHAR[])"
     connection.create_function(
@@ -322,7 +322,7 @@ def read_sources(tables: duckdb.DuckDBPyConnection, iris: Iris) -> list[ReleaseS
     catalogs: dict[str, dict[str, str]] = {}
     for graph, predicate, term in tables.execute(query).fetchall():
         name = graph[1:-1].removeprefix(f"{iris.base}source/")
-        catalogs.setdefault(name, {})[predicate[1:-1]] = parse_term(term.encode()).text
+        catalogs.setdefault(name, {})[predicate[1:-1]] = parse_node(term).value
     return [
         ReleaseSource(
             name,
@@ -362,7 +362,7 @@ def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTabl
     with open_statements(file) as statements:
         subjects = statements.subjects(list(statements.subjects_with(properties)), properties)
     links = sorted(
-        ((line.code(one.text, iris), goal.code(two.text, iris)), status.text.rpartition("#")[2])
+        ((line.code(one.value, iris), goal.code(two.value, iris)), status.value.rpartition("#")[2])
         for values in subjects.values()
         for one, two, status in product(*(values.get(name, ()) for name in properties))
     )

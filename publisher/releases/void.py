@@ -10,10 +10,10 @@ from itertools import chain
 
 import duckdb
 
-from publisher.rdf.results import Term
+from publisher.rdf.results import text_term, typed_term
 from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.iris import Iris, encode
-from vocab.terms import RDF, XSD
+from vocab.terms import RDF
 
 VOID = "http://rdfs.org/ns/void#"
 FILE = "void.ttl"  # of a release
@@ -67,11 +67,15 @@ def void_statements(
     node = {
         "@id": f"{iris.base}.well-known/void#dataset",
         "rdf:type": f"{VOID}Dataset",
-        **{VOID + name: _number(count) for name, count in totals.items() if count},
+        **{VOID + name: typed_term(count, "integer") for name, count in totals.items() if count},
     }
     for kind, (term, unit) in _PARTS.items():
         node[f"{VOID}{term}Partition"] = [
-            {"@id": _part(iris, term, iri, prefixes), VOID + term: iri, VOID + unit: _number(count)}
+            {
+                "@id": _part(iris, term, iri, prefixes),
+                VOID + term: iri,
+                VOID + unit: typed_term(count, "integer"),
+            }
             for iri, _, count in by_kind[kind]
         ]
     links = (_linkset(iris, *link, prefixes) for link in by_kind["links"])
@@ -86,8 +90,8 @@ def _linkset(
     target = {
         "@id": f"{iris.base}.well-known/void#target-{number}",
         "rdf:type": f"{VOID}Dataset",
-        "dct:title": Term(TARGETS[space], "literal", "en"),
-        f"{VOID}uriSpace": Term(space, "literal"),
+        "dct:title": text_term(TARGETS[space], "en"),
+        f"{VOID}uriSpace": text_term(space),
     }
     links = {
         "@id": f"{_part(iris, 'links', name, prefixes)}-{number}",
@@ -95,7 +99,7 @@ def _linkset(
         f"{VOID}subjectsTarget": dataset,
         f"{VOID}objectsTarget": target["@id"],
         f"{VOID}linkPredicate": name,
-        f"{VOID}triples": _number(count),
+        f"{VOID}triples": typed_term(count, "integer"),
     }
     return {"@id": dataset, f"{VOID}subset": links}, target
 
@@ -106,7 +110,3 @@ def _part(iris: Iris, kind: str, iri: str, prefixes: dict[str, str]) -> str:
     )
     name = f"{prefix}:{iri[len(space) :]}" if space else iri
     return f"{iris.base}.well-known/void#{kind}-{encode(name).replace('/', '%2F')}"
-
-
-def _number(value: int) -> Term:
-    return Term(str(value), "literal", None, f"{XSD}integer")

@@ -27,7 +27,7 @@ from languages.translations import TranslatableText, gettext
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import PublisherError
 from publisher.pages import BUNDLE_FOLDER
-from publisher.sparql.rewriting import await_indexes, rewrite
+from publisher.sparql.rewriting import rewrite
 from publisher.store.descriptions import namespaces
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -128,7 +128,7 @@ async def run_examples(
         # JSON and N-Triples are formats whose rows are counted.
         base, rows = service.iris.base, service.limits.rows
         query = QueryRequest(example.text, "json", "nt", base, rows=rows)
-        await await_indexes(service, query)
+        await service.wait_until_current(is_indexed=query.has_search)
         outcome = Outcome(seconds=0, position=service.current.position)
         started = time.perf_counter()
         try:

@@ -44,7 +44,8 @@ from publisher.store.workers.query_request import (
 )
 from web.formats import GRAPHS, TABLES, Format, best_match, media_types
 from web.problems import HTTPProblem
-from web.respond import SAFE_METHODS, matches_etag, not_acceptable, parse_http_date
+from web.respond import SAFE_METHODS, matches_etag, not_acceptable
+from web.respond import unchanged as unchanged_response
 
 log = structlog.get_logger(component="responses")
 
@@ -513,23 +514,13 @@ def last_modified(snapshot: Snapshot) -> str | None:
 
 def unchanged(request: Request, etag: str, current: Snapshot) -> Response | None:
     """Return 304 if the client has the current response, None to send it in full; raises
-    HTTPProblem (412) for a POST.
-
-    RFC 9110, section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET
-    and HEAD.
+    HTTPProblem (412) for a POST (RFC 9110, section 13.2.2).
     """
-    is_safe, headers = request.method in SAFE_METHODS, request.headers
-    if "if-none-match" in headers:
-        is_current = matches_etag(headers, etag)
-        if is_current and not is_safe:
-            status = HTTPStatus.PRECONDITION_FAILED
-            raise HTTPProblem(status, "The response matches If-None-Match")
-    else:
-        since = parse_http_date(headers.get("if-modified-since")) if is_safe else None
-        is_current = bool(since and last_modified(current) and current.modified <= since)
-    if not is_current:
-        return None
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=_validators(etag, current))
+    if request.method not in SAFE_METHODS and matches_etag(request.headers, etag):
+        raise HTTPProblem(HTTPStatus.PRECONDITION_FAILED, "The response matches If-None-Match")
+    validators = _validators(etag, current)
+    modified = current.modified if "Last-Modified" in validators else None
+    return unchanged_response(request, validators, modified)
 
 
 def _send_complete(request: Request, cached: CachedResponse, status: str) -> Response:

@@ -18,7 +18,7 @@ from publisher.errors import NotReady
 from publisher.projections.search.index import primary_language
 from publisher.projections.search.query import MAX_LENGTH, SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
-from publisher.store.query_service import POLL_INTERVAL, QueryService
+from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import (
     TEXT,
@@ -78,15 +78,6 @@ async def rewrite(
     notes = [rewritten.note] if rewritten.note else []
     notes += [f"position={current.text}"] if current.text != current.position else []
     return replace(rewritten, note=", ".join(notes), snapshot=current.path)
-
-
-async def await_indexes(service: QueryService, query_request: QueryRequest) -> None:
-    """Wait until the store, and for full-text queries the text index too, has applied the whole
-    journal.
-    """
-    await service.wait_until_current()
-    while query_request.has_search and service.current.text != service.current.position:
-        await asyncio.sleep(POLL_INTERVAL)
 
 
 def rewrite_searches(query_request: QueryRequest, search: Searcher) -> QueryRequest:

@@ -140,13 +140,8 @@ async def _described(service: QueryService, about: str, rows: Sequence[Row]) -> 
 async def replacements(service: QueryService, record: str) -> dict[str, Row]:
     """Return the records that replaced a deleted record, by IRI, each with its subject and title."""
     rows = await service.rows(query("replacement"), {"record": iri(record)})
-    by_thing: dict[str, Row] = {}
-    for row in rows:
-        if row["replacement"].value not in by_thing or (
-            "title" in row and row["title"].language == "en"
-        ):
-            by_thing[row["replacement"].value] = row
-    return by_thing
+    english_last = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
+    return {row["replacement"].value: row for row in english_last}
 
 
 def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
@@ -171,10 +166,7 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
         (row for row in rows if name in row),
         key=lambda row: (rank.get(row[name].language, 2), row[name].value),
     )
-    names: dict[str, str] = {}
-    for row in ordered:
-        names.setdefault(row[thing].value, row[name].value)
-    return names
+    return {row[thing].value: row[name].value for row in reversed(ordered)}
 
 
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:

@@ -229,7 +229,7 @@ class EmbeddedStore:
         self.columns = ColumnUpdater(folder / "columns", reader, lambda: self._status)
         self.sliced = SlicedProjection(self.columns)
         self._checkpoint_file = folder / "position.json"
-        self.checkpoint = Checkpoint()
+        self.checkpoint = Checkpoint(0, "")
         self.merge = self._open()
         merged = [*self.merge.quads_for_pattern(None, None, None, self._graph)]
         self._status = StatusGraph(digest_of(merged), merged)

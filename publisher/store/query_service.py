@@ -71,7 +71,9 @@ class QueryService:
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
         self.snapshot: Snapshot | None = None
-        self.behind = 0  # number of unpublished journal entries, at most a second old
+        # The number of unpublished journal entries, at most a second old; in a mirror also of those
+        # that are not copied yet.
+        self.behind = 0
         # The number of these that will be published: 0 if a mirror refused the next one.
         self.awaited = 0
         self.releases = OpenReleases(data, iris.base)
@@ -113,9 +115,15 @@ class QueryService:
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
-    async def wait_until_current(self) -> Snapshot:
-        """Wait until every journal entry is published; return the snapshot."""
-        while self.snapshot is None or await asyncio.to_thread(lambda: self.lag > 0):
+    async def wait_until_current(self, *, is_indexed: bool = False) -> Snapshot:
+        """Wait until every journal entry is published, with *is_indexed* in the indexes too; return
+        the snapshot.
+        """
+        while (
+            self.snapshot is None
+            or (is_indexed and not self.snapshot.is_indexed)
+            or await asyncio.to_thread(lambda: self.lag > 0)
+        ):
             await asyncio.sleep(POLL_INTERVAL)
         return self.current
 
@@ -193,14 +201,6 @@ class QueryService:
         """
         head = self.journal.head
         return (head.number if head else 0) - (self.snapshot.position if self.snapshot else 0)
-
-    @property
-    def delay(self) -> int:
-        """Return ``lag`` plus, in a mirror, the entries of the origin that have not been copied
-        yet. Call it in a thread.
-        """
-        origin, lag = mirror_origin.read(self.journal.folder), self.lag
-        return max(lag, origin.head - self.snapshot.position if origin and self.snapshot else 0)
 
     async def query(
         self, request: QueryRequest, seconds: float | None = None, client: str = ""
@@ -306,13 +306,9 @@ class QueryService:
     async def _count_lag(self) -> None:
         snapshot = self.snapshot
         with suppress(JournalError, OSError):
-            missing, refused = await asyncio.to_thread(
-                lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused())
-            )
+            origin = await asyncio.to_thread(mirror_origin.read, self.journal.folder)
+            lag = max(0, await asyncio.to_thread(lambda: self.lag))
             if snapshot is self.snapshot:  # else the counts belong to the previous snapshot
-                self.behind, self.awaited = missing, 0 if refused else missing
-
-    def _has_refused(self) -> bool:
-        """Return whether the journal is a mirror and refused the next entry."""
-        origin = mirror_origin.read(self.journal.folder)
-        return origin is not None and origin.refused is not None
+                uncopied = origin.head - snapshot.position if origin and snapshot else 0
+                self.behind = max(lag, uncopied)
+                self.awaited = 0 if origin and origin.refused and not lag else self.behind

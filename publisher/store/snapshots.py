@@ -14,13 +14,14 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 import duckdb
 from isal import isal_zlib
+from pydantic import TypeAdapter
 from pyoxigraph import Store
 
 from journal.atomic_file import replace_file, replace_folder
@@ -214,6 +215,9 @@ class Snapshot:
         return f"{version}-{self.number}" if self.applying else version
 
 
+_SNAPSHOT = TypeAdapter(Snapshot)
+
+
 def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
     """Return whether *snapshot* has the indexes as they are published now, and the search index in
     the current format.
@@ -331,11 +335,7 @@ def _last_removed(folder: Path) -> int:
 
 
 def _numbers(folder: Path) -> list[int]:
-    try:
-        names = os.listdir(folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    return sorted(int(name) for name in names if name.isdecimal())
+    return sorted(int(path.name) for path in folder.glob("[0-9]*") if path.name.isdecimal())
 
 
 def _read(folder: Path, number: int) -> Snapshot:
@@ -343,7 +343,7 @@ def _read(folder: Path, number: int) -> Snapshot:
     try:
         state = (path / "about.json").stat()
         return _described(path, state.st_ino, state.st_size, state.st_mtime_ns)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         raise DamagedFiles(
             f"store/{folder.name}/{path.name}/about.json cannot be read: {error}"
         ) from error
@@ -354,10 +354,5 @@ def _described(path: Path, *_identity: int) -> Snapshot:
     """Return the snapshot that the file in *path* describes. The file is read again only if its
     identity (inode, size, time) differs: server and follower ask several times a second.
     """
-    stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
-    for item in fields(Snapshot):
-        if item.name in stored and type(stored[item.name]).__name__ != item.type:
-            raise ValueError(f"{item.name} is not of the type {item.type}")
-    return Snapshot(
-        **{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored}
-    )
+    content = (path / "about.json").read_bytes()
+    return replace(_SNAPSHOT.validate_json(content, strict=True), path=str(path))

@@ -58,17 +58,11 @@ def last_confirmed(
     modified = description.one("dct:modified", record)
     if status is None or status.value != description.expand("ops:published"):
         return None
-    return max(
-        [
-            time
-            for time in (
-                source_status.last_full_harvest if source_status else None,
-                modified.value if modified else None,
-            )
-            if time
-        ],
-        default=None,
+    times = (
+        source_status.last_full_harvest if source_status else None,
+        modified.value if modified else None,
     )
+    return max(filter(None, times), default=None)
 
 
 async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
@@ -129,7 +123,7 @@ def data_version(service: QueryService) -> DataVersion | None:
 
 @lru_cache(maxsize=8)
 def _version_at(folder: Path, position: int) -> DataVersion:
-    entry = next(iter(Journal(folder).entries(after=position - 1)), None)
+    entry = Journal(folder).entry(position)
     return DataVersion(
         position,
         f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None,

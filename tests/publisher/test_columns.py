@@ -36,11 +36,10 @@ from random_queries import (
     typed,
 )
 from rows import each
-from small_world import CHANGED, IRIS, SEEN, plain, record_rows
+from small_world import CHANGED, IRIS, plain, record_rows
 
 from journal.journal import Journal
 from publisher.projections.projection import JournalReader
-from publisher.rdf.ntriples_terms import Value
 from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.database import TABLES, ColumnDatabase, Stage
 from publisher.store.columns.engine import ColumnEngine, _Lines
@@ -320,37 +319,12 @@ def test_two_terms_with_one_number_are_a_fault() -> None:
 
 @pytest.mark.parametrize(
     ("row", "reason"),
-    [(b"A <x:s> <x:p>", "not enough values"), (b"A <x:s> <x:p> 5 <x:g> .", "line 1"), (b'A <x:s> <x:p> "a"b <x:g> .', "line 1")],
+    [(b"A <x:s> <x:p>", "not enough values"), (b"A <x:s> <x:p> 5 <x:g> .", "line 1"), (b'A <x:s> <x:p> "a"b <x:g> .', "line 1"),
+     (b"A <x:s> <x:p> <<( <x:s> <x:p> <x:o> )>> <x:g> .", "quoted triple"), (b"A << <x:s> <x:p> <x:o> >> <x:p> <x:o> <x:g> .", "line 1")],
 )  # fmt: skip
 def test_row_that_columns_cannot_hold_is_refused(row: bytes, reason: str) -> None:
     with duckdb.connect() as connection, pytest.raises(ValueError, match=reason):
         Stage(connection).add([row])
-
-
-@pytest.mark.parametrize(
-    "triple",
-    [b"<x:s> <x:p> << <x:s> <x:p> <x:o> >>", b"<x:s> <x:p> <<( <x:s> <x:p> <x:o> )>>", b"<< <x:s> <x:p> <x:o> >> <x:p> <x:o>"],
-)  # fmt: skip
-def test_a_quoted_triple_is_left_out_and_the_columns_answer_no_query(
-    tmp_path: Path, triple: bytes
-) -> None:
-    journal = Journal(tmp_path / "journal")
-    plain_row = f'A {NODES[0]} {PREDICATES[0]} "<<" {GRAPHS[0]} .'
-    journal.append([f"A {triple.decode()} <x:g> .", plain_row], run="run-1", time=SEEN)
-    reader = JournalReader(journal, IRIS.base)
-
-    for _ in range(2):  # it is known after a restart too
-        with closing(ColumnUpdater(tmp_path / "columns", reader)) as updater:
-            if updater.checkpoint == 0:
-                list(updater.advance(1, next(reader.journal.entries(0)).id))
-            stated = updater.statements.graphs([GRAPHS[0].value], [PREDICATES[0].value])
-
-            updater.show(1.0)
-            with closing(ColumnEngine(updater.published / FILE)) as engine:
-                assert (updater.position, engine.version) == (1, "")
-            assert stated == {
-                GRAPHS[0].value: {NODES[0].value: {PREDICATES[0].value: [Value("<<")]}}
-            }
 
 
 def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> None:

@@ -33,7 +33,6 @@ from publisher.linked_data.jsonld import (
 )
 from publisher.projections.projection import Subjects
 from publisher.projections.search.updater import EntryReader
-from publisher.rdf.ntriples_terms import Value
 from publisher.rdf.results import Term
 from publisher.releases.dump import write_texts
 from publisher.releases.tables import compute_tables, open_tables, read_tables
@@ -254,8 +253,8 @@ class OneThing:
 
     def subjects(self, names: Collection[str], predicates: Collection[str]) -> Subjects:
         stated = {
-            f"{RDF}type": [Value(f"{IRIS.ns}Initiative", True)],
-            AUDIENCE: [Value("Farmers", False, "en")],
+            f"{RDF}type": [Term(f"{IRIS.ns}Initiative")],
+            AUDIENCE: [Term("Farmers", "literal", "en")],
         }
         return {name: {one: stated[one] for one in predicates if one in stated} for name in names}
 

@@ -35,7 +35,6 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.errors import ReleaseError
-from publisher.rdf.ntriples_terms import parse_term
 from publisher.releases.builder import apply_retention, build_lock, build_release
 from publisher.releases.dump import TEXT_FORMATS, canonical_quads, write_json_lines, write_texts
 from publisher.releases.metadata import render
@@ -266,7 +265,6 @@ OBJECTS: list[NamedNode | Literal] = [
     Literal("lines\n\r\ttabs \b \f \x00 \x1f \x7f"), Literal("中文 😀 \ufffe"), Literal("chat", language="zh-hans"),
     Literal("1.5", datatype=NamedNode("http://www.w3.org/2001/XMLSchema#decimal")), Literal('"@en'), Literal(""),
 ]  # fmt: skip
-ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
 
 
 def test_every_term_survives_every_form(tmp_path: Path) -> None:
@@ -289,18 +287,6 @@ def test_every_term_survives_every_form(tmp_path: Path) -> None:
         text = gzip.decompress((tmp_path / f"all.{form}.gz").read_bytes())
         read = [quad.triple for quad in parse(text, GRAPHS[form].writer)]
         assert (len(read), set(read)) == (len(triples), set(triples))
-
-
-@each("term", [str(item).encode() for item in OBJECTS] + ODD)
-def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
-    (quad,) = parse(b"<https://x.org/s> <https://x.org/p> " + term + b" .", RdfFormat.N_TRIPLES)
-
-    item = parse_term(term)
-
-    known = quad.object
-    assert item.text == known.value
-    assert item.iri == isinstance(known, NamedNode)
-    assert item.language == getattr(known, "language", None)
 
 
 @each("longest", [1, 2, 3, 7, 1000])

@@ -22,10 +22,8 @@ from publisher.projections.facets.facets import FACETS, KEYS
 from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import LAST, FacetIndex, open_facet_index
 from publisher.projections.search.updater import SearchUpdater
-from publisher.sparql.rewriting import await_indexes
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.workers.query_request import QueryRequest
 from vocab.initiative import Basis, Document, Initiative, Text
 from vocab.iris import Iris
 
@@ -83,7 +81,7 @@ async def service(
     Journal(data / "journal").append(rows, run="run-5", time=CHANGED + timedelta(days=3))
     follow(follower(data, (SearchUpdater,)))
     async with QueryService(data, IRIS, readers=2, follow=False) as opened:
-        await await_indexes(opened, QueryRequest("PREFIX text: <http://jena.apache.org/text#>"))
+        await opened.wait_until_current(is_indexed=True)
         yield opened
 
 

@@ -22,7 +22,7 @@ from journal.journal import Journal
 from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.projections.search.updater import SearchUpdater
-from publisher.sparql.rewriting import await_indexes, rewrite
+from publisher.sparql.rewriting import rewrite
 from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.process import command, environment
@@ -450,10 +450,10 @@ async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path:
     )
     commit(tmp_path, "1", [], one)
     async with QueryService(tmp_path, IRIS, readers=1) as service:
-        await await_indexes(service, search)
+        await service.wait_until_current(is_indexed=True)
         before = await rewrite(service, search)
         commit(tmp_path, "1", one, changed)
-        await await_indexes(service, search)
+        await service.wait_until_current(is_indexed=True)
         after = await rewrite(service, search)
 
         answers = []

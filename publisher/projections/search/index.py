@@ -27,7 +27,7 @@ import orjson
 import Stemmer
 import tantivy
 
-from publisher.rdf.ntriples_terms import Value
+from publisher.rdf.results import Term
 from vocab.iris import KINDS
 
 # The number increases with every change of what is written: an index of another version cannot be
@@ -227,9 +227,9 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
     return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[0] in KINDS else None
 
 
-def ordered_texts(values: Iterable[Value]) -> Texts:
+def ordered_texts(values: Iterable[Term]) -> Texts:
     """Return the literals of *values* with their languages, in the order of these."""
-    texts = [(value.text, value.language) for value in values if not value.iri]
+    texts = [(value.value, value.language) for value in values if not value.is_iri]
     return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
 
 

@@ -42,7 +42,7 @@ from publisher.projections.search.query import (
     wanted_clauses,
     word_query,
 )
-from publisher.rdf.ntriples_terms import Value
+from publisher.rdf.results import Term
 from vocab.terms import RDF, SKOS
 
 SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeholder-type")
@@ -85,7 +85,7 @@ def read_topics(source: StatementSource, base: str) -> Iterator[Topic]:
     )
     schemes = dict[str, str]()
     # by concept and property: several graphs may describe a concept
-    values = defaultdict[tuple[str, str], list[Value]](list)
+    values = defaultdict[tuple[str, str], list[Term]](list)
     members = defaultdict[str, set[str]](set)
     for scheme, subjects in zip(SCHEMES, graphs.values(), strict=True):
         schemes |= {iri: scheme for iri, properties in subjects.items() if _MEMBER in properties}
@@ -93,9 +93,9 @@ def read_topics(source: StatementSource, base: str) -> Iterator[Topic]:
             for name, objects in properties.items():
                 values[iri, name] += objects
             for value in properties.get(region, ()):
-                members[value.text].add(iri)
+                members[value.value].add(iri)
     for iri, scheme in sorted(schemes.items()):
-        if all(value.text != _INDICATOR for value in values[iri, _TYPE]):
+        if all(value.value != _INDICATOR for value in values[iri, _TYPE]):
             preferred = ordered_texts(values[iri, _PREFERRED])
             others = ordered_texts(value for name in _OTHERS for value in values[iri, name])
             yield Topic(iri, scheme, preferred, others, tuple(sorted(members[iri])))

@@ -38,7 +38,7 @@ from publisher.projections.search.index import (
 )
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import SCHEMES, read_topics, write_topics
-from publisher.rdf.ntriples_terms import Value
+from publisher.rdf.results import Term
 from vocab.iris import Iris
 from vocab.terms import ORG, RDF, RDFS, SCHEMA, SKOS
 
@@ -84,25 +84,27 @@ class EntryReader:
         )
         read = self._source.subjects(things, own)
         named = {
-            value.text
+            value.value
             for thing in things
             for value in _values(read[thing], (*self._parties, _LOCATION))
-            if value.iri
+            if value.is_iri
         }
         linked = self._source.subjects(named, (_NAME, _CLASS, _LABEL))
         return {thing: self._entry(thing, read[thing], linked) for thing in things}
 
     def _entry(self, thing: str, properties: Properties, linked: Subjects) -> SearchEntry | None:
         parsed = parse_thing_iri(thing, self._base)
-        if parsed is None or not any(value.iri for value in properties.get(_TYPE, ())):
+        if parsed is None or not any(value.is_iri for value in properties.get(_TYPE, ())):
             return None
         kind, source, _key = parsed
-        parties = [linked[value.text] for value in _values(properties, self._parties) if value.iri]
+        parties = [
+            linked[value.value] for value in _values(properties, self._parties) if value.is_iri
+        ]
         classes = (value for party in parties for value in _values(party, [_CLASS]))
         places = {
             place
             for value in _values(properties, self._places)
-            for place in (linked.get(value.text, {}).get(_LABEL, ()) if value.iri else (value,))
+            for place in (linked.get(value.value, {}).get(_LABEL, ()) if value.is_iri else (value,))
         }
         return SearchEntry(
             thing,
@@ -110,13 +112,15 @@ class EntryReader:
             source,
             ordered_texts(_values(properties, self._titles)),
             ordered_texts(_values(properties, self._texts)),
-            tuple(sorted({v.text for v in (*_values(properties, self._links), *classes) if v.iri})),
+            tuple(
+                sorted({v.value for v in (*_values(properties, self._links), *classes) if v.is_iri})
+            ),
             ordered_texts({value for party in parties for value in _values(party, [_NAME])}),
             ordered_texts(places),
         )
 
 
-def _values(properties: Properties, names: Iterable[str]) -> Iterator[Value]:
+def _values(properties: Properties, names: Iterable[str]) -> Iterator[Term]:
     return (value for name in names for value in properties.get(name, ()))
 
 
@@ -239,7 +243,7 @@ class SearchUpdater:
 
     def _start_over(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._committed = Checkpoint()
+        self._committed = Checkpoint(0, "")
         self._writer = open_writer(self._index)
 
 

@@ -135,8 +135,8 @@ class Stage:
     """Encoded rows in the temporary tables ``staged (n, added, g, s, p, o)`` and ``staged_terms``
     of *connection*.
 
-    *fault* says why the columns lack something, "" if they do not: a quoted triple has no column,
-    and of two terms with the same number the first is kept.
+    *fault* says why the columns lack something, "" if they do not: of two terms with the same
+    number the first is kept.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, fault: str = "") -> None:
@@ -147,23 +147,20 @@ class Stage:
         connection.execute(sql("staged"))
 
     def add(self, rows: Sequence[bytes]) -> None:
-        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``, but those with a quoted triple.
-        Raises ValueError if one is not a row.
+        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is not a
+        row, or has a quoted triple.
         """
-        without = [row for row in rows if b"<<" not in row or not _has_quoted_triple(row)]
-        if len(without) < len(rows):
-            self.fault = self.fault or "quoted triples have no columns"
-        operations, *terms = _split(without)
+        operations, *terms = _split(rows)
         arrived = [text for text in dict.fromkeys(chain(*terms)) if text not in self._numbers]
         self._stage_terms(arrived)
         columns: dict[str, NDArray[np.generic]] = {
             name: np.fromiter(map(self._numbers.__getitem__, column), np.uint64, len(column))
             for name, column in zip("spog", terms, strict=True)
         }
-        columns["n"] = np.arange(self.rows, self.rows + len(without), dtype=np.int64)
+        columns["n"] = np.arange(self.rows, self.rows + len(rows), dtype=np.int64)
         columns["added"] = np.array([operation == b"A" for operation in operations], np.bool_)
         read_arrived(self._connection, "INSERT INTO staged BY NAME FROM arrived", columns)
-        self.rows += len(without)
+        self.rows += len(rows)
         for text in arrived:
             if len(text) > CACHED_LENGTH:
                 del self._numbers[text]
@@ -199,16 +196,6 @@ class Stage:
             for name in ("whole", "lexical", "datatype", "language"):
                 columns[name] = _objects([getattr(row, name) for row in rows])
             read_arrived(self._connection, "INSERT INTO staged_terms BY NAME FROM arrived", columns)
-
-
-def _has_quoted_triple(row: bytes) -> bool:
-    """Return whether the subject or the object of a row is a quoted triple.
-
-    >>> _has_quoted_triple(b'A <s:s> <p:p> "<<" <g:g> .')
-    False
-    """
-    _, subject, _, rest = row.split(b" ", 3)
-    return subject.startswith(b"<<") or rest.startswith(b"<<")
 
 
 def _split(rows: Sequence[bytes]) -> tuple[list[bytes], ...]:

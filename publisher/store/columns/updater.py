@@ -29,7 +29,7 @@ from publisher.projections.projection import (
     read_position,
     write_position,
 )
-from publisher.rdf.ntriples_terms import Value
+from publisher.rdf.results import Term
 from publisher.store.change_writer import LEAD
 from publisher.store.columns.database import BUILD_VERSION, MEMORY, ColumnDatabase
 from publisher.store.columns.terms import TermKind, term_id, text_sql
@@ -232,12 +232,12 @@ class ColumnStatements:
         )
         self._run(sql("selected-texts"), {})
         # Each term is read once, since most are repeated.
-        values = [Value(*row) for row in self._run(sql("selected-values"), {}).fetchall()]
+        values = [Term(*row) for row in self._run(sql("selected-values"), {}).fetchall()]
         columns = self._run(sql("selected-rows"), {}).fetchnumpy()
         self._run("DROP TABLE selected; DROP TABLE texts", {})
         rows = zip(*(columns[name].tolist() for name in ("place", "s", "p", "o")), strict=True)
         for number, subject, predicate, value in rows:
-            statements = results[places[number]].setdefault(values[subject].text, {})
+            statements = results[places[number]].setdefault(values[subject].value, {})
             statements.setdefault(properties[predicate], []).append(values[value])
         return results
 

@@ -98,11 +98,7 @@ def read_manifest(folder: Path) -> Release:
 
 def release_numbers(releases: Path) -> list[int]:
     """Return the numbers of the existing releases, ascending."""
-    return (
-        sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdigit())
-        if releases.is_dir()
-        else []
-    )
+    return sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdecimal())
 
 
 def newest_release(releases: Path) -> Release | None:

@@ -35,16 +35,13 @@ from typing import Any, NamedTuple, Protocol
 from pyoxigraph import (
     BlankNode,
     DefaultGraph,
-    Literal,
     NamedNode,
     Quad,
     QueryBoolean,
     QuerySolutions,
-    RdfFormat,
     Store,
     Triple,
     Variable,
-    parse,
     serialize,
 )
 
@@ -57,7 +54,7 @@ from publisher.errors import (
     QuerySyntaxError,
     StoreFailure,
 )
-from publisher.rdf.results import PREFIXES, replace_invalid_characters
+from publisher.rdf.results import PREFIXES, parse_node, replace_invalid_characters
 from publisher.store.columns import query_parser
 from publisher.store.columns.engine import SMALL, open_columns
 from publisher.store.workers.query_request import (
@@ -340,13 +337,6 @@ def union(
     return QueryDataset(merged, [DefaultGraph()], [*named])
 
 
-def parse_term(text: str) -> NamedNode | Literal:
-    """Parse one N-Triples term, an IRI or a literal."""
-    (quad,) = parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)
-    value: NamedNode | Literal = quad.object
-    return value
-
-
 def evaluate(
     request: QueryRequest,
     store: Store,
@@ -357,7 +347,7 @@ def evaluate(
     the choice to the query. Raises QuerySyntaxError if the query is not valid.
     """
     bindings: dict[Variable, Any] = {
-        Variable(name): parse_term(text) for name, text in request.bindings.items()
+        Variable(name): parse_node(text) for name, text in request.bindings.items()
     }
     try:
         return store.query(
