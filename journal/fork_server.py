@@ -47,6 +47,17 @@ def start(process: BaseProcess) -> None:
             process.start()
 
 
+def exit_with_parent() -> None:
+    """Let this process exit when the one that started it has ended for any reason."""
+
+    def wait() -> None:
+        if parent := multiprocessing.parent_process():
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def run_module(name: str, environment: dict[str, str], *arguments: object) -> None:
     """Call ``run`` of a module with *arguments* and *environment*, in a process that need not load
     what its parent has loaded.

@@ -384,7 +384,7 @@ def _init_worker(limits: ProcessLimits) -> None:
     """Prepare a worker process, which exits when its parent has ended."""
     global _meter
     enable_reduced_gc()
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    fork_server.exit_with_parent()
     _meter = Meter(limits, alarm=True)
 
 
@@ -455,9 +455,3 @@ class ProcessExecutor:
         fork_server.preload(__name__)
         context = multiprocessing.get_context(fork_server.start_method())
         return ProcessPoolExecutor(self.concurrency, context, _init_worker, (self._limits,))
-
-
-def _exit_with_parent() -> None:
-    if parent := multiprocessing.parent_process():
-        parent.join()
-        os._exit(1)

@@ -14,20 +14,17 @@ import errno
 import gc
 import json
 import logging
-import os
 import platform
 import re
 import resource
 import signal
 import struct
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from itertools import count, islice
-from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -46,6 +43,7 @@ from pyoxigraph import (
 )
 
 from journal.file_lock import SharedLock
+from journal.fork_server import exit_with_parent
 from publisher.errors import (
     MemoryLimit,
     NoFormat,
@@ -173,13 +171,7 @@ def limit_process(memory: int) -> None:
             libc.mallopt(_TRIM_THRESHOLD, _UNUSED)
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    threading.Thread(target=_exit_with_server, daemon=True).start()
-
-
-def _exit_with_server() -> None:
-    if server := parent_process():
-        server.join()
-        os._exit(1)
+    exit_with_parent()
 
 
 def refuse_sockets() -> bool:
