@@ -66,26 +66,6 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldChange:
-    """A field's removed and added values; *part* names the thing that has the field, empty for the
-    record's topic.
-    """
-
-    part: str
-    predicate: str
-    removed: tuple[Value, ...]
-    added: tuple[Value, ...]
-
-    @property
-    def local_name(self) -> str:
-        """Return the property's name without its vocabulary, as words."""
-        name = self.predicate.rstrip("/#").replace("#", "/").rpartition("/")[2]
-        return "".join(
-            f" {letter.lower()}" if letter.isupper() else letter for letter in name
-        ).strip()
-
-
-@dataclass(frozen=True, slots=True)
 class FieldView:
     """A changed field with its label, and its removed and added values as text."""
 
@@ -101,26 +81,54 @@ def field_views(
     language: str,
     translate: Callable[[str], str],
 ) -> list[FieldView]:
-    """Return the changes of a record field by field, labelled in *language*; *translate* translates
-    the names of fields.
+    """Return the changes of a record field by field, the best known fields first, labelled in
+    *language*; *translate* translates the names of fields.
 
-    *removed* and *added* are as in ``compare_fields``.
+    *removed* and *added* are N-Triples statements without the full stop; those that cannot be read
+    are left out.
+
+    >>> before, after = (f'<x:a> <http://purl.org/dc/terms/title> "{title}"@en' for title in ("Old", "New"))
+    >>> field_views([before], [after], "https://w3id.org/wsis-stocktaking/", "en", str)
+    [FieldView(label='Title', removed=['Old'], added=['New'])]
     """
-    return [_view(change, base, language, translate) for change in compare_fields(removed, added)]
+    old, new = ([*chain.from_iterable(map(_parse, side))] for side in (removed, added))
+    known = {
+        triple.subject.value: triple.object.value
+        for triple in (*old, *new)
+        if triple.predicate.value in _NAME_PROPERTIES
+        and isinstance(triple.subject, NamedNode)
+        and isinstance(triple.object, Literal)
+    }
+    fields: dict[tuple[str, str], tuple[list[Value], list[Value]]] = {}
+    for side, triples in enumerate((old, new)):
+        for triple in triples:
+            if _is_shown(triple):
+                key = (_part(triple.subject, known), triple.predicate.value)
+                fields.setdefault(key, ([], []))[side].append(_value(triple.object, known))
+    views = []
+    for part, name in sorted(
+        fields, key=lambda field: (field[0], _ORDER.get(field[1], len(_ORDER)), field[1])
+    ):
+        before, after = fields[part, name]
+        if before != after and not _is_repeated(part, name, (*before, *after)):
+            texts = (
+                [value_text(value, base, language) for value in side] for side in (before, after)
+            )
+            views.append(FieldView(_label(part, name, base, language, translate), *texts))
+    return views
 
 
-def _view(
-    change: FieldChange, base: str, language: str, translate: Callable[[str], str]
-) -> FieldView:
-    known = FIELD_NAMES.get(change.predicate)
-    name = (
-        translate(known) if known else label(change.predicate, language, base) or change.local_name
-    )
-    return FieldView(
-        f"{change.part}: {name}" if change.part else f"{name[:1].upper()}{name[1:]}",
-        [value_text(value, base, language) for value in change.removed],
-        [value_text(value, base, language) for value in change.added],
-    )
+def _label(
+    part: str, predicate: str, base: str, language: str, translate: Callable[[str], str]
+) -> str:
+    """Return the name of a field: known, of the vocabulary, or the local name as words; after the
+    *part* of the record that has the field, "" for the record's topic.
+    """
+    local = predicate.rstrip("/#").replace("#", "/").rpartition("/")[2]
+    words = "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in local)
+    known = FIELD_NAMES.get(predicate)
+    name = translate(known) if known else label(predicate, language, base) or words.strip()
+    return f"{part}: {name}" if part else f"{name[:1].upper()}{name[1:]}"
 
 
 def value_text(value: Value, base: str, language: str) -> str:
@@ -140,49 +148,10 @@ def value_text(value: Value, base: str, language: str) -> str:
     return name or (last_segment(value.iri) if "/id/" in value.iri else value.iri)
 
 
-def compare_fields(removed: Iterable[str], added: Iterable[str]) -> list[FieldChange]:
-    """Return the changes between two descriptions, the best known fields first.
-
-    *removed* and *added* are N-Triples statements without the full stop; those that cannot be read
-    are left out.
-
-    >>> change, = compare_fields(['<x:a> <http://purl.org/dc/terms/title> "Old"@en'], ['<x:a> <http://purl.org/dc/terms/title> "New"@en'])
-    >>> change.removed[0].text, change.added[0].text
-    ('Old', 'New')
-    """
-    old, new = ([*chain.from_iterable(map(_parse, side))] for side in (removed, added))
-    known = {
-        triple.subject.value: triple.object.value
-        for triple in (*old, *new)
-        if triple.predicate.value in _NAME_PROPERTIES
-        and isinstance(triple.subject, NamedNode)
-        and isinstance(triple.object, Literal)
-    }
-    fields: dict[tuple[str, str], tuple[list[Value], list[Value]]] = {}
-    for side, triples in enumerate((old, new)):
-        for triple in triples:
-            if _is_shown(triple):
-                key = (_part(triple.subject, known), triple.predicate.value)
-                fields.setdefault(key, ([], []))[side].append(_value(triple.object, known))
-    changes = (
-        FieldChange(part, predicate, tuple(before), tuple(after))
-        for (part, predicate), (before, after) in fields.items()
-        if before != after
-    )
-    return sorted(
-        (change for change in changes if not _is_repeated(change)),
-        key=lambda change: (
-            change.part,
-            _ORDER.get(change.predicate, len(_ORDER)),
-            change.predicate,
-        ),
-    )
-
-
-def _is_repeated(change: FieldChange) -> bool:
+def _is_repeated(part: str, predicate: str, values: Iterable[Value]) -> bool:
     """Return whether a part's change says no more than the part's name and kind."""
-    values = {value.text for value in (*change.removed, *change.added)}
-    return bool(change.part) and (values == {change.part} or change.predicate == f"{RDF}type")
+    texts = {value.text for value in values}
+    return bool(part) and (texts == {part} or predicate == f"{RDF}type")
 
 
 def _parse(statement: str) -> list[Triple]:

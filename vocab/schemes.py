@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from importlib.resources import files
-from typing import NamedTuple
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
+from vocab.initiative import Text
 from vocab.iris import BASE
 from vocab.terms import DCT, RDF, SKOS
 
@@ -34,13 +34,6 @@ _CODES = tuple(
 )
 
 
-class Label(NamedTuple):
-    """A name of a concept and its language; None if it has no language."""
-
-    value: str
-    language: str | None
-
-
 @dataclass(frozen=True, slots=True)
 class Concept:
     """A concept: its notations, its names (preferred ones first) and the concepts of other schemes
@@ -53,7 +46,7 @@ class Concept:
     types: frozenset[str]
     notations: tuple[str, ...]
     codes: tuple[str, ...]  # ISO 3166 alpha-2 and alpha-3, of a country
-    labels: tuple[Label, ...]
+    labels: tuple[Text, ...]
     broader: tuple[str, ...]
     matches: tuple[str, ...]
     regions: tuple[str, ...]
@@ -176,11 +169,11 @@ def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
             if t.predicate == p and isinstance(t.object, NamedNode | Literal)
         )
 
-    def names() -> Iterator[Label]:
+    def names() -> Iterator[Text]:
         for predicate in _NAMES:
             for triple in triples:
                 if triple.predicate == predicate and isinstance(triple.object, Literal):
-                    yield Label(triple.object.value, triple.object.language)
+                    yield Text(triple.object.value, triple.object.language)
 
     return Concept(
         iri=iri,

@@ -6,12 +6,10 @@ Source: https://w3id.org/ldes/specification (1.0), https://w3id.org/tree/specifi
 from __future__ import annotations
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
@@ -43,13 +41,16 @@ _UPSERT = (
     " gone = excluded.gone, text = excluded.text, fault = excluded.fault WHERE excluded.rank > latest.rank"
 )
 _LDES, _TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
-_TERMS = {
-    "stamp": "timestampPath",
-    "sequence": "sequencePath",
-    "entity": "versionOfPath",
-    "deletes": "versionDeletePath",
-    "deleted": "versionDeleteObject",
+# What a stream says of its members: their properties for time, sequence and entity, and the property
+# and the value that mark a deletion.
+_DEFAULTS = {
+    "timestampPath": "",
+    "sequencePath": "",
+    "versionOfPath": "http://purl.org/dc/terms/isVersionOf",
+    "versionDeletePath": TYPE,
+    "versionDeleteObject": "https://www.w3.org/ns/activitystreams#Delete",
 }
+Stream = Mapping[str, str]
 _AMOUNTS = ("versionAmount", "amount")
 _DURATIONS = ("fullLogDuration", "versionDuration", "startingFrom", "value")
 # Relations to a page whose members are not newer than their value.
@@ -73,19 +74,6 @@ class LdesCursor(Cursor):
     """Position in a harvest: after the entity *last*."""
 
     last: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stream:
-    """A stream's metadata: the properties for time, sequence and entity, and how deletions are
-    marked.
-    """
-
-    stamp: str | None = None
-    sequence: str | None = None
-    entity: str = "http://purl.org/dc/terms/isVersionOf"
-    deletes: str = TYPE
-    deleted: str = "https://www.w3.org/ns/activitystreams#Delete"
 
 
 class StreamMember(NamedTuple):
@@ -113,10 +101,8 @@ def collect(
     """
     stream = StreamReader(source, fetch, in_utc(since) if since else None)
     state = read_cursor(LdesCursor, cursor) or LdesCursor(again=cursor is not None)
-    with (
-        tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
-        closing(sqlite3.connect(Path(folder) / "latest.sqlite")) as file,
-    ):
+    # "" is a temporary file, deleted with the connection.
+    with closing(sqlite3.connect("")) as file:
         file.execute(_TABLE)
         file.executemany(_UPSERT, stream.members())
         log.info("stream read", source=source.name, pages=stream.pages, since=since and str(since))
@@ -139,7 +125,7 @@ class StreamReader:
 
     def __init__(self, source: Source, fetch: Fetch, moment: datetime | None) -> None:
         self.reader, self.moment = RdfReader(source, fetch), moment
-        self.stream, self.pages = Stream(), 0
+        self.stream, self.pages = _DEFAULTS, 0
         self.incomplete_reason: Reason | None = None
 
     def members(self) -> Iterator[StreamMember]:
@@ -183,7 +169,7 @@ class StreamReader:
         reply = self.reader.fetch.get(source.url, accept=_ACCEPT)
         with self.reader.open_store(reply, graphs=True) as store:
             page, host = urldefrag(reply.url).url, urlsplit(reply.url).hostname
-            if _parse_relations(store, page, Stream()) or any(_parse_members(store, Stream(), 0)):
+            if _parse_relations(store, page, _DEFAULTS) or any(_parse_members(store, _DEFAULTS, 0)):
                 return source.url
             views = [
                 (view, f"{_LDES}LatestVersionSubset" in _policies(store, NamedNode(view)))
@@ -202,9 +188,9 @@ class StreamReader:
     def _parse_page(self, reply: Reply) -> tuple[dict[str, datetime | None], list[StreamMember]]:
         broken: NodeErrors = {}
         with self.reader.open_store(reply, broken, graphs=True) as store:
-            paths = {name: _text(store, None, _LDES + term) for name, term in _TERMS.items()}
+            paths = {name: _text(store, None, _LDES + name) for name in _DEFAULTS}
             known = {name: _normalize_iri(path) for name, path in paths.items() if path}
-            self.stream, self.pages = replace(self.stream, **known), self.pages + 1
+            self.stream, self.pages = {**self.stream, **known}, self.pages + 1
             self.incomplete_reason = self.incomplete_reason or _retention_limit(store)
             links = _parse_relations(store, urldefrag(reply.url).url, self.stream)
             members = list(_parse_members(store, self.stream, self.reader.options.steps, broken))
@@ -269,7 +255,9 @@ def _parse_relations(store: Store, page: str, stream: Stream) -> dict[str, datet
     bounds: dict[str, datetime | None] = {}
     for link in links:
         paths = {*map(_normalize_iri, _iris(store, link, f"{_TREE}path"))}
-        is_bound = stream.stamp in paths and not _BOUNDS.isdisjoint(_iris(store, link, TYPE))
+        is_bound = stream["timestampPath"] in paths and not _BOUNDS.isdisjoint(
+            _iris(store, link, TYPE)
+        )
         bound = parse_timestamp(_literal(store, link, f"{_TREE}value")) if is_bound else None
         for address in _iris(store, link, f"{_TREE}node"):
             bounds[address] = min(filter(None, (bound, bounds.get(address))), default=None)
@@ -283,13 +271,15 @@ def _parse_members(
     terms = {*_objects(store, None, f"{_TREE}member")}
     for node in sorted((term for term in terms if isinstance(term, NamedNode)), key=str):
         name = node.value
-        entity = next(iter(_iris(store, node, stream.entity)), name)
-        stamp = _literal(store, node, stream.stamp)
-        moment, sequence = parse_timestamp(stamp), _literal(store, node, stream.sequence)
+        entity = next(iter(_iris(store, node, stream["versionOfPath"])), name)
+        stamp = _literal(store, node, stream["timestampPath"])
+        moment = parse_timestamp(stamp)
+        sequence = _literal(store, node, stream["sequencePath"])
         time = moment.isoformat(timespec="microseconds") if moment else stamp
         rank = f"{time} {int(sequence) if sequence.isdigit() else 0:020} {name}"
-        states = _objects(store, node, stream.deletes)
-        is_gone = any(getattr(term, "value", None) == stream.deleted for term in states)
+        states = _objects(store, node, stream["versionDeletePath"])
+        deleted = stream["versionDeleteObject"]
+        is_gone = any(getattr(term, "value", None) == deleted for term in states)
         if why := broken.get(str(node)) or broken.get(f"<{entity}>"):
             yield StreamMember(entity, fault=f"a member that cannot be read: {why}")
             continue
@@ -309,7 +299,7 @@ def _serialize(store: Store, member: NamedNode, entity: str, stream: Stream, ste
         return "".join(f"{quad.triple} .\n" for quad in graph)
     lines = []
     # These describe a version, and not its entity.
-    versions = (stream.stamp, stream.sequence, stream.entity)
+    versions = {stream[name] for name in ("timestampPath", "sequencePath", "versionOfPath")}
     for node, properties in bounded_description(store, member, steps).properties.items():
         subject = f"<{entity}>" if node == member else str(node)
         for name, terms in properties.items():
@@ -331,7 +321,7 @@ def _text(store: Store, node: Term | None, name: str) -> str:
     return next((str(getattr(term, "value", "")) for term in _objects(store, node, name)), "")
 
 
-def _literal(store: Store, node: Term, name: str | None) -> str:
+def _literal(store: Store, node: Term, name: str) -> str:
     terms = _objects(store, node, name) if name else []
     return next((term.value for term in terms if isinstance(term, Literal)), "").strip()
 
