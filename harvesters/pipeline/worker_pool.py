@@ -227,11 +227,10 @@ class PendingResults:
             return executor.result(unit, future)
         except ClusterLostError as error:
             self.pool.fall_back_to_local(executor, str(error))
-            return self.pool.process_locally(chunk.processor, chunk.records)
         except ValidationCrashError:
             if self.pool.steps.marks is None:
                 raise
-            return self.pool.process_locally(chunk.processor, chunk.records)
+        return self.pool.process_locally(chunk.processor, chunk.records)
 
 
 @dataclass(frozen=True, slots=True)

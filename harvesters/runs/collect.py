@@ -259,9 +259,12 @@ def collect_archived_pages(
 
     for archived in archived_runs:
         log.debug("re-mapping the archived responses", source=source.name, run=archived.id)
-        name = f"{source.name}/{archived.id}.warc.gz"
-        is_complete = set(archived.network) <= _ARCHIVED_OUTCOMES
-        replay = Replay(context.data / "archive", name, context.journal.store, is_complete)
+        replay = Replay(
+            context.data / "archive",
+            f"{source.name}/{archived.id}.warc.gz",
+            context.journal.store,
+            is_complete=set(archived.network) <= _ARCHIVED_OUTCOMES,
+        )
         task = ProcessingTask(
             run, source, iris.base, context.pool.name, False, is_remap=True, forgotten=forgotten
         )

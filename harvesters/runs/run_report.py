@@ -158,8 +158,11 @@ def failed_row(source: str, failed: FailedRun) -> Row:
     """Return the row of a run that failed or was postponed; without a run, *source* stands for its
     id.
     """
-    row: Row = run_row(failed.run) if failed.run else {"run": source}
-    return {**row, "outcome": failed.outcome, "reason": failed.reason}
+    return {
+        **(run_row(failed.run) if failed.run else {"run": source}),
+        "outcome": failed.outcome,
+        "reason": failed.reason,
+    }
 
 
 def describe_outcome(plan: Plan, *, dry_run: bool) -> str:

@@ -99,8 +99,9 @@ def execute_request(
     ledger = context.ledger
     source = next((source for source in sources if source.name == request.source), None)
     if source is None:
-        missing = f"no source definition for {request.source!r}"
-        operators.complete_request(ledger, request.id, missing)
+        operators.complete_request(
+            ledger, request.id, f"no source definition for {request.source!r}"
+        )
         return
     try:
         result = harvest(source, request.full).run.id

@@ -88,8 +88,7 @@ def _defer_again(app: App, job: dict[str, Any], error: SourceLockedError) -> Non
     """
     source = job["source"]
     if job["tries"] > _MAX_TRIES:
-        reason = "run skipped: previous run still in progress"
-        log.error(reason, source=source, reason=str(error))
+        log.error("run skipped: previous run still in progress", source=source, reason=str(error))
         return
     delay = {"seconds": _RETRY_SECONDS}
     again = app.configure_task(HARVEST, lock=source, queueing_lock=source, schedule_in=delay)
@@ -100,8 +99,7 @@ def _defer_again(app: App, job: dict[str, Any], error: SourceLockedError) -> Non
 def create_tables(app: App, ledger: Database) -> None:
     """Create missing tables of the queue, under a lock."""
     with ledger.advisory_lock(_TABLES_LOCK, wait=True), ledger.transaction() as connection:
-        table = connection.scalar(sa.text("SELECT to_regclass('procrastinate_jobs')"))
-        if table is None:
+        if connection.scalar(sa.text("SELECT to_regclass('procrastinate_jobs')")) is None:
             with app.open():
                 app.schema_manager.apply_schema()
 

@@ -60,8 +60,9 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
     lost = sum(count for _, count in plan.key_conflicts)
     unpublished = counts[Outcome.WITHHELD] + counts[Outcome.UNREADABLE] + lost
     rekeyed = counts[Outcome.REIDENTIFIED]
+    why = "missing" if not deleted else "missing_or_deleted" if missing else "deleted"
     checks = [
-        ("vanished", missing + deleted, before, _missing_code(missing, deleted)),
+        ("vanished", missing + deleted, before, why),
         ("changed", changed, before, "changed"),
         ("reidentified", rekeyed, before, "reidentified"),
         ("withheld", unpublished, max(before, plan.fetched), "withheld"),
@@ -101,12 +102,6 @@ def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
             "limit": f"{limits.journal:g}",
         }
         yield LimitViolation(None, Reason("journal_too_large", **values))
-
-
-def _missing_code(missed: int, deleted: int) -> str:
-    if not deleted:
-        return "missing"
-    return "missing_or_deleted" if missed else "deleted"
 
 
 @dataclass(frozen=True, slots=True)
