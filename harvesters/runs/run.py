@@ -262,15 +262,15 @@ def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full
     run = ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
     discard_file(context.data / "archive", source.name, run.id)
     if now != clock:
-        shown, used = clock.isoformat(), now.isoformat()
+        clock_time, used = clock.isoformat(), now.isoformat()
         log.warning(
             "clock moved backwards",
             source=run.source,
-            clock=shown,
+            clock=clock_time,
             used=used,
             action="set the clock",
         )
-        text = Reason("clock_set_back", clock=shown, started=used).text
+        text = Reason("clock_set_back", clock=clock_time, started=used).text
         ledger.replace_notices(run, _CLOCK_NOTICE, [Notice(_CLOCK_NOTICE, text)])
     return run
 
