@@ -40,22 +40,22 @@ class PackageOptions(Options):
 
 Fields = Mapping[str, Any]
 
-_LIST_SEPARATOR = ";"  # separates the items of a list in one text
-# The place that a package is about, else its country. The portal's own country (eu_country) is
-# neither.
+_LIST_SEPARATOR = ";"  # It separates the items of a list that is one text.
+# Fields of the places that a package is about, before those of its country. ``eu_country`` is the
+# country of the portal and belongs to neither.
 _PLACES = ("countries", "spatial_text", "spatial", "spatial_coverage")
 _COUNTRIES = ("country", "country_code")
-_ADDITIONS = "solr_additions"  # of HDX: JSON with the names of countries
-# Fields with a name, an e-mail address and a page of a contact. It may be a person's.
+_ADDITIONS = "solr_additions"  # HDX lists the names of countries in its JSON.
+# The fields of a contact's name, e-mail address and page. The contact may be a person.
 _CONTACTS = (
     ("contact_name", "contact_email", "contact_uri"),
     ("maintainer", "maintainer_email", "maintainer_url"),
     ("publisher_name", "publisher_email", "publisher_url"),
 )
-_CONTACT_LISTS = ("contact", "contact_point")  # of objects with name, email and url
+_CONTACT_LISTS = ("contact", "contact_point")  # Their objects have a name, an email and a url.
 _POINTS = ("spatial_centroid", "spatial")
 _PERIODS = ("temporal_coverage", "temporal")
-_DATES = "dataset_reference_date"  # of ISO 19115, each with its type
+_DATES = "dataset_reference_date"  # The dates of ISO 19115 have a type each.
 
 
 def _event_date(kind: str) -> Callable[[Fields], list[str]]:
@@ -76,8 +76,8 @@ def _creators(fields: Fields) -> list[str]:
     return list(filter(None, names)) or list(split_words(fields.get("author"), None))
 
 
-# Names of fields in portals, in order of preference. Own fields, which begin with an underscore, are
-# prepared by ``_fields``.
+# The names that portals give to each field, in order of preference. ``_fields`` makes those that
+# begin with an underscore.
 _PATHS: Mapping[str, Entry] = {
     "title": ("_title", "name"),
     "description": "_notes",

@@ -25,7 +25,7 @@ from harvesters.payloads.value_parsing import normalize_inline
 from vocab.initiative import Role
 from vocab.iris import is_web
 
-# Contributor types that are organizations even if nameType is missing.
+# A contributor of these types is an organization, even if its nameType is missing.
 _ROLES = {
     "HostingInstitution": Role.PARTNER,
     "Sponsor": Role.FUNDER,

@@ -53,7 +53,7 @@ _TEXT = (
     "dct:description", "dct:abstract", "doap:description", "doap:shortdesc", "schema:description", "dc:description", "rdfs:comment",
 )  # fmt: skip
 _DATA_THEME = "http://publications.europa.eu/resource/authority/data-theme/"
-# Classes that say what a resource is, if dct:type does not.
+# These classes say what a resource is if it has no dct:type.
 _CLASSES = frozenset(
     map(iri, ("dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Catalog"))
 )
@@ -123,7 +123,7 @@ _FILE: dict[str, Entry] = {
     "access": links("dcat:accessURL"),
     "download": links("dcat:downloadURL"),
     "title": texts("dct:title"),
-    "form": _format,  # A format of older profiles is a node with a value.
+    "form": _format,  # In older profiles a format is a node with a value.
     "licence": links("dct:license"),
     "description": texts("dct:description"),
     "size": words("dcat:byteSize"),
@@ -163,7 +163,7 @@ SCHEMA = Schema(
         "access_rights": words("dct:accessRights"),
         "frequency": words("dct:accrualPeriodicity"),
         "type": (links("dct:type"), words("dct:type"), _classes),
-        "creators": texts("dct:creator"),  # Persons too, without their contacts.
+        "creators": texts("dct:creator"),  # They may be persons and lose their contacts.
         "start": _START,
         "end": _END,
     },

@@ -76,7 +76,7 @@ SCHEMA = Schema(
                 },
             )
         ],
-        # Personnel are persons and are left out.
+        # Personnel are persons, who are left out.
         "parties": [
             Part(
                 "*:Organization | *:Data_Center",

@@ -86,7 +86,11 @@ SCHEMA = Schema(
         "title": "name",
         "description": "description",
         "identifiers": ["aliases", "initialism"],
-        "pages": ["website", "repositories[].url", "repositoryURL"],  # the last one until 2020
+        "pages": [
+            "website",
+            "repositories[].url",
+            "repositoryURL",
+        ],  # The last one was used until 2020.
         "licence": _licences,
         "countries": "locations.deploymentCountries",
         "developed_in": "locations.developmentCountries",

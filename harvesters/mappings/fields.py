@@ -62,7 +62,7 @@ class FieldsOptions(Options):
     )
 
 
-# The fields that may have a language tag: "title@en".
+# These fields may have a language tag, as in "title@en".
 TEXTS = ("title", "description", "subjects", "venue", "content")
 _COMMON = frozenset((
     "key", "kind", "title", "description", "issued", "modified", "lead", "lead_type", "lead_country", "lead_identifiers", "licence",
@@ -70,7 +70,7 @@ _COMMON = frozenset((
     "initiatives", "part_of",
 ))  # fmt: skip
 _PLACED = _COMMON | {"start", "end", "latitude", "longitude", "place"}
-# The fields of each class.
+# The names that a [fields] table may have, by the class of its records.
 FIELDS: Mapping[type[Resource], frozenset[str]] = {
     Initiative: _PLACED | {
         "activity_types", "planned_start", "planned_end", "developed_in", "amounts", "status", "coverage",
@@ -81,7 +81,7 @@ FIELDS: Mapping[type[Resource], frozenset[str]] = {
     Post: _COMMON | {"content", "container"},
 }  # fmt: skip
 _NO_PATHS = frozenset(("kind", "key", "amounts"))
-_WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # a name in a path, with its prefix
+_WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # It matches a name in a path with its prefix.
 _AMOUNT = {name: name for name in ("value", "currency", "name", "start", "end")}
 
 

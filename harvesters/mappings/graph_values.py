@@ -46,7 +46,7 @@ _PERSON = re.compile(r"https?://orcid\.org/")
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
 _VALUES = (NamedNode, Literal)
 
-# The fields that these functions find with their languages: a text without one has the source's.
+# These functions find the fields with their languages; a text without one has the source's.
 TAGGED = frozenset(("title", "description", "keywords", "creators", "content", "venue", "name", "place"))  # fmt: skip
 
 

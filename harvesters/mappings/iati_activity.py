@@ -39,13 +39,13 @@ _BUDGETS = {
     "revised": "revised budget",
 }
 _RESULTS = {"1": "output", "2": "outcome", "3": "impact", "9": "other"}
-# Vocabularies that name goals and targets themselves, by element; 9 names indicators.
+# These vocabularies of an element have the codes of goals, of targets and of indicators.
 _GOALS = {"sector": "7", "tag": "2"}
 _TARGETS = {"sector": "8", "tag": "3"}
 _INDICATORS = {"sector": "9"}
-# a sector without a vocabulary is a purpose code
+# The code of a sector without a vocabulary is a purpose code.
 _PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))
-_MARKERS = frozenset(("", "1", "DAC"))  # a policy marker without a vocabulary is one of the OECD
+_MARKERS = frozenset(("", "1", "DAC"))  # A policy marker without a vocabulary is one of the OECD.
 _SDG = "http://metadata.un.org/sdg/"
 _ACCOUNTABLE = "participating-org[@role='2' or @role='accountable' or @role='Accountable']"
 
@@ -88,7 +88,7 @@ def _date(code: str, word: str) -> Callable[[_Element], list[Any]]:
 
 def _types(activity: _Element) -> list[str]:
     is_project = find_elements(activity, "default-aid-type[@code='C01']")
-    return ["project"] if is_project else []  # not budget support, experts and others
+    return ["project"] if is_project else []  # Budget support, experts and others are not.
 
 
 def _budget(budget: _Element) -> list[Text]:
@@ -297,7 +297,7 @@ SCHEMA = Schema(
                 },
             )
         ],
-        # Their indicators stay at the source.
+        # The indicators of results are not mapped.
         "outcomes": [
             Part(
                 "result",

@@ -22,7 +22,7 @@ from harvesters.page_model import Payload
 from harvesters.payloads.paths import find_elements
 from vocab.initiative import Role, Text
 
-_TEXT = "*[not(*)]"  # gco:CharacterString or an anchor, but no group of translations
+_TEXT = "*[not(*)]"  # It selects gco:CharacterString or an anchor, and no group of translations.
 _DATA = "*:identificationInfo/*"
 _CITATION = f"{_DATA}/*:citation/*:CI_Citation"
 _LEGAL = f"{_DATA}/*:resourceConstraints/*:MD_LegalConstraints"

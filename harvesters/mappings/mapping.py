@@ -1,4 +1,4 @@
-"""What the registry of mappings knows of each mapping."""
+"""Define what a mapping is, and the rules that all mappings share."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Party, Post, Resource, Role, Text
 from vocab.iris import is_web
 
-# the fields whose texts are freed of HTML, and their names in remarks
+# The members whose texts lose their HTML, and the names of their fields in remarks.
 _TEXTS = {"titles": "title", "descriptions": "description"}
 
-# of ISO 639: several, uncoded, undetermined and none
+# The codes of ISO 639 for several, uncoded, undetermined and no languages.
 _NO_LANGUAGES = frozenset(("mul", "mis", "und", "zxx"))
-# one identifier, no expression and no reference to another document
+# It matches one identifier, but no expression and no reference to another document.
 _SPDX = re.compile(r"(?!LicenseRef)[A-Za-z0-9][A-Za-z0-9.-]*\Z")
-_LICENCE_CACHE_SIZE = 1024  # licences of registries, which have a few
-_LANGUAGE_CACHE_SIZE = 256  # what records write as their languages: registries have a few
+_LICENCE_CACHE_SIZE = 1024  # A registry uses a few licences.
+_LANGUAGE_CACHE_SIZE = 256  # A registry writes its languages in a few ways.
 
 
-Kind = Annotated[str, one_of(KINDS)]  # the option that names the class of the records
+Kind = Annotated[str, one_of(KINDS)]  # This option names the class of the records.
 
 
 class DocumentOptions(Options):
@@ -85,7 +85,7 @@ def record_language(words: tuple[str, ...], default: str | None) -> str | None:
     tag = tags.pop() if len(tags) == 1 else None
     if tag is None or tag in _NO_LANGUAGES:
         return None
-    # "en_US" of a repository's software is no other language than the "en" of the definition
+    # The "en_US" that a repository's software writes is the same language as the definition's "en".
     is_same = default is not None and tag.partition("-")[0] == default.partition("-")[0]
     return default if is_same else tag
 

@@ -48,8 +48,7 @@ _DC = "{http://purl.org/dc/elements/1.1/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ELEMENTS = ("title", "description", "subject", "creator", "publisher", "contributor", "date", "type", "identifier", "language",
              "coverage", "rights", "relation")  # fmt: skip
-# Refinements of an element, by the name of the DCMI or DIM term, and the element that they are
-# mapped as.
+# The element as which a term of DCMI or DIM is mapped that refines it; "" leaves the term out.
 _REFINEMENTS = {
     "abstract": "description", "tableOfContents": "description",
     "issued": "issued", "dateIssued": "issued", "modified": "modified", "updated": "modified",
@@ -64,8 +63,8 @@ _ELEMENT_OF_TAG = {
     **{f"{space}{name}": name for space in (_DC, _TERMS) for name in _ELEMENTS},
     **{f"{_TERMS}{name}": field for name, field in _REFINEMENTS.items()},
 }
-# DIM's own qualifiers: the repository's bookkeeping (left out), and contributors that are
-# organizations.
+# Qualifiers of DIM alone. Most are the repository's bookkeeping, which is left out; "sponsorship"
+# and "publisher" name organizations.
 _DIM_QUALIFIERS = {
     "accessioned": "", "available": "", "author": "creator", "advisor": "", "editor": "", "provenance": "", "embargo": "", "lift": "",
     "sponsorship": "funder", "publisher": "publisher", "iso": "language",
@@ -79,7 +78,7 @@ Fields = dict[str, list[Text]]
 def _fields(_: FieldTable, record: Record[_Element]) -> Fields:
     """Return the texts by element, each with its own language."""
     fields: Fields = {}
-    # some have one more wrapper
+    # Some repositories wrap the elements once more.
     for node in record.payload.iter() if len(record.payload) == 1 else record.payload:
         name = _dim_element(node) if node.tag == _DIM else _ELEMENT_OF_TAG.get(node.tag)
         if name and node.text and not node.text.isspace():

@@ -1,4 +1,4 @@
-"""Map records by a table: the paths from which each field of the model is read.
+"""Map records by a table of the paths from which each field of the model is read.
 
 Paths are JMESPath (JSON, rows), XPath (XML) or property paths (RDF). A table is compiled once for a
 source: each member of a resource becomes one function of what the paths start from, and None where
@@ -76,13 +76,13 @@ _NOTHING_DECLARED = Subjects()
 _DECLARED = ("action_lines", "goals", "targets")
 _LONG_TEXTS = frozenset(("description", "content", "text"))  # They keep their paragraphs.
 _TERMS = (Literal, NamedNode, Text)
-_LANGUAGE_CACHE_SIZE = 16  # languages of one source's records at a time
+_LANGUAGE_CACHE_SIZE = 16  # The records of a source have a few languages.
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-Read: TypeAlias = Callable[[Any], Any]  # of what the paths start from; None where it has nothing
-Bind: TypeAlias = "Callable[..., Read]"  # of a table and the names of fields
-Plan: TypeAlias = "list[tuple[str, Read]]"  # members, and how each is read
-# How each member is read, and from which fields or parts if not from those of its own name.
+Read: TypeAlias = Callable[[Any], Any]  # It returns None where a node has nothing to read.
+Bind: TypeAlias = "Callable[..., Read]"  # It takes a table and the names of fields.
+Plan: TypeAlias = "list[tuple[str, Read]]"  # Each member has the function that reads it.
+# Each member is read from the fields or parts that are named, or else from those of its own name.
 Slots: TypeAlias = "Mapping[str, Bind | tuple[Bind, tuple[str, ...]]]"
 Tagged: TypeAlias = tuple[str, str | None]
 ReadWords: TypeAlias = Callable[[Any], Sequence[str]]
@@ -122,19 +122,19 @@ class Schema:
     root: Callable[[FieldTable, Record[Any]], Any] = lambda _, record: record.payload
     edit: Callable[[FieldTable, Any, type[Resource], dict[str, Any]], None] | None = None
     kind: str | Callable[[FieldTable, Any], type[Resource]] = "document"
-    payload_type: Payload | None = None  # of what *root* returns, if it is another
+    payload_type: Payload | None = None  # What *root* returns may be of another type.
     options: type[Options] = Options
     split: str | Mapping[str, str] = ""
     untagged: frozenset[str] = frozenset()
     namespaces: Mapping[str, str] = field(default_factory=dict)
     crosswalks: tuple[str, ...] = ()
-    # the crosswalk of a field's codes
+    # The codes of these fields have a crosswalk.
     translations: Mapping[str, str] = field(default_factory=dict)
     dates: tuple[str, ...] = ()
     nothing: frozenset[str] | None = None
     initiatives_of: str | None = None
-    datestamp: bool = False  # of the protocol, where the record has no date of change
-    publisher_leads: bool = False  # the source's publisher, where the record names no lead
+    datestamp: bool = False  # The protocol's date stands in for a date of change.
+    publisher_leads: bool = False  # The source's publisher leads what names no lead.
 
     def mapping(self) -> RecordMapping:
         """Return the mapping of the schema, for the registry of mappings."""
@@ -247,8 +247,8 @@ def _line(value: Any) -> str:
 
 
 class FieldTable:
-    """A compiled table. Of each field, *finds* has the values, *lines* their texts as one line each,
-    *words* these split at the field's separator, and *texts* the texts with their languages.
+    """A compiled table. Of each field, *finds* has the values, *words* their texts as one line each,
+    split at the field's separator, and *texts* the texts with their languages.
     """
 
     def __init__(

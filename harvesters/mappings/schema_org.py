@@ -34,8 +34,8 @@ class SchemaOrgOptions(Options):
     )
 
 
-# Classes by the ends of their names, first match: ResearchProject, EducationEvent, BlogPosting,
-# ScholarlyArticle.
+# The first of these with which a class's name ends, such as ResearchProject, EducationEvent or
+# ScholarlyArticle, says what a thing is.
 _KINDS: tuple[tuple[str, type[Resource]], ...] = (
     ("Project", Initiative), ("FundingScheme", Initiative), ("SoftwareApplication", Initiative), ("SoftwareSourceCode", Initiative),
     ("WebApplication", Initiative), ("MobileApplication", Initiative), ("Course", Initiative),

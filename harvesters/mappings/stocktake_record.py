@@ -61,7 +61,7 @@ from vocab.terms import (
     SPDX,
 )
 
-# The class of each part, and the members of which it needs one each.
+# Each part has a class, and groups of members of which it needs one each.
 _PARTS: dict[str, tuple[Any, tuple[tuple[str, ...], ...]]] = {
     "periods": (Period, ()),
     "files": (File, ()),
@@ -75,14 +75,14 @@ _EMPTY: dict[str, dict[str, Any]] = {
     "places": {"name": None},
     "prizes": {"category": "", "stage": ""},
 }
-# The members of each class that have several values.
+# These members of a class have several values.
 _LISTS: dict[Any, set[str]] = {
     kind: {name for name, hint in get_type_hints(kind).items() if get_origin(hint) is tuple}
     for kind in (*KINDS.values(), *(kind for kind, _ in _PARTS.values()), Claim, Party)
 }
 _LONG_TEXTS = frozenset(("descriptions", "content"))  # They keep their paragraphs.
 _BASES = {basis: "" if basis is Basis.DECLARED else basis.value for basis in Basis}
-# How values are read that are no text and no IRI.
+# The values of these members are neither texts nor IRIs.
 _READERS: dict[str, Callable[[str], Any]] = {
     "latitude": parse_number,
     "longitude": parse_number,
@@ -140,7 +140,10 @@ class RecordMapper:
         licences = values.get("licences") or self.values(f"{DCT}license", self.registry)[:1]
         values |= {
             "key": self.key,
-            "subjects": (*subjects, *self.texts(f"{DCT}subject")),  # The second in older records.
+            "subjects": (
+                *subjects,
+                *self.texts(f"{DCT}subject"),
+            ),  # Older records have the second property.
             "licences": licences,
             "parties": tuple(self._parties()),
             "picture": self._picture(),
@@ -308,7 +311,7 @@ class RecordMapper:
         publisher = NamedNode(f"{self.registry.value}#publisher")
         names = (
             self.first(f"{DCT}title", self.registry),
-            # A text in older releases.
+            # The publisher is a text in older releases.
             self.first(f"{FOAF}name", publisher) or self.first(f"{DCT}publisher", self.registry),
         )
         credit = self.first(f"{SCHEMA}creditText", NamedNode(self.record))

@@ -43,7 +43,7 @@ _DATES = {
     "latitude": "place.lat",
     "longitude": "place.long",
 }
-# The paths of each class, by the name of the class in our JSON.
+# The paths of the members, by the name of their class in our JSON.
 FIELDS: Mapping[str, Mapping[str, str]] = {
     "Initiative": {
         **_COMMON, **_DATES, "planned_start": "plannedStart", "planned_end": "plannedEnd", "developed_in": "developedIn",

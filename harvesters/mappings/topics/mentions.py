@@ -17,10 +17,10 @@ from vocab.goals import SDG, goal
 from vocab.schemes import concepts
 
 METHOD, VERSION = "mention", "1"
-LONGEST = 100_000  # characters of a text that is read
-# confidence of a word that means the goals only, and of one that does so beside words of the Agenda
+LONGEST = 100_000  # A text of more characters is not read.
+# The confidence of a word that only means the goals, and of one that does beside words of the Agenda.
 SURE, LIKELY = 0.99, 0.9
-_NEAR = 200  # characters before and after a mention that are its context
+_NEAR = 200  # So many characters before and after a mention are its context.
 
 
 class Mention(NamedTuple):
@@ -49,7 +49,7 @@ _CONTEXT = re.compile(
 )
 # Acronyms are written in capitals: "odd 4" is a number, "ods 4" a file.
 _PREFIX = re.compile(
-    rf"(?:(?<![^\W\d_])|(?=[\u4e00-\u9fff]))"  # words of Chinese stand without spaces
+    rf"(?:(?<![^\W\d_])|(?=[\u4e00-\u9fff]))"  # Chinese has no spaces between words.
     rf"(?:(?P<acronym>\#?(?-i:SDGs?|ODD|ODS|ЦУР))|(?P<phrase>{_PHRASES}|可持续发展(?:具体)?目标)|(?P<target>{_TARGET_WORDS})|(?P<goal>{_GOAL_WORDS}))"
     rf"(?:[\s:_-]*(?:{_TARGET_WORDS}|{_GOAL_WORDS})(?![^\W\d_]))?[\s:\#_-]*(?:(?:no\.?|n°|nº|№|number)\s*)?(?=\d)",
     re.IGNORECASE,
@@ -78,7 +78,7 @@ _DENIAL = re.compile(
     r"(?:\bexcept|\bother\s+than|\bunlike|\bnot\s+(?:\w+\s+){0,3}(?:to|with|for)|\bsauf|\bhormis|\bexcepto|\bsalvo|кроме|除了|باستثناء)\s+(?:the\s+|la\s+|le\s+|el\s+)?\Z",
     re.IGNORECASE,
 )
-# acronyms that mean other things elsewhere
+# In other languages these acronyms mean other things.
 _LANGUAGES = {"ODD": ("fr",), "ODS": ("es", "pt", "ca", "gl")}
 _NAMED = re.compile(r"\s?[:–—-]\s*(?P<name>[^.;()\n]{3,300})")
 _LINE_PREFIX = re.compile(
@@ -120,7 +120,7 @@ def find_mentions(text: str, language: str | None = None) -> list[Mention]:
 
 
 def _goals(text: str, language: str) -> Iterator[Mention]:
-    read = 0  # position up to which lists are read
+    read = 0  # Lists are read up to this position.
     for prefix in _PREFIX.finditer(text):
         confidence = _confidence(prefix, text, language) if prefix.start() >= read else None
         if (

@@ -19,7 +19,7 @@ from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 
-CURATOR = "curator"  # the method of a suggestion that a person confirmed
+CURATOR = "curator"  # This is the method of a suggestion that a person confirmed.
 
 
 def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
@@ -96,7 +96,7 @@ def method_versions(source: Source) -> tuple[str, ...]:
         return results
     try:
         return (*results, _classification().method_version())
-    except HarvestError:  # ``model_fault`` reports it
+    except HarvestError:  # ``model_fault`` reports it.
         return results
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 
-LONGEST = 100_000  # characters: a longer text is a document, not a description
-FEWEST = 20  # letters
-_MOST_CONTROL = 0.01  # share of control characters: a text has none but tabs and ends of lines
-_MAIN_SCRIPT = 0.6  # share of the letters that the most frequent script has at least
-_SAMPLE = 2000  # characters that are looked at
-# The languages that the model was trained on: those of XLM-RoBERTa
-# (https://arxiv.org/abs/1911.02116, appendix A).
+LONGEST = 100_000  # A text of more characters is a document, not a description.
+FEWEST = 20  # A text of fewer letters says too little.
+_MOST_CONTROL = 0.01  # The only control characters of a text are tabs and ends of lines.
+_MAIN_SCRIPT = 0.6  # The most frequent script has at least this share of the letters.
+_SAMPLE = 2000  # Only so many characters are looked at.
+# The model was trained on the languages of XLM-RoBERTa (https://arxiv.org/abs/1911.02116,
+# appendix A).
 _LANGUAGES = """
     af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it ja jv ka kk km kn
     ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl nn no om or pa pl ps pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk
