@@ -141,8 +141,12 @@ class Archive:
         request: str,
     ) -> SourcePosition:
         offset, self._is_whole = self._file.tell(), False
-        with igzip.GzipFile("", "wb", compresslevel=1, fileobj=self._file) as member:
-            _write(member, url, status, headers, body, length, request)
+        # A record is written in many small pieces, which are slow to compress one by one.
+        with (
+            igzip.GzipFile("", "wb", compresslevel=1, fileobj=self._file) as member,
+            io.BufferedWriter(member, _TAIL_BLOCK) as whole,
+        ):
+            _write(whole, url, status, headers, body, length, request)
         self._file.flush()
         self._whole = self._used = self._file.tell()
         self._is_whole = True

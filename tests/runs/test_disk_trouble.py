@@ -118,7 +118,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
     account = waiting.account
-    assert (account.state, account.new, account.entry) == ("committing", 10, None)
+    assert (account.state, account.counts["new"], account.entry) == ("committing", 10, None)
     assert (written.run, written.outcome, written.reason) == ("projects.1", "committed", None)
     assert (written.marks.failures, written.published) == (0, 10)
 
