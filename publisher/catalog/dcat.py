@@ -98,8 +98,8 @@ def catalog_statements(
     return _typed(node, *([series] if series else []))
 
 
-def dataset_statements(dataset: Dataset, base: str, contact: str = "") -> tuple[Statement, ...]:
-    return _typed(_dataset(dataset, base, contact))
+def dataset_statements(dataset: Dataset, base: str) -> tuple[Statement, ...]:
+    return _typed(_dataset(dataset, base, ""))
 
 
 def _typed(*nodes: Node) -> tuple[Statement, ...]:

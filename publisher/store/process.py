@@ -76,12 +76,12 @@ def threads() -> list[int]:
     ]
 
 
-def lower_merge_priority(nice: int = NICE) -> None:
+def lower_merge_priority() -> None:
     """Lower the priority of the existing merging threads permanently. Call it after each load,
     since the engine starts them on demand.
     """
     for thread in threads():
-        raise_nice(thread, nice)
+        raise_nice(thread, NICE)
 
 
 def lower_thread_priority() -> None:

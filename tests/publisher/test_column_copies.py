@@ -363,7 +363,7 @@ def test_columns_with_another_status_graph_are_not_used(
     with closing(OpenSnapshot(newest.path)):
         (Path(newest.path) / "columns" / "status").write_text("another")
 
-        assert open_columns(Path(newest.path), 0) is None
+        assert open_columns(Path(newest.path)) is None
 
 
 def test_columns_of_another_version_are_not_used(

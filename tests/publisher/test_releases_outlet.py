@@ -246,10 +246,10 @@ COUNT_BY_PREDICATE = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 def _columns_answer_alike(folder: Path) -> bool:
     """Return whether the columns in the folder of a release answer as its store does."""
     store = Store.read_only(str(folder / "store"))
-    opened = open_columns(folder, small=0)
+    opened = open_columns(folder)
     assert opened
     with closing(opened) as columns:
-        result = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE)))
+        result = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE), small=0))
     answered: bool = comparable("", result) == comparable(
         "", solutions(store.query(COUNT_BY_PREDICATE))
     )

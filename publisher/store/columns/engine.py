@@ -575,12 +575,9 @@ def _inline(rows: Sequence[Mapping[Variable, object]]) -> dict[str, Collection[i
     return {name: numbers for name, numbers in values.items() if numbers is not None}
 
 
-def open_columns(folder: Path, small: float | None = None) -> ColumnEngine | None:
+def open_columns(folder: Path) -> ColumnEngine | None:
     """Open the columns of the snapshot in *folder*; None if it has none that are at its position,
     or another version wrote them: a query would look for other numbers of terms.
-
-    Queries that visit fewer than *small* triples and solutions are left to the store, as
-    ``ColumnEngine`` does.
     """
     try:
         about = json.loads((folder / "about.json").read_text())
@@ -592,7 +589,7 @@ def open_columns(folder: Path, small: float | None = None) -> ColumnEngine | Non
             return None
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
-        engine = ColumnEngine(columns / FILE, limit, small)
+        engine = ColumnEngine(columns / FILE, limit)
         if engine.version == BUILD_VERSION:
             return engine
         engine.close()
