@@ -186,7 +186,7 @@ class SlicedProjection(Generic[ProjectionT]):
         self.projection.close()
 
 
-# by predicate, in no order
+# The values of a subject by predicate, in no order.
 Properties = dict[str, list[Term]]
 Subjects = dict[str, Properties]
 
@@ -214,9 +214,9 @@ class StatementSource(Protocol):
         """
 
 
-# compressed bytes up to which new entries are never most of the journal
+# Compressed bytes up to which new entries are never most of the journal.
 SMALL = 2 << 20
-# nanoseconds after which a folder's modification time distinguishes two changes on any file system
+# Nanoseconds after which a folder's modification time distinguishes two changes on any file system.
 SETTLED = 2_000_000_000
 
 

@@ -51,7 +51,7 @@ log = structlog.get_logger(component="responses")
 
 _WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
 ENGINE_HEADER = "Stocktake-Engine"  # columns or store
-# values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
+# Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211).
 _HIT, _SHARED, _MISS, _BYPASS = ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass")
 
 MAX_ENTRY_BYTES = 4 << 20  # larger responses are not cached

@@ -38,7 +38,7 @@ _FIELDS = {
     f"{DCT}title": "title", f"{SKOS}prefLabel": "title", f"{RDFS}label": "title",
     f"{DCT}description": "text", f"{SIOC}content": "text",
 }  # fmt: skip
-# the arguments in their order, each with the kinds of its token
+# The arguments in their order, each with the kinds of its token.
 _ARGUMENTS = {
     "field": ("iri", "name"), "words": ("string",), "tag": ("tag",), "limit": ("number",), "option": ("string",),
 }  # fmt: skip

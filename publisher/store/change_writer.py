@@ -44,7 +44,7 @@ _COLUMNS: dict[str, dict[str, type]] = {
     },
 }  # fmt: skip
 _STATUS, _TOPIC = "status", "topic"
-# characters of a set's name (OAI-PMH 2.0, section 2.6)
+# The characters of a set's name (OAI-PMH 2.0, section 2.6).
 _CODE = re.compile(rb"[A-Za-z0-9_.!~*'()-]+\Z")
 
 
@@ -190,7 +190,7 @@ class ChangeWriter:
         before = {item for item in known.sets.split() if not item.startswith(("kind:", "source:"))}
         if was_deleted and not is_deleted:
             before = set()
-        # a deleted record stays in its sets
+        # A deleted record stays in its sets.
         sets = before | left if is_deleted else before - (left - entered) | entered
         sets |= {f"source:{name.partition('/')[0]}:", *([f"kind:{kind}:"] if kind else ())}
         size = known.size + 2 * added - len(rows)

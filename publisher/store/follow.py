@@ -45,10 +45,10 @@ from publisher.store.snapshots import (
 from publisher.store.source_freshness import StatusFile
 from vocab.iris import Iris
 
-# triples per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
+# Triples in a transaction; one transaction of 400,000 quads took twice as long and 1.8 GB.
 BATCH = 1_000
 LARGE = 50_000  # additions from which a bulk load is faster
-# triples per bulk load, and their bytes from which no more are added
+# Triples in a bulk load, and their bytes from which on no more are added.
 BULK, BULK_BYTES = 80_000, 24 << 20
 
 # Returns the places of those rows of the journal whose triple is in some graph now.
@@ -165,7 +165,7 @@ def require_unlocked(path: Path) -> None:
         )
 
 
-# seconds between checkpoints while entries are applied: a crash repeats no more work than that
+# Seconds between checkpoints while entries are applied: a crash repeats no more work than that.
 CHECKPOINT_INTERVAL = 5.0
 SLICE = 2.0  # seconds of index updates between two checks of the journal
 

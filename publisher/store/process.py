@@ -22,10 +22,10 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="store")
 
 MODULE = "publisher.follower"
-# seconds before a restart; doubled after each short run
+# The seconds before a restart double after each short run.
 RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 60.0
 SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
-# bytes that glibc may keep unused: the peak memory of a load is a tenth lower
+# Bytes that glibc may keep unused; with this the peak memory of a load is a tenth lower.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}
 _ROOT = Path(__file__).resolve().parents[2]
 NICE = 5  # nice value; at 10 a large load waited 22 s for the merging threads, at 5 it waited 6 s

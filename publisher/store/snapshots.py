@@ -155,7 +155,7 @@ def _crc(path: Path) -> int:
 
 
 KEEP = 2  # the newest, and the previous one, which a reader may be opening
-# a file with the number of the last snapshot that was removed with all others
+# A file with the number of the last snapshot that was removed with all others.
 _LAST_REMOVED = "last-removed"
 
 

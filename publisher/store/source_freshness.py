@@ -92,7 +92,7 @@ FETCH_INTERVAL = 2.0  # seconds between two fetches from a shared store
 
 log = structlog.get_logger(component="follower")
 
-# modification time, size and inode of a file; they differ after a replacement
+# The modification time, size and inode of a file, which differ after a replacement.
 _FileIdentity = tuple[int, int, int]
 
 

@@ -59,7 +59,7 @@ _POINTS = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]"
 )
 _ALEF = str.maketrans("أإآٱى", "ااااي")  # letters with two spellings
-# prefixes of Arabic words, as in the Light10 stemmer
+# The prefixes of Arabic words, as in the Light10 stemmer.
 _ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d'eau, women's
 

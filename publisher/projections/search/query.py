@@ -35,7 +35,7 @@ MAX_WORDS = 24  # words of a search; the rest is ignored
 _ONE_TYPO, _TWO_TYPOS = 4, 8  # minimum letters of a word that may have one or two typing errors
 _INFIX = 5  # minimum letters of a word that matches inside other words
 _MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for each two characters
-# regular expressions that are cached: a third of a megabyte and some milliseconds each
+# Regular expressions that are cached: a third of a megabyte and some milliseconds each.
 _PATTERNS = 32
 _ELECTRONIC = re.compile(r"[^\W\d_]-\w+\*?")  # one word: e-agriculture, m-health
 _CLAUSE = re.compile(
@@ -51,8 +51,8 @@ _NEAR_TOPIC, _FAR_TOPIC, _PARTY = 0.01, 0.003, 0.01
 _WHOLE_TOPIC = 0.02  # of a concept whose label has all words
 _IDENTIFIER = 100.0  # of the record whose identifier is the search
 _FIRST_LANGUAGE = 0.0005  # of a thing with a text in the reader's language: it orders equal scores
-# up to this number of concepts each is scored, so that things with two of them rank before things
-# with one
+# Up to this number of concepts each is scored, so that things with two of them rank before things
+# with one.
 _MAX_SCORED = 16
 
 Word = tuple[str, bool]  # whether it is a run of a script without spaces
@@ -159,7 +159,7 @@ def build_query(
 
 def _identified(typed: str) -> Query:
     identifier = typed.strip(' "').casefold()
-    # a key that is a word, as the name of an organization may be, ranks below texts with the word
+    # A key that is a word, as the name of an organization may be, ranks below texts with the word.
     return _exact("identifier", identifier, _PARTY if identifier.isalpha() else _IDENTIFIER)
 
 

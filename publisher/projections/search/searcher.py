@@ -41,16 +41,16 @@ from publisher.projections.search.query import (
 from publisher.projections.search.topics import TopicIndex, build_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached, since each page of a search needs them
-# entries that are cached; a batch of names meets the same ones again
+# Entries that are cached; a batch of names needs the same ones again.
 CACHED_ENTRIES = 2_000
-# documents whose IRIs are cached, about 200 bytes each: reading them is half of the time of a
-# search
+# Documents whose IRIs are cached, about 200 bytes each: reading them is half of the time of a
+# search.
 CACHED_THINGS = 50_000
 SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
 _PASSAGE, _BEFORE = 260, 70  # characters of a passage, and of them before the first match
 _INFIX = 4  # minimum letters of a word that is marked inside another, in a fuzzy search
-# letters of a word that is corrected (shorter words are similar to too many others), and words of a
-# search that are checked
+# The fewest letters of a word that is corrected, since shorter words are similar to too many others,
+# and the words of a search that are checked.
 _MIN_LETTERS, _MAX_CHECKED = 4, 8
 _NEAR = 0.74  # similarity by difflib's measure: one typing error in four letters, two in eight
 # Things, and characters of each of their texts, that are searched for similar words.
@@ -108,7 +108,7 @@ class Searcher:
         if is_fuzzy:
             query = build_query(request, self.languages, fuzzy=True, topics=topics)
             result = self._searcher.search(query, limit)
-        # in their order in the index, so that each block of documents is read once
+        # Hits are read in their order in the index, so that each block of documents is read once.
         hits = sorted((address.segment_ord, address.doc, score) for score, address in result.hits)
         rows = sorted(
             (-round(float(score), SCORE_DIGITS), self._thing(segment, number), float(score))

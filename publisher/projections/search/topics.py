@@ -49,9 +49,9 @@ SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeho
 MAX_NAME_LENGTH = 60  # characters; longer labels, such as those of targets, count as descriptions
 _MAX_TOPICS = 1_000  # more than there are
 _HEAP = 15_000_000  # bytes: the minimum of tantivy
-# first without stems: across six languages many stems are equal by chance
+# Words are searched first without stems: across six languages many stems are equal by chance.
 _STEM_LANGUAGES = ((), tuple(LANGUAGES))
-# topics: a word in the labels of more than these identifies none of them, such as "the" and "of"
+# A word in the labels of more topics than these, such as "the" and "of", identifies none of them.
 _COMMON = 100
 _CACHED = 5_000  # words whose topics are cached
 SYNONYMS = files("publisher.projections.search") / "synonyms.toml"
@@ -84,7 +84,7 @@ def read_topics(source: StatementSource, base: str) -> Iterator[Topic]:
         (_MEMBER, _PREFERRED, *_OTHERS, _TYPE, region),
     )
     schemes = dict[str, str]()
-    # by concept and property: several graphs may describe a concept
+    # By concept and property, since several graphs may describe a concept.
     values = defaultdict[tuple[str, str], list[Term]](list)
     members = defaultdict[str, set[str]](set)
     for scheme, subjects in zip(SCHEMES, graphs.values(), strict=True):
@@ -127,7 +127,7 @@ class TopicIndex:
         index.config_reader("manual")
         index.reload()
         self._searcher = index.searcher()
-        # the folded words of each name
+        # The folded words of each name.
         self._folded = [
             (frozenset(fold(word) for word, _ in tokens(name)), iri)
             for iri, names in self.names.items()
@@ -246,7 +246,7 @@ def load_synonyms() -> Mapping[str, Texts]:
     }
 
 
-# the vocabulary changes rarely; journal entries that do not change it share one index
+# The vocabulary changes rarely; journal entries that do not change it share one index.
 @lru_cache(maxsize=2)
 def build_topics(content: bytes) -> TopicIndex:
     """Return the index of the topics that ``write_topics`` wrote."""

@@ -130,7 +130,7 @@ class SearchUpdater:
     """
 
     name = "search"
-    # tantivy raises ValueError
+    # The library tantivy raises ValueError.
     errors: tuple[type[Exception], ...] = (ValueError, OSError)
     snapshot_wait = 0.5
 

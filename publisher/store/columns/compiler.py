@@ -178,7 +178,7 @@ def aggregated(
         if kind == "Avg":
             computed = TermKind.DECIMAL
             average = f"({total})::HUGEINT * {SCALE} // count({distinct}{name})"
-            # the average of nothing is an integer
+            # The average of nothing is an integer.
             value = fallback(f"{inexact} OR count(*) = 0", average)
     else:
         raise NotCompiled(f"{kind} of other values than integers that are counted or computed")

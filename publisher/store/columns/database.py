@@ -126,7 +126,7 @@ class FacetTables:
         return self._connection.execute(text, parameters)
 
 
-# cached numbers of terms, of at most CACHED_LENGTH bytes: about 100 MB
+# The terms of at most CACHED_LENGTH bytes whose numbers are cached: about 100 MB.
 CACHED_TERMS, CACHED_LENGTH = 500_000, 400
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
@@ -237,23 +237,23 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
 FORMAT = 12  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
-# rows encoded at once, and their bytes from which no more are added: about 50 MB
+# Rows that are encoded at once, and their bytes from which on no more are added: about 50 MB.
 BATCH, BATCH_BYTES = 50_000, 16 << 20
-# staged rows are applied at this number, or at a share of the quads, so that many entries take
-# linear time
+# Staged rows are applied at this number, or at a share of the quads, so that many entries take
+# linear time.
 MIN_APPLIED = 500_000
 STAGED_SHARE = 4  # one quarter of the quads
-# bytes of new terms that are stored before the quads: DuckDB holds texts in memory, beyond its limit,
-# until they are committed to the file
+# Bytes of new terms that are stored before the quads: DuckDB has texts in memory, beyond its limit,
+# until they are committed to the file.
 MAX_STAGED_TEXT = 64 << 20
 MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 # DuckDB writes a transaction's new rows of a table into the file, not into the log, if they fill a
-# row group of 122,880; a row of the journal adds at most four terms
+# row group of 122,880; a row of the journal adds at most four terms.
 TERMS = 4
 MAX_LOGGED = 30_000
 FLUSHED = 10  # batches of things that are written before they are committed
 MAX_LOG = 8 << 20  # bytes of the log: each process that opens a copy reads it, in about 0.05 s
-# bytes of texts that are sorted at once: DuckDB fails to sort texts larger than its memory
+# Bytes of texts that are sorted at once: DuckDB fails to sort texts larger than its memory.
 SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 

@@ -320,15 +320,15 @@ def _selected(algebra: CompValue, text: str, base: str | None) -> tuple[str, ...
 
 MAX_QUADS = 400_000  # that a query may read
 _TRIPLES_OF_A_NODE = 20  # about
-# terms that are searched by following links, and links of a node that are followed in each direction
+# Terms that are searched by following links, and links of a node that are followed each way.
 _MAX_NEAR = 500
 
 Numbers = Collection[int] | None  # of terms; None where they are not known
-# the numbers of all terms that a variable can have, by its name
+# The numbers of all terms that a variable can have, by its name.
 Values = Mapping[str, Collection[int]]
 Graph = int | str | None  # a number, the name of a variable, None for the default graph
-# the numbers of the graphs whose merge is the default graph, and of the named graphs, of a query
-# with FROM or FROM NAMED
+# The graphs whose merge is the default graph, and the named graphs, of a query with FROM or FROM
+# NAMED.
 QueryGraphs = tuple[Collection[int], Collection[int]]
 
 
@@ -593,7 +593,7 @@ def open_columns(folder: Path) -> ColumnEngine | None:
         if engine.version == BUILD_VERSION:
             return engine
         engine.close()
-    # a damaged file, or a folder that was removed meanwhile
+    # The file is damaged, or the folder was removed meanwhile.
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):
         pass
     return None

@@ -39,7 +39,7 @@ MARK = "\U000e0000"
 _SCHEME = "urn:x-stocktake:"
 _PLACEHOLDER = re.compile(rf"(?:{_SCHEME})?{MARK}([0-9]+)$")
 EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
-# patterns in EXISTS that the parser has translated to the algebra
+# Patterns in EXISTS that the parser has translated to the algebra.
 _TRANSLATED = ("BGP", "Join", "Filter", "Union")
 
 
@@ -201,7 +201,7 @@ def parts_of(node: object, *, with_exists: bool = False) -> Iterator[object]:
     elif isinstance(node, Mapping):
         is_open = with_exists or not (isinstance(node, CompValue) and node.name in EXISTS)
         items = node.items() if is_open else ()
-        # the keys of the rows of VALUES are variables
+        # The keys of the rows of VALUES are variables.
         children = (part for item in items if item[0] != "_vars" for part in item)
     for child in children:
         yield from parts_of(child, with_exists=with_exists)

@@ -50,12 +50,12 @@ class TermKind(IntEnum):
 
 SCALE = 10**18  # a computed decimal is stored as a whole number of 1/SCALE
 _TEXT = re.compile(r"[^\0]*")
-# the kinds of literals by datatype, with the form of their texts
+# The kinds of literals by datatype, with the form of their texts.
 _KINDS = {
     f"{XSD}string": (TermKind.STRING, _TEXT),
     f"{RDF}langString": (TermKind.LANGUAGE_STRING, _TEXT),
     f"{XSD}integer": (TermKind.INTEGER, re.compile(r"0|-?[1-9][0-9]{0,17}")),
-    # as the RDF store writes a decimal: with up to 18 digits of a fraction
+    # The RDF store writes decimals with up to 18 digits of a fraction.
     f"{XSD}decimal": (
         TermKind.DECIMAL,
         re.compile(r"(?:0|-?[1-9][0-9]{0,17})|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,17}[1-9]"),

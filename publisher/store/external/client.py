@@ -32,7 +32,7 @@ from publisher.errors import (
 )
 from publisher.store.snapshots import Snapshot
 
-# the settings, which are environment variables of subprocesses too
+# The settings, which are environment variables of subprocesses too.
 QUERY, UPDATE, GRAPHS = SETTINGS = (
     "STOCKTAKE_SPARQL_URL",
     "STOCKTAKE_SPARQL_UPDATE_URL",
@@ -44,7 +44,7 @@ LONG_SILENCE = 3_600.0  # the same for other queries; the pool kills a worker lo
 
 STATE = "urn:stocktake:store"  # the graph with the position of the store
 STATE_QUERY = f"SELECT ?name ?value {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
-# the graph with the merge of all graphs in Virtuoso, whose default graph cannot be written
+# The graph with the merge of all graphs in Virtuoso, whose default graph cannot be written.
 MERGE = "urn:stocktake:merge"
 # Graphs that Virtuoso creates for itself.
 _ENGINE_GRAPHS = (
@@ -277,7 +277,7 @@ class Client:
 
     def file(self, response: httpx.Response) -> IO[bytes]:
         """Return the body of *response* as a file, with the literals that Virtuoso changes restored."""
-        # only ``read`` is called
+        # The parsers call nothing but ``read``.
         return cast(IO[bytes], _Body(response, is_repaired=bool(self.dialect.merged)))
 
     def graphs(self) -> Iterator[NamedNode]:
@@ -357,7 +357,7 @@ def repair_line(line: bytes) -> bytes:
     b'<x:s> <x:p> "true"^^<http://www.w3.org/2001/XMLSchema#boolean> .'
     """
     line = _BOOLEAN.sub(lambda digit: b"true" if digit[0] == b"1" else b"false", line)
-    # in N-Triples the datatype is unchanged, but the numbers are not
+    # In N-Triples the datatype is unchanged, but the numbers are not.
     if _GEOMETRY not in line and _WKT not in line:
         return line
     return _POINT.sub(

@@ -56,7 +56,7 @@ from publisher.store.source_freshness import StatusFile
 from publisher.store.verification import Difference
 from vocab.iris import Iris
 
-# seconds until every publisher reports that an entry is being applied: they check every 0.2 s
+# Seconds until every publisher reports that an entry is being applied: they check every 0.2 s.
 GRACE = 0.6
 BULK, BULK_BYTES = 50_000, 16 << 20  # rows of an entry that are loaded at once, and their bytes
 _COUNT = "SELECT (COUNT(*) AS ?quads) {{ {pattern} }}"

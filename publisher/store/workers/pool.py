@@ -62,7 +62,7 @@ LOW_PRIORITY_AFTER = 1.0  # seconds of CPU time after which a query continues at
 LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as much CPU time
 READ_AHEAD = 1 << 20  # bytes that are read of a response before they are asked for
 _SIZE = struct.Struct("!i")  # before each message of a Connection
-# exit codes of the engine when it runs out of memory
+# The exit codes of the engine when it runs out of memory.
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}
 
 TIME_TEXT = TranslatableText(
@@ -396,7 +396,7 @@ def _closing_bytes(suffix: str, truncation: Truncation) -> bytes:
         "xml": f"</results><?{mark}?></sparql>",
         "ttl": f"# {mark}\n",
         "nt": f"# {mark}\n",
-        # at other limits the serializer has not closed the document
+        # At other limits the serializer has not closed the document.
         "rdf": f"<?{mark}?>\n" if truncation.limit == "rows" else "",
     }
     return marks.get(suffix, "").encode()

@@ -81,11 +81,11 @@ _BLOCKING = re.compile(
 _FIRST_QUERY = 'SELECT (COUNT(?s) AS ?n) { ?s <x:p> ?o FILTER(?o != "") } GROUP BY ?o ORDER BY ?n'
 _OTHER_FORM = re.compile(r"\b(?:CONSTRUCT|DESCRIBE)\b", re.IGNORECASE)  # which is not compiled
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
-# a group whose first subject is an IRI
+# The start of a group whose first subject is an IRI.
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")
-# start of the engine's message if a query calls an unknown function
+# The start of the engine's message if a query calls an unknown function.
 _UNKNOWN_FUNCTION = "The custom function"
-# the clauses of https://www.w3.org/TR/sparql11-query/#sparqlGrammar and of updates
+# The clauses of https://www.w3.org/TR/sparql11-query/#sparqlGrammar and of updates.
 _KEYWORDS = (
     *("ASK", "BASE", "BIND", "CLEAR", "CONSTRUCT", "COPY", "CREATE", "DELETE", "DESCRIBE"),
     *("DISTINCT", "DROP", "FILTER", "FROM", "GRAPH", "GROUP", "HAVING", "INSERT", "LIMIT", "LOAD"),
@@ -94,7 +94,7 @@ _KEYWORDS = (
 )
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
-# of <linux/prctl.h>, <linux/seccomp.h> and <malloc.h>
+# Constants of <linux/prctl.h>, <linux/seccomp.h> and <malloc.h>.
 _PARENT_DEATH_SIGNAL, _NO_NEW_PRIVILEGES, _SECCOMP, _FILTER = 1, 38, 22, 2
 _TRIM_THRESHOLD, _ARENA_MAX = -1, -8
 _SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
@@ -461,7 +461,7 @@ class ResultWriter:
                 masked, marks = self._mask_and_count(self._rows)
                 before, mark, _ = masked.rpartition(self._rows.mark)
                 boundary = len(before) if self._rows.before else len(before + mark)
-                # the mark at the boundary belongs to the next row
+                # The mark at the boundary belongs to the next row.
                 self._marks += marks - (1 if boundary and self._rows.before else 0)
             self._send(boundary, is_last=False)
             self._send_at = len(self._data) + CHUNK_SIZE  # a row may be longer than a chunk
