@@ -50,7 +50,7 @@ _HEADERS = {
 }
 _PRIVATE = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin"}
 FRAMED = "/embed/"  # only pages under this path may be shown in frames of other sites
-_FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 _HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
 # A query string has at most as many bytes, well below the parser's limit; longer queries need POST.
 MAX_QUERY_STRING = 48 << 10
@@ -254,7 +254,7 @@ class SecurityMiddleware:
 
     def _set_headers(self, scope: Scope, headers: MutableHeaders, status: int) -> None:
         if scope["path"].startswith(FRAMED) and status in (200, HTTPStatus.NOT_MODIFIED):
-            headers["Content-Security-Policy"] = _FRAMED_POLICY
+            headers["Content-Security-Policy"] = FRAMED_POLICY
         is_framed = headers.get("Content-Security-Policy", "").endswith("frame-ancestors *")
         for name, value in self._headers.items():
             if not (is_framed and name == "X-Frame-Options"):

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -28,9 +28,6 @@ MAX_HEAD = 128 << 10  # bytes of address and headers
 HEAD_TIMEOUT = 10.0  # seconds
 BODY_TIMEOUT = 30.0  # seconds: enough for a query of 256 KiB over a very slow line
 READ_TIMEOUT = 30.0  # seconds in which a client must read the last chunk, at most 64 KiB
-_URI_TOO_LONG = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-_HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class LimitedConnection(HttpToolsProtocol):
@@ -44,7 +41,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         super().connection_made(transport)
-        self._set_timer(self.head_timeout, self._on_timeout)
+        self._set_timer(self.head_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._set_timer(None)
@@ -53,12 +50,17 @@ class LimitedConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._too_long and not self.transport.is_closing():
-            self._close_with(_URI_TOO_LONG if len(self.url) > MAX_URL else _HEADERS_TOO_LARGE)
+            is_url = len(self.url) > MAX_URL
+            self._close_with(
+                HTTPStatus.REQUEST_URI_TOO_LONG
+                if is_url
+                else HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            )
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._length = 0
-        self._set_timer(self.head_timeout, self._on_timeout)
+        self._set_timer(self.head_timeout)
 
     def on_url(self, url: bytes) -> None:
         super().on_url(url)
@@ -71,7 +73,7 @@ class LimitedConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if not self._too_long:
             super().on_headers_complete()
-        self._set_timer(self.body_timeout, self._on_timeout)
+        self._set_timer(self.body_timeout)
 
     def on_message_complete(self) -> None:
         self._set_timer(None)
@@ -90,23 +92,24 @@ class LimitedConnection(HttpToolsProtocol):
     def _too_long(self) -> bool:
         return self._length > MAX_HEAD or (self._length > 0 and len(self.url) > MAX_URL)
 
-    def _set_timer(self, seconds: float | None, callback: Callable[[], None] | None = None) -> None:
+    def _set_timer(self, seconds: float | None) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = (
-            self.loop.call_later(seconds, callback) if seconds is not None and callback else None
-        )
+        self._timer = None if seconds is None else self.loop.call_later(seconds, self._on_timeout)
 
     def _on_timeout(self) -> None:
         log.warning(
             "closing connection: request read timed out",
             client=self.client[0] if self.client else "",
         )
-        self._close_with(_REQUEST_TIMEOUT)
+        self._close_with(HTTPStatus.REQUEST_TIMEOUT)
 
-    def _close_with(self, response: bytes) -> None:
+    def _close_with(self, status: HTTPStatus) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(response)
+            line = f"HTTP/1.1 {status.value} {status.phrase}"
+            self.transport.write(
+                f"{line}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
+            )
             self.transport.close()
         else:
             self.transport.abort()

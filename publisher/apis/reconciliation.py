@@ -60,7 +60,7 @@ from publisher.dependencies import (
 )
 from publisher.errors import COST
 from publisher.pages import DOCUMENTATION
-from publisher.projections.facets.facets import FACETS, concept_name
+from publisher.projections.facets.facets import concept_name, facet_of_concept
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.search.index import parse_thing_iri
@@ -76,7 +76,7 @@ from web.branding import Branding
 from web.endpoints import get, problems, redirects, whole_number
 from web.formats import HTML, JSON
 from web.links import origin
-from web.middleware import CONTENT_SECURITY_POLICY, MAX_BODY
+from web.middleware import FRAMED_POLICY, MAX_BODY
 from web.problems import HTTPProblem
 from web.respond import respond, see_other
 
@@ -86,8 +86,6 @@ PREVIEW_WIDTH, PREVIEW_HEIGHT = 400, 200  # pixels of the frame in which a clien
 SUGGESTIONS = 10  # the most suggestions of a response
 _PART = 50  # queries of a batch that are matched before other requests have their turn
 _VARY = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
-# Clients show previews in a frame of their own page.
-_FRAMED = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 Identifier = Annotated[
     str,
     Query(
@@ -98,7 +96,6 @@ Identifier = Annotated[
 ]
 Suggested = Literal["entity", "type", "property"]
 Value = dict[str, object]
-_FACETS = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}
 
 router = APIRouter()
 
@@ -343,7 +340,7 @@ async def view(request: Request, service: ServiceDep, pages: PagesDep, id: Ident
 async def preview(
     request: Request, service: ServiceDep, pages: PagesDep, id: Identifier
 ) -> Response:
-    """Return a small page about an entity, for the frame of a client."""
+    """Return a small page about an entity, which clients show in a frame of their own pages."""
     entity = _entity(service, id)
     content = pages.page(
         "reconcile_preview.html",
@@ -351,7 +348,7 @@ async def preview(
         type_title=title_of(entity.kind),
         page=pages.path(entity.iri),
     )
-    return respond(request, content, HTML, headers={"Content-Security-Policy": _FRAMED})
+    return respond(request, content, HTML, headers={"Content-Security-Policy": FRAMED_POLICY})
 
 
 def _manifest(host: str, iris: Iris, branding: Branding, documented: bool) -> dict[str, object]:
@@ -541,7 +538,5 @@ def _count_initiatives(entity: Candidate, iris: Iris, tables: FacetIndex) -> int
     initiatives = Filter().with_codes("kind", "initiative")
     if entity.kind == "organization":
         return tables.count_different(replace(initiatives, party=entity.iri))
-    facet = _FACETS[entity.kind]
-    return tables.count_different(
-        initiatives.with_codes(facet, FACETS[facet].code(entity.iri, iris))
-    )
+    facet, code = facet_of_concept(entity.iri, iris) or ("", "")
+    return tables.count_different(initiatives.with_codes(facet, code))
