@@ -49,8 +49,7 @@ OptionalTablesDep = Annotated[FacetIndex | None, Depends(get_tables_or_none)]
 
 def require_facet_index(service: QueryService) -> FacetIndex:
     """Return the facet index of the snapshot; raises NotReady while it is built."""
-    index = open_facet_index(service.current.path)
-    if index is None:
+    if (index := open_facet_index(service.current.path)) is None:
         raise NotReady(
             TranslatableText("the charts and lists are being prepared; try again in a minute")
         )
@@ -67,8 +66,7 @@ TablesDep = Annotated[FacetIndex, Depends(get_tables)]
 
 def require_searcher(service: QueryService) -> Searcher:
     """Return the search index of the snapshot; raises NotReady while it is built."""
-    index = open_searcher(service.current.path)
-    if index is None:
+    if (index := open_searcher(service.current.path)) is None:
         raise NotReady(
             TranslatableText("the search index is being prepared; try again in a minute")
         )

@@ -150,7 +150,7 @@ def path_segments(request: Request) -> list[str]:
     """
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     try:
-        path = raw.partition(b"?")[0].decode().removeprefix(request.scope.get("root_path", ""))
+        path = raw.partition(b"?")[0].decode()
         return [encode(unquote(part, errors="strict")) for part in path.strip("/").split("/")[1:]]
     except UnicodeDecodeError as error:
         raise HTTPProblem(

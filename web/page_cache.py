@@ -90,18 +90,14 @@ class PageMiddleware:
         is_html = "text/html" in headers.get("accept", "")
         if scope["method"] != "GET" or not version or not is_html:
             return await self._answer(scope, receive, send)
-        target = (
-            scope.get("root_path", ""),
-            scope["scheme"],
-            headers.get("host", ""),
-            scope["path"],
-            scope["query_string"],
-        )
         key = (
             version,
             current_locale().language,
             headers["accept"],
-            *target,
+            scope["scheme"],
+            headers.get("host", ""),
+            scope["path"],
+            scope["query_string"],
         )
         await _send_page(await self._get_page(key, scope), headers, send)
 

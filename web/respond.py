@@ -150,13 +150,10 @@ def unchanged(
     return Response(None, HTTPStatus.NOT_MODIFIED, headers)
 
 
-def see_other(request: Request, path: str, links: Iterable[Link] = ()) -> Response:
+def see_other(request: Request, path: str) -> Response:
     """Return 303: the resource is described at *path* of this host."""
-    headers = {"Link": link_header(links), "Vary": _vary(request)}
-    root = request.scope.get("root_path", "")
-    return RedirectResponse(
-        root + path, HTTPStatus.SEE_OTHER, {name: text for name, text in headers.items() if text}
-    )
+    vary = _vary(request)
+    return RedirectResponse(path, HTTPStatus.SEE_OTHER, {"Vary": vary} if vary else None)
 
 
 def _vary(request: Request, more: str | None = None) -> str:

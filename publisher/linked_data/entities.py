@@ -122,8 +122,7 @@ def candidates(name: str) -> list[tuple[str, str | None]]:
 
 
 def first_segment(request: Request) -> str:
-    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    return path.strip("/").partition("/")[0]
+    return request.url.path.strip("/").partition("/")[0]
 
 
 async def find_entity(

@@ -83,9 +83,7 @@ async def time_gate(
         "Vary": "accept-datetime",
         "Link": link_header(links(origin(request), graph, states, closest)),
     }
-    return RedirectResponse(
-        request.scope.get("root_path", "") + closest.address(graph), HTTPStatus.FOUND, headers
-    )
+    return RedirectResponse(closest.address(graph), HTTPStatus.FOUND, headers)
 
 
 @get(
@@ -146,9 +144,7 @@ async def memento(
     )
     if selected.time != time:
         end = f".{suffix}" if suffix else ""
-        return RedirectResponse(
-            request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND
-        )
+        return RedirectResponse(selected.address(graph) + end, HTTPStatus.FOUND)
     description = await read_version(service, iri, selected.entry)
     # Section 4.5.7: the status is that of the time.
     is_deleted = is_gone(description, iri) or not description.statements

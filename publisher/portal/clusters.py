@@ -85,18 +85,18 @@ async def find_cluster(request: Request, service: QueryService) -> tuple[str, En
     try:
         cluster = await find_entity(request, service, describe_graph, 4)
     except HTTPProblem:  # no cluster has this address
-        return await _redirect_to_members(request, service, "/".join(parts))
+        return await _redirect_to_members(service, "/".join(parts))
     if replacement := cluster.description.one("dct:isReplacedBy"):
-        return _redirect(request, service, replacement.value, cluster.suffix)
+        return _redirect(service, replacement.value, cluster.suffix)
     return "cluster", cluster
 
 
-async def _redirect_to_members(request: Request, service: QueryService, path: str) -> Response:
+async def _redirect_to_members(service: QueryService, path: str) -> Response:
     """Redirect from a cluster that would be named after a member to the one that has it."""
     for name, suffix in candidates(path):
         member = f"{service.iris.base}id/{name}"
         if result := await cluster_of(service, member):
-            return _redirect(request, service, result["cluster"], suffix)
+            return _redirect(service, result["cluster"], suffix)
         require(
             not (await read_history(service, cluster_iri(member, service.iris))),
             TranslatableText(
@@ -111,15 +111,13 @@ async def _redirect_to_members(request: Request, service: QueryService, path: st
     )
 
 
-def _redirect(
-    request: Request, service: QueryService, cluster: str, suffix: str | None
-) -> Response:
+def _redirect(service: QueryService, cluster: str, suffix: str | None) -> Response:
     path = quote(cluster.removeprefix(service.iris.base), safe="/%")
-    root, end = request.scope.get("root_path", ""), f".{suffix}" if suffix else ""
+    end = f".{suffix}" if suffix else ""
     return Response(
         "The members of this cluster are now in the one at Location, whose page says why they are one thing.\n",
         HTTPStatus.MOVED_PERMANENTLY,
-        {"Location": f"{root}/{path}{end}"},
+        {"Location": f"/{path}{end}"},
         "text/plain",
     )
 

@@ -173,8 +173,7 @@ async def find_thing_page(request: Request, service: QueryService) -> Found | Re
     )
     if location := await _successor(service, entity):
         end = f".{entity.suffix}" if entity.suffix else ""
-        root = request.scope.get("root_path", "")
-        return RedirectResponse(f"{root}/{below}/{location}{end}", HTTPStatus.MOVED_PERMANENTLY)
+        return RedirectResponse(f"/{below}/{location}{end}", HTTPStatus.MOVED_PERMANENTLY)
     suffix, accept = entity.suffix, request.headers.get("accept")
     if below == "page" and not suffix and "format" not in request.query_params:
         suffix = HTML.suffix if quality(accept, "text/html") else None

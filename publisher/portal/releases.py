@@ -74,9 +74,7 @@ router = APIRouter()
 
 @get(router, "/releases", include_in_schema=False)
 async def add_slash(request: Request) -> Response:
-    return RedirectResponse(
-        request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT
-    )
+    return RedirectResponse(f"{request.url.path}/", HTTPStatus.PERMANENT_REDIRECT)
 
 
 @get(
@@ -177,7 +175,7 @@ def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
             samples=samples,
             number=number,
             files=f"{origin(request)}/releases/{number or 1}",
-            # Older releases have none.
+            # They are gone where the files of the release were withdrawn.
             has_codebook=(folder / CODEBOOK).is_file(),
             has_print=(folder / PRINTED_CODEBOOK).is_file(),
         ),

@@ -103,8 +103,7 @@ async def find_vocabulary(request: Request, service: QueryService) -> tuple[str,
     """Return the kind and the entity of a path: a scheme, a concept, an ontology, the matrix, or a
     term of these; of a scheme or an ontology also a version, by its owl:versionIRI.
     """
-    path = request.url.path.removeprefix(request.scope.get("root_path", ""))
-    first, *rest = path.strip("/").split("/")
+    first, *rest = request.url.path.strip("/").split("/")
     match first.partition(".")[0], *rest:
         case "scheme", scheme, "version", version:
             return "scheme", await find_version(service, f"scheme/{scheme}", "/version", version)
