@@ -26,6 +26,7 @@ from web.problems import HTTPProblem
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 SAFE_METHODS = ("GET", "HEAD")
 IMMUTABLE = "public, max-age=31536000, immutable"
+NO_STORE = {"Cache-Control": "no-store"}  # no cache may store the response
 REVALIDATED = "public, no-cache"  # caches keep it, and ask each time whether it is current
 
 

@@ -38,7 +38,7 @@ from publisher.apis.pinned import (
     pin_release,
 )
 from publisher.errors import PublisherError, QueryError, QuerySyntaxError
-from publisher.portal.facet_labels import FacetLabels, facet_title, source_titles
+from publisher.portal.facet_labels import FacetLabels, facet_title, get_names
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -135,8 +135,8 @@ class Tools:
         """List what there is: registries, counts, dates, licences, languages, facets and
         vocabulary. Call it first.
         """
-        pinned, names = await self._pin(context, release), await self._names()
-        parts = [await self._ask_total(pinned, Filter())]
+        pinned, names = await self._pin(context, release), await get_names(self.service)
+        parts = [(await self._ask_total(pinned, Filter()))[0]]
         for facet in OVERVIEW:
             parts.append((await self._count(pinned, Filter(bases=tuple(Basis)), facet, names))[0])
         registries, _ = await pinned.ask("registries", stored_query("sources"))
@@ -168,11 +168,10 @@ class Tools:
             raise QueryError(
                 f"words must have 1 to {MAX_LENGTH} characters; count and query need no words"
             )
-        pinned, names = await self._pin(context, release), await self._names()
+        pinned, names = await self._pin(context, release), await get_names(self.service)
         chosen = await self._filter(pinned, filters, basis, names, words=words.strip())
         try:
-            text = filter_query.total(chosen, self.service.iris, has_parts=await pinned.has_parts())
-            total, note = await pinned.ask("total", text)
+            total, note = await self._ask_total(pinned, chosen)
             text = filter_query.result_table(
                 chosen, self.service.iris, max(1, min(limit, MAX_RESULTS)), max(0, offset)
             )
@@ -225,9 +224,9 @@ class Tools:
         release: Release = None,
     ) -> PinnedAnswer:
         """Count the things that match filters, in total and by the codes of a facet."""
-        pinned, names = await self._pin(context, release), await self._names()
+        pinned, names = await self._pin(context, release), await get_names(self.service)
         chosen = await self._filter(pinned, filters, basis, names)
-        parts = [await self._ask_total(pinned, chosen)]
+        parts = [(await self._ask_total(pinned, chosen))[0]]
         summary = f"{parts[0]['data'].split()[1]} things match."
         if by:
             part, facet = await self._count(pinned, chosen, _facet(by), names)
@@ -283,12 +282,9 @@ class Tools:
             return await pin_release(self.service, release, host, client)
         return await pin_release(self.service, release, self.host)
 
-    async def _names(self) -> FacetLabels:
-        return FacetLabels(self.service.iris, await source_titles(self.service))
-
-    async def _ask_total(self, pinned: PinnedRelease, chosen: Filter) -> Part:
+    async def _ask_total(self, pinned: PinnedRelease, chosen: Filter) -> tuple[Part, str]:
         text = filter_query.total(chosen, self.service.iris, has_parts=await pinned.has_parts())
-        return (await pinned.ask("total", text))[0]
+        return await pinned.ask("total", text)
 
     async def _count(
         self, pinned: PinnedRelease, chosen: Filter, facet: str, names: FacetLabels

@@ -37,6 +37,7 @@ from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
 from web.endpoints import contents, get
 from web.middleware import RequestMetrics
+from web.respond import NO_STORE
 
 log = structlog.get_logger(component="health")
 
@@ -121,7 +122,6 @@ class Faults:
 
 router = APIRouter()
 _STATE = contents(json="Health")
-_FRESH = {"Cache-Control": "no-store"}
 
 
 @router.get(
@@ -147,7 +147,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
     if snapshot is None:
         details |= {"status": "starting", "reason": service.starting, **faults.as_json()}
         details |= {"position": 0, "quads": 0, "lag": lag}
-        return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
+        return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, NO_STORE)
     awaited = _describe_unbuilt(snapshot)
     if not (awaited or request.app.state.is_warm):
         awaited = "still to be loaded: the topics that words of a search are compared with"
@@ -173,7 +173,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
             **details,
         },
         HTTPStatus.SERVICE_UNAVAILABLE if service.store_failure else HTTPStatus.OK,
-        _FRESH,
+        NO_STORE,
     )
 
 
@@ -257,7 +257,7 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     requests: RequestMetrics = request.app.state.request_metrics
     return Response(
         (generate_latest(registry) + generate_latest(requests.registry)),
-        headers={**_FRESH, "Content-Type": CONTENT_TYPE_LATEST},
+        headers={**NO_STORE, "Content-Type": CONTENT_TYPE_LATEST},
     )
 
 
@@ -272,7 +272,7 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
 )
 async def live() -> Response:
     """Nothing is checked: a damaged store is no reason to restart the server."""
-    return PlainTextResponse("ok\n", headers=_FRESH)
+    return PlainTextResponse("ok\n", headers=NO_STORE)
 
 
 @get(
@@ -289,8 +289,8 @@ async def ready(service: ServiceDep) -> Response:
     """A lagging server is ready: old data are better than none."""
     reason = service.starting if service.snapshot is None else service.store_failure
     if reason:
-        return PlainTextResponse(f"{reason}\n", HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
-    return PlainTextResponse("ok\n", headers=_FRESH)
+        return PlainTextResponse(f"{reason}\n", HTTPStatus.SERVICE_UNAVAILABLE, NO_STORE)
+    return PlainTextResponse("ok\n", headers=NO_STORE)
 
 
 def _store_metrics(service: QueryService) -> list[Metric]:

@@ -23,7 +23,7 @@ from publisher.linked_data.jsonld import jsonld_block, source_markup, thing_mark
 from publisher.linked_data.lists import load_page, read_cursor
 from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import entity_statistics
-from publisher.portal.facet_labels import FacetLabels, source_titles
+from publisher.portal.facet_labels import get_names
 from publisher.portal.figures import Figures
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -171,11 +171,7 @@ async def figures(
         return None
     return await asyncio.to_thread(
         entity_statistics,
-        Figures(
-            tables,
-            FacetLabels(service.iris, await source_titles(service)),
-            filters.with_codes("kind", "initiative"),
-        ),
+        Figures(tables, await get_names(service), filters.with_codes("kind", "initiative")),
         search,
         without,
     )

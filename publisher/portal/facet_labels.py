@@ -18,7 +18,6 @@ from publisher.dependencies import ServiceDep
 from publisher.projections.facets.facets import FACETS, concept_name
 from publisher.store.descriptions import prefer_english
 from publisher.store.queries import query
-from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import Iris
 
@@ -138,15 +137,12 @@ def _language(code: str, language: str) -> str:
     return str(named)[:1].upper() + str(named)[1:] if named else code
 
 
-async def source_titles(service: QueryService) -> dict[str, str]:
-    titles = prefer_english(await service.rows(query("sources")), "source", "title")
-    start = service.iris.source("")
-    return {iri.removeprefix(start): title for iri, title in titles.items()}
-
-
 async def get_names(service: ServiceDep) -> FacetLabels:
     """Return the labels of facets and their codes, with the titles of the registries."""
-    return FacetLabels(service.iris, await source_titles(service))
+    titles = prefer_english(await service.rows(query("sources")), "source", "title")
+    start = service.iris.source("")
+    sources = {iri.removeprefix(start): title for iri, title in titles.items()}
+    return FacetLabels(service.iris, sources)
 
 
 NamesDep = Annotated[FacetLabels, Depends(get_names)]

@@ -28,7 +28,7 @@ from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_face
 from publisher.errors import PublisherError, QueryError
 from publisher.pages import Pages
 from publisher.portal.facet_labels import FacetLabels, NamesDep
-from publisher.portal.forms import UNCACHED, FieldsDep, first_fault, optional_store
+from publisher.portal.forms import FieldsDep, first_fault, optional_store
 from publisher.portal.search import SearchParameters, feed_links, match_words, parse_search
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
@@ -40,7 +40,7 @@ from vocab.iris import KINDS, Iris
 from web.endpoints import get
 from web.formats import HTML
 from web.problems import HTTPProblem
-from web.respond import respond
+from web.respond import NO_STORE, respond
 
 FREQUENCIES = ("change", "day", "week")
 COMPARED = 5_000  # results that are compared one by one; of a larger search, the newest
@@ -262,7 +262,7 @@ def _form(
         ),
         HTML,
         status=HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
-        headers=UNCACHED,
+        headers=NO_STORE,
     )
 
 
@@ -274,7 +274,7 @@ def _state(request: Request, pages: Pages, state: str, **values: object) -> Resp
         pages.page("follow_state.html", HTTPStatus.OK, state=state, **values),
         HTML,
         status=HTTPStatus.NOT_FOUND if state == "unknown" else HTTPStatus.OK,
-        headers=UNCACHED,
+        headers=NO_STORE,
     )
 
 

@@ -14,7 +14,6 @@ from web.problems import HTTPProblem
 from web.sessions import check_origin
 
 MULTIPART = "multipart/form-data"
-UNCACHED = {"Cache-Control": "no-store"}  # no cache may store the response
 MAX_FIELDS = 64 * 1024  # bytes of a form without files
 
 

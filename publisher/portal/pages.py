@@ -37,7 +37,7 @@ from web.branding import LOGO, LOGO_TYPES
 from web.endpoints import contents, get, other_contents, problems
 from web.formats import DATA_FORMATS, FORMATS, GRAPHS, HTML, JSON, Format
 from web.links import Link
-from web.respond import ResourceURLs, choose_format, respond
+from web.respond import NO_STORE, ResourceURLs, choose_format, respond
 
 _CATALOG, _SHAPES = ResourceURLs("/catalog"), ResourceURLs("/shapes")
 _EXPLANATIONS: dict[str, Format] = {"html": HTML, "json": JSON, "ttl": GRAPHS["ttl"]}
@@ -279,7 +279,7 @@ async def explain(
         name = "turtle" if chosen.suffix == "ttl" else "json"
         client = client_key(request.scope)
         output = await command.check(client, f"--format={name}", "--", iri, property)
-    is_missing, headers = bool(iri) and not output, {"Cache-Control": "no-store"}
+    is_missing = bool(iri) and not output
     if chosen is HTML or not iri:
         return respond(
             request,
@@ -291,7 +291,7 @@ async def explain(
             ),
             HTML,
             status=HTTPStatus.NOT_FOUND if is_missing else HTTPStatus.OK,
-            headers=headers,
+            headers=NO_STORE,
         )
     require(
         not is_missing,
@@ -299,4 +299,4 @@ async def explain(
             "There is nothing to explain: no such record, or this server is a mirror, which has neither ledger nor archive"
         ),
     )
-    return respond(request, output, chosen, headers=headers)
+    return respond(request, output, chosen, headers=NO_STORE)

@@ -21,7 +21,7 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, require
 from publisher.pages import Pages
-from publisher.portal.forms import UNCACHED, FieldsDep, first_fault, optional_store
+from publisher.portal.forms import FieldsDep, first_fault, optional_store
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.workers.pool import client_key
@@ -30,7 +30,7 @@ from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
 from web.endpoints import contents, get, problems
 from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
-from web.respond import choose_format, respond
+from web.respond import NO_STORE, choose_format, respond
 
 OA = "http://www.w3.org/ns/oa#"
 CATEGORIES = (
@@ -132,7 +132,7 @@ def file_problem(request: Request, pages: PagesDep, store: StoreDep, fields: Fie
     number = store.file(*target, fields["category"], fields["text"], address, language)
     if number is None:
         return _form(request, pages, fields, "record")
-    return RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER, UNCACHED)
+    return RedirectResponse(f"/problem/{number}", HTTPStatus.SEE_OTHER, NO_STORE)
 
 
 @get(
@@ -224,5 +224,5 @@ def _form(request: Request, pages: Pages, fields: dict[str, str], error: str = "
         ),
         HTML,
         status=HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK,
-        headers=UNCACHED,
+        headers=NO_STORE,
     )

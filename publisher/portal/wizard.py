@@ -25,7 +25,7 @@ from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.feed_samples import FORMATS, MAX_SAMPLE, FieldSuggestions, suggest_fields
-from publisher.portal.forms import MAX_FIELDS, MULTIPART, UNCACHED, as_text, media_type, read_form
+from publisher.portal.forms import MAX_FIELDS, MULTIPART, as_text, media_type, read_form
 from publisher.portal.source_definition import (
     LAST_STEP,
     WizardState,
@@ -41,7 +41,7 @@ from vocab.iris import is_web
 from web.endpoints import contents, get, problems
 from web.formats import HTML, JSON, Format
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
-from web.respond import choose_format, respond
+from web.respond import NO_STORE, choose_format, respond
 from web.sessions import check_origin
 
 MAX_FEED = 16 << 20  # bytes of an upload
@@ -91,7 +91,7 @@ def join_form(request: Request, pages: PagesDep) -> Response:
             "application/toml",
             headers={
                 "Content-Disposition": f'attachment; filename="{state.name}.toml"',
-                **UNCACHED,
+                **NO_STORE,
             },
         )
     return _join_page(request, pages, state)
@@ -149,7 +149,7 @@ def _join_page(
             ),
         ),
         HTML,
-        headers=UNCACHED,
+        headers=NO_STORE,
     )
 
 
@@ -256,7 +256,7 @@ async def validate(request: Request, pages: PagesDep, names: NamesDep) -> Respon
         TranslatableText("The check ended without a result: the feed needs more time or memory"),
         HTTPStatus.UNPROCESSABLE_ENTITY,
     )
-    return respond(request, output, chosen, headers=UNCACHED)
+    return respond(request, output, chosen, headers=NO_STORE)
 
 
 async def _read_feed(request: Request) -> tuple[bytes, dict[str, str]]:
@@ -319,5 +319,5 @@ def _validate_page(
             size=MAX_FEED >> 20,
         ),
         HTML,
-        headers=UNCACHED,
+        headers=NO_STORE,
     )

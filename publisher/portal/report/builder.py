@@ -239,13 +239,12 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
     for left in (part, old):
         shutil.rmtree(left, ignore_errors=True)
     part.mkdir(parents=True)
-    for file, content in files.items():
-        (part / file).write_bytes(content)
     sums = "".join(
         f"{hashlib.sha256(content).hexdigest()}  {file}\n"
         for file, content in sorted(files.items())
     )
-    (part / "SHA256SUMS").write_text(sums)
+    for file, content in {**files, "SHA256SUMS": sums.encode()}.items():
+        (part / file).write_bytes(content)
     if (reports / name).exists():
         (reports / name).rename(old)
     part.rename(reports / name)
