@@ -48,8 +48,8 @@ from publisher.portal import (
     wizard,
 )  # fmt: skip
 from publisher.portal.commands import ClientQuota, VisitorCommand
-from publisher.portal.first_start import FirstStart, warming_up
-from publisher.portal.follow import SubscriptionStore, sending_changes
+from publisher.portal.first_start import FirstStart, warm_up
+from publisher.portal.follow import SubscriptionStore, settle_forever
 from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.suggestions import build_rate_limiter
@@ -174,8 +174,12 @@ def create_app(
             in_background(
                 WebSubNotifier(site.hub, service, site.allow).run() if site.hub else None
             ),
-            sending_changes(service, site.subscription_store),
-            warming_up(service, app.state),
+            in_background(
+                settle_forever(service, site.subscription_store)
+                if site.subscription_store
+                else None
+            ),
+            in_background(warm_up(service, app.state)),
             follow_releases(service.data, site.allow),
             in_background(app.state.exports.run(service)),
         ):

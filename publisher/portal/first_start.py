@@ -5,13 +5,12 @@ are done; and what is loaded after each start.
 from __future__ import annotations
 
 import asyncio
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from typing import NamedTuple
 
 import structlog
 from starlette.datastructures import State
 
-from publisher.background import in_background
 from publisher.errors import PublisherError
 from publisher.projections.facets.queries import open_facet_index
 from publisher.projections.search.searcher import open_searcher
@@ -99,16 +98,12 @@ class FirstStart:
         ]
 
 
-def warming_up(service: QueryService, state: State) -> AbstractAsyncContextManager[None]:
-    """Load what the first search and the first list would wait for, in the background within the
-    context, once it exists: the topics that words are compared with, which take more than a second
-    of processor time, and the facet tables. ``is_warm`` of *state* is False until then.
+async def warm_up(service: QueryService, state: State) -> None:
+    """Load what the first search and the first list would wait for, once it exists: the topics that
+    words are compared with, which take more than a second of processor time, and the facet tables.
+    ``is_warm`` of *state* is False until then.
     """
     state.is_warm = False
-    return in_background(_warm_up(service, state))
-
-
-async def _warm_up(service: QueryService, state: State) -> None:
     while (snapshot := service.snapshot) is None or min(snapshot.text, snapshot.columns) < 0:
         await asyncio.sleep(_POLL_SECONDS)
     (error,) = await asyncio.gather(asyncio.to_thread(_load, snapshot.path), return_exceptions=True)

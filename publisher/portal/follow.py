@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, NamedTuple, Protocol
@@ -23,7 +22,6 @@ from starlette.responses import Response
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.background import in_background
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_facet_index
 from publisher.errors import PublisherError, QueryError
 from publisher.pages import Pages
@@ -384,14 +382,8 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
     return len(due)
 
 
-def sending_changes(
-    service: QueryService, store: SubscriptionStore | None
-) -> AbstractAsyncContextManager[None]:
-    """Compare what is due every POLL_SECONDS within the context, if there is a store."""
-    return in_background(_settle_forever(service, store) if store else None)
-
-
-async def _settle_forever(service: QueryService, store: SubscriptionStore) -> None:
+async def settle_forever(service: QueryService, store: SubscriptionStore) -> None:
+    """Compare what is due every POLL_SECONDS."""
     while True:
         await asyncio.sleep(POLL_SECONDS)
         try:

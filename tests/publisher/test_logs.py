@@ -22,7 +22,6 @@ from starlette.types import Receive, Scope, Send
 
 from publisher.logs import (
     LibraryHandler,
-    Renderer,
     RepeatFilter,
     configure_logging,
 )
@@ -170,20 +169,6 @@ def test_a_library_s_error_is_one_line_with_its_cause(
     except AttributeError as error:  # a fault of ours keeps its traceback
         logging.getLogger("procrastinate.worker").error("Job ended", exc_info=error)
     assert "    Traceback (most recent call last):" in capsys.readouterr().err.splitlines()
-
-
-def test_an_exception_is_rendered_where_it_is_passed() -> None:
-    error = ValueError("wrong")
-
-    text = Renderer()(
-        None,
-        "",
-        structlog.processors.format_exc_info(
-            None, "", {"event": "x", "level": "error", "exc_info": error}
-        ),
-    )
-
-    assert text == "level=error event=x\n    ValueError: wrong"
 
 
 @pytest.mark.smoke
