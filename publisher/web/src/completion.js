@@ -2,14 +2,14 @@
 const MOST = 60;
 const OBJECT = /^[\p{L}\d_-]+$/u;
 
-// What stands before the cursor: an address that has begun, or a word, with or without a prefix. The editor's own tokens end at each fault.
+// The text before the cursor: the beginning of an address, or a word with or without a prefix. The editor's own tokens end at each error.
 function begun(yasqe) {
   const { line, ch } = yasqe.getDoc().getCursor();
   const [text] = yasqe.getDoc().getLine(line).slice(0, ch).match(/<[^<>\s"{}|^`\\]*$|[\p{L}\d_:.-]*$/u);
   return { text, from: { line, ch: ch - text.length }, to: { line, ch } };
 }
 
-// The same as an address's beginning, and as words to look for in labels.
+// The text before the cursor as the beginning of an address, and as words to search in labels.
 function typed(yasqe, prefixes) {
   const text = begun(yasqe).text.replace(/^</, ""), at = text.indexOf(":");
   const space = at >= 0 && !text.includes("//") ? { ...prefixes, ...yasqe.getPrefixesFromQuery() }[text.slice(0, at)] : undefined;
@@ -98,7 +98,7 @@ export function complete(Yasqe, known) {
   }, true);
 }
 
-// A place for a value: behind a predicate, or in a list of VALUES or IN.
+// Whether a value may follow: after a predicate, or in a list of VALUES or IN.
 function within(yasqe, it) {
   const cursor = yasqe.getDoc().getCursor();
   const text = yasqe.getDoc().getRange({ line: Math.max(0, cursor.line - 3), ch: 0 }, { line: cursor.line, ch: it.start });

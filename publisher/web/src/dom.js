@@ -10,7 +10,7 @@ function made(it, attributes, children) {
 export const element = (name, attributes = {}, ...children) => made(document.createElement(name), attributes, children);
 export const drawn = (name, attributes = {}, ...children) => made(document.createElementNS(SVG, name), attributes, children);
 
-// How many rows an answer has, of which *results* may hold the first alone.
+// The number of rows of a response; *results* may have only the first of them.
 export const total = (results) => results.getAsJson()?.total ?? results.getBindings()?.length ?? 0;
 
 // The last part of an IRI, or the text itself.

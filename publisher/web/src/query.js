@@ -24,7 +24,7 @@ async function words() {
   return answer.ok ? answer.json() : { prefixes: {}, classes: [], properties: [], concepts: [] };
 }
 
-// What is cut must not look whole. A short answer says so in a header, a long one in a member of its own: scripts cannot read trailers.
+// A truncated result must not look complete. A short response says so in a header, a long one in a member: scripts cannot read trailers.
 function remark(yasr) {
   const { results } = yasr ?? {};
   const headers = results?.res?.headers;
@@ -46,7 +46,7 @@ function watch(tab) {
   });
 }
 
-// How many rows there are and how long they took, beside the choice of views.
+// The number of rows and the time that they took, beside the choice of views.
 function info() {
   const { results } = this, count = results?.getBindings() ? text("Rows: {count}", { count: total(results) }) : "";
   const time = results?.getResponseTime() ? text("{seconds} s", { seconds: results.getResponseTime() / 1000 }) : "";
@@ -61,7 +61,7 @@ function adapt({ Yasqe, Yasr }, ask) {
   };
   Yasr.prototype.updateResponseInfo = info;
   Yasr.prototype.fillFallbackBox = function () {
-    this.emptyFallbackElement(); // which view is shown is seen in the list of views
+    this.emptyFallbackElement(); // the list of views says which one is shown
   };
   Table.defaults.tableConfig.autoWidth = false; // the browser finds the widths: DataTables draws all cells for them
   Table.defaults.tableConfig.language = {
@@ -113,7 +113,7 @@ function start() {
   });
   makeAccessible(home);
   known.then((it) => (yasgui.config.yasr.prefixes = it.prefixes));
-  // Every tab asks our endpoint, of the state that is chosen; a tab that the browser kept may hold another address.
+  // Every tab queries our endpoint, with the chosen release; a tab that the browser stored may have another address.
   const settle = () => {
     for (const tab of Object.values(yasgui._tabs)) {
       tab.setEndpoint(endpoint);

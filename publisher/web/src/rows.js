@@ -1,4 +1,4 @@
-// Rows: reads an answer as it arrives, counts its rows and keeps the first of them, whatever the size of the whole.
+// Rows: reads a response as it arrives, counts its rows and stores the first of them, whatever the size of the response.
 // Source: https://www.w3.org/TR/sparql11-results-json/ (a row is an object in the array "bindings", the third level of the document).
 const QUOTE = 0x22, BACKSLASH = 0x5c, OPEN_ARRAY = 0x5b, CLOSE_ARRAY = 0x5d, OPEN_OBJECT = 0x7b, CLOSE_OBJECT = 0x7d, LINE = 0x0a, DOT = 0x2e;
 const ROW_LEVEL = 3;

@@ -1,4 +1,4 @@
-// Run: puts the query of a tab, in a worker; shows how long it takes and lets it be cancelled; says how much is shown and offers the whole.
+// Run: sends the query of a tab in a worker, shows how long it takes and lets the reader cancel it, and says how much of the result is shown.
 import Yasgui from "@zazuko/yasgui";
 import { element, total } from "./dom.js";
 import { SHOWN as IN_CHART } from "./chart.js";
@@ -6,11 +6,11 @@ import { direction, number, text } from "./texts.js";
 
 const IN_TABLE = 1000; // rows that are rendered
 const KEPT = 5000; // rows that views may use: the map draws as many marks
-const ADDRESS = 40000; // characters of an address that the endpoint takes; a longer query is put as an export
+const ADDRESS = 40000; // characters of an address that the endpoint takes; a longer query is run as an export
 const SHOWN = { table: IN_TABLE, chart: IN_CHART };
 const WORKER = new URL("worker.js", document.currentScript.src).href;
 
-// The table of Yasgui, with the first rows alone.
+// The table of Yasgui, with the first rows only.
 export class Table extends Yasgui.Yasr.plugins.table {
   label = text("Table");
 
@@ -18,7 +18,7 @@ export class Table extends Yasgui.Yasr.plugins.table {
     return super.getRows().slice(0, IN_TABLE);
   }
 
-  // A cell is drawn as Yasgui draws it. To search, to sort and to find the type of a column, its text is enough: Yasgui's own way cleans the
+  // A cell is drawn as Yasgui draws it. For searching, sorting and the type of a column its text is enough: Yasgui itself cleans the
   // HTML of each cell of each row, which takes seconds.
   getColumns() {
     return super.getColumns().map((column) => ({
@@ -48,7 +48,7 @@ function barOf(tab) {
 
 const seconds = (since) => text("{seconds} s", { seconds: number((performance.now() - since) / 1000, 1) });
 
-// What an earlier query has left goes: its rows, its error, its remarks.
+// Remove what an earlier query left: its rows, its error and its notes.
 function clear(yasr) {
   yasr.plugins[yasr.drawnPlugin]?.destroy?.();
   yasr.results = yasr.drawnPlugin = undefined;
@@ -57,7 +57,7 @@ function clear(yasr) {
   yasr.updateResponseInfo();
 }
 
-// A result is greyed while the editor has another query than the one it answers.
+// A result is greyed while the editor has a query other than the one that it answers.
 export function markOld(tab) {
   const { query } = barOf(tab), old = query !== undefined && query !== tab.getYasqe().getValue();
   tab.getYasr().rootEl.classList.toggle("old", old);
@@ -88,7 +88,7 @@ export async function run(yasgui, yasqe, config, release) {
     worker.onmessage = ({ data }) => (data.type === "progress" ? (rows = data.rows) : resolve(data));
     worker.postMessage({ url: asked.url, body: body.toString(), accept: asked.accept, most: KEPT });
   });
-  worker.terminate(); // which ends its request too
+  worker.terminate(); // this ends its request too
   clearInterval(clock);
   bar.cancel.hidden = true;
   bar.root.dataset.state = answer.type;
@@ -100,8 +100,8 @@ export async function run(yasgui, yasqe, config, release) {
   return response;
 }
 
-// Above an answer: how many rows it has where not all are shown, and the whole of it as a file or an export. An answer that the browser kept
-// is that of the query in the editor, and of the release *now*.
+// Above a result: how many rows it has if not all are shown, and links to the whole result as a file or an export. A result that the browser
+// stored belongs to the query in the editor, and to the release *now*.
 export function describe(tab, now) {
   const yasr = tab.getYasr(), bar = barOf(tab), { results } = yasr;
   if (bar.root.dataset.state === "running") return;

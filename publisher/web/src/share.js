@@ -9,7 +9,7 @@ export function linked(yasgui, release) {
   return `${location.origin}${location.pathname}#${new URLSearchParams(parameters)}`;
 }
 
-// The choice of the release, above the editor; there is none without releases.
+// The choice of a release above the editor; without releases there is no choice.
 export function sharing(yasgui, state, settle) {
   const bar = element("div", { class: "row", id: "asked-of", dir: direction });
   const known = releases(), given = new URLSearchParams(location.hash.slice(1)).get("release") ?? "";

@@ -1,4 +1,4 @@
-// Worker: asks the endpoint, reads the answer beside the page, and hands over its first rows and how many there are.
+// Worker: queries the endpoint, reads the response in a thread of its own, and passes on its first rows and their number.
 import { Graph, Table } from "./rows.js";
 
 const EVERY = 200; // milliseconds between two reports
