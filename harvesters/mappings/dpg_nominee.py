@@ -20,8 +20,6 @@ from harvesters.payloads.value_parsing import (
     unique_urls,
 )
 from vocab.initiative import Basis, Resource, Role
-from vocab.normalization import fold
-from vocab.schemes import concepts
 
 
 def _nomination(_: FieldTable, record: Record[Row]) -> Row:
@@ -75,9 +73,7 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
             for claim in values[name]
         )
     word = table.word("stage", nomination)
-    stages = concepts("dpga-stage", table.crosswalks.iris.base)
-    known = {fold(name): iri for iri, item in stages.items() for name in item.notations}
-    values["stage"] = known.get(fold(word), word) or None
+    values["stage"] = table.crosswalks.find_by_name("dpga-stage", word) or word or None
 
 
 SCHEMA = Schema(
