@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from importlib import import_module
-from typing import Any
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -38,19 +37,12 @@ class McpEndpoint:
             return await problem_response(status, status.phrase, detail, {"Allow": "POST"})(
                 scope, receive, send
             )
-        module, server = await _server(Request(scope))
-        await module.handle(server, scope, receive, send)
-
-
-async def _server(request: Request) -> tuple[Any, Any]:
-    """Return the module and the server of the app; the import is late, since it takes most of a
-    second.
-    """
-    state = request.app.state
-    module = await asyncio.to_thread(import_module, MCP_SERVER)
-    if not hasattr(state, "mcp"):
-        state.mcp = module.create_server(state.service)
-    return module, state.mcp
+        # The import is late, since it takes most of a second.
+        module = await asyncio.to_thread(import_module, MCP_SERVER)
+        state = scope["app"].state
+        if not hasattr(state, "mcp"):
+            state.mcp = module.create_server(state.service)
+        await module.handle(state.mcp, scope, receive, send)
 
 
 router = APIRouter()

@@ -6,10 +6,10 @@ property matches nothing, and an empty result looks like an answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 from urllib.parse import urlencode
 
 from rdflib.plugins.sparql.parserutils import CompValue
@@ -149,7 +149,6 @@ def _short(iri: str, spaces: Mapping[str, str]) -> str:
 
 MAX_BYTES = 256 << 10  # the largest result: an assistant reads all of it
 RETRY = 0.25  # seconds between attempts while the store of a release is being loaded
-Value = TypeVar("Value")
 
 
 class NothingFound(QueryError):
@@ -304,7 +303,14 @@ class PinnedRelease:
 
     async def snapshot(self) -> Snapshot:
         """Return the store of the release; waits while it is being loaded."""
-        return await self._when_ready(lambda: self.service.release(self.release.number))
+        deadline = asyncio.get_running_loop().time() + self.service.limits.wait
+        while True:
+            try:
+                return await self.service.release(self.release.number)
+            except NotReady:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(RETRY)
 
     async def _run(self, parsed: QueryRequest, link: str) -> tuple[bytes, int | None, str, str]:
         """Return the bytes of the result, the number of its rows, its format, and a note on its
@@ -325,16 +331,6 @@ class PinnedRelease:
         finally:
             answer.close()
         return bytes(body), answer.rows, answer.suffix, request.note
-
-    async def _when_ready(self, attempt: Callable[[], Awaitable[Value]]) -> Value:
-        deadline = asyncio.get_running_loop().time() + self.service.limits.wait
-        while True:
-            try:
-                return await attempt()
-            except NotReady:
-                if asyncio.get_running_loop().time() > deadline:
-                    raise
-                await asyncio.sleep(RETRY)
 
 
 async def pin_release(
