@@ -173,7 +173,6 @@ def listing(
     responses=problems(503),
 )
 def head(request: Request, service: ServiceDep) -> Response:
-    """Return the newest entry of the journal."""
     newest = service.journal.head
     etag = f'"{newest.id}-head"' if newest else '"empty"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}

@@ -46,7 +46,6 @@ router = APIRouter()
 
 @get(router, "/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> Response:
-    """Return the description."""
     body = orjson.dumps(
         openapi_description(request.app, origin(request)), option=orjson.OPT_INDENT_2
     )
@@ -55,7 +54,6 @@ async def openapi(request: Request) -> Response:
 
 @get(router, "/docs/api", include_in_schema=False)
 async def api(request: Request, pages: PagesDep) -> Response:
-    """Show the description as a page."""
     groups = _groups(openapi_description(request.app, ""))
     scripts = (BUNDLE_FOLDER / "api.js").exists()
     return respond(request, pages.page("api.html", scripts=scripts, groups=groups), HTML)

@@ -35,8 +35,6 @@ _TITLE_LENGTH, _DESCRIPTION_LENGTH = 30, 80  # characters, which readers require
 
 
 class _Page(Item):  # type: ignore[misc]
-    """A file of the edition."""
-
     def __init__(self, folder: Path, file: Path) -> None:
         super().__init__()
         self._path, self._file = file.relative_to(folder).as_posix(), file

@@ -97,8 +97,6 @@ ActivityPage = TypedDict(
 
 
 class ActivityResponse(JSONResponse):
-    """A response in ActivityStreams 2."""
-
     media_type = MEDIA
 
 

@@ -266,7 +266,6 @@ class WebSubNotifier:
         self._file, self._deadline = service.data / FILE_NAME, Deadline()
 
     async def run(self) -> None:
-        """Run until cancelled."""
         wait = POLL_SECONDS
         try:
             while True:

@@ -102,7 +102,6 @@ def _sitemap_response(
 
 @get(router, "/robots.txt", include_in_schema=False)
 def robots(request: Request) -> Response:
-    """Return the rules for crawlers."""
     # Another Stocktake requests one journal entry at a time, which costs little; it has its own
     # pause between requests.
     lines = [

@@ -98,8 +98,6 @@ class ResultsJson(TypedDict):
 
 
 class ResultsResponse(JSONResponse):
-    """A response in SPARQL's JSON."""
-
     media_type = TABLES["json"].media
 
 
@@ -108,7 +106,6 @@ router, graphs = APIRouter(), APIRouter()
 
 @router.post("/sparql", include_in_schema=False)
 async def answer_request(request: Request) -> Response:
-    """Answer a query."""
     service = await get_service(request)
     params = read_parameters(request, await read_body(request))
     if request.method != "POST" and not params.keys() - {"example", "show", "lang"}:

@@ -420,7 +420,6 @@ async def delete(exports: ExportsDep, export: FoundExport) -> Response:
     "/exports/{name}/delete", include_in_schema=False, dependencies=[Depends(check_origin)]
 )
 async def delete_from_page(exports: ExportsDep, export: FoundExport) -> Response:
-    """Delete an export, for a form."""
     exports.delete(export)
     return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
 

@@ -19,8 +19,6 @@ from web.formats import GraphFormat
 
 
 class Statement(NamedTuple):
-    """One triple."""
-
     subject: str
     predicate: str
     object: Term

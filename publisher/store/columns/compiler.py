@@ -233,8 +233,6 @@ def compile_query(
 
 
 class _Compiler:
-    """Compiles one query."""
-
     def __init__(self, statistics: Statistics) -> None:
         self._names = Names()
         self._planner = JoinPlanner(self._names, statistics)
