@@ -80,7 +80,7 @@ def test_the_site_has_each_option_default_and_help_text(page: str, row: str) -> 
 @each(
     "page, old, new",
     [
-        ("reference/commands", "`stocktake dump`", "`stocktake dumps`"),
+        ("reference/commands", "`stocktake harvest`", "`stocktake harvests`"),
         ("reference/admin", "api /admin", "api /operators"),
         ("reference/settings", "STOCKTAKE_HUB", "STOCKTAKE_HUT"),
         ("reference/limits", "| `rows` |", "| `lines` |"),
