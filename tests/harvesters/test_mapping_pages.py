@@ -23,8 +23,9 @@ from vocab.iris import Iris
 
 FOLDERS = sorted((Path(__file__).parent / "replies").iterdir())
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "mappings"
-# Mappings whose records have fields of a fixed schema: a [fields] table names its own.
-NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record"})
+# Mappings whose pages name the fields: a [fields] table has its own, and the members of a submission
+# are on the page of submissions.
+NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record", "submission"})
 
 
 def records(folder: Path) -> list[tuple[Record[Any], Source]]:
