@@ -103,7 +103,7 @@ class Manifest:
 
 @app.command()
 def backup(context: Context, address: Address, encrypt_for: Recipients = None) -> None:
-    """Back up what cannot be made again. Harvests and servers may go on; a second backup copies
+    """Back up what cannot be rebuilt. Harvests and servers may keep running; a second backup copies
     only what is new.
     """
     if "://" not in address and Path(address).resolve().is_relative_to(context.obj.data.resolve()):

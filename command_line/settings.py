@@ -47,7 +47,7 @@ class Settings:
     VARIABLES: ClassVar[Mapping[str, str]] = {
         "STOCKTAKE_DATA": "Data directory: journal, archive, ledger, store and dumps.",
         "STOCKTAKE_SOURCES": "Directory of the source definitions (one TOML file per registry).",
-        "STOCKTAKE_BASE": "Prefix of every IRI. Set it once: changing it makes other data.",
+        "STOCKTAKE_BASE": "Prefix of every IRI. Set it once: a change gives everything a new IRI.",
         "STOCKTAKE_LEDGER": "SQLAlchemy URL of the ledger (the state database). Default: SQLite in the data directory.",
         "STOCKTAKE_ALLOW_HOSTS": "Hosts on private networks that may be accessed (comma-separated).",
         "STOCKTAKE_CONTACT": "Contact address of the operator, shown on every page and sent in the User-Agent.",

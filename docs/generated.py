@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
 from functools import lru_cache, partial
+from math import inf
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -79,7 +80,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def code(value: object) -> str:
     """Return a value as code, and "none" for one that is missing or empty."""
-    if value is None or value is MISSING or value in ("", (), {}, []):
+    if value is None or value is MISSING or value in ("", (), {}, [], inf, -inf):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -248,7 +249,8 @@ def _command(path: str, command: Any) -> str:
 
 
 def _usage(argument: Any) -> str:
-    name = (argument.metavar or argument.name).upper() + ("..." if argument.nargs == -1 else "")
+    name = (argument.metavar or argument.name).strip("[].").upper()
+    name += "..." if argument.nargs == -1 else ""
     return name if argument.required else f"[{name}]"
 
 

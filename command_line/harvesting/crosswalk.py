@@ -19,7 +19,7 @@ app = typer.Typer()
 
 SourceName = Annotated[
     str | None,
-    typer.Argument(metavar="[SOURCE]", help="Words of this source; none: of all sources."),
+    typer.Argument(metavar="[SOURCE]", help="Only words of this source (default: all sources)."),
 ]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Number of words.")]
 

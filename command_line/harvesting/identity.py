@@ -248,7 +248,9 @@ def decide_all(
     ] = float("inf"),
     agree: Annotated[list[str] | None, _feature_option("with this feature above 0 bits")] = None,
     differ: Annotated[list[str] | None, _feature_option("with this feature below 0 bits")] = None,
-    silent: Annotated[list[str] | None, _feature_option("in which it was not compared")] = None,
+    silent: Annotated[
+        list[str] | None, _feature_option("in which this feature was not compared")
+    ] = None,
     source: Annotated[
         list[str] | None,
         typer.Option(help="Only where both sides are of these registries; repeatable."),

@@ -34,7 +34,7 @@ def list_links(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the web pages that a source's records name, with their states and the history of these."""
+    """List the web pages that a source's records name, with their states and earlier states."""
     source = load_source(ctx.obj, name)
     with harvest_context(ctx.obj) as context:
         if check:

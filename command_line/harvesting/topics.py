@@ -132,7 +132,7 @@ def refuse(
     comment: Comment = "",
 ) -> None:
     """Refuse a suggested topic of a record: it is not suggested again; `remap` applies it with its
-    plan. Exits as confirm does.
+    plan. Exit codes are those of `topics confirm`.
     """
     _decide(ctx.obj, source, record, concept, REFUSED, comment)
 

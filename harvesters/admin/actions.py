@@ -51,7 +51,7 @@ def create_key(
     scope: Annotated[str, Field(description=_SCOPES)],
     days: Annotated[int | None, Field(ge=1, le=MAX_KEY_DAYS)] = None,
 ) -> CreatedKey:
-    """Create a key; the response holds its token, this once."""
+    """Create a key; only this response has its token."""
     allowed = parse_scope(scope)
     if allowed is None:
         raise InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES))

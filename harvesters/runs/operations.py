@@ -436,7 +436,7 @@ def clear(context: HarvestContext, source: Source, *, by: str, reason: Note = ""
 
 @operation(Scope.OPERATE, "Plan", command="sources retire")
 def retire(context: HarvestContext, source: Source, *, by: str, reason: Note = "") -> Run:
-    """Plan to retire a source: it is harvested no more, and its records stay as they are."""
+    """Plan to retire a source: it is no longer harvested, and its records stay as they are."""
     return plan_removal(source, context, RemovalKind.RETIRE, by=by, note=reason).run
 
 

@@ -125,7 +125,7 @@ def changes_of_set(
     router,
     "/feeds/{family}/{code}/{basis}.atom",
     operation_id="feedOfBasis",
-    summary="Return the newest changes by action line or goal, only of statements made in one way",
+    summary="Return the newest changes by action line or goal, with links of one basis only",
     **_FEED,
 )
 def changes_by_basis(

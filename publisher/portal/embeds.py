@@ -126,7 +126,7 @@ def oembed(
         str, Query(description="json; XML is not supported", max_length=20), blank_as("json")
     ] = "json",
 ) -> Response:
-    """Editors of other sites turn a pasted address into a frame by it."""
+    """Other sites turn a pasted address into a frame with it."""
     # oEmbed, section 2.3.5: the status is 501 for a format that the provider does not have.
     status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
     require(format == "json", TranslatableText("Only the format json is supported"), status)

@@ -139,7 +139,7 @@ def file_problem(request: Request, pages: PagesDep, store: StoreDep, fields: Fie
     router,
     "/problem/{number}",
     operation_id="problem",
-    summary="What became of a reported problem, without personal data",
+    summary="Return the state of a reported problem, without personal data",
     tags=["read"],
     responses={
         **contents(*(item.media for item in _FORMATS.values())),

@@ -226,9 +226,7 @@ routes = APIRouter(prefix=PATH, tags=["inbox"])
 
 @routes.get("", summary="Describe the inbox")
 def describe(context: SubmissionContextDep) -> Response:
-    """It contains nothing that is public: each notification is read at the address that its sender
-    got.
-    """
+    """It lists no notifications: only their senders can read them."""
     container = {
         "@context": "http://www.w3.org/ns/ldp",
         "@id": f"{context.url}{PATH}",
@@ -257,7 +255,7 @@ def post(request: Request, body: Body, context: SubmissionContextDep) -> Respons
 
 @routes.get("/{key}", summary="Read a notification that you sent")
 def read(key: str, context: SubmissionContextDep) -> Response:
-    """The address is the Location of the answer to it."""
+    """Its address is the `Location` of the response to your request."""
     item = notifications.find_notification(context.site.ledger, key=key, sent=False)
     if item is None:
         raise NotFound("There is no such notification.")

@@ -133,8 +133,8 @@ def upload(
     submitter: SubmitterDep,
     dry_run: Annotated[bool, Query()] = False,
 ) -> Response:
-    """Each row is stored for the moderators, known from before, or refused with the member and what
-    to correct.
+    """Each row is stored for the moderators, already known, or refused with the member and what to
+    correct.
 
     With `dry_run=true` nothing is stored. A corrected file may be sent again: rows that were sent
     before stay as they are.
@@ -170,7 +170,7 @@ def send_picture(
     request: Request, body: Body, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> Response:
     """The body is a JPEG, PNG, WebP or GIF file. Its pixels are stored as WebP, without metadata; a
-    record names `id` of the answer.
+    record names it by the `id` of the response.
 
     A picture that no record names is deleted after a day.
     """
