@@ -23,9 +23,8 @@ from vocab.iris import Iris
 
 FOLDERS = sorted((Path(__file__).parent / "replies").iterdir())
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "mappings"
-# Mappings whose pages name the fields: a [fields] table has its own, and the members of a submission
-# are on the page of submissions.
-NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record", "submission"})
+# Mappings whose records have fields of a fixed schema: a [fields] table names its own.
+NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record"})
 
 
 def records(folder: Path) -> list[tuple[Record[Any], Source]]:
@@ -54,8 +53,11 @@ def read_fields(mapping: str) -> frozenset[str]:
 
 
 def mapped_part(mapping: str) -> str:
-    text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8").lower().replace("-", "_")
-    return text.partition("\ndropped")[0]
+    text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8").partition("\nDropped")[0]
+    if mapping == "submission":  # its page links the table of members
+        members = (PAGES.parent / "submissions.md").read_text(encoding="utf-8")
+        text += members.partition("\n## Members\n")[2].partition("\n## ")[0]
+    return text.lower().replace("-", "_")
 
 
 @each("mapping", NAMED)
