@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harvesters.archive import ArchivedResponse
 from harvesters.compatibility import check_compatible
 from harvesters.errors import FetchError, HarvestError, ParseError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
@@ -30,6 +29,9 @@ from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.reasons import Reason, as_reason, other
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
+
+if TYPE_CHECKING:  # commands that list sources need no archive
+    from harvesters.archive import ArchivedResponse
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
