@@ -104,7 +104,7 @@ class OaiOptions(Options):
     )
     graph: bool | None = Field(
         None,
-        description="Whether the metadata is RDF/XML, so that records are graphs; without it if the prefix is `rdf`.",
+        description="Whether the metadata is RDF/XML, so that records are graphs; by default only with the prefix `rdf`.",
     )
 
     @property

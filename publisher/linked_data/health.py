@@ -265,7 +265,7 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     router,
     "/livez",
     operation_id="live",
-    summary="Answer if the process answers requests at all; else restart it",
+    summary="Answer 200 if the process answers requests at all; else restart it",
     tags=["watch"],
     response_class=PlainTextResponse,
     response_description="It does",
