@@ -14,6 +14,7 @@ from command_line.settings import Context
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
 from harvesters.runs.plans import record_changes
+from harvesters.runs.plans.plan import find_held_plan
 
 app = typer.Typer()
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
@@ -39,9 +40,6 @@ def show_plan(
     json: Json = False,
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
-    # Operations read the archive, whose library a listing of plans does not need.
-    from harvesters.runs.operations import find_held_plan
-
     with harvest_context(ctx.obj) as context:
         run = find_held_plan(context.ledger, id, run_report.get_run(id, context.ledger).source)
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]

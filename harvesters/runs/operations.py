@@ -49,7 +49,7 @@ from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.curated_tables import add_decision, add_word
 from harvesters.runs.locks import source_lock
-from harvesters.runs.plans.plan import load_plan
+from harvesters.runs.plans.plan import find_held_plan, load_plan
 from harvesters.runs.plans.removal import Remaining, erase, plan_removal
 from harvesters.runs.plans.undo import find_undoable, restore
 from harvesters.runs.reported_problems import reader_message
@@ -467,46 +467,6 @@ def forget(context: HarvestContext, source: Source, key: str, *, by: str) -> Run
     remaining = erase(source.name, key, context)
     audit(context, by, ActionType.ERASED, source.name, note=f"SHA-256 of its key: {digest}")
     return remaining
-
-
-def find_held_plan(ledger: Ledger, id: str, source: str) -> Run:
-    """Return the run whose plan awaits approval. Raises PlanError that says what to do instead."""
-    run = ledger.run(id)
-    if run is None:
-        raise PlanError(
-            Reason(
-                "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
-                "list`",
-                run=id,
-            )
-        )
-    if run.source != source:
-        raise PlanError(
-            Reason(
-                "%(run)s: this is a plan of %(owner)s, not of %(source)s",
-                run=id,
-                owner=run.source,
-                source=source,
-            )
-        )
-    if run.state is State.SUPERSEDED and (newer := ledger.last_run(source, [State.HELD])):
-        raise PlanError(
-            Reason(
-                "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`",
-                run=id,
-                newer=newer.id,
-            )
-        )
-    if run.state is not State.HELD:
-        raise PlanError(
-            Reason(
-                "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
-                "approval: `stocktake plans list`",
-                run=id,
-                state=run.state.value,
-            )
-        )
-    return run
 
 
 Comment = Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from harvesters.errors import PlanError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     SEEN,
@@ -16,6 +17,7 @@ from harvesters.ledger.models import (
     RecordState,
     Run,
     StagedRecord,
+    State,
     UnseenRecord,
 )
 from harvesters.pipeline.page_processor import LISTED_TWICE
@@ -166,6 +168,46 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
             ),
         )
     )
+
+
+def find_held_plan(ledger: Ledger, id: str, source: str) -> Run:
+    """Return the run whose plan awaits approval. Raises PlanError that says what to do instead."""
+    run = ledger.run(id)
+    if run is None:
+        raise PlanError(
+            Reason(
+                "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
+                "list`",
+                run=id,
+            )
+        )
+    if run.source != source:
+        raise PlanError(
+            Reason(
+                "%(run)s: this is a plan of %(owner)s, not of %(source)s",
+                run=id,
+                owner=run.source,
+                source=source,
+            )
+        )
+    if run.state is State.SUPERSEDED and (newer := ledger.last_run(source, [State.HELD])):
+        raise PlanError(
+            Reason(
+                "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`",
+                run=id,
+                newer=newer.id,
+            )
+        )
+    if run.state is not State.HELD:
+        raise PlanError(
+            Reason(
+                "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
+                "approval: `stocktake plans list`",
+                run=id,
+                state=run.state.value,
+            )
+        )
+    return run
 
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:
