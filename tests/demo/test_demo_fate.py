@@ -16,7 +16,7 @@ def test_shares_add_up_to_the_size() -> None:
 
 
 def test_an_unknown_registry_is_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="'opac' is no registry of the demo"):
+    with pytest.raises(ValueError, match="'opac' is not a registry of the demo"):
         registries(10, 1, ["opac"])
 
 
