@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from harvesters.admin.context import AdminContext
+from harvesters.admin.definitions import digest
 from harvesters.ledger import outbox
 from harvesters.ledger.keys import Key
 from harvesters.ledger.models import ActionType, Alert
@@ -44,11 +44,6 @@ def check_rules(text: str, stored: str) -> Rules:
         return Rules(text, stored, [], parse_rules(text))
     except RulesError as error:
         return Rules(text, stored, error.faults, [])
-
-
-def digest(text: str) -> str:
-    """Return a digest of the stored rules, empty if there are none."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16] if text else ""
 
 
 def save_rules(context: AdminContext, key: Key, edited: Rules) -> None:

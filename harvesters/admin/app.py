@@ -17,7 +17,6 @@ from harvesters.admin.routes import forms as session_routes
 from harvesters.admin.routes import identity as identity_routes
 from harvesters.admin.routes import pages as page_routes
 from harvesters.admin.routes import prizes as prize_routes
-from harvesters.admin.routes import problems as problem_routes
 from harvesters.admin.routes import sources as source_routes
 from harvesters.admin.routes import submissions as submission_routes
 from harvesters.problems import install_error_handlers
@@ -31,7 +30,6 @@ _PARTS = (
     session_routes,
     source_routes,
     alert_routes,
-    problem_routes,
     identity_routes,
     curation_routes,
     submission_routes,

@@ -59,8 +59,8 @@ class VersionView:
 
 
 def digest(text: str) -> str:
-    """Return the digest that identifies a text."""
-    return sha256(text.encode()).hexdigest()[:32]
+    """Return the digest that identifies a text, empty for an empty one."""
+    return sha256(text.encode()).hexdigest()[:32] if text else ""
 
 
 def read_definition(context: AdminContext, name: str) -> Definition:
@@ -216,7 +216,7 @@ def _current_text(context: AdminContext, name: str, before: str) -> str:
     """
     file = definition_file(context, name)
     current = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-    if (digest(current) if current else "") != before:
+    if digest(current) != before:
         raise DefinitionChanged(
             "Another person changed this definition meanwhile. Compare both, then save again."
         )

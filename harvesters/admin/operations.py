@@ -15,14 +15,14 @@ import structlog
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ValidationError
 
-from harvesters.admin.access.auth import (
+from harvesters.admin.actions import CreatedKey, create_key
+from harvesters.admin.auth import (
     Administrator,
     ContextDep,
     FormAdministrator,
     FormOperator,
     Operator,
 )
-from harvesters.admin.actions import CreatedKey, create_key
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.pagination import get_run

@@ -24,6 +24,13 @@ from journal.journal import Journal
 
 _FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
 _MAX_FILES = 20_000  # files a folder that are added up: the page must not wait for a large archive
+_WORKERS = """
+    SELECT w.id, w.last_heartbeat, coalesce(array_agg(j.lock) FILTER (WHERE j.lock IS NOT NULL), '{}')
+    FROM procrastinate_workers w LEFT JOIN procrastinate_jobs j ON j.worker_id = w.id AND j.status = 'doing'
+    GROUP BY w.id, w.last_heartbeat ORDER BY w.last_heartbeat DESC"""
+_JOBS = """
+    SELECT status::text, count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing', 'failed')
+    GROUP BY 1"""
 _PACKAGES = ("stocktake", "pyoxigraph", "duckdb", "tantivy", "sqlalchemy")
 
 
@@ -56,6 +63,7 @@ def system_view(context: AdminContext) -> dict[str, Any]:
     ledger, usage = context.ledger, shutil.disk_usage(context.data)
     runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
     interrupted = interrupted_runs(ledger, context.data, runs)
+    workers, jobs = _queue(ledger)
     folders = [context.data / name for name in _FOLDERS]
     return {
         "waiting": len(operators.waiting_requests(ledger)),
@@ -69,44 +77,28 @@ def system_view(context: AdminContext) -> dict[str, Any]:
         "positions": context.positions(),
         "ledger": make_url(context.url).get_backend_name(),
         "versions": dict(_versions()),
-        "workers": _workers(ledger),
-        "jobs": _jobs(ledger),
+        "workers": workers,
+        "jobs": jobs,
         "undelivered": outbox.count_undelivered(ledger),
     }
 
 
-def _has_queue(ledger: Ledger, connection: sa.Connection) -> bool:
-    """Return whether the ledger has the tables of Procrastinate's queue, see
+def _queue(ledger: Ledger) -> tuple[list[Worker] | None, dict[str, int]]:
+    """Return the workers that share the ledger, the one with the newest heartbeat first, and the
+    jobs that wait, are in progress or failed, counted. The tables are those of Procrastinate, see
     ``harvesters.runs.jobs``.
     """
-    return (
-        ledger.is_shared
-        and connection.scalar(sa.text("SELECT to_regclass('procrastinate_workers')")) is not None
-    )
-
-
-def _workers(ledger: Ledger) -> list[Worker] | None:
-    """Return the workers that share the ledger, the one with the newest heartbeat first."""
-    text = """
-        SELECT w.id, w.last_heartbeat, coalesce(array_agg(j.lock) FILTER (WHERE j.lock IS NOT NULL), '{}')
-        FROM procrastinate_workers w LEFT JOIN procrastinate_jobs j ON j.worker_id = w.id AND j.status = 'doing'
-        GROUP BY w.id, w.last_heartbeat ORDER BY w.last_heartbeat DESC"""
+    if not ledger.is_shared:
+        return None, {}
     with ledger.transaction() as connection:
-        if not _has_queue(ledger, connection):
-            return [] if ledger.is_shared else None
-        rows = connection.execute(sa.text(text)).all()
-    return [
+        if connection.scalar(sa.text("SELECT to_regclass('procrastinate_workers')")) is None:
+            return [], {}
+        rows = connection.execute(sa.text(_WORKERS)).all()
+        jobs = connection.execute(sa.text(_JOBS)).all()
+    workers = [
         Worker(id, heartbeat.astimezone(UTC), sorted(sources)) for id, heartbeat, sources in rows
     ]
-
-
-def _jobs(ledger: Ledger) -> dict[str, int]:
-    """Count the jobs that wait, that are in progress, and that failed."""
-    text = "SELECT status::text, count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1"
-    with ledger.transaction() as connection:
-        if not _has_queue(ledger, connection):
-            return {}
-        return {status: int(count) for status, count in connection.execute(sa.text(text)).all()}
+    return workers, {status: int(count) for status, count in jobs}
 
 
 def _folder_size(folder: Path) -> FolderSize:

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Response
 
 from harvesters.admin import pagination, plans, records
-from harvesters.admin.access.auth import Administrator, ContextDep, Reader
+from harvesters.admin.auth import Administrator, ContextDep, Reader
 from harvesters.admin.pagination import MAX_ROWS
 from harvesters.admin.schemas import (
     KeyView,

@@ -5,7 +5,8 @@ Source: https://prometheus.io/docs/instrumenting/exposition_formats/
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -14,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from harvesters.admin.access.auth import ContextDep, Reader
+from harvesters.admin.auth import ContextDep, Reader
 from harvesters.admin.context import AdminContext
 from harvesters.admin.system import system_view
 from harvesters.problems import ERROR_RESPONSES
@@ -52,75 +53,99 @@ class _LedgerCollector(Collector):
 
 
 def _run_metrics(context: AdminContext) -> Iterable[Metric]:
-    runs = CounterMetricFamily(
-        "stocktake_runs", "Runs of a source by their state", labels=["source", "state"]
+    counted, last = context.ledger.count_runs(), context.ledger.last_runs()
+    records = Counter[str]()
+    for source, _, _, number in counted:
+        records[source] += number
+    yield _labelled(
+        CounterMetricFamily(
+            "stocktake_runs", "Runs of a source by their state", labels=["source", "state"]
+        ),
+        (((source, state.value), count) for source, state, count, _ in counted),
     )
-    fetched = CounterMetricFamily(
-        "stocktake_records_fetched", "Records that the runs of a source received", labels=["source"]
+    yield _labelled(
+        CounterMetricFamily(
+            "stocktake_records_fetched",
+            "Records that the runs of a source received",
+            labels=["source"],
+        ),
+        (((source,), number) for source, number in records.items()),
     )
-    totals: dict[str, int] = {}
-    for source, state, count, records in context.ledger.count_runs():
-        runs.add_metric([source, state.value], count)
-        totals[source] = totals.get(source, 0) + records
-    for source, records in totals.items():
-        fetched.add_metric([source], records)
-    latest = GaugeMetricFamily(
-        "stocktake_last_run_records",
-        "Records of the last run of a source by outcome",
-        labels=["source", "outcome"],
+    yield _labelled(
+        GaugeMetricFamily(
+            "stocktake_last_run_records",
+            "Records of the last run of a source by outcome",
+            labels=["source", "outcome"],
+        ),
+        (((run.source, outcome), count) for run in last for outcome, count in run.counts.items()),
     )
-    ended = GaugeMetricFamily(
-        "stocktake_last_run_end_timestamp_seconds",
-        "When the last run of a source ended",
-        labels=["source"],
+    yield _labelled(
+        GaugeMetricFamily(
+            "stocktake_last_run_end_timestamp_seconds",
+            "When the last run of a source ended",
+            labels=["source"],
+        ),
+        (((run.source,), run.ended.timestamp()) for run in last if run.ended),
     )
-    for run in context.ledger.last_runs():
-        for outcome, count in run.counts.items():
-            latest.add_metric([run.source, outcome], count)
-        if run.ended:
-            ended.add_metric([run.source], run.ended.timestamp())
-    yield from (runs, fetched, latest, ended)
 
 
 def _system_metrics(view: Mapping[str, Any], context: AdminContext) -> Iterable[Metric]:
-    yield GaugeMetricFamily(
-        "stocktake_requested_runs_waiting",
-        "Runs that a person requested and that have not begun",
-        view["waiting"],
+    figures = {
+        "stocktake_requested_runs_waiting": (
+            "Runs that a person requested and that have not begun",
+            view["waiting"],
+        ),
+        "stocktake_invalid_definitions": (
+            "Source definitions with faults, whose sources are not harvested",
+            context.count_invalid_definitions(),
+        ),
+        "stocktake_runs_in_progress": (
+            "Runs in progress",
+            len(view["running"]),
+        ),
+        "stocktake_notifications_undelivered": (
+            "Notifications that are not delivered yet",
+            view["undelivered"],
+        ),
+        "stocktake_disk_free_bytes": (
+            "Free bytes of the file system of the data directory",
+            view["free"],
+        ),
+    }
+    for name, (text, value) in figures.items():
+        yield GaugeMetricFamily(name, text, value)
+    yield _labelled(
+        GaugeMetricFamily(
+            "stocktake_folder_bytes",
+            "Bytes of a folder; of a large one, of its first files",
+            labels=["folder"],
+        ),
+        (((folder.name,), folder.size) for folder in view["folders"]),
     )
-    yield GaugeMetricFamily(
-        "stocktake_invalid_definitions",
-        "Source definitions with faults, whose sources are not harvested",
-        context.count_invalid_definitions(),
+    yield _labelled(
+        GaugeMetricFamily(
+            "stocktake_jobs",
+            "Jobs of the queue by state",
+            labels=["state"],
+        ),
+        (((state,), count) for state, count in view["jobs"].items()),
     )
-    yield GaugeMetricFamily("stocktake_runs_in_progress", "Runs in progress", len(view["running"]))
-    yield GaugeMetricFamily(
-        "stocktake_notifications_undelivered",
-        "Notifications that are not delivered yet",
-        view["undelivered"],
+    silences = ((worker.id, context.now() - worker.heartbeat) for worker in view["workers"] or [])
+    yield _labelled(
+        GaugeMetricFamily(
+            "stocktake_worker_silence_seconds",
+            "Seconds since the last heartbeat of a worker",
+            labels=["worker"],
+        ),
+        (((str(id),), max(0.0, silence.total_seconds())) for id, silence in silences),
     )
-    yield GaugeMetricFamily(
-        "stocktake_disk_free_bytes",
-        "Free bytes of the file system of the data directory",
-        view["free"],
-    )
-    sizes = GaugeMetricFamily(
-        "stocktake_folder_bytes",
-        "Bytes of a folder; of a large one, of its first files",
-        labels=["folder"],
-    )
-    for folder in view["folders"]:
-        sizes.add_metric([folder.name], folder.size)
-    jobs = GaugeMetricFamily("stocktake_jobs", "Jobs of the queue by state", labels=["state"])
-    for state, count in view["jobs"].items():
-        jobs.add_metric([state], count)
-    heartbeats = GaugeMetricFamily(
-        "stocktake_worker_silence_seconds",
-        "Seconds since the last heartbeat of a worker",
-        labels=["worker"],
-    )
-    for worker in view["workers"] or []:
-        heartbeats.add_metric(
-            [str(worker.id)], max(0.0, (context.now() - worker.heartbeat).total_seconds())
-        )
-    yield from (sizes, jobs, heartbeats)
+
+
+def _labelled(
+    family: CounterMetricFamily | GaugeMetricFamily,
+    samples: Iterable[tuple[Sequence[str], float]],
+) -> Metric:
+    """Return *family* with its *samples*, each the values of its labels and a number."""
+    for labels, number in samples:
+        family.add_metric(labels, number)
+    return family

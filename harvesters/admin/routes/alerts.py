@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from harvesters.admin import alerts
-from harvesters.admin.access.auth import (
+from harvesters.admin.auth import (
     ContextDep,
     CurrentUser,
     FormAdministrator,

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator
+from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
 from harvesters.ledger.participation.models import SubmissionState

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator, User
+from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import SourceDefinitionError

@@ -10,14 +10,14 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
-from harvesters.admin.access.auth import (
+from harvesters.admin.actions import create_key
+from harvesters.admin.auth import (
     COOKIE,
     ContextDep,
     FormAdministrator,
     FormOperator,
     FormReader,
 )
-from harvesters.admin.actions import create_key
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.pages import BASE_PATH, local_path

@@ -15,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator
+from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import IdentityError

@@ -9,15 +9,17 @@ from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from harvesters.admin import effects, inbox, labels, pagination, plans, records, system
-from harvesters.admin.access.auth import ContextDep, CurrentUser, PageAdministrator, User
+from harvesters.admin.auth import ContextDep, CurrentUser, PageAdministrator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import key_view, source_views
 from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators, run_log
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import Outcome, Run, State
+from harvesters.ledger.participation import problems
 from harvesters.runs.locks import is_schedule_running
-from harvesters.runs.operations import OVERRIDABLE_LIMITS
+from harvesters.runs.operations import MAX_ANSWER_LENGTH, OVERRIDABLE_LIMITS
+from harvesters.runs.reported_problems import problem_target
 from harvesters.site import render_errors_as_pages
 from harvesters.source import SHARES
 from vocab.iris import Iris
@@ -226,3 +228,14 @@ def render_keys_page(
         "longest": key_store.MAX_NAME_LENGTH,
     }
     return get_pages(request).render("keys.html", {"user": user, **values})
+
+
+@routes.get("/page/problems")
+def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
+    waiting = [
+        (item, problem_target(item, Iris(context.base)))
+        for item in problems.undecided_problems(context.ledger)
+    ]
+    values = {"user": user, "problems": waiting, "most": MAX_ANSWER_LENGTH}
+    return get_pages(request).render("problems.html", values)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import (
+from harvesters.admin.auth import (
     ContextDep,
     CurrentUser,
     FormAdministrator,
@@ -20,13 +20,13 @@ from harvesters.errors import PrizeError
 from harvesters.ledger import operators
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.models import STAGES, Edition, Texts
+from harvesters.ledger.participation.models import STAGES, Edition
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import parse_edition
+from harvesters.participation.prizes.page_routes import text_of
 from harvesters.participation.submissions.model import choices
 from harvesters.problems import InvalidValue, NotFound
 from harvesters.site import render_errors_as_pages
-from languages.request_locale import current_locale
 from vocab.addresses import is_mail_address
 from web.templating import get_pages
 
@@ -40,7 +40,7 @@ def show_editions(request: Request, user: CurrentUser, context: ContextDep) -> R
         (item, len(prizes.nominations(context.ledger, item.id)))
         for item in prizes.editions(context.ledger)
     ]
-    return get_pages(request).render("prizes.html", {"user": user, "rows": rows, "text": _text})
+    return get_pages(request).render("prizes.html", {"user": user, "rows": rows, "text": text_of})
 
 
 @routes.post("/page/prizes")
@@ -68,7 +68,7 @@ def show_edition(
         "stages": dict(choices("prize-stage", context.base)),
         "categories": dict(choices("prize-category", context.base)),
         "may_decide": not chosen.takes_nominations(context.now()),
-        "text": _text,
+        "text": text_of,
     }
     return get_pages(request).render("prize-edition.html", {"user": user, **values})
 
@@ -118,8 +118,3 @@ def _record(context: AdminContext, user: User, action: str, note: str) -> None:
         context.ledger,
         AuditEntry(context.now(), user.key.display_name, action, prizes.SOURCE, note=note),
     )
-
-
-def _text(texts: Texts) -> str:
-    """Return a text in the language of the request, else in English, else in any."""
-    return texts.get(current_locale().language) or texts.get("en") or next(iter(texts.values()), "")

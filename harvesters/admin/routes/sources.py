@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 
 from harvesters.admin import definitions, effects, labels
-from harvesters.admin.access.auth import (
+from harvesters.admin.auth import (
     ContextDep,
     CurrentUser,
     FormAdministrator,

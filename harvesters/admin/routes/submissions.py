@@ -8,7 +8,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.access.auth import ContextDep, CurrentUser, FormOperator, User
+from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.ledger.participation import submissions

@@ -1,1 +1,0 @@
-"""Access to the admin API and pages: bearer keys and sessions."""
