@@ -10,7 +10,6 @@ import httpx
 import pytest
 import xlsxwriter
 
-from harvesters.errors import ParseError
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import SubmissionState
 from harvesters.participation.submissions.tables import (
@@ -21,6 +20,7 @@ from harvesters.participation.submissions.tables import (
     parse_column,
     read_table,
 )
+from harvesters.problems import InvalidValue
 from languages.request_locale import LANGUAGES
 
 from .conftest import SubmissionWorld, hidden
@@ -261,7 +261,7 @@ async def test_hostile_texts_cost_their_row_or_are_cleaned(
 def test_a_text_that_a_workbook_repeats_without_end_is_refused() -> None:
     content = workbook(["title@en"] * 400, ["a" * 32_000] * 400)
 
-    with pytest.raises(ParseError, match="cells have more than 8,388,608 characters"):
+    with pytest.raises(InvalidValue, match="cells have more than 8,388,608 characters"):
         read_table(content, XLSX)
 
 

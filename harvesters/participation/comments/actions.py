@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from urllib.parse import unquote
 
@@ -18,6 +18,7 @@ from harvesters.participation.submissions.duplicates import record_title
 from harvesters.participation.submissions.mails import queue_mail, send_confirmation
 from harvesters.participation.submissions.model import InvalidMembersError, normalize
 from harvesters.participation.submissions.submitters.identity import (
+    INVALID,
     SOURCE,
     SubmissionContext,
     check_address,
@@ -122,10 +123,8 @@ def send_comment(
     RateLimited, NotAllowed.
     """
     draft = _new(context, post, text)
-    _check_number(context, submitter)
-    count_change(context, submitter)
-    comments.add_comment(context.site.ledger, draft)
-    comments.claim_comment(context.site.ledger, draft.id, submitter.id, _triage(submitter, draft))
+    state = _admit(context, submitter, draft)
+    comments.add_comment(context.site.ledger, replace(draft, submitter=submitter.id, state=state))
 
 
 def find_draft(context: SubmissionContext, secret: str) -> Comment:
@@ -134,9 +133,7 @@ def find_draft(context: SubmissionContext, secret: str) -> Comment:
     link = check_confirmation(context, secret)
     draft = comments.find_comment(context.site.ledger, link.submission) if link.submission else None
     if draft is None or draft.state is not SubmissionState.DRAFT:
-        raise LinkInvalid(
-            "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
-        )
+        raise LinkInvalid(INVALID)
     return draft
 
 
@@ -148,9 +145,8 @@ def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter,
     """
     draft = find_draft(context, secret)
     submitter, _, session = confirm(context, secret)
-    _check_number(context, submitter)
-    count_change(context, submitter)
-    comments.claim_comment(context.site.ledger, draft.id, submitter.id, _triage(submitter, draft))
+    state = _admit(context, submitter, draft)
+    comments.claim_comment(context.site.ledger, draft.id, submitter.id, state)
     return submitter, session
 
 
@@ -217,17 +213,16 @@ def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
     )
 
 
-def _triage(submitter: Submitter, comment: Comment) -> SubmissionState:
-    return triage(submitter, {"content": {comment.language: comment.text}})[0]
-
-
-def _check_number(context: SubmissionContext, submitter: Submitter) -> None:
+def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -> SubmissionState:
+    """Return the state in which a comment of this person waits. Raises NotAllowed, RateLimited."""
     own = comments.comments_of(context.site.ledger, submitter.id)
     if sum(item.state in WAITING for item in own) >= MAX_WAITING:
         raise NotAllowed(
             "%(count)s of your comments wait for a moderator; more are not possible.",
             count=MAX_WAITING,
         )
+    count_change(context, submitter)
+    return triage(submitter, {"content": {comment.language: comment.text}})[0]
 
 
 def _send_reason(context: Site, comment: Comment, reason: str) -> None:

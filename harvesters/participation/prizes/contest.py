@@ -45,10 +45,10 @@ def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
 
 def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
     """Return an announced edition; raise NotFound for any other, even one that exists."""
-    for edition in announced_editions(ledger, now):
-        if edition.id == id:
-            return edition
-    raise NotFound("There is no such edition of the prizes.")
+    announced = {edition.id: edition for edition in announced_editions(ledger, now)}
+    if id not in announced:
+        raise NotFound("There is no such edition of the prizes.")
+    return announced[id]
 
 
 def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
@@ -77,8 +77,7 @@ def nominate(
     """
     _check_nomination(edition, category, reason, now)
     thing, statements, content = _read_initiative(ledger, initiative, base)
-    if has_won(ledger, thing, statements, base):
-        raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
+    _refuse_winner(ledger, thing, statements, base)
     own = prizes.nominations(ledger, edition.id, submitter=submitter)
     if len(own) >= MAX_NOMINATIONS:
         raise NotAllowed(
@@ -107,11 +106,10 @@ def nominate(
 def _check_nomination(edition: Edition, category: str, reason: str, now: datetime) -> None:
     """Raise NotAllowed outside the days, InvalidValue for an unknown category or no reason."""
     if not edition.takes_nominations(now):
-        first, last = f"{edition.opens}", f"{edition.closes}"
         raise NotAllowed(
             "Nominations are open from %(first)s until the day before %(last)s.",
-            first=first,
-            last=last,
+            first=f"{edition.opens}",
+            last=f"{edition.closes}",
         )
     if category not in edition.categories:
         raise InvalidValue("Choose one of the categories of this edition.")
@@ -125,7 +123,7 @@ def _read_initiative(
     """Return the IRI of a published initiative, its statements, and what nominations show of it.
     Raises InvalidValue if there is none.
     """
-    source, key = _name(initiative, base)
+    source, key = _name(initiative)
     statements = prizes.published_statements(ledger, source, key)
     thing = Iris(base).thing("initiative", source, key)
     content = _content(statements or [], thing)
@@ -136,14 +134,14 @@ def _read_initiative(
     return thing, statements, content
 
 
-def has_won(ledger: Database, thing: str, statements: list[str], base: str) -> bool:
-    """Return whether an initiative won before: in an edition of this ledger, or by what its record
-    says.
+def _refuse_winner(ledger: Database, thing: str, statements: list[str], base: str) -> None:
+    """Raise NotAllowed if an initiative won before: in an edition of this ledger, or by what its
+    record says.
     """
-    if any(item.stage is Stage.WINNER for item in prizes.nominations(ledger, thing=thing)):
-        return True
     winner = f"<{Iris(base).ns}prizeStage> <{Iris(base).scheme('prize-stage')}/winner>"
-    return any(winner in line for line in statements)
+    stages = (item.stage for item in prizes.nominations(ledger, thing=thing))
+    if Stage.WINNER in stages or any(winner in line for line in statements):
+        raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
 
 
 def withdraw(ledger: Database, edition: Edition, id: str, submitter: str, now: datetime) -> None:
@@ -176,11 +174,10 @@ def review(
     """
     earlier = reviews_of(ledger, edition, expert).get(id)
     if not edition.takes_reviews(now):
-        first, last = f"{edition.closes}", f"{edition.results}"
         raise NotAllowed(
             "Nominations are scored from %(first)s until the day before %(last)s.",
-            first=first,
-            last=last,
+            first=f"{edition.closes}",
+            last=f"{edition.results}",
         )
     nomination = find_nomination(ledger, edition, id)
     if nomination.stage is Stage.WINNER:
@@ -213,14 +210,10 @@ def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:
     return mail is not None and mail in prizes.experts(ledger, edition.id)
 
 
-def require_expert(ledger: Database, edition: Edition, mail: str | None) -> None:
-    if not is_expert(ledger, edition, mail):
-        raise NotFound("Only the experts of this edition can read this.")
-
-
 def reviews_of(ledger: Database, edition: Edition, mail: str | None) -> dict[str, Review]:
     """Return the reviews of an expert by nomination; raise NotFound for a person who is not one."""
-    require_expert(ledger, edition, mail)
+    if not is_expert(ledger, edition, mail):
+        raise NotFound("Only the experts of this edition can read this.")
     reviews = prizes.reviews(ledger, edition.id)
     return {item.nomination: item for item in reviews if item.expert == mail}
 
@@ -274,10 +267,9 @@ def set_stage(
                 category=nomination.category,
                 count=most,
             )
-    if stage is Stage.WINNER and has_won(
-        ledger, nomination.thing, _statements(ledger, nomination.thing, base), base
-    ):
-        raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
+    if stage is Stage.WINNER:
+        statements = prizes.published_statements(ledger, *_name(nomination.thing))
+        _refuse_winner(ledger, nomination.thing, statements or [], base)
     prizes.set_stage(ledger, id, stage, special or nomination.special)
     return find_nomination(ledger, edition, id)
 
@@ -308,11 +300,11 @@ def rank(ledger: Database, edition: Edition) -> list[Ranked]:
         )
         for item in prizes.nominations(ledger, edition.id)
     ]
-    order = list(edition.categories)
+    order = {category: position for position, category in enumerate(edition.categories)}
     return sorted(
         rows,
         key=lambda row: (
-            _position(order, row.nomination.category),
+            order.get(row.nomination.category, len(order)),
             -(row.score or 0),
             -row.votes,
             row.nomination.id,
@@ -320,26 +312,16 @@ def rank(ledger: Database, edition: Edition) -> list[Ranked]:
     )
 
 
-def _position(order: list[str], category: str) -> int:
-    return order.index(category) if category in order else len(order)
-
-
-def _name(address: str, base: str) -> tuple[str, str]:
+def _name(address: str) -> tuple[str, str]:
     """Return source and key of an initiative, from its IRI, its record's, or the path of their
     pages.
     """
     parts = address.strip().partition("?")[0].partition("#")[0].rstrip("/").split("/")
-    for kind, length in (("record", 3), ("initiative", 3)):
-        if len(parts) >= length and parts[-length] == kind:
-            return unquote(parts[-2]), unquote(parts[-1])
-    raise InvalidValue(
-        "The register has no initiative with this address. Copy the address of its page here."
-    )
-
-
-def _statements(ledger: Database, thing: str, base: str) -> list[str]:
-    source, key = _name(thing, base)
-    return prizes.published_statements(ledger, source, key) or []
+    if len(parts) < 3 or parts[-3] not in ("record", "initiative"):
+        raise InvalidValue(
+            "The register has no initiative with this address. Copy the address of its page here."
+        )
+    return unquote(parts[-2]), unquote(parts[-1])
 
 
 def _content(statements: list[str], thing: str) -> dict[str, Any]:

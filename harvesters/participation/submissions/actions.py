@@ -171,38 +171,26 @@ def request_harvest(context: Site, who: str) -> None:
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     """Return everything that is stored about a submitter, for JSON."""
     ledger = context.site.ledger
-    about = {name: value for name, value in asdict(submitter).items() if value is not None}
-    items = [
-        {
-            **_to_json(asdict(item)),
-            "history": [
-                _to_json(asdict(event))
-                for event in submissions.history(ledger, item.id, internal=False)
-            ],
-        }
-        for item in submissions.of_submitter(ledger, submitter.id)
-    ]
-    for item in items:
-        for name in ("assigned", "endorsed_by"):
-            del item[name]
-        for event in item["history"]:
-            event["who"] = public_name(event["who"], submitter)
-            del event["internal"]
-    names = {
-        name
-        for item in submissions.of_submitter(ledger, submitter.id)
-        for name in _picture_names(item)
-    }
-    stored = (pictures.find_picture(ledger, name) for name in sorted(names))
-    encoded = {picture.name: b64encode(picture.content).decode() for picture in stored if picture}
-    of_contests = prizes.of_person(ledger, submitter.id, submitter.mail)
-    of_posts = comments.exported_comments(ledger, submitter.id)
+    own = submissions.of_submitter(ledger, submitter.id)
+    names = sorted({name for item in own for name in _picture_names(item)})
+    stored = (pictures.find_picture(ledger, name) for name in names)
     return {
-        "submitter": _to_json(about),
-        "submissions": items,
-        "pictures": encoded,
-        "prizes": of_contests,
-        "comments": of_posts,
+        "submitter": _to_json(submitter, empty=False),
+        "submissions": [
+            {
+                **_to_json(item, "assigned", "endorsed_by"),
+                "history": [
+                    {**_to_json(event, "internal"), "who": public_name(event.who, submitter)}
+                    for event in submissions.history(ledger, item.id, internal=False)
+                ],
+            }
+            for item in own
+        ],
+        "pictures": {
+            picture.name: b64encode(picture.content).decode() for picture in stored if picture
+        },
+        "prizes": prizes.of_person(ledger, submitter.id, submitter.mail),
+        "comments": comments.exported_comments(ledger, submitter.id),
     }
 
 
@@ -248,8 +236,14 @@ def apply_change(
     return replace(submission, version=submission.version + 1, **values)
 
 
-def _to_json(values: Mapping[str, Any]) -> dict[str, Any]:
+def _to_json(
+    item: Submitter | Submission | SubmissionEvent, *hidden: str, empty: bool = True
+) -> dict[str, Any]:
+    """Return the fields of *item* without the *hidden* ones and, unless *empty*, those without a
+    value.
+    """
     return {
         name: value.isoformat() if isinstance(value, datetime) else value
-        for name, value in values.items()
+        for name, value in asdict(item).items()
+        if name not in hidden and (empty or value is not None)
     }

@@ -108,7 +108,7 @@ def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
     chosen = answer.get(LANGUAGE.member)
     if chosen and chosen in LANGUAGES and chosen != language:
         content = dict(with_language(content, language, chosen))
-        answer = {name: _renamed(value, language, chosen) for name, value in answer.items()}
+        answer = with_language(answer, language, chosen)
     kind = answer.get("type") or content.get("type")
     sent = {
         name: value
@@ -120,14 +120,6 @@ def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
         content.pop(name, None)
     merged = {**content, **normalized, **({LANGUAGE.member: chosen} if chosen in LANGUAGES else {})}
     return without_removed_goals(draft.content, merged) if "goal" in answer else merged
-
-
-def _renamed(value: Any, before: str, after: str) -> Any:
-    return (
-        {after if tag == before else tag: text for tag, text in value.items()}
-        if isinstance(value, dict) and before in value
-        else value
-    )
 
 
 def save(context: SubmissionContext, draft: Submission, content: Content) -> bool:

@@ -113,7 +113,7 @@ def _by_language(before: Any, values: list[str], language: str) -> dict[str, str
 
 
 def with_language(content: Content, before: str, after: str) -> Content:
-    """Return a draft in which the language tag *before* is replaced by *after*.
+    """Return a draft or an answer in which the language tag *before* is replaced by *after*.
 
     >>> with_language({"title": {"en": "Bonjour"}, "goal": ["4"]}, "en", "fr")
     {'title': {'fr': 'Bonjour'}, 'goal': ['4']}
@@ -122,7 +122,7 @@ def with_language(content: Content, before: str, after: str) -> Content:
     def renamed(texts: Mapping[str, str]) -> dict[str, str]:
         return {after if tag == before else tag: text for tag, text in texts.items()}
 
-    texts = (name for name, member in MEMBERS.items() if member.kind.is_text and name in content)
+    texts = (name for name, member in MEMBERS.items() if member.kind.is_text and content.get(name))
     changed: dict[str, Any] = {name: renamed(content[name]) for name in texts}
     if caption := content.get("picture", {}).get("caption"):
         changed["picture"] = {**content["picture"], "caption": renamed(caption)}

@@ -76,27 +76,21 @@ class TableRow:
     faults: Mapping[str, str]
 
 
-def parse_table(body: bytes, media_type: str) -> list[TableRow]:
-    """Return the rows of a table, as ``read_table`` does, but raise InvalidValue for ParseError."""
-    try:
-        return read_table(body, media_type)
-    except ParseError as error:
-        raise InvalidValue("The file cannot be read: %(why)s", why=str(error)) from error
-
-
 def read_table(body: bytes, media_type: str) -> list[TableRow]:
     """Return the rows of a table that are not empty.
 
-    A child process parses the file. Raises UnsupportedMedia, TooLarge for too many rows,
-    InvalidValue for a file that cannot be decoded or has an unknown column, and ParseError for one
-    that is not a workbook or ends the child.
+    A child process parses the file. Raises UnsupportedMedia, TooLarge for too many rows, and
+    InvalidValue for a file that cannot be read or has an unknown column.
     """
     if media_type not in (CSV, XLSX):
         raise UnsupportedMedia("Send %(types)s.", types=", ".join((CSV, XLSX)))
     try:
         return list(_rows(iter(call_bounded(read_lines, body, media_type, limits=UPLOAD_LIMITS))))
     except BoundedCallError as error:
-        raise ParseError(f"{_SUBJECT}: reading it {error}") from error
+        why = f"{_SUBJECT}: reading it {error}"
+        raise InvalidValue("The file cannot be read: %(why)s", why=why) from error
+    except ParseError as error:
+        raise InvalidValue("The file cannot be read: %(why)s", why=str(error)) from error
 
 
 def read_lines(body: bytes, media_type: str) -> list[Line]:

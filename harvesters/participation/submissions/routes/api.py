@@ -44,7 +44,7 @@ from harvesters.participation.submissions.submitters.identity import (
 from harvesters.participation.submissions.tables import (
     CSV,
     XLSX,
-    parse_table,
+    read_table,
     template_csv,
     template_xlsx,
 )
@@ -139,7 +139,7 @@ def upload(
     With `dry_run=true` nothing is stored. A corrected file may be sent again: rows that were sent
     before stay as they are.
     """
-    rows = parse_table(body, media_type(request))
+    rows = read_table(body, media_type(request))
     results = submit_rows(context, submitter, rows, current_locale().language, dry_run=dry_run)
     described = [_row(context, result) for result in results]
     return JSONResponse({"dry_run": dry_run, **count_outcomes(results), "rows": described})

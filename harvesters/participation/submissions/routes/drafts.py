@@ -9,7 +9,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 
@@ -60,8 +60,7 @@ from harvesters.participation.submissions.routes.visitor import (
 from harvesters.participation.submissions.submitters.identity import (
     SubmissionContext,
     SubmissionContextDep,
-    count,
-    get_submission_context,
+    count_check,
     request_confirmation,
 )
 from harvesters.participation.submissions.submitters.organizations import match_names, rename
@@ -263,10 +262,7 @@ def answer(
     show_again = partial(_question_page, context, pages, secret)
     if first(form, "was") != fingerprint(draft.content, question):
         return show_again(draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
-    try:
-        content, faults = _merge(context, draft, question, form)
-    except InvalidMembersError as error:
-        content, faults = draft.content, dict(error.faults)
+    content, faults = _merge(context, draft, question, form)
     if faults := faults or _violations(context, content, question):
         return show_again(draft, question, faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
     if not drafts.save(context, draft, content):
@@ -280,10 +276,13 @@ def _merge(
     context: SubmissionContext, draft: Submission, question: Question, form: Form
 ) -> tuple[Content, dict[str, str]]:
     """Return the content of a draft with the answer of a form, and the messages for what is missing
-    in it. Raises InvalidMembersError.
+    or not valid in it, by member.
     """
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
-    content = drafts.merged(draft, sent, context.site.base)
+    try:
+        content = drafts.merged(draft, sent, context.site.base)
+    except InvalidMembersError as error:
+        return draft.content, dict(error.faults)
     return content, drafts.missing(content, question)
 
 
@@ -324,10 +323,10 @@ def _has_advice(
 
 
 def find_question(draft: Submission, name: str) -> Question:
-    for question in questions_of(draft.content):
-        if question.name == name:
-            return question
-    raise NotFound("There is no such question.")
+    questions = {question.name: question for question in questions_of(draft.content)}
+    if name not in questions:
+        raise NotFound("There is no such question.")
+    return questions[name]
 
 
 def _question_page(
@@ -412,11 +411,6 @@ def _offered(
 # ---- while a person types
 
 
-def count_check(request: Request) -> None:
-    """Count a check; raise RateLimited after too many from one network address."""
-    count(get_submission_context(request).checks, request)
-
-
 @checks.get("/form.js")
 def script() -> Response:
     return FileResponse(SCRIPT, media_type="text/javascript")
@@ -426,14 +420,13 @@ def script() -> Response:
 def check_answer(name: str, draft: Draft, form: FormDep, context: SubmissionContextDep) -> Response:
     """Return the messages for an answer, by field, without storing it."""
     question = find_question(draft, name)
-    try:
-        content, faults = _merge(context, draft, question, form)
-    except InvalidMembersError as error:
-        content, faults = draft.content, dict(error.faults)
-    findings = drafts.check_answer(context, content, question)
-    if faults:
-        violations = tuple(violation(member, text) for member, text in faults.items())
-        findings = drafts.findings_of(Check(violations, ()), question)
+    content, faults = _merge(context, draft, question, form)
+    violations = tuple(violation(member, text) for member, text in faults.items())
+    findings = (
+        drafts.findings_of(Check(violations, ()), question)
+        if violations
+        else drafts.check_answer(context, content, question)
+    )
     messages = [
         {"field": field, "severity": each.severity, "text": each.message}
         for field, many in findings.items()

@@ -52,12 +52,14 @@ from harvesters.participation.submissions.submitters.identity import (
     begin_session,
     check_confirmation,
     confirm,
+    open_link,
     request_confirmation,
+    use_link,
 )
 from harvesters.participation.submissions.submitters.openid import SignIn
-from harvesters.participation.submissions.tables import CSV, MAX_ROWS, XLSX, parse_table
+from harvesters.participation.submissions.tables import CSV, MAX_ROWS, XLSX, read_table
 from harvesters.participation.submissions.uploads import RowResult, count_outcomes, submit_rows
-from harvesters.problems import HTTPProblem, InvalidValue, LinkInvalid, NotFound, VersionConflict
+from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
 from harvesters.site import check_same_site
 from languages.request_locale import current_locale
 from vocab.iris import Iris
@@ -67,6 +69,9 @@ from web.templating import Pages
 UPLOAD_PATH, SIGN_IN_PATH = f"{ROOT}/upload", f"{ROOT}/sign-in"
 _SUFFIXES = {"csv": CSV, "xlsx": XLSX}
 _SIGN_IN_COOKIE = "sign-in"
+_EXPIRED = (
+    "This sign-in has expired, was used before, or was begun in another browser. Sign in again."
+)
 SIGN_IN_AGE = timedelta(minutes=10)  # time to sign in at the provider
 Word = Annotated[str, Query(max_length=4_000)]
 routes = page_routes()
@@ -182,11 +187,8 @@ def finish_sign_in(
     secret, now = request.cookies.get(_SIGN_IN_COOKIE, ""), context.site.now()
     sign_in = _sign_in(context, secret)
     is_own = compare_digest(sign_in.derive("state").encode(), state.encode(errors="replace"))
-    link = submissions.find_link(context.site.ledger, secret, Purpose.SIGN_IN) if is_own else None
-    if not (link and link.works(now) and submissions.use_link(context.site.ledger, secret, now)):
-        raise LinkInvalid(
-            "This sign-in has expired, was used before, or was begun in another browser. Sign in again."
-        )
+    link, _ = open_link(context.site, secret if is_own else "", Purpose.SIGN_IN, _EXPIRED)
+    use_link(context.site, secret, _EXPIRED)
     if error or not code:
         raise InvalidValue("You did not sign in at the provider. Try again, or ask for a link.")
     submitter, session = begin_session(context, sign_in.mail(code, iss, now))
@@ -391,7 +393,7 @@ def send_upload(
     media = _SUFFIXES.get(file.filename.rpartition(".")[2].lower(), "")
     dry_run, language = sent.get("then") != "send", current_locale().language
     try:
-        rows = parse_table(file.file.read(), media)
+        rows = read_table(file.file.read(), media)
         results = submit_rows(context, sender, rows, language, dry_run=dry_run)
     except HTTPProblem as error:
         return _upload_page(request, pages, error)

@@ -124,17 +124,17 @@ def count_write(request: Request) -> None:
     """Count a request that changes something; raise RateLimited after too many from one network
     address.
     """
-    count(get_submission_context(request).writes, request)
+    _count(get_submission_context(request).writes, client_address(request))
+
+
+def count_check(request: Request) -> None:
+    """Count a check; raise RateLimited after too many from one network address."""
+    _count(get_submission_context(request).checks, client_address(request))
 
 
 def count_change(context: SubmissionContext, submitter: Submitter) -> None:
     """Count a change of a submitter; raise RateLimited after too many."""
     _count(context.changes, submitter.id)
-
-
-def count(throttle: Throttle, request: Request) -> None:
-    """Count a request in *throttle*; raise RateLimited after too many from one network address."""
-    _count(throttle, client_address(request))
 
 
 def _count(throttle: Throttle, client: str) -> None:
