@@ -20,7 +20,7 @@ import typer
 from command_line.console import err
 from command_line.harvesting.terminal import network_settings
 from command_line.lazy_group import import_quickly
-from command_line.settings import SITE_URL, Context, Settings, program_path
+from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings, program_path
 from command_line.supervisor import Job, supervise
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
@@ -38,7 +38,6 @@ from vocab.iris import is_web
 from web.branding import DEMO_NAME, NAME
 
 PORT, REGISTRIES_PORT = 8000, 8790  # ports of the demo; if one is in use, another is chosen
-_ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 
 _CHECK_INTERVAL = 60.0  # seconds between checks: harvests publish a few times a day
 _PAUSE = 0.1  # seconds between requests: entries are static files
@@ -60,7 +59,7 @@ def public_address(settings: Settings, host: str, port: int) -> str:
         return settings.public_url
     if SITE_URL.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
         return settings.base.rstrip("/")
-    name = "localhost" if host in _ALL_ADDRESSES else host
+    name = "localhost" if host in ALL_ADDRESSES else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
@@ -249,7 +248,7 @@ def _demo_settings(settings: Settings) -> Settings:
         sources=data / "sources",
         ledger=f"sqlite:///{data}/ledger.sqlite",
         allow_hosts=frozenset({"127.0.0.1"}),
-        name=_demo_name(settings),
+        name=settings.name if settings.name != NAME else DEMO_NAME,
         demo=True,
     )
 
@@ -293,10 +292,6 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
         supervise(
             services, replace(settings, public_url=public_address(settings, host, port)), jobs
         )
-
-
-def _demo_name(settings: Settings) -> str:
-    return settings.name if settings.name != NAME else DEMO_NAME
 
 
 def _announce_ready(url: str, settings: Settings, reporter: str) -> bool:

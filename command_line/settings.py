@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # few commands need its HTTP client
 EngineName = Literal["rust", "reference"]
 
 
+ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 # The URL of a whole host.
 SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")
 # The end of an option's variable, where it differs from the option's name.

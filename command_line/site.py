@@ -30,7 +30,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.harvesting.terminal import network_settings, notification_channels
 from command_line.portal_forms import LedgerProblems, LedgerSubscriptions
-from command_line.settings import Settings
+from command_line.settings import ALL_ADDRESSES, Settings
 from command_line.supervisor import subcommand
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
@@ -54,7 +54,7 @@ from publisher.portal.problems import ProblemStore
 from publisher.portal.quality import measure_record
 from publisher.portal.source_definition import fill_in
 from publisher.portal.suggestions import similar_titles
-from publisher.projections.search.searcher import open_searcher
+from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.branding import NO_CONTACT, Branding
@@ -72,7 +72,6 @@ _UPLOADS = tuple(
     f"harvesters.participation.submissions.{name}" for name in ("documents", "pictures", "tables")
 )
 SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
-ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 # The number of things that the matcher compares, and the least similarity of their titles.
 _CANDIDATES, _LIKE = 20, 0.5
 
@@ -199,16 +198,9 @@ def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
     """Return the published things with a title similar to *title*; none until the text index
     exists.
     """
-    service: QueryService = public.state.service
-    search = open_searcher(service.current.path) if service.snapshot else None
-    return (
-        [
-            Duplicate(thing, text, "title")
-            for thing, text in similar_titles(search, title, _CANDIDATES, _LIKE)
-        ]
-        if search
-        else []
-    )
+    search = _open_search(public.state.service)
+    similar = similar_titles(search, title, _CANDIDATES, _LIKE) if search else []
+    return [Duplicate(thing, text, "title") for thing, text in similar]
 
 
 def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
@@ -216,13 +208,16 @@ def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
     text index exists.
     """
     service: QueryService = public.state.service
-    search = open_searcher(service.current.path) if service.snapshot else None
-    if search is None:
+    if (search := _open_search(service)) is None:
         return []
     candidates = Matcher(search, service.iris).candidates(
         NameQuery(name, ("organization",), _ORGANIZATIONS)
     )
     return [KnownOrganization(str(item["id"]), str(item["name"])) for item in candidates]
+
+
+def _open_search(service: QueryService) -> Searcher | None:
+    return open_searcher(service.current.path) if service.snapshot else None
 
 
 async def record_quality(public: FastAPI, record: str) -> int | None:

@@ -14,7 +14,6 @@ from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Context, Settings
 from harvesters.inspection.source_report import report_source
 from harvesters.inspection.trace import (
-    Described,
     ExplainError,
     check_property,
     explain,
@@ -54,7 +53,9 @@ def explain_record(
     settings: Settings = ctx.obj
     if output not in WRITERS:
         raise typer.BadParameter(f"unknown format {output!r}; known are {', '.join(WRITERS)}")
-    described = _read_described(settings, iri)
+    source_name, key = parse_iri(iri, settings.base)
+    with open_existing(settings) as ledger:
+        described = read_record(ledger, source_name, key)
     check_property(described, name)
     source = load_source(settings, described.source)
     store = Journal(settings.data / "journal").store
@@ -70,13 +71,6 @@ def explain_record(
     )
     sys.stdout.buffer.write(WRITERS[output](explanation, settings.base))
     sys.stdout.flush()
-
-
-def _read_described(settings: Settings, iri: str) -> Described:
-    """Return what is published of the record. Raises ExplainError if this machine cannot know."""
-    source_name, key = parse_iri(iri, settings.base)
-    with open_existing(settings) as ledger:
-        return read_record(ledger, source_name, key)
 
 
 @app.command()

@@ -145,7 +145,6 @@ def _create_scheduler(
     lock: ScheduleLock,
 ) -> BackgroundScheduler:
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
-
     outage = Outage("cannot read run requests", "run requests are readable again")
     jobs: Jobs = LocalJobs(
         context,
@@ -157,58 +156,75 @@ def _create_scheduler(
         queued = import_optional("harvesters.runs.jobs.queued", "postgresql")
         jobs = queued.QueuedJobs(context, settings.ledger, stopping)
     jobs.prepare()
-    timers = [
-        Timer("status", "clock", _create_refresh(context, lock)),
-        Timer("notifications", "notifications", _create_notifier(settings, context, sources)),
-        Timer(
-            "links",
-            "links",
-            partial(
-                check_due_links,
-                context,
-                sources,
-                LinkProgress(),
-                Outage("cannot check links", "links are checked again"),
-            ),
-        ),
-        Timer("identity", "identity", create_matcher(context, settings.ledger)),
-        # People wait for the link in a mail.
-        Timer("deliveries", "notifications", _create_delivery(settings, context), REQUEST_INTERVAL),
-    ]
-    watch = RequestWatch(lambda: claim_requests(context, outage), _create_watcher(sources, context))
     return create_scheduler(
         sources,
         jobs,
-        timers,
-        watch,
+        _create_timers(settings, sources, context, lock),
+        RequestWatch(
+            lambda: claim_requests(context, outage), partial(_read_changes, sources, context)
+        ),
         is_postponed=lambda source: context.ledger.open_run(source.name) is not None,
         overdue=interrupted_sources(sources, context),
     )
 
 
-def _create_refresh(context: HarvestContext, lock: ScheduleLock) -> Callable[[], None]:
-    """Return the function that updates the status, and marks that a schedule is running."""
+def _create_timers(
+    settings: Settings, sources: CurrentSources, context: HarvestContext, lock: ScheduleLock
+) -> list[Timer]:
+    channels, reported = notification_channels(settings), dict[str, str]()
+    links = Outage("cannot check links", "links are checked again")
+    notices = [
+        (
+            Outage("cannot check alerts", "alerts are checked again"),
+            lambda: update_alerts(context, channels, load_rules(context.data)),
+        ),
+        (
+            Outage("cannot write reports", "reports are written again"),
+            lambda: send_reports(context, channels, sources, reported),
+        ),
+        (
+            Outage("cannot remind submitters", "submitters are reminded again"),
+            lambda: send_reminders(context.ledger, channels, context.now()),
+        ),
+        (
+            Outage("cannot delete old messages", "old messages are deleted again"),
+            lambda: prune(context.ledger, context.now()),
+        ),
+    ]
+    delivery = (
+        Outage("cannot read messages", "messages are readable again"),
+        lambda: deliver(context.ledger, channels, context.now),
+    )
+    return [
+        Timer("status", "clock", partial(_refresh, context, lock)),
+        Timer("notifications", "notifications", partial(_attempt, notices)),
+        Timer("links", "links", partial(check_due_links, context, sources, LinkProgress(), links)),
+        Timer("identity", "identity", create_matcher(context, settings.ledger)),
+        # People wait for the link in a mail.
+        Timer("deliveries", "notifications", partial(_attempt, [delivery]), REQUEST_INTERVAL),
+    ]
 
-    def refresh() -> None:
-        update_status(context)
-        with suppress(HarvestError):  # update_status has logged why the ledger does not answer
-            lock.acquire()
 
-    return refresh
+def _attempt(actions: Iterable[tuple[Outage, Callable[[], object]]]) -> None:
+    """Call each function; if one fails, its outage logs this and the others still run."""
+    for outage, action in actions:
+        with outage.watching(HarvestError):
+            action()
 
 
-def _create_watcher(
-    sources: CurrentSources, context: HarvestContext
-) -> Callable[[], CurrentSources | None]:
-    """Return the function that reads changed definitions: it returns all of them, or None."""
+def _refresh(context: HarvestContext, lock: ScheduleLock) -> None:
+    """Update the status, and mark that a schedule is running."""
+    update_status(context)
+    with suppress(HarvestError):  # update_status has logged why the ledger does not answer
+        lock.acquire()
 
-    def read_changes() -> CurrentSources | None:
-        if not sources.read_changes():
-            return None
-        update_status(context)
-        return sources
 
-    return read_changes
+def _read_changes(sources: CurrentSources, context: HarvestContext) -> CurrentSources | None:
+    """Read changed definitions; return all of them, or None without a change."""
+    if not sources.read_changes():
+        return None
+    update_status(context)
+    return sources
 
 
 def interrupted_sources(sources: Iterable[Source], context: HarvestContext) -> list[str]:
@@ -225,44 +241,6 @@ def interrupted_sources(sources: Iterable[Source], context: HarvestContext) -> l
     return [
         run.source for run in harvests if run.id in interrupted or run.state is State.COMMITTING
     ]
-
-
-def _create_notifier(
-    settings: Settings, context: HarvestContext, sources: Iterable[Source]
-) -> Callable[[], None]:
-    """Return the function that checks the rules of alerts, writes reports and reminders, and
-    deletes old messages.
-    """
-    channels, checked = notification_channels(settings), dict[str, str]()
-    alerts = Outage("cannot check alerts", "alerts are checked again")
-    reports = Outage("cannot write reports", "reports are written again")
-    reminders = Outage("cannot remind submitters", "submitters are reminded again")
-    old = Outage("cannot delete old messages", "old messages are deleted again")
-
-    def notify() -> None:
-        ledger = context.ledger
-        with alerts.watching(HarvestError):
-            update_alerts(context, channels, load_rules(context.data))
-        with reports.watching(HarvestError):
-            send_reports(context, channels, sources, checked)
-        with reminders.watching(HarvestError):
-            send_reminders(ledger, channels, context.now())
-        with old.watching(HarvestError):
-            prune(ledger, context.now())
-
-    return notify
-
-
-def _create_delivery(settings: Settings, context: HarvestContext) -> Callable[[], None]:
-    """Return the function that delivers the messages that are due."""
-    channels = notification_channels(settings)
-    outage = Outage("cannot read messages", "messages are readable again")
-
-    def deliver_due() -> None:
-        with outage.watching(HarvestError):
-            deliver(context.ledger, channels, context.now)
-
-    return deliver_due
 
 
 @app.command()

@@ -122,7 +122,7 @@ def _run_chosen(
         refused: list[Row] = []
         if not dry_run:
             wanted, refused = _confirm_superseding(wanted, context, supersede, json=json)
-        results = _run_all(wanted, context, action, dry_run=dry_run, quiet=json)
+        results = run_all(wanted, context, action, dry_run=dry_run, quiet=json)
         results |= {
             name: FailedRun("invalid", message) for name, message in definitions.errors.items()
         }
@@ -229,20 +229,7 @@ def _confirm_superseding(
     return ready, refused
 
 
-def harvest_all(
-    sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
-) -> dict[str, Plan | FailedRun]:
-    """Harvest sources in turn; a run that fails or is slow does not delay the others."""
-    return _run_all(
-        sources,
-        context,
-        partial(harvest_and_log, full=full, dry_run=dry_run),
-        dry_run=dry_run,
-        quiet=quiet,
-    )
-
-
-def _run_all(
+def run_all(
     sources: Sequence[Source],
     context: HarvestContext,
     action: SourceAction,
@@ -250,6 +237,7 @@ def _run_all(
     dry_run: bool,
     quiet: bool,
 ) -> dict[str, Plan | FailedRun]:
+    """Run sources in turn; a run that fails or is slow does not delay the others."""
     if not dry_run:
         publish_vocabulary(context)
         update_status(context)  # so that pages list the sources that are still to come

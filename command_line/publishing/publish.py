@@ -19,7 +19,7 @@ from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.limits import Limits, read
 from publisher.releases import copies, schedule
 from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
-from publisher.releases.dump import write_dumps as write_dumps
+from publisher.releases.dump import write_dumps
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores

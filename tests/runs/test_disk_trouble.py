@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import syscall_tracer
 from projects import NOON, Harvester
 from structlog.testing import capture_logs
 
-from command_line.harvesting.source_runs import harvest_all
+from command_line.harvesting.source_runs import run_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
@@ -28,6 +29,7 @@ from harvesters.runs import run_report, status_file
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
+from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source
 from journal.entry import Entry
 from journal.errors import JournalWriteError
@@ -51,7 +53,9 @@ def on_full_disk(context: HarvestContext) -> HarvestContext:
 
 
 def harvest_quietly(context: HarvestContext, *sources: Source) -> dict[str, Any]:
-    return dict(harvest_all(list(sources), context, full=True, dry_run=False, quiet=True))
+    return dict(
+        run_all(sources, context, partial(harvest_and_log, full=True), dry_run=False, quiet=True)
+    )
 
 
 def runs_of(context: HarvestContext) -> list[str]:

@@ -25,7 +25,7 @@ from projects import DEFINITION, NOON, asking, project
 from structlog.testing import capture_logs
 from waiting import wait_until
 
-from command_line.harvesting.source_runs import harvest_all
+from command_line.harvesting.source_runs import run_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.network.settings import NetworkSettings
@@ -39,6 +39,7 @@ from harvesters.runs.child import collect
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import harvest, remap
+from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.run_report import FailedRun
 from harvesters.source import Source, parse
 from vocab.iris import BASE
@@ -177,7 +178,7 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(
 
     with answering(PagedRegistry()) as other:
         sources = [bad, definition(other, "good")]
-        plans = harvest_all(sources, isolated, full=False, dry_run=False, quiet=True)
+        plans = run_all(sources, isolated, harvest_and_log, dry_run=False, quiet=True)
 
     assert isinstance(plans["bad"], FailedRun)
     assert isinstance(plans["good"], Plan)

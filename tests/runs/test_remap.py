@@ -8,13 +8,14 @@ import httpx
 import pytest
 from projects import Harvester, asking, project
 
-from command_line.harvesting.source_runs import harvest_all
+from command_line.harvesting.source_runs import run_all
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import harvest, remap
+from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Limits, Source
 
 
@@ -202,7 +203,7 @@ def test_an_interrupted_remap_is_restarted_by_the_next_run(filled: Harvester, ac
 
 
 def test_a_large_remap_uses_worker_processes(harvester: Harvester, silent: HarvestContext) -> None:
-    harvest_all([harvester.source], harvester.context, full=False, dry_run=False, quiet=True)
+    run_all([harvester.source], harvester.context, harvest_and_log, dry_run=False, quiet=True)
     silent.pool.workers, silent.pool.record_count = 1, 10_000
 
     assert counted(remap(described(harvester), silent)) == {Outcome.CHANGED: 10}
