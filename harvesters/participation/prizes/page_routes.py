@@ -111,9 +111,12 @@ def download_table(edition: EditionDep, context: SubmissionContextDep) -> Respon
     writer = csv.writer(out)
     writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
     for item in public_nominations(edition, context):
-        row = {**item, "title": text_of(item["title"])}
-        names = ("id", "category", "stage", "special", "title", "initiative")
-        writer.writerow([escape_formula(row.get(name, "")) for name in names])
+        cells = (
+            *(item.get(name, "") for name in ("id", "category", "stage", "special")),
+            text_of(item["title"]),
+            item["initiative"],
+        )
+        writer.writerow(map(escape_formula, cells))
     return Response(out.getvalue(), media_type="text/csv; charset=utf-8")
 
 
@@ -312,18 +315,16 @@ def review(
         for code, points in sent.items()
         if points.isascii() and points.isdigit() and len(points) < 3
     }
-    conflict, note = bool(first(form, "conflict")), first(form, "note")
-    site = context.site
     try:
         contest.review(
-            site.ledger,
+            context.site.ledger,
             edition,
             id,
             sender.mail,
             scores,
-            conflict=conflict,
-            note=note,
-            now=site.now(),
+            conflict=bool(first(form, "conflict")),
+            note=first(form, "note"),
+            now=context.site.now(),
         )
     except (InvalidValue, NotAllowed) as error:
         return _review_page(pages, context, request, edition, id, sender, error.localized)

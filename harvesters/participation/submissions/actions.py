@@ -66,7 +66,7 @@ def submit(
             "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.",
             count=MAX_OPEN,
         )
-    (submission, event) = received(submitter, content, language, context.site.now(), seconds)
+    submission, event = received(submitter, content, language, context.site.now(), seconds)
     submissions.add(context.site.ledger, submission, event)
     log.info("submission received", submission=submission.id)
     return submission
@@ -81,8 +81,6 @@ def received(
 ) -> tuple[Submission, SubmissionEvent]:
     """Return a new submission with the first line of its history."""
     state, reason = triage(submitter, content, seconds)
-    waiting = None if reason else now
-    title = title_of(content)
     item = Submission(
         new_id(),
         submitter.id,
@@ -90,11 +88,11 @@ def received(
         1,
         content,
         None,
-        title,
+        title_of(content),
         language,
         now,
         now,
-        waiting_since=waiting,
+        waiting_since=None if reason else now,
     )
     return item, SubmissionEvent("submitted", submitter.name, now, content=content)
 
@@ -151,8 +149,10 @@ def withdraw(
         "title": "",
         "updated": now,
         "withdrawn": now,
+        "state": SubmissionState.WITHDRAWN,
+        "waiting_since": None,
+        "endorsed_by": None,
     }
-    values |= {"state": SubmissionState.WITHDRAWN, "waiting_since": None, "endorsed_by": None}
     event = SubmissionEvent("withdrawn", who, now, note, version=submission.version + 1)
     changed = apply_change(context, submission, values, event)
     submissions.forget_contents(context.ledger, submission.id)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 import sqlalchemy as sa
-from cachetools import TTLCache
+from cachetools import TTLCache, cachedmethod
 from pyoxigraph import RdfFormat, parse
 from rapidfuzz import fuzz
 
@@ -104,36 +104,32 @@ class DuplicateFinder:
             return ()
         entity = _entities(record, own.statements, base).get(own.thing)
         weights = self._word_weights(ledger)
-        compared = (
-            _compare(ledger, own, entity, candidate, base, weights) for candidate in candidates
-        )
-        likely = [candidate for candidate in compared if candidate is not None]
-        return tuple(
-            sorted(likely, key=lambda item: (item.why == "title", -item.bits, item.address))[
-                :_SHOWN
-            ]
-        )
+        likely = [
+            compared
+            for candidate in candidates
+            if (compared := _compare(ledger, own, entity, candidate, base, weights))
+        ]
+        likely.sort(key=lambda item: (item.why == "title", -item.bits, item.address))
+        return tuple(likely[:_SHOWN])
 
+    @cachedmethod(lambda self: self._weights, key=lambda *_: "")
     def _word_weights(self, ledger: Database) -> WordWeights:
         """Return how rare words are in the titles of published records, by a sample of them."""
-        if (known := self._weights.get("")) is not None:
-            return known
         r, d = t.record.c, t.description.c
-        query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
         # A fingerprint is a hash, so the first ones are a sample of all registries.
         query = (
-            query.where(r.state == RecordState.PUBLISHED.value)
+            sa.select(d.statements)
+            .join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
+            .where(r.state == RecordState.PUBLISHED.value)
             .order_by(r.fingerprint)
             .limit(_SAMPLE)
         )
         with ledger.transaction() as connection:
             texts = connection.execute(query).scalars().all()
-        weights = WordWeights.from_entities(
+        return WordWeights.from_entities(
             Entity("", "initiative", "", names={record_title(decompress(text).split("\n")): None})
             for text in texts
         )
-        self._weights[""] = weights
-        return weights
 
 
 def _compare(

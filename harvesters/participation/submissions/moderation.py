@@ -23,6 +23,7 @@ ACCEPTED = "Your submission “%(title)s” was accepted. It is published with t
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
 REJECTED = "Your submission “%(title)s” was not accepted:"
 WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)
+_DECIDED = {"waiting_since": None, "endorsed_by": None}  # values of a submission after a decision
 # The sentence of each event in the history, with %(who)s.
 HISTORY = {
     "submitted": "%(who)s sent it.",
@@ -41,7 +42,6 @@ HISTORY = {
     "offered": "%(who)s offered to hand it over.",
     "taken over": "%(who)s took it over.",
 }
-_REASON = "Write the reason: the submitter reads it."
 
 
 def find(context: Site, id: str) -> Submission:
@@ -70,9 +70,8 @@ def accept(context: Site, who: str, submission: Submission, note: str) -> Submis
         "state": SubmissionState.ACCEPTED,
         "published": submission.content,
         "confirmed": submission.waiting_since or now,
-        "waiting_since": None,
-        "endorsed_by": None,
         "first_accepted": submission.first_accepted or now,
+        **_DECIDED,
     }
     accepted = _decide(context, who, submission, "accepted", note, values)
     actions.request_harvest(context, who)
@@ -89,11 +88,7 @@ def request_changes(context: Site, who: str, submission: Submission, note: str) 
     """
     _require(submission, *WAITING)
     _require_reason(note)
-    values = {
-        "state": SubmissionState.CHANGES_REQUESTED,
-        "waiting_since": None,
-        "endorsed_by": None,
-    }
+    values = {**_DECIDED, "state": SubmissionState.CHANGES_REQUESTED}
     changed = _decide(context, who, submission, "changes requested", note, values)
     send_answer(context, changed, CHANGES_REQUESTED, note)
     return changed
@@ -105,13 +100,8 @@ def reject(context: Site, who: str, submission: Submission, note: str) -> Submis
     """
     _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED)
     _require_reason(note)
-    values: dict[str, Any] = {
-        "state": SubmissionState.REJECTED,
-        "waiting_since": None,
-        "endorsed_by": None,
-    }
-    if submission.published is not None:
-        published = submission.published
+    values: dict[str, Any] = {**_DECIDED, "state": SubmissionState.REJECTED}
+    if (published := submission.published) is not None:
         values |= {
             "state": SubmissionState.ACCEPTED,
             "content": published,
@@ -176,15 +166,8 @@ def comment(context: Site, who: str, submission: Submission, note: str) -> None:
 
 def assign(context: Site, who: str, submission: Submission, *, to_me: bool) -> None:
     """Assign a submission to the holder of the key, or to nobody."""
-    assigned = who if to_me else None
-    _annotate(
-        context,
-        who,
-        submission,
-        "assigned" if to_me else "unassigned",
-        None,
-        {"assigned": assigned},
-    )
+    what = "assigned" if to_me else "unassigned"
+    _annotate(context, who, submission, what, None, {"assigned": who if to_me else None})
 
 
 def _require(submission: Submission, *states: SubmissionState) -> None:
@@ -197,7 +180,7 @@ def _require(submission: Submission, *states: SubmissionState) -> None:
 
 def _require_reason(note: str) -> None:
     if not note.strip():
-        raise InvalidValue(_REASON)
+        raise InvalidValue("Write the reason: the submitter reads it.")
 
 
 def _decide(

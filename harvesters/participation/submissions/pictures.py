@@ -4,11 +4,11 @@ one size.
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from hashlib import sha256
 from io import BytesIO
 from threading import Lock
@@ -66,17 +66,28 @@ def encode_picture(content: bytes) -> Picture:
 
 def encode_webp(content: bytes) -> Picture:
     """Decode a picture in this process, and encode it as ``encode_picture`` says."""
-    with _reading():
-        source = Image.open(BytesIO(content), formats=tuple(MEDIA_TYPES.values()))
-        _check_size(source.size)
-        source.draft("RGB", (SIDE, SIDE))  # a large JPEG is decoded smaller
-        upright = ImageOps.exif_transpose(source)
-        pixels = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-        pixels.thumbnail((SIDE, SIDE))
-        bare = Image.new(pixels.mode, pixels.size)  # has no profile, comment or position
-        bare.paste(pixels)
-        output = BytesIO()
-        bare.save(output, "WEBP", quality=_QUALITY)
+    output = BytesIO()
+    try:
+        with warnings.catch_warnings():
+            # The size is checked below, before any pixel is decoded.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            source = Image.open(BytesIO(content), formats=tuple(MEDIA_TYPES.values()))
+            if math.prod(source.size) > MAX_PIXELS or max(source.size) > MAX_SIDE:
+                raise Image.DecompressionBombError
+            source.draft("RGB", (SIDE, SIDE))  # a large JPEG is decoded smaller
+            upright = ImageOps.exif_transpose(source)
+            pixels = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+            pixels.thumbnail((SIDE, SIDE))
+            bare = Image.new(pixels.mode, pixels.size)  # has no profile, comment or position
+            bare.paste(pixels)
+            bare.save(output, "WEBP", quality=_QUALITY)
+    except Image.DecompressionBombError as error:
+        raise TooLarge(
+            "The picture has too many pixels. Make it smaller: at most %(count)s are possible.",
+            count=MAX_PIXELS,
+        ) from error
+    except _UNREADABLE as error:
+        raise _unreadable() from error
     encoded = output.getvalue()
     return Picture(f"{sha256(encoded).hexdigest()}.webp", encoded, *bare.size)
 
@@ -92,30 +103,5 @@ def picture_response(picture: Picture | None, headers: Mapping[str, str] | None 
     )
 
 
-@contextmanager
-def _reading() -> Iterator[None]:
-    try:
-        with warnings.catch_warnings():
-            # _check_size refuses a large picture before its pixels are decoded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            yield
-    except Image.DecompressionBombError as error:
-        raise _too_many_pixels() from error
-    except _UNREADABLE as error:
-        raise _unreadable() from error
-
-
-def _check_size(size: tuple[int, int]) -> None:
-    if size[0] * size[1] > MAX_PIXELS or max(size) > MAX_SIDE:
-        raise _too_many_pixels()
-
-
 def _unreadable() -> InvalidValue:
     return InvalidValue("The picture cannot be read. Send a JPEG, PNG, WebP or GIF file.")
-
-
-def _too_many_pixels() -> TooLarge:
-    return TooLarge(
-        "The picture has too many pixels. Make it smaller: at most %(count)s are possible.",
-        count=MAX_PIXELS,
-    )

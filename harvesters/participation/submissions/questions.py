@@ -90,8 +90,8 @@ def read_answer(form: Form, question: Question, content: Content, language: str)
     for field in question.fields:
         sent = form.get(field.name, ())
         lines = [line for value in sent for line in value.splitlines()]
-        values = [each.strip() for each in (lines if field.control == "lines" else sent)]
-        values = [value for value in values if value]
+        answers = lines if field.control == "lines" else sent
+        values = [value for answer in answers if (value := answer.strip())]
         first: Any = next(iter(values), None)
         if field.part:
             parts = answer.setdefault(field.member, {})

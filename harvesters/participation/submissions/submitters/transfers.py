@@ -9,7 +9,6 @@ from datetime import timedelta
 from harvesters.ledger.participation import submissions
 from harvesters.ledger.participation.models import (
     SUBMITTER,
-    Change,
     Link,
     Purpose,
     Submission,
@@ -18,7 +17,6 @@ from harvesters.ledger.participation.models import (
     Submitter,
 )
 from harvesters.participation.submissions import actions
-from harvesters.participation.submissions.actions import request_harvest
 from harvesters.participation.submissions.mails import send_transfer
 from harvesters.participation.submissions.submitters.identity import (
     INVALID,
@@ -27,7 +25,7 @@ from harvesters.participation.submissions.submitters.identity import (
     open_link,
     use_link,
 )
-from harvesters.problems import LinkInvalid, NotAllowed, VersionConflict
+from harvesters.problems import LinkInvalid, NotAllowed
 from harvesters.site import Site
 
 LINK_AGE = timedelta(days=7)
@@ -69,17 +67,12 @@ def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
     Raises LinkInvalid, VersionConflict.
     """
     _, item = check_transfer(context, secret)
-    now = context.now()
     use_link(context, secret)
     former = submissions.submitter_of(context.ledger, id=item.submitter) if item.submitter else None
-    event = SubmissionEvent("taken over", submitter.name, now, version=item.version + 1)
-    if not submissions.change(context.ledger, item, Change(event, {"submitter": submitter.id})):
-        raise VersionConflict(actions.CHANGED)
+    event = SubmissionEvent("taken over", submitter.name, context.now(), version=item.version + 1)
+    transferred = actions.apply_change(context, item, {"submitter": submitter.id}, event)
     if former and former.organization and former.id != submitter.id:
         submissions.unname(context.ledger, item.id, former.organization)
-    transferred = submissions.find(context.ledger, item.id)
-    if transferred is None:
-        raise LinkInvalid(INVALID)
     return transferred
 
 
@@ -117,4 +110,4 @@ def confirm(context: Site, item: Submission, who: str) -> None:
         SubmissionEvent("confirmed", who, now, version=item.version),
         {"confirmed": now},
     )
-    request_harvest(context, who)
+    actions.request_harvest(context, who)
