@@ -27,6 +27,27 @@ from publisher.portal.problems import PublicProblem
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris, is_web
 
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def _or_busy(stored: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
+    """Return a decorator for methods of the ledger, which raises StoreBusy if they fail."""
+
+    def decorate(method: Callable[P, Result]) -> Callable[P, Result]:
+        @wraps(method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Result:
+            try:
+                return method(*args, **kwargs)
+            except HarvestError as error:
+                raise StoreBusy(
+                    f"{stored} cannot be stored or read now; try again in a minute"
+                ) from error
+
+        return call
+
+    return decorate
+
 
 @dataclass(frozen=True, slots=True)
 class LedgerProblems:
@@ -34,6 +55,7 @@ class LedgerProblems:
 
     admin: AdminContext
 
+    @_or_busy("Problems")
     def file(
         self, source: str, key: str, category: str, text: str, address: str, language: str
     ) -> int | None:
@@ -45,36 +67,26 @@ class LedgerProblems:
             return None
         notify = definition.notify if definition else Notify()
         filed = FiledProblem(category, text, address, language)
-        try:
-            return file_problem(
-                self.admin.reader(), source, key, filed, notify, self.admin.channels.name
-            )
-        except HarvestError as error:
-            raise StoreBusy(f"The problem was not stored: {error}") from error
+        return file_problem(
+            self.admin.reader(), source, key, filed, notify, self.admin.channels.name
+        )
 
+    @_or_busy("Problems")
     def find(self, number: int) -> PublicProblem | None:
         """Return the public part of a problem, None if there is no such problem or no ledger yet.
         Raises StoreBusy.
         """
-        if not has_ledger(self.admin.url):
-            return None
-        try:
-            problem = problems.reported_problem(self.admin.ledger, number)
-        except HarvestError as error:
-            raise StoreBusy("The problems cannot be read now; try again in a minute") from error
+        is_there = has_ledger(self.admin.url)
+        problem = problems.reported_problem(self.admin.ledger, number) if is_there else None
         if problem is None:
             return None
-        created, changed = (
-            f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (problem.created, problem.changed)
-        )
-        record = problem_target(problem, Iris(self.admin.base))
         return PublicProblem(
             problem.id,
-            record,
+            problem_target(problem, Iris(self.admin.base)),
             problem.category,
             problem.state.value,
-            created,
-            changed,
+            f"{problem.created:%Y-%m-%dT%H:%M:%SZ}",
+            f"{problem.changed:%Y-%m-%dT%H:%M:%SZ}",
             problem.run or "",
         )
 
@@ -85,23 +97,6 @@ _HOUR = timedelta(hours=1)
 _LEASE = timedelta(minutes=30)  # longer than a round of comparisons can take
 _BATCH = 50  # comparisons a round
 _MAX_MAIL = 254  # characters of an address (RFC 5321)
-P = ParamSpec("P")
-Result = TypeVar("Result")
-
-
-def _or_busy(method: Callable[P, Result]) -> Callable[P, Result]:
-    """Return a method of the ledger that raises StoreBusy if it fails."""
-
-    @wraps(method)
-    def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-        try:
-            return method(*args, **kwargs)
-        except HarvestError as error:
-            raise StoreBusy(
-                "Subscriptions cannot be stored or read now; try again in a minute"
-            ) from error
-
-    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +123,7 @@ class LedgerSubscriptions:
             return len(address) <= _MAX_MAIL and is_mail_address(address)
         return is_web(address) and (address.startswith("https://") or self.admin.demo)
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def request(
         self, channel: str, address: str, search: str, title: str, language: str, frequency: str
     ) -> str:
@@ -161,7 +156,7 @@ class LedgerSubscriptions:
         item = self._find(secret)
         return self._public(item) if item else None
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def _find(self, secret: str) -> Subscription | None:
         is_there = has_ledger(self.admin.url)
         return subscriptions.subscription(self.admin.ledger, secret) if is_there else None
@@ -179,7 +174,7 @@ class LedgerSubscriptions:
             signing,
         )
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def confirm(self, secret: str) -> PublicSubscription | None:
         """Confirm a subscription and return it, None if there is none. Raises StoreBusy."""
         item = self._find(secret)
@@ -188,13 +183,13 @@ class LedgerSubscriptions:
         subscriptions.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
         return self.find(secret)
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def end(self, secret: str) -> bool:
         """Delete a subscription and its messages; return whether there was one. Raises StoreBusy."""
         item = self._find(secret)
         return item is not None and subscriptions.end_subscription(self.admin.ledger, item.topic)
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def due(self, position: int) -> Sequence[DueSubscription]:
         """Claim the subscriptions to compare at a journal entry. Raises StoreBusy."""
         if not has_ledger(self.admin.url):
@@ -204,7 +199,7 @@ class LedgerSubscriptions:
         items = subscriptions.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def settle(self, key: object, comparison: ComparedResults) -> None:
         """Store the results of a comparison, and queue the message if something has changed. Raises
         StoreBusy.
@@ -223,7 +218,7 @@ class LedgerSubscriptions:
             self.admin.ledger, key, comparison.position, comparison.results, messages, now
         )
 
-    @_or_busy
+    @_or_busy("Subscriptions")
     def skip(self, key: object, position: int) -> None:
         """Leave the stored results as they are. Raises StoreBusy."""
         assert isinstance(key, Subscription)

@@ -106,14 +106,10 @@ def _check_shapes(base: str) -> Iterator[str]:
 
 def _check_examples(base: str) -> Iterator[str]:
     """Validate each shape's good and bad example."""
-    all_examples = list(examples(base))
-    for example, results in zip(
-        all_examples,
-        validate_many(
-            [one.statements for one in all_examples], base=base, name="reference", size=100
-        ),
-        strict=True,
-    ):
+    listed = list(examples(base))
+    statements = [example.statements for example in listed]
+    validated = validate_many(statements, base=base, name="reference", size=100)
+    for example, results in zip(listed, validated, strict=True):
         failed = any(result.shape == example.shape for result in results)
         if failed == example.good:
             yield f"{example.shape}: its {'good example fails' if example.good else 'bad example passes'}"

@@ -30,6 +30,7 @@ from vocab.iris import Iris
 _DUMP = re.compile(r"stocktake-(\d+)\.")
 app = typer.Typer()
 SHOWN = 20  # faults of a part that are listed as lines
+_NOT_CHECKED = ("not checked, since the journal is damaged", "restore the journal first")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,9 @@ def verify(
     for part in _parts(settings):
         print_note(f"Checking {part.name} ...", "dim")
         is_comparable = not (part.needs_journal and faults["journal"])
-        faults[part.name] = list(part.check()) if is_comparable else [_not_checked(part.name)]
+        faults[part.name] = (
+            list(part.check()) if is_comparable else [Fault(part.name, *_NOT_CHECKED)]
+        )
     repaired = _repair(settings, faults) if repair and not faults["journal"] else {}
     if as_json:
         print_json(
@@ -75,10 +78,6 @@ def verify(
         _print(faults, repaired)
     if any(part_faults and name not in repaired for name, part_faults in faults.items()):
         raise typer.Exit(1)
-
-
-def _not_checked(name: str) -> Fault:
-    return Fault(name, "not checked, since the journal is damaged", "restore the journal first")
 
 
 def _state(
@@ -122,9 +121,8 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
     damaged = {
         part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]
     }
-    if not damaged:
-        return {}
-    print_note(f"Repairing {', '.join(damaged)} ...", "dim")
+    if damaged:
+        print_note(f"Repairing {', '.join(damaged)} ...", "dim")
     stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
     repairs: list[tuple[object, Callable[[], None]]] = [
         (stores, lambda: files.repair(settings.data, Iris(settings.base), stores)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -16,6 +16,7 @@ from harvesters.admin.actions import create_key, revoke_key
 from harvesters.admin.schemas import KeyView, key_view
 from harvesters.errors import InvalidInputError
 from harvesters.ledger import keys as key_store
+from harvesters.site import utc_now
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
 
@@ -47,7 +48,7 @@ def create(
     except InvalidInputError as error:
         raise typer.BadParameter(str(error)) from error
     if json:
-        print_json({**asdict(key_view(key, _now())), "key": token})
+        print_json({**asdict(key_view(key, utc_now())), "key": token})
         return
     print(token)
     print_note("Copy this key now; it will not be shown again. Store it like a password.")
@@ -57,7 +58,7 @@ def create(
 def list_keys(context: Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
     with open_ledger(context.obj) as ledger:
-        views = [key_view(key, _now()) for key in key_store.list_keys(ledger)]
+        views = [key_view(key, utc_now()) for key in key_store.list_keys(ledger)]
     rows = [_row(view) for view in views]
     print_rows(
         [asdict(view) for view in views],
@@ -79,7 +80,7 @@ def revoke(
     """Revoke a key immediately and for good, and end the sessions that it started."""
     key = run_operation(context.obj, revoke_key, key_id, {})
     if json:
-        print_json(key_view(key, _now()))
+        print_json(key_view(key, utc_now()))
     else:
         print(f"{key.display_name} is revoked")
 
@@ -90,7 +91,3 @@ def _row(view: KeyView) -> dict[str, object]:
         name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value
         for name, value in asdict(view).items()
     }
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)

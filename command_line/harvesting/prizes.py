@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from harvesters.ledger.participation import prizes
 from harvesters.ledger.participation.models import Edition, Stage
 from harvesters.participation.prizes import contest
 from harvesters.participation.prizes.edition_file import read_edition
+from harvesters.site import utc_now
 from vocab.addresses import is_mail_address
 
 app = typer.Typer(
@@ -40,12 +40,8 @@ def _edition(ledger: Ledger, id: str) -> Edition:
 
 def _record(ledger: Ledger, action: str, note: str) -> None:
     operators.record_audit_entry(
-        ledger, AuditEntry(datetime.now(UTC), current_user(), action, prizes.SOURCE, note=note)
+        ledger, AuditEntry(utc_now(), current_user(), action, prizes.SOURCE, note=note)
     )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @app.command()
@@ -143,7 +139,7 @@ def stage(
     """
     with open_ledger(ctx.obj) as ledger:
         decided = contest.set_stage(
-            ledger, _edition(ledger, edition), nomination, to, special, _now(), ctx.obj.base
+            ledger, _edition(ledger, edition), nomination, to, special, utc_now(), ctx.obj.base
         )
         _record(ledger, "prize stage decided", f"{edition} {nomination}: {to.value}")
     typer.echo(f"{decided.id} {decided.category}: {decided.stage.value}")
