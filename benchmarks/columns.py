@@ -32,7 +32,8 @@ import typer
 
 from benchmarks.end_to_end import harvested
 from benchmarks.engines import bulk_load, missing, started
-from benchmarks.measuring import Json, Line, environment, err, served, settled, show
+from benchmarks.measuring import Line, environment, served, settled, show
+from command_line.console import Json, err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from journal.journal import Journal

@@ -18,7 +18,8 @@ from typing import Annotated
 import httpx
 import typer
 
-from benchmarks.measuring import Json, Line, Watch, environment, err, is_served, served, show, until
+from benchmarks.measuring import Line, Watch, environment, is_served, served, show, until
+from command_line.console import Json, err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 

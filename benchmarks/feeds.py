@@ -18,8 +18,9 @@ import httpx
 import typer
 from lxml import etree
 
-from benchmarks.measuring import Json, Line, err, is_served, served, settled, show, until
+from benchmarks.measuring import Line, is_served, served, settled, show, until
 from benchmarks.worlds import TIME, write
+from command_line.console import Json, err
 from journal.journal import Journal
 
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"

@@ -21,7 +21,8 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmarks.measuring import Json, Line, Watch, environment, show
+from benchmarks.measuring import Line, Watch, environment, show
+from command_line.console import Json
 
 _MOST_MEMORY = 250.0  # MB
 _MOST_HELP = 0.5  # seconds of processor time

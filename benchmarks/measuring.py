@@ -15,19 +15,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated
 
 import httpx
 import orjson
-import typer
 from rich.console import Console
 from rich.table import Table
 
 from journal.journal import Journal
 from publisher.projections.projection import read_position
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-err = Console(stderr=True)
 PATIENCE = 3600.0  # seconds: a large journal is loaded first
 # Seconds between looks. At most so much of the time of a process that exits is not counted.
 _PAUSE = 0.1

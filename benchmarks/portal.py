@@ -23,8 +23,9 @@ from typing import Annotated
 import httpx
 import typer
 
-from benchmarks.measuring import Json, Line, below, err, processor, served, show, until
+from benchmarks.measuring import Line, below, processor, served, show, until
 from benchmarks.worlds import SOURCE, filled
+from command_line.console import Json, err
 from publisher.projections.facets.facets import FACETS
 
 READY = 200.0  # aim in ms

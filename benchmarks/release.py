@@ -19,8 +19,9 @@ from typing import Annotated
 import typer
 from isal import igzip
 
-from benchmarks.measuring import Json, Line, Watch, environment, err, show
+from benchmarks.measuring import Line, Watch, environment, show
 from benchmarks.worlds import write
+from command_line.console import Json, err
 from journal.journal import Journal
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import canonical_quads

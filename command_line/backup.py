@@ -26,7 +26,6 @@ from command_line.backup_target import (
     decrypt,
     encrypt,
     open_target,
-    write_manifest,
 )
 from command_line.console import err, fail
 from command_line.settings import Context, Settings
@@ -154,17 +153,12 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
         fail(f"{address} is not empty and holds no backup; choose a new folder")
     with _scratch_folder(settings.data) as folder:
         if before is None:  # with a manifest, an interrupted backup can be continued
-            write_manifest(
-                target,
-                MANIFEST,
-                json.dumps(asdict(Manifest(0, "", settings.base, recipients))),
-                folder,
-            )
+            _write_manifest(target, Manifest(0, "", settings.base, recipients), folder)
         position, created = _save_ledger(settings, folder)
         known = before.files if before and before.recipients == recipients else {}
         files, copied = _copy_files(settings, target, folder, position, known, recipients)
         manifest = Manifest(position, created, settings.base, recipients, files)
-        write_manifest(target, MANIFEST, json.dumps(asdict(manifest), indent=1), folder)
+        _write_manifest(target, manifest, folder)
     for name in target.sizes().keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
         target.delete(name)  # such as a file of a withdrawn release
     size = sum(file.bytes for file in files.values())
@@ -392,6 +386,12 @@ def _is_later(path: Path, part: str, position: int) -> bool:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_manifest(target: Target, manifest: Manifest, folder: Path) -> None:
+    """Store the manifest of a backup; *folder* is for a temporary file."""
+    (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
+    target.put(MANIFEST, folder / MANIFEST)
 
 
 def _read_manifest(target: Target, address: str) -> Manifest | None:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from harvesters.errors import HarvestError
 from harvesters.optional_dependency import import_optional
-from journal.atomic_file import replace_file
 
 ENCRYPTED = ".age"  # appended to the name of a file that is encrypted
 
@@ -26,29 +24,11 @@ class BackupError(HarvestError):
     """A backup cannot be read or written; the message says what to do."""
 
 
-class Target(Protocol):
-    """Files by name, such as ``journal/000000001.rdfp.gz``. A file appears under its name when it
-    is complete.
-    """
-
-    def read(self, name: str) -> bytes | None:
-        """Return the content of a small file, None if it is missing."""
-
-    def get(self, name: str, path: Path) -> None:
-        """Copy a file to *path*; raises OSError."""
-
-    def put(self, name: str, path: Path) -> None:
-        """Copy the file at *path* here, replacing one of that name."""
-
-    def sizes(self) -> dict[str, int]:
-        """Return the size in bytes of every file."""
-
-    def delete(self, name: str) -> None:
-        """Delete a file."""
-
-
 class FolderTarget:
-    """A folder of this machine, such as one on another disk."""
+    """A folder of this machine, such as one on another disk.
+
+    Files have names such as ``journal/000000001.rdfp.gz``, and appear under them when complete.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -80,12 +60,13 @@ class FolderTarget:
         return {str(path.relative_to(self._folder)): path.stat().st_size for path in paths}
 
     def delete(self, name: str) -> None:
-        """Delete a file."""
         (self._folder / name).unlink()
 
 
 class UrlTarget:
-    """An object store, or another file system of fsspec (https://filesystem-spec.readthedocs.io/)."""
+    """An object store, or another file system of fsspec (https://filesystem-spec.readthedocs.io/),
+    with the methods of a ``FolderTarget``.
+    """
 
     def __init__(self, url: str) -> None:
         fsspec = import_module("fsspec")  # imported late: most backups are in a folder
@@ -100,14 +81,12 @@ class UrlTarget:
         self._root = str(root).rstrip("/")
 
     def read(self, name: str) -> bytes | None:
-        """Return the content of a small file, None if it is missing."""
         try:
             return bytes(self._system.cat_file(f"{self._root}/{name}"))
         except FileNotFoundError:
             return None
 
     def get(self, name: str, path: Path) -> None:
-        """Download a file to *path*; raises OSError."""
         self._system.get_file(f"{self._root}/{name}", str(path))
 
     def put(self, name: str, path: Path) -> None:
@@ -118,7 +97,6 @@ class UrlTarget:
         self._system.put_file(str(path), target)
 
     def sizes(self) -> dict[str, int]:
-        """Return the size in bytes of every file."""
         files: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
         prefix = f"{self._root}/".lstrip("/")
         return {
@@ -127,8 +105,10 @@ class UrlTarget:
         }
 
     def delete(self, name: str) -> None:
-        """Delete a file."""
         self._system.rm_file(f"{self._root}/{name}")
+
+
+Target = FolderTarget | UrlTarget
 
 
 def open_target(address: str) -> Target:
@@ -175,14 +155,3 @@ def decrypt(path: Path, target: Path, identity: Path) -> None:
         raise BackupError(
             f"{path.name} cannot be decrypted with {identity}: {error}; use the key that it was encrypted for"
         ) from error
-
-
-def write_manifest(target: Target, name: str, text: str, folder: Path) -> None:
-    """Store the text file *name*; *folder* is for a temporary file."""
-    part = folder / f".{name}.part"
-    replace_file(part, text)
-    try:
-        target.put(name, part)
-    finally:
-        with suppress(FileNotFoundError):
-            part.unlink()

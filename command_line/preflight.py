@@ -63,14 +63,6 @@ _Memory = Annotated[
 ]
 
 
-class _UnrecognizedError(Exception):
-    """A feed that cannot be checked without a definition; *finding* says why."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.message)
-        self.finding = finding
-
-
 @app.command()
 def preflight(
     context: Context,
@@ -134,8 +126,8 @@ def _report(
         chosen = named or _recognize(upload, feed, kind, settings.base, limits)
     except HarvestError as error:
         return _single(feed, failure(error, feed))
-    except _UnrecognizedError as error:
-        return _single(upload.name if upload else feed, error.finding)
+    if isinstance(chosen, Finding):
+        return _single(upload.name if upload else feed, chosen)
     if is_web(feed):
         chosen = replace(chosen, url=feed)
     known = bool(source) and has_ledger(settings.ledger)
@@ -171,14 +163,14 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
 
 def _recognize(
     upload: Upload | None, feed: str, kind: str, base: str, limits: PreflightLimits
-) -> Source:
+) -> Source | Finding:
     """Return the definition that the page /join would write for a feed. Raises _UnrecognizedError,
     and HarvestError for a workbook that cannot be read.
     """
     assert upload is not None
     format_ = FORMATS[kind] if kind else detect_format(upload.content, base)
     if format_ is None:
-        raise _UnrecognizedError(_UNKNOWN)
+        return _UNKNOWN
     address = feed if is_web(feed) else "https://registry.example/feed"
     state = WizardState(
         format_,
@@ -194,7 +186,7 @@ def _recognize(
         state = with_suggestion(state, suggestion)
         missing = [title for name, title in _NEEDED.items() if not state.values[name]]
         if missing:
-            raise _UnrecognizedError(_missing(missing, suggestion.paths))
+            return _missing(missing, suggestion.paths)
     return parse("preflight", tomllib.loads(source_toml(state)), "feed")
 
 

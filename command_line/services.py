@@ -22,7 +22,7 @@ from command_line.harvesting.terminal import network_settings
 from command_line.lazy_group import import_quickly
 from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings, program_path
 from command_line.supervisor import Job, supervise
-from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
+from demo.folder import FolderInUseError, demo_folder, is_free, next_free
 from demo.registries import SIZE, Demo
 from demo.source_definitions import open_submissions, write_sources
 from harvesters.errors import HarvestError, MirrorError
@@ -261,7 +261,7 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
     validation = import_module("command_line.validation")
     with ExitStack() as stack:
         try:
-            stack.enter_context(DemoFolder(validation.writable_directory(data), url))
+            stack.enter_context(demo_folder(validation.writable_directory(data), url))
         except FolderInUseError as error:
             raise typer.BadParameter(str(error)) from error
 

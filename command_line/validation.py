@@ -95,11 +95,6 @@ def _check_hosts(text: str) -> None:
             raise ValueError(f"{host!r}: use host names or IP addresses, without scheme and port")
 
 
-def _check_proxies(text: str) -> None:
-    for network in _parts(text):
-        ip_network(network, strict=False)
-
-
 def _check_cron(text: str) -> None:
     try:
         trigger(text)
@@ -121,7 +116,7 @@ def _check_database(url: str) -> None:
 _READ: Mapping[str, Callable[[str], object]] = {
     "limits": read_limits,
     "logo": lambda path: check_logo(Path(path)),
-    "proxies": _check_proxies,
+    "proxies": lambda text: [ip_network(network, strict=False) for network in _parts(text)],
     "allow_hosts": _check_hosts,
     "releases": _check_cron,
     "ledger": _check_database,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 
 from journal.file_lock import AlreadyLockedError, FileLock
 
@@ -27,35 +27,22 @@ def is_demo(*folders: Path) -> bool:
     return any(os.path.exists(folder / MARK) for folder in folders)
 
 
-@dataclass(slots=True)
-class DemoFolder:
-    """Mark *data* as the folder of the demo at *url*, and lock it; a context manager.
+@contextmanager
+def demo_folder(data: Path, url: str) -> Iterator[None]:
+    """Mark *data* as the folder of the demo at *url*, and lock it meanwhile.
 
     Raises FolderInUseError if another demo uses it.
     """
-
-    data: Path
-    url: str
-    _lock: FileLock | None = field(default=None, init=False)
-
-    def __enter__(self) -> DemoFolder:
-        self.data.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"url": self.url, "pid": os.getpid()})
-        try:
-            self._lock = FileLock(self.data / MARK, wait=False, content=content)
-        except AlreadyLockedError as error:
-            message = f"{self.data}: another demo uses it, at {_url_of(error.content)}; end that one, or use another directory (--data)"
-            raise FolderInUseError(message) from error
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._lock is not None:
-            self._lock.close()
+    data.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({"url": url, "pid": os.getpid()})
+    try:
+        lock = FileLock(data / MARK, wait=False, content=content)
+    except AlreadyLockedError as error:
+        raise FolderInUseError(
+            f"{data}: another demo uses it, at {_url_of(error.content)}; end that one, or use another directory (--data)"
+        ) from error
+    with lock:
+        yield
 
 
 def _url_of(content: str) -> str:

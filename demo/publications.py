@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import orjson
+from icalendar import vText
+from icalendar.parser import Contentline
 
 from demo.generate import LANGUAGES, Project, countries, generate_record
 from demo.serializers import xml
@@ -46,19 +49,7 @@ def _categories(project: Project) -> list[str]:
 
 def _ical_text(text: str) -> str:
     """Escape a text value: https://www.rfc-editor.org/rfc/rfc5545#section-3.3.11."""
-    return text.replace("\\", "\\\\").replace(";", "\\;").replace(",", "\\,").replace("\n", "\\n")
-
-
-def _fold(line: str) -> str:
-    """Fold a line after at most 75 octets: https://www.rfc-editor.org/rfc/rfc5545#section-3.1."""
-    parts: list[str] = []
-    part = ""
-    for character in line:
-        if len((part + character).encode()) > (75 if not parts else 74):
-            parts.append(part)
-            part = ""
-        part += character
-    return "\r\n ".join([*parts, part])
+    return vText(text).to_ical().decode()
 
 
 def _event(number: int, project: Project) -> list[str]:
@@ -90,7 +81,9 @@ def calendar(seed: int) -> bytes:
     lines = ["BEGIN:VCALENDAR", "VERSION:2.0", "PRODID:-//example.org//demo//EN"]
     for number, project in enumerate(_projects(seed, 1, EVENTS)):
         lines += _event(number, project)
-    return "".join(f"{_fold(line)}\r\n" for line in [*lines, "END:VCALENDAR"]).encode()
+    lines.append("END:VCALENDAR")
+    folded: Any = map(Contentline, lines)
+    return b"".join(line.to_ical() + b"\r\n" for line in folded)
 
 
 def _entry(number: int, project: Project) -> str:

@@ -53,7 +53,7 @@ class Demo:
     version: int = 1
     _child: subprocess.Popen[str] | None = field(default=None, init=False)
 
-    def start(self) -> Demo:
+    def __enter__(self) -> Demo:
         """Start the child and wait until it responds; raises RuntimeError if it does not start."""
         options = {
             "port": self.port,
@@ -130,9 +130,6 @@ class Demo:
         with urlopen(Request(f"{self.url}/control", data=body), timeout=60) as reply:
             answer: dict[str, Any] = json.load(reply)
             return answer
-
-    def __enter__(self) -> Demo:
-        return self.start()
 
     def __exit__(
         self,

@@ -49,7 +49,7 @@ def test_nobody_listens_after_the_stop() -> None:
 
 def test_a_demo_that_cannot_start_says_how_to_look() -> None:
     with pytest.raises(RuntimeError, match=r"did not start; try by hand: .*demo\.registries"):
-        Demo(10, 1, (), only=["opac"]).start()
+        Demo(10, 1, (), only=["opac"]).__enter__()
 
 
 def test_each_registry_has_a_definition_that_loads_and_whose_address_answers(
