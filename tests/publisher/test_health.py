@@ -356,8 +356,8 @@ async def test_before_the_first_snapshot_a_server_is_live_and_not_ready(
 def harvest_names() -> set[str]:
     """Return the names of the metrics of the admin API; those of counters end in _total."""
     source = Path(metrics.__file__).read_text()
-    families = re.findall(r'(Counter|Gauge)MetricFamily\(\s*"(stocktake_\w+)"', source)
-    return {f"{name}_total" if kind == "Counter" else name for kind, name in families}
+    families = re.findall(r'(CounterMetricFamily\()?\s*"(stocktake_\w+)"', source)
+    return {f"{name}_total" if counter else name for counter, name in families}
 
 
 async def test_rules_name_metrics_that_exist_and_a_section_of_the_guide(
