@@ -1,4 +1,4 @@
-"""The store is compared with the journal, graph by graph, and what differs is repaired."""
+"""`store verify` compares the store with the journal graph by graph; `store rebuild` repairs it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,13 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 
 @pytest.fixture
 def data(small: Path, tmp_path: Path) -> Path:
-    """Return a copy of a small world with a store that is level."""
+    """Return a copy of a small world whose store is level with its journal."""
     result: Path = copy_data(small, tmp_path / "data", "store")
     return result
 
 
 def _spoil(data: Path) -> None:
-    """Take a quad of one graph out of the newest snapshot, and put one into its merge that no graph
-    has.
-    """
+    """Delete a quad from the columns of the newest snapshot; add a stray triple to its store."""
     snapshot = newest_snapshot(data / "store" / "snapshots")
     assert snapshot
     with duckdb.connect(f"{snapshot.path}/columns/{FILE}") as columns:

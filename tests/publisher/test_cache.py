@@ -1,4 +1,4 @@
-"""Validators and the cache that they vouch for, without a store."""
+"""The validators of responses and the cache of responses, tested without a store."""
 
 from __future__ import annotations
 

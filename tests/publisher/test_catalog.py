@@ -1,5 +1,5 @@
-"""The catalogue: it keeps DCAT-AP 3, lists what is there and nothing else, and says the same to
-portals of every kind.
+"""The catalogue conforms to DCAT-AP 3 and lists all that is published, also for portals that read
+data.json or CKAN.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def select(store: Store, query: str) -> set[tuple[str, ...]]:
 
 
 async def statuses(client: httpx.AsyncClient, store: Store, *queries: str) -> dict[str, int]:
-    """Return how the addresses that are selected are answered."""
+    """Request each address that *queries* select; return the status of each."""
     addresses = {address for query in queries for (address,) in select(store, query)}
     return {
         address: (await client.get("/" + address.removeprefix(BASE))).status_code
@@ -85,15 +85,14 @@ async def statuses(client: httpx.AsyncClient, store: Store, *queries: str) -> di
 
 
 def shape_results(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
-    """Hold Turtle against shapes; return how often what is missed: severity, class of the node,
-    path.
-    """
+    """Validate Turtle; return the number of results by severity, classes of the node, and path."""
     shapes, data = rdflib.Graph(), rdflib.Graph().parse(data=text, format="turtle")
     for name in names:
         shapes.parse(SHAPES / f"{name}.ttl")
     _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inference="none")
     missed: Counter[tuple[str, str, str]] = Counter()
-    for result in report.objects(None, SH.result):  # not the details of others
+    # Results that are only an sh:detail of another result are left out.
+    for result in report.objects(None, SH.result):
         severity, focus, path = (
             report.value(result, element)
             for element in (SH.resultSeverity, SH.focusNode, SH.resultPath)
@@ -111,7 +110,7 @@ def shape_results(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
 
 
 def needs_shapes(test: Callable[..., Any]) -> Any:
-    """Mark a test of the shapes of DCAT-AP 3, and skip it where they are not."""
+    """Mark a test as one of the DCAT-AP 3 suite; skip it where the shapes are missing."""
     reason = "the shapes of DCAT-AP 3 lie in ../shared/suites/dcat-ap-3, which is not here"
     marked = pytest.mark.skipif(not SHAPES.is_dir(), reason=reason)(test)
     return pytest.mark.suite("dcat-ap-3")(marked)
@@ -124,8 +123,8 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
     missed = shape_results(text, "shapes", "range", "shapes_recommended", "deprecateduris")
 
     assert [element for element in missed if element[0] == "Violation"] == []
-    # What DCAT-AP recommends and we cannot know: kinds of publishers, how a registry's own
-    # interface is to be used.
+    # DCAT-AP recommends these properties, but we cannot know their values, such as the type of a
+    # publisher or how a registry's own interface is used.
     assert {(kinds, path) for _, kinds, path in missed} <= {
         ("Agent", "type"),
         ("LicenseDocument", "type"),
@@ -157,9 +156,9 @@ async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncC
         missed = shape_results(text, *names)
         return {(kinds, path) for severity, kinds, path in missed if severity == "Violation"}
 
-    # Its pattern wants https, but SPDX's own terms, and DCAT-AP's text, have http.
+    # The pattern of the shape wants https, but the terms of SPDX and the text of DCAT-AP have http.
     assert violations(catalog, "mdr-vocabularies.shape") <= {("Checksum", "algorithm")}
-    assert violations(release, "shapes", "range") == set()  # at its own address
+    assert violations(release, "shapes", "range") == set()
     assert ("Catalog", "title") in violations(without_titles, "shapes")
 
 
@@ -214,7 +213,7 @@ async def test_every_service_and_every_download_that_is_listed_answers(
     downloads = await statuses(client, store, "SELECT ?url { ?way dcat:downloadURL ?url }")
 
     assert {f"{BASE}sparql", f"{BASE}oai", f"{BASE}ldes"} <= services.keys()
-    # 400: something must be asked
+    # Some services answer 400 to a request without parameters.
     assert {url: status for url, status in services.items() if status not in (200, 400)} == {}
     assert len(downloads) > 40
     assert {url for url, status in downloads.items() if status != 200} == set()
@@ -260,7 +259,7 @@ async def test_data_json_has_what_its_schema_requires_of_every_data_set(
 
 
 def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
-    """Harvest a portal as our own harvester does."""
+    """Return the keys of the items that our CKAN harvester collects from a portal."""
     url = "https://portal.example/"
     source = Source(
         name="a",
@@ -285,7 +284,7 @@ async def test_a_harvester_of_ckan_takes_every_package(client: httpx.AsyncClient
     loop = asyncio.get_running_loop()
 
     def answered(request: httpx.Request) -> httpx.Response:
-        """Hand a harvester's request, which waits in a thread, to our app."""
+        """Send a request of the harvester, which waits in another thread, to the app."""
         response = asyncio.run_coroutine_threadsafe(
             client.get(request.url.raw_path.decode()), loop
         ).result(30)

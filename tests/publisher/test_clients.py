@@ -1,6 +1,4 @@
-"""Real clients over a real server: SPARQLWrapper, rdflib, pandas and Comunica get every form of
-answer that they know.
-"""
+"""SPARQLWrapper, rdflib, pandas and Comunica query a real server in every format that they read."""
 
 from __future__ import annotations
 
@@ -42,12 +40,11 @@ TITLES = """
     SELECT ?thing ?title { ?thing dct:title ?title FILTER(STRSTARTS(STR(?title), "Community network 1")) } ORDER BY ?title
 """
 GRAPH = f"CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{BASE}record/demo/1> {{ ?s ?p ?o }} }}"
-WANTED = 31  # 1, 10 to 19, 100 to 119
+WANTED = 31  # The networks 1, 10 to 19 and 100 to 119 have such a title.
 
 
 @pytest.fixture(scope="module")
 def comunica(packages: Path) -> Path:
-    """Return Comunica's command."""
     return packages / ".bin" / "comunica-sparql"
 
 
@@ -84,7 +81,7 @@ def test_sparqlwrapper_gets_turtle_for_what_it_calls_n3_too(endpoint: str, form:
     assert len(list(parse(result, RdfFormat.TURTLE))) > 5
 
 
-# SPARQLWrapper 2 still makes one
+# SPARQLWrapper 2 still creates a ConjunctiveGraph.
 @pytest.mark.filterwarnings("ignore:ConjunctiveGraph is deprecated")
 @pytest.mark.parametrize("form", [XML, RDFXML, JSONLD])
 def test_sparqlwrapper_gets_graphs_that_it_reads_itself(endpoint: str, form: str) -> None:
@@ -145,7 +142,7 @@ SCRIPTS = Path(__file__).parents[2] / "docs" / "clients"
 
 
 def _ran(*line: str | Path, **more: str) -> str:
-    """Run a script of the docs and return what it prints."""
+    """Run a command with *more* in its environment; return what it prints."""
     return subprocess.run(
         [*map(str, line)],
         env={**os.environ, **more},
@@ -157,7 +154,7 @@ def _ran(*line: str | Path, **more: str) -> str:
 
 
 def _counted(endpoint: str, query: str) -> list[list[str]]:
-    """Ask *query* and return the rows as texts."""
+    """Return the rows of the answer to *query* as texts, without the header."""
     text = httpx.post(endpoint, data={"query": query}, headers={"Accept": "text/csv"}).text
     return list(csv.reader(io.StringIO(text)))[1:]
 

@@ -1,6 +1,4 @@
-"""Who says what of one thing, why it is one, where merged addresses lead, and how the front page
-counts.
-"""
+"""Pages, data and releases count each cluster of merged things once."""
 
 from __future__ import annotations
 
@@ -166,7 +164,7 @@ def test_a_coverage_counts_what_can_have_the_value(
 
 
 BODY = BODIES[0].removeprefix(f"{IRIS.base}id")
-# those of other pages are in test_figures.py
+# The figures of other pages are tested in test_figures.py.
 FIGURES = {"/prizes": "/prizes.", f"/page{BODY}": f"/figures{BODY}."}
 
 
@@ -224,7 +222,7 @@ def test_the_page_fits_a_telephone_and_is_accessible(
 
 
 def organization_counts(tables: FacetIndex) -> list[tuple[int, int]]:
-    """Return the number of things of LEAD and of its records."""
+    """Return the numbers of things and of records of the organization LEAD."""
     return [
         (things, things.records)
         for _, name, things in tables.organizations(make_filter(kind="initiative"), 100)
@@ -321,11 +319,12 @@ def test_parts_of_parts_count_with_the_outermost_whole() -> None:
         bound = {"iri": "x", "source": "x", "titles": ["x"], "wholes": ["x"], "kind": 1, "limit": 9}
         [(_, plan)] = connection.execute(f"EXPLAIN {family}", bound).fetchall()
 
-    # parts of each other have no whole
+    # A part has no whole if the two name each other, or if the whole is not stored.
     assert groups == {f"https://x/{name}": "https://x/cluster" for name in "abc"} | dict.fromkeys(
         ("https://x/named", "https://x/too"), "https://x/named"
     )
-    assert "JOIN" not in plan  # of the family of an initiative
+    # A join of an initiative with its family would compare all columns of every thing.
+    assert "JOIN" not in plan
 
 
 async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient) -> None:
@@ -334,7 +333,7 @@ async def test_a_part_and_its_whole_link_to_each_other(client: httpx.AsyncClient
         ("atlas/p2", "Part of", ["/page/initiative/demo/2"]),
         ("atlas/x%2F9", "Parts", ["/page/initiative/atlas/p1"]),
         ("demo/2", "Parts", ["/page/initiative/atlas/p2"]),
-        ("atlas/p3", "Part of", []),  # a title that no initiative has stays a text
+        ("atlas/p3", "Part of", []),  # A title that no initiative has stays a text.
     ):
         page = (await client.get(f"/page/initiative/{thing}", headers=HTML)).text
         facts = page.partition(f"<dt>{label}</dt>")[2].partition("<dt>")[0]

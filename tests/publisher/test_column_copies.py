@@ -45,7 +45,7 @@ def commit(data: Path, rows: Iterable[str]) -> None:
 
 
 def values(columns: ColumnEngine) -> set[tuple[str, str]]:
-    """Return all subjects, each with its values, as the columns answer."""
+    """Return the pairs of subject and value that the columns answer."""
     solutions = columns.answer(QueryRequest(ALL), 0)
     assert solutions is not None
     return {(str(solution[0]), str(solution[1])) for solution in solutions}
@@ -94,7 +94,7 @@ def test_columns_that_have_a_part_of_a_large_entry_are_built_again(
         commit(tmp_path, (row(number) for number in range(200, 300)))
         *_, last = reader.journal.entries(0)
         for _ in islice(updater.advance(last.number, last.id), 7):
-            pass  # the process is killed here
+            pass  # The process is killed here, before it commits.
 
     with closing(ColumnDatabase(tmp_path / "columns" / "work.duckdb", Iris())) as left:
         ((quads,),) = left.read("SELECT count(*) FROM quads", {}).fetchall()
@@ -235,8 +235,9 @@ def test_an_entry_that_changes_many_marks_makes_a_new_base(
 
 
 def test_the_rows_of_a_log_are_not_in_the_file(tmp_path: Path) -> None:
-    """A row of the journal adds at most four terms: so many, and DuckDB must not write them into
-    the file that the copies share.
+    """DuckDB must not write even the longest log into the file that the copies share.
+
+    Each of its rows adds four terms, the most that a row of the journal can add.
     """
     path, base = tmp_path / "work.duckdb", tmp_path / FILE
     with closing(ColumnDatabase(path, Iris())) as written:
@@ -268,7 +269,7 @@ def test_columns_that_were_stopped_while_they_were_published_are_published_again
     folder = tmp_path / "columns"
     with closing(ColumnUpdater(folder, reader)) as updater:
         level(updater, reader)
-    commit(tmp_path, [row(number) for number in range(300, 400)])  # many are unsorted: a new base
+    commit(tmp_path, [row(number) for number in range(300, 400)])  # So many rows need a new base.
     with monkeypatch.context() as patched:
         patched.setattr(ColumnDatabase, step, stop)
         stopped = ColumnUpdater(folder, reader)
@@ -377,7 +378,7 @@ def test_columns_of_another_version_are_not_used(
 
 
 class Discarded:
-    """A connection to which answers are sent."""
+    """A connection that discards the answers that are sent to it."""
 
     def send(self, part: object) -> None:
         """Discard *part*."""
@@ -390,7 +391,7 @@ def test_a_closed_snapshot_has_no_open_files(
     open_files: Callable[[Path], list[str]],
 ) -> None:
     newest = step_to_the_end(runner)
-    # the query is parsed, and left to the RDF store
+    # With these limits the columns parse the query, and then leave it to the RDF store.
     monkeypatch.setattr(engine, "SMALL", 1)
     monkeypatch.setattr(engine, "SHARE", 1e-9)
     opened = OpenSnapshot(newest.path)
@@ -405,7 +406,7 @@ def test_a_closed_snapshot_has_no_open_files(
 
 @pytest.fixture
 def open_files() -> Callable[[Path], list[str]]:
-    """Return what lists the open files of this process in a folder."""
+    """Return a function that lists the files of a folder that this process has open."""
 
     def listed(folder: Path) -> list[str]:
         links = [path.readlink() for path in Path("/proc/self/fd").iterdir() if path.is_symlink()]

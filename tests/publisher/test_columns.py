@@ -56,14 +56,14 @@ from vocab.terms import XSD
 Shared = Callable[..., ColumnEngine]
 
 SEEDS = 60
-PER_DATA = 10  # queries of the same data
+PER_DATA = 10  # random queries over the same data
 NIGHTLY_SEEDS, NIGHTLY_PER_DATA = 10_000, 250
 COUNT = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
-    """Yield what opens the columns of quads, once for the same quads; tests only read them."""
+    """Yield a function that opens columns, once for the same quads; tests only read them."""
     with ExitStack() as stack:
 
         @cache
@@ -74,10 +74,11 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
         yield open_once
 
 
-# The store lets no path of no steps begin or end at a term that no triple has, against section 18.4
-# of https://www.w3.org/TR/sparql11-query/: with the columns it does.
+# By section 18.4 of https://www.w3.org/TR/sparql11-query/, a path of no steps may begin or end at a
+# term that no triple has. The store alone does not allow this; with the columns it does.
 ZERO_STEPS = re.compile(r"[>)][*?] ")
-# the choice may differ; and the store ends where it sorts values that have no order
+# Answers to these may differ in the rows that are chosen. And sorting may end the process, since
+# pyoxigraph's order of values is not total, which the sort of Rust refuses.
 _UNDEFINED = re.compile(r"LIMIT|OFFSET|SAMPLE|ORDER BY")
 
 
@@ -98,8 +99,9 @@ def test_random_queries_have_equal_answers(
 
 
 def _equal_answers(seeds: range, folder: Path) -> int:
-    """Compare the answers to random queries to those of the store, and of the quads that they can
-    match with and without a binding; return how many were compiled.
+    """Check that random queries have the store's answers; return how many were compiled.
+
+    Each is also evaluated over the quads that it can match, with and without a binding.
     """
     stored = random_quads(Random(seeds[0]))
     store, compiled = merged_store(stored), 0
@@ -110,7 +112,7 @@ def _equal_answers(seeds: range, folder: Path) -> int:
             try:
                 query = in_written_order(QueryGenerator(random).query())
                 Store().query(query)
-            except SyntaxError:  # two BIND of a group have the same variable
+            except SyntaxError:  # Two BIND of a group have the same variable.
                 continue
             for bindings in ({}, _random_binding(query, random)):
                 if ZERO_STEPS.search(query) and not nodes.issuperset(bindings.values()):
@@ -135,7 +137,7 @@ def _equal_answers(seeds: range, folder: Path) -> int:
 
 
 def _random_binding(query: str, random: Random) -> dict[str, str]:
-    """Return a term for a variable that *query* selects."""
+    """Return a random term for the first variable, or no binding if *query* does not select it."""
     name = query.partition("?")[2][:1]
     is_selected = query.startswith((f"SELECT ?{name} ", f"SELECT DISTINCT ?{name} "))
     return (
@@ -166,7 +168,7 @@ def test_limit_and_existence_hold_over_a_part_that_cannot_match(
 
 
 def test_what_must_not_exist_is_compiled_where_nothing_else_matches(shared: Shared) -> None:
-    # DuckDB reads tables in parts of 2,048 rows, and ends after the first where nothing is joined.
+    # DuckDB reads tables in parts of 2,048 rows, and stops after the first where nothing is joined.
     query = """SELECT (COUNT(*) AS ?n)
         { ?s <x:q>/<x:r> ?x FILTER NOT EXISTS { ?s <x:p> ?o FILTER(STR(?o) != "") } }"""
 
@@ -231,7 +233,7 @@ def test_existence_in_a_group_does_not_see_what_is_outside(
 
 
 def _quads(*edges: Any) -> list[Quad]:
-    """Return quads of names, in the graph of a number, which is the first where none is set."""
+    """Return a quad for each subject, predicate, object and, if not 0, number of its graph."""
     return [
         Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[sum(graph)])
         for s, p, o, *graph in edges
@@ -245,7 +247,7 @@ def _values(
 
 
 def _equal(shared: Shared, stored: list[Quad], query: str) -> list[tuple[str | None, ...]]:
-    """Return the answer of the columns, which is that of the store."""
+    """Return the answer of the columns, after checking that it is that of the store."""
     answer = _answer(shared(*stored), query)
     assert answer == _in_order(query, _of_store(merged_store(stored), query, {}))
     return answer
@@ -270,7 +272,7 @@ ONE, OTHER, LAST = _quads(("s", "p", "o"), ("s", "p", "o", 1), ("s", "p", "last"
 
 @each(
     "changes",
-    [[*rows([ONE, OTHER, LAST]), *rows([ONE, LAST], "D")],  # another graph still has the triple
+    [[*rows([ONE, OTHER, LAST]), *rows([ONE, LAST], "D")],  # Another graph still has the triple.
      [*rows([ONE]), *rows([ONE], "D"), *rows([ONE])]],
 )  # fmt: skip
 def test_triple_stays_while_a_graph_has_it(changes: list[bytes], tmp_path: Path) -> None:
@@ -594,7 +596,7 @@ def test_lower_case_of_two_other_letters_alone_has_letters_of_ascii(tmp_path: Pa
 
 
 def _codes(first: int, last: int) -> range:
-    """Return codes of letters from *first* to *last*, of 28,000 alike every sixteenth."""
+    """Return the code points from *first* to *last*; in a large range, every sixteenth."""
     return range(first, last + 1, 16 if last - first > 10_000 else 1)
 
 
@@ -615,7 +617,7 @@ def test_word_is_found_in_texts_that_are_not_lowered_exactly(shared: Shared) -> 
 
 @pytest.fixture(scope="module")
 def path(level: Path) -> str:
-    """Return the folder of the newest snapshot of the world, of which tests only read."""
+    """Return the folder of the newest snapshot of the world, which tests only read."""
     newest = newest_snapshot(level / "store" / "snapshots")
     assert newest
     return newest.path
@@ -728,7 +730,7 @@ async def test_header_names_the_engine_and_rows_above_the_limit_are_cut_as_the_s
         for text in queries * 2
     ]
 
-    assert engines == ["columns", "store"] * 2  # the second time from the cache
+    assert engines == ["columns", "store"] * 2  # The second answers are from the cache.
 
     query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)
     with closing(await service.query(query)) as answer:
@@ -758,9 +760,9 @@ def test_query_is_answered_whatever_constants_the_one_before_had(shared: Shared)
     shape = """SELECT (COUNT(*) AS ?n) { ?s <x:type> <x:%s>
         FILTER(REGEX(STR(?s), "%s")) FILTER(<http://www.w3.org/2001/XMLSchema#integer>("%s") = 5) }"""
     left_to_store = [
-        ("rare", "x", "5"),  # it visits little
-        ("common", "x.x", "5"),  # its pattern is not compiled
-        ("common", "x", "five"),  # it ends at a value
+        ("rare", "x", "5"),  # It visits few quads.
+        ("common", "x.x", "5"),  # Its pattern is not compiled.
+        ("common", "x", "five"),  # It fails at a value that is no integer.
     ]
     columns = shared(*_quads(*((number, "type", name) for number, name in types)))
 
@@ -880,7 +882,7 @@ def test_answer_is_alike_in_however_many_parts_it_is_fetched(
     query = f"SELECT ?o ?x ?t (BOUND(?x) AS ?b) {{ ?s ?p ?o {values} }}"
 
     with closing(columns_of(stored, tmp_path)) as columns:
-        for _ in range(2):  # the second answer reads cached texts
+        for _ in range(2):  # The second answer reads cached texts.
             assert _answer(columns, query) == _in_order(
                 query, solutions(merged_store(stored).query(query))
             )

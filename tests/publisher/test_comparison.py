@@ -42,7 +42,7 @@ IRIS = Iris()
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 ENTRIES, SOURCES = 24, ("alpha", "beta")
 COUNTRIES = [f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "646", "800")]
-State = dict[str, frozenset[str]]  # by graph, its triples
+State = dict[str, frozenset[str]]  # the triples of each graph
 
 
 def random_thing(key: str, chance: random.Random) -> Resource:
@@ -117,9 +117,7 @@ def history(data: Path, states: list[State]) -> History:
 
 
 def own_sets(lines: frozenset[str], graph: str) -> set[tuple[str, str]]:
-    """Return the facets and codes of a record by its triples, read with patterns of this test's
-    own.
-    """
+    """Return the facets and codes of a record, read from its triples by patterns of this test."""
     text, ns = "\n".join(lines), re.escape(IRIS.ns)
     results = {("source", graph.removeprefix(f"{IRIS.base}record/").partition("/")[0])}
     results |= {
@@ -299,7 +297,7 @@ def test_a_moment_that_is_none_is_refused_with_what_there_is(
 
 
 def test_a_date_is_its_end(data: Path, history: History) -> None:
-    assert find_moment(history, data, "2026-01-06").entry == 5  # of noon
+    assert find_moment(history, data, "2026-01-06").entry == 5  # The entry is of noon.
     assert find_moment(history, data, "2026-01-06T11:59:59Z").entry == 4
     assert find_moment(history, data, "2027-01-01").entry == ENTRIES
     assert find_moment(history, data, "now").entry == ENTRIES

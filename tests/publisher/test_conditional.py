@@ -1,6 +1,4 @@
-"""Conditional requests and the exact cache, rule by rule of RFC 9110 (sections 8.8, 13) and RFC
-9211.
-"""
+"""Conditional requests and the cache of responses, by RFC 9110 (sections 8.8, 13) and RFC 9211."""
 
 from __future__ import annotations
 
@@ -23,7 +21,7 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 COUNT = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } }"
-# Some 6 MB in rows that are long, since Virtuoso takes a millisecond a row.
+# The answer has some 6 MB in few, long rows, since Virtuoso takes a millisecond for each row.
 LARGE = f"SELECT ?s ?p ?o (CONCAT({', '.join(['STR(?s)'] * 8)}) AS ?long) {{ GRAPH ?g {{ ?s ?p ?o }} }} LIMIT 9000"
 MISS, HIT = "stocktake; fwd=miss", "stocktake; hit"
 
@@ -41,7 +39,7 @@ async def ask(
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a client of a store whose journal a test may lengthen."""
+    """Yield a client of a store to whose journal a test may append."""
     move_on(tmp_path)
     async with QueryService(tmp_path, Iris(), Limits(), readers=1) as service:
         await service.wait_until_current()
@@ -70,7 +68,7 @@ async def test_an_answer_that_the_client_holds_is_not_sent_again(client: httpx.A
     again = await ask(client, If_None_Match=etag)
     any_of = [await ask(client, method=method, If_None_Match=tags) for method in ("GET", "HEAD")]
 
-    assert etag.startswith('W/"3-')  # the position
+    assert etag.startswith('W/"3-')  # The tag begins with the position.
     assert first.headers["cache-control"] == "public, no-cache"
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
     assert {"cache-control", "vary"} <= set(again.headers)
@@ -148,7 +146,7 @@ async def test_questions_that_are_the_same_are_evaluated_once(client: httpx.Asyn
     assert len({answer.content for answer in answers}) == 1
     counter = Counter(answer.headers["cache-status"] for answer in answers)
     assert counter[MISS] == 1
-    # who comes when the answer is there gets it at once
+    # A request that arrives after the first is answered is a hit in the cache.
     assert counter[f"{MISS}; collapsed"] + counter[HIT] == 7
 
 

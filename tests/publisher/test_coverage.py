@@ -1,6 +1,4 @@
-"""Each figure says of how many things it speaks, and one that has nothing gives way to what there
-is or would fill it.
-"""
+"""Each figure states its coverage; one without data says so and is replaced by others."""
 
 from __future__ import annotations
 
@@ -32,8 +30,9 @@ LINE = IRIS.concept("action-line", "C9")
 
 
 def goods() -> list[Initiative]:
-    """Return forty initiatives that name goals, one of them an action line and one a word that was
-    mapped to it, and neither countries nor dates.
+    """Return forty initiatives with goals, without countries and dates.
+
+    One of them names an action line, and one a word that was mapped to it.
     """
     lines = {0: (Claim(LINE),), 1: (Claim(LINE, Basis.CROSSWALKED, "press"),)}
     return [
@@ -47,7 +46,7 @@ def goods() -> list[Initiative]:
     ]
 
 
-# of no concern to these pages
+# The pages of these tests use none of these schemes.
 LARGE_SCHEMES = (
     *("/area", "/operations", "/dac-purpose", "/labels", "/world-bank-theme"),
     *("/country-lists", "/facilitators"),
@@ -56,7 +55,7 @@ LARGE_SCHEMES = (
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def sparse(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    """Open a client of a publisher of these initiatives."""
+    """Yield a client of a publisher that has these initiatives alone."""
     data = tmp_path_factory.mktemp("sparse")
     journal = Journal(data / "journal")
     rows = [
@@ -129,7 +128,7 @@ async def test_empty_figure_says_what_others_linked(sparse: httpx.AsyncClient) -
 @each(
     "path, words",
     [("/map?lang=fr", "121 sur 122 ont un pays"), ("/map?lang=zh", "122 项中有 121 项标注了国家"),
-     ("/about?lang=fr", '<a href="/health">État du service</a>'),  # which is no matter of medicine
+     ("/about?lang=fr", '<a href="/health">État du service</a>'),  # not the health of people
      ("/page/initiative/demo/a%2F1?lang=ar", '<bdi dir="ltr">2.3284, 37.9899</bdi>')],
 )  # fmt: skip
 async def test_sentences_of_coverage_and_other_words_are_as_the_language_has_them(
