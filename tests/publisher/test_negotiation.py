@@ -1,4 +1,4 @@
-"""Negotiation, row by row of RFC 9110 section 12."""
+"""Formats are negotiated by the rules of RFC 9110, section 12."""
 
 from __future__ import annotations
 

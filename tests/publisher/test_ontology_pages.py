@@ -33,7 +33,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def later(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with a second version of the ontology, and of the scheme of coverage."""
+    """Return a data folder with a second version of the ontology and of the coverage scheme."""
     data: Path = copy_data(level, tmp_path_factory.mktemp("later"), "store")
     rows = [f"A {ADDED} <{NS}> .", f"A {LATER_LABEL} <{COVERAGE}> ."]
     for graph, versions in ((NS, NS), (COVERAGE, f"{COVERAGE}/version")):
@@ -71,7 +71,8 @@ async def test_the_page_of_an_ontology_has_every_term_with_a_definition_and_a_qu
     for code, card in cards.items():
         assert card.xpath("p"), code
         assert "SELECT" in card.xpath("string(.//pre)"), code
-    for path in concepts:  # of the United Nations
+    # The addresses at /concept are those of concepts that the United Nations publish.
+    for path in concepts:
         assert (await second.get(path)).status_code == 200, path
 
 

@@ -1,5 +1,5 @@
-"""Pages have a budget for each address, pages of many facets a few turns, and robots.txt keeps to
-both.
+"""Each address has a budget of pages, pages of many facets take turns, and robots.txt agrees with
+both limits.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BOT_MINUTES = 5
 
 
 def limited(app: ASGIApp, limits: Limits, now: Callable[[], float] = time.monotonic) -> ASGIApp:
-    """Return an app that answers errors, and limits *app*."""
+    """Return *app* behind the page limits; their errors are answered as problem details."""
     pages, counter = PageLimits(limits, now), RequestMetrics(open_span, ()).cached_pages
     inner = PageMiddleware(app, str, counter, pages.spend, pages.slot)
 
@@ -117,8 +117,8 @@ async def test_only_pages_have_a_budget_and_this_machine_has_none_and_0_removes_
 
 
 async def test_people_and_polite_bots_are_served_while_many_addresses_crawl() -> None:
-    """Eight crawlers, each of which opens five pages of three facets a second, beside a person and
-    a bot that open one page a second.
+    """Eight crawlers open five pages of three facets a second each, beside a person and a bot that
+    open one page a second.
     """
     site, seen = BudgetedSite(Limits(pages=60)), Counter[tuple[str, int]]()
     crawlers = [f"10.0.{number}.1" for number in range(8)]
@@ -188,8 +188,8 @@ async def test_pages_of_many_facets_wait_for_their_turn_and_others_do_not() -> N
 
 
 async def test_after_a_page_of_many_facets_none_is_begun_for_three_times_as_long() -> None:
-    """Of two that are asked for at once, the second begins when the first has rested; a page of
-    fewer facets in between does not wait.
+    """Of two such pages requested at once, the second begins after the pause that follows the
+    first; a page of fewer facets in between does not wait.
     """
     loop, began = asyncio.get_running_loop(), list[tuple[str, float]]()
 
@@ -231,7 +231,8 @@ async def test_a_turn_rests_half_of_the_time_that_others_wait_at_most(
 
 @session_loop
 async def test_a_browser_gets_a_page_and_other_clients_problem_details(app: FastAPI) -> None:
-    # a page that is not found costs as many points, and is answered faster than they come back
+    # A missing page costs as many points as any other, and its answer is so fast that the points
+    # are spent before they come back.
     path = "/source/none?" + "&".join(f"goal={number}" for number in range(1, 8))
     transport = httpx.ASGITransport(app, client=(CRAWLER, 1))
 

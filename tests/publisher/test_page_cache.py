@@ -24,7 +24,7 @@ BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
 
 class CountingApp:
-    """An app that counts what it makes; *version* is what it shows, *time* the clock."""
+    """An app that counts the pages it builds; *version* is the state of its data."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -32,7 +32,8 @@ class CountingApp:
         self.time = 0.0
         self.status = 200
         self.media = "text/html; charset=utf-8"
-        self.seconds: float | None = None  # seconds, if the page says how long it is kept
+        # A page may state how long it is cached; None leaves that to the state of the data.
+        self.seconds: float | None = None
         self.go = asyncio.Event()
         self.go.set()
 

@@ -1,5 +1,5 @@
-"""Tidy JSON: to a reader of JSON-LD it says the same triples, and our frames give it to who has the
-triples from elsewhere.
+"""Read as JSON-LD, plain JSON states the same triples as the other formats, and our frames make it
+from triples that come from elsewhere.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) ->
         flat = jsonld.from_rdf(
             (await client.get(f"{path}.nt")).text, {"format": "application/n-quads"}
         )
-        # one of a class may point to others of it
+        # A thing may link to others of its class, so the frame names the one to begin with.
         frame = {**forms[name], "@id": results[path]["id"]}
         framed[path] = jsonld.frame(
             flat, frame, {"documentLoader": local, "omitGraph": True, "embed": "@once"}

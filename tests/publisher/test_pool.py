@@ -1,5 +1,5 @@
-"""Readers come back, are replaced, follow the snapshot, and do not multiply; they are forked from one
-process, have their limits, and leave nothing behind.
+"""Readers are used again or replaced, follow the snapshot, and do not multiply; they are forked
+from one process, have their limits, and leave nothing behind.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
 
 
 def snapshot(data: Path, number: int) -> str:
-    """Return the folder of a snapshot with one statement more."""
+    """Create a snapshot with one statement more, and return its folder."""
     store = Store(str(data / "store"))
     store.add(Quad(NamedNode("urn:s"), NamedNode("urn:p"), Literal(number)))
     return create_snapshot(data / "snapshots", store, Snapshot(0, number, "entry", number, "")).path
@@ -77,7 +77,7 @@ async def test_all_readers_are_forked_from_one_process_without_threads(
 
     assert answered.split() == ["n", "1"]
     assert len(readers(pool)) == 3
-    # threads do not survive a fork
+    # Threads do not survive a fork, so the process that is forked must have only one.
     assert len(os.listdir(f"/proc/{parent}/task")) == 1
 
 
@@ -150,7 +150,7 @@ async def test_who_gives_up_while_a_reader_starts_leaves_no_process_behind(
 
     starting.cancel()
     (created,) = await asyncio.gather(starting, return_exceptions=True)
-    if isinstance(created, Worker):  # it was there already
+    if isinstance(created, Worker):  # It had started before it was cancelled.
         await created.stop()
 
     await wait_until_async(lambda: children(os.getpid()) <= before, "the end of the reader")
@@ -219,7 +219,7 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
         try:
             answers.append(await text(pool))
         except (MemoryLimit, StoreFailure):
-            answers.append("lost")  # its end had not been heard of yet
+            answers.append("lost")  # The pool did not know yet that the reader had ended.
 
     assert answers[-1].split() == ["n", "1"]
     assert answers.count("lost") <= 3
@@ -270,7 +270,7 @@ async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_
 
 
 async def test_who_asks_when_all_is_closed_starts_no_reader(pool: Pool, tmp_path: Path) -> None:
-    with pytest.raises(NotReady):  # before the first snapshot
+    with pytest.raises(NotReady):  # There is no snapshot yet.
         await pool.ask(COUNT)
     await pool.switch_snapshot(snapshot(tmp_path, 1))
     await pool.close()

@@ -1,4 +1,6 @@
-"""Each page in its language and its forms, its numbers those of the tables, each with its query."""
+"""Pages are served in each language and format; their numbers are those of the tables and come with
+their queries.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,7 @@ FORMS = {
 
 
 async def page(client: httpx.AsyncClient, path: str, **headers: str) -> str:
-    client.cookies.clear()  # each visit is by somebody else
+    client.cookies.clear()  # A cookie of an earlier visit would choose the language.
     answer = await client.get(path, headers=HTML | headers)
     assert answer.status_code == 200, answer.text
     return answer.text
@@ -242,7 +244,7 @@ async def test_every_page_of_numbers_has_its_json_csv_and_rdf(
 
 
 async def in_all_forms(client: httpx.AsyncClient, stem: str) -> dict[str, httpx.Response]:
-    """Return the answers in each of FORMS, each of its media type."""
+    """Return the response in each format of FORMS; each must have its media type."""
     results = {suffix: await client.get(stem + suffix) for suffix in FORMS}
     media = {name: item.headers["content-type"].partition(";")[0] for name, item in results.items()}
     assert media == FORMS

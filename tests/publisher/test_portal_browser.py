@@ -48,7 +48,7 @@ WALK = (
 
 @pytest.fixture(scope="module")
 def host(endpoint: str) -> str:
-    """Return where a real server answers, once its numbers and texts are there."""
+    """Return the address of a real server once its tables and its index of texts are ready."""
     result = endpoint.removesuffix("/sparql")
     for _ in range(200):
         if httpx.get(f"{result}/search?format=json&q=network", timeout=60).status_code == 200:
@@ -267,7 +267,7 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_definition(
         write(key="id", name="name")
         assert 'protocol = "json"' in text_of("#card + pre")
 
-        # this server runs no tests of definitions
+        # This server does not test definitions, so the page names the command that does.
         assert "stocktake sources preview sources/ours.toml" in text_of(
             "section[aria-labelledby=dry]"
         )
@@ -279,7 +279,7 @@ def _enter(browser: Browser) -> None:
 
 
 def suggestions(browser: Browser, text: str) -> list[str]:
-    """Type *text* into the search field and return the suggestions when they are there."""
+    """Type *text* into the search field and return the suggestions once they appear."""
     browser.run("document.querySelector('#q').focus(); document.querySelector('#q').select()")
     browser.send_command("Input.insertText", text=text)
     browser.run(
@@ -324,7 +324,8 @@ def test_the_keyboard_chooses_a_suggestion(host: str, browser: Browser) -> None:
     press(browser, "ArrowDown", 40)
     first = browser.run(state)
     press(browser, "ArrowDown", 40)
-    press(browser, "ArrowDown", 40)  # behind the last one: back in the field
+    # Below the last suggestion the arrow leads back to the field.
+    press(browser, "ArrowDown", 40)
     none = browser.run(state)
     press(browser, "Escape", 27)
     closed = browser.run(state)
@@ -341,7 +342,7 @@ def test_the_keyboard_chooses_a_suggestion(host: str, browser: Browser) -> None:
     assert browser.run("document.activeElement.id") == "q"
     for chosen, address in (
         (True, "/scheme/action-line/C7-ehea"),
-        (False, "/search?q=telemed"),  # what was typed
+        (False, "/search?q=telemed"),  # Without a choice, what was typed is searched for.
     ):
         browser.open(f"{host}/?lang=en")
         suggestions(browser, "telemed")
@@ -492,7 +493,7 @@ COMPARE = "const [one, other] = document.querySelectorAll('select'); "
 COMPARE += "const pick = (it, name) => { it.value = [...it.options].find((option) => option.text.includes(name)).value }; "
 COMPARE += "pick(one, 'Kenya'); pick(other, 'Africa'); document.querySelector('main form').submit()"
 
-# What a new user wants, the clicks from the home page, and what is there then.
+# Each task of a new user has its clicks from the home page, and a condition that then is true.
 TASKS = {
     "find community networks in Kenya": (
         [search("network Kenya"), "document.querySelector('.findings a').click()"],

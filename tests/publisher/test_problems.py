@@ -25,7 +25,7 @@ FORM = {
 
 @dataclass
 class ProblemsInMemory:
-    """Problems in memory, as the command line keeps them in the ledger."""
+    """A store of problems in memory, in place of the ledger that the command line uses."""
 
     filed: list[tuple[str, ...]] = field(default_factory=list)
 

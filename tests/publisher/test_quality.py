@@ -92,7 +92,7 @@ async def test_gone_records_are_not_measured(service: QueryService) -> None:
     assert gone.status_code == 404
     assert {(row["source"], row["all"]) for row in rows} == {(f"{BASE}record/demo/a%2F1", 1)}
     assert {row["records"] for row in rows} <= {0, 1}
-    # it has a remark
+    # The validator has a remark on this record.
     assert next(row["records"] for row in rows if row["metric"].endswith("#valid")) == 0
 
 
@@ -123,7 +123,7 @@ async def test_a_rule_would_gain_what_its_records_lack(service: QueryService) ->
     async with visitor(service) as client:
         rules = (await client.get("/source/demo/report.json")).json()["rules"]
     valid = next(item for item in result.measurements if item.indicator.name == "valid")
-    assert set(gains) == {rules[0]["iri"]}  # one record has one remark
+    assert set(gains) == {rules[0]["iri"]}  # One record has one remark.
     assert gains[rules[0]["iri"]] == pytest.approx(30 / valid.all)
     assert valid.gain == pytest.approx(30 / valid.all)
     assert rules[0]["gain"] >= round(30 / valid.all, 1)
@@ -175,7 +175,8 @@ def test_a_page_that_is_only_a_text_is_no_web_page(page: str, expected: list[int
 
     names = ("web-page", "secure-page", "page-not-gone")
     rows = [next(solutions(store.query(queries[name]))) for name in names]
-    for query in queries.values():  # each is a query of its own
+    # Each query is complete by itself: it has one row of numbers even without data.
+    for query in queries.values():
         assert len(list(solutions(ox.Store().query(query)))) == 1
     assert [int(row["records"].value) for row in rows] == expected
 

@@ -1,4 +1,6 @@
-"""The query page in a real browser: its scripts run under the policy, and nobody else is asked."""
+"""The query page in a real browser: its scripts run under the content security policy and request
+no other host.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-backgrou
 
 @pytest.fixture
 def browser() -> str:
-    """Return a browser's command."""
+    """Return the path of Chromium; skip if it or the scripts of the page are missing."""
     command = shutil.which("chromium")
     if command is None:
         pytest.skip("no chromium")
@@ -90,7 +92,7 @@ def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(
         served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, rows=3000"}) as url,
         browsing(tmp_path) as opened,
     ):
-        # long, so that its cut stands in no header
+        # A long answer is cut after its headers were sent, so none of them can say so.
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 4000')}")
         cut = opened.run(ASKED)
         opened.open(f"{url}/sparql?show={quote('SELECT * { ?s ?p ?o } LIMIT 2')}")
@@ -102,14 +104,14 @@ def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(
 
 LARGE = "SELECT * WHERE { ?s ?p ?o . ?b a ?a } LIMIT 195249"
 ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
-DEADLINE = 240.0  # seconds for what a page is waited for
+DEADLINE = 240.0  # Seconds to wait until a page shows what a test expects.
 PANEL = "document.querySelector('.tabPanel.active')"
 STATE = f"{PANEL}.querySelector('.answer-bar')?.dataset.state"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """Open a browser for the tests below."""
+    """Yield one browser for all tests below."""
     if not is_built():
         pytest.skip("the query page's scripts were not built, for which npm is needed")
     with browsing(tmp_path_factory.mktemp("page")) as opened:
@@ -118,7 +120,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture
 def host(endpoint: str) -> str:
-    """Return the address of a server of the world whose limits a busy machine does not meet."""
+    """Return the address of a server whose limits are not reached even on a busy machine."""
     return endpoint.removesuffix("/sparql")
 
 
@@ -131,7 +133,7 @@ def until(page: Browser, script: str) -> Any:
 
 
 def put(page: Browser, query: str) -> None:
-    """Run *query* by the button of the editor."""
+    """Write *query* into the editor and run it by its button."""
     page.run(
         f"stocktakeQuery.getTab().setQuery({json.dumps(query)}); {PANEL}.querySelector('.yasqe_queryButton').click()"
     )
@@ -180,7 +182,7 @@ def test_a_large_answer_is_offered_whole_as_a_file_and_as_an_export(
 
     csv = "[...document.querySelectorAll('.tabPanel.active .files a')].find((it) => it.textContent === 'CSV')"
     count = f"fetch({csv}.href).then((it) => it.text()).then((it) => it.trim().split('\\n').length)"
-    assert page.run(count) == 195_250  # and the names of the columns
+    assert page.run(count) == 195_250  # The first line names the columns.
     assert page.run(f"{csv}.download").endswith(".csv")
     form = f"new FormData({PANEL}.querySelector('.files form'))"
     assert page.run(f"Object.fromEntries({form})") == {"query": LARGE, "format": "json"}
@@ -326,7 +328,8 @@ def test_the_page_speaks_the_language_of_its_reader(host: str, page: Browser) ->
     names = page.run(
         f"[...{PANEL}.querySelectorAll('.yasr_btnGroup li')].map((it) => it.innerText.trim())"
     )
-    page.open(f"{host}/sparql?lang=en")  # the browser remembers the language
+    # The browser remembers the language, and other tests expect English.
+    page.open(f"{host}/sparql?lang=en")
 
     assert names == ["表格", "图表", "地图", "响应"]
     assert "显示前 1,000 行，共 2,000 行。" in text

@@ -44,7 +44,8 @@ def plain(node: object) -> object:
         return [type(node).__name__, str(node)]
     if isinstance(node, CompValue):
         parts = {name: plain(value) for name, value in node.items() if name != "_vars"}
-        for name in ("triples", "PV"):  # rdflib sorts triples by their terms
+        # rdflib sorts triples by their terms, and placeholders sort otherwise than constants.
+        for name in ("triples", "PV"):
             if isinstance(parts.get(name), list):
                 parts[name] = sorted(map(str, parts[name]))  # type: ignore[call-overload]
         return [

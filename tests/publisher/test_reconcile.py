@@ -1,5 +1,5 @@
-"""The reconciliation service: valid by its specification, names in six languages, and an answer to
-whatever is sent.
+"""The reconciliation service keeps its specification, knows names in six languages, and has an
+answer to whatever is sent.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Releases: cut from the journal, whole or not at all, numbered without gaps, refused where nothing
-has changed.
+"""Releases are built from the journal, as a whole or not at all; they are numbered without gaps,
+and refused where nothing has changed.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def copied(world: Path, data: Path) -> Path:
 
 
 def build_releases(data: Path, count: int) -> None:
-    """Cut releases, each of one more entry."""
+    """Build releases, each with one more entry of the journal."""
     for number in range(count):
         move_on(data, number)
         build_release(data, IRIS, NOW)
@@ -103,7 +103,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def released(release_data: Path) -> Path:
-    """Return a data folder with one release; read it, do not change it."""
+    """Return a data folder with one release, which tests share and must not change."""
     return release_data
 
 
@@ -308,8 +308,9 @@ def test_a_subject_a_line_and_one_with_many_triples_on_several(longest: int) -> 
 
 
 def verified(path: Path, public: bytes) -> None:
-    """Verify by the description of the format alone
-    (https://jedisct1.github.io/minisign/#signature-format).
+    """Verify the signature of a file by the description of the format, without minisign.
+
+    Source: https://jedisct1.github.io/minisign/#signature-format
     """
     _, signature, comment, whole = (
         path.with_name(path.name + ".minisig").read_bytes().rstrip(b"\n").split(b"\n")
@@ -323,7 +324,7 @@ def verified(path: Path, public: bytes) -> None:
 
 @pytest.fixture
 def signed(tmp_path: Path) -> Path:
-    """Return a signed file; the keys are beside."""
+    """Return a signed file; the keys are in the folder signing beside it."""
     path = tmp_path / "file.gz"
     path.write_bytes(b"content " * 100_000)
     with load_key(tmp_path / "signing") as secret:
@@ -337,7 +338,7 @@ def public_key(signed: Path) -> bytes:
 
 def test_a_file_that_was_touched_is_found_out_and_so_is_its_comment(signed: Path) -> None:
     beside, whole = signed.with_name("file.gz.minisig"), signed.read_bytes()
-    verified(signed, public_key(signed))  # raises where it does not hold
+    verified(signed, public_key(signed))  # It raises if the signature is wrong.
     assert len(base64.b64decode(public_key(signed))) == 42
     signed.write_bytes(whole + b".")
     with pytest.raises(InvalidSignature):
@@ -447,7 +448,8 @@ def test_a_line_that_is_no_cron_line_is_refused(tmp_path: Path, line: list[str])
     outcome = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
 
     assert outcome.exit_code == 2
-    result = re.sub(r"\x1b\[[0-9;]*m|│", " ", outcome.output)  # a terminal's colours and frame
+    # On a terminal the message has colours and a frame.
+    result = re.sub(r"\x1b\[[0-9;]*m|│", " ", outcome.output)
     assert "of five fields" in " ".join(result.split())
 
 

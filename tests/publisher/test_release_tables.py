@@ -1,5 +1,5 @@
-"""Tables: the rows say what the graphs say, in CSV and Parquet alike, and read by others' programs
-by their own description.
+"""The rows of the tables state in CSV and in Parquet what the graphs state, and other programs read
+them by the descriptions in the release.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from vocab.iris import Iris
 from vocab.schemes import concepts
 
 IRIS = Iris()
-LARGE = 160_000  # rows of a large table, which has row groups of 16,384 here
+LARGE = 160_000  # The rows of a large table, which has row groups of 16,384 rows here.
 RICH = IRIS.thing("initiative", "demo", "a/1")
 
 
 @pytest.fixture(scope="module")
 def folder(release_data: Path) -> Path:
-    """Return the folder of a release; read it, do not change it."""
+    """Return the folder of a release, which tests share and must not change."""
     return release_data / "releases/1"
 
 
@@ -168,7 +168,7 @@ def test_statistics_exclude_most_rows_of_a_large_table(large_links: Path) -> Non
 @pytest.mark.nightly
 def test_rows_larger_than_the_memory_are_written_in_order(tmp_path: Path) -> None:
     text, count = "long text " * 800, 30_000
-    assert len(text) * count > 192 << 20  # what DuckDB may use
+    assert len(text) * count > 192 << 20  # DuckDB may use 192 MiB of memory.
     with closing(open_tables(tmp_path / "work", IRIS)) as tables:
         tables.execute(
             f"""INSERT INTO initiatives BY NAME SELECT concat('urn:', range * 7919 % {count}) AS thing,
@@ -185,11 +185,11 @@ def test_rows_larger_than_the_memory_are_written_in_order(tmp_path: Path) -> Non
     )
     groups = rows_of(f"SELECT DISTINCT row_group_id FROM parquet_metadata('{path}')")
     assert (size, is_sorted) == (len(text) * count, True)
-    assert len(groups) >= 6  # one of 20,000 rows would hold too much in memory
+    assert len(groups) >= 6  # A row group of 20,000 rows would need too much memory.
 
 
 class CountingFile(io.FileIO):
-    """A file that counts the bytes that are read, each as a request for a range would."""
+    """A file that counts the bytes read from it, as requests for ranges would transfer them."""
 
     transferred = 0
 
@@ -212,7 +212,7 @@ def test_a_reader_of_ranges_reads_less_than_half_of_a_table(large_links: Path) -
         transferred = file.transferred
 
     assert rows.num_rows == sum(number % 3 == 0 and number % 17 == 4 for number in range(LARGE))
-    # of which more than half is the description of the row groups
+    # More than half of what is read is the description of the row groups.
     assert 0 < transferred < large_links.stat().st_size / 2
 
 
@@ -237,7 +237,7 @@ def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
 
 def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path) -> None:
     for path in folder.glob("*.csv.gz"):
-        # the library unpacks nothing
+        # csvw does not unpack compressed tables.
         (tmp_path / path.name).write_bytes(gzip.decompress(path.read_bytes()))
     shutil.copy(folder / "csv-metadata.json", tmp_path)
     group = csvw.TableGroup.from_file(tmp_path / "csv-metadata.json")

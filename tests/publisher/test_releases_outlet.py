@@ -1,5 +1,5 @@
-"""Releases as they are served: pages, data, files in parts, signatures, and a query that is
-repeated on a release.
+"""Releases are served as pages, data, files in parts and signatures, and a query can be repeated on
+a release.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ async def client(service: QueryService) -> AsyncIterator[httpx.AsyncClient]:
 async def pinned(
     client: httpx.AsyncClient, number: int, query: str = ALL, **headers: str
 ) -> httpx.Response:
-    """Ask a release; while it is loaded for queries, ask again."""
+    """Send a query to a release, and again while the release is loaded for queries."""
     params = {"query": query, "format": "tsv", "release": str(number)}
 
     async def answer() -> httpx.Response | None:
@@ -112,7 +112,7 @@ async def test_every_file_is_signed_by_the_key_that_is_served(
     for name in names:
         (tmp_path / name).write_bytes((await client.get(f"/releases/3/{name}")).content)
         (tmp_path / "sig").write_bytes((await client.get(f"/releases/3/{name}.minisig")).content)
-        # raises where it does not hold
+        # It raises if the signature is wrong.
         key.verify_file(tmp_path / name, Signature.from_file(tmp_path / "sig"))
     assert len(names) > 10
 
@@ -197,7 +197,8 @@ async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved
 
     first = await answered()
     move_on(data, 10)
-    shutil.rmtree(data / "store")  # its store is lost, and made again from the release's own file
+    # Without its store, the release is loaded again from its own file.
+    shutil.rmtree(data / "store")
     again = await answered()
 
     assert first.content.count(b"\n") > 1000
@@ -210,7 +211,7 @@ async def test_store_that_is_built_has_columns_that_only_pages_ask(
 ) -> None:
     first = await pinned(client, 3)
     again = await pinned(client, 3, **{"If-None-Match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")  # it is immutable
+    assert (again.status_code, again.content) == (304, b"")  # A release is immutable.
     folder = release_stores.store_folder(released, 3)
 
     assert _columns_answer_alike(folder)
@@ -227,7 +228,8 @@ async def test_a_damaged_store_of_a_release_answers_503_and_is_built_again(
     for path in (folder / "store").iterdir():
         if path.suffix == ".sst" or path.name.startswith(("CURRENT", "MANIFEST")):
             path.write_bytes(bytes(byte ^ 0xFF for byte in path.read_bytes()))
-    params = {"query": f"{ALL} #", "format": "tsv", "release": "3"}  # not the cached response
+    # A comment makes this another query, to which there is no cached response.
+    params = {"query": f"{ALL} #", "format": "tsv", "release": "3"}
 
     damaged = await client.get("/sparql", params=params)
     again = await pinned(client, 3, f"{ALL} #")

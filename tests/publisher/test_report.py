@@ -1,5 +1,5 @@
-"""Drawn from a release by queries that anyone can put again, and the same whenever they are made of
-it.
+"""Reports are made from a release by queries that anyone can repeat, and are the same whenever they
+are made.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data: Path, report: Report) -> None:
     before = files(data, report.name)
-    # so that its tables are made anew, of its N-Quads
+    # Without its store, the tables of the release are made anew from its N-Quads.
     shutil.rmtree(data / "store", ignore_errors=True)
 
     build_report(data, IRIS, 1, "en", {})
@@ -125,7 +125,7 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data: Path, report:
     assert files(data, report.name) == before
 
 
-@each("key", ["kinds", "basis"])  # those of pages are in test_figures.py
+@each("key", ["kinds", "basis"])  # test_figures.py has those of pages.
 def test_each_number_is_the_answer_to_its_query(
     data: Path, report: Report, store: Store, key: str
 ) -> None:
@@ -151,7 +151,7 @@ def test_a_release_stands_where_its_report_cannot_be_written(small: Path, tmp_pa
     assert get_release(tmp_path / "releases", 1) is not None
 
 
-@pytest.mark.nightly  # by day the demo makes both
+@pytest.mark.nightly  # By day the demo makes a release and its report.
 def test_a_release_is_followed_by_its_report(small: Path, tmp_path: Path) -> None:
     shutil.copytree(small / "journal", tmp_path / "journal")
 
@@ -251,7 +251,7 @@ NAMES = ["release-1.en", "release-1.goal-3.ar"]
 
 @pytest.fixture(scope="module")
 def host(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield where a real server answers that has a release and two reports of it."""
+    """Yield the address of a real server with a release and two reports of it."""
     data = copy_data(level, tmp_path_factory.mktemp("reports"), "store")
     builder.build_release(data, IRIS, datetime(2026, 4, 1, 6, 0, tzinfo=UTC))
     build_report(data, IRIS, 1, "en", {})
@@ -275,7 +275,7 @@ def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> No
     )
     assert {"line", "goal", "matrix", "region", "year"} <= set(drawn)
     assert ("country" in drawn) == (load_outlines() is not None)
-    # its style is there
+    # The heading has this colour only if the style sheet was loaded.
     assert browser.run("getComputedStyle(document.querySelector('h1')).color") == "rgb(23, 69, 107)"
     assert {
         url.partition("/reports")[0] for url in browser.request_log if "/reports/release" in url
@@ -290,7 +290,8 @@ def test_a_reader_goes_from_a_number_to_its_query_and_has_it_again(
     output = browser.run("document.querySelector(location.hash + ' + pre').textContent")
     params = {"query": output, "release": "1", "format": "json"}
 
-    def answer() -> httpx.Response | None:  # 503 while the release is loaded for queries
+    # The server answers 503 while it loads the release for queries.
+    def answer() -> httpx.Response | None:
         response = httpx.get(f"{host}/sparql", params=params, timeout=60)
         return response if response.status_code != 503 else None
 

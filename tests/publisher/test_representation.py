@@ -1,5 +1,5 @@
-"""What each Accept and each suffix answers, with validators; the table of RFC 9110 for our
-resources.
+"""The Accept header or the suffix of an address chooses the format, and validators answer 304, by
+RFC 9110.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ DOCUMENTS = [
 
 @pytest.fixture
 def fetch(client: httpx.AsyncClient) -> Callable[..., Any]:
-    """Ask for a path with an Accept header, or with none."""
+    """Return a function that requests a path with an Accept header, or with none."""
 
     async def ask(path: str, accept: str | None = None, **headers: str) -> httpx.Response:
         request = client.build_request("GET", path, headers=headers)
@@ -68,7 +68,7 @@ async def test_a_suffix_chooses_whatever_accept_says(fetch: Callable[..., Any]) 
             else:
                 assert answer.headers["content-type"] == media, path
             assert "Accept" not in answer.headers.get("vary", "").split(", ")
-    # though their names have no slash
+    # A suffix also chooses at addresses that have no other slash.
     results = [await fetch(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
     assert [item.status_code for item in results] == [200, 200, 404]
 

@@ -1,4 +1,4 @@
-"""/search: what is published by its words, as a page, as data and by SPARQL, always the same."""
+"""A search by words has the same results as a page, as data and by SPARQL."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vocab.iris import Iris
 from web.static_files import static_url
 
 HTML = {"Accept": "text/html"}
-# the only ones that the page has
+# The page has no other scripts.
 SCRIPTS = [
     f'<script src="{static_url(name)}" defer></script>' for name in ("suggest.js", "embed.js")
 ]
@@ -36,7 +36,6 @@ def without_scripts(page: str) -> str:
     return page
 
 
-# One store for all: they only read it, and to open it takes longer than to ask.
 async def results_of(client: httpx.AsyncClient, **parameters: str) -> dict[str, Any]:
     answer = await client.get("/search", params={"format": "json", **parameters})
     assert answer.status_code == 200, answer.text
@@ -94,7 +93,7 @@ async def test_filters_narrow_a_search(client: httpx.AsyncClient) -> None:
     assert every >= 3
     assert await totals("clinics", "language", "ar", "fr", "zh") == [1, 1, 0]
     assert await totals("network", "source", "demo", "other") == [120, 0]
-    assert await totals("lost", "source", "demo") == [0]  # it is gone
+    assert await totals("lost", "source", "demo") == [0]  # The record is gone.
 
 
 async def test_pages_hold_each_result_once_and_lead_to_one_another(
@@ -213,7 +212,8 @@ async def test_a_search_joins_with_what_is_said_of_things(client: httpx.AsyncCli
 async def test_a_search_that_is_written_wrongly_is_reported_with_its_place(
     client: httpx.AsyncClient,
 ) -> None:
-    later = 'SELECT * {\n ?thing text:query "network" FILTER(1 + ) }'  # a fault behind the search
+    # The fault is behind the search, and is reported at its place in the query as it was sent.
+    later = 'SELECT * {\n ?thing text:query "network" FILTER(1 + ) }'
     with pytest.raises(SyntaxError) as written:
         Store().query(SPACE + later)
 

@@ -32,7 +32,7 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 RECORDS = 24
 SEARCHES = ("", "q=network", "goal=4", "q=network&goal=4", "source=other", "kind=event")
 ATOM = {"a": "http://www.w3.org/2005/Atom", "at": "http://purl.org/atompub/tombstones/1.0"}
-Results = dict[str, str]  # the time of the last change by thing
+Results = dict[str, str]  # The time of the last change of each thing.
 
 
 class Registry:
@@ -95,7 +95,7 @@ async def following(
     tmp_path: Path,
 ) -> AsyncIterator[tuple[Registry, QueryService, httpx.AsyncClient]]:
     data = tmp_path / "data"
-    registry = Registry(data, seed=29)  # the second entry deletes a record
+    registry = Registry(data, seed=29)  # With this seed, the second entry deletes a record.
     registry.commit()
     async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         app = create_app(service)
@@ -141,7 +141,7 @@ class Followers:
     def __init__(self) -> None:
         self._results: dict[str, dict[str, str]] = {}
         self.seen: dict[str, Results] = {}
-        self.named: list[int] = []  # how many things each message names
+        self.named: list[int] = []  # The number of things that each message names.
 
     def due(self, position: int) -> list[DueSubscription]:
         return [
@@ -187,7 +187,7 @@ async def test_after_each_entry_each_feed_is_the_difference_of_the_results(
     assert min(RECORDS, entry_count) <= len(seen) <= RECORDS
     assert 0 < len(atom["q=network&goal=4"]) < len(atom["q=network"]) < len(atom[""])
     assert atom["kind=event"] == {}
-    assert max(followers.named) <= 4  # an entry changes so many records
+    assert max(followers.named) <= 4  # An entry changes at most four records.
 
 
 async def test_nothing_is_compared_before_each_index_has_the_entry(following: Any) -> None:

@@ -1,5 +1,5 @@
-"""Search by labels: things are found by what they are linked to, in six languages, below what has
-the words in its texts.
+"""A search finds things by the labels of what they are linked to, in six languages, and ranks them
+below those that have the words in their texts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ async def test_things_are_found_by_names_of_organizations_and_not_by_links_that_
         (item["thing"].rpartition("/id/")[2], item["organizations"]) for item in page["results"]
     ] == [(RICH, ["Clinics United"])]
 
-    # of C2, to which the record is linked by a crosswalk alone
+    # The word is in a label of C2, to which the record is linked by a crosswalk alone.
     page = await results_of(client, q="broadband")
 
     assert page["total"] > 0
@@ -150,8 +150,8 @@ async def test_a_field_of_sparql_leaves_labels_out(client: httpx.AsyncClient) ->
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
-    """Return an index of one thing that has the word in its title, one in its text, one by its
-    link, and one by its organization.
+    """Return an index of things that have a word in their title or text, or by a link, an
+    organization, a place or a key.
     """
     tmp_path = tmp_path_factory.mktemp("search")
     texts = {
@@ -315,7 +315,8 @@ async def test_suggestions_are_a_page_for_who_has_no_script(client: httpx.AsyncC
     assert '<a href="/search?q=telemed"' in re.sub(r' rel="nofollow"', "", some.text)
     assert "&lt;script&gt;" in hostile.text
     assert "<script" not in some.text + hostile.text
-    assert none.text.count("Initiatives: ") >= 6  # the most common topics
+    # Without words, the page has the most common topics.
+    assert none.text.count("Initiatives: ") >= 6
     assert picture.status_code == 406
 
 

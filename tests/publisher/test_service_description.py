@@ -1,4 +1,6 @@
-"""The W3C suite's three rules, and every claim and number in it asked of the endpoint."""
+"""The service description keeps the W3C suite's three rules, and the endpoint confirms every claim
+and number in it.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +89,7 @@ async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 async def test_conforms_to_schema(description: Store) -> None:
-    """Each property of the namespace stands where its domain is, and its value is of its range
+    """Each property of the namespace is used on its domain, and its value is of its range
     (section 3).
     """
     types = {

@@ -1,4 +1,4 @@
-"""Titles that are like another: found with a slip or another year, and others are not."""
+"""Titles are similar that differ by a slip or a year, and others are not."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The page `/source/{source}/report`: remarks of the published data, and what the ledger knows
-where there is one.
+"""The page `/source/{source}/report` has the remarks on the published data, and what the ledger
+knows where there is one.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def visitor(service: QueryService, code: str = "", *arguments: str) -> httpx.Asy
 
 
 def knowing(service: QueryService, ledger: Any = LEDGER) -> httpx.AsyncClient:
-    """Return a client of a publisher beside a ledger that knows this."""
+    """Return a client of a publisher beside a ledger that answers with *ledger*."""
     return visitor(service, ECHO, orjson.dumps(ledger).decode())
 
 
@@ -70,7 +70,7 @@ async def test_remarks_are_reported_without_a_ledger(service: QueryService) -> N
         "NoTarget", 1, None, False, "",
     )  # fmt: skip
     assert rule["first_seen"] == "2026-03-02T08:00:00Z"
-    assert rule["message"] == {"en": "No target is named."}  # a rule of another version
+    assert rule["message"] == {"en": "No target is named."}  # The rule is of another version.
     assert rule["remedy"] == {}
     assert rule["examples"] == [
         {"key": "a/1", "title": "Telemedicine for remote clinics", "page": "/page/initiative/demo/a%2F1",
@@ -155,7 +155,7 @@ async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(
     assert feed.entries[0].updated == "2026-02-01T12:00:00Z"
     ids, later_ids = ([entry.id for entry in answers.entries] for answers in (feed, second))
     assert len(set(ids)) == 5
-    # only the rule with another number of records is new
+    # Only the rule whose number of records has changed has a new entry.
     assert set(later_ids) - set(ids) == {later_ids[0]}
 
 

@@ -1,4 +1,4 @@
-"""The endpoint, rule by rule of the SPARQL 1.1 Protocol, section 2.1."""
+"""The endpoint keeps the rules of the SPARQL 1.1 Protocol, section 2.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Style sheets and scripts: names with a digest, cached for a year, compressed, and small together."""
+"""Style sheets and scripts have names with a digest, are cached for a year and compressed, and are
+small together.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ NAMES = (
 PAGES = (
     "/", "/search", "/map", "/matrix", "/trends", "/prizes", "/page/initiative/demo/a%2F1", "/scheme/action-line/C4", "/source/demo",
 )  # fmt: skip
-MOST = 60_000  # bytes of all scripts together, compressed; the query editor and the API page aside
+# Bytes of all scripts together, compressed, without those of the query editor and the API page.
+MOST = 60_000
 
 
 @each("name", NAMES)

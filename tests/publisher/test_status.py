@@ -1,6 +1,4 @@
-"""What the pages, the headers, JSON and SPARQL tell of freshness is one and the same, and time
-alone changes it.
-"""
+"""Pages, headers, JSON and SPARQL state the same freshness, which changes by time alone too."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ IRIS = Iris()
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
 HTML = {"Accept": "text/html"}
-# of states whose name on pages differs from the data's
+# Some states have another name on pages than in the data.
 WORDS = {"live": "up to date", "frozen": "on hold"}
 
 
@@ -57,7 +55,7 @@ def account(run: str, state: str, **counts: int) -> RunStatistics:
 
 
 def source_statuses() -> list[SourceStatus]:
-    """Return a source in each state, one of them with a plan that waits."""
+    """Return the statuses of a source in each state, one of which has a plan that waits."""
     live = FreshnessInputs(success=NOW - DAY, late_from=NOW + DAY)
     late = FreshnessInputs(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
     failed = account("beta.7", "failed", withheld=4)
@@ -86,7 +84,7 @@ def append_account(data: Path, run: str, quads_after: int) -> int:
 
 @pytest.fixture(scope="module")
 def data(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of the world in which a fourth entry tells its run's account, rightly."""
+    """Return a copy of the world with a fourth entry, which has a correct account of its run."""
     data: Path = copy_data(small, tmp_path_factory.mktemp("status"), "store")
     entries = Journal(data / "journal").entries()
     before = sum(1 if row[0] == "A" else -1 for entry in entries for row in entry.rows())
@@ -264,7 +262,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 def follower(tmp_path: Path, clock: ManualClock) -> Iterator[Runner[EmbeddedStore]]:
-    """Open a follower of a journal of one entry and a status file, by *clock*."""
+    """Yield a follower, by *clock*, of a journal of one entry and of a status file."""
     row = "A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."
     Journal(tmp_path / "journal").append([row], run="r", time=NOW)
     marks = FreshnessInputs(success=NOW, late_from=NOW + 2 * DAY)
@@ -274,7 +272,7 @@ def follower(tmp_path: Path, clock: ManualClock) -> Iterator[Runner[EmbeddedStor
 
 
 def status_statements(follower: Runner[EmbeddedStore]) -> set[str]:
-    """Return the states that the store tells, by the graph and by the merge of all graphs."""
+    """Return the states of sources in the store, in its graphs and in their merge."""
     result = follower.store.merge.quads_for_pattern(
         None, NamedNode(f"{IRIS.operations}freshness"), None, None
     )
@@ -314,7 +312,7 @@ def test_a_status_file_that_cannot_be_read_changes_nothing(
     good = (tmp_path / "status.nq").read_text()
     (tmp_path / "status.part").write_text(good)
     (tmp_path / "status.part").replace(tmp_path / "status.nq")
-    assert follower.step() is None  # the same, written anew
+    assert follower.step() is None  # The file was replaced by an equal one.
     (tmp_path / "status.nq").write_text(good.replace("\n", "\n" + bad, 1) if "soon" in bad else bad)
 
     follower.step()

@@ -1,4 +1,4 @@
-"""The store follows the journal: the same store from the same log, whatever happens on the way."""
+"""The store follows the journal: equal journals make equal stores, whatever happens on the way."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def named(store: EmbeddedStore) -> set[str]:
 
 
 def stated_after(rows: Iterable[bytes]) -> Stated:
-    """Return what says which triples some graph states after all *rows*."""
+    """Return a function that finds the rows whose triples some graph states after all *rows*."""
     quads = set[bytes]()
     for row in rows:
         (quads.add if row[:1] == b"A" else quads.discard)(row[2:])
@@ -88,7 +88,7 @@ def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
     assert snapshot is not None
     assert (snapshot.position, snapshot.quads) == (2, 10)
     assert named(following.store) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
-    assert following.step() is None  # nothing is new
+    assert following.step() is None  # There is nothing new.
 
 
 def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follow: Follow) -> None:
@@ -119,7 +119,7 @@ def test_the_merge_holds_a_triple_of_two_graphs_once_and_until_the_last_graph_dr
 
 @pytest.fixture
 def bulk(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Load 500 rows and more in bulk, 800 at once; return how many that are."""
+    """Let a bulk load begin at 500 rows and take 800 at once; return the 500."""
     monkeypatch.setattr("publisher.store.follow.LARGE", 500)
     monkeypatch.setattr("publisher.store.follow.BULK", 800)
     return 500
@@ -153,7 +153,7 @@ def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follow: Follow, b
 def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path, bulk: int) -> None:
     store = Store(tmp_path / "store")
 
-    for part in range(5):  # files enough that the engine begins to merge them
+    for part in range(5):  # So many files make the engine begin to merge them.
         apply(store, (f"A {quad(n * 5 + part)}\n".encode() for n in range(bulk)), stated_after(()))
 
     results = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads()}
@@ -163,7 +163,7 @@ def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path, bulk
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")
 @pytest.mark.parametrize(("started", "then"), [(0, NICE), (10, 10)])
 def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, then: int) -> None:
-    ordinary = "os.getuid() or os.setuid(65534)"  # root may lower a nice value, nobody else
+    ordinary = "os.getuid() or os.setuid(65534)"  # Only root may lower a nice value.
     imports = "import os; from publisher.store.process import lower_thread_priority"
     begin = f"os.setpriority(os.PRIO_PROCESS, 0, {started})"
     code = f"{imports}; {begin}; {ordinary}; lower_thread_priority(); print(os.nice(0))"
@@ -338,7 +338,7 @@ OLD, NEW, SHARED = (
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """The end of the process, which no handler of errors may catch."""
 
 
 class KilledStore:
@@ -425,7 +425,7 @@ def test_large_entries_after_a_position_are_mostly_new(
     append_rows(tmp_path, "a")
     append_rows(tmp_path, *(f"b{number}" for number in range(500)))
     append_rows(tmp_path, "c")
-    assert not journal_reader.is_mostly_new(1)  # they are small
+    assert not journal_reader.is_mostly_new(1)  # The entries are small.
 
     monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
 

@@ -1,4 +1,4 @@
-"""The recipes of the documentation count the tables of a release right, in each tool."""
+"""The recipes of the documentation count the tables of a release correctly, in each tool."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def _ran(line: list[str], program: str, **environment: str) -> str:
-    """Run a program from its standard input; return what it prints."""
+    """Run a command that reads *program* from its standard input; return what it prints."""
     return subprocess.run(
         line,
         input=program,
@@ -172,7 +172,7 @@ def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zero
 IRIS = Iris()
 LOCK = Path(__file__).parents[1] / "validators.lock"
 CONTEXT = "https://w3id.org/ro/crate/1.1/context"
-# Put a context, of a file, into the cache of roc-validator, as a request for it would.
+# This puts the context in a file into the cache of roc-validator, as a request for it would.
 CACHE_CONTEXT = """
 import io, pathlib, sys, requests, requests.adapters, requests_cache, urllib3
 
@@ -197,7 +197,7 @@ print(json.dumps({"pages": pages, "title": reader.metadata.title, "language": re
 
 @pytest.fixture(scope="module")
 def folder(release_data: Path) -> Path:
-    """Return the folder of a release; read it, do not change it."""
+    """Return the folder of a release, which tests share and must not change."""
     return release_data / "releases/1"
 
 
@@ -275,7 +275,7 @@ def printed(validators: Path, folder: Path) -> dict[str, Any]:
 def changed_crate(
     folder: Path, copy: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]
 ) -> Path:
-    """Copy a crate, change its metadata, of which *change* receives the whole and the root entity,
+    """Copy a crate, pass its metadata and its root entity to *change*, write what that changed,
     and return the copy.
     """
     shutil.copytree(folder, copy)
@@ -299,7 +299,7 @@ def test_the_crate_fulfils_requirements_and_recommendations(
 @pytest.mark.parametrize(
     ("name", "change"),
     [
-        # the context of 1.1 lacks sha256
+        # The context of RO-Crate 1.1 has no sha256.
         ("undefined-key", lambda crate, root: crate.update({"@context": CONTEXT})),
         ("without-date", lambda crate, root: root.pop("datePublished")),
     ],
@@ -341,7 +341,7 @@ def test_the_printed_codebook_is_tagged_and_has_a_title(printed: dict[str, Any])
 def test_the_printed_codebook_has_every_column_and_examples_that_its_fonts_can_print(
     printed: dict[str, Any], folder: Path
 ) -> None:
-    text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))  # lines break within names
+    text = re.sub(r"[\s\u200b]+", "", "".join(printed["pages"]))  # Lines break within names.
 
     for table in TABLES.values():
         assert re.sub(r"\s", "", f"A row is {table.row}.") in text

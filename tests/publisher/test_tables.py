@@ -49,8 +49,8 @@ def atlas(key: str) -> str:
 
 
 DEMO_2 = IRIS.thing("initiative", "demo", "2")
-# a part of a part, one of two wholes, one by another title than the English one, two of each other,
-# and one of a document that is a part
+# These are a part of a part, a part of two wholes, a part of a whole by its French title, two parts
+# of each other, and a part of a document that is itself a part.
 PARTS = {
     "p6": (atlas("p2"),),
     "p7": ("https://elsewhere.example/projects/2", DEMO_2),
@@ -117,8 +117,8 @@ async def test_a_total_is_that_of_its_query(
 async def test_parts_count_with_the_outermost_whole(tables: FacetIndex) -> None:
     by_source = tables.counts_once(make_filter(kind="initiative"))["source"]
 
-    # The member of a cluster with p1; p2, p6 and p7 with a whole at the other registry; p3 and p4;
-    # y with p8 and p11; one each: p5, whose whole is not published, p9 and p10.
+    # Each of these counts once: the member of a cluster with p1; p2, p6 and p7 with a whole at the
+    # other registry; p3 and p4; y with p8 and p11; p5, whose whole is not published; p9; and p10.
     assert (by_source["atlas"], by_source["atlas"].records) == (7, 13)
 
 
@@ -132,7 +132,7 @@ async def test_queries_are_short_where_there_are_no_parts(level: Path) -> None:
     assert "isPartOf" not in asking.total(Filter(), IRIS, has_parts=tables.has_parts)
 
 
-DAILY = ("two lines, one goal",)  # without filters all figures are compared, by test_figures
+DAILY = ("two lines, one goal",)  # test_figures.py compares all figures without filters.
 
 
 @each("filters", DAILY)

@@ -1,5 +1,5 @@
-"""The tables go after the store: what they say after changes is what they say when made anew,
-wherever the follower is stopped.
+"""The tables follow the store: after changes they are the same as when they are made anew, wherever
+the follower is stopped.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(leveled: Path, tmp_path: Path) -> Path:
-    """Return a copy that may be changed."""
+    """Return a copy of the folder, which a test may change."""
     return Path(shutil.copytree(leveled, tmp_path, dirs_exist_ok=True))
 
 
@@ -89,7 +89,7 @@ def anew(leveled: Path, tmp_path_factory: pytest.TempPathFactory) -> Tables:
 
 
 def change(data: Path) -> None:
-    """Replace some records, and take one out."""
+    """Append an entry that replaces some records and removes one."""
     old = {item.key: set(record_rows("demo", item)) for item in FIRST}
     new = {item.key: set(record_rows("demo", item)) for item in SECOND} | {"5": set()}
     gone = sorted(f"D {row[2:]}" for key, rows in new.items() for row in old.get(key, set()) - rows)
@@ -133,7 +133,7 @@ def test_after_a_change_they_are_as_if_made_anew(data: Path, whole: Tables, anew
 
     assert after == anew
     assert {name: after[name] != whole[name] for name in TABLES} == dict.fromkeys(TABLES, True)
-    # a type that another record states of an organization counts for all that name it
+    # A type that another record states of an organization counts for all records that name it.
     chosen = opened_index(path).list_things(make_filter(stakeholder="civil-society"), "newest", 10)
     assert IRIS.thing("initiative", "demo", "a/1") in [line.iri for line in chosen]
 
@@ -141,12 +141,13 @@ def test_after_a_change_they_are_as_if_made_anew(data: Path, whole: Tables, anew
 def test_indexes_of_which_most_would_change_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # so that these entries count as large
+    # With this limit, entries as small as these count as large.
     monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
     monkeypatch.setattr(SearchUpdater, "_apply_entries", None)
     journal = Journal(tmp_path / "journal")
     journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)
-    before = read_tables(level(tmp_path, "store", SearchUpdater))  # it is removed after a while
+    # The tables are read at once, since old snapshots are removed after a while.
+    before = read_tables(level(tmp_path, "store", SearchUpdater))
     rows = [row for item in FIRST for row in record_rows("demo", item)]
     more = sorted(set(rows) - set(record_rows("demo", plain(0))))
     journal.append(more, run="run-2", time=CHANGED)
@@ -169,7 +170,8 @@ def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(
     entry = next(reader.journal.entries(0)).id
     for steps in range(1, 5):
         with closing(ColumnUpdater(data / "stopped" / "columns", reader)) as columns:
-            assert len(list(islice(columns.advance(1, entry), steps))) == steps  # never committed
+            # The updater is left before it commits.
+            assert len(list(islice(columns.advance(1, entry), steps))) == steps
 
     assert read_tables(level(data, "stopped")) == whole
 

@@ -1,5 +1,5 @@
-"""The index follows the journal: it finds what is published, at the entry that the store shows,
-whatever happens on the way.
+"""The index of texts follows the journal: it finds what is published, at the entry that the store
+shows, whatever happens on the way.
 """
 
 from __future__ import annotations
@@ -71,9 +71,10 @@ def indexed(data: Path) -> Runner[EmbeddedStore]:
 
 
 def latest(following: Runner[EmbeddedStore]) -> Snapshot:
-    """Let *following* do all there is to do; return what it shows then."""
+    """Step until the index is level with the store; return the newest snapshot."""
 
-    def is_level() -> bool:  # on a busy machine the index is shown some steps later
+    # On a busy machine the index appears some steps later than the store.
+    def is_level() -> bool:
         latest = following.step() or newest_snapshot(following.store.snapshots)
         return (
             latest is not None
@@ -144,7 +145,8 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(
 def test_a_change_is_shown_in_store_and_index_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("publisher.store.follow.SLICE", 60.0)  # on a busy machine too
+    # With so much time, a busy machine too updates both in one step.
+    monkeypatch.setattr("publisher.store.follow.SLICE", 60.0)
     for updated in (ColumnUpdater, SearchUpdater):
         monkeypatch.setattr(updated, "snapshot_wait", 60.0)
     commit(tmp_path, "1", [], statements("1", "One"))
@@ -163,7 +165,7 @@ def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follow: Start) 
     commit(tmp_path, "1", [], statements("1", "One"))
     following = follow(tmp_path)
     old = latest(following)
-    with closing(SharedLock(old.path)):  # else it is deleted after two newer ones
+    with closing(SharedLock(old.path)):  # Otherwise it is deleted after two newer ones.
         commit(tmp_path, "1", statements("1", "One"), statements("1", "Two"))
         new = latest(following)
 
@@ -315,7 +317,8 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(
     folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
     files = {*(tmp_path / "store" / "text" / "index").iterdir()}
 
-    def is_reached() -> bool:  # the store shows the entry first, then the index follows
+    # The store shows the entry first, and then the index follows.
+    def is_reached() -> bool:
         at = newest_snapshot(tmp_path / "store" / "snapshots")
         if reached == "index":
             return bool({*(tmp_path / "store" / "text" / "index").iterdir()} - files)
@@ -341,7 +344,7 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(
 
 @pytest.fixture(scope="module")
 def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder of two records with a store and an index; copy it to change it."""
+    """Return a data folder of two records with a store and an index, which tests must copy."""
     data = tmp_path_factory.mktemp("leveled")
     for key, title in (("1", "One"), ("2", "Two")):
         commit(data, key, [], statements(key, title))
@@ -363,7 +366,7 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(
 ) -> None:
     old = newest_snapshot(copied / "store" / "snapshots")
     assert old
-    (Path(old.path) / "text" / "made").unlink()  # as before the format was written down
+    (Path(old.path) / "text" / "made").unlink()  # Older formats did not write this file.
     mark = json.loads((copied / "store" / "text" / "position.json").read_text())
     (copied / "store" / "text" / "position.json").write_text(
         json.dumps(mark | {"version": "1 tantivy-0.25.0 stemmer-3.0.0"})

@@ -1,5 +1,5 @@
-"""Texts of any language are found by the words of any who write it: with other endings, without
-accents, by parts of them.
+"""Texts in any language are found by words with other endings or without accents, and by parts of
+words.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TITLES = {
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
-    """Return an index of one title a language."""
+    """Return an index with a title in each language."""
     entries = (
         SearchEntry(f"https://x.org/id/event/a/{language}", "event", "a", ((title, language),), ())
         for language, title in TITLES.items()

@@ -1,4 +1,4 @@
-"""303 to page or data, both with the record's provenance; what is gone answers 410."""
+"""An identifier redirects with 303 to a page or to data, which have what its record states."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ async def test_a_hostile_title_is_escaped(client: httpx.AsyncClient) -> None:
     answer = await client.get("/page/initiative/demo/evil", headers=HTML)
 
     assert "<script>" not in answer.text
-    assert answer.text.count("<script") == 1  # the block of data, in which it is escaped
+    assert answer.text.count("<script") == 1  # It is the block of data, where the title is escaped.
     assert "\\u003cscript\\u003ealert" in answer.text
     assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in answer.text
     assert "unsafe" not in answer.headers["content-security-policy"]

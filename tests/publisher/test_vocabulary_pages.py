@@ -60,7 +60,7 @@ async def test_a_country_of_a_list_has_its_years_and_a_purpose_its_goal_and_sour
 
 
 def texts(triples: Iterable[Triple], subject: str, predicate: str, language: str) -> list[str]:
-    """Return the texts of *subject*, a path, in *language*."""
+    """Return the texts of *subject*, a path below BASE, in *language*."""
     return [
         triple.object.value
         for triple in triples

@@ -1,5 +1,5 @@
-"""True counts, with the numbers of a release or of what is shown, which are the same where both
-hold the same.
+"""VoID has the true counts of a release or of the published data, which agree where both have the
+same statements.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def test_a_release_counts_as_the_endpoint_does(
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     released, served = Store(), Store()
     released.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
-    # What the status graph says is served, but in no release.
+    # The statements of the status graph are served, but are in no release.
     status = {
         item.predicate.value
         for item in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)

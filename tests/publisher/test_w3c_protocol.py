@@ -1,7 +1,6 @@
-"""The W3C SPARQL 1.1 Protocol tests from their manifest that query. Updates are refused.
+"""The W3C SPARQL 1.1 Protocol tests of queries are run from their manifest; updates are refused.
 
-The manifest's requests are sent as they are, but for the path: ``/sparql/`` is the endpoint that is
-tested.
+The manifest's requests are sent unchanged except for their path: ``/sparql/`` becomes ``/sparql``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from vocab.iris import Iris
 from web.formats import GRAPHS, TABLES, media_types
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"
-# older sets describe the requests in comments
+# Older versions of the suite describe the requests in comments only, so their tests have no steps.
 ALL = [item for item in exchanges(MANIFEST) if item.steps] if SUITE.exists() else []
 UPDATES = [item for item in ALL if "update" in item.name]
 QUERIES = [item for item in ALL if "update" not in item.name]
@@ -38,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    """Yield a client of a store that holds all graphs which the tests name."""
+    """Yield a client of a store with all graphs that the tests name."""
     data = tmp_path_factory.mktemp("protocol")
     store = Store(str(data / "store"))
     for name, file in {

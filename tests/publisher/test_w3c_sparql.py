@@ -1,8 +1,9 @@
-"""The W3C SPARQL 1.1 query tests and result formats, each asked of our endpoint over a store that
-holds its data.
+"""The W3C SPARQL 1.1 tests of queries and result formats are sent to our endpoint over a store with
+their data.
 
-https://www.w3.org/2009/sparql/docs/tests/ ; what is tested is the whole way: protocol, pool, reader
-process, engine, writer.
+They test the whole way: protocol, pool, reader process, engine and writer.
+
+Source: https://www.w3.org/2009/sparql/docs/tests/
 """
 
 from __future__ import annotations
@@ -39,8 +40,8 @@ _KNOWN_EARLIER: dict[str, str] = _ALL_KNOWN.pop("earlier")
 IS_EARLIER = origin("w3c-sparql11") != "../shared"
 KNOWN: dict[str, str] = _ALL_KNOWN | (_KNOWN_EARLIER if IS_EARLIER else {})
 QUERY = ("QueryEvaluationTest", "CSVResultFormatTest")
-ELSEWHERE = ("service", "syntax-fed")  # SERVICE is refused: they are asked for their refusal
-NONE = "entailment"  # the service description says that there is none
+ELSEWHERE = ("service", "syntax-fed")  # Their queries use SERVICE, which is refused.
+NONE = "entailment"  # The service description states that we have none.
 
 CASES = (
     [case for case in cases(SUITE / "manifest-all.ttl") if not case.name.startswith(f"{NONE}/")]
@@ -48,7 +49,8 @@ CASES = (
     else []
 )
 HERE = [case for case in CASES if case.name.partition("/")[0] not in ELSEWHERE]
-EVALUATED = sorted(  # those of the same data one after another: each other data is a snapshot
+# Cases of the same data follow one another, since each change of the data needs a snapshot.
+EVALUATED = sorted(
     (case for case in HERE if case.kind in QUERY), key=lambda case: (case.default, case.named)
 )
 RIGHT = [case for case in HERE if case.kind == "PositiveSyntaxTest11"]
@@ -59,23 +61,24 @@ REFUSED = [
     if case.name.partition("/")[0] in ELSEWHERE and case.kind in (*QUERY, "PositiveSyntaxTest11")
 ]
 
-# How many cases of a group the columns answer at least; the earlier suite has fewer cases.
+# The columns answer at least so many cases of a group; the earlier suite has fewer cases.
 COMPILED = {"aggregates": 13, "bind": 3, "bindings": 10, "exists": 3, "functions": 4, "grouping": 3}
 COMPILED |= {"negation": 4, "property-path": 9, "subquery": 7}
 if IS_EARLIER:
     COMPILED = {}
 
-DAILY = ("aggregates",)  # groups whose columns are tested by day
+DAILY = ("aggregates",)  # The columns of these groups are tested by day.
 
-Data = tuple[tuple[Path, ...], tuple[Path, ...]]  # files of the default graph and of named graphs
+# The files of the default graph, and those of the named graphs.
+Data = tuple[tuple[Path, ...], tuple[Path, ...]]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
 class SuiteEndpoint:
-    """A store whose data are others for each case, and a client of its endpoint; *columns* are
-    those of the data of each case that asks for named graphs, of all if *is_forced*.
+    """A store whose data change with the case, and a client of its endpoint; *columns* are written
+    for cases that ask for named graphs, or for all cases if *is_forced*.
     """
 
     service: QueryService
@@ -85,7 +88,7 @@ class SuiteEndpoint:
     columns: dict[Data, ProjectionPaths] = field(default_factory=dict)
     stored: tuple[object, ...] = ()
     number: int = 0
-    engine: str = ""  # that answered last
+    engine: str = ""  # This engine answered last.
 
     async def show(self, case: SparqlCase) -> None:
         """Put the data of *case* in the store."""
@@ -109,12 +112,13 @@ class SuiteEndpoint:
             write_columns_of_unmerged(self.store, paths.columns)
             self.columns[data] = paths
         folder = self.columns[data].columns
-        (folder / POSITION_FILE).unlink(missing_ok=True)  # older snapshots have links to it
+        # Older snapshots have links to this file, so it must not be written over.
+        (folder / POSITION_FILE).unlink(missing_ok=True)
         write_position(folder, self.number)
         return self.columns[data]
 
     async def ask(self, case: SparqlCase, form: str) -> httpx.Response:
-        """Ask the query of *case*, whose relative IRIs stand under its file's."""
+        """Send the query of *case*; the IRI of its file is the base of relative IRIs."""
         text = f"BASE <{case.query.as_uri()}>\n" + case.query.read_text("utf-8")
         headers = {"Content-Type": "application/sparql-query", "Accept": form}
         answer = await self.client.post("/sparql", content=text.encode(), headers=headers)
@@ -123,23 +127,23 @@ class SuiteEndpoint:
 
 
 class IdlePool(Pool):
-    """No workers for queries of our own: the states of sources, which no case has."""
+    """A pool without workers: our own queries ask for states of sources, which no case has."""
 
     async def switch_snapshot(self, snapshot: str) -> None:
-        """Start none."""
+        """Start no worker."""
 
     async def ask(
         self, request: QueryRequest, seconds: float | None = None, client: str = ""
     ) -> Answer:
-        """Raise NotReady."""
         raise NotReady("no worker answers")
 
 
 @asynccontextmanager
 async def open_endpoint(data: Path, *, is_forced: bool = False) -> AsyncIterator[SuiteEndpoint]:
-    """Serve a store in the folder *data*."""
+    """Yield an endpoint over a store in the folder *data*."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
-    service.public_pool._spares = 0  # one query at a time: others would only open each snapshot
+    # Queries come one at a time, so a spare reader would only open each snapshot.
+    service.public_pool._spares = 0
     service.internal_pool = IdlePool(1, service.limits)
     async with (
         service,
@@ -152,7 +156,7 @@ async def open_endpoint(data: Path, *, is_forced: bool = False) -> AsyncIterator
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SuiteEndpoint]:
-    """Yield an endpoint that answers from the RDF store, as the installed program does what visits
+    """Yield an endpoint that answers from the RDF store, as the program does where a query visits
     as few statements as each case has.
     """
     async with open_endpoint(tmp_path_factory.mktemp("w3c") / "data") as opened:
@@ -206,7 +210,7 @@ async def test_a_query_has_the_answer_of_the_suite(
 @pytest.mark.parametrize(
     "group",
     [
-        # test_columns.py compares the answers to random queries, with paths, by day
+        # By day, test_columns.py compares the answers to random queries, with paths.
         pytest.param(group, marks=() if group in DAILY else pytest.mark.nightly)
         for group in sorted({case.name.partition("/")[0] for case in EVALUATED})
     ],
@@ -293,10 +297,10 @@ _TABLES = {".srx": QueryResultsFormat.XML, ".srj": _JSON, ".tsv": QueryResultsFo
 
 
 def _cells(data: bytes) -> list[list[str]]:
-    """Read CSV, rows and columns in an order of their own: the suite asks for SELECT *, whose
-    columns have none.
+    """Read CSV, and sort its rows and columns: the suite asks for SELECT *, whose columns have no
+    order.
 
-    Blank nodes bear no names (section 3.2) and are all alike.
+    Blank nodes have no names (section 3.2), so all are read as equal.
     """
     head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     columns = sorted(range(len(head)), key=lambda column: head[column])

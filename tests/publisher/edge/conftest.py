@@ -1,5 +1,5 @@
-"""A real server on loopback over three thousand statements, with limits as a test wants them, and a
-raw way to speak to it.
+"""A real server on loopback over three thousand statements, with the limits that a test sets, and
+clients that use HTTP or raw bytes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vocab.iris import Iris
 from web.server import LimitedConnection, create_config
 
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
-# what looks like the end of a row in some format and is none
+# This looks like the end of a row in some formats, and is none.
 TEXT = 'a,"b" {},{} .\\r\\n\\n<result>'
 
 
@@ -38,7 +38,7 @@ class EdgeServer(uvicorn.Server):
 
 @dataclass
 class Raw:
-    """An answer as its bytes came: *whole* where its end came too."""
+    """An answer as its bytes came; *whole* is true if its end came too."""
 
     status: int
     headers: dict[str, str]
@@ -49,8 +49,6 @@ class Raw:
 
 @dataclass
 class RunningServer:
-    """A running server."""
-
     service: QueryService
     port: int
     client: httpx.AsyncClient
@@ -59,17 +57,16 @@ class RunningServer:
     sessions: list[asyncio.StreamWriter] = field(default_factory=list)
 
     async def ask(self, query: str, **more: str) -> httpx.Response:
-        """Ask by GET."""
         return await self.client.get("/sparql", params={"query": query, **more})
 
     async def connect(self, **more: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a connection."""
+        """Open a connection, which is closed when the server ends."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port, **more)
         self.sessions.append(writer)
         return reader, writer
 
     async def raw(self, query: str, form: str, *headers: str) -> Raw:
-        """Ask by hand and read all that comes."""
+        """Send a query without an HTTP client, and read all bytes of the answer."""
         reader, writer = await self.connect()
         target = "/sparql?" + urlencode({"query": query, "format": form})
         lines = [f"GET {target} HTTP/1.1", "Host: x", "Connection: close", *headers, "", ""]
@@ -128,7 +125,7 @@ def statements(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def wait_until_served(data: Path) -> None:
-    """Make the one snapshot that all servers show."""
+    """Create the one snapshot that all servers show."""
     async with QueryService(data, Iris(), readers=1) as service:
         await service.wait_until_current()
 

@@ -1,5 +1,5 @@
-"""A client's budget and its place in the line, counted exactly; behind a proxy only where the
-setting says so.
+"""A client's budget and its place in the queue are counted exactly; the address that a proxy states
+counts only if the setting names the proxy.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
         "export" in answer.json()["detail"] and "/exports" in answer.headers["link"]
         for answer in ended
     )
-    assert served.service.public_pool.queue.free == 2  # none was forgotten
+    assert served.service.public_pool.queue.free == 2  # Every slot is free again.
 
 
 async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(

@@ -1,4 +1,6 @@
-"""Put, watched, fetched, deleted; nothing half-written is seen, and a restart loses none."""
+"""Exports are queued, watched, fetched and deleted; nobody sees a half-written one, and a restart
+loses none.
+"""
 
 from __future__ import annotations
 
@@ -158,7 +160,8 @@ async def test_a_person_puts_and_watches_an_export_without_a_script(serve: Serve
         ("Download the result" in page.text, 'http-equiv="refresh"' in page.text)
         for page in (waiting, result_page)
     ]
-    assert pages[0] in ((False, True), (True, False))  # it may be done already, but is never both
+    # The export may be done already, but no page both offers a result and waits for it.
+    assert pages[0] in ((False, True), (True, False))
     assert pages[1] == (True, False)
     assert (gone.status_code, (await served.client.get(sent.headers["location"])).status_code) == (
         303,

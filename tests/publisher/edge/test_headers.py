@@ -1,5 +1,5 @@
-"""What every answer tells a browser: pages, data, files and errors alike; and that templates keep
-to it.
+"""Pages, data, files and errors all have the security headers, and the templates keep the content
+security policy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ KINDS = {
     ("GET", "/page/initiative/demo/a%2F1"): 200,
     ("HEAD", "/sparql"): 200,
     ("GET", "/sparql?query=ASK%7B%7D"): 200,
-    # streamed
+    # This answer is streamed.
     ("GET", "/sparql?query=CONSTRUCT%20%7B?s?p?o%7D%20WHERE%20%7B?s?p?o%7D%20LIMIT%20900"): 200,
     ("POST", "/sparql"): 415,
     ("DELETE", "/sparql"): 405,

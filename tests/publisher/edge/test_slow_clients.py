@@ -1,4 +1,4 @@
-"""Whoever sends or takes too slowly, or too much, holds nobody up."""
+"""A client that sends or reads too slowly, or too much, delays no other."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ from .conftest import Serve
 
 LARGE = "SELECT ?a ?o { ?a ?b ?o . ?d ?e ?f } LIMIT 100000"
 ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i FILTER(STR(?c) < STR(?f)) }"
-LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large answer slowly
+LIMITS = Limits(seconds=240, wait=240, budget=0)  # A busy machine needs long for a large answer.
 
 
 class Hasty(LimitedConnection):
-    """A connection with less patience."""
+    """A connection with short timeouts."""
 
     head_timeout, body_timeout, read_timeout = 0.3, 0.3, 0.5
 
 
 class Patient(LimitedConnection):
-    """A connection that never gives up on a client that takes nothing."""
+    """A connection that never gives up on a client that reads nothing."""
 
     read_timeout = 3600.0
 
 
 async def unread(served: Any, query: str) -> asyncio.StreamReader:
-    """Ask and take nothing."""
+    """Send a query, and read nothing of the answer."""
     reader, writer = await served.connect(limit=1)
     writer.write(
         f"GET /sparql?format=tsv&query={quote(query)} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
@@ -95,7 +95,8 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
 ) -> None:
     served = await serve(LIMITS, readers=1)
     line, tasks = served.service.public_pool.queue, served.server.server_state.tasks
-    server_log = logging.getLogger("uvicorn.error")  # it has a handler of its own
+    # This logger has a handler of its own, so its records do not reach that of the root.
+    server_log = logging.getLogger("uvicorn.error")
     server_log.addHandler(caplog.handler)
     try:
         _, writer = await served.connect()
@@ -186,7 +187,7 @@ def run(answer: FakeAnswer, responses: Responses) -> RunningQuery:
     return RunningQuery(request, cast(QueryService, answer), QueryRequest(""), None)
 
 
-@pytest.mark.parametrize("number", [3, 30])  # one fits into the cache, the other does not
+@pytest.mark.parametrize("number", [3, 30])  # The first fits into the cache.
 async def test_a_response_is_passed_on_in_order_however_large_it_is(number: int) -> None:
     responses = Responses()
     answer = FakeAnswer([bytes([index]) * (BUFFER_MEMORY // 4) for index in range(number)])
@@ -226,7 +227,7 @@ TABLES = ("json", "xml", "csv", "tsv")
 
 
 def count(form: str, body: bytes) -> int:
-    """Count the rows of a document; what is not well-formed is an error."""
+    """Count the rows of a document; raise if it is not well-formed."""
     if form == "json":
         return len(json.loads(body)["results"]["bindings"])
     if form == "xml":
@@ -256,14 +257,14 @@ async def test_an_answer_is_whole_up_to_the_row_limit_and_says_so_and_a_cut_one_
     served = await serve(FEW)
 
     for form, mark in MARKS.items():
-        # rows without a value are counted too
+        # Rows without a value are counted too.
         for query in (ALL, "SELECT ?none { ?s ?p ?o }") if form in TABLES else (GRAPH,):
             answer = await served.ask(query, format=form)
             assert answer.status_code == 200, form
             assert answer.headers["stocktake-truncated"] == "rows=5", form
             assert answer.content.endswith(mark), form
             assert "/exports" in answer.headers["link"], form
-            if form != "csv" or query == ALL:  # whose reader skips empty lines
+            if form != "csv" or query == ALL:  # The reader of CSV skips empty lines.
                 assert count(form, answer.content) == 5, form
 
     for form, rows in product(TABLES, (5, 0)):
@@ -301,7 +302,7 @@ async def test_an_answer_that_is_stopped_ends_with_a_whole_row_and_says_so_or_th
         answer = await served.raw(ENDLESS_ROWS, form, "TE: trailers")
         assert (answer.whole, answer.trailers["stocktake-truncated"]) == (True, LATER), form
         assert count(form, answer.body) > 0, form
-    for form in ("ttl", "nt"):  # a graph can be read and says so
+    for form in ("ttl", "nt"):  # A cut graph is well-formed, and states the cut.
         answer = await served.raw(STREAM, form)
         assert answer.whole, form
         assert answer.body.endswith(f"# stocktake-truncated {LATER}\n".encode()), form

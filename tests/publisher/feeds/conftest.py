@@ -1,5 +1,5 @@
-"""One harvest by every client that there is, begun before a commit and ended after it, beside one
-before and one after.
+"""Every client harvests before a commit, after it, and across it: that harvest begins before the
+commit and ends after it.
 """
 
 from __future__ import annotations
@@ -54,12 +54,11 @@ def ldes_client() -> list[str]:
 
 @contextmanager
 def following(line: list[str]) -> Iterator[Iterator[str]]:
-    """Let ldes-client follow a stream, and return its lines as they come, each version once.
+    """Follow a stream with ldes-client, and yield its lines as they come, each version once.
 
-    It is not let end by itself: on a busy machine ldes-client 0.3.0 then ends before it has asked
-    for all pages, since a page that passes from those that wait to those that are asked for is for
-    a moment among neither. While it follows it may give a version again that it meets in two polls
-    at once.
+    It is stopped, since ldes-client 0.3.0 may end by itself too early on a busy machine: a page
+    that goes from the waiting pages to the requested ones is for a moment among neither. While it
+    follows, it may print a version twice that it meets in two polls at once.
     """
     client = Process([*line, "follow"], stdout=subprocess.PIPE)
     try:
@@ -80,7 +79,7 @@ def once(lines: Iterable[bytes]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
-    """Serve the world that moves; return its folder and its address."""
+    """Serve the world whose records change; yield its folder and its address."""
     data = tmp_path_factory.mktemp("moving")
     begin(data)
     with served(
@@ -129,7 +128,7 @@ Still = tuple[Path, httpx.Client]
 
 @pytest.fixture(scope="session")
 def still_data(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data folder of the world as it is after the commit; read it, do not change it."""
+    """Return the folder of the world after the commit, which tests share and must not change."""
 
     def make(data: Path) -> None:
         begin(data, whole=True)
@@ -155,11 +154,11 @@ def still_inside(still_data: Path) -> Iterator[Still]:
 def stills(
     still_data: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], Still]]:
-    """Yield what serves the world after the commit over a store, once."""
+    """Yield a function that serves the world after the commit over a store, once for each store."""
     with ExitStack() as open_ones:
 
         def opened(store: str) -> Still:
-            # the address that it listens on
+            # Without a public URL, links have the address that the server listens on.
             contact = {"STOCKTAKE_CONTACT": "help@example.org", "STOCKTAKE_PUBLIC_URL": ""}
             url = open_ones.enter_context(
                 published(store, still_data, tmp_path_factory.mktemp(store), contact)
@@ -177,5 +176,5 @@ def still(store: str, request: pytest.FixtureRequest) -> Still:
     """Return the world as it is after the commit, over the store."""
     if store == STORES[0]:
         return cast(Still, request.getfixturevalue("still_inside"))
-    # by name: only a test over another store starts programs
+    # The fixture is requested by name, so that only a test over another store starts programs.
     return cast(Still, request.getfixturevalue("stills")(store))

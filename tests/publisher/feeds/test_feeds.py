@@ -1,4 +1,6 @@
-"""Atom with archives that never change, a calendar, activities, sitemaps and robots.txt."""
+"""Changes are served as Atom with archives that never change, as a calendar, as activities and in
+sitemaps.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,7 @@ def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Stil
     tags = {tag.term for tag in entry.tags}
     assert {"goal:8:crosswalked", "line:C2:declared", "country:404"} <= tags
     assert not parse.bozo
-    odd = 'bell\x07 & "<\ud800>\uffff'  # which XML cannot hold
+    odd = 'bell\x07 & "<\ud800>\uffff'  # XML cannot hold these characters.
     sitemap = etree.fromstring(render("sitemap.xml", container="a", item="b", urls=[(odd, 0)]))
     assert sitemap.findtext(".//{*}loc") == 'bell\ufffd & "<\ufffd>\ufffd'
 
@@ -128,9 +130,11 @@ def events(still: Still) -> dict[str, Any]:
 @each(
     "name, begin, end",
     [
-        ("e4", date(2025, 5, 1), date(2025, 5, 4)),  # to the third of May, whose end is the fourth
-        ("e13", date(2025, 5, 1), date(2025, 6, 1)),  # May
-        ("e6", date(2025, 1, 1), date(2026, 1, 1)),  # 2025
+        # An end is the first day that is not of the event: e4 lasts to the third of May, e13 all of
+        # May, and e6 all of 2025.
+        ("e4", date(2025, 5, 1), date(2025, 5, 4)),
+        ("e13", date(2025, 5, 1), date(2025, 6, 1)),
+        ("e6", date(2025, 1, 1), date(2026, 1, 1)),
         ("e7", datetime(2025, 5, 1, 9, tzinfo=UTC), datetime(2025, 5, 1, 17, 30, tzinfo=UTC)),
     ],
 )
@@ -162,7 +166,7 @@ def test_the_page_of_an_event_leads_to_its_calendar(still: Still) -> None:
     assert str(item["location"]) == "Geneva, CICG"
     assert str(item["url"]) == f"{still[1].base_url}/page/event/demo/e4"
     assert {name for name, one in listed.items() if str(one["status"]) == "CANCELLED"} == {"e5"}
-    # a picture of another installation is a link, and is not loaded
+    # A picture of another installation is a link, and is not loaded.
     assert 'href="https://other.example/picture/a.webp">Picture</a>' in text
     assert "A full hall" in text
     assert 'src="https://other.example' not in text
@@ -264,7 +268,7 @@ HUB = "https://hub.example/publish"
 
 
 class Hub:
-    """A hub that keeps what it was pings, and answers as it is set to."""
+    """A hub that records the pings it accepts, and answers with *status*."""
 
     def __init__(self) -> None:
         self.status = 204
@@ -287,7 +291,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[QueryService]:
 
 
 async def until(service: QueryService, entry: int) -> None:
-    """Wait until harvesters are pings of *entry*."""
+    """Wait until harvesters may see *entry*."""
 
     async def reached() -> bool:
         await service.refresh()
@@ -304,14 +308,15 @@ async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(
     transport = httpx.MockTransport(hub)
     announcer = WebSubNotifier(HUB, opened, transport=transport)
 
-    first = announcer.step()  # what is there already is no news
+    first = announcer.step()  # What is there already is no news.
     move(opened.data)
     await until(opened, 4)
     hub.status = 503
     with pytest.raises(httpx.HTTPStatusError):
         announcer.step()
     hub.status = 202
-    later = WebSubNotifier(HUB, opened, transport=transport).step()  # as after a restart
+    # A new notifier stands for a restart.
+    later = WebSubNotifier(HUB, opened, transport=transport).step()
     again = announcer.step()
 
     feeds = {item for result in hub.pings for item in result}
@@ -353,7 +358,7 @@ def test_a_hub_at_a_private_address_is_not_asked(address: str) -> None:
         pytest.raises(httpx.ConnectError, match="STOCKTAKE_ALLOW_HOSTS"),
     ):
         client.post("http://hub.example:9/")
-    named = GuardedTransport(frozenset({"localhost"}))  # one that the operators name is asked
+    named = GuardedTransport(frozenset({"localhost"}))  # A host that operators name is asked.
     with create_client(named) as client, pytest.raises(httpx.ConnectError) as caught:
         client.post("http://localhost:9/")  # Nobody listens there, which shows that it was tried.
     assert not isinstance(caught.value.__cause__, PrivateAddressError)

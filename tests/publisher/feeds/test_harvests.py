@@ -1,5 +1,5 @@
-"""Harvests by others: complete before, across and after a commit with changes and deletions,
-compared with the journal record by record.
+"""Harvests by other programs are complete before, across and after a commit with changes and
+deletions; they are compared with the journal record by record.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def test_a_harvest_by_oai_pmh_has_all_there_is_and_doubles_nothing(
     got = scenario.got[when, client]
 
     expected = whole(scenario.after if when in ("since", "after") else scenario.before)
-    if when == "since":  # just what the commit touched
+    if when == "since":  # It has only what the commit touched.
         expected = {name: lines for name, lines in expected.items() if name in scenario.touched}
     assert got.last == expected
     assert got.doubled == []
@@ -59,7 +59,7 @@ def test_a_harvest_by_oai_pmh_has_all_there_is_and_doubles_nothing(
 
 
 def replica(versions: list[tuple[str, Any]]) -> RecordStatements:
-    """Return what a follower of the stream holds: of each record the version with the last place."""
+    """Return what a follower of the stream has: the version of each record at the last position."""
     ordered = sorted(versions, key=lambda version: version[1][1])
     return {record: lines for record, (_, _, _, lines) in ordered}
 
@@ -78,8 +78,8 @@ def test_ldes_client_replicates_every_version_exactly(
 
 
 def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return what a reader knows who went through the feed from the newest entry back: of each what
-    it met first.
+    """Return what a reader of the feed knows that starts from the newest entry: what it meets first
+    of each record.
     """
     out: dict[str, Any] = {}
     for name, result in items:
@@ -104,7 +104,7 @@ def test_feedparser_finds_each_record_with_its_title_and_each_deletion_by_the_ar
 
 @pytest.mark.parametrize("when", ["before", "across", "after"])
 def test_the_activities_give_the_last_state_of_each_record(scenario: Scenario, when: str) -> None:
-    # a page that is asked after the commit has the commit in it
+    # A page that is requested after the commit includes the commit.
     state = scenario.before if when == "before" else scenario.after
 
     got = scenario.got[when, "activities"].last
@@ -146,7 +146,7 @@ def test_the_store_itself_holds_what_the_harvests_were_compared_with(
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Run a store of its own; return the settings that name it."""
+    """Run a store in a process of its own; yield the settings that name it."""
     program = shutil.which("oxigraph", path=str(Path(sys.executable).parent)) or shutil.which(
         "oxigraph"
     )

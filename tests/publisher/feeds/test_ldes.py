@@ -1,4 +1,6 @@
-"""Pages that never change, a view of what is latest, and every page by the shapes of TREE."""
+"""The event stream has pages that never change and a view of the latest versions, and every page
+keeps the shapes of TREE.
+"""
 
 from __future__ import annotations
 
@@ -54,10 +56,10 @@ def members(read_quads: list[Quad]) -> list[str]:
 def test_every_page_keeps_the_shapes_of_tree(still: Still, path: str) -> None:
     if not SHAPES.exists():
         pytest.skip("no shapes of TREE beside the work tree")
-    # the shapes of one kind of page contradict the others'
+    # The shapes of one kind of page contradict those of the others.
     other = [kind for kind, paths in KINDS.items() if path not in paths]
     data = Graph().parse(data=default_graph(still, path), format="nt")
-    # as the vocabulary says that the shapes import
+    # The vocabulary that the shapes import states this of both kinds.
     for kind in ("GreaterThanOrEqualToRelation", "LessThanRelation"):
         data.parse(data=f"<{TREE}{kind}> <{BELOW}> <{TREE}Relation> .", format="nt")
 
@@ -99,8 +101,8 @@ def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> No
         ("/ldes/time", False),
         ("/ldes/time/2026-03", True),
         ("/ldes/time/2026-04", False),
-        ("/ldes/time/2026-03-28/1", True),  # full
-        ("/ldes/time/2026-03-28/2", True),  # of a day behind which there is another
+        ("/ldes/time/2026-03-28/1", True),  # The page is full.
+        ("/ldes/time/2026-03-28/2", True),  # A later day has begun.
         ("/ldes/time/2026-04-28/1", False),
         ("/ldes/latest", False),
         ("/ldes/version/4/demo/i%2F7", True),

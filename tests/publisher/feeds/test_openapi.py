@@ -36,10 +36,10 @@ DESCRIPTION = openapi_description(
     create_app(QueryService(Path(mkdtemp()), Iris())), "http://stocktake.test"
 )
 OPERATIONS = [(method, path) for path, item in DESCRIPTION["paths"].items() for method in item]
-EXAMPLES = 8  # generated requests of each operation, valid and invalid each
-HEALTH = [*HealthCheck]  # schemathesis: slow generation is no failure
+EXAMPLES = 8  # So many valid and so many invalid requests are generated for each operation.
+HEALTH = [*HealthCheck]  # Slow generation of requests is no failure.
 
-# A request of each with a full response: generated parameters seldom name a thing.
+# Generated parameters seldom name a thing, so each of these requests has a full response.
 KNOWN = {
     "/search": "?q=forum&format=json", "/search/suggest": "?q=forum&format=json", "/things.json": "?source=demo&sort=newest",
     "/data/{kind}/{source}/{key}.json": "/data/initiative/demo/i%2F7.json", "/record/{source}/{key}.json": "/record/demo/i%2F7.json",
@@ -115,7 +115,7 @@ def test_schemathesis_finds_no_server_error_or_undocumented_response(
     @given(case=operation.as_strategy(mode))
     def check_case(case: schemathesis.Case[Any]) -> None:
         seconds = (case.query or {}).get("timeout")
-        # such a query is rightly stopped with 504
+        # A query with a timeout below one second is rightly stopped with 504.
         assume(not isinstance(seconds, float | int) or seconds >= 1)
         case.call_and_validate(base_url=host, checks=CHECKS, timeout=WITHIN)
 

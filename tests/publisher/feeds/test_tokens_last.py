@@ -1,5 +1,5 @@
-"""Tokens: a list that was begun goes on after a commit, a release, a restart and the loss of every
-index.
+"""A list that was begun goes on by its token after a commit, a release, a restart and the loss of
+every index.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
 
 SETTINGS = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0"}
-Page = tuple[list[str], str | None]  # the identifiers of a page of a list, the token of the next
+Page = tuple[list[str], str | None]  # The identifiers of a page, and the token of the next page.
 
 
 def parse_page(content: bytes) -> Page:
