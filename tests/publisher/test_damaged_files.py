@@ -1,6 +1,4 @@
-"""A server finds damaged files of its store and indexes, answers 503, and rebuilds them from the
-journal.
-"""
+"""A server that finds damaged files of its store or indexes answers 503 and rebuilds the files."""
 
 from __future__ import annotations
 
@@ -31,9 +29,8 @@ PAGES = (
     "/topics",
     "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D",
 )
-# A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot,
-# and the other way round. What each does to each kind of page is tested in test_health_faults.py
-# too.
+# The copied folder has no hard links: a file that is damaged in the store is whole in the snapshot,
+# and the other way round. That /health never fails over damaged files is tested in test_health.py.
 KINDS = ("snapshots/*/columns/*", "snapshots/*/store/*.sst")
 DAMAGED = (
     pytest.param(KINDS, id="all"),
@@ -143,7 +140,7 @@ async def test_an_unexpected_error_over_a_damaged_file_answers_503_and_is_not_ra
     async with QueryService(small, IRIS, readers=1, follow=False) as service:
         monkeypatch.setattr("publisher.linked_data.health.find_faults", fail)
         async with asking(create_app(service)) as client:
-            # a fault of ours: the server logs it
+            # No file is damaged, so the error is the fault of our code, and the server logs it.
             with pytest.raises(ValueError, match="a wrong length"):
                 await client.get("/health")
             monkeypatch.setattr(service, "find_damage", _changed_store)

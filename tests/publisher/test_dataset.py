@@ -1,5 +1,5 @@
-"""The dataset of a query: FROM and FROM NAMED (SPARQL 1.1 Query, section 13), and the protocol's
-before them (Protocol, 2.1.4).
+"""The dataset of a query: FROM and FROM NAMED (SPARQL 1.1 Query, section 13), which parameters of
+the protocol override (Protocol, 2.1.4).
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ def ask(
     default: tuple[str, ...] | None = None,
     named: tuple[str, ...] | None = None,
 ) -> list[str]:
-    """Return the first value of each solution, of the quads that match and, if it is compiled, by
-    the columns.
+    """Return the first value of each solution over the quads that match.
+
+    If the columns compile the query, check that they answer the same.
     """
     request = QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named)
     results = [reader.evaluate(request, *columns.matching(request))]
@@ -72,9 +73,9 @@ def ask(
             ("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"),
             ("FROM <a> FROM <c>", ""))),
         *((NAMED_AND_DEFAULT, *row) for row in (
-            ("FROM <a>", ""),  # one FROM and no FROM NAMED: there are no named graphs (13.2)
+            ("FROM <a>", ""),  # With FROM alone there are no named graphs (13.2).
             ("FROM <a> FROM <b>", ""),
-            ("FROM NAMED <b>", ""),  # and with FROM NAMED alone the default graph is empty
+            ("FROM NAMED <b>", ""),  # With FROM NAMED alone the default graph is empty.
             ("FROM <a> FROM NAMED <b>", "b b"), ("FROM <c> FROM NAMED <b>", ""), ("FROM <a> FROM NAMED <b> FROM NAMED <c>", "b b c"))),
         *(("SELECT DISTINCT ?g {{ {} }} ORDER BY ?g", *row) for row in (
             ("GRAPH ?g {}", "a b c"), ("GRAPH ?g { OPTIONAL { ?s ?p 1 } }", "a b c"), ("GRAPH ?g { ?s ?p ?o FILTER(?o > 2) }", "b c"),
@@ -123,7 +124,7 @@ def test_a_query_reads_no_graph_and_no_subject_that_it_excludes(
     filtered = "SELECT ?g { GRAPH ?g { ?s ?p ?o } FILTER(?g = <c> && ?o > 2) }"
 
     assert (ask(filled, pattern), ask(filled, filtered)) == (["b", "c"], ["c"])
-    with pytest.raises(MemoryError):  # all would be too many
+    with pytest.raises(MemoryError):  # All quads are more than MAX_QUADS.
         filled.matching(QueryRequest("ASK { GRAPH ?g { ?s ?p ?o } }"))
 
 

@@ -1,4 +1,4 @@
-"""What is gone answers 410 in every format with all that is kept of it, and each dump lists it."""
+"""A deleted record answers 410 in every format with its tombstone, and each dump lists it."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def added(content: Iterable[str], key: str, source: str = "demo") -> list[str]:
 def buried(
     key: str, content: list[str], run: str, reason: str, heir: str | None = None
 ) -> list[str]:
-    """Return the rows of a record that was deleted, with the IRI of its heir."""
+    """Return the rows of a deleted record; *heir* is the IRI of the record that replaces it."""
     deletion = Deletion(run, GONE, reason, heir)
     return added(write_tombstone(key, "demo", deletion, SEEN, content, IRIS), key)
 
@@ -56,9 +56,7 @@ def missed(key: str, content: list[str], at: datetime) -> list[str]:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a world of one record that was replaced, its heir, one that went without a trace, and
-    one that has vanished.
-    """
+    """Return a data folder with records that were replaced, moved, deleted, or have vanished."""
     data = tmp_path_factory.mktemp("departures")
     old = record("old", Text("Ancien", "fr"), Text("Old project", "en"))
     elsewhere = [line.replace("/demo/", "/atlas/") for line in record("a/1", Text("There", "en"))]

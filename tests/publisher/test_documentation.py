@@ -1,5 +1,5 @@
-"""The documentation site, where it was built: served under the policy of all pages, and linked from
-each of them.
+"""The documentation site, the front page, the pages of the API and of the rules, comments on posts,
+and addresses that are refused.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
     while path:
         page = (await client.get(path, headers={"Accept": "text/html"})).text
         named = [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
-        # those of its records are named beside the list
+        # The organizations of a registry are named beside the list of its records.
         seen += [item for item in named if not item.startswith("organization/")]
         path = (
             page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&")
@@ -143,7 +143,7 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
             else None
         )
 
-    # and one that is gone, which is listed by itself
+    # The registry has one record more, which is gone and is therefore listed elsewhere.
     assert (len(seen), len(set(seen))) == (124, 124)
 
 
@@ -168,7 +168,7 @@ async def test_every_link_of_the_front_page_leads_somewhere(client: httpx.AsyncC
     page = (await client.get("/", headers=HTML)).text
 
     links = {link.replace("&amp;", "&") for link in re.findall(r'(?:href|src)="(/[^"]*)"', page)}
-    # one of each kind: of those that differ in the values of their parameters
+    # Of links that differ only in the values of their parameters, one is requested.
     of_kinds = {re.sub(r"=[^&]*", "=", link): link for link in sorted(links)}
     assert len(links) > len(of_kinds) > 20
     for link in of_kinds.values():
@@ -212,7 +212,6 @@ GROUNDS = """(() => {
 
 @pytest.fixture
 def url(endpoint: str) -> str:
-    """Return the address of a server of the world."""
     return endpoint.removesuffix("/sparql")
 
 

@@ -1,4 +1,4 @@
-"""From the journal alone, the same bytes as the store's, and served in parts."""
+"""Dumps are written from the journal alone, equal the store, and are served in parts."""
 
 from __future__ import annotations
 

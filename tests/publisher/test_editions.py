@@ -59,15 +59,15 @@ from web.static_files import static_url
 ADDRESSES = Addresses(1, ("en", "ar"), "https://stocktaking.example", frozenset({"2025-05"}))
 NOW = datetime(2026, 3, 3, tzinfo=UTC)
 LANGUAGES = ("en", "ar")
-PLAIN = 22  # things that are alike; more make the export longer, and it is not tested more
-# Schemes, areas and terms of goals that are exported: each of the others is one more page of the
-# same kind.
+PLAIN = 22  # More things that are alike would only make the export longer.
+# The schemes, areas and terms of goals that are exported: all others would only add pages of the
+# same kinds.
 SCHEMES = {"action-line", "activity-type", "area", "coverage", "itu-region", "prize-category"}
 SCHEMES |= {"prize-stage", "sdg", "stakeholder-type", "status"}
 AREAS = {"001", "002", "014", "202", "404", "co"}
 OF_GOALS = re.compile(r"\d+|3\.8|9\.\w+|C0308\w+|C09\w+|ontology#\w+")
-BEFORE = 100  # files that the interrupted run finishes
-GAPS = 12  # codes without initiatives of a kind that are listed
+BEFORE = 100  # the least number of files that the interrupted run finishes
+GAPS = 12  # codes of a facet that may be listed as having no initiative
 NAMED = re.compile(r"<http://metadata\.un\.org/sdg/(codes/geoArea/)?([^/>]+)>")
 LINK = re.compile(r'<(\w+)[^>]*?\s(?:href|src|action)="([^"]*)"')
 OUTSIDE = ("http:", "https:", "mailto:", "tel:")
@@ -124,7 +124,7 @@ def endpoint(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture(scope="module")
 def exported(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    """Export with the command, kill it, and continue."""
+    """Export with the command, kill it, and continue the export in this process."""
     folder = tmp_path_factory.mktemp("site") / "out"
     log = folder / LOG
     line = [
@@ -252,7 +252,7 @@ def total_of(browser: Browser) -> int:
 
 
 def load_data(browser: Browser) -> None:
-    """Load the data of the query page."""
+    """Load the data of the query page; wait until a query can be run."""
     browser.run("document.querySelector('#load').click()")
     wait_until(
         lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"),
@@ -557,8 +557,9 @@ def test_the_command_packs_a_finished_export_for_kiwix(
 
 
 def _assert_kiwix_reads(path: Path) -> None:
-    """Check a file by zimcheck, all but the links to the pages that this test left out, and read a
-    page through kiwix-serve.
+    """Check a file with zimcheck, and read it through kiwix-serve, where these are installed.
+
+    Links are not checked, since the test leaves out some pages.
     """
     if zimcheck := shutil.which("zimcheck"):
         checks = [

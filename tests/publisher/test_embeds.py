@@ -1,5 +1,5 @@
-"""Figures for frames of other sites: small, without cookies and scripts, in every language, and
-nothing else may be framed.
+"""Embeds, which other sites show in frames, are small, without cookies and scripts, and in every
+language; nothing else may be framed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DISCOVERY = r'<link rel="alternate" type="application/json\+oembed" href="([^"]+
 ADDRESSES = [
     "/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map", "/embed/matrix",
 ]  # fmt: skip
-MOST = 30_000  # bytes of a page with its styles, as sent
+MOST = 30_000  # bytes of an embed with its styles, compressed
 HOSTILE = [
     '"><script>alert(1)</script>', "'; DROP TABLE x; --", "../../etc/passwd", "%00", "\u202egnp", "javascript:alert(1)", "x" * 3_000,
 ]  # fmt: skip
@@ -197,7 +197,7 @@ async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient)
         codes = [
             html.unescape(code)
             for code in re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", text)
-            if "iframe" in code  # the others are citations
+            if "iframe" in code  # The others are citations.
         ]
 
         assert codes, address

@@ -37,18 +37,18 @@ from vocab.iris import BASE
 
 ENGINES = ("oxigraph", "virtuoso")
 WHEN = datetime(2026, 4, 1, tzinfo=UTC)
-# Examples whose answers an engine cannot give, and how it says so.
+# The examples that an engine cannot answer, with the error that it reports.
 CANNOT = {("virtuoso", "near-nairobi"): "this store does not know a function of the query"}
-# A LIMIT without a whole order: which of the rows that are alike come is the engine's choice; that
-# there are as many is compared.
+# These examples have a LIMIT without a total order, so that the engine chooses among rows. It is
+# only tested that there are some.
 ANY_OF_THEM = frozenset(
     {
         "provenance-of-a-record", "one-initiative-as-a-graph", "organization-networks", "full-text", "languages", "matrix",
     }
 )  # fmt: skip
-# What an expression says is true is an integer in Virtuoso.
+# Virtuoso returns the booleans of expressions as integers.
 WITH_BOOLEANS = frozenset({("virtuoso", "matrix-and-practice")})
-# A page or data of each endpoint; ``_heard`` returns what is compared.
+# An address of each endpoint; `_heard` returns the part of an answer that is compared.
 PATHS = (
     "/page/organization/demo/ministry-of-health", "/data/initiative/demo/a%2F1?format=nt", "/record/demo/1?format=nt",
     "/record/demo/lost?format=nt", "/source/demo?format=nt", "/run/run-2?format=nt", "/ns?format=nt", "/scheme/action-line",
@@ -68,7 +68,7 @@ PATHS = (
     "/oai?verb=GetRecord&metadataPrefix=rdf&identifier=https://w3id.org/wsis-stocktaking/record/demo/1", "/ldes/time/2026-03-02/1",
     "/ldes/latest", "/feeds/all.atom", "/feeds/events.ics", "/activities/1", "/sitemap.xml", "/robots.txt", "/openapi.json", "/health",
 )  # fmt: skip
-# The time of the answer, or a number of the publisher's own.
+# Times, costs and numbers that differ from one publisher to the other.
 _OWN = re.compile(
     r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(snapshot|quads)\":\d+|\"columns\":\{[^}]*\}"
 )
@@ -95,7 +95,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def followed(engine: Engine, data: Path) -> Iterator[Engine]:
-    """Yield the engine with all that the journal holds, and its texts looked up."""
+    """Yield the engine with all entries of the journal, and with its search index and tables."""
     follower = open_external_runner(
         engine.address,
         JournalReader(Journal(data / "journal"), IRIS.base),
@@ -144,7 +144,7 @@ def _client(service: QueryService) -> httpx.AsyncClient:
 
 
 def _heard(answer: httpx.Response) -> object:
-    """Return what an answer says, without the order of rows, statements and lists that have none."""
+    """Return the content of an answer without the order of its rows, statements or words."""
     media = answer.headers["content-type"].partition(";")[0]
     if media == "application/n-triples":
         return Counter(str(quad) for quad in parse(answer.content, RdfFormat.N_TRIPLES))
@@ -197,7 +197,7 @@ async def test_an_answer_that_the_engine_cannot_sort_is_an_error_and_not_short(
     elsewhere: QueryService, followed: Engine
 ) -> None:
     async with _client(elsewhere) as client:
-        often = " ".join(map(str, range(20)))  # the world has fewer than 10,005 triples
+        often = " ".join(map(str, range(20)))  # The world has fewer than 10,005 triples.
         query = f"SELECT ?s ?o {{ VALUES ?n {{ {often} }} ?s ?p ?o }} ORDER BY ?o LIMIT 10005"
         answer = await client.get("/sparql", params={"query": query, "format": "csv"})
 
@@ -263,7 +263,7 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
         item.graph.removeprefix(f"{BASE}record/"): (item.missing, item.added) for item in spoilt
     }
     whole = len(record_rows("demo", plain(5)))
-    # the last is the merge of all
+    # The graph without a name is the merge of all graphs.
     assert set(results) == {"demo/3", "demo/4", "demo/5", "nobody/1", ""}
     assert (results["demo/3"][0] > 5, results["demo/3"][1]) == (True, 0)
     assert (results["demo/4"], results["demo/5"], results["nobody/1"]) == (
@@ -279,7 +279,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 ) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
     journal, service = Journal(tmp_path / "journal"), tmp_path / "store" / engine.address.folder
-    # who wrote until now is no longer waited for
+    # By this time the lease of the last writer is over, so that the follower does not wait for it.
     later = datetime.now(UTC) + timedelta(seconds=12 * LEASE)
     meanwhile: list[tuple[str | None, str | None]] = []
 
@@ -305,7 +305,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 
     snapshot = follower.step()
     after = asyncio.run(_marks(tmp_path, engine))
-    # its texts and tables, until there is nothing to do
+    # The follower builds its texts and tables until there is nothing left to do.
     again = [step.position for step in iter(follower.step, None)]
     back = _undone(rows, tmp_path / "journal")
     last = follower.step()
@@ -316,7 +316,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
         4,
         before.quads + len(changed) - len(record_rows("demo", plain(7))),
     )
-    # a part of entry 4 may be in the answer, so it bears no tag and is not kept
+    # The answer may show a part of entry 4, so it has no tag and is not cached.
     assert meanwhile[:2] == [("4", None), ("4", None)]
     assert (after[0], bool(after[1])) == (None, True)
     assert set(again) <= {4}
@@ -325,9 +325,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
 
 
 async def _marks(data: Path, engine: Engine) -> tuple[str | None, str | None]:
-    """Ask the endpoint; return what it says of an entry that is being taken in, and the answer's
-    tag.
-    """
+    """Query the endpoint; return the entry that is being applied and the tag of the answer."""
     service = QueryService(
         data, IRIS, Limits(seconds=240, wait=240), readers=1, follow=False, elsewhere=engine.address
     )

@@ -1,4 +1,4 @@
-"""What holds for every address of the publisher: validators, links, and answers to odd paths."""
+"""Every address of the publisher needs a valid host, and no odd path is a server error."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PUBLIC = "https://public.example"
 
 @pytest.fixture(scope="module")
 def server(release_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of all that is served of a world with a release, its report and dumps."""
+    """Yield the address of a server of a world with a release, its report and dumps."""
     data = Path(copytree(release_data, tmp_path_factory.mktemp("routes") / "data"))
     reports.build_report(data, IRIS, None, "en", {})
     list(write_dumps(Journal(data / "journal"), data / "dumps"))
@@ -97,7 +97,7 @@ TAILS = [
 @each("stem", STEMS)
 @pytest.mark.nightly
 def test_odd_path_is_no_server_error(client: httpx.Client, stem: str) -> None:
-    # each tail after every fifth stem, since a route often has several stems
+    # A fifth of the tails is enough for each stem, since a route often has several stems.
     assert _failures(client, stem, TAILS[STEMS.index(stem) % 5 :: 5]) == {}
 
 

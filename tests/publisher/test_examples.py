@@ -1,4 +1,6 @@
-"""Each is shown in full, answers something, and is shown as a page and as RDF."""
+"""Example queries have results and are served as pages and RDF; their editor works without scripts;
+the columns answer stored queries as the RDF store does.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,7 @@ def test_an_example_says_what_it_does_in_each_language_and_declares_what_it_uses
 
     declared = set(re.findall(r"PREFIX (\w+):", item.text))
     used = set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
-    # how a claim came to be is never mixed unasked
+    # Only examples on claims use crosswalked and suggested ones, and then both.
     named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", item.text))
 
     assert item.comments["en"].endswith(".")
@@ -261,7 +263,7 @@ QUERIES = re.findall(
 
 @pytest.fixture
 def placed() -> Store:
-    """Return a place in Nairobi and one in Geneva."""
+    """Return a store of one initiative in Nairobi and one in Geneva."""
     spots = {
         "nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219),
         "geneva": Place(None, 46.2044, 6.1432),
@@ -420,7 +422,8 @@ QUALITY = {
     "of one rule only": rule_query(IRIS, SOURCE),
 }  # fmt: skip
 EXAMPLES = {item.name: item.text for item in examples(IRIS) if item.kind == "select"}
-# LIMIT without ORDER BY; GROUP_CONCAT; MAX of what may be unbound; other functions.
+# The RDF store answers these: they have LIMIT without ORDER BY, GROUP_CONCAT, MAX of what may be
+# unbound, or functions that are not compiled.
 EXAMPLES_OF_THE_STORE = {
     *("indicators-of-initiatives", "full-text-and-goals", "places"),
     *("near-nairobi", "run-accounts"),
@@ -433,20 +436,21 @@ FILTERS = {
     "count of all": total(ALL, IRIS, has_parts=True), "goals by line": cross_tabulate(INITIATIVES, "goal", "line", IRIS, has_parts=False),
     "organizations": organizations(ALL, IRIS, has_parts=False), "list of things": listing(INITIATIVES, IRIS),
 }  # fmt: skip
-# of the benchmark and of researchers
+# The queries of the benchmark, among them those of researchers.
 QUESTIONS = {
     f"question {path.stem}": path.read_text()
     for path in sorted((Path(__file__).parents[2] / "benchmarks" / "queries").rglob("*.rq"))
 }
-# An empty GRAPH; LIMIT without ORDER BY; more than triples and a filter in EXISTS; an alternative that is computed.
+# These are not compiled: they have an empty GRAPH, LIMIT without ORDER BY, more than triples and a
+# filter in EXISTS, or an alternative that is computed.
 LEFT_TO_THE_STORE = {
     "named-graphs", "run-records", "without licence", "without known-licence", "without page-not-gone", "count by basis",
-    # LIMIT alone; a path from a variable; CONSTRUCT; arithmetic; a backslash
+    # These have LIMIT alone, a path from a variable, CONSTRUCT, arithmetic, or a backslash.
     *(f"question {name}" for name in ("rows", "areas-within", "graph-of-goal")),
     "question remarks-by-registry", "question titles-on-women",
 }  # fmt: skip
 
-# Asked of the larger world, where each is answered in less than a tenth of a second.
+# The larger world is asked only these, each of which it answers in less than a tenth of a second.
 OF_LITTLE = STORED.keys() - {
     *("about", "graph", "source-remark-results", "sources"),
     *(
@@ -519,7 +523,7 @@ def _is_equal(columns: ColumnEngine, store: Store, query: str) -> bool:
     except NotCompiled:
         return False
     expected = solutions(store.query(query, base_iri=IRIS.base))
-    if _CUT.search(query):  # any of its solutions may be left out
+    if _CUT.search(query):  # Any of its solutions may be left out.
         assert len(answer) == len(expected)
         return True
     kind = "GROUP_CONCAT" if "GROUP_CONCAT" in query else ""

@@ -1,4 +1,4 @@
-"""``/sparql?explain=1``: which engine evaluates a query, and how."""
+"""`/sparql?explain=1` says how a query is evaluated; `/explain`, where statements come from."""
 
 from __future__ import annotations
 

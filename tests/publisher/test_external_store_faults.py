@@ -61,9 +61,7 @@ WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 
 @dataclass
 class StoreSite:
-    """A publisher at *url* whose data are in *data*, over a store on *port* whose files are in
-    *folder*.
-    """
+    """A publisher at *url* of the folder *data*, over a store on *port* with files in *folder*."""
 
     name: str
     data: Path
@@ -78,9 +76,7 @@ class StoreSite:
         return answer.status_code, answer.json()
 
     def count(self, unlike: int) -> tuple[int, str]:
-        """Return the status and the result of a query; *unlike* keeps it from being answered from
-        memory.
-        """
+        """Return the status and the result of a query; a new *unlike* keeps it out of the cache."""
         query = f"SELECT (COUNT(*) AS ?n) {{ ?s ?p ?o FILTER({unlike} = {unlike}) }}"
         answer = httpx.get(
             f"{self.url}/sparql",
@@ -100,7 +96,7 @@ class StoreSite:
         self.engine.process.wait()
 
     def append(self, count: int) -> int:
-        """Append an entry of *count* new records, and return its number."""
+        """Append an entry of *count* new records; return its number."""
         journal = Journal(self.data / "journal")
         assert journal.head is not None
         first = 1_000 * journal.head.number
@@ -123,7 +119,7 @@ class StoreSite:
         )
 
     def stored_position(self) -> int:
-        """Return the number of the entry that the store itself says it holds, 0 where it is empty."""
+        """Return the position of the store by its own state, 0 where it is empty."""
         with closing(Client(self.engine.address.query)) as client:
             state = client.state()
         return state.position if state else 0
@@ -230,7 +226,7 @@ def test_a_fresh_database_of_virtuoso_as_debian_packages_it_counts_as_empty(
         writer = StoreWriter(engine.address, MERGE)
         folder = "<http://localhost:8890/DAV/home/> <http://www.openlinksw.com/schemas/DAV#ownerUser> <mailto:somebody@example.domain>"
         writer.update(f"INSERT DATA {{ GRAPH <http://localhost:8890/DAV/> {{ {folder} }} }}")
-        # what the conductor adds, which is a package of its own
+        # The Conductor of Virtuoso, a package of its own, adds this graph.
         owl = "http://www.w3.org/2002/07/owl#"
         writer.update(f"INSERT DATA {{ GRAPH <{owl}> {{ <{owl}Class> a <{owl}Thing> }} }}")
         store = LeasedStore(engine.address, Journal(small / "journal"), tmp_path)
@@ -435,7 +431,7 @@ def test_a_store_answers_only_with_all_that_is_published(
     assert message in failure
     assert bool(failure) is bool(message)
     assert probe.is_foreign is ("another journal" in message)
-    # what is ahead of all that is published is for the probe, which has the journal
+    # Only the probe has the journal, to see whether a store that is ahead follows another one.
     expected = message if not (state and state.position > 3) else ""
     assert expected in refused
     assert bool(refused) is bool(expected)
@@ -489,6 +485,6 @@ def test_a_store_that_lost_its_data_is_loaded_again_before_it_answers(
     again.close()
 
     assert (while_empty, published()) == (first, first)
-    assert waits == []  # no snapshot announced a store that lacks what was published
-    assert {*sizes} == {quads}  # at its last entry it holds all, the status of sources too
+    assert waits == []  # No snapshot announced a store that lacks published data.
+    assert {*sizes} == {quads}  # At the last entry it has all quads.
     assert len(store_here.store) == quads
