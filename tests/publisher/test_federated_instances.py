@@ -1,5 +1,5 @@
-"""Two Stocktakes that harvest each other, one of them from a third: what is new, changed and gone
-comes over, and nothing echoes.
+"""Two installations harvest each other without echoes; a mirror answers as its origin does and
+refuses forged entries.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ DEFINITION: dict[str, Any] = {
 
 @dataclass
 class Stocktake:
-    """One of the two: its context, its address, and what its registry holds."""
+    """An installation: its context, its address, and the rows of its own registry."""
 
     context: HarvestContext
     url: str = ""
@@ -78,7 +78,7 @@ class Stocktake:
         return httpx.Response(200, content=orjson.dumps(self.rows))
 
     def harvest(self, other: Stocktake, name: str) -> dict[str, int]:
-        """Harvest the other; return what the run would have counted."""
+        """Harvest *other*; return the number of records of each outcome."""
         outcomes = harvest(sibling(other.url, name), self.context).outcomes
         return {outcome.value: count for outcome, count in outcomes.items() if count}
 
@@ -87,7 +87,7 @@ class Stocktake:
         return self.context.journal.head.number if self.context.journal.head else 0
 
     def graphs(self) -> dict[str, list[str]]:
-        """Replay the journal: the statements of each record that is there."""
+        """Return the statements of each record that is not gone, by a replay of the journal."""
         out, gone = dict[str, set[str]](), f"{self.context.iris.operations}gone>"
         for entry in self.context.journal.entries():
             for row in entry.rows():
@@ -101,7 +101,7 @@ class Stocktake:
         }
 
     def titles(self) -> dict[str, str]:
-        """Return the title of each record that is there, by its name."""
+        """Return the title of each record that is not gone, by its source and key."""
         before = f"{self.context.iris.base}record/"
         results = (
             (graph, line.partition(f"> <{DCT}title> ")[2])
@@ -153,9 +153,9 @@ def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(
 
     first = b.harvest(a, "a"), a.harvest(b, "b")
     a.rows = [project(1, "A 1"), project(2, "A two"), project(4, "A 4")]
-    for _ in range(3):  # gone is what three full harvests in a row have missed
+    for _ in range(3):  # A record is gone if three full harvests in a row missed it.
         a.harvest_own()
-    # its feed is level with its journal
+    # The feed of *a* must be level with its journal before it is harvested again.
     wait(lambda: httpx.get(f"{a.url}/ldes/version/{a.newest}/ministry/p%2F3").status_code == 200)
     second = b.harvest(a, "a")
     rest = [a.harvest(b, "b"), b.harvest(a, "a")]
@@ -245,7 +245,7 @@ def mirroring(data: Path, origin: str, address: str) -> Iterator[Process]:
 
 
 def create_origin(data: Path, url: str) -> FastAPI:
-    """Create the publisher of *data* below an address of its own."""
+    """Create a publisher of *data* at *url*, which is not the base of its IRIs."""
     service = QueryService(data, Iris("https://data.example/"), readers=1)
     return create_app(service, site=SiteOptions(PLAIN, url=url))
 
@@ -276,7 +276,7 @@ def test_a_mirror_answers_as_its_origin(both: tuple[str, str]) -> None:
     assert b'"base":"https://data.example/"' in head[0]
     assert head[0] == head[1]
     assert journal[0] == journal[1]
-    # an origin lets mirrors set their own pause
+    # The origin demands no delay, so that mirrors set their own pause.
     assert read_robots(f"{both[0]}/robots.txt", ask(both[0], "/robots.txt")).delay == 0
 
 
@@ -302,9 +302,7 @@ def _id(file: bytes) -> str:
 
 @dataclass
 class Forger:
-    """An origin that serves the journal in *folder*, then entries of its own making, each with a
-    true hash of what it holds.
-    """
+    """An origin that serves the journal in *folder*, then forged entries whose hashes are right."""
 
     folder: Path
     base: str = "https://data.example/"
@@ -317,7 +315,7 @@ class Forger:
         return [(_id(file), file) for file in files]
 
     def forge(self, row: str, time: str = "2026-03-09T12:00:00Z") -> None:
-        """Make *row* the next entry, in the place of one that was forged before."""
+        """Make *row* the next entry, in place of any that was forged before."""
         self.forged.clear()
         header = f'H prev <urn:sha256:{self.chain[-1][0]}> .\nH run "forged.1" .\nH time "{time}" .\nTX .\n'
         rest = f"{header}{row}\nTC .\n".encode()

@@ -9,7 +9,7 @@ from rows import each
 
 from publisher.store.workers.query_request import uses_service
 
-HERE = "<http://127.0.0.1:9/>"  # a port that no client may use: the engine refuses it by itself
+HERE = "<http://127.0.0.1:9/>"  # The engine refuses this port by itself.
 REAL = [
     f"SELECT * {{ SERVICE {HERE} {{ ?s ?p ?o }} }}", f"SELECT * {{ service silent{HERE}{{ ?s ?p ?o }} }}",
     f"SELECT * {{ ?a ?b 1service{HERE}{{ ?s ?p ?o }} }}", f"SELECT * {{ FILTER(true)service{HERE}{{ ?s ?p ?o }} }}",
@@ -42,7 +42,7 @@ def test_a_service_clause_is_found(query: str) -> None:
 
 @each("query", HARMLESS)
 def test_what_only_looks_like_one_is_let_pass(query: str) -> None:
-    Store().query(query)  # it is SPARQL
+    Store().query(query)  # The query must be valid.
 
     assert not uses_service(query)
 

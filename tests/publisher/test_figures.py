@@ -1,5 +1,5 @@
-"""Every figure has the same numbers in every form: counted, by its query, as CSV, JSON, RDF and SVG,
-on pages, in embeds, in comparisons and in the report.
+"""Every figure has the same numbers as counted, by its query, as CSV, JSON, RDF and SVG, on
+pages, in embeds, in comparisons and in the report.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ CHOSEN = {
     "/figures/source/atlas": "source=atlas",
     "/compare?one=country/404": "country=404",
 }
-# The figures of the report by the keys of its sections, and those whose numbers are in its tables.
+# The figure of each section of the report; those in REPORT_TABLES have their numbers in a table.
 REPORT = {
     **{facet: f"bars/{facet}" for facet in ("line", "goal", "region", "source", "remark")},
     "matrix": "matrix", "country": "map", "year": "trend/region", "gaps": "gap/target", "countries": "bars/country",
@@ -83,9 +83,7 @@ Numbers = dict[tuple[str, ...], int]
 
 @pytest.fixture(scope="module")
 def data(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of the world with clusters, by which records are more than things, with a
-    release.
-    """
+    """Return a data folder with a release, and with clusters of records that are one thing."""
 
     def build_clustered(data: Path) -> None:
         build(data)
@@ -119,7 +117,7 @@ async def open_figures(service: QueryService, query: str) -> Figures:
 
 
 def numbers_of(figure: FigureView, rows: Iterable[Mapping[str, Any]]) -> Numbers:
-    """Return the numbers of the rows of a table by the codes of the figure's facets, without zeros."""
+    """Return the numbers in the rows of a table by the codes of its facets, without zeros."""
     facets = figure.figure.facets
     counted = {tuple(row[facet] for facet in facets): int(row["things"]) for row in rows}
     return {codes: number for codes, number in counted.items() if number}
@@ -148,7 +146,7 @@ async def answer(client: httpx.AsyncClient, figure: FigureView) -> Numbers:
 async def as_data(
     client: httpx.AsyncClient, stem: str, query: str
 ) -> tuple[dict[str, Any], list[dict[str, str]]]:
-    """Return the tables of an address by name, and its rows as CSV."""
+    """Return the tables of an address by name, and the rows of its CSV."""
     joint = f"{stem}.{{}}?{query}" if "/embed/" not in stem else f"{stem}?{query}&format={{}}"
     figures = (await client.get(joint.format("json"))).json()["figures"]
     text = (await client.get(joint.format("csv"))).text
@@ -183,7 +181,7 @@ async def test_a_figure_is_the_answer_to_its_query_and_the_same_in_its_embed(
 
 
 def observations(graph: bytes) -> dict[frozenset[str], int]:
-    """Return the numbers of the observations of a data cube by what they are about, without zeros."""
+    """Return the numbers of the observations of a data cube by their dimensions, without zeros."""
     values, about = dict[Any, int](), dict[Any, set[str]]()
     for quad in ox.parse(graph, format=ox.RdfFormat.N_TRIPLES):
         if quad.predicate.value == VALUE:

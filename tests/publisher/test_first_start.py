@@ -1,5 +1,5 @@
-"""Five steps that are read from what is there, on the front page, in /health, and while nothing can
-be shown.
+"""While an installation starts for the first time, its pages show the five steps and /health says
+what is missing; its branding is on all pages.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def client(service: QueryService, branding: Branding) -> httpx.AsyncClient:
 
 @pytest.fixture
 def service(tmp_path: Path) -> QueryService:
-    """A store that nothing follows, so that it stays without a snapshot."""
+    """Return a service that follows no journal, so that it stays without a snapshot."""
     return QueryService(tmp_path, Iris(), follow=False)
 
 
@@ -76,7 +76,8 @@ async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
     assert '<meta http-equiv="refresh" content="3">' in answer.text
     assert "<script" not in answer.text
     assert [reason in page for page in pages] == [tag == "en" for tag in LANGUAGES]
-    assert all('<p class="quiet">' in page for page in pages)  # in their language and direction
+    # Without attributes, the reason has the language and direction of the page.
+    assert all('<p class="quiet">' in page for page in pages)
 
 
 async def test_health_says_why_the_portal_is_starting(service: QueryService) -> None:
@@ -98,7 +99,8 @@ async def test_pages_are_kept_and_compressed_while_the_first_page_shows_the_step
     data = Path(copytree(small, tmp_path / "data"))
     headers, hits = HTML | {"Accept-Encoding": "gzip"}, []
     async with QueryService(data, Iris(), readers=1, follow=False) as service:
-        app = create_app(service, site=SiteOptions(Branding(demo=True)))  # its release is missing
+        # The data have no release, so that the first start is not over.
+        app = create_app(service, site=SiteOptions(Branding(demo=True)))
         async with asking(app) as site:
             answers = []
             for path in ("/search", "/search", "/page/initiative/demo/1", "/", "/"):
@@ -196,7 +198,7 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
     def report(reason: str) -> None:
         reasons.append(reason)
         if reason:
-            other.communicate("", timeout=60)  # it ends, and lets the lock go
+            other.communicate("", timeout=60)  # The process exits and releases the lock.
 
     try:
         assert other.stdout is not None

@@ -28,7 +28,7 @@ FORM = {
 
 @dataclass
 class KeptSubscriptions:
-    """Subscriptions in memory, as the command line keeps them in the ledger; the secret is `key`."""
+    """Subscriptions in memory; the command line has them in the ledger. The secret is `key`."""
 
     requested: list[tuple[str, ...]] = field(default_factory=list)
     confirmed: bool = False
@@ -112,7 +112,7 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
         before = kept_subscriptions.confirmed
         confirmed = await client.post("/follow/confirm/key")
         stop = await client.get("/follow/stop/key")
-        unsubscribe = "List-Unsubscribe=One-Click"  # as mail programs send it
+        unsubscribe = "List-Unsubscribe=One-Click"  # Mail programs send this.
         stopped = await client.post("/follow/stop/key", content=unsubscribe)
         again = await client.get("/follow/stop/key")
         left, followed = list(kept_subscriptions.requested), kept_subscriptions.confirmed

@@ -1,7 +1,7 @@
-"""The SPARQL 1.1 Graph Store Protocol, for reading: rule by rule, and the W3C suite's exchanges.
+"""Reading by the SPARQL 1.1 Graph Store Protocol: by its rules and by W3C's suite.
 
-What the suite writes the test puts in the store itself, since writing is refused; what it then
-reads is asked of our endpoint.
+Since the endpoint refuses writing, the test itself writes into the store what the suite sends; what
+the suite then reads is requested from the endpoint.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ async def test_a_document_is_the_graph_of_its_address(
 
 @dataclass
 class Written:
-    """A store on which the test puts what the suite writes."""
+    """A store into which the test writes what the suite sends."""
 
     service: QueryService
     store: Store
@@ -168,7 +168,7 @@ class Written:
 
 
 def _parts(step: Step) -> list[str]:
-    """Return the Turtle of a body, of which there are several in a form."""
+    """Return the Turtle documents of a body: one, none, or all parts of a multipart form."""
     if "multipart" not in "".join(step.headers.values()):
         return [step.body.decode()] if step.body else []
     boundary = next(value for value in step.headers.values() if "boundary" in value).partition(

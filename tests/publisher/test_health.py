@@ -1,4 +1,4 @@
-"""503 until the first snapshot is up, then what is shown."""
+"""/health and the metrics report each fault, and never fail themselves."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ INVALID = (
 
 @pytest.fixture(scope="module")
 def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data directory of a mirror whose store is level with its journal."""
+    """Return the data folder of a mirror whose store is level with its journal."""
     data: Path = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
     return data
@@ -99,7 +99,7 @@ def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data(mirrored: Path, tmp_path: Path) -> Path:
-    """Return a copy of it that a test may damage."""
+    """Return a copy of the mirror's data folder that a test may damage."""
     return Path(copytree(mirrored, tmp_path / "data"))
 
 
@@ -249,7 +249,7 @@ RULES = ROOT / "compose" / "prometheus-rules.yml"
 
 @pytest.fixture(scope="module")
 def publisher(level: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProcess]:
-    """Yield a publisher that follows its journal: it has the metrics of its follower too."""
+    """Yield a publisher that follows its journal, and so has the metrics of the follower."""
     data = copy_data(level, tmp_path_factory.mktemp("metrics"), "store")
     with (
         running(serving(data)) as following,

@@ -194,7 +194,7 @@ def test_options_are_written_as_the_definition_has_them_and_bring_no_other_table
     assert written(text, records="results")["options"] == {
         "records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True},
     }  # fmt: skip
-    # they stay within the options, where none is known
+    # Tables among the options stay options, where the definition knows none of these names.
     assert {"limits", "fields"} <= sly["options"].keys()
     assert sly["fields"]["key"] == "id"
     assert from_query({**SAMPLE, "options": "day = 2026-01-01"}).fault

@@ -1,6 +1,4 @@
-"""The journal in the open: what each address answers, and that a dump and patches give a later
-dump, by tools that are not ours.
-"""
+"""The public addresses of the journal; standard tools make a later dump from a dump and patches."""
 
 from __future__ import annotations
 
@@ -27,8 +25,8 @@ IRIS = Iris()
 BASE = IRIS.base
 FOREVER = "public, max-age=31536000, immutable"
 IDENTITY, GZIP = {"Accept-Encoding": "identity"}, {"Accept-Encoding": "gzip"}
-# Nothing of ours: the rows of patches, the last word on each quad, and the C locale's order of
-# bytes.
+# This uses standard tools alone: the last row about a quad decides whether it is in the dump, which
+# the C locale sorts by bytes.
 REPLAY = r"""
 ( gzip -dc "$1" | sed 's/^/A /' ; shift ; cat "$@" ) |
 LC_ALL=C awk '/^[AD] </ { last[substr($0, 3)] = substr($0, 1, 1) } END { for (quad in last) if (last[quad] == "A") print quad }' |
@@ -38,13 +36,13 @@ LC_ALL=C sort
 
 @pytest.fixture(scope="module")
 def service(world: Path) -> QueryService:
-    """Return a store that is not opened: the journal needs none."""
+    """Return a service that is not opened, since the journal needs no store."""
     return QueryService(world, IRIS, follow=False)
 
 
 @pytest.fixture
 def client(inside: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Return a client of the app over that store: whatever the store, the journal answers."""
+    """Return the client in this process, since the journal does not depend on the store."""
     return inside
 
 

@@ -1,6 +1,4 @@
-"""The languages of the pages: all six have all words, and names come in them where the vocabulary
-has them.
-"""
+"""Pages have all their texts in six languages, and names in those that the vocabulary has."""
 
 from __future__ import annotations
 
@@ -58,14 +56,14 @@ FOLDERS = (
     *(PARTICIPATION / name for name in ("comments", "submissions", "prizes")),
 )
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
-KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
+KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # Trans blocks call gettext.
 ERRORS = (
     "InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged",
 )  # fmt: skip
 SUBMISSION_ERRORS = (
     "Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "TooLarge", "UnsupportedMedia",
 )  # fmt: skip
-# Their first argument is translated.
+# The first argument of these classes is translated.
 ERRORS_KEYWORDS = dict.fromkeys(
     (*ERRORS, "DatabaseUnavailable", "TranslatableText", *SUBMISSION_ERRORS)
 )
@@ -122,7 +120,7 @@ def _words_of_submissions() -> set[str]:
         | {*TYPE_LABELS.values()}
         | {*HISTORY.values()}
     )
-    labels |= {*TYPES} - {"Initiative"}  # which the ontology names
+    labels |= {*TYPES} - {"Initiative"}  # The ontology names an initiative.
     return (
         texts
         | answers
@@ -134,8 +132,8 @@ def _words_of_submissions() -> set[str]:
     )
 
 
-# Words of pages that are spelled like a label of the vocabulary and name something else: why they
-# are no second translation.
+# Words of pages that are spelled like a label of the vocabulary but name something else, which says
+# why their translation is no second translation of the label.
 OTHER_MEANINGS = {
     "Country": "heads the areas of a record (dct:spatial); the label is that of the kind of area",
     "Website": "heads the web pages of a record (foaf:page); the label is that of a type of activity",
@@ -217,9 +215,7 @@ def test_every_word_of_the_pages_is_there_in_every_language(language: Any, words
 
 
 def _pairs(message: Message) -> Iterator[tuple[str, str]]:
-    """Yield each English text with its translation: the plural of a text with each plural form of
-    the language.
-    """
+    """Yield each English text with its translation; of a plural text, the last form."""
     if isinstance(message.id, str):
         yield message.id, str(message.string)
         return
@@ -343,7 +339,7 @@ TEMPLATES = sorted(
     for folder in ("publisher", "harvesters/admin", "harvesters/participation/*")
     for file in ROOT.glob(f"{folder}/templates/*.html")
 )
-# Names, which are the same in every language, and what is typed as it stands.
+# Names, which are the same in every language, and words that a reader types as they are.
 NAMES = {
     *(
         "WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite",
@@ -355,13 +351,13 @@ NAMES = {
     *("dry", "run", "minisign", "stk", "API", "OpenAPI", "SSSOM", "sdg"),
     *("DuckDB", "pandas", "polars", "Excel", "QGIS"),
 }  # fmt: skip
-# attributes that people read or hear
+# People read or hear the values of these attributes.
 SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")
 EMPTY = ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line")
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
-# pages that show statements as they are
+# Pages of these kinds show statements as they are.
 VOCABULARY = ("scheme", "concept", "ns", "memento", "record", "run")
-# of the test world
+# Texts that begin with these are data of the test world.
 DATA = (
     "ICT Authority", "Registry of demo", "file.ttl", "Clinics United", "Ministry of Health", "Fund for Health",
 )  # fmt: skip
@@ -370,8 +366,8 @@ LATIN = re.compile(r"[A-Za-z]{3,}")
 
 
 class Texts(HTMLParser):
-    """The texts of a page that stand in its own language: what bears another, or has its direction
-    by itself, is data.
+    """The texts of a page in its own language; elements with another language or a direction of
+    their own are data.
     """
 
     def __init__(self, language: str = "") -> None:
@@ -406,7 +402,7 @@ class Texts(HTMLParser):
 
 
 def bare(template: str) -> set[str]:
-    """Return the words of a template that stand outside of every sentence that is translated."""
+    """Return the words of a template that are outside all sentences that are translated."""
     template = re.sub("{% block style %}.*?{% endblock %}", "", template)  # names of style sheets
     tree = Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
     content = "".join(
@@ -418,7 +414,7 @@ def bare(template: str) -> set[str]:
 
 
 def _leaves(node: nodes.Node) -> list[nodes.Node]:
-    """Return what a template writes, in order: its literal text, and of each expression one leaf."""
+    """Return the literal texts of a template in order, and an empty one for each expression."""
     results: list[nodes.Node] = []
     for child in node.iter_child_nodes():
         if isinstance(child, nodes.TemplateData):
@@ -445,19 +441,19 @@ BEGIN = (
     "/", "/search?q=zz", "/record/demo/lost", "/nowhere", "/exports", "/organizations", "/sparql?example=matrix", "/reports/", "/join",
 )  # fmt: skip
 WALKED: dict[str, dict[str, Texts]] = {}
-EACH = 1  # pages of a kind that are walked; the others are made by the same template
+EACH = 1  # Pages of one kind have the same template, so that one of them is read.
 
 
 def kind(href: str) -> str:
-    """Return what kind of page an address is of: its template's, as near as its path tells."""
+    """Return the kind of page at an address: its template, as far as the path shows it."""
     parts = href.partition("?")[0].strip("/").split("/")
-    if parts[0] == "scheme":  # those of each scheme have the same template
+    if parts[0] == "scheme":  # All schemes have the same template.
         return "scheme" if len(parts) == 2 else "scheme/concept"
     return "/".join(parts[:2] if parts[0] == "page" else parts[:1])
 
 
 async def walk(client: httpx.AsyncClient, language: str) -> dict[str, Texts]:
-    """Read the pages that links lead to from `/`, some of each kind."""
+    """Follow the links from BEGIN to EACH page of a kind; return the texts by address."""
     waiting, visited, counts = list(BEGIN), WALKED.setdefault(language, {}), dict[str, int]()
     if visited:
         return visited

@@ -1,4 +1,4 @@
-"""Limits, asked of a real server: what asks too much is stopped, and the others feel nothing."""
+"""A real server stops queries that exceed its limits, and answers the others meanwhile."""
 
 from __future__ import annotations
 
@@ -115,12 +115,12 @@ async def test_a_greedy_query_is_stopped_at_the_memory_limit(server: httpx.Async
 
     after = await ask(server, SMALL)
 
-    assert answer.status_code in (422, 504)  # a slow machine reaches the time limit first
+    assert answer.status_code in (422, 504)  # A slow machine reaches the time limit first.
     assert after.status_code == 200
 
 
 async def test_a_client_that_leaves_frees_its_reader(tmp_path: Path) -> None:
-    # nothing but the client's leaving ends a question
+    # With these limits, only the client's leaving ends a query.
     unending = Limits(seconds=3600, wait=200, slow=0, budget=0)
     async with serving(tmp_path, unending) as server:
         for _ in range(4):

@@ -1,6 +1,4 @@
-"""Signposts, by FAIR Signposting level 2: typed links in the headers of page and data, and all of
-them in a set of links.
-"""
+"""FAIR Signposting, level 2: the typed links in headers of pages and data, and sets of all links."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def stderr() -> Iterator[None]:
-    """Configure the logs as the program does, and undo that."""
+    """Configure the logs as the program does, and undo that after the test."""
     configure_logging()
     yield
     structlog.reset_defaults()
@@ -166,7 +166,7 @@ def test_a_library_s_error_is_one_line_with_its_cause(
     assert 'event="cannot connect" library=distributed.client reason="FileNotFoundError' in lines[0]
     try:
         RepeatFilter()(None, "", None)  # type: ignore[arg-type]
-    except AttributeError as error:  # a fault of ours keeps its traceback
+    except AttributeError as error:  # A fault of our code keeps its traceback.
         logging.getLogger("procrastinate.worker").error("Job ended", exc_info=error)
     assert "    Traceback (most recent call last):" in capsys.readouterr().err.splitlines()
 

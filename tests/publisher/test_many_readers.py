@@ -1,5 +1,5 @@
-"""Publishers that follow one journal by its folder, a store and HTTP, behind one balancer, answer
-as one.
+"""Publishers that read one journal from its folder, an object store or a publisher answer alike,
+also behind a load balancer.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def s3() -> Iterator[dict[str, str]]:
 def publishers(
     s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Publishers]:
-    """Serve a journal and a release of it three times."""
+    """Yield three publishers of one journal and its release, and their load balancer."""
     one, two, three = (tmp_path_factory.mktemp(name) for name in ("folder", "store", "mirror"))
     store.bind_replica(one / "journal", BUCKET)
     journal = begin(one)
@@ -117,7 +117,7 @@ def health(url: str) -> dict[str, Any]:
 
 
 def same(publishers: Publishers, path: str) -> list[httpx.Response]:
-    """Ask each of them as if by one address."""
+    """Request *path* of each publisher as if all had one address."""
     return [
         get(url + path, Host="data.example", Accept_Encoding="identity") for url in publishers.each
     ]
@@ -194,7 +194,7 @@ def test_a_stream_that_is_walked_through_the_balancer_has_each_member_once(
 
 
 def members(balancer: str, first: str) -> list[str]:
-    """Follow a view of the stream to its end; return the records of which there are versions."""
+    """Follow a view of the stream to its end; return the record of each version."""
     results, seen, ahead = list[str](), {first}, [first]
     while ahead:
         answer = patient(ahead.pop(), Accept="application/n-quads")

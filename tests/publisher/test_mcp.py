@@ -1,6 +1,4 @@
-"""Assistants: the official client asks over loopback, and each number is requested again by its
-link.
-"""
+"""The MCP tools, called by the official client; each link of an answer returns the same bytes."""
 
 from __future__ import annotations
 
@@ -150,7 +148,7 @@ async def test_the_answers_are_those_of_the_world(url: str) -> None:
         lines = await answer(client, "count", by="line", basis=["suggested"])
         result = await answer(client, "search", words="telemedicine")
 
-        assert data(kenya, "total") == "things\r\n121\r\n"  # of 120 alike and one more
+        assert data(kenya, "total") == "things\r\n121\r\n"  # 120 of them are alike.
         assert data(lines, "by line") == f"line,things\r\n{IRIS.concept('action-line', 'C4')},1\r\n"
         assert lines["parts"][1]["labels"][IRIS.concept("action-line", "C4")].startswith("C4 ")
         assert THING in data(result, "results")

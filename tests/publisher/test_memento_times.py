@@ -1,4 +1,4 @@
-"""Mementos' times: which state held when."""
+"""The times of mementos decide which state of a record is returned."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> No
         THIRD: {"one", "three"},
     }
     assert results[SECOND].headers["memento-datetime"] == "Wed, 01 Apr 2026 06:00:00 GMT"
-    # RFC 7089, section 4.1.3: it never changes
+    # A memento never changes, so that it has no such header (RFC 7089, section 4.1.3).
     assert "last-modified" not in results[SECOND].headers
 
 
