@@ -12,7 +12,7 @@ import stamina
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source, parse
 
-# for `projects` and the other modules beside the tests
+# The tests import `projects` and the other modules beside them by name.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from projects import DEFINITION, Harvester, ProjectRegistry, harvest_context, project

@@ -19,14 +19,15 @@ from publisher.projections.search.searcher import Searcher
 from publisher.store.columns.updater import FILE
 from publisher.store.snapshots import newest_snapshot
 
-# Request counts, sizes and times, and positions in the archive, whose records have random ids.
+# Equal runs differ in these fields: counts, sizes and times of requests, and positions in the
+# archive, whose records have random ids.
 _OWN = {
     "run": {"network", "archived", "responses"},
     "staged": {"file", "offset", "length"},
     "unchanged": {"file", "offset", "length"},
     "notice": {"id"},
 }
-_IGNORED = {"run_log"}  # it says when a run was interrupted
+_IGNORED = {"run_log"}  # the log says when a run was interrupted
 _WORDS = ("water", "project", "wells", "new", "ministry", "p07", "")
 _ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # files named by the engines
 
@@ -137,6 +138,6 @@ def names(home: Path) -> list[str]:
     return sorted(
         str(path)
         for path in matches
-        # DuckDB's log is short or missing after a whole copy, which a recovery may need
+        # A recovery may copy DuckDB's file as a whole, after which its log is short or missing.
         if path.suffix != ".wal" and not _ENGINE_FOLDERS & set(path.parts[1:])
     )

@@ -19,12 +19,12 @@ from harvesters.pipeline.process_limits import ChildProcesses, ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.runs.child import run_child
 
-_JSON, _FIELDS = PROTOCOLS["json"], MAPPINGS["fields"]  # are imported once
+_JSON, _FIELDS = PROTOCOLS["json"], MAPPINGS["fields"]  # looking them up imports their modules
 LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)
 
 
 class Panic(BaseException):
-    """What Rust libraries raise on a panic: not an Exception, so that no handler catches it."""
+    """Like the panics of Rust libraries no Exception, so that usual handlers do not catch it."""
 
 
 def _panic() -> None:
@@ -34,7 +34,9 @@ def _panic() -> None:
 def _allocate() -> None:
     blocks = [b""]
     while True:
-        blocks.append(bytes(64 << 20))  # never written, so that memory is short before time
+        blocks.append(
+            bytes(64 << 20)
+        )  # not written to, which would take time, so that the limit of memory comes first
 
 
 def _loop() -> None:

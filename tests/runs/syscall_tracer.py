@@ -37,7 +37,7 @@ CALLS = {
         "pwritev2": 287, "sendfile": 71,
     },
 }  # fmt: skip
-# the argument with the new name of the file
+# The position of the argument that is the new name of the file.
 _NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3, "link": 1, "linkat": 3}
 _LONGEST = 4096  # bytes of a path
 _TRACEME, _CONT, _SETOPTIONS, _SYSCALL_INFO = 0, 7, 0x4200, 0x420E
@@ -83,8 +83,8 @@ def trace(work: Callable[[], None], at: int | None, errors: Path) -> TraceResult
 
 
 def _trace_and_report(work: Callable[[], None], at: int | None, errors: Path, pipe_fd: int) -> None:
-    """Trace in a process without other children, since waiting for any child would collect theirs
-    too.
+    """Trace in a process without other children: the tracer waits for any child, and would collect
+    theirs too.
     """
     end_with_parent()
     try:
@@ -149,7 +149,7 @@ def _follow(child: int, at: int | None) -> TraceResult:
 def _continue(task: int, status: int) -> None:
     number = os.WSTOPSIG(status)
     is_own = number not in (signal.SIGTRAP, signal.SIGSTOP)  # a signal for the process itself
-    _libc.ptrace(_CONT, task, None, number if is_own else None)  # it may have exited
+    _libc.ptrace(_CONT, task, None, number if is_own else None)  # fails if it has exited
 
 
 def _describe_call(task: int, names: dict[int, str]) -> str:
@@ -165,7 +165,7 @@ def _text(task: int, address: int) -> str:
         with Path(f"/proc/{task}/mem").open("rb", buffering=0) as memory:
             memory.seek(address)
             return os.fsdecode(memory.read(_LONGEST).partition(b"\0")[0])
-    except OSError:  # it has exited
+    except OSError:  # the task has exited
         return "?"
 
 

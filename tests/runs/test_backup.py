@@ -92,7 +92,7 @@ def test_a_second_backup_copies_only_what_is_new(
     assert (journal / "000000001.rdfp.gz").stat().st_ino == first
     assert (journal / "000000002.rdfp.gz").exists()
     assert "backup of journal entry 2" in second.stdout
-    # the entry, its mark, the archive file of its run, the ledger
+    # The four files are the entry, its mark, the archive file of its run, and the ledger.
     assert ", 4 copied now" in second.stdout
 
 
@@ -198,7 +198,7 @@ def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
     answers.append(run(other, "restore", bucket, "--identity", str(key)))
 
     assert [answer.exit_code for answer in answers] == [0, 0, 0], [item.output for item in answers]
-    # the entry, its mark, the archive file of its run, the ledger
+    # The four files are the entry, its mark, the archive file of its run, and the ledger.
     assert ", 4 copied now" in answers[1].stdout
     assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
     assert harvest_again(harvester, other).state == State.UNCHANGED
@@ -216,7 +216,7 @@ def test_an_encrypted_backup_shows_nothing_without_its_key(
     data: Path, tmp_path: Path, identity: tuple[Path, str]
 ) -> None:
     saved, wrong = tmp_path / "saved", tmp_path / "other.txt"
-    run(data, "backup", str(saved))  # in clear text, which is copied again
+    run(data, "backup", str(saved))  # in clear text: the encrypted backup copies all again
     encrypted = run(data, "backup", str(saved), "--encrypt-for", identity[1])
     refused = run(data, "backup", str(saved), "--encrypt-for", "age1nonsense")
     assert (encrypted.exit_code, refused.exit_code) == (0, 1)

@@ -21,8 +21,8 @@ PAUSE = 0.5  # seconds between two looks at all processes, which take millisecon
 
 @pytest.fixture
 def registry() -> Iterator[str]:
-    """Serve a first page that is large enough for worker processes, and never answer for the
-    second.
+    """Serve a first page that is large enough for worker processes, and never answer the
+    request for the second.
     """
     ended = threading.Event()
 
@@ -65,7 +65,7 @@ def modules(pids: set[int]) -> set[str]:
         try:
             results.add(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended
+            continue  # the process has ended
     return results
 
 

@@ -44,7 +44,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def run(environment: dict[str, str]) -> Callable[..., Result]:
-    """Return the command line; *settings* are set too."""
+    """Return a function that runs the command line; *settings* are environment variables."""
     return lambda *words, **settings: RUN.invoke(app, words, env={**environment, **settings})
 
 
@@ -77,9 +77,9 @@ def python(code: str, *words: str) -> subprocess.CompletedProcess[str]:
 def test_help_has_each_command_below_one_heading() -> None:
     grouped = [name for names in PANELS.values() for name in names]
 
-    # CI servers force colours
     result = RUN.invoke(app, ["--help"], env={"COLUMNS": "80"})
 
+    # CI servers force colours.
     lines = unstyle(result.output).splitlines()
     assert result.exit_code == 0
     assert sorted(grouped) == sorted(COMMANDS)

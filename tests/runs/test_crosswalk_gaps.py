@@ -102,7 +102,7 @@ def test_shipped_vectors_are_those_of_the_model(tmp_path: Path, step: int) -> No
     write(names[::step], words[::step], tmp_path / "some.npz")
     computed = read(tmp_path / "some.npz")
 
-    # after a change of the names: python -m harvesters.inspection.crosswalk_gaps
+    # After a change of the names, `python -m harvesters.inspection.crosswalk_gaps` writes the file.
     assert len(shipped) == len(names) + len(words)
     assert computed.keys() <= shipped.keys()
     assert all(np.allclose(computed[key], shipped[key], atol=0.01) for key in computed)

@@ -49,7 +49,7 @@ def descriptions(context: HarvestContext) -> list[str]:
 def test_a_chosen_word_is_applied_by_remap_with_its_plan(
     folder: Path, stocktake: Callable[..., Result], context: HarvestContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    # the gaps are asked for their words, not for concepts near in meaning, which take 17 s
+    # This test needs the words of the gaps only; concepts near in meaning would take 17 s.
     monkeypatch.setattr(crosswalk_gaps, "_near_in_meaning", lambda *_: ())
     served = serving(context, {"items": ITEMS})
     harvest(load(folder / "projects.toml"), served)

@@ -47,7 +47,7 @@ from vocab.iris import BASE, Iris
 
 IRIS = Iris(BASE)
 FLIPPED = 64  # bytes
-# two graphs of the vocabulary: each check reads all statements several times
+# Two graphs of the vocabulary are enough: each check reads all statements several times.
 VOCABULARY = ("scheme/action-line", "scheme/status")
 # Files that the journal can rebuild, and the part that names each.
 DERIVED = [
@@ -58,7 +58,7 @@ DERIVED = [
     ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1/columns/columns.duckdb", "release stores"),
     ("dumps/*.nq.gz", "dumps"), ("dumps/*.ttl.gz.sha256", "dumps"),
 ]  # fmt: skip
-WORKING_TABLES = "store/store/*.sst"  # of the engine, from which the next snapshot is made
+WORKING_TABLES = "store/store/*.sst"  # the engine makes the next snapshot from these
 # Files that a person must restore.
 ORIGINAL = [
     ("journal/000000001*", "journal"), ("journal/000000002*", "journal"), ("archive/*/*.warc.gz", "archive"),
@@ -70,7 +70,7 @@ ORIGINAL = [
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder, in which the first test that needs the data directory keeps a copy for the
+    """Return the folder in which the first test that needs the data directory keeps a copy for the
     others.
     """
     return tmp_path_factory.mktemp("kept")
@@ -136,9 +136,11 @@ def _damage_pages(path: Path) -> None:
 
 
 def _largest(data: Path, pattern: str) -> Path:
-    """Return the largest file of a pattern; of snapshots, of the newest: the one before is not
-    served; of the store, one that the newest snapshot shares: there is no checksum of what the
-    engine has compacted since.
+    """Return the largest file of a pattern.
+
+    A file of a snapshot is one of the newest, since the one before is not served. A working table
+    is one that the newest snapshot shares, since the engine has no checksum of what it has
+    compacted since.
     """
     newest = max((data / "store" / "snapshots").glob("[0-9]*"))
     paths = [path for path in data.glob(pattern) if path.is_file()]
@@ -153,7 +155,7 @@ def _store_faults(data: Path) -> list[str]:
 
 
 def _repair_store(data: Path) -> list[str]:
-    """Repair the store; return the names of the damaged files, of which none is left."""
+    """Repair the store, check that no fault is left, and return the names of the damaged files."""
     faults = list(files.store_faults(data, IRIS, lambda _: None))
     files.repair(data, IRIS, faults)
     assert _store_faults(data) == []
@@ -166,7 +168,7 @@ def test_an_undamaged_directory_is_sound(filled: Path) -> None:
     assert result.exit_code == 0, result.output
     assert set(_states(result).values()) == {"sound"}
     require_intact(f"sqlite:///{filled}/ledger.sqlite")
-    require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
+    require_intact("postgresql://nobody@127.0.0.1:1/none")  # PostgreSQL checks itself
 
 
 def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled: Path) -> None:
@@ -183,8 +185,8 @@ def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled:
 
 
 def _rounds(files: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return the patterns of *files* by their parts, one of each part in a round, so that each is in
-    one round.
+    """Return the patterns of *files* in rounds, by their parts: a round has at most one pattern of each
+    part, and each pattern is in one round.
     """
     patterns: dict[str, list[str]] = {}
     for pattern, part in files:
@@ -274,7 +276,7 @@ def test_damaged_files_of_the_next_snapshot_are_found_and_rebuilt(
         _damage(path)
 
     names = {str(path.relative_to(filled)) for path in damaged}
-    # a store that cannot be opened does not say which of its files is damaged
+    # A store that cannot be opened does not say which file is damaged, so it is named as a whole.
     assert {*_repair_store(filled)} == names | {"store/store"}
 
 
@@ -324,7 +326,7 @@ def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> 
     with duckdb.connect(str(path)) as file:
         file.execute("CREATE TABLE terms AS SELECT range AS id, 'text ' || range FROM range(50000)")
     with duckdb.connect(str(path), read_only=True, config={"threads": 2}):
-        assert unreadable_reason(path) == ""  # a server has it open
+        assert unreadable_reason(path) == ""  # a file that a server has open is not read
     _damage(path)
 
     write_checksums(part, None)
@@ -415,7 +417,7 @@ def test_a_damaged_description_cannot_be_decompressed() -> None:
 
 def test_a_damaged_newest_entry_stops_the_next_commit(filled: Path) -> None:
     newest, *later = Journal(filled / "journal").paths()
-    for path in later:  # whose middle is their header
+    for path in later:  # they are small: the middle of each is its header
         path.unlink()
     _damage(newest)
     journal = Journal(filled / "journal")
@@ -450,7 +452,7 @@ def test_the_documentation_says_of_each_kind_of_file_what_happens_if_it_is_damag
         first, *others = re.findall("`([^`]+)`", row)
         folder = first.rpartition("/")[0]
         patterns += [first, *(name if "/" in name else f"{folder}/{name}" for name in others)]
-    # a pattern that ends with a slash means every file below
+    # A pattern that ends with a slash stands for every file below it.
     patterns = [f"{pattern}*" if pattern.endswith("/") else pattern for pattern in patterns]
 
     paths = [path.relative_to(filled).as_posix() for path in largest_files(filled).values()]

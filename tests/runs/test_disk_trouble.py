@@ -38,8 +38,6 @@ from vocab.iris import BASE
 
 
 class FullDiskJournal(Journal):
-    """A journal on a disk that is full."""
-
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         def filling() -> Iterable[str]:
             yield next(iter(blocks))
@@ -72,7 +70,7 @@ def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any
 def test_a_full_disk_fails_the_run_in_one_line_and_the_next_commits_it(
     harvester: Harvester,
 ) -> None:
-    harvest_quietly(harvester.context)  # the words
+    harvest_quietly(harvester.context)  # publishes the vocabulary alone
 
     (error,) = logged_errors(harvester.source, on_full_disk(harvester.context))
     seen = runs_of(harvester.context)
@@ -87,7 +85,7 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_commits_it(
 
 
 class FullOnceLedger(Ledger):
-    """A ledger that is full once, just after the journal has taken the entry."""
+    """A ledger that is full once, just after the journal has written the entry."""
 
     full = True
 
@@ -102,7 +100,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
     def status() -> Any:
         return status_file.source_statuses(harvester.context, harvester.context.now())[0]
 
-    for _ in range(3):  # errors are logged as long as it lasts
+    for _ in range(3):  # each attempt fails as long as the disk is full
         with pytest.raises(JournalWriteError, match="No space left on device"):
             harvest(harvester.source, on_full_disk(harvester.context))
 
@@ -116,7 +114,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
     reason = f"run projects.1 could not be written: No space left on device; {action}"
     assert (row["run"], row["outcome"], row["entry"]) == ("projects.1", "committing", None)
     assert str(row["reason"]).endswith(reason)
-    # the machine's folders are nobody's business
+    # The status is public, so its reason has no folders of the machine.
     public = str(row["reason"]).replace(f"{harvester.data}/", "")
     assert public.startswith("journal journal: run projects.1")
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
@@ -128,7 +126,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
 
 
 def test_a_command_names_the_run_whose_commit_was_deferred(harvester: Harvester) -> None:
-    harvest_quietly(harvester.context)  # the words
+    harvest_quietly(harvester.context)  # publishes the vocabulary alone
 
     with capture_logs():
         failed = harvest_quietly(on_full_disk(harvester.context), harvester.source)["projects"]
@@ -285,7 +283,7 @@ def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: Harve
         def work() -> None:
             ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")
             ledger.save(replace(run, state=state))
-            os._exit(0)  # closing would bring all to the disk
+            os._exit(0)  # closing would write all to the disk
 
         calls = syscall_tracer.trace(work, None, tmp_path / "errors").calls
         return sum(call == "fdatasync" for call in calls)
@@ -317,7 +315,7 @@ class Deadly(ProcessExecutor):
 
 def test_records_that_crash_every_worker_fail_the_run_with_the_action(harvester: Harvester) -> None:
     pool = WorkerPool(BASE)
-    # as after a large source: what comes next goes to a process
+    # After a large source the pool sends the next records to a process.
     pool.record_count, pool._executor = 10_000, Deadly(1)
     message = "projects: 3 processes that validate the same records died; run again"
 

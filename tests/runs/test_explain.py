@@ -44,7 +44,7 @@ PROV = "http://www.w3.org/ns/prov#"
 
 
 def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
-    """A context whose registry answers with *bodies*, one after the other, and then with 404."""
+    """Return a context whose registry answers with *bodies*, one after the other, and then with 404."""
     left = list(bodies)
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -157,7 +157,7 @@ def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(filled: Har
     for write in (as_text, as_turtle):
         assert "every record has it" in write(results, BASE).decode()
 
-    for file in (filled.data / "archive").rglob("*.gz"):  # as in a mirror
+    for file in (filled.data / "archive").rglob("*.gz"):  # a mirror has no archive either
         file.unlink()
     result = explained(filled.source, filled.context)[0]
     assert {item.origin for item in result.statements} == {"unknown"}
@@ -197,7 +197,7 @@ def test_every_statement_of_real_records_is_traced(name: str, context: HarvestCo
     assert {"source", "ours"} <= set(origins) <= {"source", "validation", "ours"}
     statements = [item for one in result for item in one.statements]
     assert sum(bool(item.place) for item in statements) > origins["source"] / 4
-    # a concept that a crosswalk gives names the word of the source and the crosswalk
+    # A concept that comes from a crosswalk names the source's word and the crosswalk.
     crosswalked = [
         (item, concept)
         for item in statements

@@ -31,7 +31,7 @@ from web.outbound_client import GuardedTransport
 
 HOST = "127.0.0.1"
 SOUND = RetryPolicy(max_bytes=2_000_000, max_attempts=2)
-# seconds: for faults that would take for ever
+# In seconds, for faults that would take for ever.
 SHORT = RetryPolicy(read_timeout=0.2, response_timeout=0.3, max_attempts=2)
 
 
@@ -63,7 +63,7 @@ class SleepClock:
 @dataclass(frozen=True)
 class FaultRegistry:
     """A registry of the demo whose records are published, and the context to harvest it again;
-    *slept* are the pauses kept.
+    *slept* are the pauses that were made.
     """
 
     demo: Demo
@@ -76,7 +76,7 @@ class FaultRegistry:
         self.slept.clear()
 
     def run(self, patience: RetryPolicy = SOUND) -> Run:
-        """Harvest all anew; gives the run as the ledger has it, also where it failed."""
+        """Harvest all again; return the run as the ledger has it, even if it failed."""
         with suppress(HarvestError):
             network = replace(self.context.network, retry_policy=patience)
             harvest(self.source, replace(self.context, network=network), full=True)
@@ -85,7 +85,9 @@ class FaultRegistry:
     def unharmed(
         self, fault: Fault, state: State, patience: RetryPolicy = SOUND, *, stays: bool = True
     ) -> Run:
-        """Harvest with a fault; give the run, which ended in *state* and published nothing."""
+        """Harvest with a fault, check that the run ended in *state* and published nothing, and return
+        it.
+        """
         before = self.published()
         self.strike(fault, stays=stays)
         run = self.run(patience)
@@ -139,7 +141,7 @@ LASTING = [
     (Fault.FORBIDS, "robots", 'forbids it in line 5, "Disallow: /"'), (Fault.MUTE, "robots", "without a readable robots.txt"),
 ]  # fmt: skip
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
-# not how a request that was sent ended
+# These outcomes are not ways in which a request that was sent can end.
 BESIDE = {"sent", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}
 AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
 
@@ -148,7 +150,7 @@ AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "sta
 def test_a_permanent_fault_ends_the_run_and_changes_nothing(
     registry: FaultRegistry, fault: Fault, outcome: str, message: str
 ) -> None:
-    # robots.txt and this web page come before the first good page, all others behind it
+    # The faults of robots.txt and the web page come before the first good page, all others after it.
     is_first = outcome in ("robots", "web_page")
 
     run = registry.unharmed(fault, State.FAILED if is_first else State.INCOMPLETE)

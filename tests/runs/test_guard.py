@@ -58,7 +58,7 @@ def each_of(total: int | None = None, **values: str) -> Spoil:
 
 
 def flipped(registry: ProjectRegistry) -> None:
-    """Return every record under another key, and its page under https."""
+    """Change the key of every record, and the address of its page to https."""
     registry.projects = [
         {**item, "id": f"new-{item['id']}", "page": item["page"].replace("http:", "https:")}
         for item in registry.projects
@@ -247,7 +247,7 @@ def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
     first(30)(filled.registry)
     now = filled.context.now()
     operators.grant(filled.ledger, "projects", Override("vanished", 0.6, now), "ann", now)
-    assert filled.harvest().run.state is HELD  # it has expired
+    assert filled.harvest().run.state is HELD  # the override has expired
     grant = Override("vanished", 0.6, filled.context.now() + timedelta(days=1))
     filled.approve(filled.harvest().run.id, override=grant)
     filled.registry.projects += [project(50)]
@@ -337,8 +337,8 @@ def shrinking(whole: list[Any]) -> Any:
 
 
 def moved(end: int | None, total: bool = True) -> Any:
-    """Return a list that moves one step down after its first page, of which the first *end* are
-    left.
+    """Return the answers of a list that moves one step down after its first page; then its first
+    *end* records are left.
     """
 
     def answers(whole: list[Any]) -> Any:

@@ -31,7 +31,7 @@ from publisher.releases import builder as release
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
 
-MARKED = "<svg/onload=alert(2)>"  # is no tag by HTML's grammar, and so stays in a title
+MARKED = "<svg/onload=alert(2)>"  # no tag by HTML's grammar, so it stays in a title
 
 
 TITLES = (
@@ -85,7 +85,7 @@ class Page(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         results = dict(attrs)
         own = tag == "script" and (results.get("src") or "").startswith("/static/")
-        # data, which no browser runs
+        # A block of JSON-LD is data, which no browser runs.
         self._inside = tag == "script" and attrs == [("type", "application/ld+json")]
         if self._inside:
             self.blocks.append("")
@@ -172,8 +172,8 @@ async def test_no_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClie
 
     assert len(sound) > ROUNDS
     assert results == {}
-    assert MARKED in texts  # shown as text, not left out
-    assert MARKED in described  # and in what a page tells programs, as data
+    assert MARKED in texts  # as text, and not left out
+    assert MARKED in described  # also in the JSON-LD
     assert "photo⟨U+202E⟩gnp.exe" in texts
     assert "xn--80ak6aa92e.example" in texts
 
@@ -268,12 +268,12 @@ async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClien
     answers = await queried(site, query, *forms)
     graphs = {form: {str(quad.triple) for quad in read_rdf(answers[form], kind)} for form, kind in forms.items()}  # fmt: skip
 
-    # nothing was injected as a statement
+    # No title injects a statement.
     assert not any("x.org" in triple.partition(" ")[0] for triple in graphs["nt"])
     assert len(graphs["nt"]) > ROUNDS
     assert graphs["ttl"] == graphs["jsonld"] == graphs["nt"]
     assert len(graphs["rdf"]) == len(graphs["nt"])
-    # also to a parser that is strict
+    # A strict parser reads it too.
     assert etree.fromstring(answers["rdf"]).tag.endswith("}RDF")
 
 
@@ -322,6 +322,6 @@ def test_a_log_event_stays_one_line(hostile: str) -> None:
         line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True
     ).stderr
 
-    # it splits at what any reader takes for an end of line
+    # str.splitlines() splits at everything that any reader takes for an end of line.
     assert len(text.decode().splitlines()) == 1
     assert _SUSPECT.findall(text.decode().removesuffix("\n")) == []

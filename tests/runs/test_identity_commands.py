@@ -215,7 +215,7 @@ def test_only_new_changed_and_gone_records_are_compared(
     incremental = pairs(stocktake)
     matched(stocktake)
 
-    # two initiatives and their leads; the record that is gone has none
+    # These are two initiatives and their leads; the record that is gone has no entity.
     assert "; 4 entities compared" in result.output
     assert (title, title) in incremental
     names = {name for pair in incremental for name in pair}

@@ -50,8 +50,8 @@ KINDS = sorted(hostile.ATTACKS)
 
 @dataclass
 class PagedRegistry:
-    """Projects in pages of any size, by page and limit; *names* replaces those of some; *before* is
-    called before each answer.
+    """A registry of projects in pages of any size; *names* replaces the names of some by number;
+    *before* is called before each answer.
     """
 
     names: dict[int, str] = field(default_factory=dict)
@@ -94,7 +94,10 @@ def definition(url: str = "https://registry.example", name: str = "projects", **
 
 
 LOOPBACK = NetworkSettings("admin@example.org", frozenset({"127.0.0.1"}))
-WHOLE = {"protocol": "json", "options": {"records": "results", "key": "id"}}  # which has no parts
+WHOLE = {
+    "protocol": "json",
+    "options": {"records": "results", "key": "id"},
+}  # one response without pages
 
 
 def outcomes(plan: Plan) -> dict[Outcome, int]:
@@ -106,7 +109,7 @@ def reasons(context: HarvestContext, run: Run) -> list[str]:
 
 
 def by_night(*kinds: str) -> list[object]:
-    """Return all kinds; those named wait for a limit of time, and run by night."""
+    """Return all kinds; those in *kinds* wait for a time limit, so they run by night."""
     return [
         pytest.param(kind, marks=pytest.mark.nightly) if kind in kinds else kind for kind in KINDS
     ]
@@ -289,7 +292,7 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
             os.kill(killed[-1], signal.SIGKILL)
 
     with answering(large_registry.Projects(before=kill)) as url:
-        harvested(url, tmp_path / "first", ChildProcesses())  # a fork server stays
+        harvested(url, tmp_path / "first", ChildProcesses())  # starts the fork server, which stays
         others |= children(os.getpid())
         disturbed = harvested(url, tmp_path / "killed", ChildProcesses())
         undisturbed = harvested(url, tmp_path / "local", None)
@@ -301,7 +304,7 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
 def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
     isolated: HarvestContext, registry: PagedRegistry, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:  # fmt: skip
-    harvest_in_thread(definition(address), isolated)  # a fork server stays
+    harvest_in_thread(definition(address), isolated)  # starts the fork server, which stays
     temporary = tmp_path / "temporary"  # tests beside this one have files in the usual folder
     temporary.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(temporary))

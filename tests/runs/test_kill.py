@@ -41,7 +41,7 @@ from journal.entry import Entry
 from journal.journal import Journal
 from vocab.iris import BASE
 
-SPAWN = multiprocessing.get_context("forkserver")  # its processes have the program read already
+SPAWN = multiprocessing.get_context("forkserver")  # its processes have imported the program
 preload(harvest, operations.approve)
 
 
@@ -50,7 +50,7 @@ def die() -> None:
 
 
 def in_process(work: Callable[..., None], *arguments: Any) -> int | None:
-    """Return how a process ended that did this work."""
+    """Do *work* in a process and return its exit code."""
     process = SPAWN.Process(target=work, args=arguments)
     process.start()
     process.join(WITHIN)
@@ -115,7 +115,7 @@ def killable(home: Path, stage: str) -> Iterator[HarvestContext]:
 
 STAGES = ["page 1", "page 2", "page 17", "page 30", "page 45", "written", "settled"]
 BY_DAY = ["page 17", "written", "settled"]
-# a graph of the vocabulary, which each start compares with what is published
+# One graph of the vocabulary is enough: each start compares it with what is published.
 VOCABULARY_GRAPHS = ("scheme/action-line",)
 
 

@@ -27,16 +27,16 @@ import traced_actions
 from processes import Process
 
 ROOT = Path(__file__).parents[2]
-# calls that make data durable or remove it
+# These calls make data durable or remove it.
 DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}
-# files of the engines, too many to kill before each
+# The engines write too many files into these folders to kill before each.
 ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}
 UNFINISHED = re.compile(r"\d+\.part")  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
 RANDOM_PARTS = 2  # tests over the chosen points of a seed
-# added to --kill-seed
+# Each of these is added to --kill-seed.
 SEEDS = range(16)
 TRIES = 5  # the store uses threads, so the number of calls varies
 

@@ -63,7 +63,7 @@ def test_a_resource_of_each_kind_is_validated_published_and_dumped(
         f"<{context.iris.ns}goal> <http://metadata.un.org/sdg/4>",
         f"<{context.iris.ns}actionLine> <{context.iris.concept('action-line', 'C7-elea')}>",
     } <= results
-    # without a title; an event without a start has no day either
+    # One record has no title. An event without a start is withheld too.
     assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)
 
 
@@ -85,7 +85,7 @@ def test_a_missing_property_is_a_warning_on_the_record(
         "document": "neither an author nor a publisher",
         "post": "has no text",
     }
-    if kind == "event":  # without a start it is withheld, so that there is no record to remark on
+    if kind == "event":  # an event without a start is withheld, so it has no warning
         assert rows == []
     else:
         assert [row for row in rows if wanted[kind] in row] != []

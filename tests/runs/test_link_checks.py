@@ -247,7 +247,7 @@ def test_a_moved_link_names_where_it_answers(filled: Harvester, web: Web) -> Non
 @dataclass
 class HostAnswers:
     """Web sites whose pages all answer with the same response, by host; *seconds* has how long
-    those that are slow take.
+    the slow ones take.
     """
 
     answers: dict[str, httpx.Response]

@@ -55,7 +55,8 @@ DECISION = (
     f"{BASE}id/initiative/other/1", "skos:exactMatch", "", f"{BASE}id/initiative/warned/1",
     "semapv:ManualMappingCuration", "Ada", "2026-03-01T00:00:00Z", "1", "",
 )  # fmt: skip
-# In the order in which they run: the arguments of each command. A name in braces is a value that a line before it has listed.
+# The arguments of each command, in the order in which they run. A name in braces is a value that
+# a line before it has listed.
 LINES: tuple[tuple[str, str], ...] = (
     ("sources check", ""), ("sources list", ""), ("sources preview", "sources/warned.toml"), ("preflight", "warned.csv"),
     ("harvest", ""), ("harvest", "warned --dry-run"), ("runs list", ""), ("runs show", "warned.1"), ("runs log", "warned.1"),

@@ -51,7 +51,7 @@ def test_the_ledger_knows_what_was_matched(ready: HarvestContext) -> None:
 
 
 def test_the_service_matches_publishes_and_rests(ready: HarvestContext, tmp_path: Path) -> None:
-    # the first matching takes 5 seconds, so the next begins at 55 at the earliest
+    # The first matching takes 5 seconds, so the next begins at 55 at the earliest.
     times = [0.0, 5.0, 5.0, 20.0, 60.0, 61.0, 61.0]
     match = create_matcher(ready, f"sqlite:///{tmp_path}/ledger.sqlite", lambda: times.pop(0))
     match()

@@ -164,8 +164,8 @@ class BusyPool:
 
 @dataclass(slots=True)
 class StagedPages:
-    """The part of the ledger that stages pages; *sizes* are theirs, *checkpoints* whether the run
-    can go on behind each.
+    """The part of the ledger that stages pages; *sizes* has their numbers of records, *checkpoints*
+    whether the run can resume after each.
     """
 
     sizes: list[int] = field(default_factory=list)

@@ -64,7 +64,7 @@ def check(content: bytes, name: str = "prizes.csv", **rest: Any) -> PreflightRep
 
 @pytest.fixture
 def published(context: HarvestContext) -> HarvestContext:
-    """A context in which the prizes are published."""
+    """Return a context in which the prizes are published."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         is_robots = "robots" in request.url.path
@@ -361,7 +361,7 @@ def test_output_is_whole_where_the_charset_is_guessed(
     completed = run("-", "--name", "list.csv", "--format", form, input=content)
 
     assert parse(completed.stdout.encode()) is not None
-    # what a child writes to standard output stands before the result in a pipe
+    # In a pipe, the standard output of a child process would come before the result.
     assert capfd.readouterr().out == ""
 
 

@@ -224,7 +224,7 @@ def test_a_kill_while_publishing_is_recovered(
     victim.start()
     victim.join(60)
     assert victim.exitcode == -signal.SIGKILL
-    decide(ready, A, C)  # decided after the kill
+    decide(ready, A, C)  # after the kill
     ready.journal.refresh()
 
     graphs = published(ready)

@@ -196,8 +196,8 @@ def test_pruning_keeps_what_releases_cite_what_is_current_and_what_a_remap_reads
     pruning = plan_pruning(harvester.context, before=None, max_bytes=0)
     prune(harvester.context, pruning)
 
-    # the first run published p5 to p10, the second is what release 1 has of p1 to p4, the fourth is
-    # current; nothing needs the third
+    # The first run published p5 to p10, release 1 has p1 to p4 from the second, the fourth is
+    # current; nothing needs the third.
     assert [file.run for file in pruning.deleted] == [runs[2].id]
     left = sorted((harvester.data / "archive").glob("*/*"))
     assert [path.name for path in left] == [f"{runs[number].id}.warc.gz" for number in (0, 1, 3)]

@@ -242,7 +242,7 @@ def test_a_crash_between_journal_and_ledger_is_repaired_by_the_next_run(
 
     assert [entry.run for entry in harvester.entries] == ["projects.1"]
     assert harvester.published == 10
-    if later:  # the source was due since, so it was harvested again
+    if later:  # the source has become due, so it is harvested again
         assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
     else:
         assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)

@@ -48,8 +48,8 @@ def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
 def status_of(
     context: HarvestContext, name: str = "projects", after: timedelta = timedelta()
 ) -> Status:
-    """Write the status as it is so much later; return what it says of a source, by the terms'
-    names.
+    """Write the status as of a time *after* now; return its values for a source by the names of
+    their terms.
     """
     now: Callable[[], datetime] = context.now
     write_status(replace(context, now=lambda: now() + after))

@@ -75,7 +75,7 @@ def compared(position: int, results: dict[str, str], **changes: list[str]) -> Co
 
 
 def settle(store: LedgerSubscriptions, comparison: ComparedResults) -> int:
-    """Settle what is due with a comparison; return how many subscriptions were."""
+    """Settle the subscriptions that are due with a comparison, and return their number."""
     due = store.due(comparison.position)
     for item in due:
         store.settle(item.key, comparison)
@@ -165,7 +165,9 @@ def test_ending_deletes_the_address_everywhere(
     clock.now += timedelta(days=1)
     [due, _] = store.due(2)
     ended = [store.end(secret), store.end(secret)]
-    store.settle(due.key, compared(2, {A: "2"}, new=[A]))  # it was being compared meanwhile
+    store.settle(
+        due.key, compared(2, {A: "2"}, new=[A])
+    )  # its comparison began before it was ended
 
     assert ended == [True, False]
     assert store.find(secret) is None
@@ -229,7 +231,7 @@ def test_a_webhook_is_signed_with_a_secret_of_its_own(
 @pytest.mark.parametrize(
     ("address", "network"),
     [("https://127.0.0.2/", NetworkSettings(transport=httpx.MockTransport(lambda request: httpx.Response(410)))),
-     ("https://10.0.0.1/", NetworkSettings())],  # which is private
+     ("https://10.0.0.1/", NetworkSettings())],  # a private address
 )  # fmt: skip
 def test_a_receiver_that_refuses_for_good_or_is_private_follows_no_more(
     store: LedgerSubscriptions, clock: Clock, address: str, network: NetworkSettings

@@ -45,10 +45,10 @@ from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import BASE, Iris
 
 PAGE = 8
-# two graphs of the vocabulary: each snapshot reads all statements several times
+# Two graphs of the vocabulary are enough: each snapshot reads all statements several times.
 VOCABULARY = ("scheme/action-line", "scheme/status")
 OLD = {f"p{number:02}": f"Project {number}, of water" for number in range(30)}
-# p05 is withheld
+# The record p05 has no title, so it is withheld.
 CHANGED = {**dict(list(OLD.items())[:28]), "p03": "Project 3, of wells", "p05": "", "new": "A new one"}  # fmt: skip
 FEEDS = {
     "first": OLD,
@@ -132,8 +132,8 @@ def follow(home: Path, action: str) -> None:
 
 
 def _is_current(snapshot: Snapshot | None) -> bool:
-    """Return whether tables, texts and columns are snapshot for the same entry as the store: on a
-    busy machine they come later.
+    """Return whether the snapshot has texts and columns of the same entry as its tables: on a busy
+    machine they come later.
     """
     return snapshot is not None and snapshot.is_indexed and snapshot.columns == snapshot.position
 
