@@ -32,7 +32,7 @@ from vocab.initiative import Initiative
 from vocab.iris import BASE, Iris
 from vocab.statements.describe import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
+sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # the folder of `browser`
 
 HOSTILE = '<script>alert("x")</script>\u202egnp.exe'
 DEFINITION = """
@@ -85,7 +85,7 @@ class World:
         return match[1]
 
     async def page(self, path: str, language: str = "") -> str:
-        """Return the text of a page, in a language that is asked for."""
+        """Return the text of a page in *language*, if one is named."""
         headers = {"Accept-Language": language} if language else {}
         return (await self.client.get(path, headers=headers)).text
 
@@ -128,7 +128,9 @@ def staged(
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with its tables, to be copied: creating the tables takes longer than most tests."""
+    """Return a ledger with its tables, which tests copy: creating the tables takes longer than most
+    tests.
+    """
     file = tmp_path_factory.mktemp("admin") / "ledger.sqlite"
     Ledger(f"sqlite:///{file}").close()
     return file

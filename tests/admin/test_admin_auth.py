@@ -48,7 +48,7 @@ ROUTES = [
     Call("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}), Call("GET", "/keys/00000000", "admin", 404),
     Call("DELETE", "/keys/00000000", "admin", 404),
 ]  # fmt: skip
-# what anyone may ask: nothing of it tells of our data
+# Anyone may send these requests, since their responses contain no data.
 OPEN = {("GET", "/openapi.json"), ("GET", "/style.css"), ("POST", "/sign-in")}
 
 
@@ -190,7 +190,7 @@ async def test_a_client_with_too_many_wrong_keys_has_to_wait(world: Any) -> None
     assert (refused.status_code, after) == (429, 401)
     for _ in range(2 * MAX_FAILURES):
         await status(world, WRONG_KEY)
-    # a valid key of the same address is not locked out, and another client need not wait
+    # A valid key from the same address is not locked out, and another client need not wait.
     assert [await status(world, token) for token in world.tokens.values()] == [200] * 3
     for _ in range(MAX_FAILURES):
         world.context.throttle.record_failure("2001:db8::1")

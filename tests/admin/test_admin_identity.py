@@ -59,9 +59,9 @@ async def test_the_queue_lists_pairs_and_the_pair_has_both_sides(matched: Any) -
     assert "<mark>Telemedicine for the clinics of Marsabit</mark>" in page
     assert "Kenya" in page
     assert "the name" in page
-    assert "Decide, and show the next pair" not in page  # of an operator
+    assert "Decide, and show the next pair" not in page  # a button for operators only
     assert "Pairs that the rule covers" in rule
-    assert 'name="rule"' not in rule  # of an operator
+    assert 'name="rule"' not in rule  # a field for operators only
     assert missing.status_code == 404
 
 

@@ -175,7 +175,9 @@ async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(admin: 
     assert '<input id="url" name="url"' in second
     for key, path in fields.items():
         assert f'name="{key}" type="text" value="{path}"' in third.text
-    assert saved.headers["Location"] == "/admin/page/sources/projects-2"  # "projects" is there
+    assert (
+        saved.headers["Location"] == "/admin/page/sources/projects-2"
+    )  # "projects" exists already
     saved_text = file_of(admin).with_name("projects-2.toml").read_text()
     assert tomllib.loads(saved_text)["fields"] == {"key": "id", "title": "title"}
 
@@ -267,7 +269,7 @@ async def test_a_failed_run_is_repeated_from_its_page_and_from_the_lists(operato
     after = [(await operator.page(path)).count(retry) for path in lists]
 
     assert answer.status_code == 303
-    assert (before, after) == ([1, 1, 1], [0, 0, 0])  # it is queued
+    assert (before, after) == ([1, 1, 1], [0, 0, 0])  # a queued run has no button
     assert operators.run_requests(operator.ledger)[0].source == "projects"
 
 

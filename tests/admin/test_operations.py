@@ -20,7 +20,7 @@ _FORM = re.compile(r'<form method="post" action="/admin([^"]+)"')
 
 
 async def _forms(world: Any, language: str) -> set[str]:
-    """Return where the forms of the admin pages are sent, from the pages in a language."""
+    """Return the addresses to which the forms of the admin pages are sent, in one language."""
     sent = set[str]()
     run = world.add_held_plan((staged("a"),))
     run_page, source_page = f"/admin/page/runs/{run.id}", "/admin/page/sources/projects"
@@ -41,7 +41,7 @@ async def test_every_operation_is_offered_where_it_says_in_six_languages(admin: 
     for item in OPERATIONS:
         method, _, path = item.api.partition(" ")
         assert not path or method.lower() in description[path], item.name
-    written = {  # of pages that list something
+    written = {  # forms that pages have only if they list something
         re.sub(r"#.*", "", re.sub(r"{{ [^}]+ }}", "1", path))
         for file in _TEMPLATES.glob("*.html")
         for path in re.findall(r'action="{{ root }}([^"]+)"', file.read_text(encoding="utf-8"))

@@ -19,8 +19,8 @@ NAMES = [f"p{number}" for number in range(1, 21)]
 
 @dataclass
 class Whole:
-    """A registry that sends all records in one response; with *tagged*, it sends an ETag, and 304 to
-    a client that sends it back. *total* is the number of records that it reports.
+    """A registry that sends all records in one response; with *tagged*, it sends an ETag, and 304
+    to a client that sends it back. *total* is the number of records that it reports.
     """
 
     names: list[str] = field(default_factory=lambda: list(NAMES))

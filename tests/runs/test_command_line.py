@@ -79,7 +79,7 @@ def test_help_has_each_command_below_one_heading() -> None:
 
     result = RUN.invoke(app, ["--help"], env={"COLUMNS": "80"})
 
-    # CI servers force colours.
+    # The output has colours on CI servers, which force them.
     lines = unstyle(result.output).splitlines()
     assert result.exit_code == 0
     assert sorted(grouped) == sorted(COMMANDS)

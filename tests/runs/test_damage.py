@@ -185,8 +185,8 @@ def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled:
 
 
 def _rounds(files: list[tuple[str, str]]) -> list[dict[str, str]]:
-    """Return the patterns of *files* in rounds, by their parts: a round has at most one pattern of each
-    part, and each pattern is in one round.
+    """Return the patterns of *files* in rounds, by their parts: a round has at most one pattern of
+    each part, and each pattern is in one round.
     """
     patterns: dict[str, list[str]] = {}
     for pattern, part in files:
@@ -326,7 +326,7 @@ def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> 
     with duckdb.connect(str(path)) as file:
         file.execute("CREATE TABLE terms AS SELECT range AS id, 'text ' || range FROM range(50000)")
     with duckdb.connect(str(path), read_only=True, config={"threads": 2}):
-        assert unreadable_reason(path) == ""  # a file that a server has open is not read
+        assert unreadable_reason(path) == ""  # also while a server has the file open
     _damage(path)
 
     write_checksums(part, None)

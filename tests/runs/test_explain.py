@@ -44,7 +44,7 @@ PROV = "http://www.w3.org/ns/prov#"
 
 
 def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
-    """Return a context whose registry answers with *bodies*, one after the other, and then with 404."""
+    """Return a context whose registry answers with each of *bodies* once, and then with 404."""
     left = list(bodies)
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -85,9 +85,7 @@ class FaultRegistry:
     def unharmed(
         self, fault: Fault, state: State, patience: RetryPolicy = SOUND, *, stays: bool = True
     ) -> Run:
-        """Harvest with a fault, check that the run ended in *state* and published nothing, and return
-        it.
-        """
+        """Harvest with a fault and return the run; it must end in *state* and publish nothing."""
         before = self.published()
         self.strike(fault, stays=stays)
         run = self.run(patience)
@@ -150,7 +148,7 @@ AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "sta
 def test_a_permanent_fault_ends_the_run_and_changes_nothing(
     registry: FaultRegistry, fault: Fault, outcome: str, message: str
 ) -> None:
-    # The faults of robots.txt and the web page come before the first good page, all others after it.
+    # Faults of robots.txt and the web page come before the first good page, all others after it.
     is_first = outcome in ("robots", "web_page")
 
     run = registry.unharmed(fault, State.FAILED if is_first else State.INCOMPLETE)

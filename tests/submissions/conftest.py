@@ -1,5 +1,5 @@
 """The submissions app over a ledger of its own, with an organization's key, a given clock, and a
-mail server that nobody asks.
+mail server to which nothing is sent.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from harvesters.runs.run import harvest
 from vocab.iris import BASE, Iris
 from vocab.statements.describe import describe
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
+sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # the folder of `browser`
 
 SITE = "http://site.example"
 ROOT = Path(__file__).parents[2]
@@ -137,7 +137,7 @@ def definition() -> str:
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger with its tables, to be copied."""
+    """Return a ledger with its tables, which tests copy."""
     file = tmp_path_factory.mktemp("submissions") / "ledger.sqlite"
     Ledger(f"sqlite:///{file}").close()
     return file

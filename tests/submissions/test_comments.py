@@ -26,7 +26,7 @@ HOSTILE = "Hello <script>alert(1)</script> <b>all</b>\u202e\nmail me: jane.doe@e
 
 @pytest.fixture
 async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, in which comments are on."""
+    """Yield a client of the application, with comments enabled."""
     world.context.comments = True
     async with visiting(world) as opened:
         yield opened
@@ -56,8 +56,8 @@ async def comment(people: httpx.AsyncClient, post: str, text: str, **fields: str
 async def sent(
     world: SubmissionWorld, people: httpx.AsyncClient, post: str, text: str, mail: str = "reader@example.org"
 ) -> httpx.Response:  # fmt: skip
-    """Send a comment without a session, and open the link in the message; return the answer to
-    that.
+    """Send a comment without a session, open the link in the message, and return the response to
+    the link.
     """
     people.cookies.clear()
     world.clock.advance(timedelta(seconds=1))
@@ -96,7 +96,7 @@ async def test_a_comment_is_confirmed_accepted_and_shown_as_text(
 
     assert codes(first, draft, linked, confirmed, again, accepted) == [200, 200, 200, 303, 410, 303]
     assert 'name="mail"' in first.text
-    assert "&lt;script&gt;" in first.text  # what was written, to be sent again
+    assert "&lt;script&gt;" in first.text  # the form has the text, so that it can be sent again
     assert (before, unseen) == ([], [])
     assert "Hello" in queue.text
     assert all("<script>" not in page.text for page in (first, linked, queue))

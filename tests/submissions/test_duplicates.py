@@ -45,7 +45,7 @@ def check_of(world: SubmissionWorld, candidates: Mapping[str, str], **changes: A
 
 @pytest.fixture
 def corpus(world: SubmissionWorld) -> SubmissionWorld:
-    """Thirty records with words of their own, so that a word of one title is rare."""
+    """Publish thirty records with words of their own, so that a word of one title is rare."""
     for number in range(30):
         title = f"Programme {chr(97 + number % 26)}{number}word of schools"
         publish(world, f"other-{number}", title)

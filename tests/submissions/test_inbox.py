@@ -31,7 +31,7 @@ from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer, codes, definition, submitted
 
-LATER = datetime(2100, 1, 1, tzinfo=UTC)  # than any message was queued
+LATER = datetime(2100, 1, 1, tzinfo=UTC)  # after any message was queued
 JSON_LD = {"Content-Type": "application/ld+json"}
 CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
 
@@ -256,7 +256,7 @@ async def test_a_body_that_is_large_another_type_or_no_json_is_refused(
 
     assert [answer.status_code for answer in answers] == [413, 415, 400, 400, 400]
     assert notifications.notifications(two.world.ledger) == []
-    two.world.set_definition(definition())  # without named inboxes nothing is taken
+    two.world.set_definition(definition())  # without named inboxes nothing is accepted
     refused = await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)
     assert refused.status_code == 403
     assert [takes_notifications(each.world.context) for each in pair] == [True, False]

@@ -96,8 +96,8 @@ def prepared(home: Path, port: int, other: int) -> RunningSite:
 def sites(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[RunningSite, RunningSite, str]]:
-    """Two running installations that know each other's inbox, and the token of an organization at
-    the first.
+    """Yield two running installations that know each other's inbox, and the token of an
+    organization at the first.
     """
     home, ports = tmp_path_factory.mktemp("inboxes"), (free_port(), free_port())
     one, two = prepared(home / "one", *ports), prepared(home / "two", *reversed(ports))
@@ -115,7 +115,7 @@ def sites(
 
 
 def exchange(*sites: RunningSite) -> None:
-    """Deliver until nothing is queued: an offer is answered at once, an answer is not."""
+    """Deliver until nothing is queued: an offer queues an answer, an answer queues nothing."""
     for _ in range(3):
         for site in sites:
             site.deliver()
@@ -126,7 +126,7 @@ def exchange(*sites: RunningSite) -> None:
 
 def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple[str, Submission]:
     """Accept a submission at the first installation and offer it to the second; return the id of
-    the offer, and what it became.
+    the offer, and the submission that it became.
     """
     item = one.submitted(token, title)
     moderation.accept(one.admin, one.moderator(), item, "")

@@ -69,7 +69,7 @@ def edition_text(first: date) -> str:
 
 @pytest.fixture
 async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, and an edition that takes nominations since yesterday."""
+    """Yield a client of the application, with an edition that opened yesterday."""
     announced(world, "2027", -1)
     definition = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8")
     enabled = definition.replace("enabled   = false", "enabled   = true")
@@ -262,10 +262,12 @@ async def test_votes_outside_their_days_and_of_organizations_are_refused(
     ]
 
     assert early.status_code == 409
-    # it was not chosen for the vote
+    # The nomination was not chosen for the vote, so a voter receives 404.
     assert [answer.status_code for answer in answers] == [404, 409, 401]
     decide(world, id, Stage.NOMINATED)
-    table = await people.get("/submit/prizes/2027.csv")  # its title is no formula there
+    table = await people.get(
+        "/submit/prizes/2027.csv"
+    )  # an apostrophe keeps its title from being a formula
     assert [row["title"] for row in csv.DictReader(io.StringIO(table.text))] == ["'=1+1"]
 
 
@@ -376,7 +378,7 @@ async def test_commands_add_an_edition_name_experts_and_decide(
     world: SubmissionWorld, people: httpx.AsyncClient
 ) -> None:
     id, file = await nomination(world, people), world.folder / "2027.toml"
-    # so that nominations are closed
+    # The days of this edition are past, so that nominations are closed.
     file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")
 
     def command(*words: str) -> tuple[int, str]:

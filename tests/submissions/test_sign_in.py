@@ -43,7 +43,7 @@ async def browser(world: SubmissionWorld, provider: str) -> AsyncIterator[httpx.
     world.context.provider = parse_provider(
         provider.replace("http://", "http://stocktake:s%40fe@"), frozenset({"127.0.0.1"})
     )
-    # the provider's clock is the machine's
+    # The provider uses the clock of the machine, so the application has to be at the same time.
     world.clock.advance(datetime.now(UTC) - world.clock.now())
     async with visiting(world, **BROWSER) as opened:
         yield opened
@@ -133,8 +133,8 @@ async def test_a_sign_in_of_another_browser_or_an_old_one_is_refused(
 
 @dataclass
 class LyingProvider:
-    """A provider of the network that tests hand in; *claims* and *metadata* replace what an honest
-    one says.
+    """A provider that tests use as the network; *claims* and *metadata* replace those of an honest
+    one.
     """
 
     claims: dict[str, Any] = field(default_factory=dict)

@@ -91,7 +91,7 @@ HOSTILE: list[tuple[dict[str, Any], str]] = [
     ({"page": ["javascript:alert(1)"]}, "page"), ({"license": "CC BY"}, "license"), ({"start": "yesterday"}, "start"),
     ({"place": {"lat": "91", "long": "0"}}, "place"), ({"place": {"lat": "1e999", "long": "0"}}, "place"),
     ({"publisher": f"{BASE}id/organization/kenya/m"}, "publisher"), ({"why": "because"}, "why"), ({"venue": {"en": "Geneva"}}, "venue"),
-    ({"registration": "https://register.example/"}, "registration"),  # of events only
+    ({"registration": "https://register.example/"}, "registration"),  # only events have it
     ({"type": "Event", "registration": "javascript:alert(1)"}, "registration"),
 ]  # fmt: skip
 
@@ -131,7 +131,7 @@ async def test_html_and_invisible_characters_become_text(client: httpx.AsyncClie
 NESTED = '<a> <b> "two\nlines" , ' + "<<(<a><a>" * 21_500 + "<a>" + ")>>" * 21_500 + " ."
 CHAIN = {"p": "t1:a"} | {f"t{n}": f"t{n + 1}:" for n in range(12_000)} | {"t12000": "http://a/"}
 SCOPED = {"p": {"@id": "http://a/p", "@context": {f"t{n}": f"http://a/{n}" for n in range(3_000)}}}
-# a name of 100,000 characters, which would be written 20,000 times
+# A name of 100,000 characters that would be written 20,000 times.
 REPEATED = (
     f"{TURTLE} ; wsis:partner {', '.join(['_:b'] * 20_000)} . _:b foaf:name '{'a' * 100_000}' ."
 )
@@ -186,7 +186,10 @@ async def test_a_change_needs_its_version_and_what_was_withdrawn_keeps_no_conten
 ) -> None:
     id = (await submitted(client))["id"]
     path, second = f"/submissions/{id}", {"If-Match": '"2"'}
-    other = {**bearer(world.tokens["University"]), "If-Match": '"1"'}  # it sees nothing of this
+    other = {
+        **bearer(world.tokens["University"]),
+        "If-Match": '"1"',
+    }  # another organization does not see the submission
     answers = [
         await client.get(path, headers=other),
         await client.put(path, json=INITIATIVE, headers=other),

@@ -33,7 +33,7 @@ from .test_prizes import edition_text
 
 ROOT = Path(__file__).parents[2]
 RUN = CliRunner()
-SECONDS = 240.0  # for a run, or the delivery of a message
+SECONDS = 240.0  # in which a run ends or a message is delivered
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 ANSWERS: dict[str, dict[str, Any]] = {
     "type": {"type": ["Initiative"]}, "title": {"title": "Village telecentres"},
@@ -44,7 +44,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "dates": {"start": "2025-01-01"}, "picture": {"picture-caption": "Computers"},
     "links": {"page": "https://telecentres.example/", "license": ["https://creativecommons.org/licenses/by/4.0/"]},
 }  # fmt: skip
-NUMBERS = count(1)  # of the network addresses of tests
+NUMBERS = count(1)  # each test has a network address of its own
 
 
 @dataclass
@@ -58,8 +58,8 @@ class Mailbox:
         return "250 OK"
 
     def link(self, after: int, receiver: str, kind: str = "confirm") -> str:
-        """Return the link of the first message of a *kind* to *receiver* after a number of
-        messages, when it has come.
+        """Wait for a message of a *kind* to *receiver* after the first *after* messages, and return
+        the link in it.
         """
 
         def links() -> list[str]:
@@ -149,7 +149,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(autouse=True)
 def address(browser: Browser) -> None:
-    """Let each test come from a network address of its own, since each has a limit of changes."""
+    """Send the requests of each test from an address of its own, since each address has a limit."""
     browser.send_command("Network.enable")
     browser.send_command(
         "Network.setExtraHTTPHeaders", headers={"X-Forwarded-For": f"192.0.2.{next(NUMBERS)}"}
@@ -157,14 +157,14 @@ def address(browser: Browser) -> None:
 
 
 def disable_scripts(browser: Browser, *, value: bool = True) -> None:
-    """Let pages run no scripts, or let them again, which axe needs."""
+    """Disable the scripts of pages; *value* False enables them again, which axe needs."""
     browser.send_command("Emulation.setScriptExecutionDisabled", value=value)
 
 
 @dataclass
 class Visit:
-    """A person at the browser; *faults* collects what axe finds, if pages are *checked*, and pages
-    that are wider than a telephone.
+    """A person at the browser; *faults* collects the violations that axe reports, if pages are
+    *checked*, and the pages that are wider than a telephone.
     """
 
     browser: Browser
@@ -205,7 +205,7 @@ class Visit:
         return str(self.browser.run("location.pathname"))
 
     def send_when_due(self) -> None:
-        """Send the summary; the page refuses what is sent within seconds of the beginning."""
+        """Send the summary until the page accepts it, which it does only after some seconds."""
 
         def is_sent() -> bool:
             self.browser.leave("document.querySelector('form[action$=summary] button').click()")
@@ -243,7 +243,9 @@ def attach(browser: Browser, file: Path) -> None:
 
 
 def let_a_year_pass(site: SubmissionSite) -> None:
-    """Move what was accepted a year back, so that its submitter is asked whether it is still true."""
+    """Move the times of submissions back by a year, so that the submitters are asked whether they
+    are still true.
+    """
     file = Path(site.settings["STOCKTAKE_DATA"]) / "ledger.sqlite"
     with closing(sqlite3.connect(file, timeout=60)) as ledger, ledger:
         for name in ("created", "first_accepted", "confirmed"):
@@ -284,7 +286,7 @@ def publish(
     title, browser = f"{answers['title']['title']} {len(mail)}", visit.browser
     answers = {**answers, "title": {**answers["title"], "title": title}}
     picture = folder / "photo.jpg"
-    colour = (34, 102, 10 * len(mail))  # a picture is stored once for all that have it
+    colour = (34, 102, 10 * len(mail))  # a new picture each time, since equal ones are stored once
     Image.new("RGB", (60, 40), colour).save(picture, comment=b"Nairobi")
     browser.send_command("Network.clearBrowserCookies")
     disable_scripts(browser, value=not visit.scripts)
@@ -459,7 +461,7 @@ def test_a_nomination_becomes_the_winner_in_the_browser(
     initiative = publish_initiative(visit, site)
     set_days(site, tmp_path, 1)
     site.command("prizes", "expert", "2027", "mary@example.org")
-    browser.send_command("Network.clearBrowserCookies")  # somebody else submitted before
+    browser.send_command("Network.clearBrowserCookies")  # another person submitted the initiative
     browser.open(f"{site.base}/submit/prizes?lang=en", 320)
     visit.look()
     visit.click("main ul a")

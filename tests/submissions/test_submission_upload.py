@@ -83,7 +83,7 @@ async def test_each_row_is_stored_or_refused_with_its_field(
     body = answer.json()
     assert answer.status_code == 200, body
     assert (body["accepted"], body["known"], body["refused"]) == (1, 1, 1)
-    # a line of the file: a cell of the first row has two
+    # In CSV, a row is the number of its line in the file: a cell of the first row has two lines.
     assert [row["row"] for row in body["rows"]] == ([2, 5, 6] if media == CSV else [2, 4, 5])
     assert {result["member"] for result in body["rows"][1]["results"]} == {"page", "start"}
     (item,) = submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
