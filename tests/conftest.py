@@ -25,12 +25,12 @@ from harvesters.runs.child import run_child
 pytest_plugins = (
     "pytest_changed", "pytest_demo", "pytest_parts", "pytest_processes", "pytest_suites",
 )  # fmt: skip
-sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]  # jsonschema compiles its grammars, for seconds, on each import
-preload(
-    run_child, traced_fields, parse_members, encode_webp, read_lines
-)  # else each bounded call loads them
+# jsonschema would import this package, which takes seconds to compile its grammars.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+# Without this, the process of each bounded call would import these modules.
+preload(run_child, traced_fields, parse_members, encode_webp, read_lines)
 CLIENTS = Path(__file__).parent / "clients"
-STORE = "store"  # the parameter that names what the store lies in
+STORE = "store"  # the parameter of tests that names the store
 ARCHITECTURE = "tests/architecture/"
 PUBLISHERS = "tests/publisher/"
 FEEDS = f"{PUBLISHERS}feeds/"
@@ -59,10 +59,11 @@ class _ByUnit(LoadScopeScheduling):  # type: ignore[misc]  # xdist ships no type
 
 
 def unit_of(nodeid: str) -> str:
-    """Return what runs in one process: the tests of a file, but those over a store elsewhere, so
-    that each store is started once, those of the program's text, so that each file is parsed once,
-    those of the feeds, so that their world is served once, and those of the demo, which is started
-    once.
+    """Return the unit of a test, whose tests run in one process: its file, with four exceptions.
+
+    All tests over one store elsewhere are a unit, so that the store is started once; all tests of
+    the architecture, so that each file is parsed once; all tests of feeds, so that their world is
+    served once; and all tests of the demo, so that it is started once.
     """
     file, _, rest = nodeid.partition("::")
     if file.startswith(ARCHITECTURE):
@@ -79,7 +80,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Keep the garbage collector from the objects of thousands of tests: they stay until the end."""
+    """Disable the garbage collector, since the objects of thousands of tests stay until the end."""
     gc.disable()
     try:
         return (yield)
@@ -89,9 +90,11 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the tests of the publisher first: they stay together, since their worlds end with the
-    last of them. Start with the units that took longest in the last whole run, so that all
-    processes end at the same time. Note the store of each test in its report.
+    """Sort the tests, and note the store of each in its report.
+
+    The tests of the publisher come first and together, since their worlds end with the last of
+    them. Units that took longest in the last whole run come first, so that all processes end at
+    the same time.
     """
     durations = config.pluginmanager.getplugin("pytest_changed").DURATIONS
     known = config.cache.get(durations, {}) if config.cache else {}
@@ -140,6 +143,6 @@ def pytest_terminal_summary(
 @pytest.fixture(scope="session")
 def packages() -> Path:
     """Return the folder of the packages from npm that tests use, installed once for each lock into
-    a folder that is kept.
+    a permanent folder.
     """
     return npm.install(CLIENTS) / "node_modules"

@@ -10,7 +10,7 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @dataclass
 class TickingClock:
-    """A clock that goes on by a second each time that it is read."""
+    """A clock that advances by a second each time that it is read."""
 
     now: datetime = NOON
 

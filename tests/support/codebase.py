@@ -18,8 +18,8 @@ PACKAGES = (
 
 @dataclass(frozen=True, slots=True)
 class Codebase:
-    """*trees* is the syntax tree of each module, *imports* the modules of ours that it imports;
-    both by dotted name.
+    """*trees* is the syntax tree of each module, *imports* the modules of the program that it
+    imports; both by dotted name.
     """
 
     root: Path
@@ -53,8 +53,10 @@ def without_gc() -> Iterator[None]:
 
 @cache
 def parse_file(file: Path) -> ast.Module:
-    """Return the syntax tree of a file, which is parsed once for all tests of a process, and kept:
-    the garbage collector need not visit its nodes.
+    """Return the syntax tree of a file, which is parsed once for all tests of a process.
+
+    The tree stays until the end, so its nodes are frozen: the garbage collector need not visit
+    them.
     """
     with without_gc():
         tree = ast.parse(file.read_bytes(), str(file))
@@ -65,7 +67,7 @@ def parse_file(file: Path) -> ast.Module:
 def list_files(root: Path) -> Iterator[Path]:
     """Yield the program's Python files."""
     for package in PACKAGES:
-        # the built documentation
+        # The folders named `static` have the built documentation.
         yield from (
             file for file in sorted((root / package).rglob("*.py")) if "static" not in file.parts
         )
@@ -94,7 +96,7 @@ def _imported(tree: ast.AST, module: str) -> Iterator[str]:
 def _our_imports(tree: ast.AST, module: str, known: frozenset[str]) -> frozenset[str]:
     names = {name for name in _imported(tree, module) if name in known} - {module}
     # Every import of a module names its package too; the package counts only if something is
-    # imported from itself.
+    # imported from the package itself.
     return frozenset(
         name for name in names if not any(other.startswith(f"{name}.") for other in names)
     )

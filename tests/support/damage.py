@@ -1,5 +1,5 @@
 """Damage one file of each kind in a copy of a data directory: 64 bytes in the middle of the largest
-are inverted. The table of docs/how-to/back-up.md is of this.
+are inverted. The table in docs/how-to/back-up.md has the results.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typer.testing import CliRunner
 from stocktake import app
 
 FLIPPED = 64  # bytes
-# hold nothing that is read again
+# These files have nothing that is read again.
 _IGNORED = re.compile(
     r"(^|/)([^/]*lock|locks|LOCK|LOG[^/]*|verified|first-start|[^/]*-(wal|shm))(/|$)"
 )
 
 
 def largest_files(data: Path) -> dict[str, Path]:
-    """Return the largest file of each kind, by its folder with each number as ``*`` and its suffix;
-    empty files and locks are left out.
+    """Return the largest file of each kind: its folder, with ``*`` for each number, and its suffix.
+    Empty files and locks are left out.
     """
     kinds: dict[str, Path] = {}
     for path in sorted(data.rglob("*")):
@@ -71,7 +71,7 @@ def verify(data: Path, *options: str) -> dict[str, str]:
 
 
 def _rows(path: Path) -> bytes | None:
-    """Return a digest of the rows of an SQLite or DuckDB file, None of other files and where they
+    """Return a digest of the rows of an SQLite or DuckDB file, None for other files and if the rows
     cannot be read.
     """
     if path.suffix == ".duckdb":
@@ -113,7 +113,7 @@ def _checkpoint(path: Path) -> None:
 
 
 def _copy(data: Path, folder: Path) -> Path:
-    """Copy a data directory; files that are hard links of one another are so in the copy."""
+    """Copy a data directory; hard links between its files are kept."""
     copies: dict[int, str] = {}
 
     def copy_file(source: str, target: str) -> None:
@@ -127,10 +127,10 @@ def _copy(data: Path, folder: Path) -> Path:
 
 
 def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Damage one file of each kind in a copy of *data*; yield the kind, the part that is named, and
-    whether it was noticed and repaired.
+    """Damage one file of each kind in a copy of *data*; yield the kind, the part that is reported,
+    and whether the damage was noticed and repaired.
 
-    *beginning* is that of the paths of the kinds.
+    Only kinds whose paths start with *beginning* are damaged.
     """
     for kind, path in largest_files(data).items():
         if not kind.startswith(beginning):

@@ -51,7 +51,7 @@ def words_json() -> str:
 
 
 def paged_json(url: str, *, every: str = "0 0 1 1 *", pause: float = 0) -> str:
-    """Return the definition of a registry that answers pages of JSON at *url*; *every* is a cron
+    """Return the definition of a registry that serves pages of JSON at *url*; *every* is a cron
     line, *pause* is in seconds.
     """
     return _PAGED_JSON.format(url=url, every=every, pause=pause)

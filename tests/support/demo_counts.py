@@ -1,4 +1,4 @@
-"""What a full harvest of the demo must find."""
+"""The numbers of records that a full harvest of the demo must find."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def expected_counts(
     faults: Collection[Fault] = DEFAULT,
     only: Collection[str] = (),
 ) -> dict[str, Counts]:
-    """Return by registry what a full harvest of the demo must find."""
+    """Return the numbers that a full harvest of the demo must find, by registry."""
     state = ScenarioState(version, frozenset(faults))
     return {
         registry.name: _count(list(record_histories(registry, state)))

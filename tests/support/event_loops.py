@@ -4,5 +4,5 @@ from __future__ import annotations
 
 import pytest
 
-# of tests that ask the fixture `service`, which is opened in this loop
+# Tests with the fixture `service` need this mark, since the fixture is opened in this loop.
 session_loop = pytest.mark.asyncio(loop_scope="session")

@@ -14,6 +14,6 @@ _NETWORK = {field.name for field in fields(NetworkSettings)}
 
 
 def fetch_with(transport: httpx.BaseTransport, **settings: Any) -> Fetch:
-    """Return a client of *transport*; *settings* are those of ``NetworkSettings`` and ``Fetch``."""
+    """Return a client that uses *transport*; *settings* go to ``NetworkSettings`` and ``Fetch``."""
     network = {name: settings.pop(name) for name in _NETWORK & {*settings}}
     return Fetch(NetworkSettings(transport=transport, **network), **settings)

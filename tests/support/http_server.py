@@ -11,14 +11,14 @@ import httpx
 
 
 class QuietHandler(BaseHTTPRequestHandler):
-    """A handler that logs nothing; its methods send what `answer` is given."""
+    """A handler that logs nothing; `answer` sends a response."""
 
     def answer(
         self, body: bytes = b"", media_type: str = "", status: int = 200, **headers: str
     ) -> None:
         if media_type:
             headers["Content-Type"] = media_type
-        with suppress(BrokenPipeError):  # the client has gone
+        with suppress(BrokenPipeError):  # the client has closed the connection
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
@@ -36,7 +36,7 @@ class QuietHandler(BaseHTTPRequestHandler):
 def serving(
     handler: Callable[..., BaseHTTPRequestHandler], host: str = "127.0.0.1"
 ) -> Iterator[str]:
-    """Serve with this handler; give the address on loopback."""
+    """Serve with *handler*, and yield the address on loopback."""
     with ThreadingHTTPServer((host, 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
@@ -49,7 +49,7 @@ def serving(
 
 @contextmanager
 def answering(answer: Callable[[httpx.Request], httpx.Response]) -> Iterator[str]:
-    """Serve what a function answers, as the transport of a client in another process."""
+    """Serve the responses of *answer* over HTTP, for clients in other processes."""
 
     class AnswerHandler(QuietHandler):
         def do_GET(self) -> None:

@@ -39,7 +39,7 @@ class Labelled:
     labels: dict[str, str]
 
     def true_pairs(self, kind: str) -> set[Pair]:
-        """Return the pairs of one kind that are one thing."""
+        """Return the pairs of entities of one kind that are the same thing."""
         members: dict[str, list[str]] = {}
         for iri in sorted(self.entities):
             if self.entities[iri].kind == kind:
@@ -100,7 +100,7 @@ def labelled_set(size: int, seed: int) -> Labelled:
 def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
     """Open a store of the entities of *size* initiatives of *sources* registries.
 
-    One in _SHARE initiatives is another registry's, in other spelling.
+    One in _SHARE initiatives is that of another registry in another spelling.
     """
     with open_entities() as entities:
         reader, random = EntityReader(IRIS, entities), Random(seed)
@@ -234,7 +234,7 @@ def _respell(text: str, random: Random) -> str:
 
 
 def measure(labelled: Labelled, kind: str) -> dict[str, object]:
-    """Return precision and recall at each threshold, and those of the two that are used."""
+    """Return precision and recall at each threshold, and at the two thresholds that are used."""
     truth = labelled.true_pairs(kind)
     with open_entities(
         entity for entity in labelled.entities.values() if entity.kind == kind

@@ -1,6 +1,4 @@
-"""A simulated registry of 300 projects, some invalid, and a harvest context with workers for
-context.
-"""
+"""A simulated registry of 300 projects, some invalid, and a harvest context with workers."""
 
 from __future__ import annotations
 
@@ -67,7 +65,7 @@ class Projects:
 def open_harvest(
     folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = ""
 ) -> Iterator[HarvestContext]:  # fmt: skip
-    """Open a context that gives all work to the workers, with a clock that advances a minute at
+    """Open a context that sends all work to the workers, with a clock that advances a minute at
     each call.
     """
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))

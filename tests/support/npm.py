@@ -1,4 +1,4 @@
-"""Packages from npm that tests use, installed once for each lock into a folder that is kept."""
+"""Packages from npm that tests use, installed once for each lock into a permanent folder."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pytest
 
 
 def install(folder: Path) -> Path:
-    """Install what the ``package-lock.json`` of *folder* names, unless that was done before; return
-    where. Skip the test without npm.
+    """Install the packages that the ``package-lock.json`` of *folder* names, unless they are
+    installed, and return their folder. Skip the test without npm.
 
-    The packages are installed beside their place and moved there: an install that was interrupted,
-    or runs twice at a time, leaves no part.
+    The packages are installed beside their place and then moved there, so that an install that is
+    interrupted, or runs twice at a time, leaves no incomplete folder.
     """
     npm = shutil.which("npm")
     if npm is None:

@@ -1,4 +1,4 @@
-"""The regular expressions of the program: found in its source, and pumped with strings that make a
+"""The regular expressions of the program: read from its source, and tried with strings that make a
 backtracking matcher slow.
 """
 
@@ -20,7 +20,7 @@ _parser: Any = importlib.import_module("re._parser")
 
 METHODS = ("match", "fullmatch", "search", "finditer", "findall", "split", "sub", "subn")
 MAKERS = ("compile", *METHODS)
-# characters of a pumped string: a linear pattern needs 2 ms, a quadratic one 0.13 s or more
+# Characters of a string: a linear pattern needs 2 ms for it, a quadratic one 0.13 s or more.
 LENGTH = 12_000
 SECONDS = 0.06  # of processor time for one string
 _SAMPLES = {sre.CATEGORY_DIGIT: "1", sre.CATEGORY_SPACE: " ", sre.CATEGORY_WORD: "a",
@@ -30,7 +30,7 @@ _COMMON = " \n\t\"'<>a1-_.:,;/=&#@"
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A pattern of the source, where it stands, and the *methods* by which it is used there."""
+    """A pattern of the source, its *place*, and the *methods* by which it is used there."""
 
     place: str
     text: str
@@ -40,8 +40,8 @@ class Pattern:
 
 
 def patterns(trees: Mapping[str, ast.Module]) -> tuple[list[Pattern], list[str]]:
-    """Return all patterns of modules, by their dotted names, and the places of those that are known
-    only when the program runs.
+    """Return all patterns of modules, by their dotted names, and the places of those whose text is
+    known only when the program runs.
     """
     results: list[Pattern] = []
     unknown: list[str] = []
@@ -150,8 +150,8 @@ def _used(trees: Iterable[ast.Module]) -> dict[str, set[str]]:
 
 
 def pumped(pattern: Pattern) -> Iterator[str]:
-    """Return strings of a pattern's own alphabet, and those that reach each of its repetitions, go
-    on in it, and then fail.
+    """Return strings of a pattern's own alphabet, and strings that reach each of its repetitions,
+    repeat it, and then fail.
     """
     tree = _parser.parse(
         pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text,
@@ -166,7 +166,7 @@ def pumped(pattern: Pattern) -> Iterator[str]:
     if len(begins) + len(bodies) == 1 + len(letters) and not any(
         True for _ in _repeated(tree, "", pattern.flags)
     ):
-        return  # it repeats nothing
+        return  # the pattern repeats nothing
     own = [body for body in bodies if len(body) > 1][:8] + letters[:8]
     pairs = [a + b for a in own for b in own if a != b]
     for begin in list(begins)[:10]:
@@ -236,7 +236,7 @@ def _variants(tree: Any) -> list[str]:
 
 
 def _shortest(tree: Any, least: int = 0) -> str:
-    """Return a short text that a part matches; what it only looks at is left out."""
+    """Return a short text that a part matches; lookaheads and lookbehinds are left out."""
     text = ""
     for kind, value in tree:
         if kind is sre.LITERAL:
@@ -266,7 +266,7 @@ def _member(members: Any) -> str:
 
 
 class TooSlow(Exception):
-    """A string that took longer than it may."""
+    """Matching a string took longer than SECONDS."""
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
@@ -274,7 +274,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def slow(pattern: Pattern) -> list[str]:
-    """Return which strings take longer than SECONDS of processor time, as texts that can be read."""
+    """Return the strings that take longer than SECONDS of processor time, shortened to be read."""
     content = pattern.text.encode("latin-1") if pattern.is_bytes else pattern.text
     compiled = re.compile(content, pattern.flags)
     signal.signal(signal.SIGVTALRM, _stop)
@@ -286,7 +286,7 @@ def slow(pattern: Pattern) -> list[str]:
                 signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
                 try:
                     _run(compiled, method, subject)
-                finally:  # the signal may come here too
+                finally:  # the signal may arrive here too
                     signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             except TooSlow:
                 results.append(f"{method} of {text[:40]!r}... to ...{text[-12:]!r}")
@@ -304,8 +304,8 @@ def _run(compiled: Any, method: str, subject: Any) -> None:
 
 
 def main() -> None:
-    """Read patterns as lines of JSON, and write each place with the strings that are too slow for
-    it.
+    """Read patterns as lines of JSON, and write the place of each with the strings that are too
+    slow for it.
     """
     for line in sys.stdin:
         fields = json.loads(line)

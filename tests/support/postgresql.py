@@ -20,7 +20,7 @@ from waiting import wait_until
 
 
 def binaries() -> Path | None:
-    """Return the folder with the programs of the newest version that Debian keeps here."""
+    """Return the folder with the programs of the newest installed version, None without one."""
     results = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4])
     )
@@ -35,7 +35,7 @@ class Cluster:
     port: int
     user: str
     command: list[str] = field(default_factory=list)  # the server's command line
-    servers: list[Process] = field(default_factory=list)  # the one that runs now comes last
+    servers: list[Process] = field(default_factory=list)  # the running one is the last
 
     def start(self) -> None:
         """Start the server, which may have run before, and wait until it answers."""
@@ -45,8 +45,8 @@ class Cluster:
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """Stop the server: SIGINT closes all connections, SIGKILL is a crash.
 
-        A server that has closed its connections and yet does not end is killed: on a busy machine
-        one has been seen to wait longer.
+        A server that does not end within 30 seconds is killed: on a busy machine one has taken
+        longer.
         """
         server = self.servers[-1]
         server.send_signal(number)
@@ -55,7 +55,7 @@ class Cluster:
         server.discard()
 
     def url(self, database: str, host: str = "127.0.0.1", port: int = 0) -> str:
-        """Return the address of a ledger, at another port where something stands between."""
+        """Return the address of a ledger; *port* is that of a proxy before the server, if any."""
         return f"postgresql+psycopg://{self.user}@{host}:{port or self.port}/{database}"
 
     def admin(self) -> psycopg.Connection[Any]:
@@ -66,7 +66,7 @@ class Cluster:
 
 
 def missing() -> str:
-    """Return why no cluster can be started here, "" if one can."""
+    """Return the reason why no cluster can be started here, "" if one can."""
     if binaries() is None:
         return "PostgreSQL is not installed: apt-get install postgresql"
     if os.geteuid() == 0 and not _known("postgres"):
@@ -80,7 +80,7 @@ def running_cluster() -> Iterator[Cluster]:
     programs = binaries()
     assert programs, missing()
     root = os.geteuid() == 0
-    # not below pytest's, which only who runs it may enter
+    # The folder is not below that of pytest, which only the user who runs pytest may enter.
     folder = Path(tempfile.mkdtemp(prefix="stocktake-postgresql-"))
     user, port = "postgres", free_port()
     if root:
@@ -100,8 +100,8 @@ def running_cluster() -> Iterator[Cluster]:
         programs / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off",
     ]  # fmt: skip
     command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
-    # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of
-    # the user forgets the signal.
+    # SIGQUIT shuts the server down at once and leaves nothing of it, whatever ends this process.
+    # Changing the user would clear the signal, so it is set after that.
     item = Cluster(
         folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]]
     )

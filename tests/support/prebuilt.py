@@ -1,5 +1,5 @@
-"""Data folders that take seconds to make: made once for each digest of the code that makes them,
-and kept in the cache of pytest. Each process of the tests works on a copy.
+"""Data folders that take seconds to build: they are built once for each digest of the code that
+builds them, and stored in the cache of pytest. Each process of the tests works on a copy.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ Make = Callable[[Path], None]
 def prebuilt(
     config: pytest.Config, name: str, makers: Sequence[Path], make: Make, target: Path
 ) -> Path:
-    """Return *target*, a copy of the folder *name* that *make* fills where neither the program nor
-    a file of *makers* is as it was when the folder was made before.
+    """Return *target*, a copy of the folder *name*, which *make* fills again if the program or a
+    file of *makers* has changed since.
     """
     assert config.cache
     capture = config.pluginmanager.getplugin("capturemanager")
@@ -41,10 +41,10 @@ def prebuilt(
 def copy_kept(
     place: Path, digest: str, make: Make, target: Path, report: Callable[[str], None]
 ) -> Path:
-    """Return *target*, a copy of what *make* made for *digest* and *place* keeps.
+    """Return *target*, a copy of the folder that *make* filled for *digest* and that is in *place*.
 
-    A kept folder whose files are no longer as they were made is thrown away and made again, with a
-    message. Those of other digests are removed.
+    A folder whose files have changed since is removed and built again, with a message. Folders of
+    other digests are removed.
     """
     place.mkdir(exist_ok=True)
     folder = place / digest
@@ -75,7 +75,7 @@ def digest_of(paths: Sequence[Path]) -> str:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files below *folder* but for those that Python writes and those of pages."""
+    """Yield the files below *folder* but for those that Python writes and the static files."""
     for path in sorted(folder.iterdir()):
         if path.is_dir() and path.name not in ("__pycache__", "static"):
             yield from _files(path)
@@ -89,7 +89,7 @@ def _sums(folder: Path) -> Iterator[str]:
 
 
 def _fault(folder: Path) -> str:
-    """Return the first file that is not as it was made, "" if all are."""
+    """Return the first file that has changed since it was written, "" if none has."""
     sums = folder / SUMS
     recorded = set(sums.read_text().splitlines(keepends=True)) if sums.is_file() else set()
     if not recorded:

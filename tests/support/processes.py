@@ -1,5 +1,5 @@
-"""Processes that tests start: they end with the process that started them, and what they write is
-kept for the report of a failure.
+"""Processes that tests start: they end with the process that started them, and their output is
+stored for the report of a failure.
 
 Source: https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
 """
@@ -49,7 +49,7 @@ class Process(subprocess.Popen[bytes]):
         _started.append(self)
 
     def text(self) -> str:
-        """Return all that it wrote."""
+        """Return all output of the process."""
         if self._log.closed:
             return ""
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(
@@ -57,13 +57,14 @@ class Process(subprocess.Popen[bytes]):
         )
 
     def output(self) -> str:
-        """Return for a report what it is, how it is, and the last of what it wrote."""
+        """Return for a report the command of the process, its state, and the end of its output."""
         state = "running" if self.poll() is None else f"ended with {self.returncode}"
         return f"[{self.title}: {state}]\n{self.text()[-TAIL:]}"
 
     def stop(self, sent: signal.Signals = signal.SIGTERM, within: float = STOP) -> int:
-        """End it and return its exit code; raises AssertionError with its output, and kills it,
-        where it does not end.
+        """End the process and return its exit code.
+
+        Raises AssertionError with its output, and kills the process, if it does not end.
         """
         try:
             if self.poll() is None:
@@ -77,7 +78,7 @@ class Process(subprocess.Popen[bytes]):
             self.discard()
 
     def discard(self) -> None:
-        """Kill it if it runs, and forget its output."""
+        """Kill the process if it runs, and delete its output."""
         self.kill()
         self.wait(STOP)
         for stream in (self.stdin, self.stdout, self.stderr):
@@ -90,7 +91,7 @@ class Process(subprocess.Popen[bytes]):
 
 @contextmanager
 def started(command: Sequence[str | os.PathLike[str]], **settings: Any) -> Iterator[Process]:
-    """Start a process and stop it at the end, also of a test that failed."""
+    """Start a process and stop it at the end, even if the test fails."""
     process = Process(command, **settings)
     try:
         yield process
@@ -103,9 +104,10 @@ def wait_for_url(
     process: Process,
     condition: Callable[[httpx.Response], bool] = lambda item: item.status_code == 200,
 ) -> None:
-    """Wait until *url* answers as *condition* wants; fails at once where *process* has ended.
+    """Wait until the response of *url* meets *condition*; fail at once if *process* has ended.
 
-    It has no TLS: reading the certificates for each look would take 10 ms of processor time.
+    TLS is not supported: reading the certificates for each request would take 10 ms of processor
+    time.
     """
 
     def answers() -> bool:
@@ -121,8 +123,8 @@ def wait_for_url(
 def free_port() -> int:
     """Return a port of loopback on which nobody listens.
 
-    It is below those that Linux gives to connections, one of which could take it before a server
-    has started.
+    The port is below those that Linux assigns to connections, one of which could take it before a
+    server has started.
     """
     while True:
         port = _FIRST_OF_CONNECTIONS - 1 - secrets.randbelow(_PORTS)
@@ -131,7 +133,7 @@ def free_port() -> int:
 
 
 def bound_to_parent(ended_by: str = "KILL") -> list[str]:
-    """Return what stands before a command that is to end with its parent."""
+    """Return the words before a command that make it end with its parent."""
     return [command, "--pdeathsig", ended_by] if (command := shutil.which("setpriv")) else []
 
 
@@ -162,7 +164,7 @@ def children(pid: int) -> set[int]:
                 (entry / "stat").read_text().rpartition(")")[2].split()[1]
             )
         except (FileNotFoundError, ProcessLookupError):
-            continue  # it has ended
+            continue  # the process has ended
     descendants, ahead = set[int](), [pid]
     while ahead:
         parent = ahead.pop()

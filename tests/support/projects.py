@@ -37,8 +37,8 @@ DEFINITION: dict[str, Any] = {
 
 @dataclass
 class ProjectRegistry:
-    """A registry with *size* projects per page; *total* is the reported total, *answer* may replace
-    a page.
+    """A registry with *size* projects per page; *total* is the total that it reports, *answer*
+    may replace a page.
     """
 
     projects: list[dict[str, Any]] = field(default_factory=list)
@@ -66,7 +66,7 @@ def project(number: int, name: str | None = None) -> dict[str, Any]:
 
 @cache
 def empty_ledger() -> bytes:
-    """Return the file of a ledger with its tables: creating them takes a tenth of a second."""
+    """Return the file of a ledger with its tables, made once: creating them takes 0.1 s."""
     with TemporaryDirectory() as folder:
         file = Path(folder) / "ledger.sqlite"
         Ledger(f"sqlite:///{file}").close()
@@ -99,7 +99,7 @@ def serving(context: HarvestContext, content: Any) -> HarvestContext:
 
 
 def define_table(content: bytes) -> tuple[Source, NetworkSettings]:
-    """Return a source of a CSV table with the columns id and name, and the network that has it."""
+    """Return a source of a CSV table with the columns id and name, and a network that serves it."""
     changed = {"protocol": "csv", "options": {"key": "id"}, "fields": {"title": "name"}}
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -164,7 +164,7 @@ class Harvester:
         return list(self.journal.entries())
 
     def graphs(self) -> dict[str, set[str]]:
-        """Play the journal: each graph's statements as they stand now."""
+        """Return the statements of each graph after the last entry of the journal."""
         played: dict[str, set[str]] = {}
         for entry in self.entries:
             for row in entry.rows():

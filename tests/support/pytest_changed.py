@@ -1,9 +1,9 @@
-"""A plugin of pytest: with ``--changed`` only the fast tests run that reach a changed file by their
-imports, and the architecture tests (`make check`).
+"""A plugin of pytest: with ``--changed`` only the fast tests that import a changed file, directly
+or not, and the architecture tests run (`make check`).
 
-A file is changed that differs from the merge base with main, or is not committed. A test is fast
-that took less than FAST seconds in the last whole run, with its share of what the set-up of its
-file took; the cache of pytest has these durations.
+A file is changed if it differs from the merge base with main, or is not committed. A test is fast
+if it took less than FAST seconds in the last whole run, with its share of the time for the set-up
+of its file; the cache of pytest has these durations.
 """
 
 from __future__ import annotations
@@ -79,12 +79,12 @@ def _names(file: Path) -> Iterator[str]:
 
 
 def _nearest(files: Iterable[Path], importer: Path) -> list[Path]:
-    """Return the one of *files* that lies beside *importer*, else all of them."""
+    """Return the one of *files* in the folder of *importer*, else all of them."""
     return [file for file in files if file.parent == importer.parent] or [*files]
 
 
 def reaching(changed: set[Path], imports: Graph) -> frozenset[Path]:
-    """Return the Python files that import a file of *changed*, directly or not, and those of them.
+    """Return the Python files of *changed*, and those that import one of them, directly or not.
 
     A file of another kind counts as the modules beside it, or in the next folder above that has
     some; at the top of the project it counts as none.
@@ -132,13 +132,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Send a worker what this process has read."""
+    """Send the files to a worker, so that it need not read the imports again."""
     if (files := node.config.stash.get(REACHING, None)) is not None:
         node.workerinput["reaching"] = sorted(map(str, files))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Keep pytest from importing the modules of tests that cannot run."""
+    """Prevent pytest from importing the modules of tests that are left out."""
     files = config.stash.get(REACHING, None)
     is_left_out = (
         files is not None
@@ -166,12 +166,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     _calls[report.nodeid] += report.duration if report.when == "call" else 0
-    if report.when == "setup":  # of what its file shares, all is in the set-up of one test
+    if report.when == "setup":  # the set-up of one test has all that the file shares
         _setups[report.nodeid.partition("::")[0]] += report.duration
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Keep the durations of a whole run that was not interrupted."""
+    """Store the durations of a whole run that was not interrupted."""
     config, ended = session.config, (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if session.exitstatus not in ended or hasattr(config, "workerinput"):
         return

@@ -13,14 +13,14 @@ import pytest
 from processes import Process, free_port
 from waiting import wait_until
 
-SEEN = 5  # front pages that are asked for until then: each takes processor time from the demo
+SEEN = 5  # front pages requested before it is complete: each takes processor time from the demo
 PATIENCE = 400  # seconds until the demo must be complete: it takes 30 on an idle machine
 
 
 @dataclass(frozen=True)
 class RunningDemo:
-    """A demo's process and folder, its host with its port, and the front pages that were seen until
-    all its data were there.
+    """A demo's process and folder, its host with its port, and the front pages that were seen
+    before it was complete.
     """
 
     process: Process
@@ -34,7 +34,7 @@ class RunningDemo:
 
     @property
     def data(self) -> Path:
-        """Return the data directory of the demo, inside the one that the command was given."""
+        """Return the data directory of the demo, inside the folder that the command received."""
         return self.home / "demo"
 
     def is_complete(self) -> bool:
@@ -55,7 +55,7 @@ class RunningDemo:
             self.base + path,
             headers={"Accept": "text/html" if path == "/" else "*/*"},
             trust_env=False,
-            verify=False,  # reading certificates takes processor time at each look
+            verify=False,  # reading certificates for each request takes processor time
             timeout=99,
             follow_redirects=True,
         )
@@ -87,5 +87,5 @@ def _demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Ru
 
 @pytest.fixture
 def running_demo(_demos: Callable[[], RunningDemo]) -> RunningDemo:
-    """Return the demo, which is started where there is none, or where a test has ended it."""
+    """Return the demo, which is started if there is none, or if a test has ended it."""
     return _demos()

@@ -1,10 +1,10 @@
-"""A plugin of pytest: which tests run by day, and which by night, in which of its parts.
+"""A plugin of pytest: which tests run by day, which by night, and in which part of the night.
 
 A test that starts a program (a command, a server, a browser, a database) runs by night: a test
 whose code, or that of a fixture it uses, reaches `subprocess`, `multiprocessing`, `os.fork` or the
-helpers of `tests/support/processes.py`, that asks a store elsewhere, or that opens a store alone,
-for which readers are started. By day one of each kind runs, which has the mark `smoke`. The mark
-`nightly` moves a test to the night that starts nothing.
+helpers of `tests/support/processes.py`, that queries a store elsewhere, or that opens a store of
+its own, for which readers are started. By day one test of each kind runs, which has the mark
+`smoke`. The mark `nightly` moves a test that starts nothing to the night.
 """
 
 from __future__ import annotations
@@ -127,8 +127,8 @@ def _is_tool(file: str | None) -> bool:
 
 
 def part_of(item: pytest.Item) -> str:
-    """Return the part of the night in which *item* runs: 1 the publisher's, 2 those of runs, workers
-    and the harvesters, 3 all others.
+    """Return the part of the night in which *item* runs: 1 has the tests of the publisher, 2 those
+    of runs, workers and harvesters, 3 all others.
     """
     folders = {*item.path.relative_to(ROOT).parts}
     return next((part for part, its_folders in PARTS.items() if folders & its_folders), "3")

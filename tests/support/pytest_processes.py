@@ -1,5 +1,5 @@
-"""A plugin of pytest: a run leaves no process behind, and a failure shows what the servers of its
-tests wrote.
+"""A plugin of pytest: a run leaves no process behind, and a failure shows the output of the servers
+of its tests.
 """
 
 from __future__ import annotations
@@ -31,6 +31,6 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish() -> None:
     processes.stop_all()
-    # Python 3.11's parser fails where a warning of the collector interrupts it, and other plugins
-    # import at the end
+    # Python 3.11's parser fails if a warning of the garbage collector interrupts it, and other
+    # plugins import modules at the end.
     gc.collect()

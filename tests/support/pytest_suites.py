@@ -1,5 +1,5 @@
-"""A plugin of pytest: the run fails where a conformance suite is missing, and its report says how
-many cases of which set of each suite ran.
+"""A plugin of pytest: the run fails if a conformance suite is missing, and its report says how many
+cases of which set of each suite ran.
 
 ``@pytest.mark.suite("w3c-shacl")`` marks the tests whose cases come from a suite.
 """
@@ -17,7 +17,7 @@ OUTCOMES = ("passed", "failed", "error", "skipped", "xfailed", "xpassed")
 
 
 def check(shared: Path) -> None:
-    """Raise UsageError where *shared* is there and a suite in it is not."""
+    """Raise UsageError if *shared* exists and a suite in it does not."""
     if names := missing(shared):
         raise pytest.UsageError(
             f"conformance suites are missing in {shared / 'suites'}: {', '.join(names)}"

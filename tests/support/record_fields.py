@@ -1,4 +1,4 @@
-"""The fields of a record that its description depends on: it is mapped again without each of them."""
+"""The fields that the description of a record depends on: it is mapped again without each field."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from vocab.statements.describe import describe
 
 
 def without_each_field(payload: Any) -> Iterator[tuple[str, Any]]:
-    """Yield each field of a payload, and the payload without it. CKAN's extras and the objects of a
-    row are taken apart.
+    """Yield each field of a payload, and the payload without it. Each field of CKAN's extras and of
+    the objects in a row is a field.
     """
     if isinstance(payload, dict):
         for key, value in payload.items():
@@ -67,7 +67,7 @@ def _prefixed(name: str) -> str:
 
 
 def _element_name(node: _Element) -> str:
-    """Return an element's name without its namespace; a DIM field's element and qualifier."""
+    """Return an element's name without its namespace; for a DIM field its element and qualifier."""
     name = str(node.tag).rpartition("}")[2]
     if name == "field" and node.get("element"):
         return ".".join(filter(None, (node.get("element"), node.get("qualifier"))))
@@ -75,7 +75,7 @@ def _element_name(node: _Element) -> str:
 
 
 def _without_elements(root: _Element) -> Iterator[tuple[str, _Element]]:
-    # some have one more wrapper
+    # Some formats have one more element around the fields.
     holder = next(iter(root), root) if len(root) == 1 and len(root[0]) else root
     for name in dict.fromkeys(
         _element_name(child) for child in holder if isinstance(child.tag, str)
@@ -92,9 +92,10 @@ def _without_elements(root: _Element) -> Iterator[tuple[str, _Element]]:
 def fields_of(
     record: Record[Any], source: Source, words: Crosswalks
 ) -> tuple[list[str], list[str]]:
-    """Return the fields of a record that its description depends on, and those that it does not.
+    """Return the fields that the description of a record depends on, and the other fields.
 
-    Raises ParseError if the whole record cannot be mapped. A field without which it cannot is read.
+    The description depends on a field without which the record cannot be mapped. Raises ParseError
+    if the whole record cannot be mapped.
     """
     mapper = MAPPINGS[source.mapping].prepare(source, words)
     whole = describe(mapper(record), words.iris, source.name)

@@ -18,7 +18,7 @@ def each(names: str, rows: Iterable[Any]) -> Callable[[Test], Test]:
     ``pytest.mark.parametrize`` does, but within one case. All rows are tried, and those that fail
     are named.
 
-    For tests whose fixtures no row changes: each is made once.
+    Fixtures are made once for all rows, so no row may change them.
     """
     parameters = [name.strip() for name in names.split(",")]
     all_rows = [row if len(parameters) > 1 else (row,) for row in rows]

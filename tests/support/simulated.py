@@ -44,7 +44,7 @@ def open_client(registry: Handler, **settings: Any) -> Fetch:
 
 
 def answer_with(element: Any) -> httpx.Response:
-    """Return a response; numbers are statuses, and what is no text stands for its JSON."""
+    """Return a response: a number is its status, a text its body, any other value its JSON."""
     if isinstance(element, httpx.Response):
         return element
     if isinstance(element, int):
@@ -54,8 +54,8 @@ def answer_with(element: Any) -> httpx.Response:
 
 
 class ScriptedRegistry:
-    """A registry that answers from a table of queries or paths, or by a function, and remembers
-    what it was asked.
+    """A registry that answers from a table of queries or paths, or by a function, and logs its
+    requests.
     """
 
     def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
@@ -76,7 +76,7 @@ class ScriptedRegistry:
 
 
 class Site:
-    """A host of *pages* by path, as `answer_with` takes them."""
+    """A host of *pages* by path; `answer_with` makes responses of them."""
 
     def __init__(self, pages: Mapping[str, Any]) -> None:
         self.pages = pages
@@ -100,8 +100,8 @@ def harvest(
 
 
 def harvest_page_by_page(make: Callable[[], Handler], source: Source) -> list[Page[Any]]:
-    """Return the pages of runs of which each asks a registry that *make* returns, and is killed
-    behind its first page.
+    """Return the pages of successive runs, each of which reads a registry that *make* returns and
+    is killed after its first page.
     """
     pages: list[Page[Any]] = []
     while not pages or pages[-1].cursor is not None:
@@ -160,11 +160,11 @@ def crashed(body: bytes) -> httpx.Response:
 
 @dataclass
 class Oai:
-    """A repository: *stored* in the order of its lists, *page* records a part, the *poison* keys
-    that spoil each answer that they are in.
+    """A repository: *stored* has its records in the order of its lists, *page* is the number of
+    records in a response, and each response with a key of *poison* is spoiled.
 
-    *expired* tells which tokens are refused, by how often any was asked for and the token's offset;
-    *request_log* remembers all requests.
+    *expired* returns whether a token is refused, from the number of requests with a token so far
+    and the offset of this one. *request_log* has all requests.
     """
 
     stored: Sequence[SimulatedRecord]
@@ -220,7 +220,7 @@ class Oai:
         return self._spoilt(text, part) if verb == "ListRecords" else self._respond(text)
 
     def _wanted(self, item: SimulatedRecord, terms: Mapping[str, str]) -> bool:
-        """Hold the repository to the protocol: one granularity, its own."""
+        """Return whether a list has *item*; fail if a request has another granularity."""
         stamp = self._stamp(item)
         for name in ("from", "until"):
             assert len(terms.get(name, stamp)) == len(stamp), (

@@ -24,9 +24,9 @@ class Snippet:
     """A block of *language* that begins at *line* of a page. *marks* are the comments before it: a
     reason or a path by name.
 
-    ``not run`` leaves the block out, ``file`` writes it to a path, ``background`` starts it and
-    goes on, ``exit code 1`` and ``may be empty`` say what is expected of its last command or of its
-    result; all but ``file`` and ``background`` have a reason.
+    ``not run`` leaves the block out, ``file`` writes it to a path, and ``background`` starts it
+    without waiting for its end. ``exit code 1`` is the expected result of its last command, and
+    with ``may be empty`` its result may be. All but ``file`` and ``background`` have a reason.
     """
 
     page: Path

@@ -1,5 +1,5 @@
 """The conformance suites of others: beside the project, in ``../shared``, or in source distributions
-that ``.ci/data`` unpacks. What lies beside the project comes first.
+that ``.ci/data`` unpacks. A suite beside the project comes first.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 SHARED = Path(__file__).parents[3] / "shared"
 DATA = Path(sys.prefix) / "data"
-SUITES = {  # each with the file that its tests begin with in ../shared, and its folder in DATA
+SUITES = {  # the first file of its tests in ../shared, and its folder in DATA
     "w3c-sparql11": ("manifest-all.ttl", "rdflib-7.1.4/test/data/suites/w3c/sparql11"),
     "w3c-rdf": ("", "rdflib-7.1.4/test/data/suites/w3c"),
     "w3c-shacl": ("manifest.ttl", "pyshacl-0.40.1/test/resources/sht_tests"),
@@ -21,8 +21,8 @@ SUITES = {  # each with the file that its tests begin with in ../shared, and its
 
 
 def missing(shared: Path) -> list[str]:
-    """Return the suites that should lie in *shared* and do not; none where there is no such folder,
-    as in a copy of the project alone.
+    """Return the suites that should be in *shared* and are not; none if there is no such folder, as
+    in a copy of the project alone.
     """
     return (
         [
@@ -36,14 +36,14 @@ def missing(shared: Path) -> list[str]:
 
 
 def folder(name: str) -> Path:
-    """Return where the suite is, or would be."""
+    """Return the folder in which the suite is, or would be."""
     _, fetched = SUITES[name]
     beside = SHARED / "suites" / name
     return beside if not fetched or beside.is_dir() else DATA / fetched
 
 
 def origin(name: str) -> str:
-    """Say which set of the suite is here."""
+    """Return the name of the set of the suite that is here."""
     place = folder(name)
     if not place.is_dir():
         return "not here"

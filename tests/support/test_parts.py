@@ -1,5 +1,5 @@
-"""Tests that start a program are found by their code, and those that a change may break by their
-imports.
+"""Tests that start a program are recognized by their code, and those that a change may break by
+their imports.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest_changed
 import pytest_parts
 from processes import Process, free_port
 
-pytestmark = pytest.mark.smoke  # the code that they look at starts programs
+pytestmark = pytest.mark.smoke  # the code that they inspect starts programs
 ROOT = Path(__file__).parents[2]
 
 

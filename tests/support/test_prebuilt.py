@@ -8,7 +8,7 @@ from prebuilt import SUMS, copy_kept, digest_of
 
 
 class Kept:
-    """A place that keeps a folder, how often that was made, and the messages."""
+    """A place with a prebuilt folder, how often it was made, and the messages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.messages, self.count = folder, list[str](), 0

@@ -33,7 +33,7 @@ def test_hangs(number):
 """
 ONE_HANGING = HANGING.replace("[1, 2]", "[1]")
 NEXT = "def test_next(): pass"
-# importing schemathesis takes a second of each process
+# Importing schemathesis would take each process a second.
 PLUGINS = "-p pytest_processes -p no:cacheprovider -p no:schemathesis -p no:hypothesispytest"
 
 
@@ -51,14 +51,14 @@ def run(folder: Path, *options: str, **files: str) -> Process:
 
 
 def heed_interrupts() -> None:
-    """Undo what a shell does to a program that it starts in the background: there this run itself
-    ignores interrupts.
+    """Handle interrupts, which a program that a shell starts in the background, such as this run,
+    ignores.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def ended(pytest_run: Process) -> tuple[int, str]:
-    """Return with which code a run ends, and its output."""
+    """Return the exit code of a run, and its output."""
     code, output = pytest_run.wait(240), pytest_run.output()
     pytest_run.discard()
     return code, output

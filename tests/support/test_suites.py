@@ -1,4 +1,4 @@
-"""The conformance suites must be there where their folder is, and the report says how many of their
+"""The conformance suites must exist if their folder does, and the report says how many of their
 cases ran.
 """
 
@@ -67,8 +67,8 @@ def test_the_report_counts_the_cases_of_each_suite(tmp_path: Path, workers: str)
 
 @pytest.fixture
 def fetch(tmp_path: Path) -> Callable[[dict[str, bytes], str], subprocess.CompletedProcess[str]]:
-    """Return what fetches a package of these members from an index on loopback, where the lock has
-    this hash, or the right one if "".
+    """Return a function that fetches a package from an index on loopback: the arguments are its
+    members and the hash that the lock has, "" for the right one.
     """
     index, home = tmp_path / "index" / "suite", tmp_path / "home"
     index.mkdir(parents=True)

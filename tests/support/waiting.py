@@ -10,10 +10,10 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar, overload
 
-# seconds: many times what an idle machine needs, since tests also run beside other work
+# In seconds; an idle machine needs much less, but tests also run beside other work.
 WITHIN = 240.0
 PAUSE = 0.05
-LONGEST_PAUSE = 0.25  # a pause is a tenth of what was waited: each look takes processor time
+LONGEST_PAUSE = 0.25  # a pause is a tenth of the time so far, since each look takes processor time
 
 T = TypeVar("T")
 
