@@ -100,7 +100,7 @@ IMAGE_TOOLS = (
     "myst-parser",
     "sphinx",
     "sphinxext-rediraffe",
-)  # that the build of the image runs
+)  # the build of the image runs these
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRA_PACKAGES["postgresql"], *EXTRA_PACKAGES["dev"], *BUILD],
     "requirements-run.lock": [*PROJECT["dependencies"], *(text for name in RUN for text in EXTRA_PACKAGES[name])],
@@ -246,7 +246,7 @@ def test_a_listing_imports_no_library_that_it_does_not_use(
     (tmp_path / "sources").mkdir()
     (tmp_path / "data").mkdir()
     run = [sys.executable, "-c", _SCRIPT, "--data", "data", "--sources", "sources", *arguments]
-    for _ in range(2):  # the first makes the ledger
+    for _ in range(2):  # the first run creates the ledger
         result = subprocess.run(
             run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True
         )

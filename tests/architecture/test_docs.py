@@ -102,7 +102,7 @@ def test_a_page_with_an_unknown_or_missing_name_ends_the_build(
 
 def test_no_page_names_an_unknown_setting() -> None:
     names = {
-        name.removesuffix("_FILE")  # the setting in a file
+        name.removesuffix("_FILE")  # NAME_FILE is the setting NAME in a file
         for file in DOCS.rglob("*.md")
         for name in re.findall(r"STOCKTAKE_[A-Z_]+", file.read_text(encoding="utf-8"))
     }

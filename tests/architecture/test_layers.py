@@ -19,7 +19,7 @@ ALLOWED: Mapping[str, set[str]] = {
     "publisher": {"vocab", "shapes", "journal", "languages", "web"},
     "command_line": ALL,
     "stocktake": {*ALL, "command_line"},
-    # it writes OAI-PMH by the specification, not with the code that it tests
+    # The demo writes OAI-PMH by the specification, not with the code that it tests.
     "demo": {"vocab", "journal"},
 }
 # From the lowest layer to the highest. A module belongs to the longest listed name: payloads.graph
@@ -68,7 +68,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
-# and the function or constant that each entry has
+# Packages of entries, and the name by which a module is recognized as an entry.
 REGISTRIES = {"harvesters.protocols": "PROTOCOL", "harvesters.mappings": "MAPPING"}
 VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
 

@@ -49,11 +49,11 @@ IN_NAMES = {
     *("door", "doors", "deed", "deeds"),
 }
 PRONOUNS = {"it", "its"}  # a noun says more; the name of a test may be a sentence with these words
-# Participles in place of a noun.
+# Participles and other words that stand in place of a noun.
 WHOLE_NAMES = PRONOUNS | {
     "held", "shown", "said", "met", "came", "stands", "wish", "fare", "made", "kept", "found", "taken",
 }  # fmt: skip
-# fields of JSON documents
+# Fields of JSON documents, which keep their names, and the files that may name them.
 STORED = {"kept": "publisher/portal/releases.py"}
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings?|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
@@ -69,7 +69,7 @@ def _identifiers(nodes: Iterable[ast.AST]) -> Iterator[str]:
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):
-            if node.attr != "tell":  # of a file: the position in it
+            if node.attr != "tell":  # a file's method `tell` returns the position in it
                 yield node.attr
         elif isinstance(node, ast.arg):
             yield node.arg

@@ -1,10 +1,10 @@
-"""Disturb harvesters, workers on PostgreSQL, publishers and a mirror at random, and compare what
-they end with to an undisturbed run.
+"""Disturb harvesters, workers on PostgreSQL, publishers and a mirror at random, and compare their
+results with those of an undisturbed run.
 
 ``make chaos MINUTES=10 SEED=3``. Each round is a day on which the registries change. One or two
 disturbances, chosen by the seed, are applied while the day is harvested, published and mirrored,
-and removed; then every installation must show that day's records. What a person does is what the
-documentation says: run again, start again, restore the file that ``stocktake verify`` names,
+and removed; then every installation must show that day's records. Repairs by hand are those of the
+documentation: run again, start again, restore the file that ``stocktake verify`` names,
 ``verify --repair``. At the end ``verify`` finds every installation sound, and all dumps are equal
 but for the times and numbers of runs.
 """
@@ -61,7 +61,7 @@ console = Console(width=120)
 
 @dataclass(frozen=True)
 class Disturbance:
-    """What is done to whom; *lift* ends it. Both return nothing, and *apply* what it did in detail."""
+    """A disturbance of *target*: *apply* starts it and returns a description, *lift* ends it."""
 
     kind: str
     target: str
@@ -71,8 +71,8 @@ class Disturbance:
 
 @dataclass
 class DisturbanceOutcome:
-    """Of one kind of disturbance: how often, how often a person had to act, and the seconds until
-    all was shown again.
+    """The results of one kind of disturbance: how often it was applied, was noticed, and needed
+    repairs by hand, and the seconds until every installation was up to date again.
     """
 
     times: int = 0
@@ -83,8 +83,8 @@ class DisturbanceOutcome:
 
 @dataclass
 class ChaosWorld:
-    """All installations with what they depend on; *cluster* is None where PostgreSQL is not
-    installed.
+    """All installations, and the registries, links and database that they depend on; *cluster* is
+    None if PostgreSQL is not installed.
     """
 
     registries: Registries
@@ -99,9 +99,7 @@ class ChaosWorld:
 
 
 class Chaos:
-    """A run of rounds; its dice decide everything but the moments at which the system does its
-    part.
-    """
+    """A run of rounds; its dice decide everything but the times at which the processes work."""
 
     def __init__(self, world: ChaosWorld, seed: int) -> None:
         self.world, self.dice = world, random.Random(seed)
@@ -110,7 +108,7 @@ class Chaos:
         self.log: list[str] = []
 
     def round(self, day: int) -> None:
-        """Live one day with its disturbances; ends when every installation shows it."""
+        """Run one day with its disturbances, until every installation shows its records."""
         self.world.registries.day = day
         chosen = [self.choose() for _ in range(self.dice.choice([1, 1, 2]))] if day else []
         for kind, target in chosen:
@@ -161,7 +159,7 @@ class Chaos:
         return kind, self.dice.choice(kinds[kind])
 
     def disturbance(self, kind: str, target: str) -> Disturbance:
-        """Return what does it."""
+        """Return the disturbance of that kind and target."""
         named = {item.name: item for item in self.world.installations()}
         if kind == "kill":
             return Disturbance(kind, target, lambda: self.kill(target, named))
@@ -221,8 +219,8 @@ class Chaos:
         )
 
     def prepare_flip(self, target: str) -> None:
-        """Back up, or write the dumps; what can only be restored is flipped before the day is
-        harvested.
+        """Back up, or write the dumps. A part that only a backup restores is flipped here, before
+        the day is harvested.
         """
         part, _, name = target.partition(" of ")
         item = next(item for item in self.world.installations() if item.name == name)
@@ -233,7 +231,7 @@ class Chaos:
                 completed = item.run("backup", str(item.backup))
                 assert completed.returncode == 0, completed.stderr
             self.log.append(f"flip {target}: {self.flip(part, item)}")
-            # a run that is committed into it could not be restored from the backup
+            # The ledger is repaired at once: the backup could not restore a later run.
             if part == "ledger":
                 self.repair(target)
 
@@ -244,7 +242,7 @@ class Chaos:
             return "no file yet"
         path = self.dice.choice(paths)
         at = self.dice.randrange(path.stat().st_size)
-        # a snapshot that is replaced meanwhile
+        # A file of a snapshot that is replaced meanwhile is missing.
         with suppress(FileNotFoundError), path.open("r+b") as file:
             file.seek(at)
             content = file.read(FLIPPED)
@@ -271,13 +269,13 @@ class Chaos:
             if report[part]["state"] == "damaged":
                 for fault in report[part]["faults"]:
                     self.restore(item, fault["name"], part)
-                # the ledger is compared with the journal only once that is sound
+                # The ledger is compared with the journal only once the journal is sound.
                 _, report = item.verify()
         code, report = item.verify("--repair")
         assert code == 0, f"{target}: not repaired: {report}"
 
     def restore(self, item: Installation, name: str, part: str) -> None:
-        """Copy a file from the backup; a mirror's from its origin."""
+        """Copy a file from the backup; for a mirror, from its origin."""
         origin = self.world.single.data if item is self.world.mirror else item.backup
         if part == "ledger":
             name = "ledger.sqlite"
@@ -289,7 +287,7 @@ class Chaos:
             shutil.copy2(origin / name, item.data / name)
 
     def begin(self) -> None:
-        """Begin to harvest the day everywhere."""
+        """Start to harvest the day in every installation."""
         for item in self.world.installations():
             item.serve()
         self.harvester = self.world.single.start("harvest", *SOURCES)
@@ -302,8 +300,8 @@ class Chaos:
             self.harvester.wait(SETTLE)
 
     def settle(self) -> None:
-        """Bring every installation to the day, as an operator would: run again what failed, start
-        again what ended.
+        """Bring every installation up to the day, as an operator would: run failed harvests again,
+        and start processes that have ended.
         """
         self.wait_for_harvester()
         for attempt in range(ATTEMPTS):
@@ -323,8 +321,8 @@ class Chaos:
         self.world.mirror.wait_for(self.world.single.head())
 
     def settle_workers(self, item: Installation) -> None:
-        """Wait until the workers have ended a run of each source that they had not ended when the
-        disturbance was over.
+        """Wait until the workers have ended one more run of each source than when the disturbance
+        was over.
         """
         before, queued = ended_runs(item), 0.0
 
@@ -342,7 +340,7 @@ class Chaos:
 
 
 def ended_runs(item: Installation) -> set[str]:
-    """Return the runs of the sources that published their records, or found them unchanged."""
+    """Return the runs of the sources that published records, or had no changes."""
     with psycopg.connect(item.ledger.replace("+psycopg", "")) as connection:
         rows = connection.execute(f"SELECT id FROM run WHERE state IN {ENDED}").fetchall()
     return {run for (run,) in rows if run.rpartition(".")[0] in SOURCES}
@@ -366,7 +364,7 @@ def files(part: str, item: Installation) -> list[Path]:
 
 
 def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:
-    """Harvest the same days without a disturbance; return the dump."""
+    """Harvest the same days without disturbances, and return the dump."""
     with open_context(
         folder,
         f"sqlite:///{folder}/ledger.sqlite",
@@ -428,7 +426,7 @@ def differences(world: ChaosWorld, folder: Path, days: int) -> list[str]:
 
 
 def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
-    """Start everything that is disturbed."""
+    """Start the registries and all installations."""
     registries = Registries(seed)
     stack.callback(registries.close)
     links = {"registries": Link(registries.port)}
@@ -462,7 +460,7 @@ def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
 
 
 def table(chaos: Chaos) -> Table:
-    """Return what was done, and what came of it."""
+    """Return a table of the disturbances and their results."""
     result = Table(
         "disturbance", "of", "times", "noticed by verify", "longest until all was shown (s)"
     )
@@ -475,7 +473,7 @@ def table(chaos: Chaos) -> Table:
 
 
 def days_until(end: float, rounds: int | None) -> Iterator[int]:
-    """Yield days until the time is over, or so many."""
+    """Yield the number of each day until the time *end*, or as many as *rounds*."""
     day = 0
     while day < rounds if rounds is not None else time.monotonic() < end:
         yield day
@@ -483,13 +481,13 @@ def days_until(end: float, rounds: int | None) -> Iterator[int]:
 
 
 def main() -> int:
-    """Run chaos; returns 0 if all was as in an undisturbed run."""
+    """Run the rounds; return 0 if all results are those of an undisturbed run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rounds", type=int, help="so many days instead")
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
-    # its disks vanish with it
+    # In a mount namespace of its own, the disks vanish with this process.
     if os.geteuid() == 0 and shutil.which("unshare") and "CHAOS_MOUNTS" not in os.environ:
         os.environ["CHAOS_MOUNTS"] = "private"
         os.execvp("unshare", ["unshare", "--mount", sys.executable, *sys.argv])

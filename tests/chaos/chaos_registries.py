@@ -1,4 +1,4 @@
-"""What chaos runs against: registries that change from day to day, and a network link that can be
+"""The surroundings of chaos: registries that change from day to day, and a network link that can be
 cut.
 """
 
@@ -23,8 +23,8 @@ DELAY = 0.03  # seconds before an answer, so that a run lasts long enough to be 
 
 
 def records(seed: int, source: str, day: int) -> list[dict[str, Any]]:
-    """Return what the registry *source* holds on *day*: each day some records have another title,
-    and some are new.
+    """Return the records of the registry *source* on *day*: each day some have another title, and
+    some are new.
     """
     titles = {f"{source}-{number}": f"Project {number}" for number in range(RECORDS + day * ADDED)}
     for earlier in range(1, day + 1):
@@ -51,7 +51,7 @@ def page(seed: int, path: str, day: int) -> bytes:
 
 
 class Registries:
-    """A server of registries on loopback; *day* says what they hold."""
+    """A server of registries on loopback; their records are those of *day*."""
 
     def __init__(self, seed: int) -> None:
         self.day = 0
@@ -85,8 +85,8 @@ class Registries:
 
 
 class Link:
-    """A network link to a port of loopback. While it is cut, connections are reset and new ones
-    too.
+    """A network link to a port of loopback. While it is cut, open and new connections are
+    reset.
     """
 
     def __init__(self, target: int) -> None:
@@ -112,7 +112,7 @@ class Link:
         self._listener.close()
 
     def _accept(self) -> None:
-        with suppress(OSError):  # it is closed
+        with suppress(OSError):  # the listener is closed
             while True:
                 near, _ = self._listener.accept()
                 threading.Thread(target=self._connect, args=(near,), daemon=True).start()

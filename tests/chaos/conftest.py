@@ -1,4 +1,4 @@
-"""Where the modules beside the test lie."""
+"""Make the modules beside the test importable."""
 
 from __future__ import annotations
 

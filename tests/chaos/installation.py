@@ -30,15 +30,15 @@ from journal.journal import Journal
 ROOT = Path(__file__).parents[2]
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISK = 256  # MB of each installation's disk
-COMMAND = 1800.0  # seconds that a command may take at most, beside other work
-# seconds until an installation that nobody disturbs any more shows the newest entry
+COMMAND = 1800.0  # seconds that a command may take, beside other work
+# In seconds; an undisturbed installation shows the newest entry within them.
 SETTLE = 1800.0
 
 
 @dataclass
 class Installation:
-    """A data directory below *folder*, on a disk of its own; *ledger* is its database's address, ""
-    for SQLite.
+    """A data directory below *folder*, on a disk of its own; *ledger* is the address of its
+    database, "" for SQLite.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Installation:
             )
 
     def clock(self, hours: float) -> None:
-        """Set the clock of all processes of this installation so many hours forward, or back; they
+        """Set the clock of all processes of this installation forward by *hours*, or back; they
         notice within a second.
         """
         part = self.folder / "clock.part"
@@ -116,7 +116,7 @@ class Installation:
         )  # fmt: skip
 
     def serve(self) -> None:
-        """Start the server unless it runs."""
+        """Start the server if it does not run."""
         if self.server and self.server.poll() is None:
             return
         if self.server:
@@ -189,7 +189,7 @@ class Installation:
         (self.data / ".ballast").unlink(missing_ok=True)
 
     def verify(self, *words: str) -> tuple[int, dict[str, Any]]:
-        """Run ``stocktake verify``; return its exit code and what it found by part."""
+        """Run ``stocktake verify``; return its exit code and its report by part."""
         completed = self.run("verify", "--json", *words)
         assert completed.returncode in (0, 1), completed.stderr
         return completed.returncode, json.loads(completed.stdout)

@@ -18,7 +18,7 @@ COUNTS = expected_counts(600, 3)
 def by_link(
     path: str, member: str, follow: Callable[[Any], str | None], registry: Any
 ) -> list[dict[str, Any]]:
-    """Return the records of all pages; *follow* gives a page's link to the next."""
+    """Return the records of all pages; *follow* returns the link of a page to the next."""
     results, url = [], path
     while url:
         page = registry.ask(url).json()

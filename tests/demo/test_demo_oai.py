@@ -21,7 +21,7 @@ COUNTS = expected_counts(600, 3)["oai"]
 
 
 def fetch_xml(registry: Any, **parameters: str) -> Any:
-    """Ask for a page; of a list without a token in Dublin Core."""
+    """Return the response to a request; a list without a token is requested in Dublin Core."""
     verb = parameters["verb"]
     if "resumptionToken" not in parameters and verb in (
         "ListRecords",

@@ -41,7 +41,7 @@ def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, n
     kind, count = CLASSES[name]
     things = [build(item) for item in items if isinstance(item, Record)]
     assert len(things) == len(items) == count
-    # so that what is gone is known
+    # Only complete lists show which records are deleted.
     assert [page.incomplete_reason for page in pages if page.incomplete_reason] == []
     assert {type(thing) for thing in things} == {kind}
     assert all(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# for `golden`, and for the small world of the publisher's tests
+# The folders of `golden` and of the small world of the publisher's tests.
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "publisher")]
 
 

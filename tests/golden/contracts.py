@@ -26,14 +26,16 @@ def commands() -> Iterator[str]:
         yield f"=== {' '.join(words)}\n"
         lines = [_parameter(parameter) for parameter in command.params]
         options = [line for line in lines if line.startswith("option")]
-        # arguments are known by their order, options by their names
+        # The order of arguments matters, that of options does not.
         yield from (f"{line}\n" for line in lines if line not in options)
         yield from (f"{line}\n" for line in sorted(options))
         yield "\n"
 
 
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    command = command.load() if hasattr(command, "load") else command  # one that is imported late
+    command = (
+        command.load() if hasattr(command, "load") else command
+    )  # a command that is imported late
     yield words, command
     if hasattr(command, "list_commands"):
         context = click.Context(command)
@@ -61,14 +63,14 @@ def _parameter(parameter: Any) -> str:
 
 
 def _type(annotation: Any) -> str:
-    """Return a type by its name, with its choices if it has some."""
+    """Return the name of a type, or its choices if it is an Enum."""
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return " | ".join(str(item.value) for item in annotation)
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _plain(value: object) -> object:
-    """Return a default as text; None for a flag that is not set, and where there is none."""
+    """Return a default as text; None for a flag that is not set, and without a default."""
     if value in (False, None, ()) or "UNSET" in repr(value):
         return None
     return str(getattr(value, "value", value))

@@ -24,7 +24,7 @@ from vocab.iris import BASE
 SIZE, SEED, PAGE = 60, 3, 20
 FAULTS = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS})
 BEGIN = datetime(2026, 3, 1, 6, tzinfo=UTC)
-FIRST = 12  # rows of an entry that are in the file as they are
+FIRST = 12  # rows of an entry that are written in full
 
 
 def demo_journal() -> Iterator[str]:
@@ -56,11 +56,11 @@ def _harvest(data: Path, sources: list[str], transport: InProcess, version: int)
 
 
 def _entry(entry: Entry) -> Iterator[str]:
-    """Yield the number of rows of each predicate, those of each graph with their digest, and the
-    first rows.
+    """Yield the number of rows of each predicate, the number and digest of the rows of each graph,
+    and the first rows.
     """
     rows = list(entry.rows())
-    # by its last part, which is enough for a count
+    # The last part of a predicate is enough for a count.
     predicates = Counter(
         f"{row[0]} {re.split('[/#]', row.split(' ', 3)[2])[-1].rstrip('>')}" for row in rows
     )

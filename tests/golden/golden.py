@@ -1,5 +1,5 @@
-"""Ask the publisher of a small world all that `requests.txt` lists, and write the answers as text:
-a file for each family of requests in `expected`.
+"""Send all requests of `requests.txt` to the publisher of a small world, and write the answers as
+text: a file for each family of requests in `expected`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ HOSTILE = {
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A line of `requests.txt`. *accept* is None for a GET that a browser and a program ask."""
+    """A line of `requests.txt`. *accept* is None for a GET that is sent as a browser and as a
+    program."""
 
     method: str
     address: str
@@ -71,14 +72,14 @@ def read_requests() -> dict[str, list[Request]]:
 
 @dataclass
 class Asker:
-    """Sends requests, and remembers the values that answers hand out."""
+    """Sends requests, and stores the values in answers that later requests need."""
 
     site: GoldenSite
     tags: dict[str, str] = field(default_factory=dict)
     clients: dict[str, httpx.Client] = field(default_factory=dict)
 
     def act(self, request: Request) -> None:
-        """Move the clock, or harvest."""
+        """Set the clock, or harvest a source."""
         if request.method == "CLOCK":
             self.site.clock.timestamp = datetime.fromisoformat(request.address)
         else:
@@ -108,7 +109,10 @@ class Asker:
         return lines
 
     def _revalidated(self, request: Request, accept: str, answer: httpx.Response) -> str:
-        """Ask with the entity tag of *answer*, once for each; a page may turn with the clock."""
+        """Return the status of a request with the entity tag of *answer*.
+
+        Each entity tag is sent once. A page may change with the clock, so another tag is tried.
+        """
         key = f"{request.address} {answer.headers['ETag']}"
         if key in self.tags:
             return self.tags[key]
@@ -132,7 +136,7 @@ class Asker:
         if header := request.fields.get("header"):
             name, value = header.split(": ", 1)
             headers[name] = self._filled(value)
-        if token := self.site.values.get(f"KEY_{who}"):  # who asks by a session has no key
+        if token := self.site.values.get(f"KEY_{who}"):  # a person with a session has no key
             headers["Authorization"] = f"Bearer {token}"
         body: bytes | None = None
         for kind, media in (

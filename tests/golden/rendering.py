@@ -1,5 +1,5 @@
-"""An answer as a text for readers: status, headers that matter, and the content by its
-kind.
+"""Write an answer as a text for readers: status, headers that matter, and the content by its
+media type.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ HEADERS = (
     *("content-disposition", "allow", "www-authenticate", "memento-datetime", "accept-post"),
     *("x-robots-tag", "access-control-allow-origin", "content-location", "deprecation"),
 )
-# What differs from run to run: why, and the field, of which only what is around the group is written.
+# The fields that differ from run to run, and why. The text around the group is written, the group
+# is not.
 MASKED = [
     (why, re.compile(field, re.DOTALL))
     for why, field in (
@@ -52,12 +53,13 @@ MASKED = [
         ("the number of times that the store was opened", r'"snapshot": ?(\d+)'),
     )
 ]
-BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process; they are numbered instead
-# lines of a text that is in the file as it is, and the first ones of a longer text; characters of a line
+BLANK_NODE = re.compile(r"_:[0-9a-f]{24,}")  # random in each process, so they are numbered
+# A text of at most LINES lines is written in full, of a longer one the FIRST lines. A line has at
+# most WIDTH characters.
 LINES, FIRST, WIDTH = 120, 30, 400
-MEMBERS, MEMBERS_FIRST = 24, 4  # of a list or an object of JSON, likewise
-SECTION, SECTION_FIRST = 30, 10  # lines below a heading of a page, or of its table, likewise
-PAGE = 200  # lines of a page, of whose other sections only the first line is written
+MEMBERS, MEMBERS_FIRST = 24, 4  # the same for members of a list or an object of JSON
+SECTION, SECTION_FIRST = 30, 10  # the same for lines below a heading of a page, or of its table
+PAGE = 200  # lines of a page; of the sections after these, only the first line is written
 BLOCKS = re.compile(
     "address|article|aside|blockquote|body|br|caption|datalist|dd|details|dialog|div|dl|dt|fieldset|"
     "figcaption|figure|footer|form|h[1-6]|header|hr|legend|li|main|nav|ol|option|p|pre|section|"
@@ -68,9 +70,9 @@ BLOCKS = re.compile(
 def render(
     answer: httpx.Response, heading: str, frames: dict[str, str], names: Mapping[str, str]
 ) -> list[str]:
-    """Return the lines of *answer*. *frames* has what pages of one file have around their content,
-    each with the heading of the first; *heading* is that of this answer. *names* are written for
-    random values.
+    """Return the lines of *answer*. *frames* has the texts that pages of one file have around their
+    content, each with the heading of its first page; *heading* is that of this answer. *names* are
+    written in place of random values.
     """
     lines = [str(answer.status_code)]
     for name in HEADERS:
@@ -99,7 +101,7 @@ def _header(name: str, value: str) -> Iterator[str]:
 
 
 def masked(text: str, names: Mapping[str, str]) -> str:
-    """Return *text* without what differs from run to run, with *names* for random values."""
+    """Return *text* without fields that differ from run to run, with *names* for random values."""
     for value, name in names.items():
         text = text.replace(value, name)
     for _, pattern in MASKED:
@@ -142,13 +144,13 @@ def content(kind: str, data: bytes, names: Mapping[str, str]) -> list[str]:
 
 
 def _json_lines(text: str) -> list[str]:
-    """Return JSON with a member a line, its long lists and objects shortened."""
+    """Return the lines of JSON, one for each member, with long lists and objects shortened."""
     return json.dumps(_trimmed(json.loads(text)), ensure_ascii=False, indent=1).splitlines()
 
 
 def _trimmed(value: Any) -> Any:
-    """Return *value*; of a list or an object with many members the first, with the number and a
-    digest of all.
+    """Return *value*; for a list or an object with many members, the first of them, and the number
+    and a digest of all.
     """
     if not isinstance(value, list | dict):
         return value
@@ -175,12 +177,12 @@ def _metrics(text: str) -> Iterator[str]:
 
 
 def _indented(text: str) -> str:
-    """Return an XML document with an element a line."""
+    """Return an XML document with each element on a line."""
     return re.sub(r"(?<=>)(?=<[^/])", "\n", text)
 
 
 def shortened(lines: list[str], most: int = LINES, first: int = FIRST) -> list[str]:
-    """Return *lines*, of more than *most* the first with the number and a digest of all."""
+    """Return *lines*, or of more than *most* the *first*, with the number and digest of all."""
     whole = "\n".join(lines)
     if len(lines) > most:
         lines = [*lines[:first], f"... {len(lines)} lines, SHA-256 {_digest(whole)}"]
@@ -208,7 +210,7 @@ def _pdf(data: bytes) -> Iterator[str]:
 
 @dataclass
 class RenderedPage:
-    """A page at *address*: its title, the links of its head, and its content in its order: headings,
+    """A page at *address*: its title, the links of its head, and its content in order: headings,
     texts, links, fields of forms and cells of tables.
     """
 
@@ -228,7 +230,7 @@ class RenderedPage:
         yield from self._sections(root.find("body"))
 
     def _sections(self, body: HtmlElement) -> Iterator[str]:
-        """Yield the content of a page, its sections shortened."""
+        """Yield the content of a page with its sections shortened."""
         sections: list[list[str]] = [[]]
         for element in body:
             lines = Flow().lines(element)
@@ -246,7 +248,7 @@ class RenderedPage:
             yield from lines
 
     def _frame(self, name: str, lines: list[str]) -> Iterator[str]:
-        """Yield *lines*, or where in the file they are already."""
+        """Yield *lines*, or the heading of the page in the file that has them already."""
         key = "\n".join([name, *lines])
         if key in self.frames:
             yield f"<{name}> as at {self.frames[key]}"
@@ -285,7 +287,7 @@ def _head_line(item: HtmlElement) -> Iterator[str]:
 
 
 class Flow:
-    """The text of a page as it is read, a block a line."""
+    """The text of a page as a person reads it, with each block on a line."""
 
     def __init__(self) -> None:
         self._line: list[str] = []

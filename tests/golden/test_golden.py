@@ -1,6 +1,6 @@
 """Every answer of the publisher to the requests of `requests.txt` is as it was.
 
-A change that is meant is written by ``make golden``, which shows it.
+``make golden`` writes intended changes, and prints them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def answered(
     pages = folder / "docs"
     pages.mkdir()
     with pytest.MonkeyPatch.context() as patch:
-        for module in WITH_DOCUMENTATION:  # as if it was built
+        for module in WITH_DOCUMENTATION:  # as if the documentation was built
             patch.setattr(f"{module}.DOCUMENTATION", pages)
         with site(data) as running:
             texts: dict[str, str] = answers(running)

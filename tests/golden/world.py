@@ -65,7 +65,7 @@ goals = "sdgs"
 lead = "owner"
 """
 PUBLIC = "https://public.example"
-# a key for these tests alone, without a password; signatures of Ed25519 have no random part
+# A key for these tests alone, without a password. Signatures of Ed25519 have no random part.
 KEY = """untrusted comment: minisign secret key
 RWQAAEIyAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAADU3qlT8nPOfvYR/uM6rfcdpzJBsQxed8r7lt3\
 52kJcNxunem8VMrYtINWmpaxwWd9qFfVZlCrW/s9YSw7eDl7xogrMxaHVSUYHDuweKSiUA+8zWEOBEs0mrKFTg9qSLsfCMXDaT4VI=
@@ -95,7 +95,7 @@ MORE = (
 
 @contextmanager
 def _pack(path: Path, mode: str, **_: int) -> Iterator[gzip.GzipFile]:
-    """Write a gzip file in the place of isal, whose sizes and digests differ between processors."""
+    """Write a gzip file in place of isal, whose compressed bytes depend on the processor."""
     with (
         path.open(mode) as raw,
         gzip.GzipFile("", "wb", compresslevel=0, fileobj=raw, mtime=0) as file,
@@ -105,14 +105,15 @@ def _pack(path: Path, mode: str, **_: int) -> Iterator[gzip.GzipFile]:
 
 @mock.patch.object(igzip_threaded, "open", _pack)
 def build_world(data: Path) -> None:
-    """Write the world, with all that the publisher derives from its journal."""
+    """Write the world, with all files that the publisher derives from its journal."""
     harvest_projects(data)
     build(data)
     sign_with_a_known_key(data / "signing")
     build_release(data, IRIS, RELEASES[0])
     add_clusters(data)
     rows = [row for item in MORE for row in record_rows("atlas", item)]
-    # by a run of the ledger, which refuses to work beside a journal that ends with an unknown one
+    # The entry is of a run that is in the ledger, since the ledger refuses a journal that ends with
+    # an unknown run.
     Journal(data / "journal").append(rows, run="projects.1", time=CHANGED + timedelta(days=3))
     build_release(data, IRIS, RELEASES[1])
     reports.build_report(data, IRIS, None, "en", {})
@@ -145,7 +146,7 @@ def harvest_projects(data: Path) -> None:
 def run_harvest(
     data: Path, source: str, now: Callable[[], datetime], transport: httpx.BaseTransport
 ) -> None:
-    """Harvest *source*, which is asked through *transport*."""
+    """Harvest *source* through *transport*."""
     with open_context(
         data,
         f"sqlite:///{data}/ledger.sqlite",
@@ -175,7 +176,7 @@ def count_minutes(first: datetime) -> Callable[[], datetime]:
 
 @dataclass(frozen=True)
 class GoldenSite:
-    """The running program: its transport, its clock, and what it knows of keys and messages."""
+    """The running program: its transport, its clock, and its ledger with keys and messages."""
 
     data: Path
     transport: InProcess
@@ -190,7 +191,7 @@ class GoldenSite:
             wait_until(partial(is_level, client), f"{source} to be published", pause=0.3)
 
     def messages(self) -> str:
-        """Return the mails that wait, the newest first."""
+        """Return the queued messages, the newest first."""
         return "\n".join(item.message.text for item in outbox.messages(self.ledger, 9))
 
 
@@ -207,7 +208,7 @@ def is_level(client: httpx.Client) -> bool:
 
 @contextmanager
 def site(data: Path) -> Iterator[GoldenSite]:
-    """Run all that ``stocktake serve`` serves of the world in *data*."""
+    """Run all applications of ``stocktake serve`` over the world in *data*."""
     clock = ManualClock(NOW)
     settings = Settings(
         data,
@@ -223,7 +224,7 @@ def site(data: Path) -> Iterator[GoldenSite]:
     )
     ledger = Ledger(settings.ledger)
     values: dict[str, str] = {}
-    for number, scope in enumerate(Scope):  # lists have them by their times
+    for number, scope in enumerate(Scope):  # lists sort keys by their times
         created = NOW - timedelta(hours=9 - number)
         key, token = key_store.create(ledger, f"Someone who may {scope.label}", scope, created)
         values |= {f"KEY_{scope.label}": token, f"KEYID_{scope.label}": key.id}

@@ -48,8 +48,8 @@ def _mounts(name: str) -> list[list[str]]:
 
 
 def _parse(command: list[str]) -> str | None:
-    """Parse *command* as the program would, without running it, and return its name; a wrong one
-    raises click's own error.
+    """Parse *command* as the program would, without running it, and return its name; a wrong
+    command raises an error of click.
     """
     group = typer.main.get_command(app)
     name, *rest = command[1:]
@@ -221,7 +221,7 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path: 
     (from_scripts,) = (
         line.split()[-1] for line in _instructions("COPY") if line.startswith("--from=scripts")
     )
-    shutil.copytree(BUNDLE, tmp_path / from_scripts)  # what the stage with Node.js makes
+    shutil.copytree(BUNDLE, tmp_path / from_scripts)  # the stage with Node.js builds it
 
     command = [
         sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", "dist",

@@ -22,7 +22,7 @@ BASES = sorted(
 )
 PORT = 18000
 START = 600.0  # seconds until every container has started
-# an image named stocktake that was built before, e.g. with a company's certificates
+# The variable names an image that was built before, e.g. with a company's certificates.
 BUILT = os.environ.get("TEST_IMAGE")
 
 pytestmark = pytest.mark.timeout(1800)
@@ -41,7 +41,7 @@ def _run(*command: str, environment: dict[str, str] | None = None, within: float
 
 @pytest.fixture(scope="module", autouse=True)
 def podman() -> None:
-    """Skip where podman or a base image is missing: a test pulls nothing."""
+    """Skip if podman or a base image is missing, since tests pull no images."""
     if not shutil.which("podman") or not shutil.which("podman-compose"):
         pytest.skip("podman and podman-compose are not installed")
     for image in ["postgres:17", *(["stocktake"] if BUILT else BASES)]:
@@ -60,8 +60,8 @@ def podman() -> None:
 
 @pytest.fixture(scope="module")
 def demo(podman: None) -> Iterator[dict[str, str]]:
-    """Start the compose file with its demo profile from a freshly built image; yield the
-    environment it runs in.
+    """Start the compose file with its demo profile from a newly built image, and yield
+    its environment.
     """
     settings = dict(
         line.split("=", 1)

@@ -142,7 +142,7 @@ def test_an_upgraded_postgresql_ledger_is_as_it_was() -> None:
 
 
 def check_contents(ledger: Ledger) -> None:
-    """Check that the upgraded ledger has the rows of the oldest one, and its tables those of a new
+    """Check that the upgraded ledger has the rows of the oldest ledger and the columns of a new
     one.
     """
     with (

@@ -28,7 +28,7 @@ from harvesters.notifications.rules import parse_rules
 from vocab.iris import BASE
 
 TIMEOUT = 240  # seconds of a block
-# What a source definition needs besides the part of one that a page shows.
+# The keys of a source definition that complete the part of one on a page.
 DEFINITION = {
     "title": "Example", "protocol": "json", "mapping": "fields", "url": "https://registry.example/", "licence": "https://licence.example/",
 }  # fmt: skip
@@ -36,8 +36,8 @@ DEFINITION = {
 
 @dataclass(frozen=True, slots=True)
 class Terminal:
-    """What a reader of one page types into: a folder, the variables that the page has set, and what
-    runs in the background.
+    """The terminal of a reader of one page: a folder, the variables that the page has set, and the
+    processes in the background.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ class Terminal:
 
 def run_sh(snippet: Snippet, terminal: Terminal) -> None:
     """Run a block in bash, with the variables and in the folder that the blocks before it have
-    left.
+    set.
     """
     state = terminal.folder / ".terminal"
     lines = [f". {state}" if state.exists() else "", "set -euo pipefail", terminal.text(snippet)]
@@ -104,7 +104,7 @@ def run_python(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
-    """Send a query to the demo; it must have a result unless its mark says otherwise."""
+    """Send a query to the demo, which must have a result unless the snippet may be empty."""
     reply = httpx.post(
         f"http://{terminal.demo.host}/sparql", data={"query": snippet.text},
         headers={"Accept": "application/sparql-results+json"}, trust_env=False, timeout=60,
@@ -122,8 +122,8 @@ def run_sql(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_toml(snippet: Snippet, terminal: Terminal) -> None:
-    """Check rules of alerts, or a source definition or a part of one that is completed, by
-    ``stocktake sources check``.
+    """Check rules of alerts, or run ``stocktake sources check`` with a source definition, which is
+    completed if the page has only a part.
     """
     table = tomllib.loads(snippet.text)
     if "rule" in table:

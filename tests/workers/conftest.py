@@ -22,7 +22,7 @@ from postgresql import Cluster, missing, running_cluster
 from processes import Process
 from waiting import WITHIN
 
-sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
+sys.path.insert(0, str(Path(__file__).parent))  # the folder of `queued`
 
 from queued import BEAT, put, settled
 
@@ -56,14 +56,16 @@ def ledger(cluster: Cluster, database: str) -> str:
 
 @dataclass
 class GatedRegistry:
-    """Pages of ten projects of each source; *gate* holds back every page after the first while it
-    is shut.
+    """A registry with pages of ten projects for each source; while *gate* is not set, every page
+    after the first waits.
     """
 
     url: str = ""
     projects: int = 100
     request_log: list[tuple[float, str, int]] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)  # of each request, robots.txt's too
+    times: list[float] = field(
+        default_factory=list
+    )  # the time of each request, also for robots.txt
     gate: threading.Event = field(default_factory=threading.Event)
 
     def page(self, source: str, number: int) -> bytes:
@@ -145,8 +147,8 @@ class House:
         return child
 
     def begin(self, *words: str) -> Process:
-        """Start a worker, or a process with these words, whose run of the source a waits for its
-        second page.
+        """Start a worker, or a process with the arguments *words*, and wait until its run of the
+        source a waits for its second page.
         """
         self.define_source("a")
         put(self.ledger, "a")
@@ -159,7 +161,7 @@ class House:
         return self.children[number].text()
 
     def wait_for(self, text: str, number: int = 0) -> None:
-        """Wait until this process has printed *text*."""
+        """Wait until process *number* has printed *text*."""
         self.wait_until(lambda: text in self.output_of(number), f"{text!r} in output {number}")
 
     def wait_until_begun(self) -> None:

@@ -17,8 +17,8 @@ from journal.journal import Journal
 from .conftest import WORKER, GatedRegistry, House
 
 NAME = f"stocktake{os.getpid() % 10_000}"
-NET = os.getpid() % 120 * 2  # of this process's own, whatever a test that was killed has left
-# a link to each, so that one can be cut alone
+NET = os.getpid() % 120 * 2  # differs from that of a killed test, whose links may be left
+# The database and the registry have a link each, so that one can be cut alone.
 DATABASE, REGISTRY = f"10.77.{NET}", f"10.77.{NET + 1}"
 
 
@@ -28,7 +28,7 @@ def ip(*words: str) -> None:
 
 @pytest.fixture
 def apart() -> Iterator[str]:
-    """Make a network of its own; it gives the name of the link that leads to the database."""
+    """Create a network namespace, and yield the name of the link that leads to the database."""
     if os.geteuid() or not shutil.which("ip"):
         pytest.skip("network namespaces need root and the command ip: apt-get install iproute2")
     try:
@@ -63,7 +63,7 @@ def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(
     registry.gate.set()
     house.start(*words)
     house.settle("a")
-    ip("link", "set", apart, "up")  # until then it waits for the database
+    ip("link", "set", apart, "up")  # the process that was cut off waits for the database
 
     assert cut_off.wait(WITHIN) == LOCK_LOST_EXIT, house.output_of(0)
     assert committed(house)["a"] == 1

@@ -25,7 +25,7 @@ TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|\+00:00)")
 
 
 def published(data: Path) -> list[bytes]:
-    """Return all published statements in order, without their times."""
+    """Return all published statements, sorted and without times."""
     statements: set[bytes] = set()
     for entry in Journal(data / "journal").entries():
         for line in entry.lines():
@@ -44,8 +44,8 @@ def repeated(registry: Any) -> int:
 
 @pytest.fixture
 def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
-    """Return what is published after one harvest of a source with a ledger and a data folder of its
-    own.
+    """Return a function that harvests a source once with a ledger and a data folder of its own, and
+    returns what is published.
     """
 
     def harvest(source: str) -> list[bytes]:
@@ -61,7 +61,7 @@ def undisturbed(house: Any, registry: Any) -> Callable[[str], list[bytes]]:
 def assert_resumed(house: House, undisturbed: Callable[[str], list[bytes]]) -> None:
     assert committed(house)["a"] == 1
     assert published(house.data) == undisturbed("a")
-    assert repeated(house.registry) <= 1  # the page that was waited for
+    assert repeated(house.registry) <= 1  # the page for which the killed run waited
 
 
 def runs_again(house: House) -> None:
@@ -172,7 +172,9 @@ def test_idle_worker_waits_for_the_database_and_goes_on(
     put(ledger, "a")
     house.settle("a")
 
-    assert house.output_of(0).count("the database does not answer") < 4  # each of its reasons once
+    assert (
+        house.output_of(0).count("the database does not answer") < 4
+    )  # each reason is logged once
     assert "Traceback" not in house.output_of(0)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(WITHIN) == 0
@@ -293,8 +295,8 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(
 def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(
     house: House, cluster: Cluster, database: str
 ) -> None:
-    """The drill of docs/how-to/back-up.md: another data directory, another database, and the next
-    harvest finds nothing new.
+    """The steps of docs/how-to/back-up.md restore into another data directory and another database,
+    and the next harvest finds nothing new.
     """
     programs = binaries()
     assert programs

@@ -99,7 +99,7 @@ def test_another_machine_continues_the_journal_and_recovers_it_after_a_crash(
     assert fresh.verify() == 2
     for path in fresh.folder.glob("*.gz"):
         assert path.read_bytes() == (other.folder / path.name).read_bytes()
-    for path in one.folder.glob("*.gz"):  # as after a crash, once they were uploaded
+    for path in one.folder.glob("*.gz"):  # as after a crash that followed the upload
         path.unlink()
     assert runs(journal(tmp_path / "1", url)) == ["a.1", "b.1"]
 
@@ -124,14 +124,14 @@ def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(
 
     assert (refresh[0], refresh.count("PUT")) == ("GET", 0)
     assert (append[0], append.count("PUT")) == ("GET", 1)
-    assert len(append) <= 6  # look, list, length and start of the last entry, put
+    assert len(append) <= 6  # the requests: look, list, length and start of the last entry, put
     assert one.head is not None
     assert one.head.number == age + 1
 
 
 def test_concurrent_writers_never_share_a_number(tmp_path: Path, url: str) -> None:
-    """The server of these tests looks and puts in two steps, so the committers meet at a place that
-    is named, not by chance.
+    """The server of these tests checks and writes in two steps, so the second commit is made at a
+    chosen place, not by chance.
     """
     journals = [journal(tmp_path / str(number), url) for number in range(2)]
 
@@ -162,7 +162,7 @@ def test_a_follower_and_a_writer_see_entries_of_another_machine(tmp_path: Path, 
     one, other, writer = (journal(tmp_path / number, url) for number in "123")
     before, unread = other.change_token, writer.head
     commit(one)
-    writer.refresh()  # it reads the newest entry first
+    writer.refresh()  # reads the newest entry for the first time
     assert (unread, writer.head and writer.head.number) == (None, 1)
 
     other = Journal(other.folder)  # a second later

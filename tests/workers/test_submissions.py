@@ -47,7 +47,7 @@ CONTENT = normalize(
 
 @pytest.fixture
 def times() -> list[datetime]:
-    """The time that it is: the last one."""
+    """Return the times of the clock, of which the last is the current one."""
     return [NOON]
 
 

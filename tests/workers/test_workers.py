@@ -25,7 +25,7 @@ from vocab.iris import BASE
 from .conftest import WORKER, GatedRegistry, House
 
 AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
-# Let the database note when each request to a host may be sent.
+# These statements make the database note when each request to a host may be sent.
 NOTE_TURNS = (
     "CREATE TABLE noted (due timestamptz NOT NULL)",
     "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO noted VALUES (NEW.requested); RETURN NULL; END'",
@@ -68,7 +68,7 @@ def test_two_schedulers_queue_a_due_run_once(house: House, ledger: str, tmp_path
 
         for schedule in schedules:
             schedule.run_due(source)
-        # as when a worker has done it already
+        # Without the job it is as if a worker had done it already.
         house.rows("DELETE FROM procrastinate_jobs RETURNING id")
         schedules[1].run_due(source)
 
@@ -142,7 +142,7 @@ def test_many_workers_request_a_host_no_faster(
     due = [
         float(at) for (at,) in house.rows("SELECT EXTRACT(EPOCH FROM due) FROM noted ORDER BY due")
     ]
-    # robots.txt takes its turn too
+    # A request for robots.txt takes its turn too, but is not in the log.
     assert len(due) == len(registry.times) > len(registry.request_log)
     assert [later - before for before, later in pairwise(due) if later - before < 0.3 - 1e-6] == []
     assert [
