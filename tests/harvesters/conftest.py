@@ -1,5 +1,3 @@
-"""Fixtures of the harvester tests."""
-
 from __future__ import annotations
 
 import sys
@@ -9,11 +7,12 @@ from pathlib import Path
 import pytest
 import stamina
 
-sys.path.insert(0, str(Path(__file__).parent))  # where `replay` lies
+# The tests of this folder import `replay` and its neighbours by their names.
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture
 def quick() -> Iterator[None]:
-    """Try again without waiting."""
+    """Retry without waiting, in two attempts at most."""
     with stamina.set_testing(True, attempts=2, cap=True):
         yield

@@ -1,9 +1,9 @@
-"""Fuzzing of all protocols through their mappings: real payloads are mutated, and nothing but our
-own errors may come out.
+"""Run mutations of real payloads through every protocol and its mapping; only our own errors may
+come out.
 
-As a program it reads cases as lines of JSON, one `[target, seed]` each, runs them, and writes what
-happened to each of them. A case that takes more than SECONDS of processor time ends the program, so
-that whoever runs it knows which one it was.
+As a program it reads cases as lines of JSON, one `[target, seed]` each, runs them, and writes the
+outcome of each. A case that takes more than SECONDS of processor time ends the program, so that the
+caller knows which one it was.
 """
 
 from __future__ import annotations
@@ -52,9 +52,11 @@ from vocab.statements.describe import describe
 
 REPLIES = Path(__file__).parent / "replies"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-SECONDS = 5  # of processor time for a case
-MEMORY = 500_000  # KiB that a case may take
-LARGEST = 200_000  # bytes of a payload: larger ones teach no more and take longer
+# A case may take SECONDS of processor time and MEMORY KiB. Payloads of more than LARGEST bytes are
+# left out: they find no more faults and take longer.
+SECONDS = 5
+MEMORY = 500_000
+LARGEST = 200_000
 TOKENS = [
     b"", b"\0", b"\xff\xfe", b"\xed\xa0\x80", b"\\ud800", b"<", b">", b"&", b"&#0;", b"&a;", b'"', b"'", b"]]>", b"<![CDATA[", b"<!--",
     b"<?xml", b'<!doctype a [<!ENTITY a "b">]>',
@@ -136,7 +138,8 @@ def cases(count: int, seed: int) -> list[tuple[str, int]]:
 def run_case(name: str, seed: int) -> Outcome:
     target = next(element for element in targets() if element.name == name)
     read, rng = readers(name), random.Random(f"{name} {seed}")
-    share = rng.choice((1.0, 1.0, 0.5, 0.2))  # of the answers that are mutated
+    # This share of the answers is mutated.
+    share = rng.choice((1.0, 1.0, 0.5, 0.2))
     number = 0
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -204,8 +207,8 @@ def _peak() -> int:
 
 
 def mutate(content: bytes, rng: random.Random) -> bytes:
-    """Return *content* with some faults: of its structure where it has one that can be read, or of
-    its bytes.
+    """Return *content* with some faults, either in its structure, if that can be read, or in its
+    bytes.
     """
     if content.startswith(b"PK") and rng.random() < 0.8:
         return _mutate_package(content, rng)
@@ -254,7 +257,7 @@ def _mutate_json(content: bytes, rng: random.Random) -> bytes:
                 holder[key] = [holder[key]]
             case 2:
                 other, name = rng.choice(spots)
-                with suppress(LookupError):  # it may be gone by now
+                with suppress(LookupError):
                     holder[key] = json.loads(json.dumps(other[name]))
             case _:
                 holder[key] = deepcopy(rng.choice(VALUES))
@@ -334,8 +337,8 @@ def _mutate_package(content: bytes, rng: random.Random) -> bytes:
 
 
 def run_all(wanted: Sequence[tuple[str, int]], workers: int, patience: float) -> list[Outcome]:
-    """Run cases in *workers* processes, each begun anew behind a case that ends it; raise where one
-    is silent for *patience* seconds.
+    """Run cases in *workers* processes, and start a process anew behind a case that ends it. Raise
+    subprocess.TimeoutExpired if a process takes more than *patience* seconds.
     """
     shares = [list(wanted[number::workers]) for number in range(workers)]
     processes = [_start(share) for share in shares]
@@ -359,7 +362,8 @@ def _finished(
     out, err = process.communicate(timeout=patience)
     results = [Outcome(**json.loads(line)) for line in out.splitlines()]
     del share[: len(results)]
-    if share:  # the first of those that are left ended it
+    # The first case without an outcome is the one that ended the process.
+    if share:
         why = (
             f"ended by signal {-process.returncode}"
             if process.returncode < 0
@@ -375,7 +379,8 @@ def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:
         encoding="utf-8",
     )  # fmt: skip
     assert process.stdin is not None
-    # The cases are fewer bytes than a pipe holds, or are read while they are written.
+    # This cannot block: the cases fit into the buffer of a pipe, or are read while they are
+    # written.
     process.stdin.write("".join(json.dumps(element) + "\n" for element in share))
     process.stdin.close()
     process.stdin = None
@@ -383,8 +388,8 @@ def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:
 
 
 def main() -> None:
-    """Run the cases of standard input, or as many for each protocol as the first argument says, and
-    print figures.
+    """Run the cases of standard input and write their outcomes. With three arguments, run this many
+    cases for each protocol from a seed in this many processes, and print figures.
     """
     if len(sys.argv) > 1:
         print_figures(

@@ -38,8 +38,8 @@ def initiative(key: str, title: str = "Wells", **more: Any) -> Initiative:
 
 @dataclass
 class Peer:
-    """*overrides* answer a path instead; *requested* records each path; if not *is_feed_current*,
-    the feed lacks the newest entry.
+    """A peer that records each path in *requested* and answers those of *overrides* by their
+    functions. Its feed lacks the newest entry unless *is_feed_current*.
     """
 
     journal: Journal

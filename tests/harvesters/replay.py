@@ -1,6 +1,7 @@
 """Serve recorded responses of real registries as one simulated host.
 
-Nothing is copied: where that folder is missing, the tests that need it are skipped.
+The responses stay in the folder FEEDS beside the project; where it is missing, the tests that need
+it are skipped.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ MISSING = f"no real feeds at {FEEDS}"
 _OAI = "{http://www.openarchives.org/OAI/2.0/}"
 _DC = "http://purl.org/dc/elements/1.1/"
 _CSW = "http://www.opengis.net/cat/csw/2.0.2"
-_PAGE = 10  # records a page of the list that is made of single recordings
+# The list that is made of single recordings has this many records a page.
+_PAGE = 10
 
 Answer = Callable[[Mapping[str, str]], bytes | None]
 
@@ -131,7 +133,7 @@ def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
 
 
 def _terms(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Sort arguments; a day stands for its first second, as MIT's server takes it."""
+    """Return the arguments sorted; a day becomes its first second, as MIT's server reads it."""
     days = {
         name for name in ("from", "until") if len(parameters.get(name, "")) == len("2024-01-01")
     }
@@ -148,7 +150,9 @@ def _mit(parameters: Mapping[str, str]) -> bytes | None:
 
 
 def _repeated(parameters: Mapping[str, str]) -> bytes | None:
-    """Answer what a second harvest asks: nothing has changed since the recordings were made."""
+    """Return the answer to Identify, or to a second harvest, for which nothing has changed since
+    the recordings were made; None for any other request.
+    """
     if parameters.get("verb") == "Identify":
         return (FEEDS / "oai" / "sickle_Identify.xml").read_bytes()
     return (
@@ -197,9 +201,7 @@ def _ckan(parameters: Mapping[str, str]) -> bytes:
 
 
 def _bank(parameters: Mapping[str, str]) -> bytes:
-    """Return the two pages of the World Bank's answer that were recorded, of eight; then nothing
-    more.
-    """
+    """Return a page of the World Bank's list: two of eight were recorded, the others are empty."""
     file = FEEDS / "worldbank" / f"az_donor_pipeline_page_os{parameters.get('os', '0')}.raw.json"
     return (
         file.read_bytes()
@@ -219,8 +221,8 @@ def _git_tree(parameters: Mapping[str, str]) -> bytes:
 
 
 def _csw(parameters: Mapping[str, str]) -> bytes:
-    """Return the records of MIT that were recorded one by one as a catalogue service does, its
-    identifier before the others.
+    """Return MIT's single recordings as a catalogue service would list them; the identifier of the
+    OAI record comes before its other identifiers.
     """
     results = []
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
@@ -238,7 +240,8 @@ def _csw(parameters: Mapping[str, str]) -> bytes:
     return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{result}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
 
 
-_SOME = 40  # nominees that are played as changes and as resources
+# This many nominees are replayed as activities and as resources.
+_SOME = 40
 
 
 def _nominees() -> list[str]:

@@ -44,7 +44,8 @@ def test_a_resumed_run_is_answered_by_what_came_after_its_checkpoint(tmp_path: P
     archive.close()
     path = tmp_path / archive.name
     whole = path.read_bytes()
-    path.write_bytes(whole + whole[: checkpoint // 2])  # a kill while a response is written
+    # A kill while a response is written leaves a part of it.
+    path.write_bytes(whole + whole[: checkpoint // 2])
 
     resumed = Archive(tmp_path, "s", "s.1", checkpoint)
     robots, again, body = (
@@ -79,7 +80,7 @@ def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) 
 
 
 def test_a_response_that_the_disk_had_no_room_for_leaves_no_damaged_file(tmp_path: Path) -> None:
-    """A full disk: the rest of the response would be reported as damage by every later check."""
+    """Every later check would report what is left of the response as damage."""
     archive = Archive(tmp_path, "s", "s.1")
     archive.write_response("https://x.example/1", 200, [], b"one")
     before = archive.length
@@ -88,7 +89,8 @@ def test_a_response_that_the_disk_had_no_room_for_leaves_no_damaged_file(tmp_pat
     try:
         with pytest.raises(ArchiveError, match="free disk space"):
             archive.write_response("https://x.example/2", 200, [], os.urandom(5_000))
-        with suppress(ArchiveError):  # it may try to write the rest again
+        # Closing the archive may try to write the rest again.
+        with suppress(ArchiveError):
             archive.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

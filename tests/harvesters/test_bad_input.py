@@ -18,7 +18,8 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Record
 
-MOST = 50  # pages: an answer that never ends is one that is never read_file
+# A harvest of an answer that never ends stops after this many pages.
+MOST = 50
 
 KINDS = {
     "oai-pmh": ("oai_dc", {}, {}), "ckan": ("ckan_package", {}, {}), "json": ("fields", {}, {"title": "name"}),
@@ -29,10 +30,10 @@ KINDS = {
     "files": ("fields", {}, {"title": "name"}), "ldes": ("fields", {}, {"title": "dct:title"}),
     "activitystreams": ("fields", {}, {"title": "name"}), "resourcesync": ("fields", {}, {"title": "name"}),
 }  # fmt: skip
-# folders of whose files these protocols can read some
+# These protocols can read some files of these folders.
 OWN = {"rdf": {"dcat"}, "web": {"html", "jsonapi", "waf"}}
-# These take other kinds of files than those of the folders below, whose own tests say what becomes
-# of them.
+# FOREIGN has files that the last three protocols can read; their own tests say what becomes of
+# those.
 ALL = {
     **KINDS,
     "feed": ("feed_entry", {}, {}),
@@ -67,8 +68,8 @@ SLOW = [
 
 
 def read_file(content: bytes, protocol: str) -> tuple[list[str], int]:
-    """Harvest one answer, given to every request; return the reasons, and how many records could be
-    mapped.
+    """Harvest *content* as the answer to every request; return the reasons of all faults and the
+    number of mapped records.
     """
     mapping, options, fields = ALL[protocol]
     source = define_source(protocol, mapping, options=options, fields=fields)
@@ -94,7 +95,8 @@ def read_file(content: bytes, protocol: str) -> tuple[list[str], int]:
 @pytest.mark.parametrize("protocol", KINDS)
 @pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.nightly)])
 def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol: str, step: int) -> None:
-    first = [*KINDS].index(protocol) % step  # so that each file is given to some of the protocols
+    # The protocols begin with different files, so that each file is read by some of them.
+    first = [*KINDS].index(protocol) % step
     foreign = [
         file for file in FOREIGN[first::step] if file.parent.name not in OWN.get(protocol, ())
     ]
@@ -105,7 +107,7 @@ def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol: str, s
     assert {name for name, (_, mapped) in outcomes.items() if mapped} == set()
 
 
-# These are whole answers, which hold no record.
+# These answers are complete and have no record, so there is no reason to report.
 EMPTY_LISTS = {
     "mit_get-identifiers-no-matches_00.xml",
     "sickle_noRecordsMatch.xml",
@@ -130,7 +132,8 @@ def test_an_xml_bomb_is_refused_before_it_swells(file: Any) -> None:
     reasons, _ = read_file(file.read_bytes(), "oai-pmh")
 
     assert "DOCTYPE, which is refused" in reasons[0]
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kilobytes
+    # Linux counts the peak of memory in kilobytes.
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000
 
 
 BOMB = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">&b;</OAI-PMH>'
@@ -140,7 +143,8 @@ BOMB = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.o
 @each("protocol", ALL)
 def test_nothing_and_nonsense_are_reported(protocol: Any, content: bytes) -> None:
     if protocol == "feed" and content.startswith(b"<a>"):
-        content = b"<a>" * 10_000  # feedparser takes 30 microseconds a tag
+        # feedparser takes 30 microseconds a tag, so 100,000 tags would take three seconds.
+        content = b"<a>" * 10_000
     reasons, mapped = read_file(content, protocol)
 
     assert (len(reasons), mapped) == (1, 0)

@@ -87,7 +87,7 @@ def test_a_protocol_is_incremental_where_this_registry_can_be_asked_since(
 
 
 class _ExampleOptions(Options):
-    """Options of each kind."""
+    """One option of each type that a protocol may declare."""
 
     method: Annotated[str, one_of(("get", "post"))] = Field("get", description="How to request.")
     sheet: str | Positive = Field(1, description="The sheet.")
@@ -133,7 +133,7 @@ PROTOCOL = Protocol(lambda *arguments: iter(()), Payload.ROW, Options, increment
 
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Mapping[str, Protocol]:
-    """Return the protocols with those of an installed package."""
+    """Return the program's protocols and those of an installed package."""
     package = tmp_path / "stocktake_more-1.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: stocktake-more\nVersion: 1\n")

@@ -40,7 +40,8 @@ DIALECTS = [
      *((content, {}, [{"id": "1", "name": "a, b; c", "town": "x"}]) for content in DIALECTS),
      (b'id,n\n1,"a \\"b\\" c"\n', {"escape": "\\"}, [{"id": "1", "n": 'a "b" c'}]),
      (b"Report of 2026\n\nid,,n,n\n1,a,b,c\n", {"skip": 1}, [{"id": "1", "column 2": "a", "n": "b", "n 2": "c"}]),
-     ("id,n\n1,a\n id ,n\n2,b\n", {}, [{"id": "1", "n": "a"}, {"id": "2", "n": "b"}]),  # a header that repeats
+     # A header that comes again further down is no record.
+     ("id,n\n1,a\n id ,n\n2,b\n", {}, [{"id": "1", "n": "a"}, {"id": "2", "n": "b"}]),
      ("id,n\nA\x851,a\n", {}, [Reason("line %(line)s: the key has the control character %(character)s; set the option "
 "'charset' to that of the text", line=2, character="U+0085")]),
      (b"id,a\n1," + b"x" * 300_000, {}, [{"id": "1", "a": "x" * 300_000}]),
@@ -63,7 +64,7 @@ def test_a_table_of_any_dialect_is_read_by_its_header(
     [("id,n\n1,é".encode(), "text/csv", {}, "é"), (b"\xef\xbb\xbf" + "id,n\n1,é".encode(), "text/csv; charset=latin-1", {}, "é"),
      ("id,n\n1,é".encode("utf-16"), "text/csv", {}, "é"), ("id,n\n1,é".encode("latin-1"), "text/csv; charset=ISO-8859-1", {}, "é"),
      ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
-     # what is called latin-1 and leaves control characters is windows-1252
+     # A text is windows-1252 if it is called latin-1 and would have control characters as such.
      *(("id,n\n1,“é”".encode("cp1252"), "text/csv; charset=ISO-8859-1", options, "“é”") for options in ({}, {"charset": "latin-1"}))],
 )  # fmt: skip
 def test_the_stated_charset_is_used(
@@ -186,13 +187,17 @@ CARRIED = {"key": ["country", "id"], "carry": "country"}
 
 @each(
     "content, options, countries",
-    [("country,id,n\nChad,1,a\n,2,b\nMali,1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),  # empty cells
-     ("country,id,n\nChad,,\n,1,a\n,2,b\nMali,,\n,1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),  # a heading in its column
-     ("id,n\nChad,\n1,a\n2,b\n,Mali\n1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),  # in any column
-     ("id,n\nChad\n1,a\n2,b\nMali\n1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),  # short lines
-     # a new heading ends what later columns carry
+    # A value is carried into the empty cells below it.
+    [("country,id,n\nChad,1,a\n,2,b\nMali,1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),
+     # A heading may be a row of its own, in the column that it is about.
+     ("country,id,n\nChad,,\n,1,a\n,2,b\nMali,,\n,1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),
+     # A heading without a column of its own may be in any column.
+     ("id,n\nChad,\n1,a\n2,b\n,Mali\n1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),
+     # The line of a heading may lack the other cells.
+     ("id,n\nChad\n1,a\n2,b\nMali\n1,c\n", CARRIED, ["Chad", "Chad", "Mali"]),
+     # A new heading ends what later columns carry.
      ("region,country,id,n\nAfrica,Chad,1,a\n,,2,b\nAsia,,3,c\n", {"carry": ["region", "country"]}, ["Chad", "Chad", ""]),
-     # of rows that continue it is in the first column
+     # Where rows may continue a record, a heading is in the first column.
      ("id,n\nChad,\n1,a\n,b\nMali,\n1,c\n", {**CARRIED, "continued": True}, ["Chad", "Mali"])],
 )  # fmt: skip
 def test_a_heading_is_carried_into_the_rows_below(

@@ -15,19 +15,23 @@ def at(text: str) -> datetime:
 @each(
     "every, success, late",
     [
-        ("15 3 * * *", "2026-03-01 03:20", "2026-03-03 03:20"),  # daily
-        ("15 3 * * *", "2026-03-01 03:15", "2026-03-03 03:15"),  # on the dot
-        ("15 3 * * *", "2026-03-01 14:00", "2026-03-03 14:00"),  # run by hand
+        ("15 3 * * *", "2026-03-01 03:20", "2026-03-03 03:20"),
+        # A run may succeed in the very minute when it is due.
+        ("15 3 * * *", "2026-03-01 03:15", "2026-03-03 03:15"),
+        # A run that was started by hand is followed by two due times as well.
+        ("15 3 * * *", "2026-03-01 14:00", "2026-03-03 14:00"),
         ("*/10 * * * *", "2026-03-01 03:21", "2026-03-01 03:41"),
         ("0 * * * *", "2026-12-31 23:30", "2027-01-01 01:30"),
-        ("0 4 * * sun", "2026-03-01 05:00", "2026-03-15 05:00"),  # weekly
-        ("0 0 1 * *", "2026-01-01 00:10", "2026-03-01 00:10"),  # monthly, over a short month
-        ("0 0 31 * *", "2026-01-31 01:00", "2026-05-31 01:00"),  # only months of 31 days
-        # a Friday: the weekend is no lateness
+        ("0 4 * * sun", "2026-03-01 05:00", "2026-03-15 05:00"),
+        # February is a short month.
+        ("0 0 1 * *", "2026-01-01 00:10", "2026-03-01 00:10"),
+        # Months without a 31st day have no due time.
+        ("0 0 31 * *", "2026-01-31 01:00", "2026-05-31 01:00"),
+        # The first day is a Friday, and the weekend has no due time; the second is a Thursday.
         ("0 3 * * mon-fri", "2026-03-06 03:05", "2026-03-10 03:05"),
-        ("0 3 * * mon-fri", "2026-03-05 03:05", "2026-03-09 03:05"),  # a Thursday
+        ("0 3 * * mon-fri", "2026-03-05 03:05", "2026-03-09 03:05"),
         ("0 0 29 2 *", "2024-02-29 00:30", "2032-02-29 00:30"),
-        ("0 8,9,10 * * *", "2026-03-01 10:05", "2026-03-02 09:05"),  # three times each morning
+        ("0 8,9,10 * * *", "2026-03-01 10:05", "2026-03-02 09:05"),
     ],
 )
 def test_a_source_is_late_when_two_due_times_brought_nothing(

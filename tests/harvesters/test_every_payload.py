@@ -1,7 +1,7 @@
-"""Every recorded payload through the protocol and mapping of its kind, with counts of records read,
-mapped and valid.
+"""Read every recorded payload by the protocol and mapping of its kind, and count the records that
+are read, mapped and valid.
 
-Run as a program it prints the same with the reasons, and whose fault each is: ``python
+Run as a program, it prints the same with each reason and whose fault it is: ``python
 tests/harvesters/test_every_payload.py``.
 """
 
@@ -46,12 +46,13 @@ DEFINITION = {
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 PAYLOAD, OTHER = "fault of the payload", "of another kind"
-# All that keeps a payload from being read, mapped or published, and whose fault it is. One that is
-# ours has no row here.
+# These reasons keep a payload from being read, mapped or published, by the fault of the payload or
+# because it is of another kind. A fault of our own has no row here.
 WHOSE: Mapping[str, str] = {
-    "has not been declared": PAYLOAD,  # a prefix of Turtle
+    # This is about a prefix of Turtle.
+    "has not been declared": PAYLOAD,
     "no DCAT title or description": PAYLOAD,
-    # music, shops, meters; or markup that is broken on purpose
+    # The records are of music, shops or meters, or their markup is broken on purpose.
     "without a record of a known class": OTHER,
     "begins with <iati-organisations>": OTHER,
     "has no BEGIN:VCALENDAR": PAYLOAD,
@@ -66,10 +67,12 @@ WHOSE: Mapping[str, str] = {
     "neither Atom nor RSS": OTHER,
     "HTML page": OTHER,
     "not well-formed XML": PAYLOAD,
-    "gone": PAYLOAD,  # the repository says that it was deleted
+    # The repository states that the record was deleted.
+    "gone": PAYLOAD,
     "no member of a stream": OTHER,
     "is not a page of an event stream": OTHER,
-    "template": OTHER,  # a text in which values are still to be put
+    # A template is a text in which values are still missing.
+    "template": OTHER,
     "holds no record": OTHER,
     "no statement of RDF": OTHER,
     "not JSON": OTHER,
@@ -79,8 +82,8 @@ COPY = {"title": "PROJECT_NAME", "key": "ID", "subjects": "SctrCluster"}
 
 @dataclass(frozen=True)
 class Kind:
-    """Files, who reads them, and what is true: files that were read, records that came, were
-    mapped, and passed the checks.
+    """Files, their protocol and mapping, and the true numbers of files that can be read and of
+    records that are in them, are mapped, and pass the checks.
     """
 
     files: str
@@ -169,7 +172,7 @@ def answers(source: Any, file: Path) -> Callable[[httpx.Request], httpx.Response
             return httpx.Response(200, content=_stream(file, content))
         if request.url.path == "/a.json":
             return httpx.Response(200, content=content)
-        # a next page that was recorded too
+        # The next page may have been recorded too.
         beside = file.with_name(f"nde_{request.url.path.rpartition('/')[2]}")
         return (
             httpx.Response(200, content=beside.read_bytes())
@@ -189,7 +192,8 @@ def _items(source: Any, file: Path) -> Iterator[Any]:
         pause=0,
         robots=False,
     ) as fetch:
-        fetch.now = lambda: NOW  # which decides how far ahead series are expanded
+        # The present time decides how far ahead a series of events is expanded.
+        fetch.now = lambda: NOW
         for page in check_compatible(source)[0].collect(source, fetch, None):
             yield from page.items
 

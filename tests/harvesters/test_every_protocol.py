@@ -14,7 +14,7 @@ from harvesters.stored_response import Validator
 from .test_spreadsheet import ROWS, xlsx
 
 HOST = "https://registry.example"
-# The mapping of a protocol, or else the title in its records.
+# A protocol without a mapping here is read by `fields`, with the title at its place in TITLES.
 MAPPINGS = {"oai-pmh": "oai_dc", "ckan": "ckan_package", "iati": "iati_activity", "feed": "feed_entry", "ical": "ical_event"}  # fmt: skip
 TITLES = {
     "sparql": "dct:title", "pod": "dct:title", "rdf": "dct:title", "csw": "dc:title", "web": "schema:name", "html": "a",

@@ -63,7 +63,8 @@ def ask(content: bytes, encoding: str, **limits: Any) -> bytes:
 
 
 BARE = zlib.compressobj(wbits=-15)
-REAL = [  # what real servers send too
+# Real servers send these bodies too: bare deflate, gzip with padding, no encoding, and no content.
+REAL = [
     (BARE.compress(TEXT) + BARE.flush(), "deflate", TEXT),
     (gzip.compress(TEXT) + gzip.compress(b"[]") + b"\0" * 512, "x-gzip", TEXT + b"[]"),
     (TEXT, "identity", TEXT), (b"", "gzip", b""),

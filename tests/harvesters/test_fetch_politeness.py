@@ -70,7 +70,7 @@ def get(host: Handler, **settings: Any) -> Fetch:
 
 
 def naps(host: Handler, **settings: Any) -> list[float]:
-    """Return for how long one request to *host* was held back."""
+    """Return the pauses, in seconds, that were made for one request to *host*."""
     slept: list[float] = []
     get(host, rate_limiter=LocalRateLimiter(slept.append, lambda: 0.0), **settings)
     return slept
@@ -108,7 +108,8 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
     "robots",
     ["", "User-agent: *\nDisallow:", "User-agent: other\nDisallow: /", "User-agent: *\nDisallow: /\n\nUser-agent: Stocktake\nAllow: /",
      "User-agent: *\nDisallow: /api\nAllow: /api/records", "<!DOCTYPE html><title>Not found</title>", "\x00\xff garbage",
-     400, 401, 403, 404, 410, 451, lambda request: redirect(str(request.url))],  # missing, or it leads in circles
+     # Here the file cannot be had, or its redirects lead in circles.
+     400, 401, 403, 404, 410, 451, lambda request: redirect(str(request.url))],
 )  # fmt: skip
 def test_what_robots_txt_does_not_forbid_is_asked(robots: Any) -> None:
     host = Host(robots)

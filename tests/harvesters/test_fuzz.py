@@ -7,8 +7,9 @@ import pytest
 
 from harvesters.protocols.registry import PROTOCOLS
 
-NIGHTLY = 20_000  # cases of all protocols
-BY_DAY = 10  # cases of each protocol
+# The night runs this many cases for all protocols together, the day this many for each protocol.
+NIGHTLY = 20_000
+BY_DAY = 10
 
 
 def bad(outcomes: list[fuzz.Outcome]) -> list[str]:

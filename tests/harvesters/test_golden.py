@@ -25,8 +25,8 @@ SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 
 
 def map_words(name: str) -> list[str]:
-    """Return the statements that a folder's reply becomes; what is gone or unreadable is a line
-    that says so.
+    """Return the statements of the records in a folder's reply, and a line for each record that is
+    deleted or unreadable.
     """
     folder = REPLIES / name
     source = load(folder / "source.toml")

@@ -44,7 +44,8 @@ def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place
         '[ dcat:centroid "POINT(36.8 -1.28)" ]', '[ locn:geometry "<http://www.opengis.net/def/crs/OGC/1.3/CRS84> Point(36.8 -1.28)" ]',
         '[ locn:geometry \'{"type":"Point","coordinates":[36.8,-1.28]}\' ]', "[ s:latitude -1.28 ; s:longitude 36.8 ]",
         '[ s:geo [ s:latitude "-1.28" ; s:longitude "36.8" ] ]',
-        "<a> . <a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ]")),  # a place that is its own shape ends
+        # A place that leads back to itself by its shape is read once.
+        "<a> . <a> s:geo <b> . <b> s:geo <a> , [ s:latitude -1.28 ; s:longitude 36.8 ]")),
      ("<a> . <a> s:geo <a>", []), ('[ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ]', [])],
 )  # fmt: skip
 def test_a_point_is_read_and_a_shape_is_no_point_and_no_country(
@@ -53,7 +54,8 @@ def test_a_point_is_read_and_a_shape_is_no_point_and_no_country(
     item = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
 
     assert [(spot.latitude, spot.longitude) for spot in item.places] == points
-    if not place.startswith("<a>"):  # which is an area, known by its address
+    # A place with an address is an area, which that address may name.
+    if not place.startswith("<a>"):
         assert item.countries == ()
 
 
@@ -150,7 +152,7 @@ def test_what_has_no_name_is_unreadable(mapping: Any) -> None:
 
 
 def test_a_term_that_is_no_iri_is_kept_as_it_is() -> None:
-    """The lenient parser keeps a space in an IRI, which a new term may not have."""
+    """The lenient parser keeps a space in an IRI; a term that is created may not have one."""
     text = b'{"@context": {"name here": "https://schema.org/na me"}, "@id": "https://registry.example/it", "name here": "A"}'
     quads = list(parse(text, RdfFormat.JSON_LD, lenient=True))
 

@@ -52,7 +52,7 @@ def harvest(
     with open_client(
         lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})
     ) as fetch:
-        # which decides how far ahead series are expanded
+        # The present time decides how far ahead a series of events is expanded.
         fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)
         return [
             item
@@ -66,7 +66,7 @@ def nested(count: int) -> str:
 
 
 PACKED = zlib.compress(b"id,name\n" + b"1,a\n" * 1_000_000) + b"\xff"
-# What is refused as a whole: its protocol, content type and options, the content, and the reason.
+# These documents are refused as a whole: protocol, content type, options, content, and reason.
 REFUSED: list[tuple[str, str, dict[str, str], bytes, str]] = [
     *(("rdf", kind, {}, f"<a:s> <a:p> <a:o> . # {hidden}\n<a:s> <a:p> {nested(60_000)} .".encode(), "nested more than 100 deep")
       for kind in TEXTS
@@ -114,7 +114,8 @@ def turtle(iri: str) -> bytes:
 EVENT = "BEGIN:VCALENDAR\nVERSION:2.0\nPRODID:a\nBEGIN:VEVENT\nUID:1\nSUMMARY:A\n{}\nEND:VEVENT\nEND:VCALENDAR\n"
 START = "DTSTART:20240101T100000Z"
 DEEP = "DTSTART;TZID=" + "A/" * 50_000 + ":20240101T100000"
-# What costs its record alone: its protocol and content type, the content, the end of the record's key, and the reason.
+# These documents lose one record alone: protocol, content type, content, end of that record's key,
+# and reason.
 COSTLY: list[tuple[str, str, bytes, str, str]] = [
     *(("rdf", XML, f"{HEAD}{DATASET.format(1, '')}{DATASET.format(2, broken)}{DATASET.format(3, '')}</rdf:RDF>".encode(), "2", "")
       for broken in ("<dct:description>a</dct:description>stray",
@@ -124,7 +125,8 @@ COSTLY: list[tuple[str, str, bytes, str, str]] = [
     *(("rdf", kind, turtle(iri), "2", "")
       for kind in TEXTS[:2]
       for iri in ("<p>https://b.example</p>", "https://b.example/<b>c</b>", '<a href="https://b.example">b</a>')),
-    ("rdf", "text/turtle",  # the subject is shortened by a prefix
+    # A prefix shortens the subjects of this document.
+    ("rdf", "text/turtle",
      b'@prefix : <https://a.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .\n'
      b':1 a dcat:Dataset ; dct:title "One. Two" .\n# a note .\n:2 a dcat:Dataset ; dct:title "Two" ; dct:type <<p> .\n'
      b':3 a dcat:Dataset ; dct:title "Three" .', "2", ""),
@@ -176,7 +178,8 @@ def within(count: int) -> dict[str, Any]:
     return context
 
 
-# JSON-LD that costs its parser too much, and the fault; the last three are as people write them.
+# JSON-LD with contexts that cost its parser too much, and the fault. The last three are such as
+# people write, and have no fault.
 CONTEXTS: list[tuple[bytes, str]] = [
     (in_context(chain(18_000)), "defined by each other"), (in_context(chain_of_types(18_000)), "defined by each other"),
     (b'{"@context":%s,"\\u0040context":{},"p":"a"}' % orjson.dumps(chain(18_000)), "defined twice"),
@@ -267,8 +270,8 @@ def rows_of(content: bytes) -> list[list[str]]:
 
 
 def compound() -> bytes:
-    """Return a compound file of [MS-CFB] 2 whose FAT, in sector 0, leads its directory, in sector
-    1, to itself.
+    """Return a compound file ([MS-CFB], section 2) whose allocation table, in sector 0, leads its
+    directory, in sector 1, to itself.
     """
     end, fat = 0xFFFFFFFE, 0xFFFFFFFD
     head = (
@@ -328,7 +331,8 @@ ENDLESS = "DTSTART:00010101T100000Z\nRRULE:FREQ=DAILY"
 def test_a_series_without_bound_is_one_unreadable_event(
     lines: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if lines == ENDLESS:  # the others of its kind, by night, have the limit of the program
+    # By day the limit is lower than the program's, which the endless series of the night have.
+    if lines == ENDLESS:
         monkeypatch.setattr("harvesters.protocols.ical._MAX_CALLS", 100_000)
     (item,) = harvest(EVENT.format(lines).replace("\n", "\r\n").encode(), "ical", "ical_event")
 

@@ -27,8 +27,8 @@ def broken(body: bytes) -> httpx.Response:
 
 
 class Lister:
-    """A registry of *count* records by page number, offset or cursor; the *poison* ones spoil each
-    answer that they are in.
+    """A registry that lists *count* records by page number, offset or cursor; the *poison* ones
+    spoil each answer that they are in.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ def definition(size: int = 10, total: bool = True, **options: Any) -> Source:
 
 
 def limited(registry: Lister, limit: Callable[[str], str]) -> Handler:
-    """Return a registry to which another number of rows is sent than was asked for."""
+    """Return a registry that is asked for the number of rows that *limit* makes of the requested
+    one.
+    """
 
     def answer(request: httpx.Request) -> httpx.Response:
         changed = limit(request.url.params.get("limit", ""))

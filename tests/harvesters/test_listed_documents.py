@@ -1,4 +1,4 @@
-"""What all protocols keep to that request the documents of a list one by one."""
+"""Rules of all protocols that request the documents of a list one by one."""
 
 from __future__ import annotations
 
@@ -32,8 +32,10 @@ class Listing:
     url: str
     pages: Mapping[str, Any]
     options: Mapping[str, Any] = field(default_factory=dict)
-    page: str = '{{"name": "{}"}}'  # of a document
-    is_incomplete: bool = False  # if a document cannot be read
+    # This is the text of a document, with a place for its name.
+    page: str = '{{"name": "{}"}}'
+    # Whether a document that cannot be read makes the harvest incomplete.
+    is_incomplete: bool = False
 
 
 def urls(*names: str, head: str = "") -> str:

@@ -55,8 +55,9 @@ def crashed(text: str) -> httpx.Response:
 
 @dataclass
 class UnreliableRegistry:
-    """A list of *count* records. Of those that a request selects it shows *cap* and at most *most*
-    at once, and behind them does what *fault* says. It spoils each answer with one of *poison*.
+    """A list of *count* records. Of the records that a request selects, it sends the first *cap*,
+    at most *most* at once; to a request for later ones it answers as *fault* says. It spoils each
+    answer that has a record of *poison*.
     """
 
     count: int
@@ -69,7 +70,8 @@ class UnreliableRegistry:
     log: list[dict[str, str]] = field(default_factory=list)
 
     prefix: ClassVar[str] = ""
-    names_lost: ClassVar[bool] = False  # The keys of poison records are known.
+    # Whether poison records are reported with their keys.
+    names_lost: ClassVar[bool] = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.log.append(dict(request.url.params))
@@ -107,7 +109,9 @@ class UnreliableRegistry:
         raise NotImplementedError
 
     def select(self, parameters: dict[str, str]) -> tuple[str, str, int, int]:
-        """Return the first and the last selected value, the place of the first record and the size."""
+        """Return the first selected value, the one behind the last, the place of the first record,
+        and the size of the page.
+        """
         raise NotImplementedError
 
     def render(self, part: list[int], total: int, start: int) -> str:
@@ -266,7 +270,7 @@ class UnsortedRepository(OaiRepository):
 
 
 class SparqlEndpoint(UnreliableRegistry):
-    """An endpoint that does what *fault* says if more than *cap* subjects are requested at once."""
+    """An endpoint that answers as *fault* says if it is asked for more than *cap* subjects."""
 
     prefix = "urn:"
     names_lost = True
@@ -306,12 +310,14 @@ class SparqlEndpoint(UnreliableRegistry):
 
 
 class LinkedPages(UnreliableRegistry):
-    """A list whose pages link to the next; behind *cap* records it does what *fault* says."""
+    """A list whose pages link to the next; behind *cap* records it answers as *fault* says."""
 
     prefix = "urn:"
     size = 10
-    refusal: ClassVar[str] = "HTML page"  # Of an error page.
-    form: ClassVar[str]  # of a page, with its records and its link
+    # The reason for an error page has these words.
+    refusal: ClassVar[str] = "HTML page"
+    # This is the text of a page, with places for its records and its link.
+    form: ClassVar[str]
     record: ClassVar[str]
     link: ClassVar[str]
 
@@ -410,7 +416,7 @@ FAULTS = ["an error", "an outage", "an error page", "an empty page", "a repeated
 
 
 def read(registry: UnreliableRegistry) -> tuple[list[Page[Any]], str]:
-    """Return the pages, and the reason why they are not all."""
+    """Return the pages, and the reason why they are incomplete ("None" if they are not)."""
     source, pages = registry.source(), list[Page[Any]]()
     with open_client(registry) as fetch:
         try:

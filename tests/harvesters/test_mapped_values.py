@@ -1,4 +1,4 @@
-"""What mappings make of one record: organizations, dates, files, licences and languages."""
+"""The organizations, dates, files, licences and languages that mappings read from one record."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ PREFIXES = """@prefix s: <http://schema.org/> . @prefix dct: <http://purl.org/dc
 
 
 def mapped(mapping: str, payload: Any, protocol: Any = "json", **definition: Any) -> Any:
-    """Return what a mapping makes of a row, or of XML as text."""
+    """Return the resource that a mapping reads from a row, or from XML as text."""
     source = define_source(protocol, mapping, **definition)
     payload = etree.fromstring(payload) if isinstance(payload, str) else payload
     return MAPPINGS[mapping].prepare(source, crosswalks())(Record("k", payload, b""))
 
 
 def described(mapping: str, turtle: str) -> Any:
-    """Return what a mapping makes of the resource urn:it."""
+    """Return the resource that a mapping reads from the statements about urn:it."""
     store = Store()
     store.load(f"{PREFIXES} {turtle}".encode(), format=RdfFormat.TURTLE)
     return mapped(mapping, bounded_description(store, NamedNode("urn:it"), 3), "rdf")
@@ -236,7 +236,7 @@ def test_texts_have_the_one_language_that_their_record_states(
     resource = mapped(mapping, element if mapping == "oai_dc" else row, **more)
 
     texts = (*resource.titles, *resource.descriptions, *resource.subjects)
-    # CKAN says nothing of the language of a tag
+    # CKAN states no language for a tag.
     unknown = mapping == "ckan_package" and tag == default and languages != ["en_US"]
     assert [text.language for text in texts] == [tag, tag, None if unknown else tag]
 

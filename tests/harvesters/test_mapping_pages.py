@@ -23,7 +23,7 @@ from vocab.iris import Iris
 
 FOLDERS = sorted((Path(__file__).parent / "replies").iterdir())
 PAGES = Path(__file__).parents[2] / "docs" / "reference" / "mappings"
-# Mappings whose records have fields of a fixed schema: a [fields] table names its own.
+# These mappings read the fields of a fixed schema; a [fields] table names its own.
 NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record"})
 
 
@@ -54,7 +54,8 @@ def read_fields(mapping: str) -> frozenset[str]:
 
 def mapped_part(mapping: str) -> str:
     text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8").partition("\nDropped")[0]
-    if mapping == "submission":  # its page links the table of members
+    # The page of submissions links to the table of their members.
+    if mapping == "submission":
         members = (PAGES.parent / "submissions.md").read_text(encoding="utf-8")
         text += members.partition("\n## Members\n")[2].partition("\n## ")[0]
     return text.lower().replace("-", "_")

@@ -117,14 +117,17 @@ def test_features_say_which_gave_how_much_and_add_up() -> None:
 @each(
     "fields, others",
     [({"countries": {KENYA}}, {"countries": {UGANDA}}),
-     ({"identifiers": {("ROR", "03yrm5c26")}}, {"identifiers": {("ROR", "01ggx4157")}}), ({}, {})],  # the last is a name alone
+     ({"identifiers": {("ROR", "03yrm5c26")}}, {"identifiers": {("ROR", "01ggx4157")}}),
+     # These have nothing but their name.
+     ({}, {})],
 )  # fmt: skip
 def test_namesakes_are_not_merged(fields: dict[str, Any], others: dict[str, Any]) -> None:
     name = "Kenya ICT Action Network"
     one, other = organization("a", name, **fields), organization("b", name, **others)
 
     assert scored(one, other).bits < AUTOMATIC
-    identifiers = {("ROR", "03yrm5c26")}  # one identifier joins two names
+    # One identifier joins two names.
+    identifiers = {("ROR", "03yrm5c26")}
     first = organization("a", "California Digital Library", identifiers=identifiers)
     assert scored(first, organization("b", "CDL", identifiers=identifiers)).bits >= AUTOMATIC
 
@@ -195,8 +198,8 @@ def test_documents_with_one_doi_in_one_registry_await_a_decision() -> None:
 
 
 def copies(*records: tuple[str, str, tuple[str, ...]]) -> list[tuple[Pair, Score]]:
-    """Return the scored pairs of initiatives, by source, key and lineage, that have no word in
-    common.
+    """Return the scored pairs of initiatives of these sources, keys and lineages; their titles have
+    no word in common.
     """
     initiatives = [
         (source, Initiative(key=key, titles=(Text(f"Name{number}", "en"),), lineage=lineage))
@@ -218,10 +221,10 @@ CHAIN = (
     "one, other, matched",
     [*((("a", key, ()), ("b", "x1", (base + GET.format(key),)), True)
        for key, base in (("oai:a.example:7", "https://oai.a.example/"), ("oai:A.example:7", "http://a.example/oai"))),
-     # the origin that the chains of two aggregators share, and our own record that comes back
+     # The chains of two aggregators share an origin, and a record of our own comes back.
      (("b", "x1", CHAIN), ("d", "y1", ("https://a.example/oai/" + GET.format("17"),)), True),
      (("a", "7", ()), ("b", "x1", ("https://w3id.org/oai" + GET.format(IRIS.record("a", "7")),)), True),
-     # identifiers that many repositories use
+     # Many repositories use these identifiers.
      *((("a", key, ()), ("c", "x1", ("https://z.example/oai" + GET.format(key),)), False)
        for key in ("oai:localhost:7", "oai:generic.eprints.org:7", "7"))],
 )  # fmt: skip
@@ -248,7 +251,8 @@ def test_namesakes_make_few_pairs_and_only_those_of_changed_records_are_compared
 
 
 def test_entities_on_disk_are_those_that_were_stored() -> None:
-    count = 9_000  # more than are in memory
+    # This many entities are more than the store keeps in memory.
+    count = 9_000
     with open_entities() as store:
         for number in range(count):
             entity = organization("a", f"Network {number}", f"{number:05}")
@@ -368,8 +372,8 @@ def test_a_third_of_the_records_of_many_sources_are_matched_across_them() -> Non
 
 
 def measured_peak(number: int) -> int:
-    """Return how many bytes of Python objects describing the clusters of *number* pairs takes at
-    most.
+    """Return the most bytes that Python objects take while the clusters of *number* pairs are
+    described.
     """
     score = Score((Feature("identifier", AUTOMATIC, ""),))
     sides = [[IRIS.thing("initiative", source, f"{key:05}") for source in "ab"] for key in range(number)]  # fmt: skip
@@ -390,7 +394,8 @@ def measured_peak(number: int) -> int:
 
 
 def test_more_clusters_need_no_more_memory() -> None:
-    # in processes of their own: the caches of this one, once full, are copied now and then
+    # Each figure comes from a process of its own: the full caches of this one are copied now and
+    # then.
     peaks = [call_bounded(measured_peak, number) for number in (1600, 400)]
 
     assert peaks[0] < 1.3 * peaks[1]

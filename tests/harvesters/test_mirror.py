@@ -35,8 +35,8 @@ def quad(number: int, name: str = "s") -> str:
 
 @dataclass
 class Origin:
-    """Another Stocktake: its journal's files, and answers that a test puts in their place;
-    *request_log* remembers each request.
+    """Another Stocktake: it serves its journal's files, or the answers that a test puts into
+    *instead*, and records each request in *request_log*.
     """
 
     journal: Journal
@@ -140,7 +140,7 @@ def files(journal: Journal) -> dict[str, bytes]:
 
 
 def hashed(rest: bytes) -> bytes:
-    """Write an entry that tells its own hash truly, whatever stands in it."""
+    """Return an entry that states its own hash correctly, whatever else is wrong with it."""
     return gzip.compress(
         f"H id <urn:sha256:{hashlib.sha256(rest).hexdigest()}> .\n".encode() + rest
     )
@@ -217,7 +217,7 @@ def _changed(entry: bytes) -> bytes:
 
 
 def _hide_previous(entry: bytes) -> bytes:
-    """Move the row of the previous entry behind one that is no row of a header."""
+    """Move the row of the previous entry behind a row that no header has."""
     _, previous, rest = gzip.decompress(entry).split(b"\n", 2)
     return hashed(rest.replace(b"TX .\n", b'H X "y" .\n' + previous + b"\nTX .\n", 1))
 
@@ -250,7 +250,7 @@ def test_an_entry_that_was_changed_is_refused_and_quarantined(
 def forged(
     *rows: str, run: str = "a.1", time: str = "2026-03-01T12:00:00Z", headers: Iterable[str] = ()
 ) -> bytes:
-    """Write a first entry with a header of its own and the hash of that."""
+    """Return a first entry with these headers and rows, which states its own hash correctly."""
     lines = [*headers, f'H run "{run}" .', f'H time "{time}" .', "TX .", *rows, "TC ."]
     return hashed("".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass"))
 
@@ -261,21 +261,23 @@ def text(literal: str) -> str:
 
 XSD, RDF = "http://www.w3.org/2001/XMLSchema#", "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 NO_TIME = gzip.decompress(forged(quad(1))).replace(b'H time "2026-03-01T12:00:00Z" .\n', b"")
-# First entries that followers cannot read: their header, or a row of theirs.
+# Followers cannot read these first entries: their header or one of their rows is wrong.
 UNREADABLE = [
     *(forged(quad(1), time=time) for time in ("yesterday", "2026-03-01T12:00:00", "2026-03-01T12:00:00+02:00", "2026-02-30T12:00:00Z",
                                               "٢٠٢٦-03-01T12:00:00Z")),
     gzip.compress(NO_TIME), forged(quad(1), headers=['H time "2026-03-01T12:00:00Z" .']),
     *(forged(quad(1), run=run) for run in ("", "a 1", "../../x", "a\x1b[31m", "a\ud800")),
-    # surrogates, escapes beyond Unicode or not needed, a control character
+    # These have a surrogate, an escape that is beyond Unicode or not needed, or a control
+    # character.
     *(forged(text(literal)) for literal in (r'"\uD800"', '"\ud800"', r'"\U00110000"', r'"\u0041"', '"\x07"')),
     *(forged(f"A {subject} <https://x.org/p> {object_} <https://x.org/g> .")
       for subject, object_ in (("<s>", "<https://x.org/o>"), ("<https://x.org/%zz>", "<https://x.org/o>"),
       ("<https://x.org/s>", "<http://[x>"))),
-    # datatypes that are no IRI, left out or want a language, and wrong language tags
+    # These have a datatype that is no IRI, must be left out or needs a language, or a wrong
+    # language tag.
     *(forged(text(literal)) for literal in ('"1"^^<integer>', f'"x"^^<{XSD}string>', f'"x"^^<{RDF}langString>', '"x"@EN',
     '"x"@abcdefghijk')),
-    # rows that no store of ours takes
+    # No store of ours accepts these rows.
     *(forged(quad(1), row) for row in (
         'A _:b <https://x.org/p> "x" <https://x.org/g> .', "A <https://x.org/s> <https://x.org/p> _:b <https://x.org/g> .",
         'A <https://x.org/s> <https://x.org/p> "x" .', 'A <https://x.org/s s> <https://x.org/p> "x" <https://x.org/g> .',
@@ -347,7 +349,8 @@ def test_repaired_entry_replaces_the_refused_one(refusing: Mirror, origin: Origi
 
 
 def test_damage_of_our_own_newest_entry_is_not_charged_to_the_origin(tmp_path: Path) -> None:
-    large = [quad(number) for number in range(20_000)]  # more than is read with the header
+    # These rows are more than is read together with the header.
+    large = [quad(number) for number in range(20_000)]
     origin = Origin(grown(tmp_path / "large", [quad(1)], large, [quad(3)]))
     origin.instead["/journal/3.gz"] = lambda _: httpx.Response(404)
     fails(mirror(tmp_path, origin), MirrorError)
@@ -431,7 +434,8 @@ def test_an_origin_that_gives_the_wrong_part_is_left_and_one_without_parts_follo
 
     fails(item, ParseError, "do not fit together")
     origin.instead = {"/journal/2.gz": lambda _: httpx.Response(404)}
-    origin.parts = False  # it is followed too
+    # An origin that sends no parts of files is followed too.
+    origin.parts = False
     fails(item, MirrorError, r"journal/2\.gz: is missing.*gap")
     assert list(files(item.journal)) == ["000000001.rdfp.gz"]
     origin.instead = {}

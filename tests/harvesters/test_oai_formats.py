@@ -24,7 +24,7 @@ RDF = """<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:
 <rdf:Description rdf:about="https://registry.example/w"><dct:title xml:lang="en">Wells</dct:title><dct:publisher><foaf:Organization>
 <foaf:name>Water</foaf:name></foaf:Organization></dct:publisher></rdf:Description></rdf:RDF>"""
 
-# One record in each of the prefixes that repositories speak beside oai_dc, in short.
+# One short record in each metadata format that repositories have beside oai_dc.
 METADATA = {
     "datacite": '<resource xmlns="http://datacite.org/schema/kernel-4"><titles><title>Wells</title></titles></resource>',
     "oai_datacite": '<oai_datacite xmlns="http://schema.datacite.org/oai/oai-1.1/"><schemaVersion>4</schemaVersion><payload>'

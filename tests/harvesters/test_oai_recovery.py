@@ -40,8 +40,8 @@ def harvest(respond: Handler, cursor: str | None = None, **options: Any) -> list
 
 
 def read_keys(pages: Iterable[Page[Any]]) -> dict[str | None, Any]:
-    """Return each key's first item, as a run takes it: one that comes again is passed over where
-    the page says that it may.
+    """Return the first readable item of each key, as a run takes it. A key may come again only on a
+    page that announces it.
     """
     results: dict[str | None, Any] = {}
     for page in pages:
@@ -105,9 +105,12 @@ IN_SETS = [
     "stored, page, how, sets",
     [*((records(45, apart=apart, deleted={5}), 10, {"granularity": granularity, "poison": {"k0013", "k0031"}}, {})
        for granularity in ("day", "second") for apart in (timedelta(0), timedelta(seconds=1), timedelta(hours=5), timedelta(days=3))),
-     (records(150), 100, {"poison": {f"k{number:04}" for number in range(20, 60)}}, {}),  # a page without one readable record
-     *((order(records(60)), 10, {"expired": lambda times, place: True}, {}) for order in (list, shuffled)),  # tokens never hold
-     ([*records(30)[15:25], *records(30)[:15], *records(30)[25:]], 10, {"expired": lambda times, place: times == 1}, {}),  # order by chance
+     # One page has no readable record at all.
+     (records(150), 100, {"poison": {f"k{number:04}" for number in range(20, 60)}}, {}),
+     # Every token has expired when it is used.
+     *((order(records(60)), 10, {"expired": lambda times, place: True}, {}) for order in (list, shuffled)),
+     # The records come in no order, and a token expires once.
+     ([*records(30)[15:25], *records(30)[:15], *records(30)[25:]], 10, {"expired": lambda times, place: times == 1}, {}),
      (IN_SETS, 10, {"poison": {"k0021", "k0030"}}, {"set": ["x", "y"]})],
 )  # fmt: skip
 def test_windows_that_are_cut_lose_no_record_and_bring_the_same_each_time(
@@ -262,7 +265,7 @@ def part(
 
 
 def in_turn(*answers: httpx.Response) -> Handler:
-    """Answer ListRecords in turn, and nothing else."""
+    """Answer requests for lists in turn, and any other request by 404."""
     left = iter(answers)
     return lambda request: next(left) if "List" in str(request.url) else httpx.Response(404)
 
@@ -284,7 +287,7 @@ def test_a_few_empty_pages_are_passed_over_and_many_or_repeated_ones_end_the_run
     [((("1", "a", "b"), {"size": 4}), (("", "c", "d"), {"size": 3}), "shrank from 4 to 3"),
      ((("1", "a", "b"), {"size": 4}), (("", "c", "d"), {"size": 5}), "grew from 4 to 5"),
      ((("1", "a", "b"), {"offset": 0}), (("", "c", "d"), {"offset": 5}), "continues at its record 5 instead of 2"),
-     # other ways to count the cursor are no jump
+     # A list does not jump if its repository counts the cursor in another way.
      *(((("1", "a", "b"), {"offset": one}), (("", "c", "d"), {"offset": two}), "None") for one, two in ((0, 0), (1, 2), (2, 4)))],
 )  # fmt: skip
 def test_a_total_that_changes_or_a_list_that_jumps_is_doubted(

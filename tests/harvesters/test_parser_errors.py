@@ -13,19 +13,19 @@ from harvesters.parsing import parser_errors
 
 ROOT = Path(__file__).parents[2] / "harvesters"
 READERS = ("payloads", "protocols", "mappings")
-# The last two parts of the names by which parsing libraries are called.
+# Parsing libraries are called by names with these last two parts.
 CALLS = {
     "etree.fromstring", "etree.iterparse", "html.fromstring", "html.document_fromstring", "html.fragment_fromstring", "orjson.loads",
     "json.loads", "feedparser.parse", "Calendar.from_ical", "recurring_ical_events.of", "CalamineWorkbook.from_filelike", "zipfile.ZipFile",
     "base64.b64decode", "charset_normalizer.from_bytes", "pyoxigraph.parse", "parse",
 }  # fmt: skip
-# Bytes that are our own: a file of the program, a cursor, a row that was written as JSON just
-# before, published statements.
+# These modules parse bytes of our own: a file of the program, a cursor, and a row that was written
+# as JSON just before.
 OWN = {"payloads/contexts/__init__.py", "protocols/cursor.py", "protocols/table_rows.py"}
 
 
 class PanicException(BaseException):
-    """As pyo3 defines it."""
+    """A panic of a Rust library, which is no Exception in pyo3 either."""
 
 
 PanicException.__module__ = "pyo3_runtime"

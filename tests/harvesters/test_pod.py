@@ -22,7 +22,7 @@ def at_path(record: Record[Any], path: str) -> list[str]:
 
 
 def read(*rows: object, document: Any = None, **options: Any) -> list[Any]:
-    """Return what is read of *document*, else of an inventory of *rows*."""
+    """Return the records of *document*, or else of an inventory of *rows*."""
     server = ScriptedRegistry({"": {"dataset": rows} if document is None else document})
     return items(
         harvest(server, define_source("pod", fields={"title": "dct:title"}, options=options))

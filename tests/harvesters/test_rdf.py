@@ -90,7 +90,7 @@ def test_a_document_says_the_same_in_any_syntax(name: str, message: str) -> None
     paths = ("dct:publisher/foaf:name", "dcat:distribution/dct:format")
     values = [compile_property_path(path)(wells.payload) for path in paths]
     assert values == [[Literal("Water")], [Literal("CSV")]]
-    # what is in another record of the document is no part of it
+    # The raw record has nothing of another record of the document.
     assert (b"Roads" in wells.raw, b"Wells" in roads.raw) == (False, False)
 
 

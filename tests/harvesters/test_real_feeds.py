@@ -27,8 +27,8 @@ from vocab.statements.describe import describe
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
-# there is no other yet; two of our own stand for item in
-# tests/publisher/test_federated_instances.py
+# No other instance of Stocktake could be recorded yet. Two of our own replace it in
+# tests/publisher/test_federated_instances.py.
 UNRECORDED = {"another-stocktake"}
 CARDS = sorted(
     path
@@ -39,14 +39,16 @@ CARDS = sorted(
 
 TRUTH: dict[str, tuple[dict[str, int], int, int | None]] = {
     "dpg-nominees": ({"Record": 228}, 228, 228), "dpg-archive": ({"Record": 486}, 486, 486), "mit-set": ({"Record": 58}, 58, None),
-    "mit-singles": ({"Record": 26, "DeletedRecord": 1}, 27, 27), "ckan-samples": ({"Record": 8}, 7, 8),  # two samples bear one name
+    # Two of the samples of CKAN have one name.
+    "mit-singles": ({"Record": 26, "DeletedRecord": 1}, 27, 27), "ckan-samples": ({"Record": 8}, 7, 8),
     "world-bank": ({"Record": 20}, 20, 79), "wsis-prizes-2015": ({"Record": 302}, 302, None), "red-cross": ({"Record": 140}, 140, None),
     "legacy-workbook": ({"Record": 1}, 1, None), "dcat-germany": ({"Record": 1}, 1, None), "schema-org-datasets": ({"Record": 2}, 2, None),
     "rss-one": ({"Record": 1}, 1, None), "ical-zones": ({"Record": 3}, 3, None), "mods-library": ({"Record": 1}, 1, None),
     "datacite-repository": ({"Record": 2}, 2, None), "wsis-prize-page": ({"Record": 302}, 302, None), "iati-standard": ({"Record": 1},
     1, None),
     "cordis": ({"Record": 3}, 3, None), "dcat-catalogue": ({"Record": 2}, 2, None), "dcat-endpoint": ({"Record": 13}, 13, 13),
-    "pod-inventory": ({"Record": 6}, 6, None), "ldes-members": ({"Record": 2}, 2, 2),  # three members, two of them versions of one
+    # The stream has three members, two of which are versions of one record.
+    "pod-inventory": ({"Record": 6}, 6, None), "ldes-members": ({"Record": 2}, 2, 2),
     "dpg-activities": ({"Record": 40}, 40, None), "dpg-resources": ({"Record": 40}, 40, None), "csw-service": ({"Record": 26}, 26, 26),
     "dpg-tree": ({"Record": 228}, 228, None), "web-pages": ({"Record": 23}, 23, None), "nde-pages": ({"Record": 3}, 3, None),
 }  # fmt: skip
@@ -70,8 +72,8 @@ def harvested(name: str) -> tuple[list[Any], list[Any], list[str], int | None]:
     return items, mapped, reasons, pages[0].reported_total
 
 
-# Records with an action line, goal or target that the source declares, and with one that a
-# crosswalk gives; other registries have none.
+# The number of records with an action line, goal or target that the source declares, and of those
+# with one from a crosswalk. Other registries have none.
 LINKED = {
     "datacite-repository": (0, 2), "dcat-endpoint": (0, 1), "dpg-activities": (40, 18), "dpg-archive": (486, 36),
     "dpg-nominees": (228, 93), "dpg-resources": (40, 18), "dpg-tree": (228, 93), "iati-standard": (0, 1), "mods-library": (0, 1),
@@ -92,7 +94,7 @@ def test_all_that_a_real_registry_holds_comes_and_is_mapped(name: str) -> None:
     assert [element.key for element in mapped if not element.titles] == []
     of_organizations = "#hasEmail> <mailto:"
     assert [text for text in texts if "mailto" in text and of_organizations not in text] == []
-    # links are declared by the fields of records, and crosswalked by their words
+    # Fields of a record declare a link; words of a record lead to one by a crosswalk.
     claims = [(*element.action_lines, *element.goals, *element.targets) for element in mapped]
     linked = [sum(any(claim.basis is basis for claim in of) for of in claims) for basis in (Basis.DECLARED, Basis.CROSSWALKED)]  # fmt: skip
     assert tuple(linked) == LINKED.get(name, (0, 0))
@@ -138,8 +140,9 @@ def test_additional_financing_is_part_of_the_project_that_it_finances() -> None:
     }  # fmt: skip
 
     assert len(wholes) == 6
-    assert titles[wholes["P181649"][0]] == "P171250"  # Employment Support Project
-    assert titles[wholes["P155110"][0]] == "P122943"  # IDP Living Standards and Livelihoods Project
+    # The titles are Employment Support Project, and IDP Living Standards and Livelihoods Project.
+    assert titles[wholes["P181649"][0]] == "P171250"
+    assert titles[wholes["P155110"][0]] == "P122943"
     # Both records of the answer have 78,530,000: P155110 is the additional financing of P122943.
     assert (costs["P122943"], costs["P155110"]) == ([78_530_000], [])
 
@@ -159,7 +162,8 @@ def test_articles_of_a_real_repository_are_documents_with_their_creators() -> No
     _, mapped, _, _ = harvested("mit-singles")
 
     assert {type(item) for item in mapped} == {Document}
-    assert sum(bool(item.creators) for item in mapped) == 25  # one names none
+    # One of the 26 articles names no creator.
+    assert sum(bool(item.creators) for item in mapped) == 25
 
 
 def test_every_nominated_project_of_2015_has_its_line_and_its_prize() -> None:
@@ -175,7 +179,7 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize() -> None:
 
 
 def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest() -> None:
-    # its four pages hold the same two records
+    # The four recorded pages have the same two records.
     source = define_source("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")
 
     with (
@@ -196,7 +200,7 @@ def test_each_error_of_a_repository_is_reported_with_its_code(file: str) -> None
         harvest(lambda _: response, define_source("oai-pmh", "oai_dc"))
 
 
-# Fields of sectors and themes in recorded responses, and the crosswalks of their words.
+# These fields of recorded responses have sectors and themes, whose words these crosswalks map.
 SECTORS = {
     "dpg-nominees": (("sectors", "type"), ("dpga-sector", "dpga-type")),
     "dpg-archive": (("sectors", "type"), ("dpga-sector", "dpga-type")),

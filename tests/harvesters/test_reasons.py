@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[2]
 URL = "https://registry.example/records"
 
 
-# Calls whose argument of this number is an English text or a code.
+# In calls of these names, the argument at this position is an English text or a code.
 CALLS = {
     "Reason": 0,
     "RowFault": 0,
@@ -42,19 +42,20 @@ CALLS = {
     "self.fault": 0,
 }
 PLACE = re.compile(r"%\((\w+)\)[sr]")
-INBOX = "receive.py"  # The inbox is for programs, which it answers in English.
+# The inbox serves programs, which it answers in English.
+INBOX = "receive.py"
 
 
 @cache
 def trees() -> Mapping[str, ast.Module]:
-    """Return the modules that have texts of reasons."""
+    """Return the syntax trees of the modules that have texts of reasons, by file."""
     names = ("harvesters", "journal", "vocab", "command_line")
     files = sorted(file for name in names for file in (ROOT / name).rglob("*.py"))
     return {str(file): ast.parse(file.read_text(encoding="utf-8")) for file in files}
 
 
 def text_of(call: ast.Call) -> ast.expr | None:
-    """Return the text of a call, None if it has none; an error with values has its text first."""
+    """Return the text of a call, or None. An error with values has its text first."""
     name = ast.unparse(call.func)
     is_error = name.endswith("Error") and bool(call.keywords)
     number = 0 if is_error and name not in CALLS else CALLS.get(name)
@@ -63,7 +64,9 @@ def text_of(call: ast.Call) -> ast.expr | None:
 
 @cache
 def calls_with_texts() -> list[tuple[str, ast.Call, list[str]]]:
-    """Return each call with a text: where it is, and the text or both texts of a choice."""
+    """Return each call that has a text, with its file and line, and the text or both texts of a
+    choice.
+    """
     calls = []
     for file, tree in trees().items():
         for node in ast.walk(tree):
@@ -78,7 +81,7 @@ def calls_with_texts() -> list[tuple[str, ast.Call, list[str]]]:
 
 @cache
 def texts_with_places() -> set[str]:
-    """Return all texts that have a place for a value, but docstrings and what commands print."""
+    """Return the texts with a place for a value, except docstrings and what commands print."""
     texts = set()
     for file, tree in trees().items():
         nodes = [] if file.endswith(INBOX) else [*ast.walk(tree)]
@@ -130,7 +133,8 @@ def test_every_text_of_a_reason_is_in_every_catalogue(language: str) -> None:
         )
         if translated
     }
-    texts = {text for text in texts if not text.startswith("/")}  # addresses
+    # Texts that begin with a slash are addresses, which are not translated.
+    texts = {text for text in texts if not text.startswith("/")}
     needed = {text for text in texts if re.search("[a-z]", PLACE.sub("", text))}
 
     assert sorted(needed - known.keys()) == []

@@ -25,8 +25,9 @@ def test_lists_that_a_portal_writes_as_text_are_split() -> None:
     survey = of_title("ckan-samples", "Zimbabwe")
 
     rights = "Subject to a licence fee. Subject to usual BGS terms and conditions."
-    assert survey.languages == ("en", "es", "ca")  # "en,es,ca"
-    assert survey.periods == (Period("1982", "1986"),)  # ["1982"] and ["1986"]
+    # The portal writes the languages as "en,es,ca", and the years as ["1982"] and ["1986"].
+    assert survey.languages == ("en", "es", "ca")
+    assert survey.periods == (Period("1982", "1986"),)
     assert (survey.access_rights, survey.frequency) == (rights, "notPlanned")
 
 
@@ -51,15 +52,16 @@ def test_the_contact_of_an_organization_is_kept_and_that_of_a_person_is_not() ->
 
     assert contact.names[0].value.startswith("Hanse- und Universitätsstadt Rostock")
     assert (contact.email, contact.page) == ("geodienste@rostock.de", None)
-    assert names == {"Test Publisher"}  # John Doe and Michael Binzen are authors
-    assert [item.contacts for item in documents("pod-inventory")] == [()] * 6  # LaShann Freeman
+    # The authors John Doe and Michael Binzen are persons, as is LaShann Freeman of the inventory.
+    assert names == {"Test Publisher"}
+    assert [item.contacts for item in documents("pod-inventory")] == [()] * 6
 
 
 def test_a_catalogue_keeps_languages_formats_and_checksums_of_older_profiles() -> None:
     item = of_title("dcat-endpoint", "A test dataset on your catalogue")
 
-    assert set(item.languages) == {"ca", "en", "es"}  # dc:language
-    # dct:format [rdf:value "text/csv"]
+    # The catalogue has dc:language, not dct:language, and formats like [rdf:value "text/csv"].
+    assert set(item.languages) == {"ca", "en", "es"}
     assert {file.form for file in item.files} == {"text/csv", "text/html"}
 
     files = [file for item in documents("dcat-germany") for file in item.files]

@@ -100,8 +100,8 @@ def _bulk(request: httpx.Request) -> bytes:
 
 
 def _graph(request: httpx.Request) -> bytes:
-    """Return two pages of projects and the empty one behind them, by the documentation of the Graph
-    API.
+    """Return one of two pages of projects or the empty one behind them, as the Graph API's
+    documentation describes them.
     """
     project = {
         "id": "corda__h2020::70ea22400fd890c5033cb31642c4ae68", "code": "777541", "acronym": "OpenAIRE-Advance",
@@ -156,8 +156,8 @@ PRIZES = {
     "withdrawn": [],
 }  # fmt: skip
 
-# What stands for each registry, and what its definition makes of it: how many records, and the
-# first one's title.
+# The answer that replaces each registry, the number of records that its definition reads from it,
+# and the title of the first.
 PLAYED: dict[str, tuple[Answer, int, str]] = {
     "cordis": (_endpoint(CORDIS), 1, "Full spectrum SOLar Direct Air Capture"),
     "digital-impact-exchange": (_dial, 2, "Project 1"),

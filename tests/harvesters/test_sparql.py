@@ -35,11 +35,11 @@ def projects(count: int, more: str = "") -> str:
 
 @dataclass
 class SourceEndpoint:
-    """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence,
-    and dies of the *poison* subjects.
+    """An endpoint over *data* that silently cuts tables after *rows* and graphs after *triples*.
 
-    What stands in a query of *mute* is answered 503; *part* is answered as Virtuoso answers when
-    its time is over; with *forms* it takes queries by POST only.
+    It answers 503 to a query for a *poison* subject or with a text of *mute*. With *part* it marks
+    its answers as Virtuoso does when its time is over; with *forms* it accepts queries by POST
+    only.
     """
 
     data: str

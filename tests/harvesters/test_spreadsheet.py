@@ -46,7 +46,7 @@ def packed(files: dict[str, str]) -> bytes:
 def xlsx(
     rows: list[list[str]], merged: str = "", more: str = "", first: Sequence[list[str]] = ()
 ) -> bytes:
-    """Write a workbook with *first* in its first sheet, and *rows* and *more* in the second one."""
+    """Return a workbook with *first* in its first sheet, *rows* and *more* in the second."""
 
     def sheet(lines: Sequence[list[str]]) -> str:
         cells = (
@@ -124,7 +124,8 @@ def test_merged_cells_and_rows_of_one_key_are_read_as_they_are_meant(
 
 @each(
     "content, further",
-    # 33,554,432 cells, a value in the last column, and a sheet as LibreOffice fills it
+    # One sheet spans 33,554,432 cells, one has a value in the last column, and one is filled up
+    # with empty cells as LibreOffice does it.
     [(xlsx(ROWS, more='<row r="1048576"><c r="A1048576" s="0"/><c r="AF1048576" s="0"/></row>'), []),
      (xlsx(ROWS, more='<row r="6"><c r="A6"><v>3</v></c><c r="XFD6"><v>9</v></c></row>'), ["9"]),
      (ods(ROWS, more='<table:table-row table:number-rows-repeated="1048570"><table:table-cell'

@@ -146,7 +146,8 @@ def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhi
 
     whole = {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
     assert titles([pages[0], *rest]) == whole
-    # or the next run would begin behind what this one did not read
+    # The resumed run stores no validator of the head. With one, the next run would begin after
+    # what this one did not read.
     assert f"{URL}journal/head" in seen.keys() - resumed.keys()
 
 

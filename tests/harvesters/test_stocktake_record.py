@@ -46,7 +46,7 @@ FILE = File(
     (Text("All", "en"),), 12, Checksum("0a", "https://k.example/md5"),
 )  # fmt: skip
 KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
-# the last has a wrong digit
+# The last identifier has a wrong check digit.
 IDENTIFIERS = (
     "https://ror.org/03yrm5c26",
     "LEI: 5493001KJTIIGC8Y1R12",
@@ -125,7 +125,7 @@ def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind: str) -> 
     new: dict[str, Any] = {"lineage": (THEIRS.record("kenya", item.key),), "credit": CREDIT}
     expected = replace(ours, key="kenya/p/1 ü", identifiers=(item.key, "K-1"), **new)
     assert result == describe(expected, OURS, "from-other")
-    # and nothing of how the other keeps a record
+    # The result says nothing of how the other instance administers its record.
     for word in ("CatalogRecord", "kenya.7", "abab", "ValidationResult", "No lead", f"{BASE}ns#", f"{BASE}scheme/"):  # fmt: skip
         assert word not in "\n".join(result)
 

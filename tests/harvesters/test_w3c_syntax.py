@@ -1,5 +1,5 @@
-"""W3C's tests of RDF syntaxes: what is right is read as it should be, by the reader of harvested
-RDF. What is wrong it need not refuse: it is lenient, since publishers are.
+"""W3C's tests of RDF syntaxes: the reader of harvested RDF reads valid documents correctly. It need
+not refuse invalid ones: it is lenient, since publishers make mistakes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from harvesters.payloads.rdf_parser import parse_quads
 SUITE = folder("w3c-rdf")
 MF = "http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#"
 TYPE = NamedNode("http://www.w3.org/1999/02/22-rdf-syntax-ns#type")
-BASES = {  # under which the manifests' files are read; the results depend on them
+# The files of each suite are read with this base IRI, on which the results depend.
+BASES = {
     "turtle": "http://www.w3.org/2013/TurtleTests/",
     "trig": "http://www.w3.org/2013/TriGTests/",
     "ntriples": "",
     "nquads": "",
     "rdf-xml": "http://www.w3.org/2013/RDFXMLTests/",
 }
-KNOWN = {"rdf-xml/xml-canon/test001.rdf"}  # an XML literal, which is kept as it was written
+# The reader keeps an XML literal as it was written; the test wants it in canonical form.
+KNOWN = {"rdf-xml/xml-canon/test001.rdf"}
 
 
 def read(file: Path, base: str) -> Dataset:

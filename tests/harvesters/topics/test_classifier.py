@@ -118,7 +118,8 @@ def test_the_model_of_the_vectors_is_installed_and_whole() -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.timeout(1800)  # three minutes of processor time, on a busy machine too
+# The test takes three minutes of processor time, and a busy machine takes longer.
+@pytest.mark.timeout(1800)
 def test_suggestions_for_the_benchmark_are_as_right_as_promised() -> None:
     texts = benchmark_texts()
     if not texts:
