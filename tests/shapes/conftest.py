@@ -1,4 +1,4 @@
-"""Generated records, good and bad: what a seed of the test makes of registries' habits."""
+"""Records, good and bad, generated from a seed after the habits of registries."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _claims(random: Random, concepts: Sequence[str]) -> tuple[Claim, ...]:
 
 
 def _parties(random: Random, key: str) -> tuple[Party, ...]:
-    """Return parties of the record's own, and one that is the same in every record that names it."""
+    """Return parties of this record alone, and one that other records name too."""
     own = [
         Party(
             role=random.choice(list(Role)),
@@ -177,8 +177,8 @@ def resource(random: Random, key: str) -> Resource:
 
 
 def record(random: Random, key: str) -> list[str]:
-    """Describe and attest a generated resource; now and then lose a statement or spoil a time, as a
-    bug of ours would.
+    """Return the statements of a generated resource and of its record; now and then one is lost or
+    a time is spoilt, as by a bug of ours.
     """
     seen = datetime(2024, 1, 1, tzinfo=UTC)
     about = Provenance(

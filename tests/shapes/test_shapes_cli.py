@@ -68,7 +68,8 @@ def test_a_file_that_is_missing_malformed_or_of_another_kind_exits_2(
     assert "Traceback" not in output
 
 
-@pytest.mark.nightly  # by day, test_engines_agree.py loads all shapes into both engines
+# By day, test_engines_agree.py loads all shapes into both engines.
+@pytest.mark.nightly
 def test_without_files_the_shapes_themselves_are_sound() -> None:
     code, output = _run("check")
 

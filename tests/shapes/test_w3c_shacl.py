@@ -29,7 +29,8 @@ SHT = Namespace("http://www.w3.org/ns/shacl-test#")
 
 ResultCounts = Counter[tuple[str, str | None, str, str | None]]
 
-# What is known to differ, and why. A case that begins to pass fails, so that this list stays true.
+# These cases are known to differ, for the reason that is stated. One that begins to pass fails its
+# test, so that this list stays true.
 KNOWN = {
     ("rust", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
     ("reference", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
@@ -42,8 +43,8 @@ KNOWN = {
 
 @dataclass(frozen=True)
 class ShaclCase:
-    """One entry of a manifest: its data, its shapes, and the results that it wants; None: that the
-    shapes are refused.
+    """One entry of a manifest: its data, its shapes, and the expected results, or None if the
+    shapes must be refused.
     """
 
     name: str

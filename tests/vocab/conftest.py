@@ -1,4 +1,4 @@
-"""What the tests of the vocabulary share: the facts beside the project."""
+"""The folder of facts beside the project, with which tests compare the vocabulary."""
 
 from __future__ import annotations
 

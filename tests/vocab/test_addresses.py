@@ -17,8 +17,9 @@ fd12:3456::1 fe80::1 fe80::1%eth0 ff02::1
 ::8.8.8.8 ::ffff:8.8.8.8 ::ffff:10.0.0.1 ::ffff:0:8.8.8.8 64:ff9b::8.8.8.8 64:ff9b::10.0.0.1 64:ff9b:1::1 2002:808:808::1 2001::1
 100::1 100:0:0:1::1 2001:2::1 2001:20::1 5f00::1 fec0::1
 """
-# The fourth line has IPv4-compatible, -mapped and -translated ones, NAT64, 6to4 and Teredo; the last discard
-# only, dummy prefix, benchmarking, ORCHIDv2, segment routing and site-local.
+# The fourth line has IPv4-compatible, -mapped and -translated addresses, NAT64, 6to4 and Teredo.
+# The last has discard-only, dummy prefix, benchmarking, ORCHIDv2, segment routing and site-local
+# ones.
 PRIVATE = ADDRESSES.split()
 
 

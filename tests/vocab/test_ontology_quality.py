@@ -23,7 +23,7 @@ NAMESPACES = tuple(f"{BASE}{name}#" for name in ONTOLOGIES)
 TRIPLES = tuple(triple for name in ONTOLOGIES for triple in ontology_triples(name))
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
-# Properties that say nothing of what they apply to or lead to, and why.
+# These properties state no range; their values are described here instead.
 WITHOUT_RANGE = {
     "classified": "anything that is described", "basis": "one of three concepts of the ontology, which belong to no scheme",
     "linkStatus": "one of two concepts of the ontology, which belong to no scheme", "detectedOf": "anything that is described",
@@ -190,8 +190,8 @@ def test_no_two_terms_of_an_ontology_have_one_label_or_definition_but_those_name
             texts[triple.object.value, triple.object.language].add(local(triple.subject.value))
     shared = {frozenset(names) for names in texts.values() if len(names) > 1}
 
-    # A property and its class in languages without capital letters, and roles that are named as a
-    # property.
+    # A property has the label of its class in languages without capital letters, and two roles have
+    # the label of a property.
     known = {
         ("facilitator", "leadFacilitator"),
         ("facilitationPartner", "partner"),
@@ -275,7 +275,7 @@ def test_qskos_labels_are_not_empty_have_a_language_and_are_of_one_kind(scheme: 
     kinds: dict[tuple[str, str, str | None], set[str]] = defaultdict(set)
     for name, triple, text in texts(scheme):
         assert text.value.strip()
-        # a name as a registry writes it has no language
+        # A name as a registry writes it has no language; only a preferred label must have one.
         assert text.language or name != "prefLabel"
         kinds[str(triple.subject), text.value, text.language].add(name)
 

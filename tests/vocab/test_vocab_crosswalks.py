@@ -63,7 +63,8 @@ COUNTRIES: dict[str | None, list[str | int]] = {
 }  # fmt: skip
 
 
-# By crosswalk and scheme: what stands for each concept; the fifth stakeholder is found by the IATI crosswalk.
+# The words that lead to each concept, by crosswalk and scheme. The crosswalk of IATI finds the
+# fifth type of stakeholder.
 NAMED: dict[tuple[str, str], dict[str | None, list[str]]] = {
     ("stakeholder-type", "stakeholder-type"): {
         "business-entity": ["Private sector", "BUSINESS ENTITY"], "international-organization": ["international-organization"],
@@ -201,9 +202,7 @@ def test_a_purpose_code_and_a_policy_marker_match_what_their_own_names_name(
 
 
 def test_that_a_word_concerns_a_goal_or_an_action_line_is_no_mapping() -> None:
-    """Mappings of SKOS lead to lists of the same kind; a sector or purpose is not a goal (decision
-    175).
-    """
+    """SKOS mappings lead to lists of one kind; a sector or purpose is no goal (decision 175)."""
     goals = set(concepts("sdg"))
     lines = set(concepts("action-line"))
     concerns = f"{BASE}ns#concerns"

@@ -103,13 +103,13 @@ def clean(text: str, code: str) -> str:
     return re.sub(r" ?[(]?3[)]?$", "", text) if code == "14.6" else text
 
 
-# found-2026.md: titles that were missing, and titles from memory that were confirmed since.
+# These titles are from found-2026.md, where missing ones were added and ones from memory confirmed.
 FOUND_SINCE = {
     ("C1", "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية", "ar"),
     ("C5", "树立使用ICT的信心并提高安全性", "zh"),
 }  # fmt: skip
-# Preferred labels are of one variant in all languages: the first parts of two longer French
-# headings.
+# Preferred labels are of one variant in all languages, so that two are the first parts of longer
+# French headings.
 SHORTENED = {
     ("C2", "L'infrastructure de l'information et de la communication", "fr"),
     ("C7", "Les applications TIC", "fr"),
@@ -255,7 +255,7 @@ def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_the
         for text, language in names(store, iri, "prefLabel")
     }
 
-    # the French text of 17.13 in the United Nations' file ends in words of indicator 12.2.2
+    # The French text of 17.13 in the United Nations' file ends in words of indicator 12.2.2.
     assert {
         key for key in official if key[0] not in revised and results[key] not in official[key]
     } == {("http://metadata.un.org/sdg/17.13", "fr")}
@@ -278,7 +278,7 @@ def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path)
     assert missing == []
 
 
-# Sao Tome and Principe, on 13 December 2024; the list of the facts is older
+# Sao Tome and Principe graduated on 13 December 2024; the list of the facts is older.
 GRADUATED = {f"{AREA}678"}
 
 
@@ -301,8 +301,8 @@ def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
 
 
 def test_the_years_of_least_developed_countries_agree_with_their_lists(store: Store) -> None:
-    """Those that were added and did not graduate are the newest list; those that graduated since
-    2023 are on the older one.
+    """The newest list has the countries that were added and did not graduate; the older one also
+    has those that graduated after it.
     """
     added: dict[str, str] = {}
     graduated: dict[str, str] = {}
@@ -336,7 +336,7 @@ def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(
     }
     countries = {iri for iri, element in concepts("area").items() if f"{AREA}co" in element.types}
 
-    # the United Nations' file has no area of this number
+    # The United Nations' file has no area with the number 158.
     assert set(official) - countries == {f"{AREA}158"}
     assert countries - set(official) == set()
     for iri in countries:

@@ -21,11 +21,13 @@ MARKS = FreshnessInputs(success=NOON, late_from=LATE, frozen_from=FROZEN)
     "marks, at, state",
     [*((MARKS, at, state) for at, state in (
         (NOON, "live"), (LATE - SECOND, "live"), (LATE, "late"), (LATE + SECOND, "late"), (FROZEN + SECOND, "late"))),
+     # Here the source answers, and never changes.
      *((replace(MARKS, success=at, late_from=at + timedelta(days=2)), at, state) for at, state in (
-         (FROZEN - SECOND, "live"), (FROZEN, "frozen"))),  # it answers, and never changes
+         (FROZEN - SECOND, "live"), (FROZEN, "frozen"))),
      *((replace(MARKS, failures=failures), NOON, state) for failures, state in (
          (0, "live"), (FAILING - 1, "live"), (FAILING, "failing"), (FAILING + 9, "failing"))),
-     (FreshnessInputs(), NOON, "late")],  # no run ever succeeded
+     # No run ever succeeded.
+     (FreshnessInputs(), NOON, "late")],
 )  # fmt: skip
 def test_a_source_turns_late_frozen_or_failing_at_the_instant_and_not_before(
     marks: FreshnessInputs, at: datetime, state: str

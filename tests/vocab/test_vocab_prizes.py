@@ -8,14 +8,14 @@ import pytest
 from vocab.crosswalks import Crosswalks, country
 from vocab.iris import Iris
 
-# What stands in the column of countries and names none: projects of no one country, and a row whose
-# organization has a bare comma.
+# These values of the column of countries name none: of projects of no single country, and of a row
+# whose organization has a comma without quotes.
 NO_COUNTRY = {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
 @pytest.fixture
 def nominated(facts: Path) -> list[dict[str, str]]:
-    # The file is no UTF-8; categories and countries are ASCII.
+    # The file is not UTF-8, but its categories and countries are ASCII, so that latin-1 reads them.
     with (facts / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv").open(
         encoding="latin-1", newline=""
     ) as file:

@@ -149,8 +149,8 @@ def test_a_fault_of_a_sssom_table_is_noticed() -> None:
 
 
 def _slot_faults(schema: dict[str, Any], name: str, values: dict[str, Any]) -> Iterator[str]:
-    """Yield the slots of a class of LinkML whose values do not fit: unknown or missing ones, those
-    that are no list or no text, and addresses that are none.
+    """Yield the faults in the slots of a LinkML class: unknown or missing slots, and values that
+    are no list, no text or no address.
     """
     described = schema["classes"][name]
     usage = described.get("slot_usage", {})

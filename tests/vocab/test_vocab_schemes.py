@@ -81,7 +81,7 @@ def test_there_are_eighteen_leaf_lines_eight_of_them_under_c7() -> None:
 
 
 def current(kind: str) -> list[Concept]:
-    """Return the concepts of a kind that the framework still has: retired ones have no number."""
+    """Return the concepts of a kind that the framework still has; retired ones have no number."""
     return [concept for concept in of_kind(kind) if concept.notations]
 
 
