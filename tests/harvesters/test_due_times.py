@@ -18,7 +18,7 @@ def at(text: str) -> datetime:
         ("15 3 * * *", "2026-03-01 03:20", "2026-03-03 03:20"),
         # A run may succeed in the very minute when it is due.
         ("15 3 * * *", "2026-03-01 03:15", "2026-03-03 03:15"),
-        # A run that was started by hand is followed by two due times as well.
+        # A run that was started by hand, at another time, is late after two due times too.
         ("15 3 * * *", "2026-03-01 14:00", "2026-03-03 14:00"),
         ("*/10 * * * *", "2026-03-01 03:21", "2026-03-01 03:41"),
         ("0 * * * *", "2026-12-31 23:30", "2027-01-01 01:30"),

@@ -109,7 +109,7 @@ IN_SETS = [
      (records(150), 100, {"poison": {f"k{number:04}" for number in range(20, 60)}}, {}),
      # Every token has expired when it is used.
      *((order(records(60)), 10, {"expired": lambda times, place: True}, {}) for order in (list, shuffled)),
-     # The records come in no order, and a token expires once.
+     # The records come in no order, and the first token has expired.
      ([*records(30)[15:25], *records(30)[:15], *records(30)[25:]], 10, {"expired": lambda times, place: times == 1}, {}),
      (IN_SETS, 10, {"poison": {"k0021", "k0030"}}, {"set": ["x", "y"]})],
 )  # fmt: skip

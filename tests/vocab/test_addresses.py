@@ -34,8 +34,6 @@ def test_only_an_address_of_the_public_internet_is_public(address: str) -> None:
 
 
 class SilentNetwork(httpcore.NetworkBackend):
-    """A network in which nobody answers."""
-
     def __init__(self) -> None:
         self.tried: list[str] = []
 

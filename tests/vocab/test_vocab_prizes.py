@@ -8,8 +8,8 @@ import pytest
 from vocab.crosswalks import Crosswalks, country
 from vocab.iris import Iris
 
-# These values of the column of countries name none: of projects of no single country, and of a row
-# whose organization has a comma without quotes.
+# These values of the column of countries name no country: those of projects in many countries, and
+# that of a row whose organization has a comma without quotes.
 NO_COUNTRY = {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
