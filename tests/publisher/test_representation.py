@@ -1,5 +1,5 @@
-"""The Accept header or the suffix of an address chooses the format, and validators answer 304, by
-RFC 9110.
+"""The Accept header or the suffix of an address chooses the format, and unchanged data answers 304
+(RFC 9110).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def test_a_suffix_chooses_whatever_accept_says(fetch: Callable[..., Any]) 
             else:
                 assert answer.headers["content-type"] == media, path
             assert "Accept" not in answer.headers.get("vary", "").split(", ")
-    # A suffix also chooses at addresses that have no other slash.
+    # A suffix also chooses the format at addresses with a single slash.
     results = [await fetch(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
     assert [item.status_code for item in results] == [200, 200, 404]
 

@@ -1,4 +1,4 @@
-"""Pages, headers, JSON and SPARQL state the same freshness, which changes by time alone too."""
+"""Pages, headers, JSON and SPARQL state the same freshness, and time alone can change it."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
 ) -> None:
     served = await serve(LIMITS, readers=1)
     line, tasks = served.service.public_pool.queue, served.server.server_state.tasks
-    # This logger has a handler of its own, so its records do not reach that of the root.
+    # uvicorn does not pass its records on to the root logger, where caplog listens.
     server_log = logging.getLogger("uvicorn.error")
     server_log.addHandler(caplog.handler)
     try:

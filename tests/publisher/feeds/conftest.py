@@ -57,8 +57,8 @@ def following(line: list[str]) -> Iterator[Iterator[str]]:
     """Follow a stream with ldes-client, and yield its lines as they come, each version once.
 
     It is stopped, since ldes-client 0.3.0 may end by itself too early on a busy machine: a page
-    that goes from the waiting pages to the requested ones is for a moment among neither. While it
-    follows, it may print a version twice that it meets in two polls at once.
+    that moves from its list of waiting pages to that of requested ones is for a moment in neither.
+    While it follows, it may print a version twice that it meets in two polls at once.
     """
     client = Process([*line, "follow"], stdout=subprocess.PIPE)
     try:

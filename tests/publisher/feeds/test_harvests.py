@@ -50,7 +50,7 @@ def test_a_harvest_by_oai_pmh_has_all_there_is_and_doubles_nothing(
     got = scenario.got[when, client]
 
     expected = whole(scenario.after if when in ("since", "after") else scenario.before)
-    if when == "since":  # It has only what the commit touched.
+    if when == "since":  # This harvest has only what the commit touched.
         expected = {name: lines for name, lines in expected.items() if name in scenario.touched}
     assert got.last == expected
     assert got.doubled == []

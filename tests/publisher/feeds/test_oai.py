@@ -117,7 +117,7 @@ def test_the_envelope_of_other_formats_is_valid_too(
     still: Still, schema: etree.XMLSchema, prefix: str
 ) -> None:
     page = fetch_xml(still, verb="ListRecords", metadataPrefix=prefix)
-    for metadata in page.iter(f"{OAI}metadata"):  # The suites lack the schemas of these.
+    for metadata in page.iter(f"{OAI}metadata"):  # The suites lack the schemas of these formats.
         metadata.getparent().remove(metadata)
 
     schema.assertValid(page)
@@ -178,7 +178,7 @@ def test_identify_states_the_operators_and_that_deletions_persist(still: Still) 
     assert texts(answer, "deletedRecord") == ["persistent"]
     assert texts(answer, "granularity") == ["YYYY-MM-DDThh:mm:ssZ"]
     assert texts(answer, "earliestDatestamp") == [min(stamps)]
-    # A datestamp is the time when harvesters could see a record, not when the run began.
+    # A datestamp is when harvesters could first see a record, not when the run began.
     assert min(stamps) > f"{SECOND:%Y-%m-%dT%H:%M:%SZ}"
 
 

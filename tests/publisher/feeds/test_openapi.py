@@ -39,7 +39,7 @@ OPERATIONS = [(method, path) for path, item in DESCRIPTION["paths"].items() for 
 EXAMPLES = 8  # So many valid and so many invalid requests are generated for each operation.
 HEALTH = [*HealthCheck]  # Slow generation of requests is no failure.
 
-# Generated parameters seldom name a thing, so each of these requests has a full response.
+# Generated parameters seldom name a thing; each of these requests has a full response.
 KNOWN = {
     "/search": "?q=forum&format=json", "/search/suggest": "?q=forum&format=json", "/things.json": "?source=demo&sort=newest",
     "/data/{kind}/{source}/{key}.json": "/data/initiative/demo/i%2F7.json", "/record/{source}/{key}.json": "/record/demo/i%2F7.json",
