@@ -24,7 +24,7 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 
 @pytest.fixture
 def data(small: Path, tmp_path: Path) -> Path:
-    """Return a copy of a small world whose store is level with its journal."""
+    """Return a copy of a small world whose store is up to date with its journal."""
     result: Path = copy_data(small, tmp_path / "data", "store")
     return result
 

@@ -233,7 +233,7 @@ def test_existence_in_a_group_does_not_see_what_is_outside(
 
 
 def _quads(*edges: Any) -> list[Quad]:
-    """Return a quad for each subject, predicate, object and, if not 0, number of its graph."""
+    """Return quads of (subject, predicate, object) in the first graph, or in that of a number."""
     return [
         Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[sum(graph)])
         for s, p, o, *graph in edges

@@ -143,7 +143,7 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
             else None
         )
 
-    # The registry has one record more, which is gone and is therefore listed elsewhere.
+    # The registry has one record more, which was removed and is listed on another page.
     assert (len(seen), len(set(seen))) == (124, 124)
 
 

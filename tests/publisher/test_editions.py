@@ -75,14 +75,12 @@ OUTSIDE = ("http:", "https:", "mailto:", "tel:")
 
 class Exported(NamedTuple):
     folder: Path
-    finished_before: int  # files that the interrupted run had finished
-    first_progress: int  # files that were finished when the second run reported first
+    finished_before: int  # files that the interrupted run finished
+    first_progress: int  # files that were finished at the first report of the second run
 
 
 def is_exported(graph: str, statement: str) -> bool:
-    """Return whether the scheme, and all areas and terms of goals that *statement* names, are
-    exported.
-    """
+    """Return whether the scheme of *graph*, and all that *statement* names, are exported."""
     return graph.partition("scheme/")[2] in {*SCHEMES, ""} and all(
         term in AREAS if is_area else OF_GOALS.fullmatch(term)
         for is_area, term in NAMED.findall(statement)

@@ -470,7 +470,7 @@ Rows = list[tuple[str | None, ...]]
 
 @contextmanager
 def opened(data: Path) -> Iterator[Engines]:
-    """Open a store of all that *data* holds, and its columns."""
+    """Open an RDF store of all quads of *data*, and its columns."""
     snapshot = newest_snapshot(data / "store" / "snapshots")
     assert snapshot
     with open_statements(Path(snapshot.path) / "columns" / FILE) as statements:
@@ -490,7 +490,7 @@ def engines(level: Path) -> Iterator[Engines]:
 
 @pytest.fixture(scope="module")
 def small_engines(small: Path) -> Iterator[Engines]:
-    """Open the RDF store and the columns of the world of few things."""
+    """Open the RDF store and the columns of the small world."""
     with opened(small) as result:
         yield result
 

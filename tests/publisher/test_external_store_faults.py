@@ -1,5 +1,5 @@
-"""A publisher over an external store that is killed, stopped, restarted empty or killed in the
-middle of an entry.
+"""A publisher recovers when its external store is killed, stopped, restarted empty, or killed while
+an entry is loaded.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _site(name: str, small: Path, folder: Path) -> Iterator[StoreSite]:
 def site(
     request: pytest.FixtureRequest, small: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[StoreSite]:
-    """Yield a publisher over a store; each test leaves it level with the journal."""
+    """Yield a publisher over a store; each test leaves it up to date with the journal."""
     with _site(request.param, small, tmp_path_factory.mktemp(request.param)) as opened:
         yield opened
 
@@ -347,7 +347,7 @@ def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(
 
 @dataclass
 class StoreHere:
-    """A store in this process behind the SPARQL protocol at *url*."""
+    """A store in this process, which answers the SPARQL protocol at *url*."""
 
     store: Store
     url: str = ""

@@ -155,7 +155,7 @@ def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(
     a.rows = [project(1, "A 1"), project(2, "A two"), project(4, "A 4")]
     for _ in range(3):  # A record is gone if three full harvests in a row missed it.
         a.harvest_own()
-    # The feed of *a* must be level with its journal before it is harvested again.
+    # The feed of *a* must be up to date with its journal before it is harvested again.
     wait(lambda: httpx.get(f"{a.url}/ldes/version/{a.newest}/ministry/p%2F3").status_code == 200)
     second = b.harvest(a, "a")
     rest = [a.harvest(b, "b"), b.harvest(a, "a")]

@@ -9,7 +9,7 @@ from rows import each
 
 from publisher.store.workers.query_request import uses_service
 
-HERE = "<http://127.0.0.1:9/>"  # The engine refuses this port by itself.
+HERE = "<http://127.0.0.1:9/>"
 REAL = [
     f"SELECT * {{ SERVICE {HERE} {{ ?s ?p ?o }} }}", f"SELECT * {{ service silent{HERE}{{ ?s ?p ?o }} }}",
     f"SELECT * {{ ?a ?b 1service{HERE}{{ ?s ?p ?o }} }}", f"SELECT * {{ FILTER(true)service{HERE}{{ ?s ?p ?o }} }}",

@@ -76,7 +76,7 @@ async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
     assert '<meta http-equiv="refresh" content="3">' in answer.text
     assert "<script" not in answer.text
     assert [reason in page for page in pages] == [tag == "en" for tag in LANGUAGES]
-    # Without attributes, the reason has the language and direction of the page.
+    # Without `lang` and `dir`, the reason has the language and direction of the page.
     assert all('<p class="quiet">' in page for page in pages)
 
 

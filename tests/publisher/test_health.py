@@ -1,4 +1,4 @@
-"""/health and the metrics report each fault, and never fail themselves."""
+"""`/health` and the metrics report the faults of each part, and answer whatever is damaged."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ INVALID = (
 
 @pytest.fixture(scope="module")
 def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the data folder of a mirror whose store is level with its journal."""
+    """Return the data folder of a mirror whose store is up to date with its journal."""
     data: Path = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
     mirror_origin.write(data / "journal", ORIGIN)
     return data

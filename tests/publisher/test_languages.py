@@ -132,8 +132,8 @@ def _words_of_submissions() -> set[str]:
     )
 
 
-# Words of pages that are spelled like a label of the vocabulary but name something else, which says
-# why their translation is no second translation of the label.
+# Words of pages that are spelled like a label of the vocabulary, each with the reason why it means
+# something else and may be translated otherwise.
 OTHER_MEANINGS = {
     "Country": "heads the areas of a record (dct:spatial); the label is that of the kind of area",
     "Website": "heads the web pages of a record (foaf:page); the label is that of a type of activity",
@@ -366,9 +366,7 @@ LATIN = re.compile(r"[A-Za-z]{3,}")
 
 
 class Texts(HTMLParser):
-    """The texts of a page in its own language; elements with another language or a direction of
-    their own are data.
-    """
+    """The texts of a page in its own language; elements with another `lang` or a `dir` are data."""
 
     def __init__(self, language: str = "") -> None:
         super().__init__()

@@ -39,7 +39,7 @@ class SignalFreeServer(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(data: Path, limits: Limits) -> AsyncIterator[httpx.AsyncClient]:
-    """Serve three thousand statements with two readers."""
+    """Yield a client of a server of 3,000 statements with two readers."""
     rows = (
         f'A <https://x.org/s{n}> <https://x.org/p> "{n}" <https://x.org/g> .' for n in range(3_000)
     )

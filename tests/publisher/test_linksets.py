@@ -1,4 +1,4 @@
-"""FAIR Signposting, level 2: the typed links in headers of pages and data, and sets of all links."""
+"""FAIR Signposting, level 2: typed links in headers of pages and data, and sets of all links."""
 
 from __future__ import annotations
 

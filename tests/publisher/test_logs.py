@@ -1,5 +1,5 @@
 """Logs as an operator reads them: a line for each event, no line twice, and a traceback only for a
-fault of ours.
+fault of our code.
 """
 
 from __future__ import annotations

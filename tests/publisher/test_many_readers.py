@@ -1,4 +1,4 @@
-"""Publishers that read one journal from its folder, an object store or a publisher answer alike,
+"""Publishers that read one journal from its folder, an object store or an origin answer alike,
 also behind a load balancer.
 """
 
