@@ -63,8 +63,7 @@ COUNTRIES: dict[str | None, list[str | int]] = {
 }  # fmt: skip
 
 
-# The words that lead to each concept, by crosswalk and scheme. The crosswalk of IATI finds the
-# fifth type of stakeholder.
+# Words that lead to a concept, and under None words that lead to none, by crosswalk and scheme.
 NAMED: dict[tuple[str, str], dict[str | None, list[str]]] = {
     ("stakeholder-type", "stakeholder-type"): {
         "business-entity": ["Private sector", "BUSINESS ENTITY"], "international-organization": ["international-organization"],
