@@ -1,4 +1,4 @@
-"""Dumps are written from the journal alone, have the quads of the store, and are served in parts."""
+"""Dumps are written from the journal alone, equal the quads of the store, and are sent in parts."""
 
 from __future__ import annotations
 
