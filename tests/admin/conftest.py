@@ -1,4 +1,4 @@
-"""Admin pages over a source with a held plan, with a key of each scope and a given clock."""
+"""Admin pages over a source with a held plan, with a key of each scope and a test clock."""
 
 from __future__ import annotations
 

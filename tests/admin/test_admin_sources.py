@@ -175,9 +175,8 @@ async def test_a_source_is_added_by_the_steps_of_the_form_for_registries(admin: 
     assert '<input id="url" name="url"' in second
     for key, path in fields.items():
         assert f'name="{key}" type="text" value="{path}"' in third.text
-    assert (
-        saved.headers["Location"] == "/admin/page/sources/projects-2"
-    )  # "projects" exists already
+    # A source named "projects" exists already.
+    assert saved.headers["Location"] == "/admin/page/sources/projects-2"
     saved_text = file_of(admin).with_name("projects-2.toml").read_text()
     assert tomllib.loads(saved_text)["fields"] == {"key": "id", "title": "title"}
 

@@ -94,13 +94,14 @@ BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["bu
 ]
 EXTRA_PACKAGES = PROJECT["optional-dependencies"]
 RUN = ("postgresql", "dask", "s3", "age", "tracing")  # extras of the image
+# The build of the image runs these tools.
 IMAGE_TOOLS = (
     "cyclonedx-bom",
     "furo",
     "myst-parser",
     "sphinx",
     "sphinxext-rediraffe",
-)  # the build of the image runs these
+)
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRA_PACKAGES["postgresql"], *EXTRA_PACKAGES["dev"], *BUILD],
     "requirements-run.lock": [*PROJECT["dependencies"], *(text for name in RUN for text in EXTRA_PACKAGES[name])],

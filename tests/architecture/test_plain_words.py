@@ -60,7 +60,7 @@ IN_TEXTS = re.compile(
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",
     re.IGNORECASE,
 )
-AT_START = ("Give ", "Tell ", "Gives ", "Tells ")  # of a docstring
+AT_START = ("Give ", "Tell ", "Gives ", "Tells ")  # no docstring starts with these
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 

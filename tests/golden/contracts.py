@@ -33,9 +33,8 @@ def commands() -> Iterator[str]:
 
 
 def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    command = (
-        command.load() if hasattr(command, "load") else command
-    )  # a command that is imported late
+    # Commands are imported late.
+    command = command.load() if hasattr(command, "load") else command
     yield words, command
     if hasattr(command, "list_commands"):
         context = click.Context(command)

@@ -111,7 +111,8 @@ class Asker:
     def _revalidated(self, request: Request, accept: str, answer: httpx.Response) -> str:
         """Return the status of a request with the entity tag of *answer*.
 
-        Each entity tag is sent once. A page may change with the clock, so another tag is tried.
+        The status is cached by entity tag. A page may change with the clock, so up to three tags
+        are tried.
         """
         key = f"{request.address} {answer.headers['ETag']}"
         if key in self.tags:

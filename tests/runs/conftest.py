@@ -1,4 +1,4 @@
-"""A small simulated registry, and a harvest context for it with a given clock."""
+"""A small simulated registry, and a harvest context for it with a test clock."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)
 
 
 class Panic(BaseException):
-    """Like the panics of Rust libraries no Exception, so that usual handlers do not catch it."""
+    """Stands for a panic of a Rust library: it is no Exception, so that usual handlers miss it."""
 
 
 def _panic() -> None:
@@ -34,9 +34,8 @@ def _panic() -> None:
 def _allocate() -> None:
     blocks = [b""]
     while True:
-        blocks.append(
-            bytes(64 << 20)
-        )  # not written to, which would take time, so that the limit of memory comes first
+        # Writing to the block would take so long that the time limit came before the memory limit.
+        blocks.append(bytes(64 << 20))
 
 
 def _loop() -> None:

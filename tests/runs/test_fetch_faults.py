@@ -63,7 +63,7 @@ class SleepClock:
 @dataclass(frozen=True)
 class FaultRegistry:
     """A registry of the demo whose records are published, and the context to harvest it again;
-    *slept* are the pauses that were made.
+    *slept* has the seconds of each pause.
     """
 
     demo: Demo

@@ -337,8 +337,8 @@ def shrinking(whole: list[Any]) -> Any:
 
 
 def moved(end: int | None, total: bool = True) -> Any:
-    """Return the answers of a list that moves one step down after its first page; then its first
-    *end* records are left.
+    """Return the answers of a list in which the records move down by one after the first page, and
+    only those before *end* are left.
     """
 
     def answers(whole: list[Any]) -> Any:

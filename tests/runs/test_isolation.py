@@ -94,10 +94,8 @@ def definition(url: str = "https://registry.example", name: str = "projects", **
 
 
 LOOPBACK = NetworkSettings("admin@example.org", frozenset({"127.0.0.1"}))
-WHOLE = {
-    "protocol": "json",
-    "options": {"records": "results", "key": "id"},
-}  # one response without pages
+# A list in one response, without pages.
+WHOLE = {"protocol": "json", "options": {"records": "results", "key": "id"}}
 
 
 def outcomes(plan: Plan) -> dict[Outcome, int]:

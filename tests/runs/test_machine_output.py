@@ -1,4 +1,4 @@
-"""The output of each command with ``--json`` or ``--format`` is whole where its input warns."""
+"""The output of each command with ``--json`` or ``--format`` is valid after warnings, too."""
 
 from __future__ import annotations
 
@@ -123,8 +123,8 @@ class Outputs:
 
 @contextmanager
 def children_output(path: Path) -> Iterator[Path]:
-    """Direct what child processes write to standard output into the file *path*; the process that
-    they are forked from starts anew.
+    """Direct what child processes write to standard output into the file *path*; the fork server is
+    restarted, so that it inherits the file.
     """
     saved = os.dup(1)
     with path.open("wb") as file:

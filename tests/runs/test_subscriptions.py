@@ -165,9 +165,8 @@ def test_ending_deletes_the_address_everywhere(
     clock.now += timedelta(days=1)
     [due, _] = store.due(2)
     ended = [store.end(secret), store.end(secret)]
-    store.settle(
-        due.key, compared(2, {A: "2"}, new=[A])
-    )  # its comparison began before it was ended
+    # The comparison began before the subscription was ended.
+    store.settle(due.key, compared(2, {A: "2"}, new=[A]))
 
     assert ended == [True, False]
     assert store.find(secret) is None

@@ -1,4 +1,4 @@
-"""The submissions app over a ledger of its own, with an organization's key, a given clock, and a
+"""The submissions app over a ledger of its own, with an organization's key, a test clock, and a
 mail server to which nothing is sent.
 """
 

@@ -265,9 +265,8 @@ async def test_votes_outside_their_days_and_of_organizations_are_refused(
     # The nomination was not chosen for the vote, so a voter receives 404.
     assert [answer.status_code for answer in answers] == [404, 409, 401]
     decide(world, id, Stage.NOMINATED)
-    table = await people.get(
-        "/submit/prizes/2027.csv"
-    )  # an apostrophe keeps its title from being a formula
+    # An apostrophe keeps the title from being a formula.
+    table = await people.get("/submit/prizes/2027.csv")
     assert [row["title"] for row in csv.DictReader(io.StringIO(table.text))] == ["'=1+1"]
 
 

@@ -186,10 +186,8 @@ async def test_a_change_needs_its_version_and_what_was_withdrawn_keeps_no_conten
 ) -> None:
     id = (await submitted(client))["id"]
     path, second = f"/submissions/{id}", {"If-Match": '"2"'}
-    other = {
-        **bearer(world.tokens["University"]),
-        "If-Match": '"1"',
-    }  # another organization does not see the submission
+    # Another organization does not see the submission.
+    other = {**bearer(world.tokens["University"]), "If-Match": '"1"'}
     answers = [
         await client.get(path, headers=other),
         await client.put(path, json=INITIATIVE, headers=other),

@@ -33,7 +33,7 @@ from .test_prizes import edition_text
 
 ROOT = Path(__file__).parents[2]
 RUN = CliRunner()
-SECONDS = 240.0  # in which a run ends or a message is delivered
+SECONDS = 240.0  # until a run has ended or a message is delivered
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 ANSWERS: dict[str, dict[str, Any]] = {
     "type": {"type": ["Initiative"]}, "title": {"title": "Village telecentres"},
@@ -279,8 +279,8 @@ def send_form(
 def publish(
     visit: Visit, site: SubmissionSite, language: str, folder: Path, mail: str
 ) -> tuple[str, str]:
-    """Send the form, accept what it sent, and open its page when it is published; return the title,
-    and the path of the submission.
+    """Send the form, accept the submission, and open the page of the initiative when it is
+    published; return the title, and the path of the submission.
     """
     answers = ARABIC if language == "ar" else ANSWERS
     title, browser = f"{answers['title']['title']} {len(mail)}", visit.browser

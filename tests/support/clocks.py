@@ -1,4 +1,4 @@
-"""A clock that tests move."""
+"""Clocks that tests control."""
 
 from __future__ import annotations
 

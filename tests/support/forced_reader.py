@@ -1,4 +1,4 @@
-"""A query worker in which the columns answer every query that they can, however little it visits."""
+"""A query worker in which the columns answer all queries that they can, even the smallest ones."""
 
 from __future__ import annotations
 

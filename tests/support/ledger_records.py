@@ -20,7 +20,7 @@ SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 def put_records(
     ledger: Ledger, first: int, records: Iterable[tuple[str, Resource]], state: str = "published", seen: datetime = SEEN
 ) -> None:  # fmt: skip
-    """Store each record of a source in place of the one of its key; the sequence begins at *first*."""
+    """Replace the record of each source and key; the sequence numbers begin at *first*."""
     with ledger.transaction() as connection:
         for seq, (source, resource) in enumerate(records, first):
             same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)

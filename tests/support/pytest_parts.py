@@ -24,8 +24,8 @@ import pytest
 from processes import ELSEWHERE
 
 ROOT = Path(__file__).parents[2]
-TOOLS = (str(ROOT / "tests"), str(ROOT / "benchmarks"))  # whose functions are followed
-PARTS = {"1": {"publisher"}, "2": {"runs", "workers", "harvesters"}}  # of the night, by folder
+TOOLS = (str(ROOT / "tests"), str(ROOT / "benchmarks"))  # functions in these are followed
+PARTS = {"1": {"publisher"}, "2": {"runs", "workers", "harvesters"}}  # folders by part
 OPENERS = {"QueryService"}  # classes of the program that start readers
 STARTERS = (subprocess.Popen, multiprocessing.process.BaseProcess)
 

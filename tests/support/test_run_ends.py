@@ -51,8 +51,8 @@ def run(folder: Path, *options: str, **files: str) -> Process:
 
 
 def heed_interrupts() -> None:
-    """Handle interrupts, which a program that a shell starts in the background, such as this run,
-    ignores.
+    """Enable interrupts: a shell disables them in a program that it starts in the background, and a
+    child inherits that.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

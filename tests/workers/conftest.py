@@ -63,9 +63,7 @@ class GatedRegistry:
     url: str = ""
     projects: int = 100
     request_log: list[tuple[float, str, int]] = field(default_factory=list)
-    times: list[float] = field(
-        default_factory=list
-    )  # the time of each request, also for robots.txt
+    times: list[float] = field(default_factory=list)  # of all requests, even for robots.txt
     gate: threading.Event = field(default_factory=threading.Event)
 
     def page(self, source: str, number: int) -> bytes:

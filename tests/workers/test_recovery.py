@@ -172,9 +172,8 @@ def test_idle_worker_waits_for_the_database_and_goes_on(
     put(ledger, "a")
     house.settle("a")
 
-    assert (
-        house.output_of(0).count("the database does not answer") < 4
-    )  # each reason is logged once
+    # Each of the few reasons is logged once.
+    assert house.output_of(0).count("the database does not answer") < 4
     assert "Traceback" not in house.output_of(0)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(WITHIN) == 0
