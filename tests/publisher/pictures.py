@@ -1,8 +1,8 @@
-"""Pictures of every kind of page, in three sizes, light and dark, English and Arabic, to be looked
-at by a person.
+"""Take pictures of every kind of page for a person to look at: in three sizes, light and dark, in
+English and Arabic.
 
-``python tests/publisher/pictures.py http://127.0.0.1:8000 FOLDER [NAME...]`` takes them of a portal
-that is being served.
+``python tests/publisher/pictures.py http://127.0.0.1:8000 FOLDER [NAME...]`` takes them from a
+running portal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from browser import browsing
 
-SIZES = {"telephone": 390, "tablet": 820, "desktop": 1280}  # pixels
+SIZES = {"telephone": 390, "tablet": 820, "desktop": 1280}  # The widths are in pixels.
 PAGES = {
     "home": "/", "search": "/search?q=health&goal=3", "map": "/map", "matrix": "/matrix", "trends": "/trends", "gaps": "/gaps",
     "events": "/events", "documents": "/documents", "prizes": "/prizes", "registries": "/sources", "source": "/source/demo-projects",
@@ -26,7 +26,7 @@ PAGES = {
 
 
 def take(host: str, folder: Path, names: list[str]) -> None:
-    """Take the pictures of the named pages, of all where none is named."""
+    """Take the pictures of the named pages, or of all pages if none is named."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as profile, browsing(Path(profile)) as browser:
         for name, (size, width), dark, language in itertools.product(

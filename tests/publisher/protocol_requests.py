@@ -1,7 +1,7 @@
-"""The W3C suite's tests of protocols: the requests that their manifests describe, and the answers
-that they want.
+"""Read the W3C suite's tests of protocols: the requests that their manifests describe, and the
+expected answers.
 
-Vocabulary: https://www.w3.org/TR/HTTP-in-RDF10/ and the comment atop protocol/manifest.ttl.
+Source: https://www.w3.org/TR/HTTP-in-RDF10/ and the comment at the top of protocol/manifest.ttl.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ CNT = "http://www.w3.org/2011/content#"
 
 @dataclass(frozen=True)
 class Step:
-    """One request and what is wanted: the first digits of its status, ASK's answer, a header, a
-    graph.
+    """One request and its expected answer: the first digits of the status, the answer to ASK, the
+    kind of document, headers and a graph.
     """
 
     method: str
@@ -37,7 +37,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Exchange:
-    """One test: files by the names of the graphs that it needs, and its requests."""
+    """One test: the graphs that it needs, as files by name, and its requests."""
 
     name: str
     graphs: dict[str, Path]
@@ -86,7 +86,7 @@ def _step(facts: Facts, request: Node) -> Step:
 
 
 def _status(node: Node) -> str:
-    """Read StatusCode2xx as 2, and a name such as Created as its number."""
+    """Return 2 for StatusCode2xx, and the number of a name such as Created."""
     name = local(node)
     if name.startswith("StatusCode"):
         result: str = name.removeprefix("StatusCode").rstrip("x")

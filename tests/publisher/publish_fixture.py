@@ -1,6 +1,4 @@
-"""Published: a publisher as a process of its own, over each store that a store may lie in, for
-tests that only read.
-"""
+"""A publisher in a process of its own, over each kind of store, for tests that only read."""
 
 from __future__ import annotations
 
@@ -50,7 +48,7 @@ def move_on(data: Path, number: int = 1) -> None:
 
 
 def derive(data: Path) -> None:
-    """Make all that the publisher derives from the journal of *data*: store and indexes."""
+    """Create the store and the indexes that the publisher derives from the journal of *data*."""
     build_local(data, IRIS)
     asyncio.run(_completed(data))
 
@@ -88,8 +86,8 @@ def _is_complete(service: QueryService) -> bool:
 def published(
     store: str, data: Path, folder: Path, settings: dict[str, str] | None = None
 ) -> Iterator[str]:
-    """Serve a copy of *data* in *folder*, its store in *store*, which starts empty if external;
-    yield its URL when it is current.
+    """Serve a copy of *data* in *folder* over the kind of store *store*, which is empty at first if
+    it is external; yield the URL once the store is current.
     """
     limits = "budget=0, each=0, seconds=240, wait=240"
     result = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (
@@ -113,7 +111,7 @@ def published(
 
 
 def settle(url: str) -> None:
-    """Wait until all that the journal holds is shown, its texts and tables too."""
+    """Wait until all entries of the journal are published, in the texts and tables too."""
     with httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE) as client:
         wait_until(lambda: client.get("/health").json()["lag"] == 0, "the store to be level")
         for path in ("/search?q=network", "/search?q=network&format=json", "/oai?verb=ListSets"):
@@ -125,18 +123,16 @@ def is_ready(client: httpx.Client, path: str) -> bool:
 
 
 class Toward(httpx.AsyncBaseTransport):
-    """Send what is asked of HOST to the server at *url*, which takes it for asked of HOST."""
+    """Send the requests to HOST to the server at *url*, with the header Host unchanged."""
 
     def __init__(self, url: str) -> None:
         self._at, self._inner = httpx.URL(url), httpx.AsyncHTTPTransport(verify=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it on, its header Host as it is."""
         request.url = request.url.copy_with(scheme="http", host=self._at.host, port=self._at.port)
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._inner.aclose()
 
 

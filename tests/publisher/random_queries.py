@@ -12,9 +12,10 @@ XSD = "http://www.w3.org/2001/XMLSchema#"
 GRAPHS = [NamedNode(f"http://example.org/g{number}") for number in range(3)]
 NODES = [NamedNode(f"http://example.org/n{number}") for number in range(12)]
 PREDICATES = [NamedNode(f"http://example.org/p{number}") for number in range(7)]
-OUTERMOST = 2  # depth of the outermost group
-SEPARATOR = "~"  # of the values in GROUP_CONCAT, whose order SPARQL does not define
-# a path that may have no step: pyoxigraph finds none from a constant that is no node
+OUTERMOST = 2  # The depth of the outermost group.
+# It separates the values in GROUP_CONCAT, so that a test can sort them: SPARQL defines no order.
+SEPARATOR = "~"
+# A path that may have no step: pyoxigraph finds no such path from a constant that is no node.
 _OPTIONAL_STEP = re.compile(r"[>)][*?]")
 BLANK = [BlankNode(f"b{number}") for number in range(3)]
 
@@ -68,7 +69,7 @@ CALLS: dict[str, Sequence[tuple[str, ...]]] = {
     **{name: [("?{}",)] for name in ("STR", "LANG", "YEAR", "MONTH", "DAY")},
     f"<{XSD}integer>": [("?{}",), ("STR(?{})",)],
 }  # fmt: skip
-UNBOUND = "?i"  # its name is one of the flags of REGEX
+UNBOUND = "?i"  # Its name is also a flag of REGEX.
 EXPRESSIONS = [
     "?{}", "IF(isIRI(?{0}), STR(?{0}), LANG(?{0}))", "COALESCE(?{}, ?{})", "STR(COALESCE(?{}, ?{}))",
     "IF(?{} > 1, true, BOUND(?{}))", 'IF(BOUND(?{}), "x", STR(?{}))', "IF(?{} = ?{}, 1, 0)",
@@ -88,7 +89,8 @@ VALUES: dict[NamedNode, Sequence[NamedNode | BlankNode | Literal]] = {
 def random_quads(random: Random, number: int = 250) -> list[Quad]:
     """Return quads in named graphs; some triples are in several graphs.
 
-    Every node is in every graph: pyoxigraph finds no path without a step from a node that is not.
+    Every node is in every graph, since pyoxigraph finds no path without a step from a node that is
+    absent.
     """
     quads = [Quad(node, PREDICATES[0], NODES[0], graph) for node in NODES for graph in GRAPHS]
     subjects: list[NamedNode | BlankNode] = [*NODES, *NODES, *BLANK]
@@ -109,7 +111,7 @@ def variables_in(text: str) -> set[str]:
 
 
 def within(part: str, variables: set[str]) -> str:
-    """Return *part* of a group, whose EXISTS has no variables but *variables* of the group and ?z.
+    """Return *part* of a group, with no variables in EXISTS but the group's *variables* and ?z.
 
     pyoxigraph lets EXISTS in a group see variables that are bound outside the group, which SPARQL
     does not: see test_existence_in_a_group_does_not_see_what_is_outside.
@@ -120,7 +122,7 @@ def within(part: str, variables: set[str]) -> str:
 
 
 class QueryGenerator:
-    """Writes random queries; most are SELECT."""
+    """A writer of random queries, most of which are SELECT."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -131,7 +133,7 @@ class QueryGenerator:
         random = self._random
         dataset, group = self._dataset(), self._group(OUTERMOST)
         if dataset.startswith("FROM NAMED") and _OPTIONAL_STEP.search(group):
-            dataset = ""  # no node is in the default graph
+            dataset = ""  # With FROM NAMED alone, no node is in the default graph.
         pattern = dataset + group
         shape = random.choice(
             [
@@ -208,7 +210,7 @@ class QueryGenerator:
         )
 
     def _dataset(self) -> str:
-        """Return clauses of FROM and FROM NAMED, mostly none."""
+        """Return clauses of FROM and FROM NAMED, or in most cases none."""
         one, two, three = GRAPHS
         some = [
             f"FROM {one}",
@@ -388,6 +390,6 @@ class QueryGenerator:
         ]
         predicate = random.choice([str(one)] * 20 + paths + random.sample(others, 1))
         constants: Sequence[NamedNode | BlankNode | Literal]
-        constants = NODES if predicate in others else VALUES[one]  # see random_quads
+        constants = NODES if predicate in others else VALUES[one]  # random_quads says why.
         value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(constants))])
         return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."

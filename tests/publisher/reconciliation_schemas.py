@@ -3,8 +3,8 @@ specification.
 
 Source: https://www.w3.org/community/reports/reconciliation/CG-FINAL-specs-0.2-20230410/ sections
 3.1 (manifest), 4.2 (candidates), 6.3 and 6.5 (suggestions and flyout), 7.2 (property proposals) and
-7.4 (data extension). Its own schemas admit any other member of an object; these do not, where we
-know all that we send.
+7.4 (data extension). The specification's own schemas allow any other member of an object; these
+allow none where all that we send is known.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ def closed(required: dict[str, Schema], optional: dict[str, Schema] | None = Non
 
 
 def many(item: Schema) -> Schema:
-    """Return the schema of a list."""
     return {"type": "array", "items": item}
 
 

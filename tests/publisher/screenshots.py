@@ -14,12 +14,13 @@ from tempfile import TemporaryDirectory
 
 from browser import Browser, browsing
 
-WIDTH = 1200  # pixels
-QUALITY = 70  # of WebP: text stays sharp, and a picture stays under LARGEST
-LARGEST = 120_000  # bytes
-PATIENCE = 30.0  # seconds for the query's rows
+WIDTH = 1200  # The width is in pixels.
+QUALITY = 70  # With this quality of WebP, text is sharp and a picture stays under LARGEST.
+LARGEST = 120_000  # The size is in bytes.
+PATIENCE = 30.0  # Seconds to wait for the rows of the query.
 ROWS = "document.querySelectorAll('.yasr td').length > 10"
-PICTURES = {  # path, height, condition to wait for
+# Each picture has a path, a height in pixels and the condition to wait for.
+PICTURES = {
     "portal": ("/", 800, "document.querySelector('.brand') !== null"),
     "query": ("/sparql?example=initiatives-by-goal", 1100, ROWS),
 }

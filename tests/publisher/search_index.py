@@ -10,7 +10,7 @@ from publisher.projections.search.searcher import Searcher
 
 
 def search_index(folder: Path, entries: Iterable[SearchEntry]) -> Searcher:
-    """Add *entries* to the index in the folder ``index`` of *folder*; return it as published."""
+    """Add *entries* to the index in ``index`` below *folder*; return a searcher of the result."""
     writer = open_writer(folder / "index")
     for entry in entries:
         writer.add_document(document(entry))

@@ -48,7 +48,7 @@ SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 CHANGED = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 RELEASED = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
-# graphs of the vocabulary for tests to which its size does not matter
+# These graphs of the vocabulary suffice for tests to which its size does not matter.
 SMALL_SCHEMES = {"scheme/action-line", "scheme/coverage", "scheme/status", "labels"}
 HOSTILE = '<script>alert("x")</script>'
 
@@ -123,7 +123,7 @@ RICH = Initiative(
 
 
 def plain(number: int) -> Initiative:
-    """Return one of many alike."""
+    """Return one of many initiatives that are alike."""
     return Initiative(
         key=str(number),
         titles=(Text(f"Community network {number}", "en"),),
@@ -188,7 +188,7 @@ def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provena
 
 
 def record_rows(source: str, resource: Resource) -> list[str]:
-    """Return the additions that publish *it*."""
+    """Return the additions that publish *resource*."""
     remarks = REMARKS if resource is RICH else ()
     results = [
         *describe(resource, IRIS, source),
@@ -242,7 +242,7 @@ def build(
     keep: Callable[[str, str], bool] = lambda graph, statement: True,
 ) -> None:
     """Write the journal and the status file of a world of *things* under *data*, with the
-    statements of the vocabulary that *keep* wants, by the path of their graph.
+    statements of the vocabulary for which *keep* of their graph's path and the statement is true.
     """
     journal = Journal(data / "journal")
     journal.append(_vocabulary(keep), run="run-1", time=SEEN)
@@ -274,7 +274,6 @@ def build(
 
 
 def write_status(data: Path, content: Iterable[str]) -> None:
-    """Write the status file."""
     (data / "status.nq").write_text("\n".join(quads(content, IRIS.status)) + "\n")
 
 
@@ -296,8 +295,8 @@ OTHER = Initiative(
     parties=(LEAD,),
 )
 
-# A part of OTHER, by its title; one of an initiative, by its IRI; two of a title that nothing has;
-# one of an initiative elsewhere.
+# These are a part of OTHER by its title, a part of an initiative by its IRI, two parts of a whole
+# with a title that nothing has, and a part of an initiative elsewhere.
 PARTS = tuple(
     Initiative(
         key=key,

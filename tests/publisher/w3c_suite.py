@@ -1,5 +1,5 @@
-"""The W3C SPARQL 1.1 suite: its cases, from its own manifests, and its results in a form that can
-be compared.
+"""Read the cases of the W3C SPARQL 1.1 suite from its own manifests, and its results in a form that
+can be compared.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NUMBERS = ("integer", "decimal", "double", "float")
 
 
 class Facts:
-    """What a Turtle file says."""
+    """The statements of a Turtle file."""
 
     def __init__(self, file: Path) -> None:
         self._store = Store()
@@ -74,8 +74,8 @@ class Facts:
 
 @dataclass(frozen=True)
 class SparqlCase:
-    """One entry: *kind* is its class's local name; the graphs go by file, *result* None for a test
-    of syntax.
+    """One entry: *kind* is the local name of its class; its graphs are files, and *result* is None
+    for a test of syntax.
     """
 
     name: str
@@ -95,7 +95,7 @@ def cases(manifest: Path) -> Iterator[SparqlCase]:
         action = facts.one(entry, MF + "action")
         query = facts.one(action, QT + "query") or action
         if not isinstance(query, NamedNode) or action is None:
-            continue  # a test of a protocol, or of an update
+            continue  # This is a test of a protocol or of an update.
         yield SparqlCase(
             f"{manifest.parent.name}/{str(entry).rpartition('#')[2].rstrip('>')}",
             local(facts.one(entry, RDF + "type")),
@@ -134,8 +134,8 @@ def graph(data: bytes, form: RdfFormat, base: str) -> list[str]:
 
 
 def table(data: bytes, form: QueryResultsFormat) -> bool | list[str]:
-    """Write solutions in a form in which those that mean the same are equal, whatever their order
-    and their blank nodes.
+    """Write solutions in a form in which equal solutions are equal lists, whatever their order and
+    their blank nodes.
     """
     query_results = parse_query_results(data, form)
     if isinstance(query_results, QueryBoolean):
@@ -148,7 +148,7 @@ def table(data: bytes, form: QueryResultsFormat) -> bool | list[str]:
 
 
 def result_set(file: Path) -> bool | list[str] | None:
-    """Read the vocabulary for result sets; None where the file holds a graph of another kind."""
+    """Return the result set that a file describes in RDF, None if it describes another graph."""
     facts = Facts(file)
     sets = facts.subjects(RDF + "type", NamedNode(RS + "ResultSet"))
     if not sets:
@@ -184,8 +184,8 @@ def _rows(rows: Iterator[dict[str, Node]]) -> list[str]:
 
 
 def _by_value(term: Node) -> Node:
-    """Write a number or a boolean in one way: the engine keeps its value, not how it was written,
-    and both are right.
+    """Write a number or a boolean in one way: the engine keeps its value and not its spelling,
+    which SPARQL allows.
     """
     kind = term.datatype.value.removeprefix(XSD) if isinstance(term, Literal) else ""
     if isinstance(term, Literal) and kind == "boolean":
