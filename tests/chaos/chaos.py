@@ -347,7 +347,6 @@ def ended_runs(item: Installation) -> set[str]:
 
 
 def files(part: str, item: Installation) -> list[Path]:
-    """Return the files of a part of an installation."""
     if part == "store":
         newest = newest_snapshot(item.data / "store" / "snapshots")
         return (

@@ -114,7 +114,6 @@ def _members(schema: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _schema(schema: Any) -> str:
-    """Return a schema in a line."""
     if not isinstance(schema, dict):
         return str(schema)
     parts = [f"{key}={schema[key]}" for key in SCHEMA if key in schema and key != "type"]

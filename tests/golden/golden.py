@@ -57,7 +57,6 @@ class Request:
 
 
 def read_requests() -> dict[str, list[Request]]:
-    """Return the requests of each family."""
     families: dict[str, list[Request]] = {}
     for line in REQUESTS.read_text(encoding="utf-8").splitlines():
         if match := re.match(r"# (\w+): ", line):

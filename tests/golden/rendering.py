@@ -257,7 +257,7 @@ class RenderedPage:
         yield from lines
 
     def _generic(self, lines: list[str]) -> list[str]:
-        """Write *lines* without the address of the page."""
+        """Return *lines* without the address of the page, so that pages can share them."""
         path = self.address.partition("?")[0]
         text = re.sub(
             r"/[^ )\n]*[?&]lang=(\w\w)\b",

@@ -1,4 +1,4 @@
-"""Every answer of the publisher to the requests of `requests.txt` is as it was.
+"""Every answer of the publisher to the requests of `requests.txt` has not changed.
 
 ``make golden`` writes intended changes, and prints them.
 """

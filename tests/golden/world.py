@@ -146,7 +146,6 @@ def harvest_projects(data: Path) -> None:
 def run_harvest(
     data: Path, source: str, now: Callable[[], datetime], transport: httpx.BaseTransport
 ) -> None:
-    """Harvest *source* through *transport*."""
     with open_context(
         data,
         f"sqlite:///{data}/ledger.sqlite",

@@ -61,7 +61,7 @@ def runs_of(context: HarvestContext) -> list[str]:
 
 
 def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
-    """Harvest as the command does; return the errors that it logs."""
+    """Harvest as the command does, and return the errors that are logged."""
     with capture_logs() as logs:
         harvest_quietly(context, source)
     return [dict(log) for log in logs if log["log_level"] == "error"]
@@ -70,7 +70,7 @@ def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any
 def test_a_full_disk_fails_the_run_in_one_line_and_the_next_commits_it(
     harvester: Harvester,
 ) -> None:
-    harvest_quietly(harvester.context)  # publishes the vocabulary alone
+    harvest_quietly(harvester.context)  # publishes the vocabulary only
 
     (error,) = logged_errors(harvester.source, on_full_disk(harvester.context))
     seen = runs_of(harvester.context)
@@ -126,7 +126,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(harvester: Harvest
 
 
 def test_a_command_names_the_run_whose_commit_was_deferred(harvester: Harvester) -> None:
-    harvest_quietly(harvester.context)  # publishes the vocabulary alone
+    harvest_quietly(harvester.context)  # publishes the vocabulary only
 
     with capture_logs():
         failed = harvest_quietly(on_full_disk(harvester.context), harvester.source)["projects"]

@@ -243,7 +243,7 @@ def test_a_lack_of_file_descriptors_is_named(isolated: HarvestContext) -> None:
 
 
 def harvest_in_thread(source: Source, context: HarvestContext) -> Plan:
-    """Harvest in a program that has other threads, whose children a fork server forks."""
+    """Harvest in a program with other threads, so that a fork server starts the children."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(harvest, source, context).result()
 

@@ -2,7 +2,7 @@
 undisturbed run.
 
 ``python -m pytest tests/runs/test_kill_anywhere.py --kills 500 --kill-seed 7`` kills at more
-points, or other ones.
+or other points.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def test_an_answer_is_a_state(
     filled: Harvester, web: Web, answer: httpx.Response, state: LinkState | None
 ) -> None:
     def once() -> httpx.Response:
-        del web.answers["/1"]  # what it redirects to answers 200
+        del web.answers["/1"]  # the target of a redirect answers 200
         return answer
 
     web.answers["/1"] = once

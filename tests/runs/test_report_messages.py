@@ -28,7 +28,7 @@ class Mailing:
         self.context, self.checked = context, dict[str, str]()
 
     def run(self) -> list[QueuedMessage]:
-        """Harvest, look twice for reports, and return the messages that are new."""
+        """Harvest, send reports twice, and return the new messages."""
         before = len(outbox.messages(self.context.ledger))
         harvest(self.source, self.context, full=True)
         return self.look(before)

@@ -156,7 +156,7 @@ def check_ini(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_yaml(snippet: Snippet, terminal: Terminal) -> None:
-    """Parse a file of a CI service, whose jobs run our command, or of Prometheus, which reads our
+    """Parse a file of a CI service, whose jobs run ``stocktake``, or of Prometheus, which reads its
     metrics.
     """
     document = yaml.safe_load(snippet.text)

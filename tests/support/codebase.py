@@ -65,7 +65,6 @@ def parse_file(file: Path) -> ast.Module:
 
 
 def list_files(root: Path) -> Iterator[Path]:
-    """Yield the program's Python files."""
     for package in PACKAGES:
         # The folders named `static` have the built documentation.
         yield from (

@@ -193,7 +193,6 @@ def _letters(tree: Any) -> Iterator[str]:
 
 
 def _inner(kind: Any, value: Any) -> list[Any]:
-    """Return the parts of a node."""
     if kind is sre.BRANCH:
         return list(value[1])
     if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):

@@ -49,7 +49,6 @@ class Process(subprocess.Popen[bytes]):
         _started.append(self)
 
     def text(self) -> str:
-        """Return all output of the process."""
         if self._log.closed:
             return ""
         return os.pread(self._log.fileno(), os.fstat(self._log.fileno()).st_size, 0).decode(

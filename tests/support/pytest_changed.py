@@ -41,7 +41,6 @@ def _git(*words: str) -> list[str]:
 
 
 def python_files() -> set[Path]:
-    """Return the Python files of the project."""
     names = _git("ls-files", "--cached", "--others", "--exclude-standard", "*.py")
     return {file for name in names if (file := ROOT / name).is_file()}
 
@@ -180,7 +179,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def durations() -> dict[str, float]:
-    """Return the seconds of each test of this run."""
     files = {name: name.partition("::")[0] for name in _calls}
     counts = Counter(files.values())
     return {

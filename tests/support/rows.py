@@ -15,7 +15,7 @@ Test = Callable[..., Any]
 
 def each(names: str, rows: Iterable[Any]) -> Callable[[Test], Test]:
     """Call a test with the values of each row for its parameters *names*, as
-    ``pytest.mark.parametrize`` does, but within one case. All rows are tried, and those that fail
+    ``pytest.mark.parametrize`` does, but within one test. All rows are tried, and those that fail
     are named.
 
     Fixtures are made once for all rows, so no row may change them.
