@@ -72,9 +72,9 @@ def explained_p4(source: Source, context: HarvestContext, name: str = "") -> Exp
 
 
 def check(explanations: list[Explanation], context: HarvestContext) -> Counter[str]:
-    """Check that bytes, digests and places are those of the archive, and that only provenance,
-    validation results and the list of the source's records have the origin "ours"; count the
-    origins.
+    """Check that bytes, digests and places are those of the archive, and that the origin
+    is "validation" for validation results only, and "ours" for statements about the record and the
+    list of the source's records only; count the origins.
     """
     origins: Counter[str] = Counter()
     for one in explanations:
