@@ -94,13 +94,6 @@ TAILS = [
 ]  # fmt: skip
 
 
-@each("stem", STEMS)
-@pytest.mark.nightly
-def test_odd_path_is_no_server_error(client: httpx.Client, stem: str) -> None:
-    # A fifth of the tails is enough for each stem, since a route often has several stems.
-    assert _failures(client, stem, TAILS[STEMS.index(stem) % 5 :: 5]) == {}
-
-
 @pytest.mark.nightly
 @each("stem", STEMS)
 def test_no_odd_path_is_a_server_error(client: httpx.Client, stem: str) -> None:
