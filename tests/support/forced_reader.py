@@ -12,12 +12,16 @@ from publisher.store.workers.reader import COLUMNS, OpenSnapshot
 class ForcedSnapshot(OpenSnapshot):
     """An open snapshot that asks its columns first."""
 
-    def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
+    def evaluate(
+        self, request: QueryRequest, notes: dict[str, object] | None = None
+    ) -> tuple[Result, str]:
         """Return the result of *request* and the name of the engine that answers it."""
         is_plain = request.default_graphs is None and request.named_graphs is None
-        if is_plain and self.columns and (result := self.columns.answer(request, 0)) is not None:
-            return result, COLUMNS
-        return super().evaluate(request)
+        if is_plain and self.columns:
+            result = self.columns.answer(request, 0, notes)
+            if result is not None:
+                return result, COLUMNS
+        return super().evaluate(request, notes)
 
 
 def run(connection: Connection, memory: int) -> None:

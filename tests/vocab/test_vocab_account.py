@@ -57,7 +57,7 @@ def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
         for row in solutions(stored(ACCOUNT).query(query))
     }
 
-    counts = dict.fromkeys(METRICS, 0) | ACCOUNT.counts
+    counts = {**dict.fromkeys(METRICS, 0), **ACCOUNT.counts}
     assert results == {METRICS[name]: (str(count), str(count)) for name, count in counts.items()}
     query = f"SELECT ?name ?value {{ ?m <{IRIS.operations}networkOutcome> ?name ; <{DQV}value> ?value }}"
     counted = {

@@ -99,8 +99,11 @@ def test_a_concept_is_found_by_what_names_it(
     crosswalk: tuple[str, str], named: dict[str | None, list[str]]
 ) -> None:
     name, scheme = crosswalk
-    find = partial(WALK.find_match if name.startswith("iati") else WALK.find_by_name, name)
-    find = WALK.prize_category if name == "prize-category" else find
+    find = (
+        WALK.prize_category
+        if name == "prize-category"
+        else partial(WALK.find_match if name.startswith("iati") else WALK.find_by_name, name)
+    )
 
     results = {text: find(text) for texts in named.values() for text in texts}
 
