@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import tempfile
 import threading
+import time
 from importlib import import_module
 from multiprocessing.process import BaseProcess
 from typing import Literal
@@ -17,6 +18,7 @@ from typing import Literal
 # thread waits.
 lock = threading.Lock()
 _LONGEST_FOLDER = 70  # characters: the path of a socket has at most 107 bytes, its own name 32
+_PAUSES = (0, 0.1, 1)  # seconds between two attempts to start a process
 # An ordered set of module names. Each process would load the main module if it were not listed.
 _preloaded = {"__main__": None, "stocktake": None, __name__: None}
 
@@ -39,12 +41,18 @@ def start_method() -> Literal["forkserver", "spawn"]:
 
 
 def start(process: BaseProcess) -> None:
-    """Start *process*; try again if the fork server has just ended, since a new one then starts."""
+    """Start *process*; try again if the fork server has just ended. A new one starts once the system
+    has ended the old one, which takes a moment on a busy machine.
+    """
     with lock:
-        try:
-            process.start()
-        except (EOFError, OSError):
-            process.start()
+        for pause in _PAUSES:
+            try:
+                process.start()
+            except (EOFError, OSError):
+                time.sleep(pause)
+            else:
+                return
+        process.start()
 
 
 def exit_with_parent() -> None:
