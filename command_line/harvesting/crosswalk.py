@@ -50,7 +50,7 @@ def gaps(ctx: Context, source: SourceName = None, limit: Limit = 20, as_json: Js
             "word": gap.word[:80],
             "field": gap.field,
             "nearest concepts": "\n".join(
-                f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f}{' by meaning' if near.is_meaning else ''})"
+                f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f})"
                 for near in gap.nearest
             )
             or "none",

@@ -9,47 +9,32 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
 from pyoxigraph import Literal, RdfFormat, parse
 from rapidfuzz import fuzz, process
 
-from harvesters.errors import HarvestError
-from harvesters.inspection.concept_vectors import SHIPPED, embed_names, embed_words, write
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from harvesters.mappings.topics.embedding import Vectors, check_model, embed_query
 from vocab.countries import AREA
 from vocab.crosswalks import matches_by_word
 from vocab.curated_words import NO_CONCEPT, CuratedWord, resolve_concept
 from vocab.goals import SDG
-from vocab.iris import BASE, Iris
+from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG
 
 LOWEST = 65.0  # the lowest score, of 100, of a name that is near to a word
-NEAREST = 3  # concepts that are near in name, and those near in meaning
-# The lowest cosine of a word and a name, less the means of their languages.
-LOWEST_COSINE = 0.2
+NEAREST = 3  # concepts of a word
 LONGEST = 300  # characters of a word that is compared with names
-_WORDS = 25  # words of a language from which its mean is computed
-_COUNTRIES = ("country", "developedIn")
-# The short names of these schemes are the words of a language.
-_SHORT = ("activity-type", "stakeholder-type", "status", "coverage")
-# The concepts of these fields have vectors; other fields have some of the same concepts.
-_MEANT = ("topic", "organization type", "activityType", "status", "coverage")
 
 
 @dataclass(frozen=True, slots=True)
 class Near:
-    """A concept whose name is like a word; *score* is 100 for the same name, or for the same
-    meaning if *is_meaning*.
-    """
+    """A concept whose name is like a word; *score* is 100 for the same name."""
 
     iri: str
     name: str
     score: float
-    is_meaning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +66,7 @@ def find_gaps(
     A word is counted once for each record. A record has no gap if another word gave it the concept,
     by a crosswalk or by a choice of *curated*, or if a curator chose that no concept fits. Topics
     are compared with action lines, goals and targets, all other fields with the concepts that they
-    can have: by their names, and with the extra ``topics`` also by their meaning. Equally frequent
-    words are in the order of the alphabet.
+    can have, by their names. Equally frequent words are in the order of the alphabet.
     """
     counts: dict[tuple[str, str], Counter[str]] = {}
     for source in sources:
@@ -153,11 +137,6 @@ def _property(line: str) -> str:
 
 
 def _nearest(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
-    named = _near_in_name(word, field, iris)
-    return (*named, *_near_in_meaning(word, field, iris, named))
-
-
-def _near_in_name(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
     names, concept_iris = _names(field, iris.base)
     if len(word) > LONGEST:
         return ()
@@ -170,90 +149,6 @@ def _near_in_name(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
         Near(iri, label(iri, "en", iris.base) or iri, round(score, 1))
         for iri, score in list(best.items())[:NEAREST]
     )
-
-
-def _near_in_meaning(
-    word: str, field: str, iris: Iris, known: tuple[Near, ...]
-) -> tuple[Near, ...]:
-    """Return the concepts, except the *known* ones, whose English names are nearest in meaning to a
-    word in any language.
-
-    The result is empty without the model, for long words, and for countries, whose names have no
-    other meaning.
-    """
-    if field in _COUNTRIES or len(word) > LONGEST or not fold(word):
-        return ()
-    try:
-        check_model()
-    except HarvestError:
-        return ()
-    vectors, concept_iris = _meanings(field, iris.base)
-    if not concept_iris:
-        return ()
-    wanted, means = embed_query(word), _language_means(iris.base)
-    wanted = wanted - means[np.argmax(means @ wanted / np.linalg.norm(means, axis=1))]
-    cosines = vectors @ (wanted / max(float(np.linalg.norm(wanted)), 1e-9))
-    best = [
-        (concept_iris[row], float(cosines[row]))
-        for row in np.argsort(-cosines, kind="stable")[: 2 * NEAREST]
-    ]
-    listed = {near.iri for near in known}
-    return tuple(
-        Near(iri, label(iri, "en", iris.base) or iri, round(100 * cosine, 1), is_meaning=True)
-        for iri, cosine in best
-        if iri not in listed and cosine >= LOWEST_COSINE
-    )[:NEAREST]
-
-
-def texts_to_ship(base: str) -> tuple[list[str], list[str]]:
-    """Return the names and the words whose vectors are shipped. After a change of them, run
-    ``python -m harvesters.inspection.crosswalk_gaps``.
-    """
-    names = {name: None for field in _MEANT for name in _english(field, base).values()}
-    words = {word: None for words in _short_words(base).values() for word in words}
-    return list(names), list(words)
-
-
-def _short_words(base: str) -> dict[str, list[str]]:
-    """Return short words of each language."""
-    words: dict[str, list[str]] = {}
-    for scheme in _SHORT:
-        for concept in concepts(scheme, base).values():
-            for name in concept.labels:
-                if name.language:
-                    words.setdefault(name.language, []).append(name.value)
-    return {language: names[:_WORDS] for language, names in words.items()}
-
-
-@lru_cache(maxsize=16)
-def _language_means(base: str) -> Vectors:
-    """Return the mean vector of short words of each language: their common part, which has no
-    meaning.
-    """
-    means = [np.mean(embed_words(words), axis=0) for words in _short_words(base).values()]
-    return np.asarray(means, dtype=np.float32)
-
-
-def _english(field: str, base: str) -> dict[str, str]:
-    """Return the English names of the concepts that *field* can have, by their IRIs."""
-    return {
-        iri: name
-        for iri in dict.fromkeys(_names(field, base)[1])
-        if (name := label(iri, "en", base))
-    }
-
-
-@lru_cache(maxsize=16)
-def _meanings(field: str, base: str) -> tuple[Vectors, list[str]]:
-    """Return the vectors of the English names of the concepts that *field* can have, less their
-    mean, and the IRIs of the concepts.
-    """
-    names = _english(field, base)
-    vectors = embed_names(list(names.values()))
-    mean = np.asarray(vectors.mean(axis=0) if len(vectors) else 0, dtype=np.float32)
-    centered = vectors - mean
-    lengths = np.maximum(np.linalg.norm(centered, axis=1, keepdims=True), 1e-9)
-    return np.asarray(centered / lengths, dtype=np.float32), list(names)
 
 
 @lru_cache(maxsize=16)
@@ -293,7 +188,3 @@ def _is_wanted(iri: str, field: str) -> bool:
             is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
         )
     return True
-
-
-if __name__ == "__main__":
-    write(*texts_to_ship(BASE), SHIPPED)

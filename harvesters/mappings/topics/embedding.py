@@ -40,13 +40,6 @@ def embed(texts: Sequence[str]) -> Vectors:
     return np.vstack([encoder.passage(_readable(text)) for text in texts])
 
 
-def embed_query(text: str) -> Vectors:
-    """Return the vector of the words of a search, as one row. Raises HarvestError as ``check_model``
-    does.
-    """
-    return np.asarray(_encoder().query(_readable(text)), dtype=np.float32)
-
-
 @lru_cache(maxsize=1)
 def check_model() -> str:
     """Return the name and version of the model. Raises HarvestError if it is not installed, or if its
