@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harvesters.errors import HarvestError
-from harvesters.optional_dependency import import_optional
+from harvesters.parsing import import_optional
 
 ENCRYPTED = ".age"  # appended to the name of a file that is encrypted
 

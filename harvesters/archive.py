@@ -1,4 +1,5 @@
-"""Archive every response in WARC files, one per run, before anything parses it.
+"""Archive every response in WARC files, one per run, before anything parses it, and replay them
+as if the registry answered.
 
 Source: https://iipc.github.io/warc-specifications/specifications/warc-format/warc-1.1/
 """
@@ -13,7 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain, takewhile
 from pathlib import Path
@@ -25,7 +26,7 @@ from warcio.archiveiterator import ArchiveIterator
 from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
-from harvesters.errors import ArchiveError
+from harvesters.errors import ArchiveError, RefusedError
 from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 from journal.errors import JournalWriteError
@@ -414,3 +415,50 @@ def _fetch(folder: Path, name: str, store: Store | None) -> None:
     if store and not (folder / name).exists():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         _assemble(store, name, folder / name)
+
+
+@dataclass(slots=True)
+class Replay:
+    """The responses of the archive *name* below *folder*, for ``Fetch``: those of each request in
+    order.
+
+    If *is_complete*, the run had no network failures, and a request without a response raises
+    ArchiveError. Otherwise such a request counts as one that was not answered.
+    """
+
+    folder: Path
+    name: str
+    store: Store | None = None
+    is_complete: bool = True
+    _responses: dict[tuple[str, str], deque[ArchivedResponse]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Load the list of responses; raises ArchiveError if the file is missing."""
+        self._responses = by_request(list_responses(self.folder, self.name, self.store))
+
+    def find(self, url: str, request: str) -> ArchivedResponse:
+        """Return the next response to a request; one after which it was retried is skipped, and the
+        last one is repeated.
+        """
+        # Archives of older versions have no digests of requests.
+        responses = self._responses.get((url, request)) or self._responses.get((url, ""))
+        if not responses and not self.is_complete:
+            raise RefusedError(
+                Reason(
+                    "%(url)s: did not answer when the archive %(archive)s was written",
+                    url=url,
+                    archive=self.name,
+                )
+            )
+        if not responses:
+            raise ArchiveError(
+                Reason(
+                    "%(url)s is not in the archive %(archive)s; the source or a protocol may have "
+                    "changed; `stocktake harvest --full` requests it again",
+                    url=url,
+                    archive=self.name,
+                )
+            )
+        while len(responses) > 1 and responses[0].status in RETRIED_STATUSES:
+            responses.popleft()
+        return responses.popleft() if len(responses) > 1 else responses[0]

@@ -1,4 +1,4 @@
-"""Convert exceptions of parsing libraries to ours.
+"""Convert exceptions of libraries to ours: of those that parse, and of those that only an extra installs.
 
 Every call of a library that reads bytes from a registry is inside ``parser_errors``, as
 `tests/harvesters/test_parser_errors.py` checks.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -108,3 +110,15 @@ def url_path(address: str) -> str:
         return urlsplit(address).path
     except ValueError:
         return ""
+
+
+def import_optional(module: str, extra: str) -> ModuleType:
+    """Return the imported *module*, whose dependencies are those of *extra*. Raise HarvestError if
+    they are not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise HarvestError(
+            f"{error.name} is not installed; pip install 'stocktake[{extra}]'"
+        ) from error

@@ -27,7 +27,7 @@ from harvesters.notifications.alerts import update_alerts
 from harvesters.notifications.delivery import deliver
 from harvesters.notifications.rules import load_rules
 from harvesters.notifications.source_reports import send_reports
-from harvesters.optional_dependency import import_optional
+from harvesters.parsing import import_optional
 from harvesters.participation.upkeep import prune, send_reminders
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.runs.context import HarvestContext

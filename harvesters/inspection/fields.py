@@ -10,6 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harvesters.archive import Replay
 from harvesters.errors import HarvestError, ParseError
 from harvesters.inspection.report import FieldUse, Finding, Level
 from harvesters.ledger.models import Run
@@ -17,7 +18,6 @@ from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
 from harvesters.pipeline.page_processor import archived_pages
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
-from harvesters.replay import Replay
 from harvesters.source import Source
 from shapes.validate import EngineName
 

@@ -19,7 +19,7 @@ from xml.sax.saxutils import escape
 import sqlalchemy as sa
 from pyoxigraph import Literal, RdfFormat, parse
 
-from harvesters.archive import ArchivedResponse, list_responses, open_body
+from harvesters.archive import ArchivedResponse, Replay, list_responses, open_body
 from harvesters.errors import ArchiveError, HarvestError, ParseError
 from harvesters.inspection.classifications import Classification, read_classifications
 from harvesters.ledger import tables as t
@@ -40,7 +40,6 @@ from harvesters.pipeline.record_processor import (
     RecordProcessor,
     create_processor,
 )
-from harvesters.replay import Replay
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 from journal.store import Store

@@ -1,46 +1,47 @@
-"""A response of a registry, and where it is stored."""
+"""A response of a registry: raise the error that its status and content mean, or parse its body as XML,
+JSON or text. Errors describe what was received instead.
+"""
 
 from __future__ import annotations
 
+import codecs
+import html
+import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
-from typing import Protocol
+from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+import orjson
+from lxml import etree
+from lxml.etree import _Element
 
+from harvesters.errors import (
+    BotProtectionError,
+    CharsetError,
+    FetchError,
+    ForbiddenError,
+    LimitedError,
+    NotFoundError,
+    ParseError,
+    UnavailableError,
+    UnexpectedStatusError,
+    WebPageError,
+)
+from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason
 from harvesters.stored_response import SourcePosition
 
+USER_AGENT_TOKEN = "Stocktake"  # Our product token, as in the User-agent lines of a robots.txt.
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
-
-
-class StoredResponse(Protocol):
-    """An archived response that answers a request; ``harvesters.archive`` implements it."""
-
-    @property
-    def position(self) -> SourcePosition: ...
-    @property
-    def is_new(self) -> bool: ...  # Whether its request has not been counted yet.
-    def open(self) -> httpx.Response: ...
-
-
-class ResponseArchive(Protocol):
-    """Stores a reply, with the digest of its *request*, before anything parses it;
-    ``harvesters.archive`` implements it.
-    """
-
-    def write_response(
-        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes, request: str
-    ) -> SourcePosition:
-        """Store a reply and return its position."""
-        ...
-
-    def write_file(
-        self, url: str, status: int, headers: list[tuple[str, str]], path: Path, request: str
-    ) -> SourcePosition:
-        """Store a reply whose body is a file, and return its position."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +101,500 @@ def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[st
 
 def is_redirect(reply: Reply) -> bool:
     return reply.status in _REDIRECT_STATUSES and "location" in reply.headers
+
+
+# Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
+_HTML = re.compile(
+    rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
+_HEAD_BYTES = 4096  # Bytes that show whether a body is an HTML page.
+_TITLE_BYTES = 64 * 1024  # Bytes of a page that are searched for its title.
+
+
+def is_html(content: bytes) -> bool:
+    """Return whether *content* is an HTML page.
+
+    >>> is_html(b"<!DOCTYPE html><title>Maintenance</title>"), is_html(b"<OAI-PMH>")
+    (True, False)
+    """
+    return bool(_HTML.match(content[:_HEAD_BYTES].removeprefix(codecs.BOM_UTF8)))
+
+
+def page_title(content: bytes) -> str:
+    """Return a page's title on one line, empty if it has none.
+
+    >>> page_title(b"<html><head><title> We are\\nback &amp; soon </title>")
+    'We are back & soon'
+    """
+    match = _TITLE.search(content[:_TITLE_BYTES])
+    return (
+        " ".join(html.unescape(match.group(1).decode("utf-8", "replace")).split())[:120]
+        if match
+        else ""
+    )
+
+
+def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
+    """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a
+    table".
+    """
+    title = page_title(content)
+    return Reason(
+        '%(url)s: answered with an HTML page titled "%(title)s" where %(expected)s was '
+        "expected; open it in a browser"
+        if title
+        else "%(url)s: answered with an HTML page where %(expected)s was expected; open it in a "
+        "browser",
+        url=url,
+        title=title,
+        expected=Reason(expected),  # The catalogues translate it, unless it is an abbreviation.
+    )
+
+
+def empty_reason(url: str, expected: str) -> Reason:
+    """Return the reason why the empty body of *url* is not what was *expected*."""
+    return Reason(
+        "%(url)s: empty response; expected %(expected)s",
+        url=url,
+        expected=Reason(expected),
+    )
+
+
+_SCANNED_BYTES = 64 * 1024  # Bytes of a page that are searched for a vendor's marks.
+_DENIED_STATUSES = frozenset((401, 403, 405, 406))
+# A challenge may have any of these statuses.
+_CHALLENGE_STATUSES = frozenset((200, 202, 429, 503, *_DENIED_STATUSES))
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A vendor of bot protection: the headers (name to pattern of the value) and texts that
+    identify it.
+
+    *challenge_marks* are marks of a challenge, which no registry's own response has; *block_marks*
+    count only in a response that denies access. *allow_rule* is the configuration with which its
+    owner allows us; it may contain {host} and {path}.
+    """
+
+    name: str
+    headers: Mapping[str, str]
+    challenge_marks: tuple[str, ...] = ()
+    block_marks: tuple[str, ...] = ()
+    allow_rule: str = ""
+
+
+_CLOUDFLARE = (
+    'Cloudflare, Security > WAF > Custom rules, action Skip: (http.host eq "{host}" and starts_with(http.request.uri.path, "{path}")'
+    f' and http.user_agent contains "{USER_AGENT_TOKEN}/")'
+)
+_AWS = f"AWS WAF: first rule, action Allow, where header user-agent contains {USER_AGENT_TOKEN}/ and the path starts with {{path}}"
+_ANUBIS = f"Anubis, in its policies: - name: {USER_AGENT_TOKEN.lower()}, user_agent_regex: ^{USER_AGENT_TOKEN}/, action: ALLOW"
+_AKAMAI = f"Akamai, Bot Manager or Network Lists: a custom bot of User-Agent {USER_AGENT_TOKEN}/*, action Allow, for {{host}}{{path}}*"
+_IMPERVA = f'Imperva, Security Rules > Exceptions: User-Agent contains "{USER_AGENT_TOKEN}/" and URL starts with {{path}}, action Allow'
+VENDORS = (
+    Vendor("Cloudflare", {"cf-mitigated": "challenge"}, ("/cdn-cgi/challenge-platform/", "_cf_chl_opt"),
+         ("attention required! | cloudflare", "cf-error-details", "error code: 10"), _CLOUDFLARE),
+    Vendor("Vercel", {"x-vercel-mitigated": "challenge|deny"}, ("vercel security checkpoint",)),
+    Vendor("AWS WAF", {"x-amzn-waf-action": "challenge|captcha"}, ("awswafintegration", "token.awswaf.com"), (), _AWS),
+    Vendor("Amazon CloudFront", {}, (), ("generated by cloudfront",), _AWS),
+    Vendor("Akamai", {}, ("sec-if-cpt-container",), ("errors.edgesuite.net", "reference&#32;&#35;"), _AKAMAI),
+    Vendor("Imperva", {}, ("_incapsula_resource", "incapsula incident id"), ("request unsuccessful. incapsula",), _IMPERVA),
+    Vendor("DataDome", {"x-dd-b": ".", "x-datadome": "protected"}, ("captcha-delivery.com",)),
+    Vendor("HUMAN", {}, ("px-captcha", "_pxappid")),
+    Vendor("Sucuri", {"x-sucuri-block": "."}, ("sucuri_cloudproxy_js",), ("sucuri website firewall",)),
+    Vendor("F5", {}, ("the requested url was rejected. please consult with your administrator",)),
+    Vendor("DDoS-Guard", {}, ("ddos-guard/js-challenge", "/.well-known/ddos-guard/"), ("ddos-guard",)),
+    Vendor("Anubis", {}, ("/.within.website/x/cmd/anubis", "making sure you're not a bot", "you&#39;re not a bot"), (), _ANUBIS),
+    Vendor("Wordfence", {}, (), ("generated by wordfence",)),
+    Vendor("Azure", {}, ("azure waf js challenge",), ("microsoft-azure-application-gateway",)),
+    Vendor("a captcha", {}, (), ("g-recaptcha", "h-captcha", "hcaptcha.com", "cf-turnstile", "captcha")),
+)  # fmt: skip
+
+
+def detect_bot_protection(status: int, headers: Mapping[str, str], content: bytes) -> Vendor | None:
+    """Return the vendor whose bot protection sent this response; None if the registry itself did."""
+    if status not in _CHALLENGE_STATUSES:
+        return None
+    is_denied, page = status in _DENIED_STATUSES, ""
+    if is_denied or is_html(content):
+        page = content[:_SCANNED_BYTES].decode("utf-8", "replace").lower()
+    for wall in VENDORS:
+        marks = wall.challenge_marks + wall.block_marks if is_denied else wall.challenge_marks
+        has_header = any(
+            re.search(pattern, headers.get(name, ""), re.IGNORECASE)
+            for name, pattern in wall.headers.items()
+        )
+        if has_header or any(mark in page for mark in marks):
+            return wall
+    return None
+
+
+def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
+    """Return what to send to the publisher: our identity, and the rules that allow us at *address*."""
+    parts = urlsplit(address)
+    host, path = parts.hostname or "", parts.path or "/"
+    return Reason(
+        "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+        '"%(agent)s". In its firewall: %(rule)s. In its robots.txt: "User-agent: %(token)s" '
+        'and on the next line "Allow: %(path)s".'
+        if wall.allow_rule
+        else "ask its publisher to allow %(page)s to the User-Agent %(token)s/; we are "
+        '"%(agent)s". In its robots.txt: "User-agent: %(token)s" and on the next line '
+        '"Allow: %(path)s".',
+        page=host + path,
+        token=USER_AGENT_TOKEN,
+        agent=agent,
+        path=path,
+        rule=wall.allow_rule.format(host=host, path=path),
+    )
+
+
+# Those from 520 on are Cloudflare's, for a registry that it does not reach.
+_UNAVAILABLE_STATUSES = {
+    500,
+    502,
+    503,
+    504,
+    520,
+    521,
+    522,
+    523,
+    524,
+    525,
+    526,
+    527,
+    530,
+}
+# The message in the JSON of an error. The JSON is searched and not parsed, since it is not trusted.
+_MESSAGE = re.compile(
+    r'"(?:message|detail|details|error|error_description|title|reason)"\s*:\s*"((?:[^"\\]|\\.)+)"'
+)
+_QUOTED_BYTES, _QUOTED = 4096, 200  # Bytes of a body that are searched, characters that are quoted.
+# The name of the format that a request asks for, by a part of the media type.
+_KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}
+
+
+# The error and the remedy by status.
+_URL_IS_WRONG = (
+    "%(url)s: answered %(status)s; correct the source's url, or ask the registry where it is now"
+)
+_NOT_LET_IN = (
+    "%(url)s: answered %(status)s; correct the source's url, or ask the registry for access"
+)
+_ERRORS: Mapping[int, tuple[type[FetchError], str]] = {
+    401: (ForbiddenError, _NOT_LET_IN),
+    403: (ForbiddenError, _NOT_LET_IN),
+    404: (NotFoundError, _URL_IS_WRONG),
+    410: (NotFoundError, _URL_IS_WRONG),
+}
+
+
+def check_response(reply: Reply, accept: str, agent: str) -> None:
+    """Raise a FetchError unless the status is 200 or 304, for bot protection, and for a web page if
+    *accept* asks for data.
+    """
+    if reply.status == 304:
+        return
+    if vendor := detect_bot_protection(reply.status, reply.headers, reply.content):
+        raise BotProtectionError(
+            "%(url)s: answered %(status)s by bot protection (%(vendor)s), so the registry was "
+            "not reached; %(remedy)s",
+            url=reply.url,
+            status=str(reply.status),
+            vendor=vendor.name,
+            remedy=unblock_instructions(vendor, reply.url, agent),
+        )
+    if reply.status != 200:
+        raise _status_error(reply)
+    if accept != "*/*" and "html" not in accept and is_html(reply.content):
+        expected = next((name for part, name in _KINDS.items() if part in accept), "data")
+        raise WebPageError(web_page_reason(reply.url, reply.content, expected))
+
+
+def retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
+    """Parse a Retry-After header, seconds or an HTTP date, into seconds; None if there is none.
+
+    A date is relative to the response's Date header, since the registry's clock may be wrong, or
+    else to *now*.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
+
+    >>> retry_after("120", None, datetime(2026, 1, 1, tzinfo=UTC))
+    120.0
+    >>> retry_after("Thu, 01 Jan 2026 00:00:30 GMT", None, datetime(2026, 1, 1, tzinfo=UTC))
+    30.0
+    """
+    text = (value or "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text)
+    when = _date(text)
+    return None if when is None else max(0.0, (when - (_date(date or "") or now)).total_seconds())
+
+
+def _date(text: str) -> datetime | None:
+    try:
+        when = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
+
+
+def _status_error(reply: Reply) -> FetchError:
+    text = server_text(reply.content)
+    status = f'{reply.status} ("{text}")' if text else str(reply.status)
+    if reply.status != 429 and reply.status not in _UNAVAILABLE_STATUSES:
+        kind, cause = _ERRORS.get(
+            reply.status, (UnexpectedStatusError, "%(url)s: answered %(status)s")
+        )
+        return kind(Reason(cause, url=reply.url, status=status))
+    headers = reply.headers
+    after = retry_after(headers.get("retry-after"), headers.get("date"), datetime.now(UTC))
+    reason = Reason(
+        "%(url)s: answered %(status)s and asks to retry in %(seconds)s seconds"
+        if after
+        else "%(url)s: answered %(status)s",
+        url=reply.url,
+        status=status,
+        seconds=round(after or 0),
+    )
+    return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
+
+
+def server_text(content: bytes) -> str:
+    """Return the text of an error's body, shortened: the message in its JSON, or else the body
+    itself; "" for a web page.
+
+    >>> server_text(b'{"status": 400, "error": {"message": "from + size is over 10000"}}')
+    'from + size is over 10000'
+    """
+    if is_html(content):
+        return ""
+    text = content[:_QUOTED_BYTES].decode("utf-8", "replace")
+    message = _MESSAGE.search(text)
+    words = " ".join((message[1] if message else text).split())
+    return "".join(filter(str.isprintable, words))[:_QUOTED]
+
+
+def check_robots_response(reply: Reply) -> None:
+    """Raise a FetchError for 429 and 5xx, when no requests are allowed; any other 4xx means that
+    there is no robots.txt.
+
+    Source: https://www.rfc-editor.org/rfc/rfc9309#section-2.3.1
+    """
+    if reply.status == 429 or reply.status >= 500:
+        raise _status_error(reply)
+
+
+# Python's own notations of text. No server sends them, and two of them take quadratic time.
+_NOTATIONS = frozenset(("idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined"))
+
+
+@lru_cache(maxsize=256)
+def is_charset(name: str) -> bool:
+    """Return whether *name* is a charset that Python can decode, and not one of its compressions and
+    notations.
+
+    >>> is_charset("utf-8"), is_charset("windows-1252"), is_charset("zlib"), is_charset("punycode"), is_charset("none such")
+    (True, True, False, False, False)
+    """
+    try:
+        bytes(4).decode(name)  # Four bytes are one character of UTF-32 too.
+        return codecs.lookup(name).name.replace("_", "-") not in _NOTATIONS
+    # The name is unknown, is not a text encoding, or has a null character.
+    except (LookupError, ValueError):
+        return False
+
+
+_PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
+_CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
+# Integers that may need more than 64 bits: orjson would round them.
+_LARGE_NUMBER = re.compile(rb"[:\[,\s](?:-\d{19}|\d{20})")
+_DIGITS = 4000  # Digits of an integer: Python reads and writes no more than 4300.
+_BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
+         (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
+
+
+def parse_xml(reply: Reply) -> _Element:
+    """Parse the body as XML, without comments and processing instructions; broken XML is not
+    repaired.
+
+    A DOCTYPE is refused before anything is expanded: no registry's protocol needs one, and XML
+    attacks use entities.
+    """
+    content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
+    refuse_doctype(reply)
+    subject = Reason("%(url)s: not well-formed XML", url=reply.url)
+    return parse_xml_bytes(content, reply.url, subject)
+
+
+def parse_xml_bytes(content: bytes, url: str, subject: Reason) -> _Element:
+    """Parse XML without comments and processing instructions. Raise ParseError if it has a DOCTYPE,
+    or, beginning with *subject*, if it is not well-formed.
+    """
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        huge_tree=False,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    with parser_errors(subject):
+        root = etree.fromstring(content, parser, base_url=url)
+    if _has_doctype(root):
+        raise doctype_error(url)
+    return root
+
+
+def refuse_doctype(reply: Reply, root: _Element | None = None) -> None:
+    """Raise ParseError if the body is XML with a DOCTYPE: before it is parsed, or at its *root*,
+    since a body in another charset shows none before.
+    """
+    is_declared = root is not None and _has_doctype(root)
+    if is_declared or _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
+        raise doctype_error(reply.url)
+
+
+def _has_doctype(root: _Element) -> bool:
+    return root.getroottree().docinfo.internalDTD is not None
+
+
+def doctype_error(url: str) -> ParseError:
+    return ParseError(
+        "%(url)s: its XML has a DOCTYPE, which is refused: it can hide entities", url=url
+    )
+
+
+class InvalidJson:
+    """NaN, Infinity or an overlong number, which are not JSON; only the record that contains it is
+    invalid.
+    """
+
+    def __init__(self, word: str) -> None:
+        self.description = word
+
+
+def load_json(reply: Reply, charset: str = "utf-8") -> Any:
+    """Parse the body as JSON; a byte order mark is ignored.
+
+    What JSON forbids but many programs write (NaN, half of a surrogate pair) is accepted here, and
+    rejected by ``dump_json`` in the one record that contains it. Integers of any size keep their
+    digits.
+    """
+    content = refuse_html(reply, "JSON")
+    with parser_errors(
+        Reason("%(url)s: cannot be read as %(format)s", url=reply.url, format="JSON")
+    ):
+        if charset == "utf-8" and not _LARGE_NUMBER.search(content):
+            # After an error the slower parser reads it: it accepts more, and its errors say more.
+            with suppress(orjson.JSONDecodeError):
+                return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
+        try:
+            return json.loads(
+                decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer
+            )
+        except json.JSONDecodeError as error:
+            is_json = reply.media_type in {"", "application/json"}
+            raise ParseError(
+                "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s"
+                if is_json
+                else "%(url)s: not JSON: %(error)s at line %(line)s, column %(column)s; it was sent as %(type)s",
+                url=reply.url,
+                error=error.msg,
+                line=error.lineno,
+                column=error.colno,
+                type=reply.media_type,
+            ) from error
+
+
+def _integer(digits: str) -> int | InvalidJson:
+    return (
+        int(digits) if len(digits) <= _DIGITS else InvalidJson(f"a number of {len(digits)} digits")
+    )
+
+
+def dump_json(value: Any) -> bytes:
+    """Return *value* as canonical JSON with sorted keys. Raise ValueError if it is not valid JSON,
+    or nested more than 254 deep.
+    """
+    try:
+        # The bytes are copied, since orjson's own keep a buffer of up to four times their length.
+        return bytes(memoryview(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)))
+    except TypeError as error:
+        if "recursion" in str(error).lower():
+            raise ValueError("values nested more than 254 deep") from error
+    try:
+        return json.dumps(
+            value, sort_keys=True, ensure_ascii=False, allow_nan=False, default=_refuse
+        ).encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half of a surrogate pair at character {error.start}") from error
+    except (TypeError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+
+
+def load_dumped(content: bytes) -> Any:
+    """Return the value that ``dump_json`` wrote; integers of any size keep their digits. Raises
+    ParseError for other bytes.
+    """
+    with parser_errors("JSON"):
+        return json.loads(content) if _LARGE_NUMBER.search(content) else orjson.loads(content)
+
+
+def _refuse(value: object) -> None:
+    raise ValueError(
+        f"{value.description}, which is not JSON"
+        if isinstance(value, InvalidJson)
+        else f"a {type(value).__name__}, which is not JSON"
+    )
+
+
+def decode_text(reply: Reply, charset: str | None = None) -> str:
+    """Decode the body by its byte order mark, else by *charset*; None tries UTF-8, then the charset
+    of the Content-Type header.
+
+    Raises CharsetError at bytes that are invalid in that charset; no charset is guessed.
+    """
+    content, named = reply.content, marked_charset(reply) or charset
+    names = [named] if named else ["utf-8", declared_charset(reply) or "utf-8"]
+    faults: list[str] = []
+    for name in dict.fromkeys(names):
+        if not is_charset(name):
+            faults.append(f"in {name!r}, which is not a charset")
+            continue
+        try:
+            return content.decode(name).removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            faults.append(
+                f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})"
+            )
+        except UnicodeError as error:
+            faults.append(f"not {name} ({error})")
+    raise CharsetError(
+        "%(url)s: its text is %(faults)s; name its charset in the options of the source definition",
+        url=reply.url,
+        faults=" and ".join(faults),
+    )
+
+
+def declared_charset(reply: Reply) -> str | None:
+    """Return the charset of the Content-Type header, in lower case; None if there is none."""
+    match = _CHARSET.search(reply.headers.get("content-type", ""))
+    return match.group(1).lower() if match else None
+
+
+def marked_charset(reply: Reply) -> str | None:
+    """Return the charset of the byte order mark; None if there is none."""
+    return next((name for mark, name in _BOMS if reply.content.startswith(mark)), None)
+
+
+def refuse_html(reply: Reply, expected: str) -> bytes:
+    """Return the body. Raise ParseError if it is empty, WebPageError if it is a web page and not
+    what was *expected*.
+    """
+    if not reply.content.strip():
+        raise ParseError(empty_reason(reply.url, expected))
+    if is_html(reply.content):
+        raise WebPageError(web_page_reason(reply.url, reply.content, expected))
+    return reply.content

@@ -1,23 +1,30 @@
-"""How registries are asked: retries, pauses, and what all requests of an installation have in common."""
+"""How registries are asked: retries, pauses, robots.txt, and what all requests of an installation have
+in common.
+"""
 
 from __future__ import annotations
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import Protocol
 
 import httpx
 import stamina
 import structlog
+from protego import Protego
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from harvesters.errors import RetryLaterError, TemporaryFetchError, UnexpectedStatusError
-
-USER_AGENT_TOKEN = "Stocktake"  # Our product token, as in the User-agent lines of a robots.txt.
+from harvesters.errors import (
+    RetryLaterError,
+    RobotsError,
+    TemporaryFetchError,
+    TooManyRedirectsError,
+    UnexpectedStatusError,
+)
+from harvesters.network.reply import USER_AGENT_TOKEN, Reply
 
 log = structlog.get_logger()
 
@@ -77,34 +84,6 @@ def install_retry_logging() -> None:
         )
 
     set_on_retry_hooks([log_retry])
-
-
-def retry_after(value: str | None, date: str | None, now: datetime) -> float | None:
-    """Parse a Retry-After header, seconds or an HTTP date, into seconds; None if there is none.
-
-    A date is relative to the response's Date header, since the registry's clock may be wrong, or
-    else to *now*.
-
-    Source: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
-
-    >>> retry_after("120", None, datetime(2026, 1, 1, tzinfo=UTC))
-    120.0
-    >>> retry_after("Thu, 01 Jan 2026 00:00:30 GMT", None, datetime(2026, 1, 1, tzinfo=UTC))
-    30.0
-    """
-    text = (value or "").strip()
-    if text.isascii() and text.isdigit():
-        return float(text)
-    when = _date(text)
-    return None if when is None else max(0.0, (when - (_date(date or "") or now)).total_seconds())
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        when = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when
 
 
 class RateLimiter(Protocol):
@@ -178,3 +157,112 @@ class NetworkSettings:
         return _AGENT.format(
             contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
         )
+
+
+# Seconds of crawl-delay that are kept: at more, a registry of a hundred pages would take hours.
+MAX_CRAWL_DELAY = 60.0
+_SIZE = 512 * 1024  # Bytes that are read: RFC 9309 asks for at least 500 KiB.
+
+
+@dataclass(frozen=True, slots=True)
+class Robots:
+    """The rules of one host (RFC 9309); *url* is the address of its robots.txt, *lines* its text.
+
+    *delay* is the requested number of seconds between two requests, zero if none is requested.
+    """
+
+    url: str
+    lines: tuple[str, ...]
+    rules: Protego
+    delay: float = 0.0
+
+    def forbids(self, address: str) -> tuple[int, str] | None:
+        """Return the number of the line that forbids *address*, from 1, and its text; None if it is
+        allowed.
+        """
+        if self.rules.can_fetch(address, USER_AGENT_TOKEN):
+            return None
+        numbers = [n for n, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
+
+        def is_allowed(count: int) -> bool:
+            """Return whether *address* is allowed without the first lines that forbid something."""
+            blank = {*numbers[:count]}
+            lines = ("Disallow:" if n in blank else line for n, line in enumerate(self.lines))
+            return Protego.parse("\n".join(lines)).can_fetch(address, USER_AGENT_TOKEN)
+
+        count = bisect_left(range(len(numbers)), True, lo=1, key=is_allowed)
+        number = numbers[count - 1]
+        return number + 1, self.lines[number].strip()[:200]
+
+
+def parse_robots(url: str, content: bytes) -> Robots:
+    """Parse a robots.txt; unknown lines are ignored, as the specification says. An empty one allows
+    all.
+    """
+    text = content[:_SIZE].decode("utf-8-sig", "replace")
+    rules = Protego.parse(text)
+    rate = rules.request_rate(USER_AGENT_TOKEN)
+    paced = rate.seconds / rate.requests if rate and rate.requests else 0.0
+    delay = max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, paced, 0.0)
+    return Robots(url, tuple(text.splitlines()), rules, delay)
+
+
+@dataclass(slots=True)
+class RobotsCheck:
+    """The rules of the hosts that were asked; *request* requests a robots.txt and follows
+    redirects.
+
+    An *override* (who permitted access, in writing) sets Disallow aside, not the crawl-delay.
+    """
+
+    request: Callable[[str], Reply]
+    override: str = ""
+    _rules: dict[str, Robots] = field(default_factory=dict)
+
+    def crawl_delay(self, url: httpx.URL) -> float:
+        """Return the seconds between two requests that the host of *url* asks for, at most
+        ``MAX_CRAWL_DELAY``.
+
+        Raises RobotsError if its robots.txt forbids *url*, or if its server fails.
+        """
+        address = str(url.copy_with(path="/robots.txt", query=None, fragment=None))
+        if address not in self._rules:
+            self._rules[address] = self._request_rules(address)
+        rules = self._rules[address]
+        if not self.override and (line := rules.forbids(str(url))):
+            raise RobotsError(
+                '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
+                'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
+                url=str(url),
+                robots=rules.url,
+                number=line[0],
+                line=line[1],
+                token=USER_AGENT_TOKEN,
+                path=url.path,
+            )
+        return min(rules.delay, MAX_CRAWL_DELAY)
+
+    def _request_rules(self, address: str) -> Robots:
+        """Request a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
+        is allowed at present.
+        """
+        try:
+            reply = self.request(address)
+        except TooManyRedirectsError:
+            return parse_robots(address, b"")
+        except (RetryLaterError, UnexpectedStatusError) as error:
+            raise RobotsError(
+                "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
+                "again later",
+                error=error.reason,
+            ) from error
+        rules = parse_robots(address, reply.content if reply.status == 200 else b"")
+        if rules.delay > MAX_CRAWL_DELAY:
+            log.warning(
+                "crawl-delay reduced to the maximum",
+                robots=address,
+                requested=rules.delay,
+                applied=MAX_CRAWL_DELAY,
+                action="agree on a pause with its publisher",
+            )
+        return rules

@@ -19,7 +19,7 @@ from lxml.etree import _Element
 from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
 from harvesters.errors import ParseError
-from harvesters.network.response_parsing import doctype_error, parse_xml_bytes
+from harvesters.network.reply import doctype_error, parse_xml_bytes
 from harvesters.parsing import join_url, message, parser_errors
 from harvesters.payloads.contexts import check_contexts
 from harvesters.payloads.graph import MEMBERS, PREFIXES

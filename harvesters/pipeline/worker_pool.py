@@ -30,8 +30,8 @@ from lxml.html import HtmlElement
 
 from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
 from harvesters.ledger.models import StagedRecord
-from harvesters.optional_dependency import import_optional
 from harvesters.page_model import Record
+from harvesters.parsing import import_optional
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.process_limits import (
     DEFAULT_WORKERS,

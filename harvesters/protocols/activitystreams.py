@@ -16,8 +16,7 @@ from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload
 from harvesters.parsing import join_url

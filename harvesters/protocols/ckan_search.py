@@ -15,8 +15,7 @@ from pydantic import Field
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, Positive
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Row
 from harvesters.protocols.document import no_object, row_record

@@ -24,8 +24,8 @@ from pydantic import Field
 
 from harvesters.errors import CharsetError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import (
+from harvesters.network.reply import (
+    Reply,
     declared_charset,
     is_charset,
     marked_charset,

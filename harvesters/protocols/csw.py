@@ -16,7 +16,7 @@ from pydantic import Field
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.response_parsing import parse_xml
+from harvesters.network.reply import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.parsing import natural

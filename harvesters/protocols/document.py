@@ -13,8 +13,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json
+from harvesters.network.reply import Reply, dump_json
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, P, Page, Pages, Record, Row
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import Cursor, Items, read_cursor, write_cursor

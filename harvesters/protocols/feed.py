@@ -19,8 +19,8 @@ import feedparser
 from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import (
+from harvesters.network.reply import (
+    Reply,
     declared_charset,
     dump_json,
     is_charset,

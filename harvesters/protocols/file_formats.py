@@ -11,8 +11,7 @@ from lxml import etree
 from pydantic import Field
 
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json, parse_xml
+from harvesters.network.reply import Reply, load_json, parse_xml
 from harvesters.options import Options, one_of
 from harvesters.page_model import InvalidRecord, Payload, Record
 from harvesters.parsing import parser_errors

@@ -20,9 +20,7 @@ from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_check import is_html
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import Reply, is_html, load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors

@@ -16,8 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_check import empty_reason
+from harvesters.network.reply import Reply, empty_reason
 from harvesters.options import Options, located
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.parsing import join_url, parser_errors

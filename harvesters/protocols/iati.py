@@ -25,8 +25,7 @@ from pydantic import Field
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json, refuse_doctype, refuse_html
+from harvesters.network.reply import Reply, load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.parsing import parser_errors

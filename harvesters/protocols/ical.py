@@ -23,8 +23,7 @@ from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, refuse_html
+from harvesters.network.reply import Reply, dump_json, refuse_html
 from harvesters.options import Options, must_be
 from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record, Row
 from harvesters.parsing import message, parser_errors

@@ -14,8 +14,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, natural, url_path

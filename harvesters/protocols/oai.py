@@ -27,8 +27,7 @@ from harvesters.errors import (
     RepeatedPageError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import parse_xml
+from harvesters.network.reply import Reply, parse_xml
 from harvesters.options import Options, Texts
 from harvesters.page_model import (
     DeletedRecord,

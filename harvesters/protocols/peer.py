@@ -26,7 +26,7 @@ from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import load_json
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.payloads.graph import Graph, Node, Term

@@ -19,8 +19,7 @@ from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_dumped, load_json
+from harvesters.network.reply import Reply, dump_json, load_dumped, load_json
 from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
 from harvesters.payloads.contexts import builtin_context

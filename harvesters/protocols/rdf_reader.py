@@ -16,8 +16,7 @@ from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json, refuse_html
+from harvesters.network.reply import Reply, dump_json, load_json, refuse_html
 from harvesters.options import Options, Texts, one_of
 from harvesters.page_model import InvalidRecord, Item, Record
 from harvesters.parsing import parser_errors

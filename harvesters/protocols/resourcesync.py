@@ -22,8 +22,7 @@ from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import parse_xml
+from harvesters.network.reply import Reply, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import parser_errors

@@ -25,8 +25,7 @@ from pyoxigraph import Literal, NamedNode, Store
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import Reply, load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
 from harvesters.page_model import InvalidRecord, Item, Payload
 from harvesters.parsing import natural

@@ -18,8 +18,7 @@ from pydantic import BeforeValidator, Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import refuse_html
+from harvesters.network.reply import Reply, refuse_html
 from harvesters.options import as_tuple, must_be
 from harvesters.page_model import Item, Pages, Payload, Row
 from harvesters.parsing import parser_errors

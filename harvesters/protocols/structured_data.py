@@ -18,8 +18,8 @@ from extruct.w3cmicrodata import MicrodataExtractor
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import (
+from harvesters.network.reply import (
+    Reply,
     declared_charset,
     dump_json,
     is_charset,

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json
+from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, Item, Pages, Payload, Row
 from harvesters.protocols.document import no_object, read_document, row_record

@@ -18,11 +18,8 @@ from lxml import etree
 from pydantic import Field
 
 from harvesters.errors import ParseError
-from harvesters.network.body_reader import decode_content
-from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.response_check import is_html
-from harvesters.network.response_parsing import decode_text, parse_xml
+from harvesters.network.fetch import Fetch, decode_content
+from harvesters.network.reply import Reply, decode_text, is_html, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.parsing import parser_errors

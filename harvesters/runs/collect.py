@@ -15,7 +15,7 @@ import httpx
 import orjson
 import structlog
 
-from harvesters.archive import Archive
+from harvesters.archive import Archive, Replay
 from harvesters.errors import (
     CharsetError,
     CrashingReplyError,
@@ -42,7 +42,6 @@ from harvesters.pipeline.page_processor import (
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.reasons import Reason
-from harvesters.replay import Replay
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import READ_UP_TO
 from harvesters.source import Source

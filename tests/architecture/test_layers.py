@@ -55,10 +55,10 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "harvesters": (
         {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},
-        {"quiet_hours", "optional_dependency", "parsing"},
+        {"quiet_hours", "parsing", "archive"},
         {"source"},
         {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
-        {"payloads", "archive", "ledger"}, {"protocols", "mappings", "matching", "replay"}, {"compatibility"}, {"pipeline"},
+        {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"compatibility"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},
     ),
     "publisher": (

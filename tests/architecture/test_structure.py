@@ -81,7 +81,7 @@ DYNAMIC = {
     "harvesters.protocols.files": "the operator's, from a source definition",
     "harvesters.protocols.resourcesync": "the operator's, from a source definition",
     "harvesters.protocols.web": "the operator's, from a source definition",
-    "harvesters.network.response_check": "a table of our own",
+    "harvesters.network.reply": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
     "publisher.projections.search.searcher": "an escaped word, which repeats nothing",
     "publisher.store.external.client": "a table of our own, on an error of the operator's store",

@@ -23,8 +23,7 @@ from harvesters.errors import (
     TooLargeError,
     TransferError,
 )
-from harvesters.network.body_reader import decode_content
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, decode_content
 from harvesters.network.settings import RetryPolicy
 from web.outbound_client import Deadline, GuardedTransport
 

@@ -21,8 +21,8 @@ from harvesters.errors import (
     UnexpectedStatusError,
 )
 from harvesters.network.fetch import Fetch
-from harvesters.network.robots import MAX_CRAWL_DELAY, parse_robots
-from harvesters.network.settings import LocalRateLimiter, RetryPolicy, retry_after
+from harvesters.network.reply import retry_after
+from harvesters.network.settings import MAX_CRAWL_DELAY, LocalRateLimiter, RetryPolicy, parse_robots
 from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.source import parse
 

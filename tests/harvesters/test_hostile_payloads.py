@@ -18,8 +18,7 @@ from simulated import define_source, open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.network.reply import Reply, dump_json, load_json
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.rdf_parser import MAX_DEPTH, parse_quads
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded

@@ -17,7 +17,6 @@ from rows import each
 from command_line.services import mirror_address
 from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
-from harvesters.network import download
 from harvesters.network.settings import RetryPolicy
 from harvesters.stored_response import Validator
 from journal import mirror_origin
@@ -391,7 +390,7 @@ def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, origin: Ori
 def test_a_download_goes_on_where_it_broke_off(
     item: Mirror, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(download, "PIECE", 100)
+    monkeypatch.setattr("harvesters.mirror.PIECE", 100)
     entry = origin.journal.entry(1)
     assert entry is not None
     content, name = entry.path.read_bytes(), entry.id

@@ -51,7 +51,7 @@ def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
 
 def test_every_call_of_a_parsing_library_turns_its_exceptions_into_ours() -> None:
     files = [file for reader in READERS for file in (ROOT / reader).rglob("*.py")] + [
-        ROOT / "network" / "response_parsing.py"
+        ROOT / "network" / "reply.py"
     ]
     results = [
         f"{file.relative_to(ROOT)}:{call.lineno}: {ast.unparse(call.func)}"

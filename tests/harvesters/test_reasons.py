@@ -18,8 +18,7 @@ from rows import each
 from simulated import open_client
 
 from harvesters.errors import FetchError, NotFoundError, ParseError, error_reason
-from harvesters.network.reply import Reply
-from harvesters.network.response_parsing import load_json, parse_xml
+from harvesters.network.reply import Reply, load_json, parse_xml
 from harvesters.options import _KINDS, _MINIMA
 from harvesters.protocols.lists import Kind
 from harvesters.reasons import TEXTS, Reason

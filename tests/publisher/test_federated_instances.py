@@ -36,8 +36,8 @@ from waiting import wait_until, wait_until_async
 from harvesters.ledger import keys as key_store
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.ledger import Ledger
-from harvesters.network.robots import parse_robots as read_robots
 from harvesters.network.settings import NetworkSettings
+from harvesters.network.settings import parse_robots as read_robots
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse

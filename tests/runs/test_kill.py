@@ -29,7 +29,6 @@ from harvesters.ledger import tables
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import VOCABULARY, Run, StagedRecord, State, StateChange
 from harvesters.mirror import Mirror, sync
-from harvesters.network import download
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.bounded_call import preload
 from harvesters.runs import operations
@@ -231,7 +230,7 @@ def follow(origin: Path, folder: Path, last: int) -> None:
 
     client = fetch_with(httpx.MockTransport(answer), pause=0, robots=False)
     with pytest.MonkeyPatch.context() as small, client:
-        small.setattr(download, "PIECE", 150)
+        small.setattr("harvesters.mirror.PIECE", 150)
         sync(Mirror(folder, "https://origin.example/", client, now=lambda: NOON))
 
 

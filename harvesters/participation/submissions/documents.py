@@ -10,7 +10,7 @@ from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger.participation.models import Content
-from harvesters.network.response_parsing import dump_json
+from harvesters.network.reply import dump_json
 from harvesters.parsing import parser_errors
 from harvesters.participation.submissions.model import (
     CLASS_IRIS,

@@ -25,7 +25,7 @@ from joserfc.jwk import KeySet
 from joserfc.jwt import decode
 
 from harvesters.errors import HarvestError
-from harvesters.network.body_reader import read_body
+from harvesters.network.fetch import read_body
 from harvesters.participation.submissions.submitters.provider import OpenIDProvider
 from harvesters.problems import InvalidValue, ProviderError
 from vocab.addresses import is_mail_address
