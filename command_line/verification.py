@@ -21,10 +21,15 @@ from harvesters.ledger.integrity import ledger_faults
 from harvesters.runs.status_file import write_status
 from journal import mirror_origin
 from journal.journal import Fault, Journal, journal_faults
-from publisher import damaged_files as files
 from publisher.errors import PublisherError
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import dump_faults, key_faults, release_faults, report_faults
+from publisher.store.verification import (
+    release_store_faults,
+    repair_files,
+    status_faults,
+    store_faults,
+)
 from vocab.iris import Iris
 
 _DUMP = re.compile(r"stocktake-(\d+)\.")
@@ -95,24 +100,16 @@ def _parts(settings: Settings) -> list[Part]:
             lambda: ledger_faults(settings.ledger, journal, settings.base),
             needs_journal=True,
         ),
-        Part("status", lambda: files.status_faults(data, iris), is_derived=True),
+        Part("status", lambda: status_faults(data, iris), is_derived=True),
         Part("archive", lambda: archive_faults(data / "archive")),
-        Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
+        Part("release stores", lambda: release_store_faults(data), is_derived=True),
         Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
         Part("releases", lambda: release_faults(data / "releases")),
         Part("signing key", lambda: key_faults(data / "signing")),
         Part("reports", lambda: report_faults(data / "reports")),
     ]
     if settings.elsewhere is None:  # stocktake store verify compares an external store
-        parts.insert(
-            4,
-            Part(
-                "store",
-                lambda: files.store_faults(data, iris, lambda _: None),
-                is_derived=True,
-                needs_journal=True,
-            ),
-        )
+        parts.insert(4, Part("store", lambda: store_faults(data), is_derived=True))
     return parts
 
 
@@ -125,7 +122,7 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
         print_note(f"Repairing {', '.join(damaged)} ...", "dim")
     stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
     repairs: list[tuple[object, Callable[[], None]]] = [
-        (stores, lambda: files.repair(settings.data, Iris(settings.base), stores)),
+        (stores, lambda: repair_files(settings.data, Iris(settings.base), stores)),
         ("dumps" in damaged, lambda: _repair_dumps(settings.data, faults["dumps"])),
         ("status" in damaged, lambda: _repair_status(settings)),
     ]

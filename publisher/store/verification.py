@@ -1,7 +1,8 @@
-"""Compare a store with the journal, graph by graph, and repair what differs.
+"""Verify what the publisher derives from the journal, and repair it.
 
-Of each graph the sum of the digests of its quads is compared first, so that a million graphs fit in
-memory.
+Files are verified by the checksums in the manifest of their snapshot. A store can also be compared
+with the journal, graph by graph: of each graph the sum of the digests of its quads is compared first,
+so that a million graphs fit in memory.
 """
 
 from __future__ import annotations
@@ -11,18 +12,27 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
 from pyoxigraph import DefaultGraph, Quad, RdfFormat, Store, parse
 
-from journal.journal import Journal
-from publisher.errors import NotReady
+from journal.journal import Fault, Journal
+from publisher.errors import DamagedFiles, NotReady
 from publisher.projections.projection import JournalReader, in_batches, rows_of
 from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.follow import open_runner, require_unlocked
-from publisher.store.snapshots import newest_snapshot, remove_all
+from publisher.store.snapshots import (
+    REBUILD,
+    checksum_faults,
+    first_fault,
+    newest_snapshot,
+    older_snapshots,
+    remove_all,
+)
+from publisher.store.source_freshness import recompute
 from vocab.iris import Iris
 
 _BATCH, _BATCH_BYTES = 10_000, 16 << 20  # rows of the journal that are parsed at once
@@ -186,3 +196,75 @@ def build_local(data: Path, iris: Iris) -> None:
     with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
         while runner.step() is not None:
             pass
+
+
+def store_faults(data: Path) -> Iterator[Fault]:
+    """Yield the damaged files of the snapshots of the embedded store; none where there is no store
+    yet.
+    """
+    snapshots = data / "store" / "snapshots"
+    try:
+        newest = newest_snapshot(snapshots)
+    except DamagedFiles as error:
+        yield Fault("store", str(error), REBUILD)
+        return
+    for path in [*older_snapshots(snapshots), *([Path(newest.path)] if newest else [])]:
+        faults = list(checksum_faults(path))
+        if path.is_dir():  # a server may have deleted it meanwhile
+            yield from faults
+
+
+def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
+    """Yield the file of the status of sources if it cannot be read; it is written from the ledger,
+    or copied from a mirror's origin.
+    """
+    path = data / "status.nq"
+    try:
+        if path.exists():
+            recompute(
+                parse(path.read_bytes(), RdfFormat.N_QUADS), iris.operations, datetime.now(UTC)
+            )
+    except (SyntaxError, ValueError, OSError) as error:
+        yield Fault(
+            path.name,
+            f"cannot be read: {error}",
+            "run stocktake verify --repair, which writes it again",
+        )
+
+
+def release_store_faults(data: Path) -> Iterator[Fault]:
+    for folder in sorted((data / "store" / "releases").glob("[0-9]*")):
+        yield from checksum_faults(folder)
+
+
+def discard_damaged(store: Path) -> str:
+    """Delete the embedded store and its indexes, in the folder *store*, if a file of the newest
+    snapshot is damaged.
+
+    Returns the first fault, "" if there is none. The process that writes the store then rebuilds
+    them from the journal.
+    """
+    try:
+        snapshot = newest_snapshot(store / "snapshots")
+        fault = first_fault(Path(snapshot.path)) if snapshot else ""
+    except DamagedFiles as error:
+        fault = str(error)
+    if fault:
+        discard(store)
+    return fault
+
+
+def repair_files(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
+    """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy, before it
+    deletes anything, if a server runs.
+    """
+    store, names = data / "store", {fault.name for fault in faults}
+    require_unlocked(store / "lock")
+    older = (f"store/snapshots/{path.name}/" for path in older_snapshots(store / "snapshots"))
+    # Nobody reads the older snapshots now, and the server builds a release again when asked for it.
+    deleted = (*older, "store/releases/")
+    for name in names:
+        if name.startswith(deleted):
+            shutil.rmtree(data.joinpath(*name.split("/")[:3]), ignore_errors=True)
+    if not all(name.startswith(deleted) for name in names):
+        rebuild_local(data, iris)

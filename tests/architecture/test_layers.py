@@ -64,7 +64,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "publisher": (
         {"background", "database", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
         {"projections.facets"}, {"store"}, {"middleware", "pages"},
-        {"dependencies", "error_handlers"}, {"history", "releases"}, {"damaged_files"}, {"follower"},
+        {"dependencies", "error_handlers"}, {"history", "releases"}, {"follower"},
         {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip

@@ -17,11 +17,10 @@ from structlog.testing import capture_logs
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher import damaged_files as files
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import write_checksums
-from publisher.store.verification import build_local
+from publisher.store.verification import build_local, discard_damaged, store_faults
 
 PAGES = (
     "/",
@@ -71,7 +70,7 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(
             return (
                 set(answers) == {200}
                 and client.get("/health").json()["status"] == "ok"
-                and not list(files.store_faults(data, IRIS, lambda _: None))
+                and not list(store_faults(data))
             )
 
         wait_until(is_sound, "all files to be rebuilt", pause=0.5)
@@ -106,7 +105,7 @@ async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhi
     rebuilt = Path(copytree(small, tmp_path / "rebuilt"))
     for path in (rebuilt / "store" / "snapshots").glob("*/store/*.sst"):
         _damage(path)
-    assert files.discard_damaged(rebuilt / "store")
+    assert discard_damaged(rebuilt / "store")
     await asyncio.to_thread(build_local, rebuilt, IRIS)
     newer = Path(copytree(rebuilt, tmp_path / "newer"))
     Journal(newer / "journal").append(

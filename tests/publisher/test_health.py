@@ -25,12 +25,12 @@ from waiting import wait_until, wait_until_async
 from harvesters.admin.api import metrics
 from journal import mirror_origin
 from journal.mirror_origin import Origin, RefusedEntry
-from publisher import damaged_files
 from publisher.app import create_app
 from publisher.errors import DamagedFiles
 from publisher.projections.search import topics
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
+from publisher.store.verification import discard_damaged, repair_files, store_faults
 from vocab.iris import Iris
 
 
@@ -225,7 +225,7 @@ async def test_server_starts_with_a_damaged_description_of_its_snapshot(data: Pa
             newest_snapshot(data / "store" / "snapshots")
     async with opened(data) as (_, client):
         answer = await client.get("/health")
-    problem = damaged_files.discard_damaged(data / "store")
+    problem = discard_damaged(data / "store")
 
     assert (answer.status_code, answer.json()["status"]) == (503, "starting")
     assert "about.json cannot be read" in problem
@@ -236,11 +236,11 @@ def test_damaged_checksums_are_a_fault_and_are_rebuilt(data: Path) -> None:
     checksums = max((data / "store" / "snapshots").glob("*/checksums.json"))
     checksums.write_bytes(checksums.read_bytes()[:-9])
 
-    faults = list(damaged_files.store_faults(data, IRIS, lambda _: None))
-    damaged_files.repair(data, IRIS, faults)
+    faults = list(store_faults(data))
+    repair_files(data, IRIS, faults)
 
     assert [fault.name.endswith("checksums.json") for fault in faults] == [True]
-    assert not list(damaged_files.store_faults(data, IRIS, lambda _: None))
+    assert not list(store_faults(data))
 
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import httpx
 import pytest
 import zstandard
@@ -31,17 +30,15 @@ from harvesters.source import Source
 from journal.errors import ChainError
 from journal.file_lock import FileLock
 from journal.journal import Journal
-from publisher import damaged_files as files
 from publisher.app import create_app
-from publisher.projections.search.index import TOPICS
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import release_faults
 from publisher.releases.tables import open_release_tables
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
-from publisher.store.snapshots import first_fault, unreadable_reason, write_checksums
-from publisher.store.verification import build_local
+from publisher.store.snapshots import first_fault, write_checksums
+from publisher.store.verification import build_local, repair_files, store_faults
 from stocktake import app
 from vocab.iris import BASE, Iris
 
@@ -58,7 +55,6 @@ DERIVED = [
     ("store/releases/1/store/*.sst", "release stores"), ("store/releases/1/columns/columns.duckdb", "release stores"),
     ("dumps/*.nq.gz", "dumps"), ("dumps/*.ttl.gz.sha256", "dumps"),
 ]  # fmt: skip
-WORKING_TABLES = "store/store/*.sst"  # the engine makes the next snapshot from these
 # Files that a person must restore.
 ORIGINAL = [
     ("journal/000000001*", "journal"), ("journal/000000002*", "journal"), ("archive/*/*.warc.gz", "archive"),
@@ -138,26 +134,22 @@ def _damage_pages(path: Path) -> None:
 def _largest(data: Path, pattern: str) -> Path:
     """Return the largest file of a pattern.
 
-    A file of a snapshot is one of the newest, since the one before is not served. A working table
-    is one that the newest snapshot shares, since the engine has no checksum of what it has
-    compacted since.
+    A file of a snapshot is one of the newest, since the one before is not served.
     """
     newest = max((data / "store" / "snapshots").glob("[0-9]*"))
     paths = [path for path in data.glob(pattern) if path.is_file()]
-    if pattern == WORKING_TABLES:
-        paths = [path for path in paths if (newest / "store" / path.name).exists()]
     in_newest = [path for path in paths if newest in path.parents]
     return max(in_newest or paths, key=lambda path: path.stat().st_size)
 
 
 def _store_faults(data: Path) -> list[str]:
-    return [fault.name for fault in files.store_faults(data, IRIS, lambda _: None)]
+    return [fault.name for fault in store_faults(data)]
 
 
 def _repair_store(data: Path) -> list[str]:
     """Repair the store, check that no fault is left, and return the names of the damaged files."""
-    faults = list(files.store_faults(data, IRIS, lambda _: None))
-    files.repair(data, IRIS, faults)
+    faults = list(store_faults(data))
+    repair_files(data, IRIS, faults)
     assert _store_faults(data) == []
     return [fault.name for fault in faults]
 
@@ -257,56 +249,6 @@ async def test_a_damaged_manifest_of_a_release_is_answered_503_and_named(filled:
     assert fault.name == "releases/1/release.json"
 
 
-PUBLISHED = (
-    "store/text/shown/*.store",
-    "store/columns/shown/columns.duckdb",
-    "store/columns/shown/position",
-)
-WORKING = (
-    "store/columns/work.duckdb", "store/position.json", "store/text/position.json", "store/text/index/*.store", WORKING_TABLES,
-)  # fmt: skip
-
-
-@pytest.mark.parametrize("patterns", [PUBLISHED, WORKING], ids=["published", "working"])
-def test_damaged_files_of_the_next_snapshot_are_found_and_rebuilt(
-    filled: Path, patterns: tuple[str, ...]
-) -> None:
-    damaged = [_largest(filled, pattern) for pattern in patterns]
-    for path in (*damaged, filled / "store/store/CURRENT"):
-        _damage(path)
-
-    names = {str(path.relative_to(filled)) for path in damaged}
-    # A store that cannot be opened does not say which file is damaged, so it is named as a whole.
-    assert {*_repair_store(filled)} == names | {"store/store"}
-
-
-def test_damaged_working_files_are_found_while_a_server_has_them_open(filled: Path) -> None:
-    _damage(filled / "store/columns/work.duckdb")
-
-    with FileLock(filled / "store" / "lock"):
-        assert {*_store_faults(filled)} == {"store/columns/work.duckdb"}
-
-
-def test_damaged_labels_of_concepts_are_found_before_the_next_snapshot(filled: Path) -> None:
-    _damage(filled / "store/text/index" / TOPICS)
-
-    assert _repair_store(filled) == [f"store/text/index/{TOPICS}"]
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [("position", 2), ("other", 1),
-     *(pytest.param(*change, marks=pytest.mark.nightly) for change in (("position", "3"), ("quads", 7), ("entry", "x")))],
-)  # fmt: skip
-def test_a_position_that_is_not_that_of_the_snapshot_is_found(
-    filled: Path, name: str, value: object
-) -> None:
-    path = filled / "store" / "position.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), name: value}))
-
-    assert _store_faults(filled) == ["store/position.json"]
-
-
 def test_a_damaged_older_snapshot_is_found_and_deleted_and_the_newest_stays(filled: Path) -> None:
     newest = max((filled / "store" / "snapshots").glob("[0-9]*"))
     older = newest.with_name(f"{int(newest.name) - 1:09d}")
@@ -317,22 +259,6 @@ def test_a_damaged_older_snapshot_is_found_and_deleted_and_the_newest_stays(fill
 
     assert [name.split("/")[2] for name in _repair_store(filled)] == [older.name]
     assert (older.exists(), (newest / "checksums.json").read_bytes()) == (False, before)
-
-
-def test_a_snapshot_that_was_made_of_a_damaged_file_is_found(tmp_path: Path) -> None:
-    part = tmp_path / "000000001"
-    part.mkdir()
-    path = part / "columns.duckdb"
-    with duckdb.connect(str(path)) as file:
-        file.execute("CREATE TABLE terms AS SELECT range AS id, 'text ' || range FROM range(50000)")
-    with duckdb.connect(str(path), read_only=True, config={"threads": 2}):
-        assert unreadable_reason(path) == ""  # also while a server has the file open
-    _damage(path)
-
-    write_checksums(part, None)
-
-    reason = f"store/{tmp_path.name}/000000001/columns.duckdb cannot be read: "
-    assert first_fault(part).startswith(reason)
 
 
 def test_a_file_that_was_damaged_before_the_next_snapshot_links_it_is_found(tmp_path: Path) -> None:
