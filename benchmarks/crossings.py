@@ -40,7 +40,9 @@ QUERY = (
 
 @contextmanager
 def recorded_modules() -> Iterator[set[str]]:
-    """Yield the set to which each module of ours is added when one of its functions is called."""
+    """Yield the set to which each module of ours is added when one of its functions is called, in
+    this thread or in one that starts later.
+    """
     seen: set[str] = set()
     threading.setprofile(profile(seen.add))
     sys.setprofile(profile(seen.add))
@@ -51,8 +53,10 @@ def recorded_modules() -> Iterator[set[str]]:
         threading.setprofile(None)
 
 
-async def measure_requests(data: Path, trace: Path) -> dict[str, set[str]]:
-    """Return the modules that each kind of request crosses; workers write their modules to *trace*."""
+async def measure_requests(data: Path, trace: Path, seen: set[str]) -> dict[str, set[str]]:
+    """Return the modules that each kind of request crosses, which are added to *seen*; workers write
+    their modules to *trace*.
+    """
     service = QueryService(data, Iris(), follow=False, readers=1)
     app = create_app(service)
     transport = httpx.ASGITransport(app=app)
@@ -74,10 +78,10 @@ async def measure_requests(data: Path, trace: Path) -> dict[str, set[str]]:
         }
         for name, (path, headers) in requests.items():
             os.truncate(trace, 0)
-            with recorded_modules() as modules[name]:
-                response = await client.get(path, headers=headers)
+            seen.clear()
+            response = await client.get(path, headers=headers)
             response.raise_for_status()
-            modules[name] |= set(trace.read_text().split())
+            modules[name] = seen | set(trace.read_text().split())
     return modules
 
 
@@ -123,7 +127,9 @@ def main(
         trace.touch()
         os.environ[TRACE] = str(trace)
         preload("benchmarks.trace")
-        results = asyncio.run(measure_requests(data, trace))
+        # Threads that answer requests start with the first ones, so all are recorded from there on.
+        with recorded_modules() as seen:
+            results = asyncio.run(measure_requests(data, trace, seen))
         results["journal entry"] = measure_entry(data, Path(folder))
     for request, modules in results.items():
         print(f"{request:<17} {len(modules):>3}", *sorted(modules) if names else ())
