@@ -48,7 +48,7 @@ from harvesters.errors import (
 from harvesters.reasons import Reason
 from journal.errors import JournalError
 from languages.translations import format_number, gettext
-from web.problems import MEDIA, problem_response
+from web.respond import PROBLEM_MEDIA, problem_response
 from web.templating import Pages
 
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
@@ -221,7 +221,7 @@ _ERRORS = {
 }
 # The error responses of each route of the API.
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
-    code: {"description": text, "content": {MEDIA: {"schema": _PROBLEM_SCHEMA}}}
+    code: {"description": text, "content": {PROBLEM_MEDIA: {"schema": _PROBLEM_SCHEMA}}}
     for code, text in _ERRORS.items()
 }
 # No operator has to act on these, so they are logged as information.

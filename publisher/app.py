@@ -65,7 +65,7 @@ from publisher.store.workers.pool import client_key
 from web.branding import PLAIN, Branding
 from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
 from web.page_cache import PageMiddleware
-from web.static_files import STATIC_FOLDER, HashedStaticFiles
+from web.templating import STATIC_FOLDER, HashedStaticFiles
 
 ROUTERS: dict[str, APIRouter] = {
     "home": figure_pages.router,

@@ -14,7 +14,7 @@ from publisher.pages import Pages
 from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.store.query_service import QueryService
-from web.problems import HTTPProblem
+from web.respond import HTTPProblem
 
 
 async def get_service(request: Request) -> QueryService:

@@ -28,7 +28,7 @@ from publisher.errors import (
 from publisher.pages import Pages
 from publisher.store.query_service import QueryService
 from web.endpoints import allowed_methods, describe_validation_error
-from web.problems import HTTPProblem, problem_response, wants_page
+from web.respond import HTTPProblem, problem_response, wants_page
 
 _ERRORS: tuple[type[Exception], ...] = (
     *(PublisherError, JournalError, HTTPProblem),

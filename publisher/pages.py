@@ -16,14 +16,12 @@ from starlette.responses import HTMLResponse
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_seconds
 from languages.translations import gettext as _
-from languages.unsafe_text import ascii_host, finalize
 from publisher.rdf.results import Term
 from shapes.rules import message
 from vocab.iris import Iris
 from vocab.schemes import label, provisional_mark
 from web.branding import PLAIN, Branding
-from web.static_files import font_sheets, static_url
-from web.templating import create_environment
+from web.templating import ascii_host, create_environment, finalize, font_sheets, static_url
 
 # These parameters belong to one view; all others are filters.
 _OF_ONE_VIEW = (

@@ -25,9 +25,7 @@ from starlette.routing import Match
 
 from languages.translations import TranslatableText
 from vocab.iris import KINDS, encode
-from web.formats import FORMATS, JSON, Format, wants_html
-from web.problems import MEDIA as PROBLEM_MEDIA
-from web.problems import HTTPProblem
+from web.respond import FORMATS, JSON, PROBLEM_MEDIA, Format, HTTPProblem, wants_html
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Documentation = dict[int | str, dict[str, Any]]

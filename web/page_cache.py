@@ -26,8 +26,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.request_locale import current_locale
-from web.formats import accepts_gzip
-from web.respond import is_not_modified, parse_http_date
+from web.respond import accepts_gzip, is_not_modified, parse_http_date
 
 MAX_CACHE_BYTES = 64 << 20  # the size of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size

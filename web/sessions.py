@@ -17,7 +17,7 @@ from http import HTTPStatus
 from cachetools import TLRUCache
 from starlette.requests import Request
 
-from web.problems import HTTPProblem
+from web.respond import HTTPProblem
 
 MAX_AGE = timedelta(hours=8)  # one working day
 IDLE_TIMEOUT = timedelta(hours=1)  # for a browser left open

@@ -27,7 +27,7 @@ from publisher.portal.compare import find_moments, record_fields, records_url
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
 from vocab.iris import Iris
-from web.problems import HTTPProblem
+from web.respond import HTTPProblem
 
 FORMATS = ("text", "json", "csv")
 

@@ -26,7 +26,7 @@ from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import Release, list_releases, newest_release
 from publisher.store.workers.query_request import QueryRequest, uses_service
 from vocab.iris import Iris
-from web.formats import GRAPHS, TABLES
+from web.respond import GRAPHS, TABLES
 
 log = structlog.get_logger(component="search")
 

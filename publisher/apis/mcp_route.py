@@ -17,9 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from publisher.dependencies import PagesDep
 from web.endpoints import contents, get
-from web.links import origin
-from web.problems import problem_response
-from web.respond import respond
+from web.respond import origin, problem_response, respond
 
 MCP_SERVER = "publisher.apis.mcp_server"  # imported late, with the SDK
 

@@ -53,9 +53,7 @@ from publisher.store.workers.pool import client_key
 from vocab.countries import AREA, country
 from vocab.initiative import Basis
 from vocab.iris import KINDS
-from web.formats import GRAPHS, TABLES
-from web.links import origin
-from web.problems import HTTPProblem
+from web.respond import GRAPHS, TABLES, HTTPProblem, origin
 
 NAME = "stocktake"
 INSTRUCTIONS = (

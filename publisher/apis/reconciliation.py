@@ -74,11 +74,8 @@ from vocab.normalization import fold
 from vocab.schemes import Concept, concepts
 from web.branding import Branding
 from web.endpoints import get, problems, redirects, whole_number
-from web.formats import HTML, JSON
-from web.links import origin
 from web.middleware import FRAMED_POLICY, MAX_BODY
-from web.problems import HTTPProblem
-from web.respond import respond, see_other
+from web.respond import HTML, JSON, HTTPProblem, origin, respond, see_other
 
 BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension
 MAX_VALUES = 20  # values of the properties of one query

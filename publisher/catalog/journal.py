@@ -52,10 +52,20 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat, accepts_gzip
-from web.links import Link
-from web.problems import HTTPProblem
-from web.respond import IMMUTABLE, choose_format, respond, unchanged
+from web.respond import (
+    GRAPHS,
+    HTML,
+    IMMUTABLE,
+    JSON,
+    Format,
+    GraphFormat,
+    HTTPProblem,
+    Link,
+    accepts_gzip,
+    choose_format,
+    respond,
+    unchanged,
+)
 
 PAGE_SIZE = 50  # default number of entries on a page
 MAX_PAGE_SIZE = 1_000  # largest number of entries on a page

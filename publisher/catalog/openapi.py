@@ -20,9 +20,7 @@ from publisher.data.schemas import response_schemas
 from publisher.dependencies import PagesDep
 from publisher.pages import BUNDLE_FOLDER
 from web.endpoints import get
-from web.formats import HTML
-from web.links import origin
-from web.respond import respond
+from web.respond import HTML, origin, respond
 
 MEDIA = "application/json"
 _SUMMARY = (

@@ -29,9 +29,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import Release, list_releases
 from web.branding import NAME
 from web.endpoints import contents, get, problems
-from web.formats import GRAPHS, best_match
-from web.problems import HTTPProblem
-from web.respond import respond
+from web.respond import GRAPHS, HTTPProblem, best_match, respond
 
 router = APIRouter()
 

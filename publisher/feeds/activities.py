@@ -21,9 +21,7 @@ from publisher.feeds.records import ChangedRecord, Changes, ChangesDep
 from publisher.feeds.xml import instant
 from publisher.history.change_reader import ALL, ChangeType
 from web.endpoints import Count, Instant, WebAddress, get, problems, whole_number
-from web.links import origin
-from web.problems import HTTPProblem
-from web.respond import IMMUTABLE, respond
+from web.respond import IMMUTABLE, HTTPProblem, origin, respond
 
 PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"

@@ -46,11 +46,8 @@ from publisher.store.query_service import QueryService
 from vocab.schemes import label
 from vocab.terms import DCT
 from web.endpoints import contents, get, problems
-from web.formats import GRAPHS, HTML, media_types
-from web.links import Link, origin
 from web.outbound_client import Deadline, GuardedTransport, create_client
-from web.problems import HTTPProblem
-from web.respond import IMMUTABLE, respond
+from web.respond import GRAPHS, HTML, IMMUTABLE, HTTPProblem, Link, media_types, origin, respond
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive

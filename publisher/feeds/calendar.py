@@ -21,9 +21,7 @@ from publisher.history.change_reader import ChangeType
 from vocab.iris import encode
 from vocab.terms import SCHEMA
 from web.endpoints import contents, get, problems
-from web.links import origin
-from web.problems import HTTPProblem
-from web.respond import unchanged
+from web.respond import HTTPProblem, origin, unchanged
 
 FORMAT_VERSION = "2"  # increase it with every change of the output
 _END = b"END:VCALENDAR\r\n"

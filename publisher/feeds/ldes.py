@@ -31,10 +31,7 @@ from publisher.rdf.results import PREFIXES, text_term, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, path_segments, problems
-from web.formats import GraphFormat
-from web.links import origin
-from web.problems import HTTPProblem
-from web.respond import IMMUTABLE, choose_format, respond
+from web.respond import IMMUTABLE, GraphFormat, HTTPProblem, choose_format, origin, respond
 
 LDES = "https://w3id.org/ldes#"
 TREE = "https://w3id.org/tree#"

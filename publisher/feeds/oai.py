@@ -48,8 +48,7 @@ from publisher.rdf.results import PREFIXES, Row, replace_invalid_characters, to_
 from publisher.store.queries import query
 from vocab.terms import DCT
 from web.endpoints import contents, get, problems
-from web.links import origin
-from web.respond import respond
+from web.respond import origin, respond
 
 RECORDS_PER_PAGE = 100  # some 300 kB of oai_dc
 HEADERS_PER_PAGE = 1_000

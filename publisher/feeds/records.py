@@ -24,7 +24,7 @@ from vocab.goals import SDG
 from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.terms import FOAF, RDFS, SKOS, WGS, literal
-from web.links import Link, typed_link
+from web.respond import Link, typed_link
 
 BATCH = 250  # records that are read at once
 FEED_FAMILIES = ("line", "goal", "country", "source")  # the families of sets that have feeds

@@ -18,9 +18,7 @@ from publisher.dependencies import PagesDep
 from publisher.feeds.records import ChangesDep
 from publisher.feeds.xml import render
 from web.endpoints import contents, get, problems
-from web.links import origin
-from web.problems import HTTPProblem
-from web.respond import respond
+from web.respond import HTTPProblem, origin, respond
 
 _TEXT = "text/plain; charset=utf-8"
 _SOON = {"Cache-Control": "public, max-age=60"}

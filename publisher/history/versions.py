@@ -22,7 +22,7 @@ from publisher.store.descriptions import Description, Statement, describe_triple
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
-from web.links import Link
+from web.respond import Link
 
 MEDIA = "application/link-format"
 _STAMP = "%Y%m%d%H%M%S"

@@ -45,18 +45,25 @@ from web.endpoints import (
     problems,
     split_suffix,
 )
-from web.formats import DATA_FORMATS, FORMATS, GRAPHS, HTML, JSON, Format
-from web.links import (
+from web.respond import (
+    DATA_FORMATS,
+    FORMATS,
+    GRAPHS,
+    HTML,
+    JSON,
     LINKSET_JSON,
     LINKSET_TEXT,
+    Format,
+    HTTPProblem,
     Link,
+    ResourceURLs,
+    choose_format,
     linkset_json,
     linkset_text,
     origin,
+    respond,
     typed_link,
 )
-from web.problems import HTTPProblem
-from web.respond import ResourceURLs, choose_format, respond
 
 DESCRIPTION = "DescriptionJson"  # the schema of entities in OpenAPI
 GONE: Documentation = {

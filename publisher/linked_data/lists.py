@@ -45,10 +45,7 @@ from web.endpoints import (
     problems,
     split_suffix,
 )
-from web.formats import HTML, JSON, Format
-from web.links import Link, origin
-from web.problems import HTTPProblem
-from web.respond import choose_format, respond
+from web.respond import HTML, JSON, Format, HTTPProblem, Link, choose_format, origin, respond
 
 PAGE_SIZE = 50  # things on a page
 Details = dict[str, dict[str, Any]]  # the details of organizations, by IRI and by name in JSON

@@ -38,9 +38,16 @@ from web.endpoints import (
     redirects,
     split_suffix,
 )
-from web.formats import DATA_FORMATS, FORMATS
-from web.links import link_header, linkset_text, origin
-from web.respond import ResourceURLs, parse_http_date, respond
+from web.respond import (
+    DATA_FORMATS,
+    FORMATS,
+    ResourceURLs,
+    link_header,
+    linkset_text,
+    origin,
+    parse_http_date,
+    respond,
+)
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
 

@@ -27,8 +27,7 @@ from publisher.store.source_status import (
     source_statuses,
 )
 from web.endpoints import contents, get, problems
-from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
-from web.respond import choose_format, respond
+from web.respond import GRAPHS, HTML, JSON, Format, GraphFormat, choose_format, respond
 
 _FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS, "html": HTML}
 _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # the state depends on the clock

@@ -32,8 +32,7 @@ from vocab.schemes import label
 from vocab.statements.clusters import cluster_iri, named_member
 from vocab.terms import RDF
 from web.endpoints import parse_thing_path, path_segments
-from web.links import Link
-from web.problems import HTTPProblem
+from web.respond import HTTPProblem, Link
 
 MAX_MEMBERS = 50  # members whose descriptions are compared
 _TYPE = f"{RDF}type"

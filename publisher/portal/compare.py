@@ -51,8 +51,7 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.formats import HTML
-from web.respond import respond
+from web.respond import HTML, respond
 
 # The facets of the panels of each side, which leaves out its own.
 PANELS = ("goal", "line", "country", "region", "year")

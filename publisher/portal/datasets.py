@@ -34,7 +34,7 @@ from publisher.store.descriptions import Description, Statement, namespaces, ser
 from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.terms import DCT, RDF, RDFS, SCHEMA, XSD
-from web.charts.svg import standalone_svg
+from web.charts import standalone_svg
 from web.endpoints import (
     EndpointT,
     declared_parameters,
@@ -43,9 +43,18 @@ from web.endpoints import (
     other_contents,
     problems,
 )
-from web.formats import GRAPHS, HTML, Format, GraphFormat
-from web.links import origin, typed_link
-from web.respond import ResourceURLs, choose_format, respond, see_other
+from web.respond import (
+    GRAPHS,
+    HTML,
+    Format,
+    GraphFormat,
+    ResourceURLs,
+    choose_format,
+    origin,
+    respond,
+    see_other,
+    typed_link,
+)
 
 QB = "http://purl.org/linked-data/cube#"
 VALUE = "http://purl.org/linked-data/sdmx/2009/measure#obsValue"

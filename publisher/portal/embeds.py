@@ -26,11 +26,9 @@ from publisher.portal.facet_filters import (
     parse_filters,
 )
 from publisher.portal.figures import EMBED, FIGURES, Figure, Figures
-from web.charts.svg import standalone_svg
+from web.charts import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number
-from web.formats import HTML, JSON
-from web.links import origin, typed_link
-from web.respond import respond
+from web.respond import HTML, JSON, origin, respond, typed_link
 
 BY_FACET = ("bars", "table", "trend")  # kinds whose addresses end with a facet
 # The height of a frame in pixels, by kind of figure.

@@ -79,9 +79,16 @@ from web.endpoints import (
     problems,
     redirects,
 )
-from web.formats import DATA_FORMATS, FORMATS, HTML, quality
-from web.links import Link
-from web.respond import ResourceURLs, choose_format, see_other
+from web.respond import (
+    DATA_FORMATS,
+    FORMATS,
+    HTML,
+    Link,
+    ResourceURLs,
+    choose_format,
+    quality,
+    see_other,
+)
 
 Found = tuple[str, Entity]  # the kind, a key of KINDS, and the entity
 GRAPHS = (

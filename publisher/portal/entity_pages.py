@@ -37,10 +37,9 @@ from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
-from web.charts.map import point_map
-from web.formats import HTML
-from web.links import Link, typed_link
+from web.charts import point_map
 from web.page_cache import MINUTE, keep_for
+from web.respond import HTML, Link, typed_link
 
 Values = dict[str, object]
 

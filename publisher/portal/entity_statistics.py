@@ -47,8 +47,7 @@ from publisher.projections.facets.thing_count import NONE
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
-from web.charts.map import point_map
-from web.charts.svg import MAX_ORGANIZATIONS, network_diagram, shade, sparkline
+from web.charts import MAX_ORGANIZATIONS, network_diagram, point_map, shade, sparkline
 from web.endpoints import get, known_parameters, other_contents, path_segments, problems, redirects
 
 # The facets of the panels of a page, in this order.

@@ -56,9 +56,8 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import count_by_state, source_statuses
 from vocab.terms import DCT
-from web.formats import HTML
 from web.page_cache import MINUTE, keep_for
-from web.respond import respond
+from web.respond import HTML, respond
 
 NEWEST, EVENTS = 8, 4  # things on the front page: the latest updates, and upcoming events
 HOME_DATA = ("line", "goal", "region", "country")

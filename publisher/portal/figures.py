@@ -31,19 +31,20 @@ from vocab.countries import AREA
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts
-from web.charts.map import outlined_areas, world_map
-from web.charts.svg import (
+from web.charts import (
     SERIES,
     HeatmapLabel,
     bar_chart,
     column_chart,
     heatmap,
+    outlined_areas,
     quantile_bounds,
     quantile_ranges,
     shade,
     shade_ranges,
+    world_map,
 )
-from web.charts.svg import Bar as DrawnBar
+from web.charts import Bar as DrawnBar
 
 SPARSE = 20  # a figure that covers less than one thing in this number comes last
 MAX_BARS = 12  # bars of a short list

@@ -36,9 +36,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import client_key
 from vocab.iris import KINDS, Iris
 from web.endpoints import get
-from web.formats import HTML
-from web.problems import HTTPProblem
-from web.respond import NO_STORE, respond
+from web.respond import HTML, NO_STORE, HTTPProblem, respond
 
 FREQUENCIES = ("change", "day", "week")
 COMPARED = 5_000  # results that are compared one by one; of a larger search, the newest

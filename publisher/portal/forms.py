@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from publisher.dependencies import require
 from publisher.sparql.protocol import FORM
-from web.problems import HTTPProblem
+from web.respond import HTTPProblem
 from web.sessions import check_origin
 
 MULTIPART = "multipart/form-data"

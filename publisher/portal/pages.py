@@ -35,9 +35,19 @@ from vocab.schemes import label
 from vocab.terms import DCT, FOAF, LANGUAGES, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 from web.branding import LOGO, LOGO_TYPES
 from web.endpoints import contents, get, other_contents, problems
-from web.formats import DATA_FORMATS, FORMATS, GRAPHS, HTML, JSON, Format
-from web.links import Link
-from web.respond import NO_STORE, ResourceURLs, choose_format, respond
+from web.respond import (
+    DATA_FORMATS,
+    FORMATS,
+    GRAPHS,
+    HTML,
+    JSON,
+    NO_STORE,
+    Format,
+    Link,
+    ResourceURLs,
+    choose_format,
+    respond,
+)
 
 _CATALOG, _SHAPES = ResourceURLs("/catalog"), ResourceURLs("/shapes")
 _EXPLANATIONS: dict[str, Format] = {"html": HTML, "json": JSON, "ttl": GRAPHS["ttl"]}

@@ -29,8 +29,7 @@ from vocab.addresses import is_mail_address
 from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
 from web.endpoints import contents, get, problems
-from web.formats import GRAPHS, HTML, JSON, Format, GraphFormat
-from web.respond import NO_STORE, choose_format, respond
+from web.respond import GRAPHS, HTML, JSON, NO_STORE, Format, GraphFormat, choose_format, respond
 
 OA = "http://www.w3.org/ns/oa#"
 CATEGORIES = (

@@ -34,9 +34,9 @@ from publisher.store.releases.manifest import Release, list_releases
 from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
-from web.charts.svg import render
+from web.charts import render
 from web.endpoints import SourcePath
-from web.links import origin
+from web.respond import origin
 
 _PREFIXES = {
     "adms": ADMS,

@@ -53,9 +53,19 @@ from web.endpoints import (
     problems,
     split_suffix,
 )
-from web.formats import DATA_FORMATS, HTML, JSON
-from web.links import Link, origin, typed_link
-from web.respond import IMMUTABLE, ResourceURLs, choose_format, respond, see_other
+from web.respond import (
+    DATA_FORMATS,
+    HTML,
+    IMMUTABLE,
+    JSON,
+    Link,
+    ResourceURLs,
+    choose_format,
+    origin,
+    respond,
+    see_other,
+    typed_link,
+)
 
 SAMPLES = 3  # rows of a table that are shown
 MAX_SAMPLE = 1 << 16  # first bytes of a table that are read

@@ -62,8 +62,7 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.formats import HTML, Format, GraphFormat
-from web.respond import choose_format, respond
+from web.respond import HTML, Format, GraphFormat, choose_format, respond
 
 PAGE_SIZE = 20  # default number of results per page
 MAX_RESULTS = 1_000  # the most results of a page

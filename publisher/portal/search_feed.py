@@ -42,8 +42,7 @@ from publisher.projections.search.query import SearchRequest
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.endpoints import get, known_parameters, other_contents, problems
-from web.links import Link, origin
-from web.respond import respond
+from web.respond import Link, origin, respond
 
 ENTRIES = 100  # the newest results, which a feed has
 # The number of newest changes of all records among which removed results are searched.

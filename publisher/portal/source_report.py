@@ -41,9 +41,7 @@ from vocab.normalization import escape_formula
 from vocab.terms import LANGUAGES, RDF, SH, XSD
 from web.branding import NAME
 from web.endpoints import SourcePath, contents, get, problems
-from web.formats import GRAPHS, HTML, JSON, Format
-from web.links import origin
-from web.respond import ResourceURLs, choose_format, respond
+from web.respond import GRAPHS, HTML, JSON, Format, ResourceURLs, choose_format, origin, respond
 
 _EXAMPLES = 3
 _CONSTRAINTS = (

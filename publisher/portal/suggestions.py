@@ -35,8 +35,7 @@ from publisher.projections.search.query import SearchRequest, parse_clauses
 from publisher.projections.search.searcher import Marker, Searcher, best_text
 from publisher.store.workers.pool import RateLimiter, client_key
 from web.endpoints import format_parameter, get, other_contents, problems, whole_number
-from web.formats import HTML, JSON
-from web.respond import choose_format, respond
+from web.respond import HTML, JSON, choose_format, respond
 
 MAX_CARDS = 6  # topics above the results of a search
 _TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them

@@ -65,11 +65,9 @@ from vocab.product.mapping_sets import mapped_schemes, sssom_table
 from vocab.product.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
-from web.charts.svg import render
+from web.charts import render
 from web.endpoints import get, split_suffix
-from web.formats import HTML
-from web.links import Link
-from web.respond import ResourceURLs, respond
+from web.respond import HTML, Link, ResourceURLs, respond
 
 OWL = "http://www.w3.org/2002/07/owl#"
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}

@@ -39,9 +39,8 @@ from publisher.store.workers.pool import client_key
 from shapes.rules import message
 from vocab.iris import is_web
 from web.endpoints import contents, get, problems
-from web.formats import HTML, JSON, Format
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
-from web.respond import NO_STORE, choose_format, respond
+from web.respond import HTML, JSON, NO_STORE, Format, choose_format, respond
 from web.sessions import check_origin
 
 MAX_FEED = 16 << 20  # bytes of an upload

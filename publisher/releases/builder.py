@@ -45,7 +45,7 @@ from publisher.store.releases.manifest import (
     write_manifest,
 )
 from vocab.iris import Iris
-from web.formats import GRAPHS, media_types
+from web.respond import GRAPHS, media_types
 
 KEEP = 12  # releases whose files are kept: a year of monthly releases
 Progress = Callable[[str], None]  # called before each step with a sentence about it

@@ -30,7 +30,7 @@ from publisher.projections.projection import in_batches
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.results import PREFIXES
 from vocab.terms import ADMS, DCT, FOAF, PROV
-from web.formats import GRAPHS
+from web.respond import GRAPHS
 
 DUMP_NAME = re.compile(r"stocktake-(\d+)\.(?:nq|ttl|gone\.csv)\.gz(\.sha256)?\Z")
 TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads

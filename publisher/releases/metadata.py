@@ -25,12 +25,12 @@ from tempfile import TemporaryDirectory
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from languages.unsafe_text import escape_unsafe_text
 from publisher.errors import ReleaseError
 from publisher.releases.signature import SUFFIX, SUMS, sha256_of
 from publisher.releases.tables import TABLES, Table
 from publisher.store.releases.manifest import MANIFEST, File, Release
 from web.branding import NAME
+from web.templating import escape_unsafe_text
 
 ABSTRACT = (
     "Initiatives for the information society, gathered from public registries and published as linked data by WSIS action line and "

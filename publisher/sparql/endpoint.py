@@ -53,9 +53,16 @@ from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, format_parameter, get, other_contents, problems
-from web.formats import GRAPHS, HTML, TABLES, GraphFormat, wants_html
-from web.problems import HTTPProblem
-from web.respond import choose_format, respond
+from web.respond import (
+    GRAPHS,
+    HTML,
+    TABLES,
+    GraphFormat,
+    HTTPProblem,
+    choose_format,
+    respond,
+    wants_html,
+)
 
 _FORMATS = "http://www.w3.org/ns/formats/"
 _FORMAT_NAMES = {

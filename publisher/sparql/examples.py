@@ -35,9 +35,7 @@ from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH
 from web.endpoints import contents, format_parameter, get, problems
-from web.formats import GRAPHS, HTML, Format, GraphFormat
-from web.problems import HTTPProblem
-from web.respond import choose_format, respond
+from web.respond import GRAPHS, HTML, Format, GraphFormat, HTTPProblem, choose_format, respond
 
 FOLDER = Path(__file__).parent / "examples"
 DURATIONS = "examples.json"  # in the data folder

@@ -42,9 +42,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Answer, Worker, client_key
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import Count, Instant, get, other_contents, problems
-from web.formats import GRAPHS, HTML, TABLES, wants_html
-from web.problems import HTTPProblem
-from web.respond import respond
+from web.respond import GRAPHS, HTML, TABLES, HTTPProblem, respond, wants_html
 from web.sessions import check_origin
 
 log = structlog.get_logger(component="exporter")

@@ -42,9 +42,17 @@ from publisher.store.workers.query_request import (
     Truncation,
     uses_service,
 )
-from web.formats import GRAPHS, TABLES, Format, best_match, media_types
-from web.problems import HTTPProblem
-from web.respond import SAFE_METHODS, matches_etag, not_acceptable
+from web.respond import (
+    GRAPHS,
+    SAFE_METHODS,
+    TABLES,
+    Format,
+    HTTPProblem,
+    best_match,
+    matches_etag,
+    media_types,
+    not_acceptable,
+)
 from web.respond import unchanged as unchanged_response
 
 log = structlog.get_logger(component="responses")

@@ -15,7 +15,7 @@ from publisher.data.properties import namespaces as namespaces
 from publisher.rdf.results import PREFIXES, Row, Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from web.formats import GraphFormat
+from web.respond import GraphFormat
 
 
 class Statement(NamedTuple):

@@ -18,7 +18,7 @@ const SHEETS = {
 function face({ family, stem }, weight, subset, range, out) {
   const folder = join("node_modules", "@fontsource", stem), file = `${stem}-${subset}-${weight}-normal.woff2`;
   copyFileSync(join(folder, "files", file), join(out, "fonts", file));
-  const digest = createHash("sha256").update(readFileSync(join(folder, "files", file))).digest("hex").slice(0, 12); // as web/static_files.py names it
+  const digest = createHash("sha256").update(readFileSync(join(folder, "files", file))).digest("hex").slice(0, 12); // as web/templating.py names it
   return `@font-face{font-family:"${family}";font-weight:${weight};font-display:swap;src:url(fonts/${basename(file, ".woff2")}.${digest}.woff2)format("woff2");unicode-range:${range}}`;
 }
 

@@ -20,7 +20,7 @@ from harvesters.protocols.registry import PROTOCOLS
 from publisher.app import ROUTERS, create_app
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.formats import GRAPHS, TABLES
+from web.respond import GRAPHS, TABLES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"

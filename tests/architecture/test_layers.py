@@ -49,9 +49,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"verification"}, {"journal"},
     ),
     "web": (
-        {"branding", "formats", "links", "outbound_client", "server", "templating", "throttle"},
-        {"problems"}, {"endpoints", "sessions"}, {"middleware", "respond"},
-        {"page_cache", "static_files"}, {"charts"},
+        {"branding", "outbound_client", "respond", "server", "throttle"},
+        {"endpoints", "sessions", "templating"}, {"middleware"}, {"page_cache", "charts"},
     ),
     "harvesters": (
         {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},

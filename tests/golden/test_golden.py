@@ -15,7 +15,7 @@ from starlette.routing import Match, Route
 from world import build_world, site
 
 from publisher.app import ROUTERS
-from web.charts.map import load_outlines
+from web.charts import load_outlines
 
 MAKERS = [
     Path(__file__).with_name("world.py"),

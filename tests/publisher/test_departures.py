@@ -23,7 +23,7 @@ from vocab.statements.describe import describe, quads
 from vocab.statements.provenance import Provenance, describe_record
 from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
 from vocab.terms import XSD
-from web.formats import GRAPHS
+from web.respond import GRAPHS
 
 IRIS = Iris()
 SEEN, MISSED, GONE = (datetime(2026, 3, day, 8, tzinfo=UTC) for day in (1, 5, 9))

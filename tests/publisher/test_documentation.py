@@ -29,7 +29,7 @@ from publisher.store.query_service import QueryService
 from shapes.rules import rules
 from vocab.initiative import Document, Post, Text
 from vocab.iris import BASE, Iris
-from web.static_files import static_url
+from web.templating import static_url
 
 TEMPLATES = Path(publisher.__file__).parent / "templates"
 

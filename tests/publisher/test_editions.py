@@ -54,7 +54,7 @@ from publisher.store.releases.manifest import write_manifest
 from publisher.store.verification import build_local
 from vocab.initiative import Initiative, Text
 from web.branding import Branding
-from web.static_files import static_url
+from web.templating import static_url
 
 ADDRESSES = Addresses(1, ("en", "ar"), "https://stocktaking.example", frozenset({"2025-05"}))
 NOW = datetime(2026, 3, 3, tzinfo=UTC)

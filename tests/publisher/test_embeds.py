@@ -20,8 +20,8 @@ from publisher.app import ROUTERS, SiteOptions, create_app
 from publisher.portal.embeds import BY_FACET, HEIGHTS
 from publisher.store.query_service import QueryService
 from web.branding import Branding
-from web.charts.map import load_outlines
-from web.static_files import static_url
+from web.charts import load_outlines
+from web.templating import static_url
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}

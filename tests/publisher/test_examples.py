@@ -62,8 +62,8 @@ from stocktake import app as commands
 from vocab.initiative import Initiative, Place, Text
 from vocab.iris import Iris
 from vocab.statements.describe import describe
-from web.formats import GRAPHS, TABLES
-from web.static_files import static_url
+from web.respond import GRAPHS, TABLES
+from web.templating import static_url
 
 THEM = examples(Iris())
 SH = "http://www.w3.org/ns/shacl#"

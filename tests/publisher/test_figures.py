@@ -39,7 +39,7 @@ from publisher.projections.facets.queries import open_facet_index
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
 from vocab.terms import RDF, RDFS
-from web.charts.map import load_outlines
+from web.charts import load_outlines
 
 HTML = {"Accept": "text/html"}
 MAKERS = [Path(__file__).with_name(name) for name in ("small_world.py", "publish_fixture.py")]

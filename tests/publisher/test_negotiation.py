@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rows import each
 
-from web.formats import GRAPHS, TABLES, best_match, quality, wants_html
+from web.respond import GRAPHS, TABLES, best_match, quality, wants_html
 
 BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"
 

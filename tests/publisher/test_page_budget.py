@@ -28,7 +28,7 @@ from publisher.limits import Limits
 from publisher.middleware import ALL_DATA_LINK, REST, PageLimits
 from web.middleware import RequestMetrics
 from web.page_cache import PageMiddleware
-from web.problems import problem_response
+from web.respond import problem_response
 
 CRAWLER, PERSON, BOT = "203.0.113.7", "198.51.100.9", "192.0.2.33"
 BOT_MINUTES = 5

@@ -39,7 +39,7 @@ from publisher.releases.tables import compute_tables, open_tables, read_tables
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, RDF, SCHEMA, XSD
-from web.formats import GRAPHS
+from web.respond import GRAPHS
 
 IRIS = Iris()
 THING = IRIS.thing("initiative", "demo", "a/1")

@@ -28,7 +28,7 @@ from publisher.portal.source_definition import from_query, source_toml
 from publisher.projections.facets.filter_query import make_filter, total
 from publisher.releases.tables import LISTED, TABLES
 from vocab.iris import Iris
-from web.charts.map import load_outlines
+from web.charts import load_outlines
 
 KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
 HTML = {"Accept": "text/html"}

@@ -15,8 +15,8 @@ import pytest
 from browser import Browser
 from waiting import wait_until
 
-from web.charts.map import load_outlines
-from web.static_files import font_sheets
+from web.charts import load_outlines
+from web.templating import font_sheets
 
 PAGES = {
     "home": "/", "search": "/search?q=network&goal=4", "nothing found": "/search?q=zzz&goal=4",

@@ -51,7 +51,7 @@ from publisher.store.releases.manifest import (
 )
 from stocktake import app
 from vocab.iris import Iris
-from web.formats import GRAPHS
+from web.respond import GRAPHS
 
 ROOT = Path(__file__).parents[2]
 IRIS = Iris()

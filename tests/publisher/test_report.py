@@ -31,7 +31,7 @@ from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import get_release, write_manifest
 from stocktake import app
 from vocab.iris import Iris
-from web.charts.map import load_outlines
+from web.charts import load_outlines
 
 IRIS = Iris()
 

@@ -19,7 +19,7 @@ from publisher.portal.facet_filters import filter_groups, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.projections.facets.thing_count import NONE
 from vocab.iris import Iris
-from web.static_files import static_url
+from web.templating import static_url
 
 HTML = {"Accept": "text/html"}
 # The page has no other scripts.

@@ -20,7 +20,7 @@ from publisher.sparql.endpoint import FUNCTIONS, LATERAL, PROPERTIES
 from publisher.sparql.protocol import MAX_QUERY_BYTES
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
-from web.formats import GRAPHS, TABLES
+from web.respond import GRAPHS, TABLES
 
 SD = "http://www.w3.org/ns/sparql-service-description#"
 VOID = "http://rdfs.org/ns/void#"

@@ -13,7 +13,7 @@ import pytest
 from rows import each
 
 from web.respond import IMMUTABLE
-from web.static_files import STATIC_FOLDER, font_sheets, static_url
+from web.templating import STATIC_FOLDER, font_sheets, static_url
 
 NAMES = (
     "style.css", "figures.css", "figures-dark.css", "embed.css", "embed.js", "suggest.js", "progress.js", "icon.svg",
@@ -119,6 +119,6 @@ async def test_fonts_are_served_by_us_under_names_with_their_digest(
 def test_a_page_names_no_font_sheet_that_was_not_built(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("web.static_files.STATIC_FOLDER", tmp_path)
+    monkeypatch.setattr("web.templating.STATIC_FOLDER", tmp_path)
 
     assert font_sheets("zh") == []

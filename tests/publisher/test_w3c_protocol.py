@@ -19,7 +19,7 @@ from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
-from web.formats import GRAPHS, TABLES, media_types
+from web.respond import GRAPHS, TABLES, media_types
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"
 # Older versions of the suite describe the requests in comments only, so their tests have no steps.

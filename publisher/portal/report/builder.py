@@ -24,7 +24,6 @@ from journal.journal import Journal
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
-from languages.unsafe_text import finalize
 from publisher.errors import ReleaseError, ReleaseNotFound, ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures
@@ -43,8 +42,8 @@ from publisher.releases.tables import open_release_tables
 from publisher.store.releases.manifest import Release, get_release, newest_release
 from vocab.iris import Iris
 from web.branding import NAME
-from web.charts.svg import standalone_svg, stylesheet
-from web.templating import create_environment
+from web.charts import standalone_svg, stylesheet
+from web.templating import create_environment, finalize
 
 REPORT, PRINT, STYLE, NUMBERS = "report.html", "report.pdf", "report.css", "report.json"
 _HERE = Path(__file__).parent

@@ -32,8 +32,8 @@ from publisher.store.releases.manifest import Release
 from vocab.countries import AREA, country
 from vocab.initiative import Basis
 from web.branding import NAME
-from web.charts.svg import Bar as DrawnBar
-from web.charts.svg import bar_chart
+from web.charts import Bar as DrawnBar
+from web.charts import bar_chart
 
 _ROWS = 25  # rows of a table in print; the release's files have all
 _BARS = 20  # the most bars of a drawing

@@ -68,7 +68,7 @@ from publisher.store.workers.query_request import (
     tokenize,
     uses_named_graphs,
 )
-from web.formats import GRAPHS, TABLES
+from web.respond import GRAPHS, TABLES
 
 STORE, COLUMNS = "store", "columns"  # the names of the engines
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
