@@ -17,11 +17,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from command_line.console import Json, out, print_json
-from shapes.engines.engine import EngineError
-from shapes.engines.reference import graph
-from shapes.examples import examples
-from shapes.result import Report, Severity
-from shapes.rules import rules, turtle
+from shapes.reference import graph
+from shapes.result import EngineError, Report, Severity
+from shapes.rules import examples, rules, turtle
 from shapes.validate import validate, validate_many
 from vocab.iris import BASE
 

@@ -1,8 +1,8 @@
-"""Validation results in the terms of SHACL."""
+"""Validation results in the terms of SHACL, and the interface of validation engines."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -69,3 +69,11 @@ class Report:
         for result in self.results:
             by_node.setdefault(result.focus, []).append(result)
         return {focus: tuple(results) for focus, results in by_node.items()}
+
+
+# A function that returns the results of a graph, an N-Triples text, or raises EngineError.
+Engine = Callable[[str], list[Result]]
+
+
+class EngineError(Exception):
+    """A graph that the engine cannot parse or validate; the message says why."""

@@ -1,8 +1,11 @@
-"""Read our shapes, their digest, a summary of each, and its message and remedy in six languages."""
+"""Read our shapes, their digest, a summary of each, its message and remedy in six languages, and its
+examples.
+"""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -188,3 +191,30 @@ def remedy(iri: str, language: str, base: str = BASE) -> str | None:
     ('Corrigez les heures.', 'Correct the times.', None)
     """
     return _text(base, "description", iri, language)
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One example: the shape's IRI, whether it conforms, and its statements."""
+
+    shape: str
+    good: bool
+    statements: tuple[str, ...]
+
+
+def examples(base: str = BASE) -> Iterator[Example]:
+    """Yield all examples, a shape's good one before its bad one, from TriG files whose graphs are
+    named ``good#ResourceTitle`` and ``bad#ResourceTitle``.
+    """
+    for file in sorted((files("shapes") / "examples").iterdir(), key=lambda entry: entry.name):
+        if not file.name.endswith(".trig"):
+            continue
+        graphs: dict[str, list[str]] = {}
+        for quad in parse(file.read_bytes(), format=RdfFormat.TRIG, base_iri=base):
+            if isinstance(quad.graph_name, NamedNode):
+                graphs.setdefault(quad.graph_name.value.removeprefix(base), []).append(
+                    str(quad.triple)
+                )
+        for name, statements in graphs.items():
+            kind, _, shape = name.partition("#")
+            yield Example(f"{base}shapes#{shape}", kind == "good", tuple(statements))

@@ -42,7 +42,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"curated_words"},
         {"crosswalks", "curated_topics"},
     ),
-    "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}),
+    "shapes": ({"result"}, {"reference", "rules"}, {"validate"}),
     "journal": (
         {"errors", "outage", "atomic_file", "file_lock", "fork_server", "stop_signal", "tracing"},
         {"data_format", "entry", "mirror_origin", "store"},

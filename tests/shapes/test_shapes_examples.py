@@ -9,9 +9,8 @@ import pytest
 from generated import generate
 from rows import each
 
-from shapes.examples import Example, examples
 from shapes.result import Result, Severity
-from shapes.rules import message, remedy, rules, shapes_digest, turtle
+from shapes.rules import Example, examples, message, remedy, rules, shapes_digest, turtle
 from shapes.validate import EngineName, validate, validate_many
 from vocab.iris import BASE, Iris
 from vocab.schemes import concepts, schemes, statements

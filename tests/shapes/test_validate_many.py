@@ -5,10 +5,8 @@ from random import Random
 
 import pytest
 
-from shapes.batch import batches
-from shapes.engines.engine import EngineError
-from shapes.result import Severity
-from shapes.validate import validate, validate_many
+from shapes.result import EngineError, Severity
+from shapes.validate import batches, validate, validate_many
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import BASE, Iris
 from vocab.statements.describe import describe

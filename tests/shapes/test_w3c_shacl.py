@@ -18,9 +18,8 @@ from rdflib.namespace import SH, Namespace
 from rdflib.term import Node
 from suites import folder
 
-from shapes.engines.engine import EngineError
-from shapes.engines.reference import graph
-from shapes.result import Result
+from shapes.reference import graph
+from shapes.result import EngineError, Result
 from shapes.validate import EngineName, compile_shapes
 
 SUITE = folder("w3c-shacl")

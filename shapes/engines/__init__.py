@@ -1,1 +1,0 @@
-"""The validation engines, which all return the same results."""
