@@ -29,11 +29,11 @@ from publisher.store.columns.updater import FILE, WORK
 from publisher.store.follow import open_runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.crosswalks import Crosswalks
+from vocab.describe import describe, quads
 from vocab.initiative import Claim, Document, Event, Initiative, Post, Prize, Resource, Text
 from vocab.iris import Iris
+from vocab.provenance import Provenance, Registry, describe_record, describe_source
 from vocab.schemes import statements as vocabulary
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, Registry, describe_record, describe_source
 
 IRIS = Iris()
 TIME = datetime(2026, 1, 1, tzinfo=UTC)

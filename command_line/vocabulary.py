@@ -11,11 +11,9 @@ import typer
 from command_line.console import Json, fail, print_json
 from publisher.linked_data.jsonld import jsonld_context
 from shapes.rules import published_turtle
+from vocab.check import check_files, summaries, unverified_notes
 from vocab.iris import BASE, Iris
-from vocab.product.change_log import render
-from vocab.product.check import check_files
-from vocab.product.release import VocabularyReleaseError, write_release
-from vocab.product.scheme_summary import summaries, unverified_notes
+from vocab.release import VocabularyReleaseError, render, write_release
 from vocab.schemes import read_files
 
 app = typer.Typer(

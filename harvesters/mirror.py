@@ -44,7 +44,7 @@ from journal.journal import Journal
 from journal.mirror_origin import Origin, RefusedEntry
 from journal.outage import Outage
 from vocab.iris import Iris, is_web
-from vocab.statements.provenance import check_source_status
+from vocab.provenance import check_source_status
 
 # Bytes of an unpacked entry: the first harvest of ten million records has about so many.
 LARGEST = 64 << 30

@@ -171,7 +171,7 @@ def engine(name: EngineName = "rust", base: str = BASE) -> Engine:
 
 
 def validate(statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust") -> Report:
-    """Validate one graph: *statements* as ``vocab.statements.describe`` returns them, without the
+    """Validate one graph: *statements* as ``vocab.describe`` returns them, without the
     closing dot. Raise EngineError if they are not N-Triples.
     """
     return Report(sort_unique(engine(name, base)(group_by_subject(0, statements).text)))

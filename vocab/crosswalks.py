@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from vocab.action_lines import action_line
-from vocab.countries import area, country
 from vocab.curated_words import resolve_concept
-from vocab.goals import goal, target
 from vocab.iris import Iris
-from vocab.label_index import LabelIndex, label_pairs
+from vocab.lookup import LabelIndex, action_line, area, country, goal, label_pairs, target
 from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import concepts, label, schemes
 from vocab.terms import LANGUAGES

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, TypeVar
 
-from vocab.countries import AREA
-from vocab.goals import SDG
 from vocab.iris import BASE
+from vocab.lookup import AREA, SDG
 from vocab.normalization import MAX_LENGTH, fold
 from vocab.schemes import concepts, label
 

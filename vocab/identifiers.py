@@ -9,9 +9,11 @@ looked up.
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.resources import files
 from typing import NamedTuple
 
 MAX_LENGTH = 200  # Characters of an identifier.
@@ -195,3 +197,31 @@ def parse_identifier(text: str, kind: str) -> Identifier | None:
                 prefix + value if is_valid and prefix else "",
             )
     return None
+
+
+class WellKnownOrganization(NamedTuple):
+    """An organization: its org-id *identifier*, its *names*, its *acronyms* and its *page* on the
+    web.
+    """
+
+    identifier: str
+    names: tuple[str, ...]
+    acronyms: tuple[str, ...]
+    page: str
+
+
+@cache
+def well_known_organizations() -> tuple[WellKnownOrganization, ...]:
+    """Return the organizations of the list.
+
+    >>> next(item.acronyms for item in well_known_organizations() if item.identifier == "XM-DAC-41303")
+    ('ITU', 'UIT')
+    """
+    with (files("vocab") / "organizations.toml").open("rb") as file:
+        rows = tomllib.load(file)["organization"]
+    return tuple(
+        WellKnownOrganization(
+            row["identifier"], tuple(row["names"]), tuple(row["acronyms"]), row["page"]
+        )
+        for row in rows
+    )

@@ -42,8 +42,8 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import decide_pairs
 from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from harvesters.runs.publish_graphs import GraphChange
+from vocab.annotations import cluster_members
 from vocab.iris import Iris
-from vocab.statements.clusters import cluster_members
 
 app = typer.Typer(
     no_args_is_help=True,

@@ -9,8 +9,8 @@ from typing import Any
 
 from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Outcome
 from languages.request_locale import current_locale
+from vocab.provenance import METRICS
 from vocab.schemes import label
-from vocab.statements.run_statistics import METRICS
 
 MEANINGS: Mapping[Outcome, str] = {
     Outcome.NEW: "not yet published",

@@ -13,7 +13,7 @@ from harvesters.reasons import Reason
 from harvesters.runs.status_file import source_statuses
 from harvesters.source import Source
 from vocab.freshness import freshness
-from vocab.statements.provenance import SourceStatus
+from vocab.provenance import SourceStatus
 
 
 @dataclass(frozen=True, slots=True)

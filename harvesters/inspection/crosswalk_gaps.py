@@ -14,11 +14,10 @@ from rapidfuzz import fuzz, process
 
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from vocab.countries import AREA
 from vocab.crosswalks import matches_by_word
 from vocab.curated_words import NO_CONCEPT, CuratedWord, resolve_concept
-from vocab.goals import SDG
 from vocab.iris import Iris
+from vocab.lookup import AREA, SDG
 from vocab.normalization import fold
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG

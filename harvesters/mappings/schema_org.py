@@ -20,9 +20,9 @@ from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.payloads.graph import iri
 from harvesters.payloads.value_parsing import normalize_inline, parse_date, without_local_time
+from vocab.describe import KIND
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Role, Text
 from vocab.iris import is_web
-from vocab.statements.describe import KIND
 
 
 class SchemaOrgOptions(Options):

@@ -1,7 +1,7 @@
 """Records of another Stocktake: map its description, in our own vocabulary, back to the model, with
 its origin.
 
-Source: the tables of vocab/statements/describe.py, which writes it; the peer's concepts are matched
+Source: the tables of vocab/describe.py, which writes it; the peer's concepts are matched
 by the ends of their IRIs, whatever its base.
 """
 
@@ -28,7 +28,9 @@ from harvesters.payloads.value_parsing import (
     strip_contacts,
 )
 from harvesters.source import Source
+from vocab import describe
 from vocab.crosswalks import Crosswalks
+from vocab.describe import Rows
 from vocab.initiative import (
     Amount,
     Basis,
@@ -48,8 +50,6 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris, is_web, slug
-from vocab.statements import describe
-from vocab.statements.describe import Rows
 from vocab.terms import (
     ADMS,
     DCT,

@@ -27,8 +27,8 @@ from harvesters.matching.stored import (
     pair_id,
     stored_pairs,
 )
+from vocab.annotations import Match, cluster_iri, describe_cluster
 from vocab.iris import Iris
-from vocab.statements.clusters import Match, cluster_iri, describe_cluster
 
 
 class Status(StrEnum):

@@ -15,9 +15,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from anyascii import anyascii
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
+from vocab.identifiers import WellKnownOrganization, well_known_organizations
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, SCHEMA, SKOS
-from vocab.well_known import WellKnownOrganization, well_known_organizations
 
 MAX_NAME = 300  # characters that are compared; longer names are cut
 _ACRONYM = re.compile(r"[A-Z][A-Z0-9&.-]{1,9}\Z")

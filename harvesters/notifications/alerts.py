@@ -23,7 +23,7 @@ from harvesters.runs.status_file import source_statuses
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext, isolate
 from vocab.freshness import Freshness, freshness
-from vocab.statements.provenance import SourceStatus
+from vocab.provenance import SourceStatus
 
 _GIGABYTE = 1_000_000_000
 Found = Mapping[tuple[str, str], Reason]  # the reason of each alert, by rule and source

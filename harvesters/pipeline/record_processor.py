@@ -31,10 +31,10 @@ from shapes.result import Result, Severity
 from shapes.rules import rules
 from shapes.validate import EngineName, validate_many
 from vocab.crosswalks import Crosswalks
+from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
-from vocab.statements.describe import KIND, describe
-from vocab.statements.provenance import (
+from vocab.provenance import (
     Provenance,
     ValidationNote,
     describe_record,

@@ -39,11 +39,9 @@ from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.entry import COMPRESSION_LEVEL, Entry
 from journal.errors import JournalError
+from vocab.annotations import Deletion, cluster_members, mark_vanished, strip_mark, write_tombstone
 from vocab.iris import Iris
-from vocab.statements.clusters import cluster_members
-from vocab.statements.provenance import Registry, describe_source
-from vocab.statements.run_statistics import RunStatistics, describe_run
-from vocab.statements.tombstone import Deletion, mark_vanished, strip_mark, write_tombstone
+from vocab.provenance import Registry, RunStatistics, describe_run, describe_source
 
 
 @dataclass(slots=True)

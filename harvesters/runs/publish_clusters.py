@@ -27,8 +27,8 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
 from journal.errors import JournalError
 from journal.outage import Outage
+from vocab.annotations import cluster_members, describe_replaced, named_member
 from vocab.iris import Iris
-from vocab.statements.clusters import cluster_members, describe_replaced, named_member
 from vocab.terms import DCT
 
 _REPLACED = f" <{DCT}isReplacedBy> "

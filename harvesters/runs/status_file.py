@@ -26,9 +26,9 @@ from harvesters.source import Source, load_all
 from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
 from journal.store import Store
+from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
-from vocab.statements.describe import quads
-from vocab.statements.provenance import SourceStatus, describe_source_statuses
+from vocab.provenance import SourceStatus, describe_source_statuses
 
 log = structlog.get_logger()
 

@@ -19,10 +19,8 @@ from publisher.projections.facets.facets import concept_name
 from publisher.projections.search.index import SearchEntry
 from publisher.projections.search.searcher import Searcher
 from publisher.projections.search.topics import TopicIndex
-from vocab.action_lines import action_line
-from vocab.countries import country
-from vocab.goals import goal, target
 from vocab.iris import Iris
+from vocab.lookup import action_line, country, goal, target
 from vocab.normalization import fold, sorted_words_key
 from vocab.schemes import Concept, concepts
 

@@ -50,9 +50,9 @@ from publisher.sparql.examples import completions, examples
 from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import client_key
-from vocab.countries import AREA, country
 from vocab.initiative import Basis
 from vocab.iris import KINDS
+from vocab.lookup import AREA, country
 from web.respond import GRAPHS, TABLES, HTTPProblem, origin
 
 NAME = "stocktake"

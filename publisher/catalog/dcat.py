@@ -18,8 +18,8 @@ from publisher.catalog.datasets import (
 from publisher.rdf.results import Term, text_term, typed_term
 from publisher.releases.metadata import DEMO_PREFIX
 from publisher.store.descriptions import Node, Statement, node_statements
-from vocab.countries import AREA
 from vocab.iris import is_web
+from vocab.lookup import AREA
 from vocab.terms import DCAT, DCT, FOAF, RDF, SKOS, SPDX, VCARD
 from web.branding import NAME
 

@@ -19,9 +19,8 @@ from publisher.dependencies import ServiceDep
 from publisher.history.change_reader import Change, Watermark, open_history
 from publisher.rdf.results import Term, from_node
 from publisher.store.query_service import QueryService
-from vocab.countries import AREA
-from vocab.goals import SDG
 from vocab.iris import Iris
+from vocab.lookup import AREA, SDG
 from vocab.schemes import label
 from vocab.terms import FOAF, RDFS, SKOS, WGS, literal
 from web.respond import Link, typed_link

@@ -27,9 +27,9 @@ from publisher.rdf.results import Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing, prefer_english
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from vocab.annotations import cluster_iri, named_member
 from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
-from vocab.statements.clusters import cluster_iri, named_member
 from vocab.terms import RDF
 from web.endpoints import parse_thing_path, path_segments
 from web.respond import HTTPProblem, Link

@@ -34,8 +34,8 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import last_confirmed, source_statuses
 from vocab.iris import Iris
+from vocab.provenance import METRICS
 from vocab.schemes import label
-from vocab.statements.run_statistics import METRICS
 from vocab.terms import SCHEMA
 from web.charts import point_map
 from web.page_cache import MINUTE, keep_for

@@ -27,9 +27,9 @@ from publisher.projections.facets.queries import DifferentCounts, FacetIndex
 from publisher.projections.facets.thing_count import NONE, ThingCount
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from vocab.countries import AREA
 from vocab.initiative import Basis
 from vocab.iris import Iris
+from vocab.lookup import AREA
 from vocab.schemes import concepts
 from web.charts import (
     SERIES,

@@ -58,11 +58,11 @@ from publisher.rdf.results import Row, Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from vocab.countries import country
 from vocab.initiative import Basis
 from vocab.iris import Iris, slug
-from vocab.product.mapping_sets import mapped_schemes, sssom_table
-from vocab.product.release import FORMS, whole_vocabulary
+from vocab.lookup import country
+from vocab.mapping_sets import mapped_schemes, sssom_table
+from vocab.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
 from web.charts import render

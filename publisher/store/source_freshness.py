@@ -17,7 +17,7 @@ from pyoxigraph import NamedNode, Quad, RdfFormat, parse
 from journal.errors import JournalWriteError
 from journal.store import Store
 from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
-from vocab.statements.provenance import check_source_status
+from vocab.provenance import check_source_status
 
 
 def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:

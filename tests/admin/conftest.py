@@ -28,9 +28,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.reasons import REVIEW, Reason, as_reason, other
+from vocab.describe import describe
 from vocab.initiative import Initiative
 from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # the folder of `browser`
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from harvesters.source import decision_table, load, read_decision_table
-from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Text
+from vocab.lookup import SDG
 
 from .conftest import HOSTILE, store_record
 

@@ -26,20 +26,11 @@ ALLOWED: Mapping[str, set[str]] = {
 # is below page_model, the rest of payloads above it.
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
-        {
-            *("product", "statements", "addresses", "freshness", "identifiers"),
-            *("initiative", "iris", "normalization", "well_known"),
-        },
+        {"addresses", "freshness", "identifiers", "initiative", "iris", "normalization"},
         {"terms"},
-        {
-            "product.change_log", "product.check", "statements.run_statistics", "schemes", "statements.tombstone",
-        },
-        {
-            "action_lines", "statements.clusters", "statements.describe", "field_changes", "label_index", "statements.link_states",
-            "product.mapping_sets", "statements.provenance",
-        },
-        {"countries", "goals", "product.release", "product.scheme_summary"},
-        {"curated_words"},
+        {"annotations", "provenance", "schemes"},
+        {"check", "describe", "field_changes", "lookup", "mapping_sets"},
+        {"curated_words", "release"},
         {"crosswalks", "curated_topics"},
     ),
     "shapes": ({"result"}, {"reference", "rules"}, {"validate"}),

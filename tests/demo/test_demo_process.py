@@ -16,7 +16,7 @@ from harvesters.mappings.topics.classification import SHIPPED, classify
 from harvesters.runs.curated_tables import add_decision
 from harvesters.source import load
 from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
-from vocab.goals import SDG
+from vocab.lookup import SDG
 
 
 def test_two_demos_of_one_seed_answer_alike() -> None:

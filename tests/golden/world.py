@@ -39,7 +39,7 @@ from publisher.portal.report import builder as reports
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from vocab.initiative import Event, Post, Text
-from vocab.statements.provenance import SourceStatus, describe_source_statuses
+from vocab.provenance import SourceStatus, describe_source_statuses
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 5, 2, 12, tzinfo=UTC)

@@ -47,8 +47,8 @@ from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.payloads import language_detection
 from harvesters.source import Source, load, parse
+from vocab.describe import describe
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 REPLIES = Path(__file__).parent / "replies"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)

@@ -16,11 +16,11 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.stored_response import Validator
 from journal.journal import Journal
+from vocab.annotations import Deletion, write_tombstone
+from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, Registry, describe_record, describe_source
-from vocab.statements.tombstone import Deletion, write_tombstone
+from vocab.provenance import Provenance, Registry, describe_record, describe_source
 
 URL = "https://other.example/"
 BASE = "https://other.example/id/"

@@ -37,8 +37,8 @@ from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import parse
 from shapes.result import Severity
 from shapes.validate import validate_many
+from vocab.describe import describe
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 DEFINITION = {
     "title": "T", "url": "https://registry.example/a.json", "licence": "https://a.example/l", "pause": 0, "language": "en",

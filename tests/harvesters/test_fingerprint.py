@@ -1,9 +1,9 @@
 from typing import Any
 
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
+from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 IRIS = Iris()
 

@@ -15,8 +15,8 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
+from vocab.describe import describe
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 from vocab.terms import DCT
 
 REPLIES = Path(__file__).parent / "replies"

@@ -3,9 +3,9 @@ from __future__ import annotations
 from rows import each
 
 from harvesters.payloads.language_detection import detect_languages
+from vocab.describe import describe
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
 
 TEXTS = {
     "en": "Forty schools in the countryside are connected to the internet, and their teachers learn how to teach with it.",

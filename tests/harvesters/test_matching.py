@@ -32,9 +32,9 @@ from harvesters.matching.stored import Decision, Judgement, Pair, StoredPair, or
 from harvesters.page_model import Record
 from harvesters.pipeline.bounded_call import call_bounded
 from vocab.crosswalks import Crosswalks
+from vocab.describe import describe
 from vocab.initiative import Document, Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 IRIS = Iris()
 KENYA, UGANDA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "800"))

@@ -19,11 +19,11 @@ from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import load
 from vocab.crosswalks import Crosswalks
+from vocab.describe import describe
 from vocab.initiative import Basis, Document, Initiative, concept_of
 from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts, graph_triples
-from vocab.statements.describe import describe
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 

@@ -14,6 +14,7 @@ from harvesters.mappings.stocktake_record import build_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.peer import parse_name, parse_record, parse_statements
+from vocab.describe import describe
 from vocab.initiative import (
     Amount,
     Basis,
@@ -37,8 +38,7 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
-from vocab.statements.describe import describe
-from vocab.statements.provenance import Provenance, ValidationNote, describe_record, describe_source
+from vocab.provenance import Provenance, ValidationNote, describe_record, describe_source
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 FILE = File(

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from journal.journal import Journal
+from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe, quads
 
 JARS = Path("/usr/share/java")
 WHEN = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,6 +12,8 @@ from pathlib import Path
 from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
+from vocab.annotations import Deletion, write_tombstone
+from vocab.describe import describe, quads
 from vocab.initiative import (
     Basis,
     Claim,
@@ -27,10 +29,8 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
+from vocab.provenance import Provenance, Registry, describe_record, describe_source
 from vocab.schemes import statements
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, Registry, describe_record, describe_source
-from vocab.statements.tombstone import Deletion, write_tombstone
 
 IRIS = Iris()
 FIRST, SECOND, THIRD = (datetime(2026, month, 28, 23, 30, tzinfo=UTC) for month in (3, 4, 4))

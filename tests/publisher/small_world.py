@@ -9,6 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from journal.journal import Journal
+from vocab.annotations import (
+    Deletion,
+    Match,
+    cluster_iri,
+    describe_cluster,
+    describe_replaced,
+    write_tombstone,
+)
+from vocab.describe import describe, quads
 from vocab.initiative import (
     Amount,
     Basis,
@@ -28,20 +37,18 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
-from vocab.schemes import statements
-from vocab.statements.clusters import Match, cluster_iri, describe_cluster, describe_replaced
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import (
+from vocab.provenance import (
     Provenance,
     Registry,
+    RunStatistics,
     SourceStatus,
     ValidationNote,
     describe_record,
+    describe_run,
     describe_source,
     describe_source_statuses,
 )
-from vocab.statements.run_statistics import RunStatistics, describe_run
-from vocab.statements.tombstone import Deletion, write_tombstone
+from vocab.schemes import statements
 
 IRIS = Iris()
 SEEN = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)

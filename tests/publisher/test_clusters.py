@@ -38,7 +38,7 @@ from publisher.releases.builder import build_release
 from publisher.releases.tables import LISTED
 from publisher.store.descriptions import Description, Statement, namespaces
 from publisher.store.snapshots import newest_snapshot
-from vocab.statements.clusters import cluster_iri
+from vocab.annotations import cluster_iri
 from vocab.terms import DCT
 
 HTML = {"Accept": "text/html"}

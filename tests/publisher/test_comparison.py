@@ -33,10 +33,10 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.releases.builder import build_release
+from vocab.describe import describe, quads
 from vocab.initiative import Basis, Claim, Event, Initiative, Resource, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, describe_record
+from vocab.provenance import Provenance, describe_record
 
 IRIS = Iris()
 START = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)

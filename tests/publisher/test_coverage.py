@@ -20,10 +20,10 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
+from vocab.describe import quads
 from vocab.initiative import Basis, Claim, Initiative, Text
+from vocab.provenance import Registry, describe_source
 from vocab.schemes import statements
-from vocab.statements.describe import quads
-from vocab.statements.provenance import Registry, describe_source
 
 HTML = {"Accept": "text/html"}
 LINE = IRIS.concept("action-line", "C9")

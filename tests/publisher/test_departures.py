@@ -17,11 +17,11 @@ from event_loops import session_loop
 
 from journal.journal import Journal
 from publisher.releases.dump import COLUMNS, write_dumps
+from vocab.annotations import Deletion, mark_vanished, write_tombstone
+from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, describe_record
-from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
+from vocab.provenance import Provenance, describe_record
 from vocab.terms import XSD
 from web.respond import GRAPHS
 

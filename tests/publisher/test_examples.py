@@ -59,9 +59,9 @@ from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.query_request import QueryRequest, in_written_order
 from stocktake import app as commands
+from vocab.describe import describe
 from vocab.initiative import Initiative, Place, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 from web.respond import GRAPHS, TABLES
 from web.templating import static_url
 

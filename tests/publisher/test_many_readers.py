@@ -24,8 +24,8 @@ from waiting import wait_until
 from journal import store
 from publisher.releases import copies
 from publisher.releases.builder import build_release
-from vocab.statements.describe import quads
-from vocab.statements.provenance import SourceStatus, describe_source_statuses
+from vocab.describe import quads
+from vocab.provenance import SourceStatus, describe_source_statuses
 
 OAI = "{http://www.openarchives.org/OAI/2.0/}"
 SEEN = datetime(2026, 4, 28, tzinfo=UTC)

@@ -21,11 +21,11 @@ from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.portal.follow import ComparedResults, DueSubscription, settle_due
 from publisher.store.query_service import QueryService
+from vocab.annotations import Deletion, write_tombstone
+from vocab.describe import describe, quads
 from vocab.initiative import Claim, Initiative, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, describe_record
-from vocab.statements.tombstone import Deletion, write_tombstone
+from vocab.provenance import Provenance, describe_record
 
 IRIS = Iris()
 START = datetime(2026, 1, 1, tzinfo=UTC)

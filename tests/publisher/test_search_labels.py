@@ -21,9 +21,9 @@ from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher, suggest_spelling
 from publisher.projections.search.topics import SYNONYMS, read_topics, write_topics
 from publisher.store.columns.updater import open_statements
+from vocab.describe import quads
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements
-from vocab.statements.describe import quads
 
 IRIS = Iris()
 HTML = {"Accept": "text/html"}

@@ -28,11 +28,10 @@ from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.query_service import QueryService
+from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
 from vocab.iris import Iris
-from vocab.statements.describe import quads
-from vocab.statements.provenance import SourceStatus, describe_source_statuses
-from vocab.statements.run_statistics import RunStatistics, describe_run
+from vocab.provenance import RunStatistics, SourceStatus, describe_run, describe_source_statuses
 
 IRIS = Iris()
 NOW = datetime.now(UTC).replace(microsecond=0)

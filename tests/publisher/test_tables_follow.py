@@ -28,10 +28,10 @@ from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns import database
 from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.snapshots import newest_snapshot
-from vocab.goals import SDG
+from vocab.describe import quads
 from vocab.initiative import Event, Initiative, Party, Role, Text
+from vocab.lookup import SDG
 from vocab.schemes import statements
-from vocab.statements.describe import quads
 from vocab.terms import DCT, FOAF, SCHEMA, VIVO
 
 KIND = IRIS.concept("stakeholder-type", "civil-society")

@@ -29,11 +29,11 @@ from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.query_request import QueryRequest
+from vocab.annotations import Deletion, write_tombstone
+from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import Provenance, describe_record
-from vocab.statements.tombstone import Deletion, write_tombstone
+from vocab.provenance import Provenance, describe_record
 
 IRIS = Iris("https://x.org/")
 FIRST, LATER = datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 3, tzinfo=UTC)

@@ -12,8 +12,8 @@ from rows import each
 
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
-from vocab.product.mapping_sets import mapped_schemes, sssom_table
-from vocab.product.release import FORMS, whole_vocabulary
+from vocab.mapping_sets import mapped_schemes, sssom_table
+from vocab.release import FORMS, whole_vocabulary
 from vocab.schemes import graph_triples, label, ontology_triples, schemes
 from vocab.terms import DCT, SKOS
 

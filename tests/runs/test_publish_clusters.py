@@ -32,9 +32,9 @@ from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish
 from harvesters.runs.publish_graphs import GraphChange, publish_vocabulary
 from journal.entry import Entry
 from journal.journal import Journal
+from vocab.annotations import cluster_iri, cluster_members
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
-from vocab.statements.clusters import cluster_iri, cluster_members
 
 SPAWN = multiprocessing.get_context("forkserver")
 IRIS = Iris()

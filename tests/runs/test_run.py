@@ -18,7 +18,7 @@ from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Limits
-from vocab.statements.clusters import cluster_iri, describe_cluster
+from vocab.annotations import cluster_iri, describe_cluster
 from vocab.terms import DCT
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from vocab.describe import describe
 from vocab.initiative import (
     Basis,
     Claim,
@@ -24,8 +25,7 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
-from vocab.statements.describe import describe
-from vocab.statements.provenance import Provenance, describe_record
+from vocab.provenance import Provenance, describe_record
 
 IRIS = Iris()
 _AREA = "http://metadata.un.org/sdg/codes/geoArea/"

@@ -13,8 +13,8 @@ from shapes.result import Result, Severity
 from shapes.rules import Example, examples, message, remedy, rules, shapes_digest, turtle
 from shapes.validate import EngineName, validate, validate_many
 from vocab.iris import BASE, Iris
+from vocab.provenance import RunStatistics, describe_run
 from vocab.schemes import concepts, schemes, statements
-from vocab.statements.run_statistics import RunStatistics, describe_run
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "shapes.md"
 EVERY = list(examples())

@@ -7,9 +7,9 @@ import pytest
 
 from shapes.result import EngineError, Severity
 from shapes.validate import batches, validate, validate_many
+from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
 
 Records = Callable[[int, int], list[list[str]]]
 

@@ -41,8 +41,8 @@ from harvesters.runs.collect import SubmissionTransport
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.plans.plan import Plan
 from harvesters.runs.run import harvest
+from vocab.describe import describe
 from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # the folder of `browser`
 

@@ -13,9 +13,9 @@ from harvesters.ledger.models import RecordState
 from harvesters.participation.submissions.check import Check, check
 from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.participation.submissions.model import normalize
+from vocab.describe import describe
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
-from vocab.statements.describe import describe
 
 from .conftest import INITIATIVE, SubmissionWorld
 

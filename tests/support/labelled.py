@@ -19,10 +19,10 @@ from harvesters.matching.entity_store import EntityStore, open_entities
 from harvesters.matching.match import score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
 from harvesters.matching.stored import Pair, store_known_names
-from vocab.countries import country
+from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug
-from vocab.statements.describe import describe
+from vocab.lookup import country
 
 IRIS = Iris()
 _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")

@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
+from vocab.describe import describe
 from vocab.initiative import Resource
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import PREFIXES, Graph
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.statements.describe import describe
+from vocab.describe import describe
 
 
 def without_each_field(payload: Any) -> Iterator[tuple[str, Any]]:

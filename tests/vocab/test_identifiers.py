@@ -3,11 +3,10 @@ from __future__ import annotations
 from rows import each
 
 from shapes.validate import validate_many
-from vocab.identifiers import SCHEMES, Identifier, parse_identifier
+from vocab.describe import describe
+from vocab.identifiers import SCHEMES, Identifier, parse_identifier, well_known_organizations
 from vocab.initiative import Document, Initiative, Party, Role, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
-from vocab.well_known import well_known_organizations
 
 IRIS = Iris()
 RIGHT = [

@@ -7,7 +7,7 @@ from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
-from vocab.product.scheme_summary import SchemeSummary, summaries, unverified_notes
+from vocab.check import SchemeSummary, summaries, unverified_notes
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
 from vocab.terms import DCT, LANGUAGES, RDFS
 

@@ -8,8 +8,8 @@ import pytest
 from rdf_terms import solutions
 
 from vocab.iris import Iris
+from vocab.provenance import METRICS, RunStatistics, describe_run
 from vocab.schemes import statements
-from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
 from vocab.terms import DQV, PROV, RDF
 
 IRIS = Iris()

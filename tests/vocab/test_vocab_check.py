@@ -7,7 +7,7 @@ from rows import each
 from typer.testing import CliRunner
 
 from command_line.vocabulary import app
-from vocab.product.check import check_files
+from vocab.check import check_files
 from vocab.schemes import read_files
 
 SCHEME = """@prefix dct: <http://purl.org/dc/terms/> .

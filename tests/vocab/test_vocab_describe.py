@@ -8,6 +8,8 @@ import pyoxigraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vocab.annotations import Deletion, mark_vanished, write_tombstone
+from vocab.describe import describe, quads
 from vocab.initiative import (
     Amount,
     Basis,
@@ -28,19 +30,19 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import BASE, Iris
-from vocab.schemes import ONTOLOGIES, statements
-from vocab.statements.describe import describe, quads
-from vocab.statements.provenance import (
+from vocab.provenance import (
+    METRICS,
     Provenance,
     Registry,
+    RunStatistics,
     SourceStatus,
     ValidationNote,
     describe_record,
+    describe_run,
     describe_source,
     describe_source_statuses,
 )
-from vocab.statements.run_statistics import METRICS, RunStatistics, describe_run
-from vocab.statements.tombstone import Deletion, mark_vanished, write_tombstone
+from vocab.schemes import ONTOLOGIES, statements
 from vocab.terms import DCT, FOAF, RDFS, literal
 
 IRIS = Iris("https://example.org/")

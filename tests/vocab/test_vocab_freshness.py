@@ -7,8 +7,8 @@ from rows import each
 
 from vocab.freshness import FAILING, Freshness, FreshnessInputs, freshness, next_change
 from vocab.iris import Iris
+from vocab.provenance import SourceStatus, describe_source_statuses
 from vocab.schemes import statements
-from vocab.statements.provenance import SourceStatus, describe_source_statuses
 
 IRIS = Iris()
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 
 from command_line.vocabulary import app
 from vocab.iris import BASE
-from vocab.product.change_log import compare, group_statements
-from vocab.product.mapping_sets import mapped_schemes, sssom_table
-from vocab.product.release import NAME, VocabularyReleaseError, write_release
+from vocab.mapping_sets import mapped_schemes, sssom_table
+from vocab.release import NAME, VocabularyReleaseError, compare, group_statements, write_release
 from vocab.schemes import concepts, schemes, statements
 from vocab.terms import SKOS
 

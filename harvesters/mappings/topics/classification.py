@@ -11,8 +11,8 @@ from pathlib import Path
 from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.embedding import check_model, embed
 from harvesters.mappings.topics.suitability import unsuitable
-from vocab.goals import SDG
 from vocab.initiative import Basis, Claim
+from vocab.lookup import SDG
 
 SHIPPED = Path(__file__).with_name("goals.npz")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")

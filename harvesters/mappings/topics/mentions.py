@@ -12,8 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from vocab.action_lines import action_line
-from vocab.goals import SDG, goal
+from vocab.lookup import SDG, action_line, goal
 from vocab.schemes import concepts
 
 METHOD, VERSION = "mention", "1"
@@ -100,7 +99,7 @@ def find_mentions(text: str, language: str | None = None) -> list[Mention]:
     """Return the first mention of each goal, target and action line in a *text* whose BCP 47
     *language* is known, or None.
 
-    The codes of action lines are those of ``vocab.action_lines``. A text over ``LONGEST``
+    The codes of action lines are those of ``vocab.lookup``. A text over ``LONGEST``
     characters has none.
 
     >>> [mention.concept for mention in find_mentions("Supports SDGs 3 and 4, target 9.c and action line C7: e-health.")]

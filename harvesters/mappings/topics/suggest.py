@@ -15,9 +15,9 @@ from harvesters.mappings.topics.mentions import find_mentions
 from harvesters.source import MENTIONS, MODEL, NOTHING, Source
 from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.curated_words import resolve_concept
-from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
+from vocab.lookup import SDG
 
 CURATOR = "curator"  # This is the method of a suggestion that a person confirmed.
 

@@ -36,9 +36,9 @@ from languages.translations import gettext
 from shapes.result import Result, Severity
 from shapes.rules import message
 from shapes.validate import validate_many
+from vocab.describe import KIND, describe
 from vocab.initiative import Basis, Resource
 from vocab.iris import Iris
-from vocab.statements.describe import KIND, describe
 
 
 @dataclass(frozen=True, slots=True)

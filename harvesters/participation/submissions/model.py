@@ -27,8 +27,8 @@ from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import normalize_inline, parse_language
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_number, gettext, term_title
-from vocab.countries import AREA
 from vocab.iris import Iris, is_web
+from vocab.lookup import AREA
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, FOAF, SCHEMA, SIOC
 

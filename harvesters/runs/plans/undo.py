@@ -34,8 +34,8 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.plans.plan import load_plan
 from harvesters.runs.plans.removal import create_idle_run
 from harvesters.source import Source
+from vocab.annotations import strip_mark
 from vocab.iris import Iris
-from vocab.statements.tombstone import strip_mark
 
 _BATCH_SIZE = 500  # records
 _NOTICE = "undo"

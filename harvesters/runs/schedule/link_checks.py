@@ -40,8 +40,8 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
 from harvesters.source import Source
 from journal.outage import Outage
+from vocab.annotations import CheckedLink, describe_links
 from vocab.iris import is_web
-from vocab.statements.link_states import CheckedLink, describe_links
 from vocab.terms import DCAT, FOAF
 
 ROUND_SECONDS = 50.0  # seconds of one call; the next follows within a minute

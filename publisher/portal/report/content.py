@@ -29,8 +29,8 @@ from publisher.projections.facets.filter_query import Filter, make_filter
 from publisher.projections.facets.queries import ListItem
 from publisher.projections.facets.thing_count import NONE
 from publisher.store.releases.manifest import Release
-from vocab.countries import AREA, country
 from vocab.initiative import Basis
+from vocab.lookup import AREA, country
 from web.branding import NAME
 from web.charts import Bar as DrawnBar
 from web.charts import bar_chart

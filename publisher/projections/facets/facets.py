@@ -11,10 +11,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from publisher.data.properties import namespaces, published_properties
-from vocab.countries import AREA
-from vocab.goals import SDG
 from vocab.initiative import Basis
 from vocab.iris import BASE, KINDS, Iris
+from vocab.lookup import AREA, SDG
 from vocab.schemes import concepts, label
 from vocab.terms import FOAF, ORG, RDF, SCHEMA, SH, SIOC
 

@@ -28,7 +28,7 @@ from publisher.projections.search.index import (
     stem,
     tokens,
 )
-from vocab.goals import SDG
+from vocab.lookup import SDG
 
 MAX_LENGTH = 1_000  # characters of a search
 MAX_WORDS = 24  # words of a search; the rest is ignored

@@ -44,8 +44,8 @@ from publisher.store.columns.terms import (
     stored_rows,
     term_id,
 )
-from vocab.countries import AREA
 from vocab.iris import KINDS, Iris
+from vocab.lookup import AREA
 from vocab.terms import ORG, PROV
 
 READ_BATCH = 10_000  # graphs or organizations that are read at once: about 0.7 s

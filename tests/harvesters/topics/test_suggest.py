@@ -11,9 +11,9 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.topics.embedding import check_model
 from harvesters.mappings.topics.suggest import add_suggestions, method_versions
 from harvesters.source import load, parse
+from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
 from vocab.iris import Iris
-from vocab.statements.describe import describe
 
 IRIS = Iris()
 NEEDED = {

@@ -401,7 +401,7 @@ _ORIGIN: Rows = (
 
 def describe(resource: Resource, iris: Iris, source: str) -> list[str]:
     """Return all statements of *source* on *resource*, sorted, without provenance
-    (``vocab.statements.provenance.describe_record``).
+    (``vocab.provenance.describe_record``).
     """
     kind = type(resource)
     records, things, organizations, terms = _prefixes(iris, source, KIND[kind])

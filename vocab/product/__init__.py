@@ -1,1 +1,0 @@
-"""The vocabulary as a product: checks, releases, changes and mapping tables."""

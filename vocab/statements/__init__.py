@@ -1,3 +1,0 @@
-"""The statements about records, runs, sources and clusters, in N-Triples; no other package writes
-triples.
-"""
