@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import (
+from harvesters.ledger.participation import (
     SUBMITTER,
     Submission,
     SubmissionEvent,
     SubmissionState,
     Submitter,
 )
-from harvesters.participation.submissions.model import title_of
+from harvesters.participation.model import title_of
 
 ADDRESS = "visitor@example.org"  # address of their submitter
 _SUBMITTER = "demo-visitor"

@@ -13,10 +13,9 @@ from urllib.parse import quote
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, readers
 from harvesters.ledger.integrity import has_ledger
-from harvesters.ledger.participation import problems, subscriptions
-from harvesters.ledger.participation.models import Subscription
+from harvesters.ledger.participation import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
 from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
@@ -77,7 +76,7 @@ class LedgerProblems:
         Raises StoreBusy.
         """
         is_there = has_ledger(self.admin.url)
-        problem = problems.reported_problem(self.admin.ledger, number) if is_there else None
+        problem = readers.reported_problem(self.admin.ledger, number) if is_there else None
         if problem is None:
             return None
         return PublicProblem(
@@ -135,13 +134,13 @@ class LedgerSubscriptions:
         """
         address = address.lower() if channel == MAIL else address
         now, ledger = self.admin.now(), self.admin.ledger
-        if subscriptions.count_subscriptions(ledger, address, now - _HOUR) >= MAX_OF_ADDRESS:
+        if readers.count_subscriptions(ledger, address, now - _HOUR) >= MAX_OF_ADDRESS:
             return ""
-        if subscriptions.count_subscriptions(ledger) >= MAX_SUBSCRIPTIONS:
+        if readers.count_subscriptions(ledger) >= MAX_SUBSCRIPTIONS:
             raise StoreBusy(
                 "The limit of subscriptions is reached; use the feed of the search instead"
             )
-        item = subscriptions.add_subscription(
+        item = readers.add_subscription(
             ledger, channel, address, search, title, language, frequency, now
         )
         if channel == MAIL and self.admin.channels.mail is None:
@@ -159,7 +158,7 @@ class LedgerSubscriptions:
     @_or_busy("Subscriptions")
     def _find(self, secret: str) -> Subscription | None:
         is_there = has_ledger(self.admin.url)
-        return subscriptions.subscription(self.admin.ledger, secret) if is_there else None
+        return readers.subscription(self.admin.ledger, secret) if is_there else None
 
     def _public(self, item: Subscription) -> PublicSubscription:
         signing = (
@@ -180,14 +179,14 @@ class LedgerSubscriptions:
         item = self._find(secret)
         if item is None:
             return None
-        subscriptions.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
+        readers.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
         return self.find(secret)
 
     @_or_busy("Subscriptions")
     def end(self, secret: str) -> bool:
         """Delete a subscription and its messages; return whether there was one. Raises StoreBusy."""
         item = self._find(secret)
-        return item is not None and subscriptions.end_subscription(self.admin.ledger, item.topic)
+        return item is not None and readers.end_subscription(self.admin.ledger, item.topic)
 
     @_or_busy("Subscriptions")
     def due(self, position: int) -> Sequence[DueSubscription]:
@@ -196,7 +195,7 @@ class LedgerSubscriptions:
             return ()
         now = self.admin.now()
         ledger = self.admin.ledger
-        items = subscriptions.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
+        items = readers.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
     @_or_busy("Subscriptions")
@@ -214,7 +213,7 @@ class LedgerSubscriptions:
         }
         message = write_digest(key, changes, comparison.position, self.admin.channels, now)
         messages = [message] if message else []
-        subscriptions.settle_subscription(
+        readers.settle_subscription(
             self.admin.ledger, key, comparison.position, comparison.results, messages, now
         )
 
@@ -223,4 +222,4 @@ class LedgerSubscriptions:
         """Leave the stored results as they are. Raises StoreBusy."""
         assert isinstance(key, Subscription)
         now = self.admin.now()
-        subscriptions.settle_subscription(self.admin.ledger, key, position, None, (), now)
+        readers.settle_subscription(self.admin.ledger, key, position, None, (), now)

@@ -34,12 +34,11 @@ from command_line.settings import ALL_ADDRESSES, Settings
 from command_line.supervisor import subcommand
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
-from harvesters.participation.comments.actions import shown_comments
-from harvesters.participation.inbox.receive import InboxLink, takes_notifications
-from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
-from harvesters.participation.submissions.submitters.organizations import KnownOrganization
-from harvesters.participation.submissions.submitters.provider import parse_provider
+from harvesters.participation.check import Duplicate, DuplicateFinder
+from harvesters.participation.comments import shown_comments
+from harvesters.participation.inbox_api import InboxLink, takes_notifications
+from harvesters.participation.provider import parse_provider
+from harvesters.participation.submitters import KnownOrganization, SubmissionContext
 from harvesters.runs.locks import is_schedule_running
 from harvesters.site import LOCK_TIMEOUT, utc_now
 from journal import mirror_origin
@@ -68,9 +67,7 @@ _ORGANIZATIONS = 3  # organizations that one name of a draft may mean
 _ADMIN, _PARTICIPATION = "harvesters.admin.app", "harvesters.participation.app"
 # The modules that read uploads. If they were not preloaded, each upload would take half a second
 # more.
-_UPLOADS = tuple(
-    f"harvesters.participation.submissions.{name}" for name in ("documents", "pictures", "tables")
-)
+_UPLOADS = tuple(f"harvesters.participation.{name}" for name in ("documents", "pictures", "tables"))
 SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
 # The number of things that the matcher compares, and the least similarity of their titles.
 _CANDIDATES, _LIKE = 20, 0.5

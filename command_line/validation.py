@@ -21,7 +21,7 @@ from sqlalchemy.exc import ArgumentError
 from command_line.settings import SITE_URL, Settings, variable
 from demo.folder import is_demo
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.participation.submissions.submitters.provider import parse_provider
+from harvesters.participation.provider import parse_provider
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
 from journal import mirror_origin

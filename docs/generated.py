@@ -27,7 +27,7 @@ from harvesters.mappings.registry import MAPPINGS
 from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.participation.app import create_submissions
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.participation.submitters import SubmissionContext
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source

@@ -16,9 +16,9 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from harvesters.inspection.fields import traced_fields
-from harvesters.participation.submissions.documents import parse_members
-from harvesters.participation.submissions.pictures import encode_webp
-from harvesters.participation.submissions.tables import read_lines
+from harvesters.participation.documents import parse_members
+from harvesters.participation.pictures import encode_webp
+from harvesters.participation.tables import read_lines
 from harvesters.pipeline.bounded_call import preload
 from harvesters.runs.child import run_child
 

@@ -14,8 +14,8 @@ from command_line.console import Json
 from command_line.harvesting.output import open_ledger, print_rows
 from command_line.settings import Context, Settings
 from harvesters.errors import DeliveryError
+from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import notifications, submissions
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from vocab.iris import Iris, is_web
@@ -96,9 +96,7 @@ def undo(
 ) -> None:
     """Withdraw an offer: the other installation withdraws the submission."""
     with _open_sender(ctx.obj) as ledger:
-        offer = notifications.find_notification(
-            ledger, id=id, sent=True, kind=NotificationKind.OFFER.value
-        )
+        offer = coar.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
         if offer is None:
             raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
         coar.send(
@@ -109,7 +107,7 @@ def undo(
             {"id": offer.id, "type": "Offer"},
             datetime.now(UTC),
         )
-        notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
+        coar.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
     typer.echo(f"{id}: undone")
 
 
@@ -128,7 +126,7 @@ def list_notifications(ctx: Context, json: Json = False) -> None:
                 "answer": item.answer or "",
                 "time": item.created.isoformat(),
             }
-            for item in notifications.notifications(ledger)
+            for item in coar.notifications(ledger)
         ]
     table = [
         {

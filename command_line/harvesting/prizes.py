@@ -11,13 +11,12 @@ from command_line.console import Json
 from command_line.harvesting.output import current_user, open_ledger, print_rows
 from command_line.settings import Context
 from harvesters.errors import PrizeError
-from harvesters.ledger import operators
+from harvesters.ledger import operators, prizes
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import AuditEntry
-from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.models import Edition, Stage
-from harvesters.participation.prizes import contest
-from harvesters.participation.prizes.edition_file import read_edition
+from harvesters.ledger.participation import Edition, Stage
+from harvesters.participation import contest
+from harvesters.participation.contest import read_edition
 from harvesters.site import utc_now
 from vocab.addresses import is_mail_address
 

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import RunView, SourceView
 from harvesters.inspection.topic_queue import undecided
-from harvesters.ledger import operators
+from harvesters.ledger import operators, prizes, readers, submissions
 from harvesters.ledger.models import Outcome, RunRequest, State
-from harvesters.ledger.participation import prizes, problems, submissions
-from harvesters.ledger.participation.comments import count_comments
-from harvesters.ledger.participation.models import SubmissionState
+from harvesters.ledger.participation import SubmissionState
+from harvesters.ledger.submissions import count_comments
 from harvesters.matching.clusters import Status, classify_stored
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING
@@ -50,7 +49,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
             for source in context.sources()
             if source.suggest != NOTHING or source.decisions
         ),
-        "problems": len(problems.undecided_problems(ledger)),
+        "problems": len(readers.undecided_problems(ledger)),
     }
 
 

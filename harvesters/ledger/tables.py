@@ -30,8 +30,8 @@ from sqlalchemy import (
 )
 
 from harvesters.ledger import models as m
+from harvesters.ledger import participation as p
 from harvesters.ledger.compression import compress, decompress
-from harvesters.ledger.participation import models as p
 from harvesters.reasons import Reason
 
 metadata = MetaData()

@@ -1,5 +1,5 @@
 """Submissions of stakeholders, in the members of our own JSON, which
-harvesters/participation/submissions/model.py checks.
+harvesters/participation/model.py checks.
 """
 
 from __future__ import annotations

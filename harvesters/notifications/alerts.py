@@ -9,12 +9,11 @@ from urllib.parse import quote
 
 import structlog
 
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Alert, Message
-from harvesters.ledger.participation import prizes, submissions
-from harvesters.ledger.participation.comments import count_comments
-from harvesters.ledger.participation.models import SubmissionState
+from harvesters.ledger.participation import SubmissionState
+from harvesters.ledger.submissions import count_comments
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import Rule
 from harvesters.reasons import Reason

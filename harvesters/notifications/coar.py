@@ -1,4 +1,4 @@
-"""Send notifications to the inboxes of other installations.
+"""Send notifications to the inboxes of other installations, and store them with the received ones.
 
 Sources: https://www.w3.org/TR/ldn/ and https://coar-notify.net/specification/1.0.0/
 """
@@ -13,10 +13,12 @@ from typing import Any
 from uuid import uuid4
 
 from harvesters.ledger import outbox
+from harvesters.ledger import tables as t
+from harvesters.ledger.database import Database
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message
-from harvesters.ledger.participation import notifications
-from harvesters.ledger.participation.models import Notification
+from harvesters.ledger.participation import Notification
+from harvesters.notifications import coar
 
 CHANNEL = "inbox"  # the channel of these messages in the outbox
 MEDIA_TYPE = "application/ld+json"
@@ -59,7 +61,7 @@ def send(
     notification = Notification(
         body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission
     )
-    notifications.add_notification(ledger, notification)
+    coar.add_notification(ledger, notification)
     outbox.queue_messages(
         ledger,
         [
@@ -80,7 +82,7 @@ def answer(
     ledger: Ledger, url: str, submission: str, kind: NotificationKind, now: datetime, note: str = ""
 ) -> None:
     """Answer the offer that a submission came from; without one, nothing is sent."""
-    offer = notifications.find_notification(
+    offer = coar.find_notification(
         ledger, submission=submission, sent=False, kind=NotificationKind.OFFER.value
     )
     if offer is None or not url:
@@ -97,4 +99,42 @@ def answer(
         answers=offer.id,
         note=note,
     )
-    notifications.update_notification(ledger, offer.id, answer=kind.value)
+    coar.update_notification(ledger, offer.id, answer=kind.value)
+
+
+def add_notification(ledger: Database, item: Notification) -> bool:
+    """Store a notification; return False if one with its id is stored already."""
+    return ledger.add_once(item, lambda: find_notification(ledger, id=item.id)) is None
+
+
+def find_notification(ledger: Database, **columns: str | bool) -> Notification | None:
+    """Return the newest notification whose columns have these values, or None."""
+    return next(iter(notifications(ledger, **columns)), None)
+
+
+def notifications(ledger: Database, **columns: str | bool) -> list[Notification]:
+    """Return the notifications whose columns have these values, the newest first."""
+    c = t.notification.c
+    where = [c[name] == value for name, value in columns.items()]
+    return ledger.select(Notification, *where, order=[c.created.desc(), c.id])
+
+
+def update_notification(ledger: Database, id: str, **values: object) -> None:
+    """Store the answer to a notification, or the submission that it became."""
+    ledger.update(t.notification, t.notification.c.id == id, **values)
+
+
+def forget_contents(ledger: Database, submission: str) -> None:
+    """Delete the record from the notifications about a submission that was withdrawn; their ids
+    stay, so that a replay is known.
+    """
+    for item in notifications(ledger, submission=submission):
+        about = item.body.get("object")
+        if isinstance(about, Mapping) and "content" in about:
+            rest = {name: value for name, value in about.items() if name != "content"}
+            update_notification(ledger, item.id, body={**item.body, "object": rest})
+
+
+def delete_notification(ledger: Database, id: str) -> None:
+    """Forget a notification, which can then be received again."""
+    ledger.delete(t.notification, t.notification.c.id == id)

@@ -18,11 +18,10 @@ import httpx
 import structlog
 
 from harvesters.errors import DeliveryError
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, readers
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import QueuedMessage
-from harvesters.ledger.participation import problems, subscriptions
-from harvesters.ledger.participation.models import FOLLOW_TOPIC
+from harvesters.ledger.participation import FOLLOW_TOPIC
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer
@@ -141,16 +140,14 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             except DeliveryError as error:
                 unreachable = error if error.is_unreachable else unreachable
                 _postpone(queued, error, ledger, now())
-                if error.is_permanent and subscriptions.end_subscription(
-                    ledger, queued.message.topic
-                ):
+                if error.is_permanent and readers.end_subscription(ledger, queued.message.topic):
                     log.info(
                         "subscription ended: its receiver refuses messages",
                         topic=queued.message.topic,
                     )
             else:
                 outbox.settle_message(ledger, queued.id, sent=now())
-                problems.mark_problem_sent(ledger, queued.message.topic, now())
+                readers.mark_problem_sent(ledger, queued.message.topic, now())
                 delivered += 1
                 log.info("message delivered", message=queued.id, channel=queued.message.channel)
     return delivered

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from harvesters.ledger.models import Message
-from harvesters.ledger.participation.models import Subscription
+from harvesters.ledger.participation import Subscription
 from harvesters.notifications.delivery import MAIL, Channels
 from languages.request_locale import use_language
 from languages.translations import format_number, gettext

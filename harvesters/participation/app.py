@@ -6,17 +6,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from harvesters.participation.comments import page_routes as comment_pages
-from harvesters.participation.inbox import receive as inbox
-from harvesters.participation.prizes import api as prize_api
-from harvesters.participation.prizes import page_routes as prize_pages
-from harvesters.participation.submissions.documents import parse_members
-from harvesters.participation.submissions.pictures import MAX_FILE as MAX_PICTURE
-from harvesters.participation.submissions.pictures import encode_webp
-from harvesters.participation.submissions.routes import api, drafts, own
-from harvesters.participation.submissions.routes.visitor import MAX_BODY, POLICY, submission_pages
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
-from harvesters.participation.submissions.tables import MAX_FILE, read_lines
+from harvesters.participation import api, comments, draft_pages, inbox_api, pages, prize_routes
+from harvesters.participation.documents import parse_members
+from harvesters.participation.pictures import MAX_FILE as MAX_PICTURE
+from harvesters.participation.pictures import encode_webp
+from harvesters.participation.submitters import SubmissionContext
+from harvesters.participation.tables import MAX_FILE, read_lines
+from harvesters.participation.visitor import MAX_BODY, POLICY, submission_pages
 from harvesters.pipeline.bounded_call import preload
 from harvesters.problems import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
@@ -25,9 +21,9 @@ from web.middleware import RequestMiddleware, SecurityMiddleware
 _FORM_AROUND_TABLE, _FORM_AROUND_PICTURE = 16_384, 65_536
 UPLOADS = {
     api.UPLOAD_PATH: MAX_FILE,
-    own.UPLOAD_PATH: MAX_FILE + _FORM_AROUND_TABLE,
+    pages.UPLOAD_PATH: MAX_FILE + _FORM_AROUND_TABLE,
     api.PICTURE_PATH: MAX_PICTURE,
-    drafts.FORM_PATH: MAX_PICTURE + _FORM_AROUND_PICTURE,
+    draft_pages.FORM_PATH: MAX_PICTURE + _FORM_AROUND_PICTURE,
 }
 
 
@@ -44,15 +40,15 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
     app.state.context, app.state.submissions = context.site, context
     app.state.pages = submission_pages(demo=context.site.demo, provider=context.provider_name)
     routers = (
-        prize_api.routes,
-        prize_pages.routes,
-        comment_pages.routes,
-        inbox.routes,
+        prize_routes.api_routes,
+        prize_routes.routes,
+        comments.routes,
+        inbox_api.routes,
         api.published_pictures,
         api.routes,
-        own.routes,
-        drafts.routes,
-        drafts.checks,
+        pages.routes,
+        draft_pages.routes,
+        draft_pages.checks,
     )
     for router in routers:
         app.router.routes.extend(router.routes)  # include_router() would build each route again

@@ -8,21 +8,13 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, prizes, readers, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message
-from harvesters.ledger.participation import prizes, submissions, subscriptions
-from harvesters.ledger.participation.comments import prune_comments
-from harvesters.ledger.participation.models import (
-    SUBMITTER,
-    Link,
-    Purpose,
-    Submission,
-    SubmissionEvent,
-)
-from harvesters.ledger.participation.pictures import prune_pictures
+from harvesters.ledger.participation import SUBMITTER, Link, Purpose, Submission, SubmissionEvent
+from harvesters.ledger.submissions import prune_comments, prune_pictures
 from harvesters.notifications.delivery import MAIL, Channels
-from harvesters.participation.submissions.mails import TOPIC
+from harvesters.participation.submitters import TOPIC
 from languages.request_locale import use_language
 from languages.translations import gettext
 
@@ -79,4 +71,4 @@ def prune(ledger: Ledger, now: datetime) -> None:
     submissions.prune(ledger, now, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
     prune_pictures(ledger, now - PICTURE_RETENTION)
     prizes.forget_persons(ledger, (now - PRIZE_RETENTION).date())
-    subscriptions.prune_subscriptions(ledger, now - CONFIRMATION_AGE)
+    readers.prune_subscriptions(ledger, now - CONFIRMATION_AGE)

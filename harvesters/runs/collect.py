@@ -25,10 +25,9 @@ from harvesters.errors import (
     QuietHoursError,
     RepeatedPageError,
 )
-from harvesters.ledger import graphs, operators
+from harvesters.ledger import graphs, operators, prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SUCCESSFUL, Run
-from harvesters.ledger.participation import prizes, submissions
 from harvesters.mappings.topics.suggest import method_versions
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses

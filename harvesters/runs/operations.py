@@ -25,7 +25,7 @@ from harvesters.errors import (
     SourceDefinitionError,
     UnknownError,
 )
-from harvesters.ledger import operators, outbox
+from harvesters.ledger import operators, outbox, readers
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     MAX_NOTE_LENGTH,
@@ -41,8 +41,7 @@ from harvesters.ledger.models import (
     State,
     key_digest,
 )
-from harvesters.ledger.participation import problems
-from harvesters.ledger.participation.models import ProblemState
+from harvesters.ledger.participation import ProblemState
 from harvesters.matching.stored import Decision, Judgement, add_decisions, pair_id
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
@@ -589,8 +588,8 @@ def answer_problem(
     one.
     """
     ledger, now = context.ledger, context.now()
-    problem = problems.reported_problem(ledger, int(number)) if number.isdecimal() else None
-    if problem is None or not problems.decide_problem(
+    problem = readers.reported_problem(ledger, int(number)) if number.isdecimal() else None
+    if problem is None or not readers.decide_problem(
         ledger, problem.id, ProblemState.ANSWERED, now, answer=answer
     ):
         raise UnknownError(Reason("There is no open problem with this number."))

@@ -10,13 +10,12 @@ from hashlib import sha256
 from urllib.parse import quote, urlencode
 
 from harvesters.errors import HarvestError
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, readers
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SERVED, Message, Run
-from harvesters.ledger.participation import problems
-from harvesters.ledger.participation.models import ProblemState, ReportedProblem
-from harvesters.ledger.participation.problems import TOPIC
+from harvesters.ledger.participation import ProblemState, ReportedProblem
+from harvesters.ledger.readers import TOPIC
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Notify
 from languages.request_locale import use_language
@@ -79,7 +78,7 @@ def file_problem(
         stored = ledger.stored_records(source, [key]).get(key)
         if stored is None or stored.state not in SERVED:
             return None
-    waiting = problems.undecided_problems(ledger)
+    waiting = readers.undecided_problems(ledger)
     if (
         len(waiting) >= MAX_UNDECIDED
         or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD
@@ -89,7 +88,7 @@ def file_problem(
         )
     now = context.now()
     digest = statements_digest(ledger, iris, source, key, filed.category) if is_record else ""
-    number = problems.add_problem(
+    number = readers.add_problem(
         ledger,
         source,
         key,
@@ -100,7 +99,7 @@ def file_problem(
         digest,
         now,
     )
-    problem = problems.reported_problem(ledger, number)
+    problem = readers.reported_problem(ledger, number)
     if problem is not None:
         outbox.queue_messages(ledger, _registry_messages(problem, iris, installation, notify), now)
     return number
@@ -152,7 +151,7 @@ def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     """
     ledger, now = context.ledger, context.now()
     for problem in filter(
-        lambda item: item.is_about_record, problems.undecided_problems(ledger, run.source)
+        lambda item: item.is_about_record, readers.undecided_problems(ledger, run.source)
     ):
         if (
             statements_digest(ledger, context.iris, problem.source, problem.key, problem.category)
@@ -161,7 +160,7 @@ def close_fixed_problems(run: Run, context: HarvestContext) -> None:
             continue
         message = reader_message(problem, ProblemState.FIXED, "", context.name, context.iris)
         if (
-            problems.decide_problem(ledger, problem.id, ProblemState.FIXED, now, run=run.id)
+            readers.decide_problem(ledger, problem.id, ProblemState.FIXED, now, run=run.id)
             and message is not None
         ):
             outbox.queue_messages(ledger, [message], now)

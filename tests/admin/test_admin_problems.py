@@ -4,9 +4,8 @@ from typing import Any
 
 from clocks import NOON
 
-from harvesters.ledger import outbox
-from harvesters.ledger.participation import problems
-from harvesters.ledger.participation.models import ProblemState
+from harvesters.ledger import outbox, readers
+from harvesters.ledger.participation import ProblemState
 from vocab.iris import BASE
 
 from .conftest import HOSTILE
@@ -15,7 +14,7 @@ PAGE = "/admin/page/problems"
 
 
 def add(world: Any, address: str | None = "reader@example.org") -> int:
-    number: int = problems.add_problem(
+    number: int = readers.add_problem(
         world.ledger, "projects", "p1", "title", HOSTILE, address, "es", "digest", NOON
     )
     return number
@@ -35,10 +34,8 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(reader: Any) ->
 
 
 async def test_a_problem_with_a_page_leads_to_it(reader: Any) -> None:
-    problems.add_problem(reader.ledger, "", "/map", "other", "It is empty.", None, "en", "", NOON)
-    problems.add_problem(
-        reader.ledger, "projects", "", "other", "It is late.", None, "en", "", NOON
-    )
+    readers.add_problem(reader.ledger, "", "/map", "other", "It is empty.", None, "en", "", NOON)
+    readers.add_problem(reader.ledger, "projects", "", "other", "It is late.", None, "en", "", NOON)
 
     page = await reader.page(PAGE)
 
@@ -54,7 +51,7 @@ async def test_an_answer_closes_the_problem_and_is_mailed(operator: Any) -> None
     answered = await operator.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
     again = await operator.send(f"{PAGE}/{number}", {"answer": "Twice"})
 
-    problem = problems.reported_problem(operator.ledger, number)
+    problem = readers.reported_problem(operator.ledger, number)
     [queued] = outbox.messages(operator.ledger)
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert problem
@@ -69,6 +66,6 @@ async def test_an_answer_wants_an_operator(reader: Any) -> None:
     number = add(reader)
 
     assert (await reader.send(f"{PAGE}/{number}", {"answer": "no"})).status_code == 403
-    problem = problems.reported_problem(reader.ledger, number)
+    problem = readers.reported_problem(reader.ledger, number)
     assert problem
     assert problem.state is ProblemState.OPEN

@@ -4,12 +4,11 @@ from pathlib import Path
 
 from command_line.demo_submissions import ADDRESS, seed_submissions
 from demo.source_definitions import open_submissions
+from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.submissions.check import check
-from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.model import normalize
+from harvesters.ledger.participation import SubmissionState
+from harvesters.participation.check import DuplicateFinder, check
+from harvesters.participation.model import normalize
 from harvesters.source import load
 from vocab.iris import BASE
 

@@ -10,14 +10,9 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError
+from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import (
-    Change,
-    Submission,
-    SubmissionEvent,
-    SubmissionState,
-)
+from harvesters.ledger.participation import Change, Submission, SubmissionEvent, SubmissionState
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings

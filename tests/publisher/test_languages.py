@@ -23,15 +23,14 @@ from harvesters.admin import labels
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import State
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.prizes.page_routes import DAYS
-from harvesters.participation.submissions import drafts, moderation
-from harvesters.participation.submissions.actions import CHANGED
-from harvesters.participation.submissions.duplicates import REASONS
-from harvesters.participation.submissions.model import FIELDS, MEMBERS, TYPE_LABELS, TYPES
-from harvesters.participation.submissions.moderation import HISTORY
-from harvesters.participation.submissions.questions import LANGUAGE, QUESTIONS
-from harvesters.participation.submissions.submitters import identity, openid, transfers
+from harvesters.ledger.participation import SubmissionState
+from harvesters.participation import actions, drafts, moderation, openid, submitters
+from harvesters.participation.actions import CHANGED
+from harvesters.participation.check import REASONS
+from harvesters.participation.drafts import LANGUAGE, QUESTIONS
+from harvesters.participation.model import FIELDS, MEMBERS, TYPE_LABELS, TYPES
+from harvesters.participation.moderation import HISTORY
+from harvesters.participation.prize_routes import DAYS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.apis.matching import PROPERTIES
@@ -49,13 +48,13 @@ from vocab.terms import RDFS, SKOS
 from web.endpoints import PARAMETER_ERRORS
 
 ROOT = Path(__file__).parents[2]
-PARTICIPATION = ROOT / "harvesters" / "participation"
 FOLDERS = (
     ROOT / "publisher",
     ROOT / "harvesters" / "admin",
-    *(PARTICIPATION / name for name in ("comments", "submissions", "prizes")),
+    ROOT / "harvesters" / "participation",
 )
-METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
+# The inbox answers programs, in English.
+METHODS = [("inbox_api.py", "ignore"), ("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # Trans blocks call gettext.
 ERRORS = (
     "InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged",
@@ -113,7 +112,7 @@ def _words_of_submissions() -> set[str]:
         text for field in fields for text in (field.label, field.hint) if text
     }
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
-    answers |= {CHANGED, drafts.GONE, identity.INVALID, transfers.UNCONFIRMED}
+    answers |= {CHANGED, drafts.GONE, submitters.INVALID, actions.UNCONFIRMED}
     faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
     labels = (
         {text for member in MEMBERS.values() for text in (member.label, member.kind.hint) if text}
@@ -336,7 +335,7 @@ def test_errors_at_the_limits_of_a_query_are_in_the_language_in_use(language: st
 
 TEMPLATES = sorted(
     file
-    for folder in ("publisher", "harvesters/admin", "harvesters/participation/*")
+    for folder in ("publisher", "harvesters/admin", "harvesters/participation")
     for file in ROOT.glob(f"{folder}/templates/*.html")
 )
 # Names, which are the same in every language, and words that a reader types as they are.

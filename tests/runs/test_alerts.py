@@ -13,10 +13,8 @@ from rows import each
 from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
-from harvesters.ledger import outbox
-from harvesters.ledger.participation import prizes, submissions
-from harvesters.ledger.participation.comments import add_comment
-from harvesters.ledger.participation.models import (
+from harvesters.ledger import outbox, prizes, submissions
+from harvesters.ledger.participation import (
     Comment,
     Criterion,
     Edition,
@@ -26,6 +24,7 @@ from harvesters.ledger.participation.models import (
     SubmissionEvent,
     SubmissionState,
 )
+from harvesters.ledger.submissions import add_comment
 from harvesters.notifications.alerts import update_alerts
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules

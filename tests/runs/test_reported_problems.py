@@ -15,9 +15,9 @@ from command_line.portal_forms import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
 from harvesters.ledger import outbox
+from harvesters.ledger import readers as ledger_problems
 from harvesters.ledger.models import Run
-from harvesters.ledger.participation import problems as ledger_problems
-from harvesters.ledger.participation.models import ProblemState
+from harvesters.ledger.participation import ProblemState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext

@@ -12,9 +12,8 @@ import pytest
 
 from command_line.portal_forms import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, readers
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import subscriptions
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver, sign
 from harvesters.participation.upkeep import CONFIRMATION_AGE, prune
@@ -174,7 +173,7 @@ def test_ending_deletes_the_address_everywhere(
         "other@example.org"
     }
     assert store.find(other) is not None
-    assert subscriptions.count_subscriptions(store.admin.ledger) == 1
+    assert readers.count_subscriptions(store.admin.ledger) == 1
 
 
 def test_what_nobody_confirms_is_deleted_after_a_day(
@@ -186,7 +185,7 @@ def test_what_nobody_confirms_is_deleted_after_a_day(
 
     prune(store.admin.ledger, clock())
 
-    assert subscriptions.count_subscriptions(store.admin.ledger) == 1
+    assert readers.count_subscriptions(store.admin.ledger) == 1
     assert store.find(stored) is not None
     assert {queued.message.address for queued in outbox.messages(store.admin.ledger)} == {
         "other@example.org"
@@ -240,7 +239,7 @@ def test_a_receiver_that_refuses_for_good_or_is_private_follows_no_more(
     deliver(store.admin.ledger, replace(store.admin.channels, network=network), clock)
 
     assert store.find(secret) is None
-    assert subscriptions.count_subscriptions(store.admin.ledger) == 0
+    assert readers.count_subscriptions(store.admin.ledger) == 0
     assert outbox.messages(store.admin.ledger) == []
 
 

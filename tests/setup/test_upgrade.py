@@ -18,24 +18,16 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import LedgerError, SchemaVersionError
-from harvesters.ledger import operators, outbox
+from harvesters.ledger import operators, outbox, prizes, readers, submissions
 from harvesters.ledger.database import pending_migrations
 from harvesters.ledger.keys import list_keys
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.links import links
 from harvesters.ledger.migrations import MIGRATIONS
 from harvesters.ledger.models import LinkState
-from harvesters.ledger.participation import (
-    comments,
-    notifications,
-    pictures,
-    prizes,
-    problems,
-    submissions,
-    subscriptions,
-)
 from harvesters.ledger.tables import metadata
 from harvesters.matching.stored import decision_history
+from harvesters.notifications import coar
 from harvesters.reasons import Reason
 from journal import data_format
 from journal.errors import DataFormatError
@@ -190,8 +182,8 @@ def check_operators(ledger: Ledger) -> None:
     assert [item.note for item in operators.definition_versions(ledger, "events")] == ["first"]
     assert operators.proposals(ledger) == ["events"]
     assert {key.name for key in list_keys(ledger)} == {"Ada", "Ministry"}
-    assert [item.text for item in problems.undecided_problems(ledger)] == ["The date is wrong."]
-    [due] = subscriptions.claim_subscriptions(ledger, 99, LATER, LATER, 9)
+    assert [item.text for item in readers.undecided_problems(ledger)] == ["The date is wrong."]
+    [due] = readers.claim_subscriptions(ledger, 99, LATER, LATER, 9)
     assert due.results == {"https://w3id.org/x": "2026-12-01"}
     [message] = outbox.messages(ledger)
     assert (message.message.topic, message.message.data) == ("report events", {"count": 2})
@@ -217,9 +209,9 @@ def check_participation(ledger: Ledger) -> None:
     [review] = prizes.reviews(ledger, "2027")
     assert (review.scores, prizes.experts(ledger, "2027")) == ({"impact": 4}, [review.expert])
     assert [item.stage for item in prizes.nominations(ledger)] == ["nominated"]
-    assert [item.text for item in comments.comments_of(ledger, person.id)] == ["A remark"]
-    assert pictures.count_unused(ledger, person.id) == 1
-    assert [item.key for item in notifications.notifications(ledger)] == ["k1"]
+    assert [item.text for item in submissions.comments_of(ledger, person.id)] == ["A remark"]
+    assert submissions.count_unused(ledger, person.id) == 1
+    assert [item.key for item in coar.notifications(ledger)] == ["k1"]
 
 
 def test_an_upgrade_that_is_killed_is_taken_up_again(data: Path) -> None:

@@ -27,15 +27,15 @@ from harvesters.ledger import keys as key_store
 from harvesters.ledger import outbox
 from harvesters.ledger.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation.models import Submission
+from harvesters.ledger.participation import Submission
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.page_model import Record
+from harvesters.participation import moderation
 from harvesters.participation.app import create_submissions
-from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.participation.submitters import SubmissionContext
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.collect import SubmissionTransport
 from harvesters.runs.context import HarvestContext, open_context

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from rows import each
 
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.comments import comments_in, prune_comments
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.comments.actions import MAX_TEXT, MAX_WAITING, shown_comments
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import SubmissionState
+from harvesters.ledger.submissions import comments_in, prune_comments
+from harvesters.participation.comments import MAX_TEXT, MAX_WAITING, shown_comments
 
 from .conftest import SubmissionWorld, administering, bearer, codes, hidden, submitted, visiting
 

@@ -10,9 +10,8 @@ from clocks import NOON
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import RecordState
-from harvesters.participation.submissions.check import Check, check
-from harvesters.participation.submissions.duplicates import Duplicate, DuplicateFinder
-from harvesters.participation.submissions.model import normalize
+from harvesters.participation.check import Check, Duplicate, DuplicateFinder, check
+from harvesters.participation.model import normalize
 from vocab.describe import describe
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris

@@ -18,15 +18,16 @@ from command_line.harvesting.inbox import app
 from command_line.settings import Settings
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import keys as key_store
+from harvesters.ledger import submissions
 from harvesters.ledger.keys import Scope
-from harvesters.ledger.participation import notifications, submissions
-from harvesters.ledger.participation.models import Notification, Submission, SubmissionState
+from harvesters.ledger.participation import Notification, Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
+from harvesters.notifications import coar
 from harvesters.notifications.delivery import Channels, deliver
+from harvesters.participation import moderation
 from harvesters.participation.app import create_submissions
-from harvesters.participation.inbox.receive import InboxLink, takes_notifications
-from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
+from harvesters.participation.inbox_api import InboxLink, takes_notifications
+from harvesters.participation.submitters import SubmissionContext
 from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SubmissionWorld, bearer, codes, definition, submitted
@@ -84,7 +85,7 @@ class InboxPeer:
         return codes(*answers)
 
     def newest(self, kind: str, *, sent: bool) -> Notification:
-        result = notifications.find_notification(self.world.ledger, kind=kind, sent=sent)
+        result = coar.find_notification(self.world.ledger, kind=kind, sent=sent)
         assert result
         return result
 
@@ -238,7 +239,7 @@ async def test_a_wrong_notification_is_refused_and_nothing_is_stored(
 
     assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
     assert answer.headers["Content-Type"] == "application/problem+json"
-    assert (notifications.notifications(two.world.ledger), two.waiting()) == ([], [])
+    assert (coar.notifications(two.world.ledger), two.waiting()) == ([], [])
 
 
 async def test_a_body_that_is_large_another_type_or_no_json_is_refused(
@@ -255,7 +256,7 @@ async def test_a_body_that_is_large_another_type_or_no_json_is_refused(
     ]  # fmt: skip
 
     assert [answer.status_code for answer in answers] == [413, 415, 400, 400, 400]
-    assert notifications.notifications(two.world.ledger) == []
+    assert coar.notifications(two.world.ledger) == []
     two.world.set_definition(definition())  # without named inboxes nothing is accepted
     refused = await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)
     assert refused.status_code == 403

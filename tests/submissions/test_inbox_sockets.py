@@ -16,13 +16,13 @@ from typer.testing import CliRunner
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import keys as key_store
-from harvesters.ledger import outbox
+from harvesters.ledger import outbox, submissions
 from harvesters.ledger.keys import Scope
-from harvesters.ledger.participation import notifications, submissions
-from harvesters.ledger.participation.models import Submission, SubmissionState
+from harvesters.ledger.participation import Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
+from harvesters.notifications import coar
 from harvesters.notifications.delivery import Channels, deliver
-from harvesters.participation.submissions import moderation
+from harvesters.participation import moderation
 from stocktake import app
 from vocab.iris import BASE
 
@@ -137,7 +137,7 @@ def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple
 
 
 def answer_of(site: RunningSite, offer: str) -> str | None:
-    notification = notifications.find_notification(site.admin.ledger, id=offer, sent=True)
+    notification = coar.find_notification(site.admin.ledger, id=offer, sent=True)
     assert notification
     return notification.answer
 
@@ -164,7 +164,7 @@ def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(
     moderation.accept(one.admin, one.moderator(), item, "")
     id = one.command("inbox", "announce", item.id, two.inbox)
     exchange(one, two)
-    sent = notifications.find_notification(one.admin.ledger, id=id, sent=True)
+    sent = coar.find_notification(one.admin.ledger, id=id, sent=True)
     assert sent
     body, headers = dict(sent.body), {"Content-Type": "application/ld+json"}
 
@@ -177,8 +177,8 @@ def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(
     stranger = httpx.post(two.inbox, content=json.dumps(foreign), headers=headers, timeout=60)
     large = httpx.post(two.inbox, content=b" " * 10_000_000, headers=headers, timeout=60)
 
-    arrived = notifications.find_notification(two.admin.ledger, id=id, sent=False)
+    arrived = coar.find_notification(two.admin.ledger, id=id, sent=False)
     assert arrived
     assert (arrived.kind, arrived.object) == ("Announce", sent.object)
     assert [answer.status_code for answer in (replayed, stranger, large)] == [409, 403, 413]
-    assert notifications.find_notification(two.admin.ledger, id="urn:uuid:1") is None
+    assert coar.find_notification(two.admin.ledger, id="urn:uuid:1") is None

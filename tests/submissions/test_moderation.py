@@ -6,9 +6,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from harvesters.ledger import operators
+from harvesters.ledger import operators, submissions
 from harvesters.ledger.models import State
-from harvesters.ledger.participation import submissions
 from vocab.iris import BASE
 
 from .conftest import (

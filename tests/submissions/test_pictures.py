@@ -14,14 +14,9 @@ import pytest
 from PIL import Image
 from rows import each
 
-from harvesters.ledger.participation.pictures import find_picture, has_picture, prune_pictures
-from harvesters.participation.submissions.pictures import (
-    MAX_FILE,
-    SIDE,
-    encode_picture,
-    encode_webp,
-)
-from harvesters.participation.submissions.routes.api import MAX_UNUSED
+from harvesters.ledger.submissions import find_picture, has_picture, prune_pictures
+from harvesters.participation.api import MAX_UNUSED
+from harvesters.participation.pictures import MAX_FILE, SIDE, encode_picture, encode_webp
 from harvesters.problems import HTTPProblem, InvalidValue, TooLarge
 from vocab.iris import BASE
 

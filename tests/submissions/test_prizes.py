@@ -15,12 +15,11 @@ from command_line.harvesting.prizes import app
 from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators
+from harvesters.ledger import operators, prizes
 from harvesters.ledger.keys import Scope
-from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.models import Edition, Stage
-from harvesters.participation.prizes import contest
-from harvesters.participation.prizes.edition_file import read_edition
+from harvesters.ledger.participation import Edition, Stage
+from harvesters.participation import contest
+from harvesters.participation.contest import read_edition
 from vocab.iris import BASE, Iris
 
 from .conftest import (

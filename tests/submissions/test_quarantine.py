@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 from rows import each
 
-from harvesters.ledger.participation import submissions
-from harvesters.participation.submissions.check import suspicions
+from harvesters.ledger import submissions
+from harvesters.participation.check import suspicions
 
 from .conftest import INITIATIVE, SubmissionWorld, change, person, submitted
 from .test_moderation import admin, decide, signed_in  # noqa: F401 - a fixture

@@ -4,10 +4,9 @@ from datetime import timedelta
 
 import httpx
 
-from harvesters.ledger import operators
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import Submission
-from harvesters.participation.submissions import moderation
+from harvesters.ledger import operators, submissions
+from harvesters.ledger.participation import Submission
+from harvesters.participation import moderation
 from harvesters.participation.upkeep import send_reminders
 from vocab.iris import BASE
 

@@ -16,9 +16,9 @@ from joserfc.jwk import OctKey, RSAKey
 from processes import free_port, started, wait_for_url
 from rows import each
 
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.submissions.submitters.provider import OpenIDProvider, parse_provider
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import SubmissionState
+from harvesters.participation.provider import OpenIDProvider, parse_provider
 
 from .conftest import BROWSER, SubmissionWorld, codes, visiting
 from .test_submission_form import ANSWERS, fill

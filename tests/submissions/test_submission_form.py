@@ -8,10 +8,10 @@ import httpx
 import pytest
 from rows import each
 
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import SubmissionState, Submitter
-from harvesters.participation.submissions.questions import QUESTIONS
-from harvesters.participation.submissions.submitters.organizations import KnownOrganization
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import SubmissionState, Submitter
+from harvesters.participation.drafts import QUESTIONS
+from harvesters.participation.submitters import KnownOrganization
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 

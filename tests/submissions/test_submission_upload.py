@@ -10,16 +10,9 @@ import httpx
 import pytest
 import xlsxwriter
 
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.submissions.tables import (
-    CSV,
-    MAX_FILE,
-    MAX_ROWS,
-    XLSX,
-    parse_column,
-    read_table,
-)
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import SubmissionState
+from harvesters.participation.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
 from harvesters.problems import InvalidValue
 from languages.request_locale import LANGUAGES
 

@@ -5,8 +5,8 @@ from datetime import timedelta
 import httpx
 
 from harvesters.ledger import operators
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.submissions import moderation
+from harvesters.ledger.participation import SubmissionState
+from harvesters.participation import moderation
 
 from .conftest import SubmissionWorld, bearer, codes, hidden, submitted
 from .test_submission_form import sent

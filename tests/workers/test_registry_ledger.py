@@ -16,16 +16,15 @@ from definitions import paged_json
 
 from command_line.portal_forms import LedgerSubscriptions
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import graphs, operators, outbox
+from harvesters.ledger import graphs, operators, outbox, readers
+from harvesters.ledger import readers as ledger_problems
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.links import link_history, links
 from harvesters.ledger.models import LINKS, LinkState, Message, State
-from harvesters.ledger.participation import problems as ledger_problems
-from harvesters.ledger.participation import subscriptions
-from harvesters.ledger.participation.models import Notification, ProblemState
-from harvesters.ledger.participation.notifications import add_notification, find_notification
+from harvesters.ledger.participation import Notification, ProblemState
 from harvesters.network.settings import NetworkSettings
+from harvesters.notifications.coar import add_notification, find_notification
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.upkeep import CONFIRMATION_AGE
@@ -191,7 +190,7 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(
         for due in store.due(position):
             store.settle(due.key, ComparedResults(position, results, added))
     digest = outbox.messages(admin.ledger, 1)[0].message
-    subscriptions.prune_subscriptions(admin.ledger, clock.now + CONFIRMATION_AGE + DAY)
+    readers.prune_subscriptions(admin.ledger, clock.now + CONFIRMATION_AGE + DAY)
     ended = [store.end(confirmation), store.end(confirmation), store.end(old)]
 
     assert "- B é" in digest.text

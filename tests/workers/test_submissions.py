@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from harvesters.admin.context import AdminContext
+from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import prizes, submissions
-from harvesters.ledger.participation.models import (
+from harvesters.ledger.participation import (
     Criterion,
     Edition,
     Link,
@@ -24,12 +24,10 @@ from harvesters.ledger.participation.models import (
 )
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.participation.submissions import actions, moderation
-from harvesters.participation.submissions.model import normalize
-from harvesters.participation.submissions.submitters import transfers
-from harvesters.participation.submissions.submitters.identity import SubmissionContext
-from harvesters.participation.submissions.tables import CSV, read_table
-from harvesters.participation.submissions.uploads import submit_rows
+from harvesters.participation import actions, moderation
+from harvesters.participation.model import normalize
+from harvesters.participation.submitters import SubmissionContext
+from harvesters.participation.tables import CSV, read_table, submit_rows
 from harvesters.participation.upkeep import send_reminders
 from harvesters.problems import VersionConflict
 from vocab.iris import BASE
@@ -86,7 +84,7 @@ def test_a_submission_is_published_confirmed_and_withdrawn(
     first = dict(submissions.published(ledger))
     times.append(NOON + YEAR)
     reminded = [send_reminders(ledger, context.site.channels, times[-1]) for _ in range(2)]
-    transfers.confirm(context.site, accepted, "submitter")
+    actions.confirm(context.site, accepted, "submitter")
     second = dict(submissions.published(ledger))
     actions.withdraw(context.site, moderation.find(context.site, sent.id), "submitter")
 

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.ledger.participation.comments import comments_in, count_comments, find_comment
-from harvesters.ledger.participation.models import SubmissionState
-from harvesters.participation.comments import actions
+from harvesters.ledger.participation import SubmissionState
+from harvesters.ledger.submissions import comments_in, count_comments, find_comment
+from harvesters.participation import comments
 from harvesters.problems import NotFound
 from harvesters.site import render_errors_as_pages
 from web.templating import get_pages
@@ -41,8 +41,8 @@ def show_comments(
         "rows": comments_in(context.ledger, chosen, _ROWS),
         "states": _LISTED,
         "chosen": chosen,
-        "waits": chosen in actions.WAITING,
-        "may_reject": chosen in (*actions.WAITING, SubmissionState.ACCEPTED),
+        "waits": chosen in comments.WAITING,
+        "may_reject": chosen in (*comments.WAITING, SubmissionState.ACCEPTED),
         "number_waiting": count_comments(context.ledger, SubmissionState.SUBMITTED),
     }
     return get_pages(request).render("comments.html", {"user": user, **values})
@@ -56,5 +56,5 @@ def decide_comment(
     comment = find_comment(context.ledger, id)
     if comment is None or comment.state is SubmissionState.DRAFT:
         raise NotFound("There is no comment with this identifier.")
-    actions.decide(context, user.key.display_name, comment, decision, form.get("note", ""))
+    comments.decide(context, user.key.display_name, comment, decision, form.get("note", ""))
     return redirect(f"/page/comments?state={comment.state.value}")

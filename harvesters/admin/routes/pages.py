@@ -13,10 +13,9 @@ from harvesters.admin.auth import ContextDep, CurrentUser, PageAdministrator, Us
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import key_view, source_views
 from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators, run_log
+from harvesters.ledger import operators, readers, run_log
 from harvesters.ledger.keys import Scope
 from harvesters.ledger.models import Outcome, Run, State
-from harvesters.ledger.participation import problems
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.operations import MAX_ANSWER_LENGTH, OVERRIDABLE_LIMITS
 from harvesters.runs.reported_problems import problem_target
@@ -235,7 +234,7 @@ def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> R
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
     waiting = [
         (item, problem_target(item, Iris(context.base)))
-        for item in problems.undecided_problems(context.ledger)
+        for item in readers.undecided_problems(context.ledger)
     ]
     values = {"user": user, "problems": waiting, "most": MAX_ANSWER_LENGTH}
     return get_pages(request).render("problems.html", values)

@@ -17,14 +17,13 @@ from harvesters.admin.auth import (
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import PrizeError
-from harvesters.ledger import operators
+from harvesters.ledger import operators, prizes
 from harvesters.ledger.models import AuditEntry
-from harvesters.ledger.participation import prizes
-from harvesters.ledger.participation.models import STAGES, Edition
-from harvesters.participation.prizes import contest
-from harvesters.participation.prizes.edition_file import parse_edition
-from harvesters.participation.prizes.page_routes import text_of
-from harvesters.participation.submissions.model import choices
+from harvesters.ledger.participation import STAGES, Edition
+from harvesters.participation import contest
+from harvesters.participation.contest import parse_edition
+from harvesters.participation.model import choices
+from harvesters.participation.prize_routes import text_of
 from harvesters.problems import InvalidValue, NotFound
 from harvesters.site import render_errors_as_pages
 from vocab.addresses import is_mail_address

@@ -11,16 +11,14 @@ from starlette.responses import Response
 from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
-from harvesters.ledger.participation import submissions
-from harvesters.ledger.participation.models import Submission, SubmissionState, Submitter
-from harvesters.ledger.participation.pictures import find_picture
-from harvesters.ledger.participation.submissions import picture_of
-from harvesters.participation.submissions import moderation
-from harvesters.participation.submissions.check import Check, check, differences, suspicions
-from harvesters.participation.submissions.duplicates import DuplicateFinder
-from harvesters.participation.submissions.model import MEMBERS, labels, readable, shown_members
-from harvesters.participation.submissions.pictures import picture_response
-from harvesters.participation.submissions.submitters.identity import SOURCE
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import Submission, SubmissionState, Submitter
+from harvesters.ledger.submissions import find_picture, picture_of
+from harvesters.participation import moderation
+from harvesters.participation.check import Check, DuplicateFinder, check, differences, suspicions
+from harvesters.participation.model import MEMBERS, labels, readable, shown_members
+from harvesters.participation.pictures import picture_response
+from harvesters.participation.submitters import SOURCE
 from harvesters.problems import InvalidValue, VersionConflict
 from harvesters.site import render_errors_as_pages
 from web.templating import get_pages

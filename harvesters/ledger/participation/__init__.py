@@ -1,3 +1,0 @@
-"""Stored contributions of people: submissions, prizes, notifications, followers and reported
-problems.
-"""

@@ -1,0 +1,344 @@
+"""Send, change, withdraw, hand over and confirm submissions, and export and delete all that is stored
+of a submitter.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from harvesters.ledger import operators, prizes, submissions
+from harvesters.ledger.participation import (
+    SUBMITTER,
+    Change,
+    Content,
+    Link,
+    Purpose,
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+    Submitter,
+)
+from harvesters.ledger.submissions import new_id, picture_of
+from harvesters.notifications import coar
+from harvesters.participation import actions
+from harvesters.participation.check import Check, check, triage
+from harvesters.participation.model import title_of
+from harvesters.participation.submitters import (
+    INVALID,
+    SOURCE,
+    SubmissionContext,
+    check_address,
+    count_change,
+    open_link,
+    send_transfer,
+    use_link,
+)
+from harvesters.problems import InvalidValue, LinkInvalid, NotAllowed, NotFound, VersionConflict
+from harvesters.site import Site
+
+CHANGED = "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
+_EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,
+             SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED, SubmissionState.REJECTED)  # fmt: skip
+log = structlog.get_logger(component="submissions")
+
+
+def check_content(context: SubmissionContext, content: Content, key: str) -> Check:
+    """Return the faults of a submission, and the records that it may repeat. Raises Closed."""
+    return check(
+        context.site.ledger, content, key, context.source(), context.site.base, context.duplicates
+    )
+
+
+def submit(
+    context: SubmissionContext,
+    submitter: Submitter,
+    content: Content,
+    language: str,
+    seconds: float | None = None,
+) -> Submission:
+    """Store a valid submission for the moderators, or quarantine it; *seconds* is the age of its
+    draft.
+
+    Raises Closed, RateLimited, and InvalidValue if the submitter has too many submissions.
+    """
+    context.source()
+    count_change(context, submitter)
+    existing = submissions.of_submitter(context.site.ledger, submitter.id)
+    if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
+        raise InvalidValue(
+            "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.",
+            count=MAX_OPEN,
+        )
+    submission, event = received(submitter, content, language, context.site.now(), seconds)
+    submissions.add(context.site.ledger, submission, event)
+    log.info("submission received", submission=submission.id)
+    return submission
+
+
+def received(
+    submitter: Submitter,
+    content: Content,
+    language: str,
+    now: datetime,
+    seconds: float | None = None,
+) -> tuple[Submission, SubmissionEvent]:
+    """Return a new submission with the first line of its history."""
+    state, reason = triage(submitter, content, seconds)
+    item = Submission(
+        new_id(),
+        submitter.id,
+        state,
+        1,
+        content,
+        None,
+        title_of(content),
+        language,
+        now,
+        now,
+        waiting_since=None if reason else now,
+    )
+    return item, SubmissionEvent("submitted", submitter.name, now, content=content)
+
+
+def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submission:
+    """Return a submission of this submitter; raise NotFound for any other, even one that exists."""
+    submission = submissions.find(context.site.ledger, id)
+    if submission is None or submission.submitter != submitter.id:
+        raise NotFound("You have no submission with this identifier.")
+    return submission
+
+
+def update(
+    context: SubmissionContext, submitter: Submitter, submission: Submission, content: Content
+) -> Submission:
+    """Replace the content of a submission, which then waits for the moderators again; its published
+    version stays until they accept the new one.
+
+    Raises NotAllowed, VersionConflict, Closed, RateLimited.
+    """
+    context.source()
+    count_change(context, submitter)
+    if submission.state not in _EDITABLE:
+        raise NotAllowed("A submission that was withdrawn or marked as spam cannot be changed.")
+    now, (state, reason) = context.site.now(), triage(submitter, content)
+    values = {
+        "content": content,
+        "title": title_of(content),
+        "updated": now,
+        "state": state,
+        "waiting_since": None if reason else submission.waiting_since or now,
+        "endorsed_by": None,
+    }
+    event = SubmissionEvent(
+        "changed", submitter.name, now, version=submission.version + 1, content=content
+    )
+    return apply_change(context.site, submission, values, event)
+
+
+def withdraw(
+    context: Site, submission: Submission, who: str, note: str | None = None
+) -> Submission:
+    """Withdraw a submission: its content is deleted, and the next harvest leaves a tombstone if it
+    was published.
+
+    Raises NotAllowed if it was withdrawn before, VersionConflict.
+    """
+    if submission.state is SubmissionState.WITHDRAWN:
+        raise NotAllowed("The submission was withdrawn before.")
+    now = context.now()
+    values: dict[str, Any] = {
+        "content": {},
+        "published": None,
+        "title": "",
+        "updated": now,
+        "withdrawn": now,
+        "state": SubmissionState.WITHDRAWN,
+        "waiting_since": None,
+        "endorsed_by": None,
+    }
+    event = SubmissionEvent("withdrawn", who, now, note, version=submission.version + 1)
+    changed = apply_change(context, submission, values, event)
+    submissions.forget_contents(context.ledger, submission.id)
+    coar.forget_contents(context.ledger, submission.id)
+    if submission.first_accepted:
+        request_harvest(context, who)
+    return changed
+
+
+def request_harvest(context: Site, who: str) -> None:
+    """Queue a run of the source of submissions, unless one is queued already."""
+    if not any(request.source == SOURCE for request in operators.waiting_requests(context.ledger)):
+        operators.request_run(context.ledger, SOURCE, True, who, context.now())
+
+
+def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
+    """Return everything that is stored about a submitter, for JSON."""
+    ledger = context.site.ledger
+    own = submissions.of_submitter(ledger, submitter.id)
+    names = sorted({name for item in own for name in _picture_names(item)})
+    stored = (submissions.find_picture(ledger, name) for name in names)
+    return {
+        "submitter": _to_json(submitter, empty=False),
+        "submissions": [
+            {
+                **_to_json(item, "assigned", "endorsed_by"),
+                "history": [
+                    {**_to_json(event, "internal"), "who": public_name(event.who, submitter)}
+                    for event in submissions.history(ledger, item.id, internal=False)
+                ],
+            }
+            for item in own
+        ],
+        "pictures": {
+            picture.name: b64encode(picture.content).decode() for picture in stored if picture
+        },
+        "prizes": prizes.of_person(ledger, submitter.id, submitter.mail),
+        "comments": submissions.exported_comments(ledger, submitter.id),
+    }
+
+
+def _picture_names(submission: Submission) -> list[str]:
+    return [
+        name
+        for content in (submission.content, submission.published)
+        if (name := picture_of(content))
+    ]
+
+
+def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
+    """Withdraw and delete everything of a submitter; return the number of submissions. Tombstones
+    of published records stay.
+    """
+    ledger = context.site.ledger
+    items = submissions.of_submitter(ledger, submitter.id)
+    for item in items:
+        if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
+            withdraw(context.site, item, submitter.name)
+    prizes.delete_person(ledger, submitter.id, submitter.mail)
+    submissions.delete_comments_of(ledger, submitter.id)
+    submissions.delete_submitter(ledger, submitter)
+    submissions.delete_unused(ledger, [name for item in items for name in _picture_names(item)])
+    log.info("submitter deleted", submissions=len(items))
+    return len(items)
+
+
+def public_name(who: str, submitter: Submitter) -> str:
+    """Return the author of an event as a submitter sees it: moderators are not named."""
+    return who if who in (submitter.name, SUBMITTER) else "moderator"
+
+
+def apply_change(
+    context: Site, submission: Submission, values: Mapping[str, Any], event: SubmissionEvent
+) -> Submission:
+    """Change a submission and return the new version; raise VersionConflict if it has changed
+    since.
+    """
+    if not submissions.change(context.ledger, submission, Change(event, values)):
+        raise VersionConflict(CHANGED)
+    submissions.delete_unused(context.ledger, _picture_names(submission))
+    return replace(submission, version=submission.version + 1, **values)
+
+
+def _to_json(
+    item: Submitter | Submission | SubmissionEvent, *hidden: str, empty: bool = True
+) -> dict[str, Any]:
+    """Return the fields of *item* without the *hidden* ones and, unless *empty*, those without a
+    value.
+    """
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in asdict(item).items()
+        if name not in hidden and (empty or value is not None)
+    }
+
+
+LINK_AGE = timedelta(days=7)
+
+
+def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: str) -> str | None:
+    """Send a link with which the owner of an address takes the submission over; until then nothing
+    changes.
+
+    A demo without a mail server returns the link. Raises InvalidValue, RateLimited, NotAllowed,
+    Closed.
+    """
+    if item.state in (SubmissionState.DRAFT, SubmissionState.WITHDRAWN, SubmissionState.SPAM):
+        raise NotAllowed(
+            "The state of the submission is “%(state)s”; this is not possible any more.",
+            state=item.state.value,
+        )
+    address, now = check_address(context, mail), context.now()
+    link = Link(Purpose.TRANSFER, now, now + LINK_AGE, mail=address, submission=item.id)
+    unsent = send_transfer(context, url, link, item)
+    submissions.annotate(
+        context.ledger, item.id, SubmissionEvent("offered", who, now, version=item.version), {}
+    )
+    return unsent
+
+
+def check_transfer(context: Site, secret: str) -> tuple[Link, Submission]:
+    """Return the link with this secret and its submission, without using it; raise LinkInvalid."""
+    link, item = open_link(context, secret, Purpose.TRANSFER)
+    if item is None or item.state is SubmissionState.WITHDRAWN:
+        raise LinkInvalid(INVALID)
+    return link, item
+
+
+def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
+    """Assign the submission of a link to *submitter*, once. The former submitter loses it, and is
+    no longer named in its history.
+
+    Raises LinkInvalid, VersionConflict.
+    """
+    _, item = check_transfer(context, secret)
+    use_link(context, secret)
+    former = submissions.submitter_of(context.ledger, id=item.submitter) if item.submitter else None
+    event = SubmissionEvent("taken over", submitter.name, context.now(), version=item.version + 1)
+    transferred = actions.apply_change(context, item, {"submitter": submitter.id}, event)
+    if former and former.organization and former.id != submitter.id:
+        submissions.unname(context.ledger, item.id, former.organization)
+    return transferred
+
+
+UNCONFIRMED = "This link does not work: it has expired, was used before, or is mistyped. Open “Your submissions” instead."
+
+
+def check_link(context: SubmissionContext, secret: str) -> Submission:
+    """Return the submission that a link confirms; raise LinkInvalid if the link no longer works or
+    nothing is published.
+    """
+    link, item = open_link(context.site, secret, Purpose.STILL_TRUE, UNCONFIRMED)
+    if item is None or item.published is None or item.submitter != link.submitter:
+        raise LinkInvalid(UNCONFIRMED)
+    return item
+
+
+def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
+    """Record that the published record is still true, once for each link. Raises LinkInvalid."""
+    item = check_link(context, secret)
+    use_link(context.site, secret, UNCONFIRMED)
+    confirm(context.site, item, SUBMITTER)
+    return item
+
+
+def confirm(context: Site, item: Submission, who: str) -> None:
+    """Record that the published record is still true, and queue a run that publishes this. Raises
+    NotAllowed if nothing is published.
+    """
+    if item.published is None or item.state is SubmissionState.WITHDRAWN:
+        raise NotAllowed("Nothing of it is published, so there is nothing to confirm.")
+    now = context.now()
+    submissions.annotate(
+        context.ledger,
+        item.id,
+        SubmissionEvent("confirmed", who, now, version=item.version),
+        {"confirmed": now},
+    )
+    actions.request_harvest(context, who)

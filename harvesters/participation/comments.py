@@ -1,0 +1,351 @@
+"""Comments of readers on posts: write, confirm by mail, decide, and their pages below /submit/comments.
+
+They are off by default, in the ledger and never in the journal, so that they can be deleted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import unquote
+
+from fastapi import Query, Request
+from starlette.responses import Response
+
+from harvesters.errors import LedgerError
+from harvesters.ledger import operators, submissions
+from harvesters.ledger.models import AuditEntry
+from harvesters.ledger.participation import Comment, SubmissionState, Submitter
+from harvesters.ledger.prizes import published_statements
+from harvesters.ledger.submissions import new_id
+from harvesters.participation.check import record_title, triage
+from harvesters.participation.model import InvalidMembersError, normalize
+from harvesters.participation.submitters import (
+    COOKIE,
+    INVALID,
+    SOURCE,
+    SubmissionContext,
+    SubmissionContextDep,
+    check_address,
+    check_confirmation,
+    check_csrf,
+    confirm,
+    count_change,
+    queue_mail,
+    send_confirmation,
+)
+from harvesters.participation.visitor import (
+    FormDep,
+    PagesDep,
+    Sender,
+    Trap,
+    Visitor,
+    Writing,
+    first,
+    open_session,
+    page_routes,
+    redirect,
+)
+from harvesters.payloads.value_parsing import strip_contacts
+from harvesters.problems import Closed, InvalidValue, LinkInvalid, NotAllowed, NotFound
+from harvesters.site import Site, check_note
+from languages.request_locale import current_locale, use_language
+from languages.translations import gettext
+from vocab.iris import encode
+from web.sessions import csrf_token
+from web.templating import Pages
+
+MAX_TEXT = 2_000  # characters
+MAX_WAITING = 20  # comments of one person that no moderator has decided about
+SHOWN = 200  # comments below a post
+WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)
+REFUSED = "Your comment on “%(title)s” is not shown:"
+CONFIRM_PATH = "/submit/comments/confirm"
+_DECISIONS = {
+    "accept": (SubmissionState.ACCEPTED, "accepted"),
+    "reject": (SubmissionState.REJECTED, "rejected"),
+    "spam": (SubmissionState.SPAM, "marked as spam"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CommentedPost:
+    """A published post: its *path*, ``post/{source}/{key}`` as in the address of its page, and its
+    *title*, "" without one.
+    """
+
+    path: str
+    title: str
+
+
+def find_post(context: SubmissionContext, path: str) -> CommentedPost:
+    """Return a published post. Raises NotFound if it is not one, and Closed if comments are off."""
+    require_on(context)
+    parts = path.split("/", 2)
+    source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
+    statements = (
+        published_statements(context.site.ledger, source, key) if parts[0] == "post" else None
+    )
+    if statements is None or not any(
+        f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements
+    ):
+        raise NotFound("There is no post with this address.")
+    return CommentedPost(f"post/{encode(source)}/{encode(key)}", record_title(statements))
+
+
+def require_on(context: SubmissionContext) -> None:
+    """Raise Closed unless the operators switched comments on."""
+    if not context.comments:
+        raise Closed(
+            "Nothing can be commented on here: the operators have not switched comments on."
+        )
+
+
+def clean_text(text: str) -> str:
+    """Return a text without HTML, invisible characters, mail addresses and telephone numbers.
+
+    Raises InvalidValue for an empty text and for one that is too long.
+    """
+    if len(text) > MAX_TEXT:
+        raise InvalidValue(
+            "It has %(count)s characters; at most %(limit)s are possible.",
+            count=len(text),
+            limit=MAX_TEXT,
+        )
+    try:
+        content = normalize({"type": "Post", "content": {"en": text}}, "", None)
+    except InvalidMembersError as error:
+        raise InvalidValue("Write a comment.") from error
+    cleaned = strip_contacts(content.get("content", {}).get("en", ""))
+    if not cleaned:
+        raise InvalidValue("Write a comment.")
+    return cleaned
+
+
+def request_comment(
+    context: SubmissionContext, post: CommentedPost, text: str, mail: str
+) -> str | None:
+    """Store a draft and send the link that sends it; in a demo without a mail server, return the
+    link instead.
+
+    Raises InvalidValue, RateLimited, Closed.
+    """
+    draft = _new(context, post, text)
+    address = check_address(context.site, mail)
+    submissions.add_comment(context.site.ledger, draft)
+    return send_confirmation(
+        context.site, context.url, address, draft.language, draft.id, page=CONFIRM_PATH
+    )
+
+
+def send_comment(
+    context: SubmissionContext, submitter: Submitter, post: CommentedPost, text: str
+) -> None:
+    """Store a comment of a person who is signed in, for the moderators. Raises InvalidValue,
+    RateLimited, NotAllowed.
+    """
+    draft = _new(context, post, text)
+    state = _admit(context, submitter, draft)
+    submissions.add_comment(
+        context.site.ledger, replace(draft, submitter=submitter.id, state=state)
+    )
+
+
+def find_draft(context: SubmissionContext, secret: str) -> Comment:
+    """Return the comment that a link sends; raise LinkInvalid if the link no longer works."""
+    require_on(context)
+    link = check_confirmation(context, secret)
+    draft = (
+        submissions.find_comment(context.site.ledger, link.submission) if link.submission else None
+    )
+    if draft is None or draft.state is not SubmissionState.DRAFT:
+        raise LinkInvalid(INVALID)
+    return draft
+
+
+def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter, str]:
+    """Send the comment of a link to the moderators, once; return its author and the secret of a
+    session.
+
+    Raises LinkInvalid, NotAllowed, RateLimited.
+    """
+    draft = find_draft(context, secret)
+    submitter, _, session = confirm(context, secret)
+    state = _admit(context, submitter, draft)
+    submissions.claim_comment(context.site.ledger, draft.id, submitter.id, state)
+    return submitter, session
+
+
+def delete_own(context: SubmissionContext, submitter: Submitter, id: str) -> None:
+    """Delete a comment of this person; it is not shown any more. Raises NotFound."""
+    if not submissions.delete_comment(context.site.ledger, id, submitter.id):
+        raise NotFound("You have no comment with this identifier.")
+
+
+def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime, str]] | None:
+    """Return the time and the text of each accepted comment on a post; None if comments are off, or
+    the ledger does not answer.
+    """
+    if not context.comments:
+        return None
+    try:
+        return [
+            (item.created, item.text)
+            for item in submissions.comments_on(context.site.ledger, post, SHOWN)
+        ]
+    except LedgerError:
+        return None
+
+
+def decide(context: Site, who: str, comment: Comment, decision: str, note: str) -> None:
+    """Accept a comment, reject it with a reason, or mark it as spam. One that was accepted can be
+    rejected later.
+
+    Raises InvalidValue, and NotAllowed if it was decided before.
+    """
+    if decision not in _DECISIONS:
+        raise InvalidValue("Unknown decision.")
+    state, what = _DECISIONS[decision]
+    reason, now = check_note(note) or None, context.now()
+    if decision == "reject" and reason is None:
+        raise InvalidValue("Write the reason: the author reads it.")
+    is_possible = comment.state in WAITING or (
+        comment.state is SubmissionState.ACCEPTED and decision == "reject"
+    )
+    if not is_possible or not submissions.decide_comment(
+        context.ledger, comment, state, who, reason, now
+    ):
+        raise NotAllowed("The comment was decided before.")
+    text = ": ".join(filter(None, (comment.id, reason)))
+    operators.record_audit_entry(
+        context.ledger, AuditEntry(now, who, f"comment {what}", SOURCE, note=text)
+    )
+    if decision == "reject":
+        _send_reason(context, comment, str(reason))
+
+
+def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
+    require_on(context)
+    language, now = current_locale().language, context.site.now()
+    return Comment(
+        new_id(),
+        post.path,
+        post.title,
+        clean_text(text),
+        language,
+        SubmissionState.DRAFT,
+        None,
+        now,
+    )
+
+
+def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -> SubmissionState:
+    """Return the state in which a comment of this person waits. Raises NotAllowed, RateLimited."""
+    own = submissions.comments_of(context.site.ledger, submitter.id)
+    if sum(item.state in WAITING for item in own) >= MAX_WAITING:
+        raise NotAllowed(
+            "%(count)s of your comments wait for a moderator; more are not possible.",
+            count=MAX_WAITING,
+        )
+    count_change(context, submitter)
+    return triage(submitter, {"content": {comment.language: comment.text}})[0]
+
+
+def _send_reason(context: Site, comment: Comment, reason: str) -> None:
+    submitter = (
+        submissions.submitter_of(context.ledger, id=comment.submitter)
+        if comment.submitter
+        else None
+    )
+    if submitter is None or submitter.mail is None or context.channels.mail is None:
+        return
+    with use_language(submitter.language):
+        subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
+        lines = [gettext(REFUSED) % {"title": comment.title}, reason]
+    queue_mail(context, submitter.mail, subject, lines)
+
+
+routes = page_routes("/comments")
+
+
+def _form_page(
+    pages: Pages,
+    request: Request,
+    visitor: Visitor,
+    post: CommentedPost,
+    text: str,
+    mail: str = "",
+    error: str = "",
+) -> Response:
+    values = {
+        "post": post,
+        "text": text,
+        "mail": mail,
+        "error": error,
+        "most": MAX_TEXT,
+        "csrf": csrf_token(request.cookies[COOKIE]) if visitor else "",
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render("comment.html", values, status)
+
+
+@routes.get("")
+def show_form(
+    request: Request,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+    about: Annotated[str, Query(max_length=2_000)] = "",
+) -> Response:
+    return _form_page(pages, request, visitor, find_post(context, about), "")
+
+
+@routes.post("", dependencies=[Writing, Trap])
+def write(
+    form: FormDep,
+    request: Request,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+) -> Response:
+    """Show the text that was written below a post, and ask for its author; then send it, or mail a
+    link that sends it.
+    """
+    post = find_post(context, first(form, "about"))
+    text, mail = first(form, "text"), first(form, "mail")
+    if not first(form, "send"):
+        return _form_page(pages, request, visitor, post, text)
+    try:
+        if visitor is None:
+            link = request_comment(context, post, text, mail)
+            return pages.render("sent.html", {"secret": None, "link": link})
+        check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+        send_comment(context, visitor, post, text)
+    except (InvalidValue, NotAllowed) as error:
+        return _form_page(pages, request, visitor, post, text, mail, error.localized)
+    return redirect("mine")
+
+
+@routes.get("/confirm/{secret}")
+def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show the comment that the link sends. A button sends it, so that a program that follows links
+    does not.
+    """
+    values = {"secret": secret, "comment": find_draft(context, secret)}
+    return pages.render("confirm_comment.html", values)
+
+
+@routes.post("/confirm/{secret}", dependencies=[Writing])
+def confirm_by_link(
+    secret: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
+    submitter, session = confirm_comment(context, secret)
+    return open_session(request, context, submitter, session, None)
+
+
+@routes.post("/{id}/delete", dependencies=[Writing])
+def delete(id: str, sender: Sender, context: SubmissionContextDep) -> Response:
+    delete_own(context, sender, id)
+    return redirect("mine")

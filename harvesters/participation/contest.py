@@ -1,0 +1,439 @@
+"""Apply the rules of a contest: nominate, review, vote, decide about stages, and read the file that
+defines an edition.
+
+Contests are published as records of the source ``prizes``, by the plan, guard and journal of a run.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pyoxigraph import Literal, RdfFormat, parse
+
+from harvesters.errors import PrizeError
+from harvesters.ledger import prizes
+from harvesters.ledger.database import Database
+from harvesters.ledger.participation import (
+    DAYS,
+    STAGES,
+    Criterion,
+    Edition,
+    Nomination,
+    Review,
+    Stage,
+)
+from harvesters.ledger.submissions import new_id
+from harvesters.problems import InvalidValue, NotAllowed, NotFound
+from harvesters.site import check_note
+from vocab.iris import BASE, Iris
+from vocab.schemes import concepts
+from vocab.terms import DCT, FOAF, SKOS
+
+MIN_SCORE, MAX_SCORE = 1, 5
+MAX_REASON = 2_000  # characters
+_KNOWN_BY = (f"{DCT}title", f"{FOAF}page", f"{DCT}spatial", f"{DCT}publisher", f"{SKOS}prefLabel")
+MAX_NOMINATIONS = 20  # nominations of one person in an edition
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A nomination with the weighted mean of its scores (None without any), and the numbers of
+    reviews, conflicts and votes.
+    """
+
+    nomination: Nomination
+    score: float | None
+    reviews: int
+    conflicts: int
+    votes: int
+
+
+def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
+    return [item for item in prizes.editions(ledger) if item.is_past(item.announced, now)]
+
+
+def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
+    """Return an announced edition; raise NotFound for any other, even one that exists."""
+    announced = {edition.id: edition for edition in announced_editions(ledger, now)}
+    if id not in announced:
+        raise NotFound("There is no such edition of the prizes.")
+    return announced[id]
+
+
+def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
+    """Return a nomination; raise NotFound."""
+    nomination = prizes.find_nomination(ledger, edition.id, id)
+    if nomination is None:
+        raise NotFound("There is no such nomination.")
+    return nomination
+
+
+def nominate(
+    ledger: Database,
+    base: str,
+    edition: Edition,
+    initiative: str,
+    category: str,
+    reason: str,
+    submitter: str,
+    now: datetime,
+) -> Nomination:
+    """Nominate an initiative of the register, by its address or that of its record, in one
+    category.
+
+    Raises NotAllowed outside the days or if another rule of the contest forbids it, and
+    InvalidValue for an unknown initiative or category or a wrong reason.
+    """
+    _check_nomination(edition, category, reason, now)
+    thing, statements, content = _read_initiative(ledger, initiative, base)
+    _refuse_winner(ledger, thing, statements, base)
+    own = prizes.nominations(ledger, edition.id, submitter=submitter)
+    if len(own) >= MAX_NOMINATIONS:
+        raise NotAllowed(
+            "You have %(count)s nominations in this edition; more are not possible.",
+            count=MAX_NOMINATIONS,
+        )
+    nomination = Nomination(
+        new_id(),
+        edition.id,
+        thing,
+        content,
+        category,
+        Stage.SUBMITTED,
+        None,
+        reason.strip(),
+        submitter,
+        now.replace(microsecond=0),
+    )
+    if not prizes.add_nomination(ledger, nomination):
+        raise NotAllowed(
+            "This initiative is nominated in this edition already. It can be in one category only."
+        )
+    return nomination
+
+
+def _check_nomination(edition: Edition, category: str, reason: str, now: datetime) -> None:
+    """Raise NotAllowed outside the days, InvalidValue for an unknown category or no reason."""
+    if not edition.takes_nominations(now):
+        raise NotAllowed(
+            "Nominations are open from %(first)s until the day before %(last)s.",
+            first=f"{edition.opens}",
+            last=f"{edition.closes}",
+        )
+    if category not in edition.categories:
+        raise InvalidValue("Choose one of the categories of this edition.")
+    if not reason.strip() or len(reason) > MAX_REASON:
+        raise InvalidValue("Write why, in at most %(count)s characters.", count=MAX_REASON)
+
+
+def _read_initiative(
+    ledger: Database, initiative: str, base: str
+) -> tuple[str, list[str], dict[str, Any]]:
+    """Return the IRI of a published initiative, its statements, and what nominations show of it.
+    Raises InvalidValue if there is none.
+    """
+    source, key = _name(initiative)
+    statements = prizes.published_statements(ledger, source, key)
+    thing = Iris(base).thing("initiative", source, key)
+    content = _content(statements or [], thing)
+    if statements is None or not content["title"]:
+        raise InvalidValue(
+            "The register has no initiative with this address. Copy the address of its page here."
+        )
+    return thing, statements, content
+
+
+def _refuse_winner(ledger: Database, thing: str, statements: list[str], base: str) -> None:
+    """Raise NotAllowed if an initiative won before: in an edition of this ledger, or by what its
+    record says.
+    """
+    winner = f"<{Iris(base).ns}prizeStage> <{Iris(base).scheme('prize-stage')}/winner>"
+    stages = (item.stage for item in prizes.nominations(ledger, thing=thing))
+    if Stage.WINNER in stages or any(winner in line for line in statements):
+        raise NotAllowed("This initiative has won before. Winners cannot be nominated again.")
+
+
+def withdraw(ledger: Database, edition: Edition, id: str, submitter: str, now: datetime) -> None:
+    """Delete a nomination of this submitter while nominations are open. Raises NotFound,
+    NotAllowed.
+    """
+    nomination = find_nomination(ledger, edition, id)
+    if nomination.submitter != submitter:
+        raise NotFound("There is no such nomination.")
+    if not edition.takes_nominations(now):
+        raise NotAllowed("Nominations are closed. Ask the operators to withdraw it.")
+    prizes.delete_nomination(ledger, id)
+
+
+def review(
+    ledger: Database,
+    edition: Edition,
+    id: str,
+    expert: str | None,
+    scores: Mapping[str, int],
+    *,
+    conflict: bool,
+    note: str,
+    now: datetime,
+) -> Review:
+    """Store the review of an expert: a score for each criterion, or a conflict of interest, after
+    which the expert cannot score the nomination.
+
+    Raises NotFound for a person who is not an expert of the edition, NotAllowed, InvalidValue.
+    """
+    earlier = reviews_of(ledger, edition, expert).get(id)
+    if not edition.takes_reviews(now):
+        raise NotAllowed(
+            "Nominations are scored from %(first)s until the day before %(last)s.",
+            first=f"{edition.closes}",
+            last=f"{edition.results}",
+        )
+    nomination = find_nomination(ledger, edition, id)
+    if nomination.stage is Stage.WINNER:
+        raise NotAllowed("The winner of this category is decided.")
+    if not conflict and earlier and earlier.conflict:
+        raise NotAllowed(
+            "You declared a conflict of interest for this nomination, so you cannot score it."
+        )
+    if not conflict:
+        _check_scores(edition, scores)
+    note = check_note(note, MAX_REASON)
+    points = {} if conflict else dict(scores)
+    reviewed = Review(id, expert or "", conflict, points, note, now.replace(microsecond=0))
+    prizes.put_review(ledger, reviewed)
+    return reviewed
+
+
+def _check_scores(edition: Edition, scores: Mapping[str, int]) -> None:
+    """Raise InvalidValue unless each criterion has a score in the range."""
+    in_range = all(MIN_SCORE <= value <= MAX_SCORE for value in scores.values())
+    if set(scores) != {item.code for item in edition.criteria} or not in_range:
+        raise InvalidValue(
+            "Score each criterion with %(least)s to %(most)s points.",
+            least=MIN_SCORE,
+            most=MAX_SCORE,
+        )
+
+
+def is_expert(ledger: Database, edition: Edition, mail: str | None) -> bool:
+    return mail is not None and mail in prizes.experts(ledger, edition.id)
+
+
+def reviews_of(ledger: Database, edition: Edition, mail: str | None) -> dict[str, Review]:
+    """Return the reviews of an expert by nomination; raise NotFound for a person who is not one."""
+    if not is_expert(ledger, edition, mail):
+        raise NotFound("Only the experts of this edition can read this.")
+    reviews = prizes.reviews(ledger, edition.id)
+    return {item.nomination: item for item in reviews if item.expert == mail}
+
+
+def vote(
+    ledger: Database, edition: Edition, id: str, mail: str | None, now: datetime
+) -> Nomination:
+    """Store the vote of a confirmed address for a nomination: one in each category, the last one
+    counts. Raises NotAllowed, NotFound.
+    """
+    if mail is None:
+        raise NotAllowed(
+            "Only persons with a confirmed address vote; a key of an organization has no vote."
+        )
+    if not edition.takes_votes(now):
+        raise NotAllowed("There is no public vote on this day.")
+    nomination = find_nomination(ledger, edition, id)
+    if nomination.public_stage(edition, now) is None:
+        raise NotFound("There is no such nomination.")
+    prizes.put_vote(ledger, nomination, mail, now)
+    return nomination
+
+
+def set_stage(
+    ledger: Database,
+    edition: Edition,
+    id: str,
+    stage: Stage,
+    special: str | None,
+    now: datetime,
+    base: str,
+) -> Nomination:
+    """Set the stage of a nomination, and its special prize. Raises NotAllowed, NotFound,
+    InvalidValue.
+    """
+    nomination = find_nomination(ledger, edition, id)
+    if special is not None and special not in edition.special:
+        raise InvalidValue("This edition has no special prize with this code.")
+    if edition.takes_nominations(now):
+        raise NotAllowed("Nominations are still open.")
+    same = [
+        item
+        for item in prizes.nominations(ledger, edition.id, category=nomination.category)
+        if item.id != id
+    ]
+    for limited, most in ((Stage.WINNER, edition.winners), (Stage.CHAMPION, edition.champions)):
+        reached = sum(STAGES.index(item.stage) >= STAGES.index(limited) for item in same)
+        if STAGES.index(stage) >= STAGES.index(limited) and reached >= most:
+            raise NotAllowed(
+                "The category %(category)s has %(count)s of this stage already.",
+                category=nomination.category,
+                count=most,
+            )
+    if stage is Stage.WINNER:
+        statements = prizes.published_statements(ledger, *_name(nomination.thing))
+        _refuse_winner(ledger, nomination.thing, statements or [], base)
+    prizes.set_stage(ledger, id, stage, special or nomination.special)
+    return find_nomination(ledger, edition, id)
+
+
+def rank(ledger: Database, edition: Edition) -> list[Ranked]:
+    """Return the nominations by category, the best score first, then the most votes. Reviews with a
+    conflict have no score.
+    """
+    weights = {item.code: item.weight for item in edition.criteria}
+    scored: dict[str, list[float]] = defaultdict(list)
+    conflicts: Counter[str] = Counter()
+    for item in prizes.reviews(ledger, edition.id):
+        if item.conflict:
+            conflicts[item.nomination] += 1
+        elif known := {code: points for code, points in item.scores.items() if code in weights}:
+            total = sum(weights[code] for code in known)
+            scored[item.nomination].append(
+                sum(weights[code] * points for code, points in known.items()) / total
+            )
+    counted = prizes.votes(ledger, edition.id)
+    rows = [
+        Ranked(
+            item,
+            sum(points) / len(points) if (points := scored[item.id]) else None,
+            len(points),
+            conflicts[item.id],
+            counted.get(item.id, 0),
+        )
+        for item in prizes.nominations(ledger, edition.id)
+    ]
+    order = {category: position for position, category in enumerate(edition.categories)}
+    return sorted(
+        rows,
+        key=lambda row: (
+            order.get(row.nomination.category, len(order)),
+            -(row.score or 0),
+            -row.votes,
+            row.nomination.id,
+        ),
+    )
+
+
+def _name(address: str) -> tuple[str, str]:
+    """Return source and key of an initiative, from its IRI, its record's, or the path of their
+    pages.
+    """
+    parts = address.strip().partition("?")[0].partition("#")[0].rstrip("/").split("/")
+    if len(parts) < 3 or parts[-3] not in ("record", "initiative"):
+        raise InvalidValue(
+            "The register has no initiative with this address. Copy the address of its page here."
+        )
+    return unquote(parts[-2]), unquote(parts[-1])
+
+
+def _content(statements: list[str], thing: str) -> dict[str, Any]:
+    """Return what nominations show of an initiative: its titles by language, first web page,
+    countries and lead organization.
+    """
+    lines = "".join(
+        f"{line} .\n" for line in statements if any(f"> <{name}> " in line for name in _KNOWN_BY)
+    )
+    title: dict[str, str] = {}
+    linked: dict[str, list[str]] = defaultdict(list)
+    names: dict[str, str] = {}
+    for quad in parse(lines.encode(), RdfFormat.N_TRIPLES):
+        subject = str(getattr(quad.subject, "value", ""))
+        name = quad.predicate.value
+        value = str(getattr(quad.object, "value", ""))
+        if name == f"{SKOS}prefLabel":
+            names.setdefault(subject, value)
+        elif subject == thing and isinstance(quad.object, Literal):
+            title.setdefault(quad.object.language or "en", value)
+        elif subject == thing:
+            linked[name].append(value)
+    lead = next((names[iri] for iri in linked[f"{DCT}publisher"] if iri in names), None)
+    more = {
+        "page": linked[f"{FOAF}page"][:1],
+        "country": linked[f"{DCT}spatial"],
+        "publisher": {"name": lead} if lead else None,
+    }
+    return {"title": title, **{name: value for name, value in more.items() if value}}
+
+
+def categories() -> dict[str, str]:
+    """Return the code of each of the 18 prize categories with its English name, in the order of the
+    scheme.
+    """
+    lines = {
+        concept.notations[0]
+        for concept in concepts("action-line", BASE).values()
+        if concept.notations
+    }
+    listed = concepts("prize-category", BASE).values()
+    return {
+        concept.notations[0]: concept.labels[0].value
+        for concept in listed
+        if concept.notations[0] in lines
+    }
+
+
+def read_edition(file: Path) -> Edition:
+    """Return the edition in a file. Raises PrizeError with each key that is wrong, and what it must
+    be.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrizeError(f"{file}: invalid TOML: {error}") from error
+    return parse_edition(file.stem, text, f"{file}")
+
+
+def parse_edition(id: str, text: str, name: str = "") -> Edition:
+    """Return the edition *id* that the TOML *text* defines. Raises PrizeError as ``read_edition``,
+    with the *name* of its file.
+    """
+    name = name or id
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PrizeError(f"{name}: invalid TOML: {error}") from error
+    known = categories()
+    # An edition without its first day is refused below, so the day of its announcement is not
+    # needed.
+    defaults = {"announced": table.get("opens", date.min), "categories": [*known]}
+    try:
+        edition = Edition.model_validate({**defaults, **table, "id": id}, strict=True)
+    except ValidationError as error:
+        lines = (line for item in error.errors() for line in _describe(item).split("\n"))
+        faults = dict.fromkeys(lines)
+        raise PrizeError("\n".join(f"{name}: {fault}" for fault in faults)) from error
+    if not edition.categories or not known.keys() >= {*edition.categories}:
+        raise PrizeError(f"{name}: categories: write a list of these: {', '.join(known)}")
+    return edition
+
+
+def _describe(error: ErrorDetails) -> str:
+    """Return the fault of a key and what to write instead."""
+    key = str(next(iter(error["loc"]), ""))
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    if error["type"] == "extra_forbidden":
+        return f'unknown key "{key}"; known are {", ".join(sorted(Edition.model_fields))}'
+    if key in DAYS:
+        wrong = f"write a day without quotation marks, as {key} = 2027-01-31"
+        return f"{key}: {'this day is required' if error['type'] == 'missing' else wrong}"
+    field = Edition.model_fields[key]
+    if error["loc"][-1] == "weight":
+        field = Criterion.model_fields["weight"]
+    return f"{key}: {field.description}"

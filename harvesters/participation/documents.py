@@ -1,0 +1,190 @@
+"""Read a submission that was sent as our own JSON, as JSON-LD or as Turtle."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
+
+from harvesters.errors import HarvestError, ParseError
+from harvesters.ledger.participation import Content
+from harvesters.network.reply import dump_json
+from harvesters.parsing import parser_errors
+from harvesters.participation.model import (
+    CLASS_IRIS,
+    MEMBERS,
+    PARTIES,
+    PARTY,
+    PICTURE,
+    PLACE,
+    TEXT,
+    TITLE,
+    InvalidMembersError,
+    normalize,
+)
+from harvesters.payloads.contexts import builtin_context, inline_contexts
+from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.problems import UnsupportedMedia
+from languages.translations import gettext
+from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS
+
+JSON, JSON_LD, TURTLE = "application/json", "application/ld+json", "text/turtle"
+_NOTHING = "urn:x-stocktake:submission"  # resolves relative IRIs, so that a document may use <>
+_SUBJECT = "It cannot be read"
+# Bytes of the members as JSON. A node is written once for each node that names it, so that a small
+# document can have large members.
+_LARGEST = 1 << 20
+
+
+class _NotOneResourceError(HarvestError):
+    """A document describes no resource of our types, or several; the message has the types."""
+
+
+def read_document(body: bytes, media_type: str, base: str, language: str | None) -> Content:
+    """Return the members of a submission in the form that is stored; a child process parses the
+    body.
+
+    JSON-LD with the register's own context, or without one, is our own JSON. Raises ParseError if
+    the body cannot be parsed, InvalidMembersError if a member is not valid, and UnsupportedMedia
+    for another media type.
+    """
+    if media_type not in (JSON, JSON_LD, TURTLE):
+        raise UnsupportedMedia("Send %(types)s.", types=", ".join((JSON, JSON_LD, TURTLE)))
+    try:
+        members = call_bounded(parse_members, body, media_type, base, limits=UPLOAD_LIMITS)
+    except BoundedCallError as error:
+        raise ParseError(f"{_SUBJECT}: reading it {error}") from error
+    except _NotOneResourceError as error:
+        text = gettext("Describe one resource with one of these types: %(names)s.")
+        raise InvalidMembersError({"type": text % {"names": error}}) from error
+    return normalize(members, base, language)
+
+
+def parse_members(body: bytes, media_type: str, base: str) -> Any:
+    """Return the members of a body before they are normalized."""
+    if media_type == TURTLE:
+        members = _members(list(parse_quads(body, RdfFormat.TURTLE, _SUBJECT, _NOTHING)), base)
+    else:
+        members = _parse_json(body, media_type, base)
+    if len(_dump(members)) > _LARGEST:
+        raise ParseError(f"{_SUBJECT}: it names the same nodes too often")
+    return members
+
+
+def _parse_json(body: bytes, media_type: str, base: str) -> Any:
+    with parser_errors(_SUBJECT):
+        document = orjson.loads(body)
+    _dump(document)  # refuses deep nesting, which bounds the recursion below
+    if (
+        media_type == JSON
+        or not isinstance(document, dict)
+        or document.get("@context") in (None, f"{base}context.jsonld")
+    ):
+        return document
+    try:
+        content = _dump(inline_contexts(document, builtin_context))
+    except LookupError as error:
+        raise ParseError(
+            f"{_SUBJECT}: the context {error.args[0]} is not built in; write its terms into the document"
+        ) from error
+    return _members(list(parse_quads(content, RdfFormat.JSON_LD, _SUBJECT, _NOTHING)), base)
+
+
+def _dump(value: Any) -> bytes:
+    """Return a value as JSON; raise ParseError if it is nested too deeply."""
+    try:
+        return dump_json(value)
+    except ValueError as error:
+        raise ParseError(f"{_SUBJECT}: {error}") from error
+
+
+def property_iri(name: str, base: str) -> str:
+    known = MEMBERS[name].iri
+    return known if "://" in known else f"{base}ns#{known}"
+
+
+def _members(quads: list[Quad], base: str) -> dict[str, Any]:
+    """Return the members of the one resource of the document that has a type of ours."""
+    types = {iri if "://" in iri else f"{base}ns#{iri}": name for name, iri in CLASS_IRIS.items()}
+    typed = {
+        str(quad.subject): (quad.subject, types[quad.object.value])
+        for quad in quads
+        if quad.predicate.value == f"{RDF}type"
+        and isinstance(quad.object, NamedNode)
+        and quad.object.value in types
+    }
+    if len(typed) != 1:
+        raise _NotOneResourceError(", ".join(types))
+    subject, kind = next(iter(typed.values()))
+    graph: dict[str, dict[str, list[Any]]] = {}
+    for quad in quads:
+        graph.setdefault(str(quad.subject), {}).setdefault(quad.predicate.value, []).append(
+            quad.object
+        )
+    own = graph[str(subject)]
+    known = {property_iri(name, base): name for name in MEMBERS if name != "why"}
+    return {
+        "type": kind,
+        **{
+            known.get(iri, iri): _value(known.get(iri), terms, graph)
+            for iri, terms in own.items()
+            if iri != f"{RDF}type"
+        },
+    }
+
+
+def _value(name: str | None, terms: list[Any], graph: Mapping[str, Mapping[str, list[Any]]]) -> Any:
+    kind = MEMBERS[name].kind if name else None
+    if kind in (TITLE, TEXT):
+        return {term.language or "@none": term.value for term in terms if isinstance(term, Literal)}
+    nodes = [graph.get(str(term), {}) for term in terms]
+    if kind in (PARTY, PARTIES):
+        return [_party(term, about) for term, about in zip(terms, nodes, strict=True)]
+    if kind is PLACE:
+        return [_place(about) for about in nodes]
+    values = [getattr(term, "value", "") for term in terms]
+    if kind is PICTURE:
+        captions = (_by_language(about, f"{SCHEMA}caption") for about in nodes)
+        return [
+            {"id": value, "caption": caption}
+            for value, caption in zip(values, captions, strict=True)
+        ]
+    return values
+
+
+def _party(term: Any, about: Mapping[str, list[Any]]) -> Any:
+    names = [
+        value
+        for iri in (f"{SKOS}prefLabel", f"{FOAF}name", f"{RDFS}label")
+        for value in _values(about, iri)
+    ]
+    if isinstance(term, Literal) or not names:
+        return term.value
+    rest = {
+        "country": next(_values(about, f"{DCT}spatial"), ""),
+        "classification": next(_values(about, f"{ORG}classification"), ""),
+    }
+    return {"name": names[0], **rest}
+
+
+def _place(about: Mapping[str, list[Any]]) -> dict[str, Any]:
+    return {
+        "label": _by_language(about, f"{RDFS}label"),
+        **{name: next(_values(about, f"{WGS}{name}"), "") for name in ("lat", "long")},
+    }
+
+
+def _by_language(about: Mapping[str, list[Any]], iri: str) -> dict[str, str]:
+    return {
+        term.language or "@none": term.value
+        for term in about.get(iri, ())
+        if isinstance(term, Literal)
+    }
+
+
+def _values(about: Mapping[str, list[Any]], iri: str) -> Iterator[str]:
+    return (term.value for term in about.get(iri, ()) if isinstance(term, Literal | NamedNode))

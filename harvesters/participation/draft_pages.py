@@ -1,0 +1,436 @@
+"""The pages of a draft below /submit/draft: a page for each question, which saves the answer and
+shows the findings of the rules beside the fields, and the summary, which sends the draft.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from starlette.datastructures import UploadFile
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from harvesters.ledger import submissions
+from harvesters.ledger import submissions as store
+from harvesters.ledger.participation import Content, Submission
+from harvesters.ledger.submissions import picture_of
+from harvesters.participation import actions, drafts
+from harvesters.participation.check import Check, differences, suggest_topics, violation
+from harvesters.participation.drafts import (
+    PICTURE,
+    SUGGESTED,
+    SUMMARY,
+    Form,
+    Question,
+    fingerprint,
+    match_names,
+    questions_of,
+    read_answer,
+    rename,
+    values_of,
+    without_internal,
+)
+from harvesters.participation.model import (
+    MEMBERS,
+    Choice,
+    Field,
+    InvalidMembersError,
+    choices,
+    labels,
+    labels_of,
+    readable,
+)
+from harvesters.participation.pictures import encode_picture, picture_response
+from harvesters.participation.submitters import (
+    SubmissionContext,
+    SubmissionContextDep,
+    count_check,
+    request_confirmation,
+)
+from harvesters.participation.visitor import (
+    ROOT,
+    SCRIPT,
+    Draft,
+    FormDep,
+    PagesDep,
+    Trap,
+    Upload,
+    Visitor,
+    Writing,
+    first,
+    page_routes,
+    redirect,
+    texts_of,
+)
+from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
+from languages.translations import gettext
+from shapes.result import Severity
+from web.templating import Pages
+
+FORM_PATH = f"{ROOT}/picture"
+routes = page_routes()
+checks = APIRouter(prefix=ROOT, include_in_schema=False)
+
+
+# ---- the summary
+
+
+@routes.get("/draft/{secret}/summary")
+def summary(
+    secret: str, draft: Draft, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Show the answers, the findings of the rules about them, and records that may be the same."""
+    return _summary(context, pages, secret, draft, signed_in=visitor is not None)
+
+
+@routes.post("/draft/{secret}/summary", dependencies=[Writing, Trap])
+def send(
+    secret: str, draft: Draft, form: FormDep, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+) -> Response:  # fmt: skip
+    """Send a draft: at once in a session, else when its author confirms an address."""
+    mail = first(form, "mail")
+    try:
+        drafts.check_pace(context, draft)
+        if visitor is None:
+            link = request_confirmation(context, mail, draft.id)
+            return pages.render("sent.html", {"secret": secret, "link": link})
+        if first(form, "replace"):
+            draft = drafts.rebase(context, visitor, draft)
+        sent = drafts.send(context, visitor, draft)
+    except VersionConflict as error:
+        return _conflict(context, pages, secret, draft, error)
+    except InvalidValue as error:
+        signed_in = visitor is not None
+        return _summary(context, pages, secret, draft, error.localized, mail, signed_in=signed_in)
+    return redirect("mine", sent.id)
+
+
+def _summary(
+    context: SubmissionContext,
+    pages: Pages,
+    secret: str,
+    draft: Submission,
+    error: str = "",
+    mail: str = "",
+    *,
+    signed_in: bool,
+) -> Response:
+    content = without_internal(draft.content)
+    key = (draft.content.get(drafts.REPLACES) or {}).get("id", draft.id)
+    checked = actions.check_content(context, content, key) if content.get("type") else None
+    answers = [
+        (
+            question,
+            [(field, _answer_texts(draft, field, context)) for field in question.fields],
+            drafts.findings_of(checked, question) if checked else {},
+        )
+        for question in questions_of(draft.content)
+    ]
+    values: dict[str, Any] = {
+        "answers": answers,
+        "checked": checked,
+        "labels": labels(),
+        "error": error,
+        "mail": mail,
+        "secret": secret,
+        "organizations": match_names(content, context.organizations),
+        "session": signed_in,
+        "licence": context.source().licence,
+    }
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render("summary.html", values, status)
+
+
+def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -> list[str]:
+    """Return the answer of a field, with the labels of its choices."""
+    values = values_of(draft.content, field, drafts.language_of(draft))
+    if not field.choices or field.member == "why":
+        return values
+    return labels_of(values, field.choices, context.site.base)
+
+
+def _conflict(
+    context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
+) -> Response:
+    """Show what another person has changed since; the draft stays."""
+    newest = submissions.find(context.site.ledger, draft.content[drafts.REPLACES]["id"])
+    if newest is None:
+        raise NotFound("You have no submission with this identifier.")
+    changed = [
+        (MEMBERS[name].title, readable(change["before"]), readable(change["after"]))
+        for name, change in differences(newest.content, without_internal(draft.content)).items()
+        if name in MEMBERS
+    ]
+    values = {"changes": changed, "secret": secret, "why": error.localized}
+    return pages.render("conflict.html", values, error.status)
+
+
+@routes.post("/draft/{secret}/use-name", dependencies=[Writing])
+def take_name(secret: str, draft: Draft, form: FormDep, context: SubmissionContextDep) -> Response:
+    """Replace the name of an organization in the draft by that of the register; show the summary."""
+    before, after = first(form, "before"), first(form, "after")
+    if after not in [item.name for item in context.organizations(before)]:
+        raise InvalidValue("The register has no such organization.")
+    if not drafts.save(context, draft, rename(draft.content, before, after)):
+        raise VersionConflict("Somebody else changed this meanwhile")
+    return redirect("draft", secret, SUMMARY)
+
+
+# ---- the picture
+
+
+@routes.get("/draft/{secret}/picture.webp")
+def show_picture(draft: Draft, context: SubmissionContextDep) -> Response:
+    return picture_response(
+        store.find_picture(context.site.ledger, picture_of(draft.content) or "")
+    )
+
+
+@routes.post("/picture", dependencies=[Writing])
+def answer_picture(sent: Upload, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Save the picture of a draft with its text, and go to the next question; show the page again
+    with messages if it is not valid.
+    """
+    form = texts_of(sent)
+    secret = first(form, "draft")
+    draft = drafts.open_draft(context, secret)
+    question = find_question(draft, PICTURE)
+    show_again = partial(_question_page, context, pages, secret, draft, question)
+    former = picture_of(draft.content)
+    if first(form, "was") != fingerprint(draft.content, question):
+        return show_again({}, form, HTTPStatus.PRECONDITION_FAILED)
+    try:
+        name = None if first(form, "remove") else _stored_name(context, sent.get("file")) or former
+        caption = {drafts.language_of(draft): first(form, "picture-caption")}
+        answer = {"picture": {"id": name, "caption": caption} if name else None}
+        content = drafts.merged(draft, answer, context.site.base)
+    except InvalidMembersError as error:
+        return show_again(error.faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
+    except HTTPProblem as error:
+        return show_again({"picture": error.localized}, form, error.status)
+    if not drafts.save(context, draft, content):
+        newest = drafts.open_draft(context, secret)
+        return _question_page(
+            context, pages, secret, newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED
+        )
+    if former:
+        store.delete_unused(context.site.ledger, [former])
+    if picture_of(content) and not content["picture"].get("caption"):
+        fault = gettext("Say what the picture shows, for those who cannot see it.")
+        saved, faults = drafts.open_draft(context, secret), {"picture-caption": fault}
+        return _question_page(
+            context, pages, secret, saved, question, faults, None, HTTPStatus.UNPROCESSABLE_ENTITY
+        )
+    return redirect("draft", secret, _next_page(content, question, form))  # fmt: skip
+
+
+def _stored_name(context: SubmissionContext, file: Any) -> str | None:
+    """Store the file of a form; return the name of the picture, None if no file was chosen."""
+    if not isinstance(file, UploadFile) or not file.filename:
+        return None
+    picture = encode_picture(file.file.read())
+    store.add_picture(context.site.ledger, picture, context.site.now())
+    return picture.name
+
+
+# ---- the other questions: their routes follow those of pages that are not questions
+
+
+@routes.get("/draft/{secret}/{name}")
+def show_question(
+    secret: str, name: str, draft: Draft, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Show a question with the answer so far."""
+    return _question_page(context, pages, secret, draft, find_question(draft, name), {})
+
+
+@routes.post("/draft/{secret}/{name}", dependencies=[Writing])
+def answer(
+    secret: str, name: str, draft: Draft, form: FormDep, context: SubmissionContextDep, pages: PagesDep
+) -> Response:  # fmt: skip
+    """Save an answer, and go to the next question; show the page again with messages if it is not
+    valid.
+
+    Warnings about a valid answer are shown once, unless the script of the page has shown them
+    (field ``seen``).
+    """
+    question = find_question(draft, name)
+    if name == PICTURE:
+        raise NotFound("A picture is sent to another address.")
+    show_again = partial(_question_page, context, pages, secret)
+    if first(form, "was") != fingerprint(draft.content, question):
+        return show_again(draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+    content, faults = _merge(context, draft, question, form)
+    if faults := faults or _violations(context, content, question):
+        return show_again(draft, question, faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if not drafts.save(context, draft, content):
+        newest = drafts.open_draft(context, secret)
+        return show_again(newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+    stays = not first(form, "seen") and _has_advice(context, draft, content, question)
+    return redirect("draft", secret, name if stays else _next_page(content, question, form))
+
+
+def _merge(
+    context: SubmissionContext, draft: Submission, question: Question, form: Form
+) -> tuple[Content, dict[str, str]]:
+    """Return the content of a draft with the answer of a form, and the messages for what is missing
+    or not valid in it, by member.
+    """
+    sent = read_answer(form, question, draft.content, drafts.language_of(draft))
+    try:
+        content = drafts.merged(draft, sent, context.site.base)
+    except InvalidMembersError as error:
+        return draft.content, dict(error.faults)
+    return content, drafts.missing(content, question)
+
+
+def _next_page(content: Content, question: Question, form: Form) -> str:
+    """Return the name of the page after a question: the next one, or the summary if asked for."""
+    names = [*(item.name for item in questions_of(content)), SUMMARY]
+    return SUMMARY if first(form, "then") == SUMMARY else names[names.index(question.name) + 1]
+
+
+def _violations(context: SubmissionContext, content: Content, question: Question) -> dict[str, str]:
+    """Return a message for each answered member that violates a rule; the summary reports those
+    that are missing.
+    """
+    findings = drafts.check_answer(context, content, question)
+    violations = [
+        each
+        for many in findings.values()
+        for each in many
+        if each.severity == Severity.VIOLATION.value
+    ]
+    return {each.member: each.message for each in reversed(violations) if content.get(each.member)}
+
+
+def _has_advice(
+    context: SubmissionContext, draft: Submission, content: Content, question: Question
+) -> bool:
+    """Return whether the new answer has a warning that the former one did not have. Remarks of
+    lower severity do not stop a person.
+    """
+    former, new = (
+        {each for many in drafts.check_answer(context, item, question).values() for each in many}
+        for item in (draft.content, content)
+    )
+    return any(
+        finding.severity != Severity.INFO.value and content.get(finding.member)
+        for finding in new - former
+    )
+
+
+def find_question(draft: Submission, name: str) -> Question:
+    questions = {question.name: question for question in questions_of(draft.content)}
+    if name not in questions:
+        raise NotFound("There is no such question.")
+    return questions[name]
+
+
+def _question_page(
+    context: SubmissionContext,
+    pages: Pages,
+    secret: str,
+    draft: Submission,
+    question: Question,
+    faults: Mapping[str, str],
+    form: Form | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    """Show a question with the stored answer and the findings of the rules; with *form*, the answer
+    that was sent instead of the stored one.
+    """
+    names = [item.name for item in questions_of(draft.content)]
+    position = names.index(question.name)
+    values = {
+        "question": question,
+        "fields": _fields(context, draft, question, faults, form),
+        "was": fingerprint(draft.content, question),
+        "secret": secret,
+        "position": position + 1,
+        "total": len(names) if draft.content.get("type") else 0,
+        "previous": names[position - 1] if position else None,
+        "conflict": status is HTTPStatus.PRECONDITION_FAILED,
+        "complete": bool(draft.content.get("title")),
+        "language": drafts.language_of(draft),
+        "address": f"{context.url}{ROOT}/draft/{secret}/{question.name}",
+    }
+    return pages.render("question.html", values, status)
+
+
+def _fields(
+    context: SubmissionContext,
+    draft: Submission,
+    question: Question,
+    faults: Mapping[str, str],
+    form: Form | None,
+) -> list[dict[str, object]]:
+    language, base = drafts.language_of(draft), context.site.base
+    texts = without_internal(draft.content)
+    suggested = suggest_topics(texts, context.source(), base) if question.name in SUGGESTED else {}
+    # the first field of each member
+    names = {field.member: field.name for field in reversed(question.fields)}
+    is_answered = form is None and any(draft.content.get(field.member) for field in question.fields)
+    findings = drafts.check_answer(context, draft.content, question) if is_answered else {}
+    return [
+        {
+            "field": field,
+            "suggested": {code for code, _ in offered} & {*suggested.get(field.member, {})},
+            "words": suggested.get(field.member, {}),
+            "values": list(form.get(field.name, ()))
+            if form is not None
+            else values_of(draft.content, field, language),
+            "stored": _answer_texts(draft, field, context),
+            "choices": offered,
+            "fault": faults.get(field.name)
+            or (faults.get(field.member) if names[field.member] == field.name else None),
+            "found": findings.get(field.name, []),
+        }
+        for field in question.fields
+        for offered in [_offered(field, draft.content, suggested.get(field.member, {}), base)]
+    ]
+
+
+def _offered(
+    field: Field, content: Content, suggested: Mapping[str, str], base: str
+) -> list[Choice]:
+    """Return the choices of a field, those that the texts suggest first; of the targets, only those
+    of the chosen goals.
+    """
+    goals = content.get("goal", ())
+    offered = (
+        choice
+        for choice in (choices(field.choices, base) if field.choices else ())
+        if field.choices != "target" or choice[0].partition(".")[0] in goals
+    )
+    return sorted(offered, key=lambda choice: choice[0] not in suggested)
+
+
+# ---- while a person types
+
+
+@checks.get("/form.js")
+def script() -> Response:
+    return FileResponse(SCRIPT, media_type="text/javascript")
+
+
+@checks.post("/draft/{secret}/{name}/check", dependencies=[Depends(count_check)])
+def check_answer(name: str, draft: Draft, form: FormDep, context: SubmissionContextDep) -> Response:
+    """Return the messages for an answer, by field, without storing it."""
+    question = find_question(draft, name)
+    content, faults = _merge(context, draft, question, form)
+    violations = tuple(violation(member, text) for member, text in faults.items())
+    findings = (
+        drafts.findings_of(Check(violations, ()), question)
+        if violations
+        else drafts.check_answer(context, content, question)
+    )
+    messages = [
+        {"field": field, "severity": each.severity, "text": each.message}
+        for field, many in findings.items()
+        for each in many
+    ]
+    return JSONResponse({"messages": messages})

@@ -1,1 +1,0 @@
-"""The inbox for notifications of other installations, by Linked Data Notifications and COAR Notify."""

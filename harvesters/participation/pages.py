@@ -1,0 +1,390 @@
+"""The pages of a person's own submissions below /submit, and those that links in mails open: sign
+in, hand a submission over, and confirm that it is still true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from hmac import compare_digest
+from http import HTTPStatus
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+from starlette.datastructures import UploadFile
+from starlette.responses import FileResponse, JSONResponse, Response
+
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import Link, Purpose, SubmissionState
+from harvesters.ledger.submissions import comments_of, picture_of
+from harvesters.participation import actions, drafts
+from harvesters.participation.drafts import SUMMARY
+from harvesters.participation.model import labels, shown_members
+from harvesters.participation.moderation import HISTORY
+from harvesters.participation.openid import SignIn
+from harvesters.participation.pictures import picture_response
+from harvesters.participation.submitters import (
+    COOKIE,
+    SOURCE,
+    SubmissionContext,
+    SubmissionContextDep,
+    begin_session,
+    check_confirmation,
+    confirm,
+    open_link,
+    request_confirmation,
+    use_link,
+)
+from harvesters.participation.tables import (
+    CSV,
+    MAX_ROWS,
+    XLSX,
+    RowResult,
+    count_outcomes,
+    read_table,
+    submit_rows,
+)
+from harvesters.participation.visitor import (
+    ROOT,
+    STYLE,
+    FormDep,
+    Own,
+    PagesDep,
+    Person,
+    Sender,
+    Trap,
+    Upload,
+    Visitor,
+    Writing,
+    ask_address,
+    first,
+    open_session,
+    page_routes,
+    redirect,
+    require_sender,
+    set_cookie,
+    texts_of,
+)
+from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
+from harvesters.site import check_same_site
+from languages.request_locale import current_locale
+from vocab.iris import Iris
+from web.sessions import csrf_token
+from web.templating import Pages
+
+UPLOAD_PATH, SIGN_IN_PATH = f"{ROOT}/upload", f"{ROOT}/sign-in"
+_SUFFIXES = {"csv": CSV, "xlsx": XLSX}
+_SIGN_IN_COOKIE = "sign-in"
+_EXPIRED = (
+    "This sign-in has expired, was used before, or was begun in another browser. Sign in again."
+)
+SIGN_IN_AGE = timedelta(minutes=10)  # time to sign in at the provider
+Word = Annotated[str, Query(max_length=4_000)]
+routes = page_routes()
+
+
+@routes.get("/style.css")
+def style() -> Response:
+    return FileResponse(STYLE, media_type="text/css")
+
+
+@routes.get("")
+def start(visitor: Visitor, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Explain what can be submitted and who decides, or that submissions are closed."""
+    source = context.source() if context.is_open() else None
+    return pages.render("start.html", {"source": source, "session": visitor is not None})
+
+
+@routes.post("", dependencies=[Writing, Trap])
+def begin(visitor: Visitor, context: SubmissionContextDep) -> Response:
+    return redirect("draft", drafts.begin(context, submitter=visitor), "type")
+
+
+# ---- sessions
+
+
+@routes.get("/confirm/{secret}")
+def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show what the link does. A button does it, so that a program that follows links does not."""
+    link = check_confirmation(context, secret)
+    linked = submissions.find(context.site.ledger, link.submission) if link.submission else None
+    draft = linked if linked and linked.state is SubmissionState.DRAFT else None
+    return pages.render("confirm.html", {"secret": secret, "draft": draft})
+
+
+@routes.post("/confirm/{secret}", dependencies=[Writing])
+def confirm_address(
+    secret: str, form: FormDep, request: Request, context: SubmissionContextDep
+) -> Response:
+    """Confirm an address once, send the draft of its link, and begin a session."""
+    submitter, link, session = confirm(context, secret)
+    return open_session(request, context, submitter, session, link.submission)
+
+
+def _sign_in(context: SubmissionContext, secret: str = "") -> SignIn:
+    context.source()
+    if context.provider is None:
+        raise NotFound("There is no provider to sign in with. Ask for a link instead.")
+    return SignIn(context.provider, secret, f"{context.url}{SIGN_IN_PATH}/answer")
+
+
+@routes.get("/sign-in", dependencies=[Writing])
+def begin_sign_in(
+    request: Request, context: SubmissionContextDep, pages: PagesDep, draft: Word = ""
+) -> Response:
+    """Show the link to the provider, and bind the sign-in to this browser; with *draft*, signing in
+    sends that draft.
+    """
+    check_same_site(request)
+    sign_in = _sign_in(context)
+    now, id = context.site.now(), drafts.open_draft(context, draft).id if draft else None
+    sign_in.secret = submissions.create_link(
+        context.site.ledger, Link(Purpose.SIGN_IN, now, now + SIGN_IN_AGE, submission=id)
+    )
+    response = pages.render("sign_in.html", {"address": sign_in.address()})
+    set_cookie(request, response, _SIGN_IN_COOKIE, sign_in.secret, SIGN_IN_AGE, SIGN_IN_PATH)
+    return response
+
+
+@routes.get("/sign-in/answer", dependencies=[Writing])
+def finish_sign_in(
+    request: Request,
+    context: SubmissionContextDep,
+    state: Word = "",
+    code: Word = "",
+    iss: Annotated[str | None, Query(max_length=4_000)] = None,
+    error: Word = "",
+) -> Response:
+    """Check the answer of the provider, once, and begin a session."""
+    secret, now = request.cookies.get(_SIGN_IN_COOKIE, ""), context.site.now()
+    sign_in = _sign_in(context, secret)
+    is_own = compare_digest(sign_in.derive("state").encode(), state.encode(errors="replace"))
+    link, _ = open_link(context.site, secret if is_own else "", Purpose.SIGN_IN, _EXPIRED)
+    use_link(context.site, secret, _EXPIRED)
+    if error or not code:
+        raise InvalidValue("You did not sign in at the provider. Try again, or ask for a link.")
+    submitter, session = begin_session(context, sign_in.mail(code, iss, now))
+    response = open_session(request, context, submitter, session, link.submission)
+    response.delete_cookie(_SIGN_IN_COOKIE, path=SIGN_IN_PATH, httponly=True, samesite="lax")
+    return response
+
+
+@routes.post("/mine/sign-out")
+def sign_out(sender: Sender, request: Request, context: SubmissionContextDep) -> Response:
+    submissions.end_link(context.site.ledger, request.cookies[COOKIE])
+    return _without_cookie(redirect())
+
+
+def _without_cookie(response: Response) -> Response:
+    response.delete_cookie(COOKIE, path=ROOT, httponly=True, samesite="lax")
+    return response
+
+
+# ---- a person's own submissions
+
+
+@routes.get("/mine")
+def show_all(
+    request: Request, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Show a person's own submissions; without a session, ask for the e-mail address."""
+    if visitor is None:
+        return ask_address(pages)
+    ledger = context.site.ledger
+    values = {
+        "rows": [
+            item
+            for item in submissions.of_submitter(ledger, visitor.id)
+            if item.state is not SubmissionState.DRAFT
+        ],
+        "submitter": visitor,
+        "comments": comments_of(ledger, visitor.id),
+        "csrf": csrf_token(request.cookies[COOKIE]),
+    }
+    return pages.render("mine.html", values)
+
+
+@routes.post("/mine", dependencies=[Writing, Trap])
+def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Send a link to an address, whether it is known or not."""
+    try:
+        link = request_confirmation(context, first(form, "mail"))
+    except InvalidValue as error:
+        return ask_address(pages, error.localized, first(form, "mail"))
+    return pages.render("sent.html", {"secret": None, "link": link})
+
+
+@routes.get("/mine/export")
+def export(person: Person, context: SubmissionContextDep) -> Response:
+    """Return everything that is stored about a person."""
+    headers = {"Content-Disposition": 'attachment; filename="submissions.json"'}
+    return JSONResponse(actions.export(context, person), headers=headers)
+
+
+@routes.post("/mine/delete", dependencies=[Writing])
+def delete_account(
+    form: FormDep, sender: Sender, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Withdraw and delete everything of a person."""
+    if not first(form, "sure"):
+        raise InvalidValue("Tick the box if you want to delete everything.")
+    actions.delete_account(context, sender)
+    return _without_cookie(pages.render("deleted.html", {}))
+
+
+async def measure_quality(id: str, request: Request, context: SubmissionContextDep) -> int | None:
+    """Return the quality of the published record in percent, None without a session or a record."""
+    return (
+        await context.quality(Iris(context.site.base).record(SOURCE, id))
+        if request.cookies.get(COOKIE)
+        else None
+    )
+
+
+@routes.get("/mine/{id}")
+def show_one(
+    id: str,
+    request: Request,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+    score: Annotated[int | None, Depends(measure_quality)],
+) -> Response:
+    """Show the state of a submission, the findings of the rules, and its history."""
+    if visitor is None:
+        return ask_address(pages)
+    item = actions.find_own(context, visitor, id)
+    events = submissions.history(context.site.ledger, id, internal=False)
+    values = {
+        "item": item,
+        "members": shown_members(item.content),
+        "checked": actions.check_content(context, item.content, id) if item.content else None,
+        "labels": labels(),
+        "history": [(event, actions.public_name(event.who, visitor)) for event in events],
+        "sentences": HISTORY,
+        "record": Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
+        "score": score if item.published is not None else None,
+        "open": item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
+        "csrf": csrf_token(request.cookies[COOKIE]),
+    }
+    return pages.render("mine_submission.html", values)
+
+
+@routes.get("/mine/{id}/picture.webp")
+def show_picture(item: Own, context: SubmissionContextDep) -> Response:
+    name = picture_of(item.content) or ""
+    return picture_response(submissions.find_picture(context.site.ledger, name))
+
+
+@routes.post("/mine/{id}/change", dependencies=[Writing])
+def change(sender: Sender, item: Own, context: SubmissionContextDep) -> Response:
+    return redirect("draft", drafts.begin_change(context, sender, item), SUMMARY)
+
+
+@routes.post("/mine/{id}/confirm", dependencies=[Writing])
+def confirm_still_true(sender: Sender, item: Own, context: SubmissionContextDep) -> Response:
+    actions.confirm(context.site, item, sender.name)
+    return redirect("mine", item.id)
+
+
+@routes.post("/mine/{id}/withdraw", dependencies=[Writing])
+def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep) -> Response:
+    if first(form, "version") != str(item.version):
+        raise VersionConflict(actions.CHANGED)
+    actions.withdraw(context.site, item, sender.name)
+    return redirect("mine", item.id)
+
+
+@routes.post("/mine/{id}/transfer", dependencies=[Writing])
+def offer(
+    sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    link = actions.offer_transfer(context.site, context.url, item, first(form, "mail"), sender.name)
+    return pages.render("transfer_sent.html", {"item": item, "link": link})
+
+
+# ---- links in mails: a page shows what its link does, and a button does it, so that a program that
+# follows links does not
+
+
+@routes.get("/transfer/{secret}")
+def show_transfer(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    _, item = actions.check_transfer(context.site, secret)
+    return pages.render("transfer.html", {"item": item, "secret": secret})
+
+
+@routes.post("/transfer/{secret}", dependencies=[Writing])
+def take(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """Take the submission over, once, and begin a session of the address that got the link."""
+    link, item = actions.check_transfer(context.site, secret)
+    submitter, session = begin_session(context, str(link.mail))
+    actions.take_over(context.site, secret, submitter)
+    return open_session(request, context, submitter, session, item.id)
+
+
+@routes.get("/still-true/{secret}")
+def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    item = actions.check_link(context, secret)
+    values = {"item": item, "members": shown_members(item.published or {}), "secret": secret}
+    return pages.render("still_true.html", values)
+
+
+@routes.post("/still-true/{secret}", dependencies=[Writing])
+def confirm_by_link(
+    secret: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Record that it is still true, once."""
+    item = actions.confirm_by_link(context, secret)
+    return pages.render("confirmed.html", {"record": Iris("/").record(SOURCE, item.id)})
+
+
+# ---- tables
+
+
+@routes.get("/upload")
+def show_upload(
+    request: Request, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Show the form for a file; without a session, ask for the address."""
+    context.source()
+    return ask_address(pages) if visitor is None else _upload_page(request, pages)
+
+
+@routes.post("/upload", dependencies=[Writing])
+def send_upload(
+    request: Request, sent: Upload, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Check a file or submit its rows, and show the result of each row."""
+    if visitor is None:
+        return redirect("upload")
+    sender, file = require_sender(visitor, texts_of(sent), request), sent.get("file")
+    if not isinstance(file, UploadFile) or not file.filename:
+        return _upload_page(request, pages, InvalidValue("Choose a file."))
+    media = _SUFFIXES.get(file.filename.rpartition(".")[2].lower(), "")
+    dry_run, language = sent.get("then") != "send", current_locale().language
+    try:
+        rows = read_table(file.file.read(), media)
+        results = submit_rows(context, sender, rows, language, dry_run=dry_run)
+    except HTTPProblem as error:
+        return _upload_page(request, pages, error)
+    return _upload_page(request, pages, results=results, dry_run=dry_run)
+
+
+def _upload_page(
+    request: Request,
+    pages: Pages,
+    error: HTTPProblem | None = None,
+    results: Sequence[RowResult] = (),
+    *,
+    dry_run: bool = True,
+) -> Response:
+    values = {
+        "error": error.localized if error else "",
+        "results": results,
+        "counts": count_outcomes(results),
+        "dry_run": dry_run,
+        "labels": labels(),
+        "max_rows": MAX_ROWS,
+        "csrf": csrf_token(request.cookies[COOKIE]),
+    }
+    return pages.render("upload.html", values, error.status if error else HTTPStatus.OK)

@@ -1,0 +1,507 @@
+"""The API of contests below /submissions/prizes, with the token of a submitter, and their pages below
+/submit/prizes: editions, nominations, votes, and the reviews of experts.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from datetime import UTC, datetime, time, timedelta
+from http import HTTPStatus
+from io import StringIO
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from icalendar import Calendar, Event
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse, Response
+
+from harvesters.ledger import prizes
+from harvesters.ledger.participation import Edition, Nomination, Submitter, Texts
+from harvesters.participation import contest
+from harvesters.participation.model import choices, labels_of
+from harvesters.participation.submitters import (
+    COOKIE,
+    SubmissionContext,
+    SubmissionContextDep,
+    SubmitterDep,
+    count_change,
+    count_write,
+)
+from harvesters.participation.visitor import (
+    ROOT,
+    FormDep,
+    PagesDep,
+    Person,
+    Sender,
+    Trap,
+    Visitor,
+    Writing,
+    ask_address,
+    first,
+    page_routes,
+    redirect,
+)
+from harvesters.problems import InvalidValue, NotAllowed
+from languages.request_locale import current_locale
+from languages.translations import format_date, gettext
+from vocab.iris import Iris
+from vocab.normalization import escape_formula
+from web.sessions import csrf_token
+from web.templating import Pages
+
+api_routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])
+_WRITE = [Depends(count_write)]
+
+
+class NominationRequest(BaseModel):
+    """An initiative to nominate: the address of its page, the code of a category, and why."""
+
+    initiative: Annotated[str, Field(max_length=2_000)]
+    category: Annotated[str, Field(max_length=20)]
+    reason: Annotated[str, Field(max_length=contest.MAX_REASON)]
+
+
+class ReviewRequest(BaseModel):
+    """Points by criterion, or a conflict of interest."""
+
+    conflict: bool = False
+    scores: Annotated[dict[str, int], Field(max_length=50)] = {}
+    note: Annotated[str, Field(max_length=contest.MAX_REASON)] = ""
+
+
+def find_edition(edition: str, context: SubmissionContextDep) -> Edition:
+    """Return an announced edition; raise NotFound."""
+    return contest.find_edition(context.site.ledger, edition, context.site.now())
+
+
+EditionDep = Annotated[Edition, Depends(find_edition)]
+
+
+@api_routes.get("", summary="List the editions of the prizes")
+def list_editions(context: SubmissionContextDep) -> list[dict[str, Any]]:
+    """The newest comes first; an edition is listed from the day on which it is announced."""
+    announced = contest.announced_editions(context.site.ledger, context.site.now())
+    return [describe_edition(item) for item in announced]
+
+
+@api_routes.get("/{edition}", summary="Read an edition, with its nominations that are public")
+def read_edition(edition: EditionDep, context: SubmissionContextDep) -> dict[str, Any]:
+    """Nominations are listed from the day of the nominees, their stages from the day of the
+    results.
+    """
+    return {**describe_edition(edition), "nominations": public_nominations(edition, context)}
+
+
+@api_routes.post(
+    "/{edition}/nominations",
+    status_code=HTTPStatus.CREATED,
+    summary="Nominate an initiative of the register",
+    dependencies=_WRITE,
+)
+def nominate(
+    edition: EditionDep,
+    sent: NominationRequest,
+    context: SubmissionContextDep,
+    submitter: SubmitterDep,
+) -> dict[str, Any]:
+    """An initiative can be nominated in one category of an edition, and not if it has won before."""
+    count_change(context, submitter)
+    site = context.site
+    nomination = contest.nominate(
+        site.ledger, site.base, edition, **dict(sent), submitter=submitter.id, now=site.now()
+    )
+    return _described(nomination, nomination.stage.value)
+
+
+@api_routes.delete(
+    "/{edition}/nominations/{id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    summary="Withdraw a nomination of yours",
+    dependencies=_WRITE,
+)
+def withdraw(
+    edition: EditionDep, id: str, context: SubmissionContextDep, submitter: SubmitterDep
+) -> None:
+    """It is possible while nominations are open."""
+    contest.withdraw(context.site.ledger, edition, id, submitter.id, context.site.now())
+
+
+@api_routes.get("/{edition}/review", summary="List the nominations that you score as an expert")
+def list_reviews(
+    edition: EditionDep, context: SubmissionContextDep, submitter: SubmitterDep
+) -> list[dict[str, Any]]:
+    """Each has your points, or your conflict of interest."""
+    own = contest.reviews_of(context.site.ledger, edition, submitter.mail)
+    return [
+        {
+            **_described(item, item.stage.value),
+            "reason": item.reason,
+            "review": {"conflict": mine.conflict, "scores": dict(mine.scores)}
+            if (mine := own.get(item.id))
+            else None,
+        }
+        for item in prizes.nominations(context.site.ledger, edition.id)
+    ]
+
+
+@api_routes.put(
+    "/{edition}/nominations/{id}/review",
+    summary="Score a nomination, or declare a conflict of interest",
+    dependencies=_WRITE,
+)
+def review(
+    edition: EditionDep,
+    id: str,
+    sent: ReviewRequest,
+    context: SubmissionContextDep,
+    submitter: SubmitterDep,
+) -> dict[str, Any]:
+    """Who declared a conflict of interest cannot score the nomination."""
+    reviewed = contest.review(
+        context.site.ledger, edition, id, submitter.mail, **dict(sent), now=context.site.now()
+    )
+    return {"nomination": id, "conflict": reviewed.conflict, "scores": dict(reviewed.scores)}
+
+
+@api_routes.put(
+    "/{edition}/nominations/{id}/vote", summary="Vote for a nomination", dependencies=_WRITE
+)
+def vote(
+    edition: EditionDep, id: str, context: SubmissionContextDep, submitter: SubmitterDep
+) -> dict[str, Any]:
+    """A person with a confirmed address has one vote in each category; a later vote replaces an
+    earlier one.
+    """
+    count_change(context, submitter)
+    chosen = contest.vote(context.site.ledger, edition, id, submitter.mail, context.site.now())
+    return {"nomination": chosen.id, "category": chosen.category}
+
+
+def describe_edition(edition: Edition) -> dict[str, Any]:
+    """Return an edition for JSON."""
+    return {
+        "id": edition.id,
+        "title": dict(edition.title),
+        "year": edition.year,
+        **{name: f"{day}" for name, day in edition.days().items()},
+        "categories": list(edition.categories),
+        "criteria": [
+            {"code": item.code, "weight": item.weight, "label": dict(item.label)}
+            for item in edition.criteria
+        ],
+        "special": {code: dict(label) for code, label in edition.special.items()},
+        **({"source": edition.source} if edition.source else {}),
+    }
+
+
+def public_nominations(edition: Edition, context: SubmissionContext) -> list[dict[str, Any]]:
+    """Return the nominations that are public, with the stages that are."""
+    now = context.site.now()
+    return [
+        {
+            **_described(item, stage.value),
+            **(
+                {"special": item.special}
+                if item.special and edition.is_past(edition.results, now)
+                else {}
+            ),
+        }
+        for item in prizes.nominations(context.site.ledger, edition.id)
+        if (stage := item.public_stage(edition, now))
+    ]
+
+
+def _described(item: Nomination, stage: str) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "initiative": item.thing,
+        "title": item.content["title"],
+        "category": item.category,
+        "stage": stage,
+    }
+
+
+PATH = f"{ROOT}/prizes"
+DAYS = {
+    "opens": "Nominations open",
+    "closes": "Nominations close",
+    "nominees": "The nominees are published",
+    "vote_opens": "The public vote opens",
+    "vote_closes": "The public vote closes",
+    "results": "The results are published",
+}
+_NOMINATION = ("initiative", "category", "reason")  # fields of the form of a nomination
+Initiative = Annotated[str, Query(max_length=2_000)]
+routes = page_routes("/prizes")
+
+
+def _render(
+    pages: Pages,
+    context: SubmissionContext,
+    template: str,
+    values: Mapping[str, Any],
+    error: str = "",
+) -> Response:
+    """Render a page; with *error*, the form that was refused."""
+    stages = dict(choices("prize-stage", context.site.base))
+    names = {"text": text_of, "day": format_date, "day_names": DAYS, "prizes": PATH}
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render(template, {**names, "stages": stages, "error": error, **values}, status)
+
+
+def text_of(texts: Texts) -> str:
+    """Return a text in the language of the request, else in English, else in any."""
+    return texts.get(current_locale().language) or texts.get("en") or next(iter(texts.values()), "")
+
+
+def _categories(context: SubmissionContext, edition: Edition) -> list[tuple[str, str]]:
+    codes = edition.categories
+    return [*zip(codes, labels_of(codes, "prize-category", context.site.base), strict=True)]
+
+
+@routes.get("")
+def show_editions(context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show the editions that are announced, the newest first."""
+    announced = contest.announced_editions(context.site.ledger, context.site.now())
+    return _render(pages, context, "editions.html", {"editions": announced})
+
+
+@routes.get("/nominate")
+def find_open_edition(context: SubmissionContextDep, initiative: Initiative = "") -> Response:
+    """Redirect to the form of the edition that takes nominations; without one, to all editions."""
+    now = context.site.now()
+    for edition in contest.announced_editions(context.site.ledger, now):
+        if edition.takes_nominations(now):
+            path = f"{PATH}/{quote(edition.id)}/nominate?initiative={quote(initiative, safe='')}"
+            return RedirectResponse(path, HTTPStatus.SEE_OTHER)
+    return redirect("prizes")
+
+
+@routes.get("/{edition}.csv")
+def download_table(edition: EditionDep, context: SubmissionContextDep) -> Response:
+    out = StringIO()
+    writer = csv.writer(out)
+    writer.writerow(("nomination", "category", "stage", "special", "title", "initiative"))
+    for item in public_nominations(edition, context):
+        cells = (
+            *(item.get(name, "") for name in ("id", "category", "stage", "special")),
+            text_of(item["title"]),
+            item["initiative"],
+        )
+        writer.writerow(map(escape_formula, cells))
+    return Response(out.getvalue(), media_type="text/csv; charset=utf-8")
+
+
+@routes.get("/{edition}.ics")
+def download_calendar(edition: EditionDep, context: SubmissionContextDep) -> Response:
+    """Return the days of an edition as iCalendar (RFC 5545)."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
+    calendar.add("version", "2.0")
+    iri = Iris(context.site.base).thing("event", prizes.SOURCE, edition.id)
+    for name, day in edition.days().items():
+        event = Event()
+        properties = {
+            "uid": f"{iri}#{name}",
+            "dtstamp": datetime.combine(day, time(), UTC),
+            "dtstart": day,
+            "dtend": day + timedelta(days=1),
+            "summary": f"{text_of(edition.title)}: {gettext(DAYS[name])}",
+            "url": f"{context.url}{PATH}/{edition.id}",
+        }
+        for key, value in properties.items():
+            event.add(key, value)
+        calendar.add_component(event)
+    return Response(calendar.to_ical(), media_type="text/calendar; charset=utf-8")
+
+
+@routes.get("/{edition}")
+def show_edition(
+    edition: EditionDep,
+    request: Request,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+) -> Response:
+    """Show the days, the criteria, and the nominations that are public, with buttons to vote in a
+    session.
+    """
+    ledger, now = context.site.ledger, context.site.now()
+    listed = public_nominations(edition, context)
+    by_category = [
+        (code, name, [item for item in listed if item["category"] == code])
+        for code, name in _categories(context, edition)
+    ]
+    mail = visitor.mail if visitor else None
+    values = {
+        "edition": edition,
+        "by_category": [section for section in by_category if section[2]],
+        "nominating": edition.takes_nominations(now),
+        "voting": edition.takes_votes(now) and edition.source is None,
+        "person": mail is not None,
+        "votes": set(prizes.votes_of(ledger, mail, edition.id).values()) if mail else set(),
+        "expert": contest.is_expert(ledger, edition, mail),
+        "csrf": csrf_token(request.cookies.get(COOKIE, "")),
+        "event": Iris("/").thing("event", prizes.SOURCE, edition.id),
+    }
+    return _render(pages, context, "edition.html", values)
+
+
+@routes.get("/{edition}/nominate")
+def ask_nomination(
+    edition: EditionDep,
+    request: Request,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+    initiative: Initiative = "",
+) -> Response:
+    """Show the form of a nomination; without a session, ask for the address."""
+    if visitor is None:
+        return ask_address(pages)
+    return _nomination_page(pages, context, request, edition, visitor, {"initiative": initiative})
+
+
+def _nomination_page(
+    pages: Pages,
+    context: SubmissionContext,
+    request: Request,
+    edition: Edition,
+    submitter: Submitter,
+    sent: Mapping[str, str],
+    error: str = "",
+) -> Response:
+    values = {
+        "edition": edition,
+        "categories": _categories(context, edition),
+        "sent": {name: sent.get(name, "") for name in _NOMINATION},
+        "own": prizes.nominations(context.site.ledger, edition.id, submitter=submitter.id),
+        "nominating": edition.takes_nominations(context.site.now()),
+        "most": contest.MAX_REASON,
+        "csrf": csrf_token(request.cookies[COOKIE]),
+    }
+    return _render(pages, context, "nominate.html", values, error)
+
+
+@routes.post("/{edition}/nominate", dependencies=[Writing, Trap])
+def send_nomination(
+    edition: EditionDep,
+    form: FormDep,
+    request: Request,
+    sender: Sender,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+) -> Response:
+    """Store a nomination, or show the form again with the reason why not."""
+    count_change(context, sender)
+    sent, site = {name: first(form, name) for name in _NOMINATION}, context.site
+    try:
+        contest.nominate(
+            site.ledger, site.base, edition, **sent, submitter=sender.id, now=site.now()
+        )
+    except (InvalidValue, NotAllowed) as error:
+        return _nomination_page(pages, context, request, edition, sender, sent, error.localized)
+    return redirect("prizes", edition.id, "nominate")
+
+
+@routes.post("/{edition}/nominate/{id}/withdraw", dependencies=[Writing])
+def take_back(
+    edition: EditionDep, id: str, sender: Sender, context: SubmissionContextDep
+) -> Response:
+    contest.withdraw(context.site.ledger, edition, id, sender.id, context.site.now())
+    return redirect("prizes", edition.id, "nominate")
+
+
+@routes.post("/{edition}/vote/{id}", dependencies=[Writing, Trap])
+def send_vote(
+    edition: EditionDep, id: str, sender: Sender, context: SubmissionContextDep
+) -> Response:
+    count_change(context, sender)
+    contest.vote(context.site.ledger, edition, id, sender.mail, context.site.now())
+    return redirect("prizes", edition.id)
+
+
+@routes.get("/{edition}/review")
+def show_reviews(
+    edition: EditionDep, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+) -> Response:
+    """Show an expert the nominations and the own scores; without a session, ask for the address."""
+    if visitor is None:
+        return ask_address(pages)
+    ledger = context.site.ledger
+    values = {
+        "edition": edition,
+        "own": contest.reviews_of(ledger, edition, visitor.mail),
+        "rows": prizes.nominations(ledger, edition.id),
+    }
+    return _render(pages, context, "reviews.html", values)
+
+
+@routes.get("/{edition}/review/{id}")
+def show_review(
+    edition: EditionDep,
+    id: str,
+    request: Request,
+    person: Person,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+) -> Response:
+    return _review_page(pages, context, request, edition, id, person)
+
+
+def _review_page(
+    pages: Pages,
+    context: SubmissionContext,
+    request: Request,
+    edition: Edition,
+    id: str,
+    submitter: Submitter,
+    error: str = "",
+) -> Response:
+    ledger = context.site.ledger
+    own = contest.reviews_of(ledger, edition, submitter.mail)
+    item = contest.find_nomination(ledger, edition, id)
+    values = {
+        "edition": edition,
+        "item": item,
+        "own": own.get(id),
+        "category": dict(_categories(context, edition)).get(item.category, item.category),
+        "points": range(contest.MIN_SCORE, contest.MAX_SCORE + 1),
+        "csrf": csrf_token(request.cookies[COOKIE]),
+    }
+    return _render(pages, context, "review.html", values, error)
+
+
+@routes.post("/{edition}/review/{id}", dependencies=[Writing])
+def send_review(
+    edition: EditionDep,
+    id: str,
+    form: FormDep,
+    request: Request,
+    sender: Sender,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+) -> Response:
+    """Store a review, or show the form again with the reason why not."""
+    sent = {item.code: first(form, f"score-{item.code}") for item in edition.criteria}
+    scores = {
+        code: int(points)
+        for code, points in sent.items()
+        if points.isascii() and points.isdigit() and len(points) < 3
+    }
+    try:
+        contest.review(
+            context.site.ledger,
+            edition,
+            id,
+            sender.mail,
+            scores,
+            conflict=bool(first(form, "conflict")),
+            note=first(form, "note"),
+            now=context.site.now(),
+        )
+    except (InvalidValue, NotAllowed) as error:
+        return _review_page(pages, context, request, edition, id, sender, error.localized)
+    return redirect("prizes", edition.id, "review")

@@ -1,1 +1,0 @@
-"""Submissions of stakeholders, by HTTP and by form: moderated, then harvested like any source."""

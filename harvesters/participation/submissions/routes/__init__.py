@@ -1,1 +1,0 @@
-"""Routes of the form and of the API."""

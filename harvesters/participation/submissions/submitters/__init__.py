@@ -1,1 +1,0 @@
-"""Who submits: confirmed mail addresses, sign-in with OpenID Connect, organizations and transfers."""

@@ -1,0 +1,183 @@
+"""The dependencies that the pages below /submit share: the person of the session, the form that was
+sent, and the draft or submission that it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from http import HTTPStatus
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+
+from harvesters.ledger import submissions
+from harvesters.ledger.participation import Submission, SubmissionState, Submitter
+from harvesters.participation import actions, drafts
+from harvesters.participation.drafts import SUMMARY, Form
+from harvesters.participation.submitters import (
+    COOKIE,
+    SESSION_AGE,
+    SubmissionContext,
+    SubmissionContextDep,
+    check_csrf,
+    count_write,
+    find_session,
+)
+from harvesters.problems import InvalidValue, NotFound, VersionConflict
+from harvesters.site import check_same_site, read_fields, render_errors_as_pages
+from web.templating import POLICY as BASE_POLICY
+from web.templating import Pages, get_pages
+
+PACKAGE_DIR = Path(__file__).parent
+STYLE = PACKAGE_DIR / "static" / "submit.css"
+SCRIPT = PACKAGE_DIR / "static" / "form.js"
+POLICY = f"{BASE_POLICY}; script-src 'self'; connect-src 'self'"  # for form.js
+ROOT = "/submit"
+MAX_BODY = 262_144  # bytes: a form has a text of 20,000 characters, percent-encoded, and more
+_MAX_FIELDS = 400  # fields of a form: the countries are the most
+_MAX_FILE_FIELDS = 4  # fields of a form with a file
+_TRAP = "website"  # a field that only programs see and fill in
+
+
+def submission_pages(*, demo: bool, provider: str = "") -> Pages:
+    """Return the templates; with *demo* each page says that its data are simulated. *provider* is
+    the host that persons may sign in with.
+    """
+    return Pages([PACKAGE_DIR / "templates"], ROOT, demo=demo, provider=provider)
+
+
+def page_routes(path: str = "") -> APIRouter:
+    """Return a router for pages, which the description of the API leaves out."""
+    return APIRouter(
+        prefix=f"{ROOT}{path}",
+        include_in_schema=False,
+        dependencies=[Depends(render_errors_as_pages)],
+    )
+
+
+async def read_form(request: Request) -> Form:
+    """Read a form of this site, whose fields may have several values. Raises CSRFError,
+    InvalidValue.
+    """
+    return await read_fields(request, MAX_BODY, _MAX_FIELDS)
+
+
+async def read_upload(request: Request) -> AsyncIterator[FormData]:
+    """Yield a form with a file, and close it. Raises CSRFError, InvalidValue."""
+    check_same_site(request)
+    try:
+        form = await request.form(max_files=1, max_fields=_MAX_FILE_FIELDS)
+    except (HTTPException, ValueError) as error:
+        raise InvalidValue("The request body is not a valid form.") from error
+    try:
+        yield form
+    finally:
+        await form.close()
+
+
+def first(form: Form, name: str) -> str:
+    """Return the first value of a field, without white space around it; "" if there is none."""
+    return next(iter(form.get(name, ())), "").strip()
+
+
+def texts_of(form: FormData) -> Form:
+    """Return the text fields of a form that has a file."""
+    return {name: [str(value)] for name, value in form.items() if isinstance(value, str)}
+
+
+def redirect(*segments: str) -> Response:
+    path = "".join(f"/{quote(segment, safe='')}" for segment in segments)
+    return RedirectResponse(f"{ROOT}{path}", HTTPStatus.SEE_OTHER)
+
+
+def session_of(request: Request, context: SubmissionContextDep) -> Submitter | None:
+    """Return the submitter of the request's session, None without one."""
+    return find_session(context, request.cookies.get(COOKIE, ""))
+
+
+FormDep = Annotated[Form, Depends(read_form)]
+Upload = Annotated[FormData, Depends(read_upload)]
+PagesDep = Annotated[Pages, Depends(get_pages)]
+Visitor = Annotated[Submitter | None, Depends(session_of)]
+
+
+def require_session(visitor: Visitor) -> Submitter:
+    """Return the submitter of the session. Raises NotFound."""
+    if visitor is None:
+        raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
+    return visitor
+
+
+Person = Annotated[Submitter, Depends(require_session)]
+
+
+def require_sender(person: Person, form: FormDep, request: Request) -> Submitter:
+    """Return the submitter of the session that sent this form. Raises NotFound, CSRFError."""
+    check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+    return person
+
+
+def find_own(id: str, person: Person, context: SubmissionContextDep) -> Submission:
+    return actions.find_own(context, person, id)
+
+
+def find_draft(secret: str, context: SubmissionContextDep) -> Submission:
+    return drafts.open_draft(context, secret)
+
+
+def check_trap(form: FormDep) -> None:
+    """Refuse a form whose hidden field a program filled in."""
+    if first(form, _TRAP):
+        raise InvalidValue("Leave the hidden field empty.")
+
+
+Sender = Annotated[Submitter, Depends(require_sender)]
+Own = Annotated[Submission, Depends(find_own)]
+Draft = Annotated[Submission, Depends(find_draft)]
+Writing, Trap = Depends(count_write), Depends(check_trap)
+
+
+def open_session(
+    request: Request, context: SubmissionContext, submitter: Submitter, session: str, id: str | None
+) -> Response:
+    """Send the draft with this *id*, if there is one, set the cookie of a session, and redirect to
+    the submitter's own pages.
+    """
+    submission = submissions.find(context.site.ledger, id) if id else None
+    segments: tuple[str, ...] = ("mine",)
+    if submission and submission.state is SubmissionState.DRAFT:
+        try:
+            segments = ("mine", drafts.send(context, submitter, submission).id)
+        except (InvalidValue, VersionConflict, NotFound):  # the summary shows what is wrong
+            segments = ("draft", drafts.create_link(context, submission), SUMMARY)
+    elif submission and submission.submitter == submitter.id:
+        segments = ("mine", submission.id)
+    response = redirect(*segments)
+    set_cookie(request, response, COOKIE, session, SESSION_AGE, ROOT)
+    return response
+
+
+def set_cookie(
+    request: Request, response: Response, name: str, value: str, age: timedelta, path: str
+) -> None:
+    response.set_cookie(
+        name,
+        value,
+        max_age=int(age.total_seconds()),
+        path=path,
+        secure=request.url.scheme == "https",
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def ask_address(pages: Pages, error: str = "", mail: str = "") -> Response:
+    """Ask a person without a session for the e-mail address."""
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render("identify.html", {"error": error, "mail": mail}, status)
