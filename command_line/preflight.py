@@ -24,7 +24,7 @@ from harvesters.inspection.upload import Upload
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import Fetch
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.processes import ProcessLimits
 from harvesters.source import Source, load, parse
 from publisher.portal.feed_samples import FORMATS, detect_format, suggest_fields
 from publisher.portal.source_definition import WizardState, from_query, source_toml, with_suggestion

@@ -22,7 +22,7 @@ from command_line.settings import SITE_URL, Settings, variable
 from demo.folder import is_demo
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.participation.provider import parse_provider
-from harvesters.pipeline.process_limits import DEFAULT_WORKERS
+from harvesters.pipeline.processes import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
 from journal import mirror_origin
 from journal import store as shared

@@ -31,8 +31,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.pipeline.bounded_call import call_bounded, preload
-from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
 from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.atomic_file import replace_file

@@ -1,12 +1,15 @@
-"""Read source definitions from TOML and validate them."""
+"""Read source definitions from TOML and validate them; write the tables of what curators decided, which
+are beside them; and compute when a source is due.
+"""
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cache
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -25,6 +28,7 @@ from pydantic_core import ErrorDetails
 from harvesters.errors import SourceDefinitionError
 from harvesters.options import (
     as_tuple,
+    expected,
     is_number,
     located,
     must_be,
@@ -32,12 +36,22 @@ from harvesters.options import (
     suggestion,
     value_fault,
 )
-from harvesters.quiet_hours import QuietHours, parse_quiet_hours
 from harvesters.reasons import Reason
+from journal.atomic_file import replace_file
+from journal.file_lock import FileLock
 from languages.request_locale import LANGUAGES
-from vocab.curated_topics import TopicDecision, read_decisions
-from vocab.curated_words import NO_CONCEPT, CuratedWord, RowFault, read_words
-from vocab.iris import is_web
+from vocab import curated_topics, curated_words
+from vocab.curated_topics import TopicDecision, read_decisions, write_decisions
+from vocab.curated_words import (
+    NO_CONCEPT,
+    CuratedWord,
+    RowFault,
+    read_words,
+    short_name,
+    write_words,
+)
+from vocab.iris import BASE, is_web
+from vocab.normalization import fold
 
 RowT = TypeVar("RowT")
 
@@ -360,3 +374,197 @@ def _unknown(key: str) -> Reason:
     return Reason(
         "unknown key %(name)s; %(suggestion)s", name=repr(key), suggestion=suggestion(name, known)
     )
+
+
+# ---- quiet hours, in which a registry must not be requested
+
+_FORM = re.compile(r"\s*([01]\d|2[0-3]):([0-5]\d)\s*-\s*([01]\d|2[0-3]):([0-5]\d)\s*\Z", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """Daily quiet hours from *start* to *end* in UTC; *end* may be on the next day."""
+
+    start: time
+    end: time
+
+    def ends_at(self, now: datetime) -> datetime | None:
+        """Return when the quiet hours that include *now* end; None outside quiet hours.
+
+        >>> parse_quiet_hours("22:00-06:00").ends_at(datetime(2026, 1, 1, 23, 30, tzinfo=UTC))
+        datetime.datetime(2026, 1, 2, 6, 0, tzinfo=datetime.timezone.utc)
+        >>> parse_quiet_hours("22:00-06:00").ends_at(datetime(2026, 1, 1, 6, tzinfo=UTC)) is None
+        True
+        """
+        now = now.astimezone(UTC)
+        for day in (now - timedelta(days=1), now):
+            start = datetime.combine(day, self.start, UTC)
+            end = datetime.combine(day + timedelta(days=int(self.end < self.start)), self.end, UTC)
+            if start <= now < end:
+                return end
+        return None
+
+    def __str__(self) -> str:
+        return f"{self.start:%H:%M}-{self.end:%H:%M}"
+
+
+def parse_quiet_hours(text: object) -> QuietHours:
+    """Parse ``HH:MM-HH:MM``; raises ValueError with a Reason if it is invalid or covers the whole
+    day.
+
+    >>> str(parse_quiet_hours("22:00-06:00"))
+    '22:00-06:00'
+    """
+    match = _FORM.match(str(text))
+    if not match:
+        raise ValueError(expected("quiet", text, "HH:MM-HH:MM in UTC, such as 22:00-06:00"))
+    hour, minute, last_hour, last_minute = map(int, match.groups())
+    window = QuietHours(time(hour, minute), time(last_hour, last_minute))
+    if window.start == window.end:
+        raise ValueError(
+            Reason(
+                "quiet is %(value)s: start and end are equal; to stop harvesting a source set "
+                "`enabled = false`",
+                value=repr(text),
+            )
+        )
+    return window
+
+
+# ---- when a source is due, late or frozen
+
+_FROZEN_PERIOD = timedelta(days=90)  # without a change: many registries are quiet for a season
+_FROZEN_DUE_TIMES = 6  # due times without a change, for sources due less than twice a month
+_SEARCH_LIMIT = timedelta(days=366 * 9)  # two 29 Februaries can be 8 years apart (1896 to 1904)
+
+
+@lru_cache(maxsize=256)
+def _trigger(every: str) -> CronTrigger:
+    return CronTrigger.from_crontab(every, timezone="UTC")
+
+
+def next_due(every: str, after: datetime) -> datetime | None:
+    """Return the first due time of the cron line *every* (UTC) after *after*, or None if there is
+    none.
+
+    >>> from datetime import UTC
+    >>> str(next_due("15 3 * * *", datetime(2026, 3, 1, 3, 15, tzinfo=UTC)))
+    '2026-03-02 03:15:00+00:00'
+    """
+    due: datetime | None = _trigger(every).get_next_fire_time(
+        None, after + timedelta(microseconds=1)
+    )
+    return due
+
+
+def last_due(every: str, time: datetime) -> datetime | None:
+    """Return the last due time of *every* at or before *time*, or None if there is none in nine
+    years.
+    """
+    window = timedelta(minutes=1)
+    while window <= _SEARCH_LIMIT and next_due(every, time - _SEARCH_LIMIT):
+        due = next_due(every, time - window)
+        if due is not None and due <= time:
+            while (later := next_due(every, due)) is not None and later <= time:
+                due = later
+            return due
+        window *= 2
+    return None
+
+
+def late_after(every: str, success: datetime) -> datetime | None:
+    """Return when a source becomes late if its last successful run started at *success*.
+
+    That is the second due time after *success*, plus the delay of *success* after its own due time.
+    So with irregular schedules (weekdays, months) a source is late only after two runs without
+    success. None if the source is never due.
+    """
+    previous, first = last_due(every, success), next_due(every, success)
+    second = next_due(every, first) if first else None
+    return second + (success - previous if previous else timedelta()) if second else None
+
+
+def frozen_after(every: str, change: datetime) -> datetime | None:
+    """Return when a source becomes frozen if its data last changed at *change*.
+
+    That is after 90 days and at least six due times. None if the source is never due.
+    """
+    due: datetime | None = change
+    for _ in range(_FROZEN_DUE_TIMES):
+        due = next_due(every, due) if due else None
+    return max(due, change + _FROZEN_PERIOD) if due else None
+
+
+LineT = TypeVar("LineT")
+
+
+# ---- tables of what curators decided: one line is written at a time
+
+
+def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> Path:
+    """Write a word with its concept, short or an IRI under *base*, to the table of *source*; an
+    earlier choice for it is replaced.
+
+    Return the file. Raises SourceDefinitionError if the concept is unknown, or with each line of
+    the table that cannot be read.
+    """
+    word, concept = " ".join(item.word.split()), short_name(item.concept.strip(), base)
+    item = replace(item, word=word, concept=concept, day=item.day or f"{date.today()}")
+    _check(curated_words.fault_of(item), word)
+    return _replace_line(
+        word_table(folder, source),
+        item,
+        lambda other: fold(other.word) == fold(word),
+        read_word_table,
+        write_words,
+    )
+
+
+def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BASE) -> Path:
+    """Write a decision, its concept short or an IRI under *base*, to the table of *source*; an
+    earlier one about the same is replaced.
+
+    Return the file. Raises SourceDefinitionError if it is not valid, or with each line of the table
+    that cannot be read.
+    """
+    concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
+    item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
+    _check(curated_topics.fault_of(item), item.key)
+    return _replace_line(
+        decision_table(folder, source),
+        item,
+        lambda other: (other.key, other.concept) == (item.key, item.concept),
+        read_decision_table,
+        write_decisions,
+    )
+
+
+def _check(fault: RowFault | None, subject: str) -> None:
+    if fault:
+        reason = Reason(fault.code, **fault.values)
+        raise SourceDefinitionError(located(subject[:80], reason) if subject else reason)
+
+
+def _replace_line(
+    file: Path,
+    item: LineT,
+    is_replaced: Callable[[LineT], bool],
+    read: Callable[[Path], tuple[list[LineT], list[Reason]]],
+    write: Callable[[Iterable[LineT]], str],
+) -> Path:
+    """Write *item* to the table *file*, in place of the lines that *is_replaced* accepts; one
+    writer at a time. Return the file.
+
+    Raises SourceDefinitionError with each line of the table that cannot be read, or if the file
+    cannot be written; it is then unchanged.
+    """
+    try:
+        file.parent.mkdir(exist_ok=True)
+        with FileLock(file.with_name(f".{file.name}.lock"), wait=True):
+            items, faults = read(file)
+            if faults:
+                raise SourceDefinitionError(*faults)
+            replace_file(file, write([*(other for other in items if not is_replaced(other)), item]))
+    except OSError as error:
+        raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error
+    return file

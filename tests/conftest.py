@@ -19,7 +19,7 @@ from harvesters.inspection.fields import traced_fields
 from harvesters.participation.documents import parse_members
 from harvesters.participation.pictures import encode_webp
 from harvesters.participation.tables import read_lines
-from harvesters.pipeline.bounded_call import preload
+from harvesters.pipeline.processes import preload
 from harvesters.runs.child import run_child
 
 pytest_plugins = (

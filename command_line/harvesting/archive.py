@@ -12,7 +12,7 @@ from command_line.console import Json, print_json, print_lines
 from command_line.harvesting.output import print_rows
 from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context
-from harvesters.runs.schedule.archive_retention import Pruning, plan_pruning, prune
+from harvesters.runs.upkeep import Pruning, plan_pruning, prune
 
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")

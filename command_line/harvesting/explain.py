@@ -22,7 +22,7 @@ from harvesters.inspection.trace import (
 )
 from harvesters.inspection.trace_output import WRITERS
 from harvesters.ledger.models import Run
-from harvesters.pipeline.bounded_call import call_bounded
+from harvesters.pipeline.processes import call_bounded
 from harvesters.runs import operations, run_report
 from journal.journal import Journal
 

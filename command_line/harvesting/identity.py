@@ -40,8 +40,7 @@ from harvesters.matching.stored import (
 )
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import decide_pairs
-from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
-from harvesters.runs.publish_graphs import GraphChange
+from harvesters.runs.publish_graphs import GraphChange, change_kind, plan_clusters, publish_clusters
 from vocab.annotations import cluster_members
 from vocab.iris import Iris
 

@@ -16,7 +16,7 @@ from harvesters.ledger.links import link_history, links
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
 
 app = typer.Typer()
-_CHECKS = "harvesters.runs.schedule.link_checks"  # imported late, since it imports most libraries
+_CHECKS = "harvesters.runs.upkeep"  # imported late, since it imports most libraries
 
 
 @app.command("links")

@@ -13,8 +13,8 @@ from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
-from harvesters.runs.plans import record_changes
-from harvesters.runs.plans.plan import find_held_plan
+from harvesters.runs.commit import diff_rows
+from harvesters.runs.plan import find_held_plan
 
 app = typer.Typer()
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
@@ -44,7 +44,7 @@ def show_plan(
         run = find_held_plan(context.ledger, id, run_report.get_run(id, context.ledger).source)
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
         rows = (
-            record_changes.diff_rows(run, context, outcomes)
+            diff_rows(run, context, outcomes)
             if diff
             else run_report.record_rows(run, context.ledger, outcomes)
         )

@@ -29,21 +29,22 @@ from harvesters.notifications.rules import load_rules
 from harvesters.notifications.source_reports import send_reports
 from harvesters.parsing import import_optional
 from harvesters.participation.upkeep import prune, send_reminders
-from harvesters.pipeline.gc_tuning import reduced_gc
+from harvesters.pipeline.processes import reduced_gc
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.jobs.local import Jobs, LocalJobs, claim_requests
-from harvesters.runs.locks import ScheduleLock, interrupted_runs
-from harvesters.runs.publish_clusters import create_matcher
-from harvesters.runs.publish_graphs import publish_vocabulary
-from harvesters.runs.run_logging import harvest_and_log
-from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links
-from harvesters.runs.schedule.scheduler import (
+from harvesters.runs.jobs import (
     REQUEST_INTERVAL,
+    Jobs,
+    LocalJobs,
     RequestWatch,
     Timer,
+    claim_requests,
     create_scheduler,
 )
+from harvesters.runs.locks import ScheduleLock, interrupted_runs
+from harvesters.runs.publish_graphs import create_matcher, publish_vocabulary
+from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.status_file import update_status
+from harvesters.runs.upkeep import LinkProgress, check_due_links
 from harvesters.source import Definitions, Source, load_all
 from journal.outage import Outage
 from journal.stop_signal import StopSignal, exit_on_sigterm
@@ -153,7 +154,7 @@ def _create_scheduler(
         harvest=lambda source, full: harvest_and_log(source, context, full=full),
     )
     if context.ledger.is_shared:
-        queued = import_optional("harvesters.runs.jobs.queued", "postgresql")
+        queued = import_optional("harvesters.runs.workers", "postgresql")
         jobs = queued.QueuedJobs(context, settings.ledger, stopping)
     jobs.prepare()
     return create_scheduler(
@@ -273,7 +274,7 @@ def worker(
         context.pool.check_cluster()
         publish_vocabulary(context)
         with reduced_gc():
-            import_optional("harvesters.runs.jobs.worker", "postgresql").run_worker(
+            import_optional("harvesters.runs.workers", "postgresql").run_worker(
                 context, settings.ledger, settings.sources, concurrency, heartbeat
             )
 

@@ -18,12 +18,12 @@ from command_line.settings import Settings
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger import operators
 from harvesters.ledger.models import SUCCESSFUL
-from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
+from harvesters.pipeline.processes import reduced_gc
 from harvesters.reasons import Reason
 from harvesters.runs import run_report, terminal_output
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import abort
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log

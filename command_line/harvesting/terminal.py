@@ -14,7 +14,7 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.network.settings import NetworkSettings, install_retry_logging
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.pipeline.process_limits import ChildProcesses
+from harvesters.pipeline.processes import ChildProcesses
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Definitions, Source, load_all
 

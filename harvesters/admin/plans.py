@@ -10,7 +10,7 @@ from harvesters.admin.pagination import run_views
 from harvesters.admin.schemas import HoldView, RunView
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Run, State
-from harvesters.runs.plans.undo import find_undoable
+from harvesters.runs.removal import find_undoable
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from harvesters.ledger.models import (
     StagedDiff,
     State,
 )
-from harvesters.runs.plans.record_changes import changed_statements
+from harvesters.runs.commit import changed_statements
 from vocab.iris import Iris
 
 _TITLE = re.compile(r'<http://purl\.org/dc/terms/title> "((?:[^"\\]|\\.)*)"(@en)?')

@@ -21,8 +21,7 @@ from harvesters.errors import (
 from harvesters.inspection.fields import FieldSample, traced_fields
 from harvesters.inspection.report import Finding, Level, Locator, RuleCount, position_in
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
 from harvesters.source import Source
 from shapes.result import Severity
 from shapes.rules import Rule, rules

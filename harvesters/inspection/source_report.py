@@ -22,7 +22,7 @@ from harvesters.inspection.findings import (
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.processes import ProcessLimits
 from harvesters.source import Source
 from journal.journal import Journal
 from shapes.rules import rules

@@ -43,8 +43,8 @@ from harvesters.network.reply import (
     merge_responses,
 )
 from harvesters.network.settings import NetworkSettings, RobotsCheck
-from harvesters.quiet_hours import QuietHours
 from harvesters.reasons import Reason, Value
+from harvesters.source import QuietHours
 from harvesters.stored_response import SourcePosition, Validator
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError
 

@@ -13,7 +13,7 @@ from harvesters.participation.pictures import encode_webp
 from harvesters.participation.submitters import SubmissionContext
 from harvesters.participation.tables import MAX_FILE, read_lines
 from harvesters.participation.visitor import MAX_BODY, POLICY, submission_pages
-from harvesters.pipeline.bounded_call import preload
+from harvesters.pipeline.processes import preload
 from harvesters.problems import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
 

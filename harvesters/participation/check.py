@@ -36,8 +36,12 @@ from harvesters.participation.documents import property_iri
 from harvesters.participation.model import MEMBERS, title_of
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.language_detection import detect_languages
-from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
-from harvesters.pipeline.record_processor import MAPPING_ERRORS, load_crosswalks
+from harvesters.pipeline.record_processor import (
+    MAPPING_ERRORS,
+    content_fingerprint,
+    load_crosswalks,
+    page_fingerprint,
+)
 from harvesters.source import MENTIONS, MODEL, Source
 from languages.request_locale import current_locale
 from languages.translations import gettext

@@ -26,8 +26,7 @@ from harvesters.participation.model import (
 )
 from harvesters.payloads.contexts import builtin_context, inline_contexts
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
-from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
 from harvesters.problems import UnsupportedMedia
 from languages.translations import gettext
 from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS

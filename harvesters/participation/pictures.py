@@ -17,8 +17,7 @@ from PIL import Image, ImageOps
 from starlette.responses import Response
 
 from harvesters.ledger.participation import Picture
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
-from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
 from harvesters.problems import InvalidValue, NotFound, TooLarge
 
 MEDIA_TYPES = {"image/jpeg": "JPEG", "image/png": "PNG", "image/webp": "WEBP", "image/gif": "GIF"}

@@ -44,8 +44,7 @@ from harvesters.participation.model import (
     title_of,
 )
 from harvesters.participation.submitters import SubmissionContext, count_change
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
-from harvesters.pipeline.process_limits import UPLOAD_LIMITS
+from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
 from harvesters.problems import InvalidValue, TooLarge, UnsupportedMedia
 from harvesters.protocols.csv_file import SAMPLE, detect_dialect
 from harvesters.protocols.spreadsheet import read_sheet

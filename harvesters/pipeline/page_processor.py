@@ -18,7 +18,7 @@ from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, St
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.pipeline.process_limits import Phase
+from harvesters.pipeline.processes import Phase
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     UNCHANGED_OUTCOMES,

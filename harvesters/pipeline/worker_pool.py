@@ -32,14 +32,14 @@ from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashErr
 from harvesters.ledger.models import StagedRecord
 from harvesters.page_model import Record
 from harvesters.parsing import import_optional
-from harvesters.pipeline.gc_tuning import enable_reduced_gc
-from harvesters.pipeline.process_limits import (
+from harvesters.pipeline.processes import (
     DEFAULT_WORKERS,
     MEMORY_EXIT,
     Meter,
     Phase,
     ProcessLimits,
     Steps,
+    enable_reduced_gc,
 )
 from harvesters.pipeline.record_processor import (
     ProcessingTask,

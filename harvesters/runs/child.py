@@ -31,15 +31,8 @@ from harvesters.errors import CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.settings import NetworkSettings, install_retry_logging
-from harvesters.pipeline.bounded_call import (
-    forward_logs,
-    start_process,
-    wait_for,
-    write_log_line,
-)
-from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
-from harvesters.pipeline.process_limits import (
+from harvesters.pipeline.processes import (
     MEMORY_EXIT,
     Mark,
     Marks,
@@ -48,6 +41,11 @@ from harvesters.pipeline.process_limits import (
     ProcessLimits,
     Steps,
     describe_exit,
+    enable_reduced_gc,
+    forward_logs,
+    start_process,
+    wait_for,
+    write_log_line,
 )
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason

@@ -42,7 +42,7 @@ from harvesters.pipeline.page_processor import (
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans.plan import READ_UP_TO
+from harvesters.runs.plan import READ_UP_TO
 from harvesters.source import Source
 from harvesters.stored_response import Validator
 from shapes.rules import shapes_digest

@@ -1,6 +1,6 @@
-"""Write a plan to the journal as one entry, and apply it to the ledger.
+"""Write a plan to the journal as one entry, and apply it to the ledger; or list what it would change.
 
-After a crash between the two, the next run of the source finishes the commit.
+After a crash between journal and ledger, the next run of the source finishes the commit.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ from harvesters.ledger.models import (
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
-from harvesters.runs.plans.plan import Plan, incompleteness_reasons
+from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.runs.reported_problems import close_fixed_problems
+from harvesters.runs.run_report import Row, record_row
 from harvesters.source import Limits, Source
 from harvesters.stored_response import Validator
 from journal import mirror_origin
@@ -503,3 +504,27 @@ def run_statistics(run: Run) -> RunStatistics:
         reason=run.reason,
         entry=run.entry,
     )
+
+
+def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) -> Iterator[Row]:
+    """Yield a row for each of a held run's records with these outcomes, with its removed and added
+    statements.
+    """
+    moved = successors(run, context)
+    for change in context.ledger.changes(run, outcomes):
+        removed, added = changed_statements(run, change, context.iris, moved)
+        yield {**record_row(change.staged), "removed": removed, "added": added}
+
+
+def changed_statements(
+    run: Run, change: StagedDiff, iris: Iris, moved: Mapping[str, str]
+) -> tuple[list[str], list[str]]:
+    """Return the statements that a held run would remove and add: by a new description, a tombstone,
+    or a mark that is set or removed. *moved* are the ``successors``.
+    """
+    new_state = state_change(run, change, iris, moved)
+    after = change.staged.description
+    if change.staged.outcome not in UPSERTED:
+        after = new_state.description if new_state else change.previous
+    old, new = ({line for line in text.split("\n") if line} for text in (change.previous, after))
+    return sorted(old - new), sorted(new - old)

@@ -14,7 +14,7 @@ from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.process_limits import DEFAULT_WORKERS, ChildProcesses
+from harvesters.pipeline.processes import DEFAULT_WORKERS, ChildProcesses
 from harvesters.pipeline.worker_pool import WorkerPool
 from journal.data_format import record_if_new
 from journal.errors import JournalWriteError

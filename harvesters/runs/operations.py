@@ -46,14 +46,12 @@ from harvesters.matching.stored import Decision, Judgement, add_decisions, pair_
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.curated_tables import add_decision, add_word
 from harvesters.runs.locks import source_lock
-from harvesters.runs.plans.plan import find_held_plan, load_plan
-from harvesters.runs.plans.removal import Remaining, erase, plan_removal
-from harvesters.runs.plans.undo import find_undoable, restore
+from harvesters.runs.plan import find_held_plan, load_plan
+from harvesters.runs.removal import Remaining, erase, find_undoable, plan_removal, restore
 from harvesters.runs.reported_problems import reader_message
 from harvesters.runs.status_file import update_status
-from harvesters.source import SHARES, Source
+from harvesters.source import SHARES, Source, add_decision, add_word
 from vocab.curated_topics import TopicDecision
 from vocab.curated_words import CuratedWord, short_name
 

@@ -1,22 +1,40 @@
-"""Write graphs that belong to no record to the journal, such as those of the vocabulary: only their
-differences, as one entry and one run.
+"""Write graphs that belong to no record to the journal: those of the vocabulary, and of the clusters
+of initiatives and organizations. Only their differences are written, as one entry and one run.
+
+A running service matches new and changed records before it publishes clusters.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from itertools import groupby, islice
+from itertools import groupby, islice, starmap
+from pathlib import Path
+from sqlite3 import Connection
 
-from harvesters.errors import error_reason
-from harvesters.ledger import graphs as ledger_graphs
-from harvesters.ledger.models import VOCABULARY, Run, State
+import structlog
+
+from harvesters.errors import HarvestError, error_reason
+from harvesters.ledger import graphs
+from harvesters.ledger.models import CLUSTERS, VOCABULARY, Run, State
+from harvesters.matching.clusters import cluster_descriptions
+from harvesters.matching.entity_store import EntityStore, open_scratch
+from harvesters.matching.match import has_changes, match_records
+from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
+from harvesters.network.settings import NetworkSettings
+from harvesters.pipeline.processes import ProcessLimits, call_bounded
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
-from harvesters.runs.context import HarvestContext
+from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.locks import journal_lock
 from journal.entry import Entry
 from journal.errors import JournalError
+from journal.outage import Outage
+from vocab.annotations import cluster_members, describe_replaced, named_member
+from vocab.iris import Iris
 from vocab.schemes import digest, statements
+from vocab.terms import DCT
 
 _TOGETHER = 250  # graphs of one transaction
 
@@ -94,9 +112,9 @@ def publish_vocabulary(context: HarvestContext, only: Collection[str] | None = N
             for graph, lines in statements(iris.base)
             if only is None or graph.removeprefix(iris.base) in only
         }
-        stored = {graph for graph in ledger_graphs.iris(ledger) if not graph.startswith(others)}
+        stored = {graph for graph in graphs.iris(ledger) if not graph.startswith(others)}
         changes = (
-            GraphChange(graph, ledger_graphs.graph(ledger, graph), current.get(graph, ""))
+            GraphChange(graph, graphs.graph(ledger, graph), current.get(graph, ""))
             for graph in sorted(stored | current.keys())
         )
         return [change for change in changes if change.before != change.after]
@@ -110,9 +128,9 @@ def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
     """Store the graphs as the entry leaves them: decisions may have changed since it was written.
     Idempotent.
     """
-    graphs = _final_graphs(entry, context)
-    while some := list(islice(graphs, _TOGETHER)):
-        ledger_graphs.set_graphs(context.ledger, some)
+    final = _final_graphs(entry, context)
+    while some := list(islice(final, _TOGETHER)):
+        graphs.set_graphs(context.ledger, some)
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
@@ -122,11 +140,158 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
     """Yield each graph of an entry and what it leaves of it. The rows of a graph follow each other."""
     for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
         name = graph[1:-1]
-        statements = {
-            line for line in ledger_graphs.graph(context.ledger, name).split("\n") if line
-        }
+        statements = {line for line in graphs.graph(context.ledger, name).split("\n") if line}
         for row in rows:
             (statements.add if row.startswith("A ") else statements.discard)(
                 row[2:-2].rpartition(" ")[0]
             )
         yield name, "\n".join(sorted(statements))
+
+
+_REPLACED = f" <{DCT}isReplacedBy> "
+# The descriptions of each cluster before and after ("" where there is none), and the cluster of
+# each member.
+_SCHEMA = """
+CREATE TABLE cluster (iri TEXT PRIMARY KEY, before TEXT NOT NULL DEFAULT '', after TEXT NOT NULL DEFAULT '') WITHOUT ROWID;
+CREATE TABLE member (iri TEXT PRIMARY KEY, cluster TEXT NOT NULL) WITHOUT ROWID;
+"""
+_SET_AFTER = "INSERT INTO cluster (iri, after) VALUES (?, ?) ON CONFLICT (iri) DO UPDATE SET after = excluded.after"
+_CHANGED = "FROM cluster WHERE after <> before"
+
+_LIMITS = ProcessLimits(seconds=3600.0, silence=7200.0)  # 100,000 records need 140 s and 0.3 GB
+_SHARE = 10  # after a matching, the next waits this many times as long as it took
+
+log = structlog.get_logger(component="identity")
+
+
+def change_kind(change: GraphChange) -> str:
+    """Return what happens to a cluster: new, changed, replaced or removed."""
+    if change.before and change.after:
+        return "replaced" if _REPLACED in change.after else "changed"
+    return "new" if change.after else "removed"
+
+
+class ClusterChanges(Collection[GraphChange]):
+    """The clusters that publishing changes, in the order of their IRIs, on disk."""
+
+    def __init__(self, database: Connection) -> None:
+        self._database = database
+
+    def __len__(self) -> int:
+        return int(self._database.execute(f"SELECT count(*) {_CHANGED}").fetchone()[0])
+
+    def __iter__(self) -> Iterator[GraphChange]:
+        return starmap(
+            GraphChange,
+            self._database.execute(f"SELECT iri, before, after {_CHANGED} ORDER BY iri"),
+        )
+
+    def __contains__(self, change: object) -> bool:
+        return any(change == item for item in self)
+
+
+@contextmanager
+def plan_clusters(
+    context: HarvestContext, entities: EntityStore | None = None
+) -> Iterator[ClusterChanges]:
+    """Open the changes that publishing would make: the difference between the published clusters
+    and those of pairs and decisions.
+
+    *entities* are the published ones; without them, they are read.
+    """
+    ledger, iris = context.ledger, context.iris
+    opened = read_entities(ledger, iris) if entities is None else nullcontext(entities)
+    with opened as published, open_scratch(_SCHEMA) as database:
+        before = graphs.below(ledger, iris.clusters)
+        database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
+        for cluster, its_members, text in cluster_descriptions(
+            published, stored_pairs(ledger), current_decisions(ledger), iris
+        ):
+            database.executemany(
+                "INSERT INTO member VALUES (?, ?)", ((member, cluster) for member in its_members)
+            )
+            database.execute(_SET_AFTER, (cluster, text))
+        for graph, text in database.execute("SELECT iri, before FROM cluster WHERE after = ''"):
+            if named_member(graph, iris) not in published:
+                database.execute(_SET_AFTER, (graph, _replacement(graph, text, database, iris)))
+        yield ClusterChanges(database)
+
+
+def _replacement(graph: str, before: str, database: Connection, iris: Iris) -> str:
+    """Return the new description of a cluster that was named after a deleted member: it refers to
+    the cluster with most of its members.
+    """
+    if _REPLACED in before:
+        return before
+    text = "SELECT cluster FROM member WHERE iri = ?"
+    replacing = [
+        cluster
+        for member in cluster_members(before)
+        for (cluster,) in database.execute(text, (member,))
+    ]
+    if not replacing:
+        return ""
+    return "\n".join(
+        describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris)
+    )
+
+
+@contextmanager
+def publish_clusters(
+    context: HarvestContext, entities: EntityStore | None = None
+) -> Iterator[tuple[Run | None, Collection[GraphChange]]]:
+    """Write the changes of the clusters since their last publication as one journal entry.
+
+    *entities* are the published ones; without them, they are read. Yield the run, None if nothing
+    changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
+    """
+    with ExitStack() as opened:
+        yield publish_graphs(
+            CLUSTERS, lambda: opened.enter_context(plan_clusters(context, entities)), context
+        )
+
+
+def match_and_publish(data: Path, ledger: str, base: str) -> tuple[int, int]:
+    """Match what is new or changed, and publish the clusters; return the number of records that
+    were compared, and of clusters changed.
+    """
+    with (
+        open_context(data, ledger, base, NetworkSettings()) as context,
+        match_records(context.ledger, context.iris, only_changed=True) as matching,
+    ):
+        try:
+            with publish_clusters(context, matching.entities) as (_, changes):
+                return matching.records, len(changes)
+        except JournalError as error:
+            raise HarvestError(str(error)) from error
+
+
+def create_matcher(
+    context: HarvestContext, ledger: str, clock: Callable[[], float] = time.monotonic
+) -> Callable[[], None]:
+    """Return the function that matches what is new or changed, if anything is; it may be called
+    every minute.
+
+    Matching runs in a process of its own, whose memory is free again afterwards. *ledger* is the
+    URL of the ledger.
+    """
+    outage, due = Outage("cannot match records", "records are matched again"), float("-inf")
+
+    def match() -> None:
+        nonlocal due
+        started = clock()
+        if started < due:
+            return
+        try:
+            if has_changes(context.ledger):
+                records, clusters = call_bounded(
+                    match_and_publish, context.data, ledger, context.iris.base, limits=_LIMITS
+                )
+                log.info("records matched", records=records, clusters=clusters)
+        except HarvestError as error:
+            outage.failed(str(error))
+        else:
+            outage.over()
+        due = clock() + _SHARE * (clock() - started)
+
+    return match

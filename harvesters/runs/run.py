@@ -45,11 +45,16 @@ from harvesters.runs.commit import (
 )
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
-from harvesters.runs.plans.guard import GuardResult, check_limits
-from harvesters.runs.plans.plan import Plan, compute_plan, incompleteness_reasons, load_plan
+from harvesters.runs.plan import (
+    GuardResult,
+    Plan,
+    check_limits,
+    compute_plan,
+    incompleteness_reasons,
+    load_plan,
+)
 from harvesters.runs.run_log import assign_run
-from harvesters.runs.schedule.due_times import next_due
-from harvesters.source import Source
+from harvesters.source import Source, next_due
 from harvesters.stored_response import Validator
 
 _CLOCK_NOTICE, _OVERRIDE_NOTICE = "clock", "override"  # kinds of notices

@@ -14,7 +14,7 @@ from harvesters.ledger.models import NOT_PUBLISHED
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.runs import run_report
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest, remap
 from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status

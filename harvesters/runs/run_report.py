@@ -17,7 +17,7 @@ from harvesters.reasons import Reason
 from harvesters.runs.locks import interrupted_runs
 
 if TYPE_CHECKING:
-    from harvesters.runs.plans.plan import Plan
+    from harvesters.runs.plan import Plan
     from harvesters.source import Source
 
 Row = dict[str, object]

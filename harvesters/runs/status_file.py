@@ -21,8 +21,7 @@ from harvesters.ledger.models import ENDED_STATES, INTERNAL, PUBLISHED_RUNS, SUC
 from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import status_lock
-from harvesters.runs.schedule.due_times import frozen_after, late_after, next_due
-from harvesters.source import Source, load_all
+from harvesters.source import Source, frozen_after, late_after, load_all, next_due
 from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
 from journal.store import Store

@@ -32,7 +32,7 @@ from vocab.field_changes import field_views
 
 if TYPE_CHECKING:
     from harvesters.pipeline.page_processor import Progress as Step
-    from harvesters.runs.plans.plan import Plan
+    from harvesters.runs.plan import Plan
     from harvesters.runs.source_preview import PreviewResult
 
 _NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
@@ -244,7 +244,7 @@ def statistics_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 def diff_lines(row: Mapping[str, Any]) -> list[str]:
-    """Return a record's row (``record_changes.diff_rows``) as lines: key and outcome, removed and
+    """Return a record's row (``commit.diff_rows``) as lines: key and outcome, removed and
     added statements.
     """
     reason = f" ({row['reason']})" if row["reason"] else ""

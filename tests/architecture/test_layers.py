@@ -45,7 +45,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "harvesters": (
         {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},
-        {"quiet_hours", "parsing", "archive"},
+        {"parsing", "archive"},
         {"source"},
         {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
         {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"compatibility"}, {"pipeline"},

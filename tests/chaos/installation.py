@@ -24,7 +24,7 @@ from processes import Process, free_port
 from waiting import wait_until
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.runs.jobs.queued import create_app, create_tables, enqueue_due
+from harvesters.runs.workers import create_app, create_tables, enqueue_due
 from journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,7 @@ from demo.scenario import ScenarioState, record_histories, registries, serialize
 from demo.source_definitions import write_sources
 from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.classification import SHIPPED, classify
-from harvesters.runs.curated_tables import add_decision
-from harvesters.source import load
+from harvesters.source import add_decision, load
 from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG
 

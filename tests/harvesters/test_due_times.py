@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rows import each
 
-from harvesters.runs.schedule.due_times import frozen_after, last_due, late_after, next_due
+from harvesters.source import frozen_after, last_due, late_after, next_due
 
 
 def at(text: str) -> datetime:

@@ -23,8 +23,7 @@ from harvesters.errors import (
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import retry_after
 from harvesters.network.settings import MAX_CRAWL_DELAY, LocalRateLimiter, RetryPolicy, parse_robots
-from harvesters.quiet_hours import parse_quiet_hours
-from harvesters.source import parse
+from harvesters.source import parse, parse_quiet_hours
 
 URL = "https://registry.example/api/records"
 

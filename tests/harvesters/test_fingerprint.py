@@ -1,6 +1,6 @@
 from typing import Any
 
-from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
+from harvesters.pipeline.record_processor import content_fingerprint, page_fingerprint
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris

@@ -10,7 +10,7 @@ import pytest
 # second would then come from the heap and stay there, below the small blocks.
 _SCRIPT = """
 from pathlib import Path
-from harvesters.pipeline.gc_tuning import enable_reduced_gc
+from harvesters.pipeline.processes import enable_reduced_gc
 
 def held():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4 // 1024

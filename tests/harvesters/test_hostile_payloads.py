@@ -21,8 +21,7 @@ from harvesters.errors import CharsetError, HarvestError, ParseError
 from harvesters.network.reply import Reply, dump_json, load_json
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.rdf_parser import MAX_DEPTH, parse_quads
-from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
-from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
 from harvesters.protocols.ical import time_zones
 from harvesters.protocols.spreadsheet import read_sheet
 

@@ -30,7 +30,7 @@ from harvesters.matching.match import score_pairs
 from harvesters.matching.scoring import AUTOMATIC, QUEUED, Feature, Score, score
 from harvesters.matching.stored import Decision, Judgement, Pair, StoredPair, ordered
 from harvesters.page_model import Record
-from harvesters.pipeline.bounded_call import call_bounded
+from harvesters.pipeline.processes import call_bounded
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
 from vocab.initiative import Document, Initiative, Party, Role, Text

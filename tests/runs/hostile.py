@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from harvesters.mappings.registry import MAPPINGS
-from harvesters.pipeline.process_limits import ChildProcesses, ProcessLimits
+from harvesters.pipeline.processes import ChildProcesses, ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.runs.child import run_child
 

@@ -9,7 +9,7 @@ from projects import asking
 from harvesters.ledger.models import Outcome, State
 from harvesters.pipeline.page_processor import Progress
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 

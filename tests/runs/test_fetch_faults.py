@@ -21,10 +21,9 @@ from demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
 from harvesters.network.settings import LocalRateLimiter, NetworkSettings, RetryPolicy
-from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run import harvest
-from harvesters.source import Source, load
+from harvesters.source import Source, load, parse_quiet_hours
 from stocktake import app
 from vocab.iris import BASE
 from web.outbound_client import GuardedTransport

@@ -16,10 +16,9 @@ from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Override, State
 from harvesters.reasons import Reason
 from harvesters.runs import operations
+from harvesters.runs.commit import diff_rows
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans.guard import find_violations
-from harvesters.runs.plans.plan import READ_UP_TO, Plan, incompleteness_reasons
-from harvesters.runs.plans.record_changes import diff_rows
+from harvesters.runs.plan import READ_UP_TO, Plan, find_violations, incompleteness_reasons
 from harvesters.runs.run_report import describe_outcome, failure_reasons, run_details
 from harvesters.runs.terminal_output import failure_lines
 from harvesters.source import Limits, Source, parse

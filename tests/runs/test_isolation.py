@@ -31,13 +31,13 @@ from harvesters.ledger.models import Outcome, Run, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.pipeline.page_processor import Progress
-from harvesters.pipeline.process_limits import ChildProcesses, Marks, ProcessLimits, Steps
+from harvesters.pipeline.processes import ChildProcesses, Marks, ProcessLimits, Steps
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs import run as runs
 from harvesters.runs.child import collect
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest, remap
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.runs.run_report import FailedRun
@@ -316,10 +316,10 @@ def test_no_process_and_no_file_is_left_at_the_end_of_a_run(
 
 
 LATE = """
-from harvesters.pipeline import bounded_call
-begin = bounded_call._begin
+from harvesters.pipeline import processes
+begin = processes._begin
 def begin_late(*arguments): time.sleep(0.5); begin(*arguments)
-bounded_call._begin = begin_late
+processes._begin = begin_late
 """
 
 
@@ -327,7 +327,7 @@ bounded_call._begin = begin_late
 def test_processes_exit_when_their_parent_is_killed(threads: int, delay: str) -> None:
     script = (
         "import threading, time; from multiprocessing.connection import Connection\n"
-        "from harvesters.pipeline.bounded_call import start_process\n"
+        "from harvesters.pipeline.processes import start_process\n"
         f"{delay}\n"
         f"for _ in range({threads}): threading.Thread(target=time.sleep, args=(600,)).start()\n"
         "it, _ = start_process(Connection.recv); print(it.pid, flush=True); time.sleep(600)"

@@ -30,7 +30,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import VOCABULARY, Run, StagedRecord, State, StateChange
 from harvesters.mirror import Mirror, sync
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.bounded_call import preload
+from harvesters.pipeline.processes import preload
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary

@@ -25,7 +25,7 @@ from harvesters.network.settings import LocalRateLimiter, NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
-from harvesters.runs.schedule.link_checks import LinkProgress, check_due_links, check_source
+from harvesters.runs.upkeep import LinkProgress, check_due_links, check_source
 from harvesters.source import Source, parse
 from journal.outage import Outage
 from vocab.iris import BASE

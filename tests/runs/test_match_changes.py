@@ -10,7 +10,7 @@ from ledger_records import put_records
 from harvesters.ledger.models import CLUSTERS
 from harvesters.matching.match import has_changes, match_records
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.publish_clusters import create_matcher
+from harvesters.runs.publish_graphs import create_matcher
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
 

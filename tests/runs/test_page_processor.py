@@ -11,7 +11,7 @@ import pytest
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, State, StoredRecord
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row, Unparsed
 from harvesters.pipeline.page_processor import PageProcessor, StagingQueue
-from harvesters.pipeline.process_limits import Steps
+from harvesters.pipeline.processes import Steps
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     RecordInput,

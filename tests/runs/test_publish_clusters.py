@@ -28,8 +28,13 @@ from harvesters.matching.stored import (
 )
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
-from harvesters.runs.publish_graphs import GraphChange, publish_vocabulary
+from harvesters.runs.publish_graphs import (
+    GraphChange,
+    change_kind,
+    plan_clusters,
+    publish_clusters,
+    publish_vocabulary,
+)
 from journal.entry import Entry
 from journal.journal import Journal
 from vocab.annotations import cluster_iri, cluster_members

@@ -12,11 +12,11 @@ from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, RemovalKind, Run, StagedRecord, State, key_digest
+from harvesters.runs import removal
 from harvesters.runs.operations import undo
-from harvesters.runs.plans import removal
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import remap
-from harvesters.runs.schedule.archive_retention import plan_pruning, prune
+from harvesters.runs.upkeep import plan_pruning, prune
 
 
 def statements(harvester: Harvester, graph: str) -> set[str]:

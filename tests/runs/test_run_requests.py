@@ -7,11 +7,15 @@ from structlog.testing import capture_logs
 from harvesters.ledger import operators
 from harvesters.ledger.models import Removal, RemovalKind
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.jobs.local import LocalJobs, claim_requests
+from harvesters.runs.jobs import (
+    LocalJobs,
+    RequestWatch,
+    claim_requests,
+    create_scheduler,
+)
 from harvesters.runs.locks import source_lock
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
-from harvesters.runs.schedule.scheduler import RequestWatch, create_scheduler
 from harvesters.source import Source
 
 

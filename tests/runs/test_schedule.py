@@ -11,11 +11,10 @@ from command_line.harvesting.schedule import CurrentSources, file_states, interr
 from command_line.settings import Settings
 from command_line.site import suggest_schedule
 from harvesters.ledger.models import RunRequest, State
-from harvesters.quiet_hours import parse_quiet_hours
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.jobs import RequestWatch, Timer, create_scheduler, log_missed
 from harvesters.runs.locks import ScheduleLock, is_schedule_running, source_lock
-from harvesters.runs.schedule.scheduler import RequestWatch, Timer, create_scheduler, log_missed
-from harvesters.source import Source, load_all
+from harvesters.source import Source, load_all, parse_quiet_hours
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

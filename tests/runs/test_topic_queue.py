@@ -14,9 +14,8 @@ from harvesters.inspection.topic_queue import undecided
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.curated_tables import add_decision
 from harvesters.runs.run import harvest, remap
-from harvesters.source import Source, decision_table, parse, read_decision_table
+from harvesters.source import Source, add_decision, decision_table, parse, read_decision_table
 from stocktake import app
 from vocab.curated_topics import CONFIRMED, REFUSED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG

@@ -10,7 +10,7 @@ from harvesters.errors import PlanError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, RecordState, Run, State
 from harvesters.runs.operations import undo
-from harvesters.runs.plans.undo import find_undoable
+from harvesters.runs.removal import find_undoable
 from journal.errors import JournalError
 
 

@@ -30,7 +30,7 @@ from harvesters.ledger.models import State
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.jobs.local import LocalJobs, claim_requests
+from harvesters.runs.jobs import LocalJobs, claim_requests
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status as write_status

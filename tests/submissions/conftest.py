@@ -39,7 +39,7 @@ from harvesters.participation.submitters import SubmissionContext
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.runs.collect import SubmissionTransport
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
 from vocab.describe import describe
 from vocab.iris import BASE, Iris

@@ -19,7 +19,7 @@ from harvesters.ledger.models import Run
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse
 from journal.entry import Entry

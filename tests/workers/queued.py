@@ -8,7 +8,7 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
-from harvesters.runs.jobs.queued import create_app, create_tables, enqueue_due
+from harvesters.runs.workers import create_app, create_tables, enqueue_due
 from journal.journal import Journal
 
 BEAT = "0.5"  # seconds

@@ -11,7 +11,7 @@ from postgresql import Cluster
 from queued import committed, put
 from waiting import WITHIN
 
-from harvesters.runs.jobs.worker import LOCK_LOST_EXIT
+from harvesters.runs.workers import LOCK_LOST_EXIT
 from journal.journal import Journal
 
 from .conftest import WORKER, GatedRegistry, House

@@ -32,7 +32,7 @@ from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.reported_problems import FiledProblem, file_problem
 from harvesters.runs.run import harvest
-from harvesters.runs.schedule.link_checks import LinkProgress, check_source
+from harvesters.runs.upkeep import LinkProgress, check_source
 from harvesters.source import Notify, Source, load
 from publisher.portal.follow import ChangedThing, ComparedResults
 from vocab.iris import BASE

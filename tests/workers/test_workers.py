@@ -15,9 +15,8 @@ from waiting import WITHIN
 from harvesters.ledger import operators
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
-from harvesters.runs.jobs.queued import QueuedJobs
-from harvesters.runs.jobs.worker import JobHandlers
 from harvesters.runs.run import harvest
+from harvesters.runs.workers import JobHandlers, QueuedJobs
 from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE

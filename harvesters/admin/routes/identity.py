@@ -35,7 +35,7 @@ from harvesters.matching.stored import (
 )
 from harvesters.problems import InvalidValue, NotFound
 from harvesters.runs.operations import audit, decide_pairs
-from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
+from harvesters.runs.publish_graphs import change_kind, plan_clusters, publish_clusters
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from languages.request_locale import current_locale
 from vocab.iris import Iris

@@ -1,8 +1,13 @@
-"""Remove a source's records, or one of them, and retire sources: as plans, which a person approves.
+"""Runs that send no request: plans that remove records or retire a source, and the undoing of an
+approval.
 
-A removal is a run that sends no request. Its plan always waits for approval, and its commit is a
-journal entry like any other. What the append-only journal keeps of a removed record is listed by
-``remaining``.
+The plan of a removal always waits for approval, and its commit is a journal entry like any other.
+What the append-only journal keeps of a removed record is listed by ``remaining``.
+
+An approval can be undone until the source's next run: a new journal entry restores what was
+published before. Records that the plan added get a tombstone, since an address that was published
+once stays. Records that it changed or removed get their previous description again. The undone run
+does not count as a harvest, so that the next run reads everything again that it had read.
 """
 
 from __future__ import annotations
@@ -10,18 +15,26 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from itertools import islice
 
 from harvesters.archive import erase_response, list_responses
 from harvesters.errors import ArchiveError, PlanError
-from harvesters.ledger import operators
-from harvesters.ledger.ledger import batches
+from harvesters.ledger import graphs, operators
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     ERASED,
+    SEEN,
     SERVED,
     SUCCESSFUL,
+    TOMBSTONED,
+    UNSEEN,
+    UPSERTED,
     ActionType,
     AuditEntry,
+    Notice,
     Outcome,
+    PreviousRecord,
+    RecordState,
     Removal,
     RemovalKind,
     Run,
@@ -30,14 +43,16 @@ from harvesters.ledger.models import (
     key_digest,
 )
 from harvesters.reasons import Reason
-from harvesters.runs.commit import check_ledger_matches_journal
+from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
-from harvesters.runs.plans.plan import Plan
+from harvesters.runs.plan import Plan, load_plan
 from harvesters.runs.run import check_not_retired, hold_plan, open_error, plan_run
-from harvesters.runs.schedule.archive_retention import existing_releases
+from harvesters.runs.upkeep import existing_releases
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
+from vocab.annotations import strip_mark
+from vocab.iris import Iris
 
 _WITH_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BATCH_SIZE = 500  # records
@@ -95,7 +110,11 @@ def plan_removal(
         operators.record_audit_entry(ledger, entry)
         if kind is not RemovalKind.RETIRE:
             reasons = _CLEARED if key is None else ERASED
-            run = _stage(run, _served_keys(run, context, key), reasons, context)
+            deleted = (
+                StagedRecord(key, Outcome.DELETED, reasons=reasons)
+                for key in _served_keys(run, context, key)
+            )
+            run = _stage(run, deleted, context)
         plan, result = plan_run(source, context, run)
         reason = Reason(f"planned_{kind.value}", by=by, count=plan.tombstoned)
         # The limit of deletions does not apply, since the source itself deleted nothing.
@@ -133,19 +152,6 @@ def _served_keys(run: Run, context: HarvestContext, key: str | None) -> list[str
         return [record.key for record in context.ledger.unseen(run)]
     stored = context.ledger.stored_records(run.source, [key])
     return [key] if key in stored and stored[key].state in SERVED else []
-
-
-def _stage(
-    run: Run, keys: Sequence[str], reasons: tuple[Reason, ...], context: HarvestContext
-) -> Run:
-    first = 0
-    for batch in batches(keys, _BATCH_SIZE):
-        run = replace(run, fetched=run.fetched + len(batch), pages=run.pages + 1)
-        context.ledger.stage(
-            run, [StagedRecord(key, Outcome.DELETED, reasons=reasons) for key in batch], first
-        )
-        first += len(batch)
-    return run
 
 
 def erase(source: str, key: str, context: HarvestContext) -> Remaining:
@@ -198,3 +204,87 @@ def _releases_with(entries: Sequence[int], context: HarvestContext) -> Iterator[
     for release in existing_releases(context.data) if entries else ():
         if entries[0] <= release["position"] < entries[-1]:
             yield release["number"]
+
+
+_NOTICE = "undo"
+_LISTED = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, *TOMBSTONED))
+
+
+def find_undoable(ledger: Ledger, source: str) -> Run | None:
+    """Return the source's approved run that can be undone, or None: no other run came after it."""
+    newest = ledger.last_run(source, [state for state in State if state is not State.FAILED])
+    if (
+        newest
+        and newest.state in (State.COMMITTED, State.INCOMPLETE)
+        and ledger.has_previous(newest)
+    ):
+        return newest
+    return None
+
+
+def restore(context: HarvestContext, source: Source, approved: Run, by: str, note: str) -> Run:
+    """Restore what was published before the approval of a run; return the run that restored it. The
+    source is locked.
+    """
+    ledger = context.ledger
+    before = ledger.last_run(source.name, SUCCESSFUL, before=approved.number)
+    run = create_idle_run(source.name, context, before or approved, (before or approved).rules)
+    restored = (
+        _restored(previous, approved, context.iris)
+        for previous in ledger.previous_records(approved)
+    )
+    restoring = _stage(run, restored, context)
+    text = Reason("restores", run=approved.id).text
+    ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
+    graphs.set_validators(ledger, source.name, {})
+    restoring = replace(
+        restoring,
+        state=State.COMMITTING,
+        planned=restoring.started,
+        counts=load_plan(restoring, ledger).counts,
+        entry=context.journal.position,
+    )
+    template = (
+        "undone by %(by)s: %(note)s; %(run)s restored what was published before"
+        if note
+        else "undone by %(by)s; %(run)s restored what was published before"
+    )
+    reasons = (Reason(template, by=by, note=note, run=restoring.id), *approved.reasons)
+    ledger.save(replace(approved, state=State.UNDONE, reasons=reasons), restoring)
+    return finish_commit(restoring, source, context)
+
+
+def _stage(run: Run, staged_records: Iterator[StagedRecord], context: HarvestContext) -> Run:
+    """Stage records in batches, as pages of the run; return the run after the last one."""
+    seen = unseen = 0
+    while batch := list(islice(staged_records, _BATCH_SIZE)):
+        listed = [staged for staged in batch if staged.outcome not in UNSEEN]
+        missing = [staged for staged in batch if staged.outcome in UNSEEN]
+        run = replace(run, fetched=run.fetched + len(listed), pages=run.pages + 1)
+        context.ledger.stage(run, listed, seen)
+        seen += len(listed)
+        unseen -= len(missing)
+        context.ledger.stage(run, missing, unseen)
+    return run
+
+
+def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedRecord:
+    """Return the staged record that restores a record: its description, its mark, or a tombstone."""
+    staged, outcome = previous.staged, previous.outcome
+    key = staged.key or ""
+    if previous.state not in SERVED:
+        reasons = (Reason("its publication by %(run)s was undone by an operator", run=approved.id),)
+        return StagedRecord(
+            key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other
+        )
+    if outcome is Outcome.VANISHED:
+        return replace(staged, outcome=Outcome.RETURNED, description="")
+    if previous.state is RecordState.VANISHED and outcome in _LISTED:
+        return StagedRecord(
+            key,
+            Outcome.VANISHED,
+            reasons=(Reason("not seen before the approval that was undone; still served"),),
+        )
+    description = strip_mark(staged.description, key, approved.source, iris)
+    restored = Outcome.NEW if outcome in TOMBSTONED else Outcome.CHANGED
+    return replace(staged, outcome=restored, description=description)

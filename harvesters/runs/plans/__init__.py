@@ -1,1 +1,0 @@
-"""Plans of what a run would change: limits, removals and undo."""

@@ -1,1 +1,0 @@
-"""Start runs and background work when they are due."""
