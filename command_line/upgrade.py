@@ -9,9 +9,8 @@ import typer
 
 from command_line.console import print_note
 from command_line.settings import Context, Settings
-from harvesters.ledger.database import pending_migrations
+from harvesters.ledger.database import Migration, pending_migrations
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.migrations import Migration
 from journal import data_format
 
 app = typer.Typer()

@@ -17,10 +17,10 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.engine import make_url
 
 from harvesters.errors import LedgerError, SourceDefinitionError
-from harvesters.ledger import keys
-from harvesters.ledger.keys import Key
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import MAX_NOTE_LENGTH as MAX_NOTE_LENGTH
+from harvesters.ledger.operators import Key
 from harvesters.notifications.delivery import Channels
 from harvesters.problems import CSRFError, InvalidValue, NotFound, RateLimited, Unauthenticated
 from harvesters.reasons import Reason
@@ -145,14 +145,14 @@ def authenticate(request: Request, token: str) -> Key:
     is never refused because of the failures of others at the same address.
     """
     site: Site = request.app.state.context
-    key = keys.check(site.ledger, token, site.now())
+    key = operators.check_token(site.ledger, token, site.now())
     if key is None:
         count_failure(site, client_address(request))
         raise Unauthenticated(
             "Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True
         )
     try:
-        keys.record_use(site.ledger, key, site.now())
+        operators.record_use(site.ledger, key, site.now())
     except LedgerError as error:  # A read must not fail because the ledger is locked.
         log.warning("last use of the key not recorded", key=key.id, reason=str(error))
     return key

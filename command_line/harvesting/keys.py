@@ -15,7 +15,7 @@ from command_line.settings import Context
 from harvesters.admin.actions import create_key, revoke_key
 from harvesters.admin.schemas import KeyView, key_view
 from harvesters.errors import InvalidInputError
-from harvesters.ledger import keys as key_store
+from harvesters.ledger import operators
 from harvesters.site import utc_now
 
 app = typer.Typer(no_args_is_help=True, help="Keys of the admin pages and API.")
@@ -58,7 +58,7 @@ def create(
 def list_keys(context: Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
     with open_ledger(context.obj) as ledger:
-        views = [key_view(key, utc_now()) for key in key_store.list_keys(ledger)]
+        views = [key_view(key, utc_now()) for key in operators.list_keys(ledger)]
     rows = [_row(view) for view in views]
     print_rows(
         [asdict(view) for view in views],

@@ -12,7 +12,7 @@ from command_line.console import Json
 from command_line.harvesting.output import print_rows
 from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Context
-from harvesters.ledger.links import link_history, links
+from harvesters.ledger.graphs import link_history, links
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
 
 app = typer.Typer()

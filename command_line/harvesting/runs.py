@@ -11,7 +11,6 @@ import typer
 from command_line.console import Json, out, print_json
 from command_line.harvesting.output import open_ledger, print_rows, print_runs, print_statistics
 from command_line.settings import Context
-from harvesters.ledger import run_log
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
@@ -64,7 +63,7 @@ def show_log(
     """Show the log of a run, also of one in progress."""
     with open_ledger(ctx.obj) as ledger:
         run = run_report.get_run(id, ledger)
-        lines = run_log.log_lines(ledger, run=run.id, limit=limit)[::-1]
+        lines = ledger.log_lines(run=run.id, limit=limit)[::-1]
     rows = [
         {
             "time": f"{line.time:%Y-%m-%d %H:%M:%S}",

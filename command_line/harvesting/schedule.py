@@ -20,8 +20,7 @@ from command_line.harvesting.terminal import harvest_context, load_sources, noti
 from command_line.settings import Context, Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
-from harvesters.ledger.database import wait_for_database
-from harvesters.ledger.locks import name_worker
+from harvesters.ledger.database import name_worker, wait_for_database
 from harvesters.ledger.models import State
 from harvesters.notifications.alerts import update_alerts
 from harvesters.notifications.delivery import deliver

@@ -7,9 +7,9 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field
 
 from harvesters.errors import InvalidInputError
-from harvesters.ledger import keys as key_store
-from harvesters.ledger.keys import MAX_NAME_LENGTH, Key, Scope, parse_scope
+from harvesters.ledger import operators
 from harvesters.ledger.models import ActionType
+from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
 from harvesters.reasons import Reason
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
@@ -55,14 +55,14 @@ def create_key(
     allowed = parse_scope(scope)
     if allowed is None:
         raise InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES))
-    if not key_store.is_valid_name(name):
+    if not operators.is_valid_name(name):
         raise InvalidInputError(
             Reason(
                 "The owner's name needs 1 to %(longest)s visible characters.",
                 longest=MAX_NAME_LENGTH,
             )
         )
-    created = CreatedKey(*key_store.create(context.ledger, name, allowed, context.now(), days))
+    created = CreatedKey(*operators.create_key(context.ledger, name, allowed, context.now(), days))
     note = f"{created.key.display_name}, {allowed.label}"
     audit(context, by, ActionType.KEY_CREATED, note=note)
     return created
@@ -78,7 +78,7 @@ def create_key(
 )
 def revoke_key(context: HarvestContext, key_id: str, *, by: str) -> Key:
     """Revoke a key immediately and for good, and end its sessions."""
-    revoked = key_store.revoke(context.ledger, key_id, context.now())
+    revoked = operators.revoke_key(context.ledger, key_id, context.now())
     audit(context, by, ActionType.KEY_REVOKED, note=revoked.display_name)
     return revoked
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from harvesters.admin.context import AdminContext
 from harvesters.admin.definitions import digest
 from harvesters.ledger import outbox
-from harvesters.ledger.keys import Key
 from harvesters.ledger.models import ActionType, Alert
+from harvesters.ledger.operators import Key
 from harvesters.notifications.alerts import write_messages
 from harvesters.notifications.rules import FILE, Rule, RulesError, parse_rules, read_rules
 from harvesters.problems import DefinitionChanged, InvalidValue, NotFound

@@ -12,8 +12,8 @@ from fastapi.security import HTTPAuthorizationCredentials
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields
-from harvesters.ledger import keys as key_store
-from harvesters.ledger.keys import Key, Scope
+from harvesters.ledger import operators
+from harvesters.ledger.operators import Key, Scope
 from harvesters.problems import (
     CSRFError,
     InsufficientScope,
@@ -83,7 +83,7 @@ def require_session(request: Request) -> User:
     session = context.sessions.find(session_id) if session_id else None
     if session is None:
         raise SessionRequired("Sign in with your key.", token_sent=False)
-    key = key_store.find(context.ledger, session.key)
+    key = operators.find_key(context.ledger, session.key)
     if key is None or not key.is_valid(context.now()) or key.scope < Scope.READ:
         context.sessions.end(session_id)
         raise SessionRequired("Your key was revoked or has expired.", token_sent=False)

@@ -37,8 +37,8 @@ from harvesters.admin.schemas import (
     run_view,
     source_view,
 )
-from harvesters.ledger.keys import Key
 from harvesters.ledger.models import Run, RunRequest, Scope
+from harvesters.ledger.operators import Key
 from harvesters.problems import ERROR_RESPONSES, InvalidValue
 from harvesters.runs.operations import Operation, OverrideRequest, decide_pairs, translate
 from harvesters.site import render_errors_as_pages

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.admin.plans import NoticeView
-from harvesters.ledger.keys import Scope
+from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.request_locale import current_locale
 from languages.translations import (

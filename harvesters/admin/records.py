@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from harvesters.admin.schemas import RecordView
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     Outcome,
     Run,
     StagedDiff,
     State,
+    decompress,
 )
 from harvesters.runs.commit import changed_statements
 from vocab.iris import Iris

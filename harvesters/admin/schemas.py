@@ -7,8 +7,8 @@ from datetime import datetime
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators
-from harvesters.ledger.keys import Key
 from harvesters.ledger.models import Run, RunRequest, State
+from harvesters.ledger.operators import Key
 from harvesters.reasons import Reason
 from harvesters.runs.status_file import source_statuses
 from harvesters.source import Source

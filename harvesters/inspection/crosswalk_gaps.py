@@ -12,8 +12,8 @@ from functools import lru_cache
 from pyoxigraph import Literal, RdfFormat, parse
 from rapidfuzz import fuzz, process
 
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import decompress
 from vocab.crosswalks import matches_by_word
 from vocab.curated_words import NO_CONCEPT, CuratedWord, resolve_concept
 from vocab.iris import Iris

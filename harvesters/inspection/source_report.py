@@ -19,9 +19,8 @@ from harvesters.inspection.findings import (
     names_by_property,
     sample_fields,
 )
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State
+from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State, decompress
 from harvesters.pipeline.processes import ProcessLimits
 from harvesters.source import Source
 from journal.journal import Journal

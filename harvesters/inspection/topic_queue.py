@@ -9,8 +9,8 @@ from urllib.parse import unquote
 
 from pyoxigraph import NamedNode, RdfFormat, parse
 
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import decompress
 from harvesters.mappings.topics.suggest import CURATOR
 from harvesters.source import decision_table, read_decision_table
 from vocab.curated_topics import SUGGESTED

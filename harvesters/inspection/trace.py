@@ -23,9 +23,8 @@ from harvesters.archive import ArchivedResponse, Replay, list_responses, open_bo
 from harvesters.errors import ArchiveError, HarvestError, ParseError
 from harvesters.inspection.classifications import Classification, read_classifications
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Run
+from harvesters.ledger.models import Run, decompress
 from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import (
     AlternativeFields,

@@ -1,36 +1,169 @@
-"""Open the ledger's database, and raise its failures as LedgerError."""
+"""Open and migrate the ledger's database, lock names in it, and raise its failures as LedgerError.
+
+A new ledger gets its tables from the models, with the newest revision. The oldest ledger that can be upgraded is one that commit
+15d5d51a wrote; the tests have one.
+
+A lock of a PostgreSQL ledger is for all machines that share it. Each has a session of its own
+(https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS). It ends with the process; if the connection is cut,
+the server frees it after a timeout. The holder can check whether it still has the lock.
+"""
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from harvesters.errors import EncodingError, LedgerError, SchemaVersionError
-from harvesters.ledger.locks import (
-    END_FROZEN,
-    LOCK_LAYOUT,
-    LOCKED,
-    TIMEOUT_SECONDS,
-    Fence,
-    advisory_lock,
-    keepalive_params,
-)
-from harvesters.ledger.migrations import (
-    NEWEST,
-    Migration,
-    migrations_after,
-    read_revision,
-    write_revision,
-)
+from harvesters.errors import EncodingError, LedgerError, LockLostError, SchemaVersionError
 from harvesters.ledger.tables import TABLES, insertable, metadata
 from journal.outage import Outage, root_cause
+
+_OLDEST, _LAST_READER = "0021", "15d5d51a"  # the oldest revision that is read, and its commit
+_VERSION_TABLE = "alembic_version"  # the name that older versions gave it
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A step from the revision before to *revision*; *description* is a sentence."""
+
+    revision: str
+    description: str
+    apply: Callable[[sa.Connection], None]
+
+
+def _rename(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("ALTER TABLE act RENAME TO audit_log")
+    connection.exec_driver_sql("ALTER TABLE override RENAME COLUMN given TO granted")
+    connection.exec_driver_sql("ALTER TABLE run_log RENAME COLUMN id TO number")
+
+
+MIGRATIONS = (Migration("0022", "Tables and columns have the names of what they hold.", _rename),)
+_NEWEST = MIGRATIONS[-1].revision
+
+
+def read_revision(connection: sa.Connection) -> str | None:
+    """Return the revision of the tables, None if there are none yet."""
+    if not sa.inspect(connection).has_table(_VERSION_TABLE):
+        return None
+    return connection.exec_driver_sql(f"SELECT version_num FROM {_VERSION_TABLE}").scalar()
+
+
+def write_revision(connection: sa.Connection, revision: str) -> None:
+    connection.exec_driver_sql(
+        f"CREATE TABLE IF NOT EXISTS {_VERSION_TABLE} (version_num VARCHAR(32) PRIMARY KEY)"
+    )
+    connection.exec_driver_sql(f"DELETE FROM {_VERSION_TABLE}")
+    connection.exec_driver_sql(f"INSERT INTO {_VERSION_TABLE} VALUES ('{revision}')")
+
+
+def migrations_after(current: str) -> list[Migration]:
+    """Return the migrations that tables of the revision *current* lack, the oldest first.
+
+    Raises SchemaVersionError for tables that are too old, or of a newer version.
+    """
+    known = [_OLDEST, *(migration.revision for migration in MIGRATIONS)]
+    if current in known:
+        return [*MIGRATIONS[known.index(current) :]]
+    if current < _OLDEST:
+        raise SchemaVersionError(
+            f"ledger: its tables have the revision {current!r}; the last version of Stocktake that reads them is commit "
+            f"{_LAST_READER}. Back up, run `stocktake upgrade` of that version, then that of this one"
+        )
+    raise SchemaVersionError(
+        f"ledger: its tables have the revision {current!r}, which this version does not know: a newer version of Stocktake has "
+        "upgraded them. A downgrade is not possible: run that version, or restore a backup from before its upgrade into an empty "
+        "data directory and name an empty database in STOCKTAKE_LEDGER"
+    )
+
+
+# Either side regards a silent connection as lost after this time; short network failures end before.
+_TIMEOUT_SECONDS = 12
+_MAX_NAME = 63  # bytes of a name in PostgreSQL
+_SPACE = 0x57515  # separates our locks from those of others in the same database
+
+_TRY = sa.text("SELECT pg_try_advisory_lock(:space, hashtext(:name))")
+_WAIT = sa.text("SELECT pg_advisory_lock(:space, hashtext(:name))")
+_UNLOCK = sa.text("SELECT pg_advisory_unlock(:space, hashtext(:name))")
+_PING = sa.text("SELECT 1")
+_LOCKED = sa.text("""
+    SELECT name FROM unnest(CAST(:names AS text[])) AS name JOIN pg_locks
+    ON locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(name)::bigint & 4294967295) AND granted
+    WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database())
+""").bindparams(space=_SPACE)
+
+# It waits until no other process changes the tables; the lock ends with the transaction.
+_LOCK_LAYOUT = sa.text(
+    "SELECT pg_advisory_xact_lock(:space, hashtext('layout of the ledger'))"
+).bindparams(space=_SPACE)
+_WORKER = "stocktake worker "
+# It ends all connections of the worker that has locked a name, if that sent nothing over any of them
+# for some seconds. A worker that runs asks for jobs at each heartbeat, whatever its runs do.
+_END_FROZEN = sa.text("""
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name IN (
+        SELECT application_name FROM pg_stat_activity
+        WHERE datname = current_database() AND starts_with(application_name, :prefix)
+        GROUP BY application_name
+        HAVING max(state_change) < clock_timestamp() - make_interval(secs => :silence) AND bool_or(pid IN (
+            SELECT pid FROM pg_locks
+            WHERE locktype = 'advisory' AND classid = :space AND objid::bigint = (hashtext(:name)::bigint & 4294967295) AND granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))))
+""").bindparams(space=_SPACE, prefix=_WORKER)
+
+_LOST_MESSAGE = (
+    "{name}: its lock in the ledger's database is lost ({cause}), so nothing more is written; "
+    "another worker continues the run"
+)
+
+Fence = Callable[[], None]
+
+
+def keepalive_params() -> dict[str, Any]:
+    """Return libpq's parameters by which client and server detect a lost connection within
+    _TIMEOUT_SECONDS.
+    """
+    times = {"idle": _TIMEOUT_SECONDS // 4, "interval": _TIMEOUT_SECONDS // 4, "count": 3}
+    options = [f"-c tcp_keepalives_{name}={value}" for name, value in times.items()]
+    timeout = _TIMEOUT_SECONDS * 1000
+    return {
+        "keepalives": 1,
+        **{f"keepalives_{name}": value for name, value in times.items()},
+        "tcp_user_timeout": timeout,
+        "options": " ".join([*options, f"-c tcp_user_timeout={timeout}"]),
+    }
+
+
+def name_worker() -> None:
+    """Name the connections that this process opens from now on, so that others can end them."""
+    os.environ["PGAPPNAME"] = f"{_WORKER}{os.getpid()}@{socket.gethostname()}"[:_MAX_NAME]
+
+
+def _check_lock(connection: sa.Connection, name: str) -> None:
+    if connection.invalidated:  # SQLAlchemy would reconnect, and the new session has no lock.
+        raise LockLostError(
+            _LOST_MESSAGE.format(name=name, cause="its connection was closed before")
+        )
+    try:
+        connection.execute(_PING)
+    except (sa.exc.DBAPIError, sa.exc.InvalidRequestError) as error:
+        cause = " ".join(str(error.orig if isinstance(error, sa.exc.DBAPIError) else error).split())
+        raise LockLostError(_LOST_MESSAGE.format(name=name, cause=cause)) from error
+
+
+def _release(connection: sa.Connection, parameters: dict[str, object]) -> None:
+    try:
+        connection.execute(_UNLOCK, parameters)
+    except (sa.exc.DBAPIError, sa.exc.InvalidRequestError):
+        return  # The lock is lost with its session.
+
 
 Item = TypeVar("Item")
 Condition = sa.ColumnElement[bool]
@@ -48,7 +181,7 @@ def pending_migrations(url: str) -> list[Migration]:
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
         return []
     engine = sa.create_engine(
-        url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool
+        url, connect_args=_connect_args(url, _TIMEOUT_SECONDS), poolclass=sa.NullPool
     )
     try:
         with engine.connect() as connection:
@@ -120,7 +253,7 @@ class Database:
             with self._changing_tables() as connection:
                 if read_revision(connection) is None:  # Another process may have created them.
                     metadata.create_all(connection)
-                    write_revision(connection, NEWEST)
+                    write_revision(connection, _NEWEST)
             return
         pending = migrations_after(current)
         if pending and on_migration is None:
@@ -141,7 +274,7 @@ class Database:
         """Begin a transaction in which no other process changes the tables."""
         with self.transaction() as connection:
             if self.is_shared:
-                connection.execute(LOCK_LAYOUT)
+                connection.execute(_LOCK_LAYOUT)
             else:
                 # The driver begins no transaction for schema changes.
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -157,12 +290,28 @@ class Database:
 
     @contextmanager
     def advisory_lock(self, name: str, *, wait: bool) -> Iterator[Fence | None]:
-        """Lock *name* for all processes that share the ledger, which must be ``is_shared``; see
-        ``locks``. Raises LedgerError.
+        """Lock *name* for all processes that share the ledger, which must be ``is_shared``; yield None
+        if another process has it and *wait* is false. Raises LedgerError.
+
+        The yielded function raises LockLostError if the lock was lost.
         """
+        parameters = {"space": _SPACE, "name": name}
         try:
-            with advisory_lock(self._engine, name, wait=wait) as fence:
-                yield fence
+            connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                if wait:
+                    connection.execute(sa.text("SET lock_timeout = 0"))
+                    connection.execute(_WAIT, parameters)
+                elif not connection.scalar(_TRY, parameters):
+                    yield None
+                    return
+                try:
+                    yield lambda: _check_lock(connection, name)
+                finally:
+                    _release(connection, parameters)
+            finally:
+                connection.invalidate()  # A session that may have a lock must not be used again.
+                connection.close()
         except sa.exc.DBAPIError as error:
             raise LedgerError(
                 f"ledger: {root_cause(error)}; the lock {name!r} was not acquired; run again when this is fixed"
@@ -170,13 +319,13 @@ class Database:
 
     def locked_names(self, names: Collection[str]) -> set[str]:
         """Return those of *names* that any process has locked; see ``advisory_lock``."""
-        return set(self.scalars(LOCKED.bindparams(names=list(names))))
+        return set(self.scalars(_LOCKED.bindparams(names=list(names))))
 
     def end_frozen_worker(self, name: str, silence: float) -> None:
         """End the connections of the worker that has locked *name*, if all were silent for
         *silence* seconds; its locks are free then.
         """
-        self.execute(END_FROZEN.bindparams(name=name, silence=silence))
+        self.execute(_END_FROZEN.bindparams(name=name, silence=silence))
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sa.Connection]:
@@ -333,7 +482,7 @@ def wait_for_database(url: str, stopping: threading.Event | None = None) -> None
     """
     try:
         engine = sa.create_engine(
-            url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool
+            url, connect_args=_connect_args(url, _TIMEOUT_SECONDS), poolclass=sa.NullPool
         )
     except (sa.exc.ArgumentError, ImportError):
         return
@@ -362,7 +511,7 @@ def _connect_args(url: str, seconds: int) -> dict[str, Any]:
     return {
         **keepalive,
         "client_encoding": "utf8",
-        "connect_timeout": min(seconds, TIMEOUT_SECONDS),
+        "connect_timeout": min(seconds, _TIMEOUT_SECONDS),
         "options": f"{keepalive['options']} -c lock_timeout={seconds}s",
     }
 
@@ -378,3 +527,45 @@ def _enable_wal(connection: Any, _: object) -> None:
     connection.execute("PRAGMA cache_size=-8192")  # KiB
     # Pages of 4 KiB, 80 MB together: each checkpoint waits for the disk.
     connection.execute("PRAGMA wal_autocheckpoint=20000")
+
+
+# It is one statement, so that the lock of the row gives each worker another time.
+_ACQUIRE = sa.text("""
+    INSERT INTO rate_limit AS r (host, requested, pause, blocked_until)
+    VALUES (:host, clock_timestamp(), :pause, clock_timestamp())
+    ON CONFLICT (host) DO UPDATE SET
+        requested = GREATEST(
+            clock_timestamp(), r.blocked_until, r.requested + make_interval(secs => GREATEST(:pause, r.pause))
+        ),
+        pause = :pause
+    RETURNING EXTRACT(EPOCH FROM requested - clock_timestamp())
+""")
+_BLOCK = sa.text("""
+    INSERT INTO rate_limit AS r (host, requested, pause, blocked_until)
+    VALUES (:host, clock_timestamp(), 0, clock_timestamp() + make_interval(secs => :seconds))
+    ON CONFLICT (host) DO UPDATE SET blocked_until = GREATEST(r.blocked_until, EXCLUDED.blocked_until)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRateLimiter:
+    """A rate limiter for all processes that share *ledger*, a PostgreSQL one; *sleep* takes
+    seconds.
+    """
+
+    ledger: Database
+    sleep: Callable[[float], None] = time.sleep
+
+    def acquire(self, host: str, pause: float) -> None:
+        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if
+        that one asked for more.
+        """
+        with self.ledger.transaction() as connection:
+            wait = float(connection.scalar(_ACQUIRE, {"host": host, "pause": pause}) or 0)
+        if wait > 0:
+            self.sleep(wait)
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Send no request to *host* for *seconds*, as its Retry-After says."""
+        with self.ledger.transaction() as connection:
+            connection.execute(_BLOCK, {"host": host, "seconds": seconds})

@@ -14,10 +14,9 @@ from sqlalchemy.engine import make_url
 
 from harvesters.errors import HarvestError, LedgerError, SchemaVersionError
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.graphs import iris as iris_of_graphs
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import State
+from harvesters.ledger.models import State, decompress
 from journal.errors import JournalError
 from journal.journal import Fault, Journal
 from vocab.iris import Iris

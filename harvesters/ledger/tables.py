@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from harvesters.ledger import models as m
 from harvesters.ledger import participation as p
-from harvesters.ledger.compression import compress, decompress
+from harvesters.ledger.models import compress, decompress
 from harvesters.reasons import Reason
 
 metadata = MetaData()

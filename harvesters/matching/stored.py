@@ -18,9 +18,8 @@ import sqlalchemy as sa
 
 from harvesters.errors import IdentityError
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import RecordState
+from harvesters.ledger.models import RecordState, decompress
 from harvesters.matching.entities import Entity, EntityReader, add_known_names
 from harvesters.matching.entity_store import EntityStore, open_entities, open_scratch
 from harvesters.matching.scoring import Feature, Score

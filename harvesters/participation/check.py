@@ -20,9 +20,8 @@ from rapidfuzz import fuzz
 from harvesters.errors import HarvestError, ParseError
 from harvesters.ledger import submissions
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database
-from harvesters.ledger.models import RecordState
+from harvesters.ledger.models import RecordState, decompress
 from harvesters.ledger.participation import Content, SubmissionState, Submitter
 from harvesters.ledger.prizes import published_statements
 from harvesters.ledger.submissions import has_picture, picture_of

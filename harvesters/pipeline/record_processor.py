@@ -14,7 +14,6 @@ from hashlib import blake2b
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import (
     ERASED,
     Outcome,
@@ -22,6 +21,7 @@ from harvesters.ledger.models import (
     Run,
     StagedRecord,
     StoredRecord,
+    decompress,
     key_digest,
 )
 from harvesters.mappings.registry import MAPPINGS

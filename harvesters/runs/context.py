@@ -10,9 +10,9 @@ from pathlib import Path
 
 import structlog
 
+from harvesters.ledger.database import SharedRateLimiter
 from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.processes import DEFAULT_WORKERS, ChildProcesses
 from harvesters.pipeline.worker_pool import WorkerPool

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harvesters.errors import DataDirectoryError, LockLostError, SourceLockedError
+from harvesters.ledger.database import Fence
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.locks import Fence
 from harvesters.ledger.models import Run, State
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder, is_locked
 

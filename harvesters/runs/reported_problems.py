@@ -11,9 +11,8 @@ from urllib.parse import quote, urlencode
 
 from harvesters.errors import HarvestError
 from harvesters.ledger import outbox, readers
-from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SERVED, Message, Run
+from harvesters.ledger.models import SERVED, Message, Run, decompress
 from harvesters.ledger.participation import ProblemState, ReportedProblem
 from harvesters.ledger.readers import TOPIC
 from harvesters.runs.context import HarvestContext

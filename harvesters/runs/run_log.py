@@ -19,9 +19,8 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.database import Database
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LogLine
-from harvesters.ledger.run_log import append_log
 
 MAX_LINES = 2_000  # lines of a run, so that a registry that fails on every page fills no ledger
 _PAUSE = 1.0  # seconds between two writes
@@ -34,7 +33,7 @@ class RunLog:
     run, they are dropped.
     """
 
-    ledger: Database
+    ledger: Ledger
     source: str
     clock: Callable[[], float] = time.monotonic
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -69,7 +68,7 @@ class RunLog:
             return
         lines = [replace(line, run=self.run) for line in self._lines]
         with suppress(LedgerError):
-            append_log(self.ledger, lines)
+            self.ledger.append_log(lines)
             self._lines.clear()
 
 
@@ -98,7 +97,7 @@ def record_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict
 
 
 @contextmanager
-def keep_log(ledger: Database, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
+def keep_log(ledger: Ledger, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
     """Keep the lines that this thread logs in the context as the log of a run of *source*."""
     run_log = RunLog(ledger, source, is_kept=is_kept)
     token = _current.set(run_log)

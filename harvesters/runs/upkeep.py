@@ -37,8 +37,7 @@ from harvesters.errors import (
 )
 from harvesters.ledger import graphs, operators
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
-from harvesters.ledger.links import due_links, links, save_link, set_links
+from harvesters.ledger.graphs import due_links, links, save_link, set_links
 from harvesters.ledger.models import (
     LINKS,
     OPEN_STATES,
@@ -47,6 +46,7 @@ from harvesters.ledger.models import (
     LinkState,
     RecordLink,
     State,
+    decompress,
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import RetryPolicy

@@ -41,8 +41,7 @@ from harvesters.errors import (
     SourceLockedError,
 )
 from harvesters.ledger import operators
-from harvesters.ledger.database import Database, wait_for_database
-from harvesters.ledger.locks import keepalive_params
+from harvesters.ledger.database import Database, keepalive_params, wait_for_database
 from harvesters.ledger.models import ENDED_STATES, RunRequest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs import execute_request, find_run

@@ -20,12 +20,11 @@ from starlette.routing import Mount
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import keys as key_store
+from harvesters.ledger import operators
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
-from harvesters.ledger.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Outcome, Run, StagedRecord, State
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State, compress
+from harvesters.ledger.operators import Key, Scope
 from harvesters.network.settings import NetworkSettings
 from harvesters.reasons import REVIEW, Reason, as_reason, other
 from vocab.describe import describe
@@ -149,7 +148,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     browser = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example")
     world = World(context, clock, ledger, browser)
     for scope in (Scope.READ, Scope.OPERATE, Scope.ADMIN):
-        world.keys[scope.label], world.tokens[scope.label] = key_store.create(
+        world.keys[scope.label], world.tokens[scope.label] = operators.create_key(
             ledger, f"a person who may {scope.label}", scope, NOON
         )
     yield world

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
-from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, State
 from journal.journal import Journal
@@ -294,7 +293,7 @@ async def test_reading_goes_on_while_another_process_writes(world: Any, tmp_path
         other.execute("ROLLBACK")
 
     assert answer.status_code == 200
-    assert key_store.get(world.ledger, world.keys["operate"].id).last_used is None
+    assert operators.get_key(world.ledger, world.keys["operate"].id).last_used is None
 
 
 async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient) -> None:

@@ -14,9 +14,8 @@ from fastapi.routing import APIRoute
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
-from harvesters.ledger.keys import Scope
+from harvesters.ledger.operators import Scope
 from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_PRIVATE_BODY
 from web.throttle import MAX_FAILURES, WINDOW_SECONDS
 
@@ -136,11 +135,11 @@ async def test_a_revoked_key_is_refused_at_once_and_an_expired_one_from_its_last
 ) -> None:
     before = await status(world, world.tokens["read"])
 
-    key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
+    operators.revoke_key(world.ledger, world.keys["read"].id, world.clock.now())
 
     assert (before, await status(world, world.tokens["read"])) == (200, 401)
 
-    _, token = key_store.create(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
+    _, token = operators.create_key(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
 
     world.clock.advance(timedelta(days=1, seconds=-1))
     good = await status(world, token)
@@ -155,12 +154,12 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(world: Any) -> None:
     await status(world, token)
     world.clock.advance(timedelta(seconds=59))
     await status(world, token)
-    within = key_store.get(world.ledger, number).last_used
+    within = operators.get_key(world.ledger, number).last_used
     world.clock.advance(timedelta(seconds=1))
     await status(world, token)
 
     assert within == began
-    assert key_store.get(world.ledger, number).last_used == began + timedelta(minutes=1)
+    assert operators.get_key(world.ledger, number).last_used == began + timedelta(minutes=1)
 
 
 async def test_what_is_not_the_key_is_a_wrong_key_and_in_the_address_it_opens_nothing(
@@ -269,7 +268,7 @@ async def test_requests_over_the_limit_wait_for_their_turn(world: Any) -> None:
 
 
 async def test_a_key_for_submissions_opens_no_admin_page(world: Any) -> None:
-    _, token = key_store.create(world.ledger, "Ministry", Scope.SUBMIT, world.clock.now())
+    _, token = operators.create_key(world.ledger, "Ministry", Scope.SUBMIT, world.clock.now())
 
     signed_in = await world.sign_in(token)
 

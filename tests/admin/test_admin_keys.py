@@ -10,8 +10,8 @@ from clocks import NOON
 from typer.testing import CliRunner
 
 from harvesters.ledger import operators
-from harvesters.ledger.keys import Scope, create
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.operators import Scope, create_key
 from stocktake import app
 
 RUN = CliRunner()
@@ -55,7 +55,7 @@ def test_a_key_that_cannot_be_is_wrong_use(environment: dict[str, str], words: l
 
 def test_keys_are_never_the_same_and_never_guessable(tmp_path: Path) -> None:
     with closing(Ledger(f"sqlite:///{tmp_path}/ledger.sqlite")) as ledger:
-        created = [create(ledger, "Ada", Scope.READ, NOON) for _ in range(200)]
+        created = [create_key(ledger, "Ada", Scope.READ, NOON) for _ in range(200)]
 
     secrets = {token.removeprefix("stk_").partition("_")[2] for _, token in created}
     assert len(secrets) == 200

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, StagedRecord, State
 from web.sessions import IDLE_TIMEOUT, MAX_AGE
@@ -120,7 +119,7 @@ async def test_a_session_ends_by_itself(reader: Any, passing: timedelta) -> None
 async def test_a_session_ends_with_its_key_and_with_another_sign_in(world: Any) -> None:
     await world.sign_in("read")
     before = (await world.client.get("/admin/")).status_code
-    key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
+    operators.revoke_key(world.ledger, world.keys["read"].id, world.clock.now())
     revoked = (await world.client.get("/admin/")).status_code
     await world.sign_in("operate")
     first = world.client.cookies["admin"]
@@ -232,7 +231,7 @@ async def test_a_key_that_was_made_is_shown_once(admin: Any) -> None:
 
     token = re.search(r"stk_[0-9a-f]{8}_[\w-]{43}", created.text)
     assert token
-    key = key_store.check(admin.ledger, token[0], admin.clock.now())
+    key = operators.check_token(admin.ledger, token[0], admin.clock.now())
     assert key is not None
     assert key.name == "Ada"
     assert token[0] not in again
@@ -245,7 +244,7 @@ async def test_a_key_that_cannot_be_is_refused(admin: Any) -> None:
     ):  # fmt: skip
         answer = await admin.send("/admin/page/keys", {"name": "Ada", "scope": "read", **form})
         assert answer.status_code == 422, form
-    assert len(key_store.list_keys(admin.ledger)) == 3
+    assert len(operators.list_keys(admin.ledger)) == 3
 
 
 async def test_nothing_of_a_registry_acts_in_a_page(operator: Any) -> None:

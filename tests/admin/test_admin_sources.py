@@ -17,10 +17,9 @@ from clocks import NOON
 from command_line.settings import Settings
 from command_line.site import remap_source
 from harvesters.admin.definitions import apply_form, digest
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators, outbox, run_log
-from harvesters.ledger.keys import Scope
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Notice, Outcome, State
+from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.file_lock import FileLock
@@ -378,8 +377,7 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(
 
 async def test_a_running_run_shows_its_progress_and_its_log(reader: Any) -> None:
     run = reader.create_run(pages=3, fetched=42)
-    run_log.append_log(
-        reader.ledger,
+    reader.ledger.append_log(
         [LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})],
     )
 
@@ -397,8 +395,7 @@ async def test_a_running_run_shows_its_progress_and_its_log(reader: Any) -> None
 
 
 async def test_log_lines_are_shown_page_by_page_with_the_same_filters(reader: Any) -> None:
-    run_log.append_log(
-        reader.ledger,
+    reader.ledger.append_log(
         [LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)],
     )
 
@@ -469,7 +466,7 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     world: Any,
 ) -> None:
     definition = file_of(world, TWO_PEOPLE)
-    _, other = key_store.create(world.ledger, "Another administrator", Scope.ADMIN, NOON)
+    _, other = operators.create_key(world.ledger, "Another administrator", Scope.ADMIN, NOON)
     text, proposal = f"{DEFINITION}\n[limits]\nexpect = 5\n", f"{PAGE}/proposal"
 
     proposed = await saving(world, text=text, before=digest(TWO_PEOPLE), note="they grew")

@@ -26,10 +26,9 @@ from waiting import wait_until
 
 from command_line.settings import Settings
 from command_line.site import create_site
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import outbox
-from harvesters.ledger.keys import Scope
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.operators import Scope
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.run import harvest
@@ -225,7 +224,7 @@ def site(data: Path) -> Iterator[GoldenSite]:
     values: dict[str, str] = {}
     for number, scope in enumerate(Scope):  # lists sort keys by their times
         created = NOW - timedelta(hours=9 - number)
-        key, token = key_store.create(ledger, f"Someone who may {scope.label}", scope, created)
+        key, token = operators.create_key(ledger, f"Someone who may {scope.label}", scope, created)
         values |= {f"KEY_{scope.label}": token, f"KEYID_{scope.label}": key.id}
     with running(lambda: create_site(settings, PUBLIC, clock.now)) as transport:
         with httpx.Client(transport=transport, base_url=PUBLIC) as client:

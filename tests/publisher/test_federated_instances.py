@@ -33,9 +33,9 @@ from publish_fixture import copy_data
 from small_world import IRIS
 from waiting import wait_until, wait_until_async
 
-from harvesters.ledger import keys as key_store
-from harvesters.ledger.keys import Scope
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.operators import Scope
 from harvesters.network.settings import NetworkSettings
 from harvesters.network.settings import parse_robots as read_robots
 from harvesters.runs.context import HarvestContext, open_context
@@ -386,7 +386,7 @@ def refused(address: str) -> dict[str, object]:
 def admin_page(data: Path, address: str) -> str:
     """Sign in with a new key; return the overview."""
     with closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger:
-        _, token = key_store.create(ledger, "Ada", Scope.READ, datetime.now(UTC))
+        _, token = operators.create_key(ledger, "Ada", Scope.READ, datetime.now(UTC))
     with httpx.Client(base_url=address, follow_redirects=True, **CLIENT) as browser:
         return browser.post("/admin/sign-in", data={"key": token, "path": "/admin/"}).text
 

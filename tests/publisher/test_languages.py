@@ -21,8 +21,7 @@ from rows import each
 
 from harvesters.admin import labels
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
-from harvesters.ledger.keys import Scope
-from harvesters.ledger.models import State
+from harvesters.ledger.models import Scope, State
 from harvesters.ledger.participation import SubmissionState
 from harvesters.participation import actions, drafts, moderation, openid, submitters
 from harvesters.participation.actions import CHANGED

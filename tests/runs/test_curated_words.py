@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
-from harvesters.ledger.compression import decompress
+from harvesters.ledger.models import decompress
 from harvesters.runs.collect import rules_digest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap

@@ -19,7 +19,7 @@ from rdf_terms import solutions
 
 from harvesters.ledger import graphs
 from harvesters.ledger import tables as t
-from harvesters.ledger.links import due_links, link_history, links, save_link
+from harvesters.ledger.graphs import due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
 from harvesters.network.settings import LocalRateLimiter, NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context

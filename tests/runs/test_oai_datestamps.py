@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import decompress
+from harvesters.ledger.models import decompress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import parse

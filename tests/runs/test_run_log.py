@@ -3,12 +3,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import httpx
 import pytest
-import sqlalchemy as sa
 import structlog
 from projects import Harvester, ProjectRegistry, project
 from stamina.instrumentation import set_on_retry_hooks
@@ -16,7 +14,7 @@ from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.run_log import log_lines
+from harvesters.ledger.models import LogLine
 from harvesters.network.settings import install_retry_logging
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
@@ -35,7 +33,7 @@ def _keep_lines() -> Iterator[None]:
 
 
 def events(context: HarvestContext, run: str) -> list[str]:
-    return [line.event for line in reversed(log_lines(context.ledger, run=run))]
+    return [line.event for line in reversed(context.ledger.log_lines(run=run))]
 
 
 def test_the_lines_of_a_run_are_kept_in_order(harvester: Harvester) -> None:
@@ -45,7 +43,7 @@ def test_the_lines_of_a_run_are_kept_in_order(harvester: Harvester) -> None:
 
     run = harvest_and_log(harvester.source, harvester.context).run
 
-    lines = log_lines(harvester.ledger, run=run.id)[::-1]
+    lines = harvester.ledger.log_lines(run=run.id)[::-1]
     assert [line.event for line in lines] == [
         "run started",
         "retrying request",
@@ -74,7 +72,7 @@ def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
     with pytest.raises(HarvestError):
         harvest_and_log(harvester.source, harvester.context)
 
-    (line,) = log_lines(harvester.ledger, level="error")
+    (line,) = harvester.ledger.log_lines(level="error")
     assert (line.run, line.event) == ("projects.1", "run failed")
     assert "404" in line.fields["reason"]
 
@@ -82,7 +80,7 @@ def test_a_failed_run_keeps_its_reason(harvester: Harvester) -> None:
 def test_a_dry_run_keeps_no_lines(harvester: Harvester) -> None:
     harvest_and_log(harvester.source, harvester.context, dry_run=True)
 
-    assert log_lines(harvester.ledger) == []
+    assert harvester.ledger.log_lines() == []
 
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
@@ -94,7 +92,7 @@ def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -
         run_log = RunLog(context.ledger, run[0], run=run)
         run_log.add(level, event, url="https://registry.example/x")
         run_log.flush()
-    find = partial(log_lines, context.ledger)
+    find = context.ledger.log_lines
 
     assert [line.event for line in find()] == ["run ended", "100%_lost", "run started"]
     assert [line.event for line in find(run="a.1")] == ["100%_lost", "run started"]
@@ -111,9 +109,9 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
     class Counted:
         is_joined = False
 
-        def execute(self, statement: sa.Insert, rows: list[Any]) -> int:
-            writes.append(len(rows))
-            return context.ledger.execute(statement, rows)
+        def append_log(self, lines: list[LogLine]) -> None:
+            writes.append(len(lines))
+            context.ledger.append_log(lines)
 
     seconds = iter(range(10**6))
     run_log = RunLog(Counted(), "a", clock=lambda: next(seconds) / 100, run="a.1")  # type: ignore[arg-type]
@@ -121,7 +119,7 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
         run_log.add("info", f"line {number}")
     run_log.flush()
 
-    newest = log_lines(context.ledger, run="a.1", limit=MAX_LINES * 2)
+    newest = context.ledger.log_lines(run="a.1", limit=MAX_LINES * 2)
     assert len(newest) == sum(writes) == MAX_LINES + 1
     assert newest[0].event == "log truncated: the run has more lines"
     assert len(writes) < MAX_LINES / 40
@@ -174,7 +172,7 @@ def test_the_log_says_why_records_were_not_published(harvester: Harvester) -> No
 
     fields = [
         line.fields
-        for line in log_lines(harvester.ledger, run=run.id)
+        for line in harvester.ledger.log_lines(run=run.id)
         if line.event == "records not published"
     ]
     assert sum(line["records"] for line in fields) == run.counts["unreadable"] == 10

@@ -8,8 +8,7 @@ from definitions import words_json
 from projects import serving
 from typer.testing import CliRunner
 
-from harvesters.ledger.compression import decompress
-from harvesters.ledger.models import Outcome
+from harvesters.ledger.models import Outcome, decompress
 from harvesters.mappings.topics.embedding import _encoder, check_model
 from harvesters.runs.collect import rules_digest
 from harvesters.runs.context import HarvestContext

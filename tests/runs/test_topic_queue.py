@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.topic_queue import undecided
-from harvesters.ledger.compression import decompress
-from harvesters.ledger.models import Outcome
+from harvesters.ledger.models import Outcome, decompress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, add_decision, decision_table, parse, read_decision_table

@@ -23,10 +23,10 @@ from starlette.routing import Mount
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import outbox
-from harvesters.ledger.keys import Key, Scope
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Scope
+from harvesters.ledger.operators import Key
 from harvesters.ledger.participation import Submission
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.network.settings import NetworkSettings
@@ -104,7 +104,7 @@ class SubmissionWorld:
         return moderation.find(self.context.site, id)
 
     def read_key(self) -> tuple[Key, str]:
-        return key_store.create(self.ledger, "Reader", Scope.READ, NOON)
+        return operators.create_key(self.ledger, "Reader", Scope.READ, NOON)
 
     def _run(self) -> AbstractContextManager[HarvestContext]:
         return open_context(
@@ -161,7 +161,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
         ("Grace", Scope.OPERATE),
         ("Ada", Scope.OPERATE),
     ):
-        submission_world.keys[name], submission_world.tokens[name] = key_store.create(
+        submission_world.keys[name], submission_world.tokens[name] = operators.create_key(
             submission_world.ledger, name, scope, NOON
         )
     yield submission_world

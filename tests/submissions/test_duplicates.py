@@ -8,8 +8,7 @@ import sqlalchemy as sa
 from clocks import NOON
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
-from harvesters.ledger.models import RecordState
+from harvesters.ledger.models import RecordState, compress
 from harvesters.participation.check import Check, Duplicate, DuplicateFinder, check
 from harvesters.participation.model import normalize
 from vocab.describe import describe

@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 from command_line.harvesting.inbox import app
 from command_line.settings import Settings
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import submissions
-from harvesters.ledger.keys import Scope
+from harvesters.ledger import operators, submissions
+from harvesters.ledger.operators import Scope
 from harvesters.ledger.participation import Notification, Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
@@ -56,8 +55,8 @@ class InboxPeer:
         )
         self.world = SubmissionWorld(SubmissionContext(admin, url), admin, clock, folder)
         self.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{other}/inbox"]\n')
-        self.key, _ = key_store.create(self.world.ledger, "Grace", Scope.OPERATE, NOON)
-        _, self.token = key_store.create(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
+        self.key, _ = operators.create_key(self.world.ledger, "Grace", Scope.OPERATE, NOON)
+        _, self.token = operators.create_key(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(create_submissions(self.world.context)), base_url=url
         )

@@ -15,9 +15,8 @@ from processes import free_port, started, wait_for_url
 from typer.testing import CliRunner
 
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import outbox, submissions
-from harvesters.ledger.keys import Scope
+from harvesters.ledger import operators, outbox, submissions
+from harvesters.ledger.operators import Scope
 from harvesters.ledger.participation import Submission, SubmissionState
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications import coar
@@ -70,7 +69,7 @@ class RunningSite:
         return submissions.in_states(self.admin.ledger, [SubmissionState.SUBMITTED], 10)
 
     def moderator(self) -> str:
-        stored = key_store.list_keys(self.admin.ledger)
+        stored = operators.list_keys(self.admin.ledger)
         return next(key.display_name for key in stored if key.scope is Scope.OPERATE)
 
 

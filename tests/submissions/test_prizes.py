@@ -14,9 +14,8 @@ from typer.testing import CliRunner
 from command_line.harvesting.prizes import app
 from command_line.settings import Settings
 from harvesters.errors import PrizeError
-from harvesters.ledger import keys as key_store
 from harvesters.ledger import operators, prizes
-from harvesters.ledger.keys import Scope
+from harvesters.ledger.operators import Scope
 from harvesters.ledger.participation import Edition, Stage
 from harvesters.participation import contest
 from harvesters.participation.contest import read_edition
@@ -474,7 +473,7 @@ async def test_a_contest_is_run_from_the_admin_pages(
     world: SubmissionWorld, people: httpx.AsyncClient
 ) -> None:
     id = await nomination(world, people)
-    _, key = key_store.create(world.ledger, "Joan", Scope.ADMIN, world.clock.now())
+    _, key = operators.create_key(world.ledger, "Joan", Scope.ADMIN, world.clock.now())
     async with administering(world) as admin:
         path, signing_in = "/admin/page/prizes", {"key": key, "path": "/admin/"}
         await admin.post("/admin/sign-in", data=signing_in)

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import compress
 from vocab.describe import describe
 from vocab.initiative import Resource
 from vocab.iris import Iris

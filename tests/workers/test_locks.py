@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy as sa
 
 from harvesters.errors import LockLostError
+from harvesters.ledger.database import SharedRateLimiter
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 
 _OUT = sa.text("""
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()

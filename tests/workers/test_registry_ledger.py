@@ -19,8 +19,8 @@ from harvesters.admin.context import AdminContext
 from harvesters.ledger import graphs, operators, outbox, readers
 from harvesters.ledger import readers as ledger_problems
 from harvesters.ledger import tables as t
+from harvesters.ledger.graphs import link_history, links
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.links import link_history, links
 from harvesters.ledger.models import LINKS, LinkState, Message, State
 from harvesters.ledger.participation import Notification, ProblemState
 from harvesters.network.settings import NetworkSettings

@@ -20,8 +20,7 @@ from harvesters.admin.schemas import (
     source_view,
     source_views,
 )
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators, run_log
+from harvesters.ledger import operators
 from harvesters.ledger.models import LogLine, Outcome, State
 from harvesters.problems import ERROR_RESPONSES, NotFound
 from vocab.iris import Iris
@@ -160,8 +159,8 @@ def show_log(
     id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None
 ) -> list[LogLine]:
     """Show the newest log lines of a run, newest first; *before* is the number of a line."""
-    return run_log.log_lines(
-        context.ledger, run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
+    return context.ledger.log_lines(
+        run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
     )
 
 
@@ -184,11 +183,11 @@ def list_acts(
 def list_keys(key: Administrator, context: ContextDep) -> list[KeyView]:
     """List the keys, including revoked and expired ones, without their secrets."""
     return [
-        key_view(stored_key, context.now()) for stored_key in key_store.list_keys(context.ledger)
+        key_view(stored_key, context.now()) for stored_key in operators.list_keys(context.ledger)
     ]
 
 
 @routes.get("/keys/{id}", tags=["keys"])
 def show_key(id: str, key: Administrator, context: ContextDep) -> KeyView:
     """Show a key."""
-    return key_view(key_store.get(context.ledger, id), context.now())
+    return key_view(operators.get_key(context.ledger, id), context.now())

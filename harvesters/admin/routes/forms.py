@@ -23,7 +23,7 @@ from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.admin.routes.pages import render_keys_page
 from harvesters.errors import PlanError, SourceLockedError
-from harvesters.ledger.keys import Scope
+from harvesters.ledger.operators import Scope
 from harvesters.problems import (
     InvalidValue,
     NotFound,

@@ -12,10 +12,9 @@ from harvesters.admin import effects, inbox, labels, pagination, plans, records,
 from harvesters.admin.auth import ContextDep, CurrentUser, PageAdministrator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import key_view, source_views
-from harvesters.ledger import keys as key_store
-from harvesters.ledger import operators, readers, run_log
-from harvesters.ledger.keys import Scope
+from harvesters.ledger import operators, readers
 from harvesters.ledger.models import Outcome, Run, State
+from harvesters.ledger.operators import Scope
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.operations import MAX_ANSWER_LENGTH, OVERRIDABLE_LIMITS
 from harvesters.runs.reported_problems import problem_target
@@ -122,7 +121,7 @@ def run(
         "live": live,
         "failed": _can_retry(context),
         "two_people": context.source(harvest_run.source).second_approver,
-        "log": run_log.log_lines(context.ledger, run=id, limit=_LOG_LINES)[::-1],
+        "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
         "outcomes": {item.value: item for item in Outcome},
         "groups": labels.GROUPS,
         **labels.run_labels(context.base),
@@ -171,8 +170,7 @@ def logs(
         "level": level if level in _LEVELS else "",
         "q": q.strip()[:_MAX_QUERY],
     }
-    lines = run_log.log_lines(
-        context.ledger,
+    lines = context.ledger.log_lines(
         run=chosen["run"],
         source=chosen["source"],
         level=chosen["level"],
@@ -219,12 +217,12 @@ def render_keys_page(
     request: Request, user: User, context: AdminContext, token: str | None = None
 ) -> Response:
     """Show the keys, and the *token* of one that was just created."""
-    page = [key_view(key, context.now()) for key in key_store.list_keys(context.ledger)]
+    page = [key_view(key, context.now()) for key in operators.list_keys(context.ledger)]
     values = {
         "keys": page,
         "token": token,
         "scopes": list(Scope),
-        "longest": key_store.MAX_NAME_LENGTH,
+        "longest": operators.MAX_NAME_LENGTH,
     }
     return get_pages(request).render("keys.html", {"user": user, **values})
 
