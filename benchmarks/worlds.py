@@ -18,7 +18,7 @@ import orjson
 
 from demo.record_index import RecordIndex
 from demo.scenario import ScenarioState, registries
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.source import Source
 from journal.journal import Journal

@@ -23,12 +23,12 @@ from command_line.settings import Settings
 from harvesters.admin.actions import OPERATIONS
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.options import Options
 from harvesters.page_model import Payload
 from harvesters.participation.app import create_submissions
 from harvesters.participation.submitters import SubmissionContext
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import Limits as HarvestLimits
 from harvesters.source import Source
 from publisher.app import create_app

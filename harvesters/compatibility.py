@@ -7,12 +7,10 @@ from dataclasses import replace
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import fields
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS, RecordMapping
 from harvesters.mappings.topics.suggest import model_fault
 from harvesters.options import located, suggestion
-from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

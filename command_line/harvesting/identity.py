@@ -18,23 +18,26 @@ from command_line.settings import Context, Settings
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.matching.clusters import Status, classify_pairs, classify_stored, count_pairs
-from harvesters.matching.decisions import (
+from harvesters.matching.clusters import (
     PairRule,
+    Status,
     check_rule,
+    classify_pairs,
+    classify_stored,
+    count_pairs,
     covered_pairs,
     read_table,
     write_table,
 )
-from harvesters.matching.entity_store import EntityStore
-from harvesters.matching.match import match_records
-from harvesters.matching.stored import (
+from harvesters.matching.entities import EntityStore
+from harvesters.matching.match import (
     Decision,
     Judgement,
     add_decisions,
     current_decisions,
     decision_history,
     find_pair,
+    match_records,
     pair_id,
     read_entities,
 )

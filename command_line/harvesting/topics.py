@@ -15,8 +15,8 @@ from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError
 from harvesters.inspection.topic_queue import undecided
 from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classification import classify
-from harvesters.mappings.topics.mentions import find_mentions
+from harvesters.mappings.topics.classifier import classify
+from harvesters.mappings.topics.suggest import find_mentions
 from harvesters.runs.operations import decide_topic
 from vocab.curated_topics import CONFIRMED, REFUSED
 from vocab.curated_words import short_name

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Annotated, Any
 
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import Field
 
+from harvesters.lazy_registry import LazyRegistry
 from harvesters.options import Options, one_of
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import (
     KINDS,
+    html_to_text,
     normalize_inline,
     parse_language,
     parse_languages,
@@ -24,7 +27,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Party, Post, Resource, Role, Text
+from vocab.initiative import Detection, Party, Post, Resource, Role, Text
 from vocab.iris import is_web
 
 # The members whose texts lose their HTML, and the names of their fields in remarks.
@@ -174,3 +177,106 @@ def _plain_texts(texts: tuple[Text, ...], form: Callable[[str], str]) -> tuple[T
         if "<" in text.value or "&" in text.value:
             return parse_titles((form(text.value), text.language) for text in texts)
     return texts
+
+
+MAPPINGS: Mapping[str, RecordMapping] = LazyRegistry(
+    {
+        "oai_dc": "harvesters.mappings.oai_dc",
+        "mods": "harvesters.mappings.mods",
+        "datacite": "harvesters.mappings.datacite",
+        "ckan_package": "harvesters.mappings.ckan_package",
+        "dpg_nominee": "harvesters.mappings.dpg_nominee",
+        "iati_activity": "harvesters.mappings.iati_activity",
+        "iso_19115": "harvesters.mappings.iso_19115",
+        "dif": "harvesters.mappings.dif",
+        "cerif": "harvesters.mappings.cerif",
+        "dcat": "harvesters.mappings.dcat",
+        "schema_org": "harvesters.mappings.schema_org",
+        "stocktake_record": "harvesters.mappings.stocktake_record",
+        "feed_entry": "harvesters.mappings.feed_entry",
+        "ical_event": "harvesters.mappings.ical_event",
+        "fields": "harvesters.mappings.fields",
+        "submission": "harvesters.mappings.submission",
+    },
+    "MAPPING",
+    "stocktake.mappings",
+    RecordMapping,
+)
+
+
+MIN_CONFIDENCE = 0.9  # Below it no language is stated; short texts rarely reach it.
+# A text with at least so many letters is examined by itself, a shorter one together with the record's
+# other texts.
+_LONG_LETTERS = 80
+_MIN_LETTERS = 12  # Fewer letters in all texts together show no language.
+_MAX_CHARACTERS = 4000  # Characters that are examined.
+_CANDIDATES = 5  # The most likely languages: the others' confidence is near zero.
+_NO_LANGUAGE = "zxx"  # The code for content that is not in any language.
+# Members of a macrolanguage (ISO 639-3) that can hardly be distinguished in writing.
+_MACROLANGUAGES = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh"}
+_DETECTED_FIELDS = {
+    "titles": "title",
+    "descriptions": "description",
+    "venue": "venue",
+    "content": "content",
+}
+
+
+def detect_languages(resource: Resource) -> Resource:
+    """Return the resource with a detected language for each text without one, if it is clear;
+    declared languages stay.
+
+    Names of organizations and subjects are skipped: a word or two are too short to detect.
+    """
+    texts = {name: getattr(resource, name, None) or () for name in _DETECTED_FIELDS}
+    untagged = {
+        name: [text for text in _as_tuple(value) if text.language is None]
+        for name, value in texts.items()
+    }
+    all_text = " ".join(text.value for values in untagged.values() for text in values)
+    changed: dict[str, Any] = {}
+    detections: dict[tuple[str, str], float] = {}
+    for name, values in untagged.items():
+        results = {text: result for text in values if (result := _detect(text.value, all_text))}
+        for language, confidence in results.values():
+            field = _DETECTED_FIELDS[name], language
+            detections[field] = min(confidence, detections.get(field, 1.0))
+        if results:
+            tagged = tuple(
+                text._replace(language=results[text][0]) if text in results else text
+                for text in _as_tuple(texts[name])
+            )
+            changed[name] = tagged[0] if isinstance(texts[name], Text) else tagged
+    if not changed:
+        return resource
+    detected = tuple(Detection(*field, confidence) for field, confidence in detections.items())
+    return replace(resource, **changed, detected=detected)
+
+
+def _as_tuple(value: Text | tuple[Text, ...]) -> tuple[Text, ...]:
+    # A text is a tuple itself.
+    return (value,) if isinstance(value, Text) else value
+
+
+def _detect(text: str, all_text: str) -> tuple[str, float] | None:
+    is_long = sum(map(str.isalpha, text[:_MAX_CHARACTERS])) >= _LONG_LETTERS
+    return _rank((text if is_long else all_text)[:_MAX_CHARACTERS])
+
+
+@lru_cache(maxsize=256)
+def _rank(text: str) -> tuple[str, float] | None:
+    if sum(map(str.isalpha, text)) < _MIN_LETTERS:
+        return None
+    sums: Counter[str] = Counter()
+    for language, confidence in _identifier().rank(text)[:_CANDIDATES]:
+        sums[_MACROLANGUAGES.get(language, str(language))] += confidence
+    language, confidence = sums.most_common(1)[0]
+    is_clear = confidence >= MIN_CONFIDENCE and language != _NO_LANGUAGE
+    return (language, min(1.0, round(float(confidence), 3))) if is_clear else None
+
+
+@lru_cache(maxsize=1)
+def _identifier() -> Any:
+    """Import the library and load the model on first use: it takes some seconds and 120 MB."""
+    langid = import_module("py3langid.langid")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)

@@ -9,8 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS, RecordMapping
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import normalize_block, parse_language, strip_contacts
 from harvesters.source import Source

@@ -25,16 +25,14 @@ from harvesters.ledger.models import RecordState, decompress
 from harvesters.ledger.participation import Content, SubmissionState, Submitter
 from harvesters.ledger.prizes import published_statements
 from harvesters.ledger.submissions import has_picture, picture_of
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS, detect_languages
 from harvesters.mappings.topics.suggest import add_suggestions
-from harvesters.matching.blocking import WordWeights
 from harvesters.matching.entities import Entity, EntityReader, name_words
-from harvesters.matching.scoring import QUEUED, Score, score
+from harvesters.matching.scoring import QUEUED, Score, WordWeights, score
 from harvesters.page_model import Record
 from harvesters.participation.documents import property_iri
 from harvesters.participation.model import MEMBERS, title_of
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
-from harvesters.payloads.language_detection import detect_languages
 from harvesters.pipeline.record_processor import (
     MAPPING_ERRORS,
     content_fingerprint,

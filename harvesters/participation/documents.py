@@ -24,8 +24,7 @@ from harvesters.participation.model import (
     InvalidMembersError,
     normalize,
 )
-from harvesters.payloads.contexts import builtin_context, inline_contexts
-from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.payloads.rdf_parser import builtin_context, inline_contexts, parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
 from harvesters.problems import UnsupportedMedia
 from languages.translations import gettext

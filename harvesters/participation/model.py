@@ -23,8 +23,7 @@ from pydantic_core import CoreSchema, core_schema
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import Content
 from harvesters.options import suggestion
-from harvesters.payloads.html_to_text import html_to_text
-from harvesters.payloads.value_parsing import normalize_inline, parse_language
+from harvesters.payloads.value_parsing import html_to_text, normalize_inline, parse_language
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_number, gettext, term_title
 from vocab.iris import Iris, is_web

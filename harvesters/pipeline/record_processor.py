@@ -24,10 +24,9 @@ from harvesters.ledger.models import (
     decompress,
     key_digest,
 )
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS, detect_languages
 from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.page_model import Record
-from harvesters.payloads import language_detection
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
 from harvesters.stored_response import SourcePosition
@@ -155,7 +154,7 @@ class RecordProcessor:
         return frozenset(describe(self._resource(record), self.iris, self.task.source.name))
 
     def _resource(self, record: Record[Any]) -> Resource:
-        resource = language_detection.detect_languages(self.map_record(record.parsed()))
+        resource = detect_languages(self.map_record(record.parsed()))
         if record.lineage and not resource.lineage:
             resource = replace(resource, lineage=record.lineage)
         source = self.task.source

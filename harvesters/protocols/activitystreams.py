@@ -20,13 +20,16 @@ from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload
 from harvesters.parsing import join_url
-from harvesters.payloads.value_parsing import as_list
-from harvesters.protocols.cursor import Items
-from harvesters.protocols.datestamps import parse_timestamp
-from harvesters.protocols.document import ListedDocument, row_record
-from harvesters.protocols.file_formats import FORMATS, file_reader, payload_type
+from harvesters.payloads.value_parsing import as_list, parse_timestamp
+from harvesters.protocols.document import (
+    FORMATS,
+    ListedDocument,
+    file_reader,
+    payload_type,
+    row_record,
+)
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
-from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.protocol import Items, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

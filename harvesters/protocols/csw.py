@@ -20,7 +20,7 @@ from harvesters.network.reply import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
 from harvesters.parsing import natural
-from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.payloads.value_parsing import parse_timestamp
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source

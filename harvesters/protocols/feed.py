@@ -31,7 +31,7 @@ from harvesters.network.reply import (
 from harvesters.options import Options
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload, Record, Row
 from harvesters.parsing import join_url, parser_errors
-from harvesters.payloads.html_to_text import html_to_text
+from harvesters.payloads.value_parsing import html_to_text
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason

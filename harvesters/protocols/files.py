@@ -24,9 +24,14 @@ from harvesters.network.reply import Reply, is_html, load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import join_url, parser_errors
-from harvesters.protocols.datestamps import in_utc, may_be_newer
-from harvesters.protocols.document import ListedDocument
-from harvesters.protocols.file_formats import FORMATS, FileOptions, file_reader, payload_type
+from harvesters.payloads.value_parsing import in_utc, may_be_newer
+from harvesters.protocols.document import (
+    FORMATS,
+    FileOptions,
+    ListedDocument,
+    file_reader,
+    payload_type,
+)
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source

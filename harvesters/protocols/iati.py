@@ -29,11 +29,9 @@ from harvesters.network.reply import Reply, load_json, refuse_doctype, refuse_ht
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.parsing import parser_errors
-from harvesters.protocols.ckan_search import Ckan
-from harvesters.protocols.cursor import Cursor, read_cursor
 from harvesters.protocols.document import read_document, take_page
 from harvesters.protocols.lists import RECORD_ERRORS
-from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.protocol import PROTOCOLS, Cursor, Protocol, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -301,7 +299,7 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
     query = " AND ".join(f"({part})" for part in parts if part)
     portal = replace(source, options={"rows": _ROWS, "fq": query})
     addresses: dict[str, None] = {}
-    for page in Ckan(portal, fetch, since).read(None):
+    for page in PROTOCOLS["ckan"].collect(portal, fetch, since):
         for item in page.items:
             if isinstance(item, InvalidRecord):
                 raise ParseError(item.cause)

@@ -27,9 +27,7 @@ from harvesters.network.reply import Reply, dump_json, refuse_html
 from harvesters.options import Options, must_be
 from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record, Row
 from harvesters.parsing import message, parser_errors
-from harvesters.payloads.html_to_text import html_to_text
-from harvesters.payloads.value_parsing import as_list
-from harvesters.protocols.datestamps import in_utc
+from harvesters.payloads.value_parsing import as_list, html_to_text, in_utc
 from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason

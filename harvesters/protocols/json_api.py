@@ -19,8 +19,7 @@ from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, natural, url_path
 from harvesters.payloads.paths import Search, compile_jmespath
-from harvesters.protocols.cursor import Items
-from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.payloads.value_parsing import parse_timestamp
 from harvesters.protocols.document import (
     DocumentReader,
     ListedDocument,
@@ -34,7 +33,7 @@ from harvesters.protocols.lists import (
     ListCursor,
     PagedProtocol,
 )
-from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.protocol import Items, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

@@ -23,12 +23,10 @@ from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Payload
 from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
-from harvesters.payloads.record_discovery import is_described
-from harvesters.protocols.cursor import Cursor, read_cursor
-from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
+from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import MAX_RECORDS
-from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions
+from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
+from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions, is_described
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web

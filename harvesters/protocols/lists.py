@@ -31,8 +31,8 @@ from harvesters.errors import (
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import InvalidRecord, Item, P, Page, Pages
-from harvesters.protocols.cursor import Cursor, Items, read_cursor
-from harvesters.protocols.datestamps import in_utc
+from harvesters.payloads.value_parsing import in_utc
+from harvesters.protocols.protocol import Cursor, Items, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

@@ -31,8 +31,7 @@ from harvesters.options import Options, Texts
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Pages, Payload, Record
 from harvesters.payloads.graph import Graph, Node, Term
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.protocols.cursor import Cursor, read_cursor
-from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from journal.entry import SUFFIX, Entry, read_header

@@ -22,9 +22,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_dumped, load_json
 from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
-from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
-from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.payloads.rdf_parser import builtin_context, parse_quads
 from harvesters.protocols.document import no_object, read_document
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason

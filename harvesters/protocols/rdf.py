@@ -22,11 +22,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload
 from harvesters.parsing import join_url
-from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
-from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.protocols.cursor import Cursor, Items, read_cursor
 from harvesters.protocols.document import MAX_RECORDS, DocumentReader, ListedDocument
 from harvesters.protocols.lists import (
     RECORD_ERRORS,
@@ -34,8 +31,19 @@ from harvesters.protocols.lists import (
     count_empty_pages,
     total_changed,
 )
-from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import ACCEPT, RdfOptions, RdfReader, unreadable_parts
+from harvesters.protocols.protocol import Cursor, Items, Protocol, read_cursor
+from harvesters.protocols.rdf_reader import (
+    ACCEPT,
+    DiscoveredRecords,
+    RdfOptions,
+    RdfReader,
+    find_next_page,
+    find_total,
+    frequent_classes,
+    is_catalogue,
+    is_described,
+    unreadable_parts,
+)
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -110,7 +118,7 @@ def collect(
                 result = reader.find_records(store, urldefrag(reply.url).url)
                 _check_content(source, reply, store, result)
                 state = _queue_catalogues(source, state, result, reply)
-                following = record_discovery.find_next_page(store)
+                following = find_next_page(store)
                 following = join_url(reply.url, following) if following else None
                 is_only = first and not following and not result.elsewhere and len(state.todo) == 1
                 loop_detector.check_token(reply.url, following, "the next page")
@@ -144,8 +152,8 @@ def _check_content(source: Source, reply: Reply, store: Store, result: Discovere
     """
     if result.records or result.keyless or result.elsewhere or result.catalogues:
         return
-    if not record_discovery.is_catalogue(store):
-        classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
+    if not is_catalogue(store):
+        classes = ", ".join(frequent_classes(store)) or "no classes"
         raise ParseError(
             "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
             "'types'",
@@ -208,7 +216,7 @@ def _read_document(
     """Yield the pages of one document, at least one: its records, what cannot be read, then each
     member that it only names.
     """
-    total, again = record_discovery.find_total(store), state.again
+    total, again = find_total(store), state.again
     if state.paged:
         state = state.mark_incomplete(total_changed(state.total, total))
     if broken:
@@ -255,7 +263,7 @@ def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
 def _parse_member(reader: RdfReader, member: ListedDocument, reply: Reply) -> tuple[Items, None]:
     node, item = NamedNode(member.address), None
     with reader.open_store(reply) as store:
-        if record_discovery.is_described(store, node):
+        if is_described(store, node):
             item = reader.parse_record(store, member.address, node)
     fault = Reason("%(url)s has no statements about it", url=reply.url)
     return (item or InvalidRecord(member.address, fault),), None

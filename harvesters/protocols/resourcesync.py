@@ -26,9 +26,14 @@ from harvesters.network.reply import Reply, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
 from harvesters.parsing import parser_errors
-from harvesters.protocols.datestamps import in_utc, may_be_newer, parse_timestamp
-from harvesters.protocols.document import ListedDocument, sitemap_entries
-from harvesters.protocols.file_formats import FileOptions, file_reader, payload_type
+from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
+from harvesters.protocols.document import (
+    FileOptions,
+    ListedDocument,
+    file_reader,
+    payload_type,
+    sitemap_entries,
+)
 from harvesters.protocols.lists import LoopDetector
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason

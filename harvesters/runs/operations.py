@@ -42,7 +42,7 @@ from harvesters.ledger.models import (
     key_digest,
 )
 from harvesters.ledger.participation import ProblemState
-from harvesters.matching.stored import Decision, Judgement, add_decisions, pair_id
+from harvesters.matching.match import Decision, Judgement, add_decisions, pair_id
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext

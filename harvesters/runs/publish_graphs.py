@@ -20,9 +20,14 @@ from harvesters.errors import HarvestError, error_reason
 from harvesters.ledger import graphs
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, Run, State
 from harvesters.matching.clusters import cluster_descriptions
-from harvesters.matching.entity_store import EntityStore, open_scratch
-from harvesters.matching.match import has_changes, match_records
-from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
+from harvesters.matching.entities import EntityStore, open_scratch
+from harvesters.matching.match import (
+    current_decisions,
+    has_changes,
+    match_records,
+    read_entities,
+    stored_pairs,
+)
 from harvesters.network.settings import NetworkSettings
 from harvesters.pipeline.processes import ProcessLimits, call_bounded
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry

@@ -5,8 +5,7 @@ from typing import Any
 import pytest
 
 from harvesters.matching.clusters import classify_stored
-from harvesters.matching.scoring import Feature, Score
-from harvesters.matching.stored import (
+from harvesters.matching.match import (
     Judgement,
     current_decisions,
     decision_history,
@@ -14,6 +13,7 @@ from harvesters.matching.stored import (
     read_entities,
     store_pairs,
 )
+from harvesters.matching.scoring import Feature, Score
 from journal.journal import Journal
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris

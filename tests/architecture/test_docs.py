@@ -14,9 +14,9 @@ from benchmarks.__main__ import NAMES, OTHERS
 from command_line.settings import Settings
 from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.mappings.fields import FIELDS
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.options import Options
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from publisher.app import ROUTERS, create_app
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris

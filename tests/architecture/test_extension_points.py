@@ -7,7 +7,7 @@ from rows import each
 
 from demo.source_definitions import write_sources
 from harvesters.compatibility import check_compatible
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 
 ROOT = Path(__file__).parents[2]

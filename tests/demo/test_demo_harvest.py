@@ -11,7 +11,7 @@ from demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 
 

@@ -12,7 +12,7 @@ from demo.registries import SHARES, SIZE, Demo, Fault
 from demo.scenario import ScenarioState, record_histories, registries, serialize_record
 from demo.source_definitions import write_sources
 from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classification import SHIPPED, classify
+from harvesters.mappings.topics.classifier import SHIPPED, classify
 from harvesters.source import add_decision, load
 from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG

@@ -9,11 +9,11 @@ from rows import each
 from demo.publications import DOCUMENTS, EVENTS, POSTS, PRIZES, PUBLICATIONS
 from demo.registries import Demo
 from demo.source_definitions import write_sources
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Event, Initiative, Post

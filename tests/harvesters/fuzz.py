@@ -42,10 +42,10 @@ import test_every_payload as real
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
+from harvesters.mappings.mapping import detect_languages
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Record
-from harvesters.payloads import language_detection
 from harvesters.source import Source, load, parse
 from vocab.describe import describe
 from vocab.iris import Iris
@@ -173,7 +173,7 @@ def run_case(name: str, seed: int) -> Outcome:
                 for item in page.items:
                     if isinstance(item, Record):
                         try:
-                            describe(language_detection.detect_languages(read(item)), Iris(), "a")
+                            describe(detect_languages(read(item)), Iris(), "a")
                             records += 1
                         except ParseError:
                             pass

@@ -29,11 +29,11 @@ import replay
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Record
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import parse
 from shapes.result import Severity
 from shapes.validate import validate_many

@@ -5,7 +5,7 @@ import os
 import fuzz
 import pytest
 
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 
 # The night runs this many cases for all protocols together, the day this many for each protocol.
 NIGHTLY = 20_000

@@ -9,11 +9,11 @@ from replay import crosswalks
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 from vocab.describe import describe
 from vocab.iris import Iris

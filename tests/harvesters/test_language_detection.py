@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rows import each
 
-from harvesters.payloads.language_detection import detect_languages
+from harvesters.mappings.mapping import detect_languages
 from vocab.describe import describe
 from vocab.initiative import Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import BASE, Iris

@@ -13,8 +13,8 @@ from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.errors import UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.protocols.cursor import write_cursor
 from harvesters.protocols.document import ListedCursor
+from harvesters.protocols.protocol import write_cursor
 from harvesters.source import Source
 
 HOST = "https://registry.example"

@@ -31,7 +31,7 @@ from simulated import (
 
 from harvesters.errors import HarvestError, UnavailableError
 from harvesters.page_model import InvalidRecord, Page, Record
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import Source
 
 TEXT = "Result window is too large"

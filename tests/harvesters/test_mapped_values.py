@@ -12,7 +12,7 @@ from rows import each
 from simulated import define_source
 
 from harvesters.errors import ParseError
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description
 from vocab.initiative import Role, Text

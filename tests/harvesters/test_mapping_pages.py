@@ -13,7 +13,7 @@ from simulated import define_source
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record

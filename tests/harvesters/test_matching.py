@@ -14,21 +14,37 @@ from simulated import define_source
 
 from harvesters.errors import IdentityError
 from harvesters.mappings import datacite, mods, oai_dc
-from harvesters.matching.blocking import SCHEMA, WordWeights, candidate_pairs
-from harvesters.matching.clusters import Clusters, Status, classify, cluster_descriptions
-from harvesters.matching.decisions import COLUMNS, read_table, write_table
+from harvesters.matching.clusters import (
+    COLUMNS,
+    Clusters,
+    Status,
+    classify,
+    cluster_descriptions,
+    read_table,
+    write_table,
+)
 from harvesters.matching.entities import (
     Entity,
     EntityReader,
+    ScratchMapping,
     acronyms,
     add_known_names,
     name_words,
     normalize_page,
+    open_entities,
+    open_scratch,
 )
-from harvesters.matching.entity_store import ScratchMapping, open_entities, open_scratch
-from harvesters.matching.match import score_pairs
-from harvesters.matching.scoring import AUTOMATIC, QUEUED, Feature, Score, score
-from harvesters.matching.stored import Decision, Judgement, Pair, StoredPair, ordered
+from harvesters.matching.match import Decision, Judgement, Pair, StoredPair, ordered, score_pairs
+from harvesters.matching.scoring import (
+    AUTOMATIC,
+    QUEUED,
+    SCHEMA,
+    Feature,
+    Score,
+    WordWeights,
+    candidate_pairs,
+    score,
+)
 from harvesters.page_model import Record
 from harvesters.pipeline.processes import call_bounded
 from vocab.crosswalks import Crosswalks

@@ -7,8 +7,8 @@ from rows import each
 
 from harvesters.mappings.mapping import normalize_resource
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
-from harvesters.payloads.html_to_text import html_to_text
 from harvesters.payloads.value_parsing import (
+    html_to_text,
     normalize_date,
     parse_language,
     parse_number,

@@ -19,8 +19,8 @@ import pytest
 from pyoxigraph import RdfFormat, parse
 from rows import each
 
-from harvesters.mappings.registry import MAPPINGS
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.mappings.mapping import MAPPINGS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 from publisher.pages import sections
 from publisher.portal.feed_samples import SOURCE_FORMATS

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.pipeline.processes import ChildProcesses, ProcessLimits
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.runs.child import run_child
 
 _JSON, _FIELDS = PROTOCOLS["json"], MAPPINGS["fields"]  # looking them up imports their modules

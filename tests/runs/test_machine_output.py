@@ -24,7 +24,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 import publisher
-from harvesters.matching.decisions import COLUMNS
+from harvesters.matching.clusters import COLUMNS
 from publisher.database import connect
 from stocktake import app
 from vocab.iris import BASE

@@ -17,13 +17,13 @@ from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
-from harvesters.matching.match import score_pairs
-from harvesters.matching.stored import (
+from harvesters.matching.match import (
     Decision,
     Judgement,
     add_decisions,
     ordered,
     read_entities,
+    score_pairs,
     store_pairs,
 )
 from harvesters.network.settings import NetworkSettings

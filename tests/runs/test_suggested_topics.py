@@ -9,7 +9,7 @@ from projects import serving
 from typer.testing import CliRunner
 
 from harvesters.ledger.models import Outcome, decompress
-from harvesters.mappings.topics.embedding import _encoder, check_model
+from harvesters.mappings.topics.classifier import _encoder, check_model
 from harvesters.runs.collect import rules_digest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap

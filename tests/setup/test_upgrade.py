@@ -25,7 +25,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LinkState
 from harvesters.ledger.operators import list_keys
 from harvesters.ledger.tables import metadata
-from harvesters.matching.stored import decision_history
+from harvesters.matching.match import decision_history
 from harvesters.notifications import coar
 from harvesters.reasons import Reason
 from journal import data_format

@@ -28,7 +28,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Scope
 from harvesters.ledger.operators import Key
 from harvesters.ledger.participation import Submission
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server

@@ -14,11 +14,15 @@ from itertools import combinations, islice
 from random import Random
 
 from demo.generate import Project, generate_record
-from harvesters.matching.entities import Entity, EntityReader, add_known_names
-from harvesters.matching.entity_store import EntityStore, open_entities
-from harvesters.matching.match import score_pairs
+from harvesters.matching.entities import (
+    Entity,
+    EntityReader,
+    EntityStore,
+    add_known_names,
+    open_entities,
+)
+from harvesters.matching.match import Pair, score_pairs, store_known_names
 from harvesters.matching.scoring import AUTOMATIC, QUEUED
-from harvesters.matching.stored import Pair, store_known_names
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug

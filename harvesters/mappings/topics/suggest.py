@@ -4,20 +4,232 @@ another basis.
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from harvesters.errors import HarvestError
-from harvesters.mappings.topics import mentions
-from harvesters.mappings.topics.mentions import find_mentions
 from harvesters.source import MENTIONS, MODEL, NOTHING, Source
 from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.curated_words import resolve_concept
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
-from vocab.lookup import SDG
+from vocab.lookup import SDG, action_line, goal
+from vocab.schemes import concepts
+
+METHOD, VERSION = "mention", "1"
+LONGEST = 100_000  # A text of more characters is not read.
+# The confidence of a word that only means the goals, and of one that does beside words of the Agenda.
+SURE, LIKELY = 0.99, 0.9
+_NEAR = 200  # So many characters before and after a mention are its context.
+
+
+class Mention(NamedTuple):
+    """A *concept* (IRI of a goal or target, code of an action line), the *words* that name it, and
+    the *confidence* from 0 to 1.
+    """
+
+    concept: str
+    words: str
+    confidence: float
+
+
+_PHRASES = (
+    r"sustainable\s+development\s+goals?|objectifs?\s+de\s+développement\s+durable|objetivos?\s+de\s+desarrollo\s+sostenible"
+    r"|цел[а-я]*\s+(?:в\s+области\s+)?устойчивого\s+развития|(?:أهداف|هدف)\s+التنمية\s+المستدامة"
+)
+_GOAL_WORDS = r"goals?|objectifs?|objetivos?|цел[иьюя][а-я]{0,2}|目标|(?:ال)?هدف|(?:ال)?أهداف"
+_TARGET_WORDS = (
+    r"targets?|indicators?|cibles?|indicateurs?|metas?|indicador(?:es)?|задач[а-я]{0,3}|показател[а-я]{1,3}"
+    r"|具体目标|指标|(?:ال)?غاي(?:ة|ات)|(?:ال)?مؤشر"
+)
+_CONTEXT = re.compile(
+    rf"\b(?:SDGs?|2030\s+agenda|agenda\s+2030|agenda\s+for\s+sustainable)\b|ЦУР|2030年议程|خطة\s+(?:عام\s+)?2030|{_PHRASES}"
+    r"|sustainable\s+development|développement\s+durable|desarrollo\s+sostenible|устойчивого\s+развития|可持续发展|التنمية\s+المستدامة",
+    re.IGNORECASE,
+)
+# Acronyms are written in capitals: "odd 4" is a number, "ods 4" a file.
+_PREFIX = re.compile(
+    rf"(?:(?<![^\W\d_])|(?=[\u4e00-\u9fff]))"  # Chinese has no spaces between words.
+    rf"(?:(?P<acronym>\#?(?-i:SDGs?|ODD|ODS|ЦУР))|(?P<phrase>{_PHRASES}|可持续发展(?:具体)?目标)|(?P<target>{_TARGET_WORDS})|(?P<goal>{_GOAL_WORDS}))"
+    rf"(?:[\s:_-]*(?:{_TARGET_WORDS}|{_GOAL_WORDS})(?![^\W\d_]))?[\s:\#_-]*(?:(?:no\.?|n°|nº|№|number)\s*)?(?=\d)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(
+    r"0?(?P<goal>1[0-7]|[1-9])(?!\d)(?:\s?\.\s?(?P<point>\d{1,2}|[a-d](?![^\W_]))(?:\.(?:\d{1,2}|[a-d])(?![^\W_]))?)?"
+    r"(?!\.?\d)(?!,\d{3})",
+    re.IGNORECASE,
+)
+_AND = re.compile(
+    r"\s*(?:[,;/&+、،](?:\s*(?:and|et|y|и|和|و))?|and|et|y|и|和|及|و)\s*(?:\#?(?:SDGs?|ODD|ODS|ЦУР)[\s:-]*)?(?=\d)",
+    re.IGNORECASE,
+)
+_ENDS_LIST = re.compile(r"\s*(?:\Z|[^\w\s]|(?:and|et|y|и|和|及|و)\s*\d)", re.IGNORECASE)
+_UNIT = re.compile(
+    r"\s?(?:[%°‰€$£]|(?:per\s?cent|pour\s?cent|por\s?ciento|процент|[kmg]?w(?:h|att)|million|billion|trillion|thousand|hundred|millones|miles|milliards?|mil\b|млн|млрд|тыс"
+    r"|million|degrees?|degrés?|grados|градус|years?|months?|days?|weeks?|countries|people|projects?|targets?|goals?|indicators?|out\s+of|of\s+\d|个|项|亿|万|年|月|مليون|مليار|دول)"
+    r"(?![^\W\d_])|[个项亿万年月])",
+    re.IGNORECASE,
+)
+_OTHER_GOALS = re.compile(
+    r"(?:millenn\w*|milen\w*|mill[ée]naire|тысячелет\w*|千年\w*|الألفية|MDGs?|OMD|ODM|ЦРТ)[^.;]{0,40}\Z",
+    re.IGNORECASE,
+)
+_DENIAL = re.compile(
+    r"(?:\bexcept|\bother\s+than|\bunlike|\bnot\s+(?:\w+\s+){0,3}(?:to|with|for)|\bsauf|\bhormis|\bexcepto|\bsalvo|кроме|除了|باستثناء)\s+(?:the\s+|la\s+|le\s+|el\s+)?\Z",
+    re.IGNORECASE,
+)
+# In other languages these acronyms mean other things.
+_LANGUAGES = {"ODD": ("fr",), "ODS": ("es", "pt", "ca", "gl")}
+_NAMED = re.compile(r"\s?[:–—-]\s*(?P<name>[^.;()\n]{3,300})")
+_LINE_PREFIX = re.compile(
+    r"(?<![^\W\d_])(?:(?:wsis|smsi|cmsi|ввуио)(?:\s+(?:action\s+lines?|al))?|action\s+lines?|(?-i:AL)|grandes?\s+orientations?|lignes?\s+d['’]action"
+    r"|l[íi]neas?\s+de\s+acci[óo]n|направлени[а-я]{1,3}\s+деятельности|行动方面|خط(?:وط)?\s+العمل)[\s:\#-]*(?:wsis\s+|smsi\s+|cmsi\s+)?(?=[CcСс][\s.-]?\d)",
+    re.IGNORECASE,
+)
+_LINE = re.compile(r"[CcСс][\s.-]?0?(?P<number>1[01]|[1-9])(?![\d]|\.\d|[^\W\d_])")
+_LINE_AND = re.compile(
+    r"\s*(?:[,;/&+、،](?:\s*(?:and|et|y|и|和|و))?|and|et|y|и|和|及|و)\s*(?=[CcСс][\s.-]?\d)",
+    re.IGNORECASE,
+)
+_APPLICATION = re.compile(
+    r"\s?[:–—(-]?\s*(?:ict\s+applications\s?[:–—(-]?\s*)?(?P<name>e-?\s?[a-z]{5,12})", re.IGNORECASE
+)
+
+
+def find_mentions(text: str, language: str | None = None) -> list[Mention]:
+    """Return the first mention of each goal, target and action line in a *text* whose BCP 47
+    *language* is known, or None.
+
+    The codes of action lines are those of ``vocab.lookup``. A text over ``LONGEST``
+    characters has none.
+
+    >>> [mention.concept for mention in find_mentions("Supports SDGs 3 and 4, target 9.c and action line C7: e-health.")]
+    ['http://metadata.un.org/sdg/3', 'http://metadata.un.org/sdg/4', 'http://metadata.un.org/sdg/9.c', 'C7-ehea']
+    >>> find_mentions("Goal 4: hire 9 people. Limit warming to the target 1.5 degrees.")
+    []
+    """
+    if len(text) > LONGEST:
+        return []
+    plain = re.sub(r"\d", lambda digit: str(int(digit[0])), unicodedata.normalize("NFKC", text))
+    mentions: dict[str, Mention] = {}
+    for mention in (*_goals(plain, (language or "").partition("-")[0].lower()), *_lines(plain)):
+        known = mentions.get(mention.concept)
+        if known is None or known.confidence < mention.confidence:
+            mentions[mention.concept] = mention
+    return list(mentions.values())
+
+
+def _goals(text: str, language: str) -> Iterator[Mention]:
+    read = 0  # Lists are read up to this position.
+    for prefix in _PREFIX.finditer(text):
+        confidence = _mention_confidence(prefix, text, language) if prefix.start() >= read else None
+        if (
+            confidence is None
+            or _OTHER_GOALS.search(text, max(0, prefix.start() - 60), prefix.start())
+            or _denied(text, prefix.start())
+        ):
+            continue
+        position: int | None = prefix.end()
+        begin = prefix.start()
+        while position is not None and (number := _NUMBER.match(text, position)):
+            following = position > prefix.end()
+            if _UNIT.match(text, number.end()) or (
+                following and not _ENDS_LIST.match(text, number.end()) and not _is_plural(prefix)
+            ):
+                break
+            if (concept := _concept(prefix, number, text)) is not None:
+                yield Mention(
+                    concept,
+                    _words(prefix[0] + number[0] if following else text[begin : number.end()]),
+                    confidence,
+                )
+            read = number.end()
+            separator = _AND.match(text, read)
+            position = separator.end() if separator else None
+
+
+def _denied(text: str, position: int) -> bool:
+    return _DENIAL.search(text, max(0, position - 60), position) is not None
+
+
+def _is_plural(prefix: re.Match[str]) -> bool:
+    return prefix[0].rstrip(" :-").casefold().endswith("s") and not prefix[0].startswith(
+        ("ODS", "#ODS")
+    )
+
+
+def _mention_confidence(prefix: re.Match[str], text: str, language: str) -> float | None:
+    """Return how sure the words before a number mean the goals; None if they need other words
+    beside them that are not there.
+    """
+    if prefix["phrase"]:
+        return SURE
+    acronym = (prefix["acronym"] or "").lstrip("#").upper()
+    if acronym and language in _LANGUAGES.get(acronym, (language,)):
+        return SURE
+    near = (
+        text[max(0, prefix.start() - _NEAR) : prefix.start()],
+        text[prefix.end() : prefix.end() + _NEAR],
+    )
+    if any(map(_CONTEXT.search, near)):
+        return LIKELY
+    number = _NUMBER.match(text, prefix.end())
+    if number is None or acronym:
+        return None
+    is_lettered = (number["point"] or "").isalpha()
+    is_all = (
+        not text[: prefix.start()].strip()
+        and not text[number.end() :].strip()
+        and bool(prefix["target"]) == bool(number["point"])
+    )
+    return LIKELY if is_lettered or is_all else None
+
+
+def _concept(prefix: re.Match[str], number: re.Match[str], text: str) -> str | None:
+    """Return the IRI that a number names after *prefix*; None for a number that no goal or target
+    has, or another name beside it.
+    """
+    if number["point"]:
+        iri = f"{SDG}{int(number['goal'])}.{number['point'].lower().lstrip('0')}"
+        return iri if iri in concepts("sdg") else None
+    if prefix["target"]:
+        return None
+    iri = f"{SDG}{int(number['goal'])}"
+    named = _NAMED.match(text, number.end()) if prefix["goal"] else None
+    return (
+        iri
+        if named is None or goal(f"{number['goal']} {named['name'][:300].strip()}") == iri
+        else None
+    )
+
+
+def _lines(text: str) -> Iterator[Mention]:
+    read = 0
+    for prefix in _LINE_PREFIX.finditer(text):
+        if prefix.start() < read or _denied(text, prefix.start()):
+            continue
+        position: int | None = prefix.end()
+        while position is not None and (line := _LINE.match(text, position)):
+            end, code = line.end(), f"C{line['number']}"
+            if (
+                code == "C7"
+                and (named := _APPLICATION.match(text, end))
+                and (application := action_line(f"C7: {named['name']}"))
+            ):
+                end, code = named.end(), application
+            yield Mention(code, _words(prefix[0] + text[line.start() : end]), SURE)
+            read = end
+            separator = _LINE_AND.match(text, end)
+            position = separator.end() if separator else None
+
+
+def _words(text: str) -> str:
+    return " ".join(text.split())
+
 
 CURATOR = "curator"  # This is the method of a suggestion that a person confirmed.
 
@@ -91,7 +303,7 @@ def method_versions(source: Source) -> tuple[str, ...]:
     """
     if source.suggest not in (MENTIONS, MODEL):
         return ()
-    results = (f"{mentions.METHOD} {mentions.VERSION}",)
+    results = (f"{METHOD} {VERSION}",)
     if source.suggest == MENTIONS:
         return results
     try:
@@ -117,7 +329,7 @@ def _classification() -> Any:
     """Import the classifier on first use: NumPy takes a tenth of a second, which a listing should
     not wait for.
     """
-    return import_module("harvesters.mappings.topics.classification")
+    return import_module("harvesters.mappings.topics.classifier")
 
 
 def _confidence(claim: Claim) -> float:
@@ -133,8 +345,8 @@ def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
                 Basis.SUGGESTED,
                 words,
                 confidence,
-                method=mentions.METHOD,
-                method_version=mentions.VERSION,
+                method=METHOD,
+                method_version=VERSION,
             )
 
 

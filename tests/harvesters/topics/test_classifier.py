@@ -10,10 +10,15 @@ from rows import each
 from topics_benchmark import benchmark_texts
 
 from harvesters.errors import HarvestError
-from harvesters.mappings.topics.classification import SHIPPED, classify
-from harvesters.mappings.topics.classifier import load
-from harvesters.mappings.topics.embedding import check_model, embed
-from harvesters.mappings.topics.suitability import LONGEST, unsuitable
+from harvesters.mappings.topics.classifier import (
+    LONGEST,
+    SHIPPED,
+    check_model,
+    classify,
+    embed,
+    load,
+    unsuitable,
+)
 
 EDUCATION = (
     "The project builds primary schools and trains teachers, so that girls and boys in rural areas complete free and equitable "

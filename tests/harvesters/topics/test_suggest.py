@@ -8,7 +8,7 @@ import pytest
 
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.mappings.topics.embedding import check_model
+from harvesters.mappings.topics.classifier import check_model
 from harvesters.mappings.topics.suggest import add_suggestions, method_versions
 from harvesters.source import load, parse
 from vocab.describe import describe
