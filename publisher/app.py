@@ -5,18 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
-from starlette.datastructures import MutableHeaders, State
+from starlette.datastructures import State
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from journal.tracing import open_span
 from publisher.apis import mcp_route, reconciliation
 from publisher.background import in_background
 from publisher.catalog import journal, openapi, portals, void
 from publisher.error_handlers import ErrorHandlers
-from publisher.errors import COST
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.feeds.atom import WebSubNotifier
 from publisher.linked_data import health, lists, mementos, status
@@ -26,6 +25,9 @@ from publisher.middleware import (
     RELEASE_HEADER,
     FreshnessMiddleware,
     PageLimits,
+    PageMiddleware,
+    add_budget,
+    page_version,
 )
 from publisher.pages import DOCUMENTATION, Pages
 from publisher.portal import (
@@ -50,7 +52,6 @@ from publisher.portal import (
 from publisher.portal.commands import ClientQuota, VisitorCommand
 from publisher.portal.first_start import FirstStart, warm_up
 from publisher.portal.follow import SubscriptionStore, settle_forever
-from publisher.portal.pages import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.suggestions import build_rate_limiter
 from publisher.releases.copies import follow_releases
@@ -59,12 +60,8 @@ from publisher.sparql.exports import ExportQueue
 from publisher.sparql.protocol import ENGINE_HEADER, Responses
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import release_numbers
-from publisher.store.source_status import data_version
-from publisher.store.workers.pool import client_key
 from web.branding import PLAIN, Branding
 from web.middleware import RequestMetrics, RequestMiddleware, SecurityMiddleware
-from web.page_cache import PageMiddleware
 from web.templating import STATIC_FOLDER, HashedStaticFiles
 
 ROUTERS: dict[str, APIRouter] = {
@@ -115,7 +112,6 @@ ROUTERS: dict[str, APIRouter] = {
 }
 
 
-_QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
 # Response headers that scripts of other sites may read.
 EXPOSED_HEADERS = [
     *("Link", "ETag", "Location", "Retry-After", "RateLimit", "RateLimit-Policy"),
@@ -146,11 +142,6 @@ class SiteOptions:
 
 
 DEFAULT_OPTIONS = SiteOptions()
-
-
-def _published(app: FastAPI, service: QueryService) -> list[str]:
-    """Return what the navigation has pages for."""
-    return [*published_kinds(service), *(["submission"] if app.state.submissions_open() else [])]
 
 
 def no_submissions() -> None:
@@ -188,36 +179,25 @@ def create_app(
     app = FastAPI(
         title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
-    pages = Pages(
-        service.iris,
-        lambda: data_version(service),
-        site.branding,
-        lambda: _published(app, service),
-        lambda: next(reversed(release_numbers(service.data / "releases")), None),
-    )
-    start = FirstStart(service, release=site.branding.demo)
-    _set_state(app, service, pages, start, site)
+    app.state = _create_state(service, site)
     for router in ROUTERS.values():
         # FastAPI's include_router would build each route again; the routers have no lifespan.
         app.router.routes.extend(router.routes)
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
-    handlers = ErrorHandlers(pages, service, start.steps)
+    handlers = ErrorHandlers(app.state.pages, service, app.state.start.steps)
     handlers.install(app)
     _add_middleware(app, service, handlers, site.url)
     return app
 
 
-def _set_state(
-    app: FastAPI, service: QueryService, pages: Pages, start: FirstStart, site: SiteOptions
-) -> None:
-    """Set what the dependencies of routes read."""
-    app.state = State(
+def _create_state(service: QueryService, site: SiteOptions) -> State:
+    """Return what the dependencies of routes read."""
+    state = State(
         {
             "service": service,
-            "pages": pages,
-            "start": start,
+            "start": FirstStart(service, release=site.branding.demo),
             "is_warm": True,
             "responses": Responses(),
             "commands": site.commands,
@@ -235,34 +215,18 @@ def _set_state(
             "exports": ExportQueue(service.data / "exports", service.limits),
         }
     )
+    state.pages = Pages(service.iris, site.branding, service, state)
+    return state
 
 
 def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers, url: str) -> None:
     """Add the middleware from the innermost to the outermost."""
-
-    def cached_version() -> str:
-        """Return the version under which pages are cached; "" while none may be."""
-        if service.snapshot is None or not service.is_consistent:
-            return ""
-        # The navigation links to submissions while they are open.
-        return f"{service.snapshot.version} {app.state.submissions_open()}"
-
-    def add_budget(scope: Scope, headers: MutableHeaders) -> None:
-        """Add what a query cost, and what is left of the client's budget."""
-        if not scope["path"].startswith(_QUERY_PATHS):
-            return
-        headers.update(service.rate_limiter.headers(client_key(scope)))
-        if "trailer" not in headers:
-            headers.setdefault(COST, "0.000")
-
     app.state.request_metrics = metrics = RequestMetrics(open_span, _first_parts())
-    pages = PageLimits(service.limits)
     app.add_middleware(
         PageMiddleware,
-        version=cached_version,
+        version=partial(page_version, service, app.state),
         requests=metrics.cached_pages,
-        spend=pages.spend,
-        slot=pages.slot,
+        limits=PageLimits(service.limits),
     )
     app.add_middleware(FreshnessMiddleware, service=service, respond=handlers.handle_damage)
     # It is outside the two above, so that their responses have its headers too.
@@ -271,7 +235,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         url=url,
         uploads=wizard.UPLOADS,
         exposed=(*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER),
-        add_headers=add_budget,
+        add_headers=partial(add_budget, service),
     )
     # It is outermost, so that it measures all others.
     app.add_middleware(RequestMiddleware, metrics=metrics)

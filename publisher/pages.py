@@ -5,18 +5,24 @@ and only http and https become links.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple, Protocol
 from urllib.parse import parse_qsl, quote, urlencode
 
+from starlette.datastructures import State
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_seconds
 from languages.translations import gettext as _
+from publisher.projections.facets.filter_query import Filter
+from publisher.projections.facets.queries import open_facet_index
 from publisher.rdf.results import Term
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import release_numbers
+from publisher.store.source_status import data_version
 from shapes.rules import message
 from vocab.iris import Iris
 from vocab.schemes import label, provisional_mark
@@ -192,6 +198,18 @@ def sections(
     )
 
 
+def published_kinds(service: QueryService) -> frozenset[str]:
+    """Return the kinds of items that are published, ``prize`` where there are prizes, and
+    ``vocabulary`` where an entry is published, since the first is the vocabulary.
+    """
+    if service.snapshot is None:
+        return frozenset()
+    tables = open_facet_index(service.snapshot.path)
+    counts = tables.counts_once(Filter()) if tables else {}
+    others = {"prize": counts.get("prize"), "vocabulary": service.snapshot.position > 0}
+    return frozenset([*counts.get("kind", ()), *(name for name, there in others.items() if there)])
+
+
 # Goals, targets, indicators and areas of the United Nations have pages here too; their ontology and
 # code list have none.
 _UNITED_NATIONS = re.compile(r"http://metadata\.un\.org/sdg/(?:C?\d|codes/geoArea/\d)")
@@ -209,42 +227,40 @@ class Labeled(Protocol):
 
 
 class Pages:
-    """Render templates; *iris* recognizes our addresses, *newest_entry* returns the last journal
-    entry that is shown.
+    """Render templates; *iris* recognizes our addresses.
 
-    *branding* is the name, logo and contact of the installation. *published* returns the kinds of
-    items that exist, and ``submission`` where something can be submitted; *newest_release* returns
-    the number of a release, None while there is none.
+    *branding* is the name, logo and contact of the installation. *service* has the data that the
+    navigation leads to, *state* is that of the app; None for pages without them.
     """
 
     def __init__(
         self,
         iris: Iris,
-        newest_entry: Callable[[], object] = lambda: None,
         branding: Branding = PLAIN,
-        published: Callable[[], Collection[str]] = tuple,
-        newest_release: Callable[[], int | None] = lambda: None,
+        service: QueryService | None = None,
+        state: State | None = None,
     ) -> None:
         self.iris, self.branding = iris, branding
+        self._service, self._state = service, state
         self.documented = documented = DOCUMENTATION.is_dir()
         self._templates = create_environment([PACKAGE_FOLDER / "templates"], finalize)
         self._templates.globals.update(
             base=iris.base,
             branding=branding,
-            can_submit=lambda: "submission" in published(),
+            can_submit=self.can_submit,
             documented=documented,
             filter_query=filter_query,
             font_sheets=font_sheets,
             label_of=self.label,
             licence_name=licence_name,
-            newest_entry=newest_entry,
-            newest_release=newest_release,
+            newest_entry=lambda: service and data_version(service),
+            newest_release=self.newest_release,
             path=self.path,
             plain_host=ascii_host,
             provisional_mark=lambda iri, language: provisional_mark(iri, language, self.iris.base),
             refresh=0,
             rule_message=self.rule_message,
-            sections=lambda: sections(published(), documented),
+            sections=self.sections,
             static_url=static_url,
         )
         self._templates.filters.update(duration=format_seconds, in_page_language=in_page_language)
@@ -255,6 +271,20 @@ class Pages:
         """Render *template* with *values*; *code* is the status of the response."""
         text = self._templates.get_template(template).render(values)
         return HTMLResponse(text, code, {"Vary": "Accept"})
+
+    def can_submit(self) -> bool:
+        return self._state is not None and bool(self._state.submissions_open())
+
+    def sections(self) -> tuple[NavigationSection, ...]:
+        """Return the sections with the pages for which there are items."""
+        published = published_kinds(self._service) if self._service else frozenset()
+        submission = ["submission"] if self.can_submit() else []
+        return sections([*published, *submission], self.documented)
+
+    def newest_release(self) -> int | None:
+        """Return the number of the newest release, None while there is none."""
+        folder = self._service.data / "releases" if self._service else None
+        return next(reversed(release_numbers(folder)), None) if folder else None
 
     def label(self, named: Labeled, term: str | Term) -> str:
         """Return the label of *term*: the vocabulary's in the language of the request, else the
@@ -294,6 +324,11 @@ def in_page_language(texts: list[Term]) -> list[Term]:
         or [text for text in texts if text.language in ("en", None)]
         or texts
     )
+
+
+def first_in_language(texts: list[Term]) -> Term | None:
+    """Return the first of the *texts* that suit the language of the request, None without any."""
+    return next(iter(in_page_language(texts)), None)
 
 
 _CREATIVE_COMMONS = re.compile(

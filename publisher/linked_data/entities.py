@@ -8,11 +8,12 @@ link set), https://www.rfc-editor.org/rfc/rfc9264.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
@@ -30,6 +31,7 @@ from publisher.store.descriptions import (
     describe_graph,
     describe_thing,
     namespaces,
+    prefer_english,
     serialize_description,
 )
 from publisher.store.queries import query
@@ -73,6 +75,7 @@ GONE: Documentation = {
     }
 }
 Describe = Callable[[QueryService, str], Awaitable[Description]]
+Values = dict[str, object]  # the values of a template
 RenderPage = Callable[[], Awaitable[Response]]
 
 
@@ -223,6 +226,31 @@ async def _describe_state(service: QueryService, thing: str) -> Description:
 def is_gone(description: Description, record: str) -> bool:
     gone = description.expand("ops:gone")
     return any(term.value == gone for term in description.all("adms:status", record))
+
+
+async def cluster_of(service: QueryService, thing: str) -> dict[str, Any] | None:
+    """Return the *cluster* of a thing, and its *others*: members by IRI with their names; None if it
+    is in none.
+    """
+    rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
+    if not rows:
+        return None
+    names = prefer_english(rows, "member")
+    members = sorted({row["member"].value for row in rows} - {thing})
+    return {
+        "cluster": rows[0]["cluster"].value,
+        "others": {member: names.get(member, member) for member in members},
+    }
+
+
+def code_order(value: str) -> list[tuple[int, int, str]]:
+    """Return a key by which codes are sorted: numbers in them by their value.
+
+    >>> sorted(["sdg/10", "sdg/9", "sdg/9.b", "sdg/9.2"], key=code_order)
+    ['sdg/9', 'sdg/9.2', 'sdg/9.b', 'sdg/10']
+    """
+    parts = re.findall(r"[0-9]{1,9}|[^0-9]+", value)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 async def licence_of(service: QueryService, source: str) -> str | None:

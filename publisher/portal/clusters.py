@@ -22,10 +22,16 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
 from publisher.dependencies import require
 from publisher.history.versions import read_history, recent_changes
-from publisher.linked_data.entities import Entity, EntityPage, candidates, find_entity, record_of
-from publisher.rdf.results import Term, iri
-from publisher.store.descriptions import Description, describe_graph, describe_thing, prefer_english
-from publisher.store.queries import query
+from publisher.linked_data.entities import (
+    Entity,
+    EntityPage,
+    candidates,
+    cluster_of,
+    find_entity,
+    record_of,
+)
+from publisher.rdf.results import Term
+from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.annotations import cluster_iri, named_member
 from vocab.field_changes import FIELD_NAMES
@@ -58,21 +64,6 @@ class MemberValues(NamedTuple):
 
     member: ClusterMember
     values: tuple[Term, ...]
-
-
-async def cluster_of(service: QueryService, thing: str) -> dict[str, Any] | None:
-    """Return the *cluster* of a thing, and its *others*: members by IRI with their names; None if it
-    is in none.
-    """
-    rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
-    if not rows:
-        return None
-    names = prefer_english(rows, "member")
-    members = sorted({row["member"].value for row in rows} - {thing})
-    return {
-        "cluster": rows[0]["cluster"].value,
-        "others": {member: names.get(member, member) for member in members},
-    }
 
 
 async def find_cluster(request: Request, service: QueryService) -> tuple[str, Entity] | Response:

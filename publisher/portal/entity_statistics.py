@@ -4,6 +4,7 @@ links, on its page; and ``/figures/``, the same as tables with their queries.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,13 @@ from publisher.portal.datasets import (
     write_listed,
 )
 from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
-from publisher.portal.facet_labels import FacetLabels, NamesDep, basis_title, plural_title
+from publisher.portal.facet_labels import (
+    FacetLabels,
+    NamesDep,
+    basis_title,
+    get_names,
+    plural_title,
+)
 from publisher.portal.figures import (
     EARLIEST,
     LATEST,
@@ -42,8 +49,9 @@ from publisher.portal.figures import (
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex
+from publisher.projections.facets.queries import FacetIndex, open_facet_index
 from publisher.projections.facets.thing_count import NONE
+from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
@@ -63,6 +71,23 @@ KEY_FIGURES = 4  # the most key figures of a profile
 COMPARED = ("line", "goal", "region", "area", "country", "source")
 
 router = APIRouter()
+
+
+async def load_statistics(
+    service: QueryService, filters: Filter, search: str, without: str
+) -> dict[str, object] | None:
+    """Return the values of ``statistics.html`` for the initiatives that *filters* select; None while the facet tables are
+    built. *without* is the facet that is constant, *search* the address of the list.
+    """
+    tables = open_facet_index(service.current.path)
+    if tables is None:
+        return None
+    return await asyncio.to_thread(
+        entity_statistics,
+        Figures(tables, await get_names(service), filters.with_codes("kind", "initiative")),
+        search,
+        without,
+    )
 
 
 def entity_statistics(figures: Figures, search: str, without: str) -> dict[str, object]:

@@ -22,6 +22,7 @@ from publisher.linked_data.lists import (
     register_list,
     respond_list,
 )
+from publisher.middleware import MINUTE, keep_for
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     Column,
@@ -56,7 +57,6 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import count_by_state, source_statuses
 from vocab.terms import DCT
-from web.page_cache import MINUTE, keep_for
 from web.respond import HTML, respond
 
 NEWEST, EVENTS = 8, 4  # things on the front page: the latest updates, and upcoming events

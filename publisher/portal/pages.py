@@ -24,11 +24,8 @@ from publisher.linked_data.entities import DESCRIPTION, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import open_facet_index
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.queries import query
-from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import client_key
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.schemes import label
@@ -58,18 +55,6 @@ _PREFIXES = {
 _GUESSED = {"/api": "/docs/api", "/report": "/reports/"}
 
 router = APIRouter()
-
-
-def published_kinds(service: QueryService) -> frozenset[str]:
-    """Return the kinds of items that are published, ``prize`` where there are prizes, and
-    ``vocabulary`` where an entry is published, since the first is the vocabulary.
-    """
-    if service.snapshot is None:
-        return frozenset()
-    tables = open_facet_index(service.snapshot.path)
-    counts = tables.counts_once(Filter()) if tables else {}
-    others = {"prize": counts.get("prize"), "vocabulary": service.snapshot.position > 0}
-    return frozenset([*counts.get("kind", ()), *(name for name, there in others.items() if there)])
 
 
 @get(router, "/about", include_in_schema=False)

@@ -27,9 +27,8 @@ from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
 from publisher.dependencies import PagesDep, ServiceDep, require
-from publisher.linked_data.entities import Entity, EntityPage, first_segment
+from publisher.linked_data.entities import Entity, EntityPage, Values, first_segment
 from publisher.linked_data.jsonld import jsonld_block
-from publisher.portal.entity_pages import Values
 from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.rdf.results import Term

@@ -17,6 +17,7 @@ from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from languages.translations import month_names
 from publisher.dependencies import ServiceDep, TablesDep
+from publisher.middleware import MINUTE, keep_for
 from publisher.portal.datasets import (
     PRIZE,
     DataPage,
@@ -32,7 +33,6 @@ from publisher.projections.facets.queries import FacetIndex, ListItem, Prize
 from publisher.projections.search.searcher import Marker, best_text, open_searcher
 from publisher.store.query_service import QueryService
 from web.endpoints import whole_number
-from web.page_cache import MINUTE, keep_for
 
 DATA = 1_000  # things in the tables of a page
 PAGE_SIZE = 25  # things on a page

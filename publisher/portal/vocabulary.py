@@ -20,14 +20,13 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
 from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
 from publisher.history.versions import read_history, read_version
-from publisher.linked_data.entities import Entity, EntityPage, find_entity
+from publisher.linked_data.entities import Entity, EntityPage, Values, code_order, find_entity
 from publisher.linked_data.jsonld import (
     CONTEXT_PATH,
     FRAMES,
@@ -37,7 +36,8 @@ from publisher.linked_data.jsonld import (
     jsonld_frame,
     scheme_markup,
 )
-from publisher.portal.entity_pages import Values, code_order, figures, in_language
+from publisher.pages import first_in_language
+from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.facet_filters import (
     active_filters,
     get_figures,
@@ -216,7 +216,7 @@ def concept_tree(description: Description) -> list[tuple[int, Row]]:
     rows = dict[str, Row]()
     for concept in dict.fromkeys(statement.subject for statement in description.statements):
         labels = description.all("skos:prefLabel", concept)
-        name = in_language(labels, current_locale().language)
+        name = first_in_language(labels)
         if name and description.all("skos:inScheme", concept):
             rows[concept] = {"concept": Term(concept), "name": name}
             for key in ("notation", "broader"):
@@ -261,7 +261,7 @@ async def concept_values(page: EntityPage) -> Values:
         facet, code = facet_code
         filters = Filter(((facet, (code,)),), parse_filters(page.request.query_params).bases)
         search = f"/search?{urlencode({'kind': 'initiative', facet: code})}"
-        about = await figures(service, filters, search, facet)
+        about = await load_statistics(service, filters, search, facet)
     return {
         "list_page": page.listed,
         "matrix": await service.rows(query("matrix"), {"concept": iri(concept)}),
@@ -273,11 +273,10 @@ async def concept_values(page: EntityPage) -> Values:
 async def ontology_values(page: EntityPage) -> Values:
     description, ontology = page.description, page.description.iri
     groups = term_groups(description, ontology, await count_uses(page.service))
-    language = current_locale().language
     return {
         "ontology": ontology,
-        "title": in_language(description.all("dct:title", ontology), language),
-        "summary": in_language(description.all("dct:description", ontology), language),
+        "title": first_in_language(description.all("dct:title", ontology)),
+        "summary": first_in_language(description.all("dct:description", ontology)),
         "prefix": description.short(f"{ontology}#").rstrip(":"),
         "groups": groups,
         "drawing": diagram(groups, description, gettext("Classes and their properties")),
@@ -293,7 +292,7 @@ def term_groups(
     label. A term has its label and definition in the language of the page, else in English, its
     facts, an example query, and its uses in the data: None if *uses* is None.
     """
-    namespace, language = f"{ontology}#", current_locale().language
+    namespace = f"{ontology}#"
     groups: dict[str, list[OntologyTerm]] = {code: [] for code in (*_CODES.values(), _OTHER)}
     for term in dict.fromkeys(statement.subject for statement in description.statements):
         if not term.startswith(namespace):
@@ -310,8 +309,8 @@ def term_groups(
             {
                 "iri": term,
                 "name": term.removeprefix(namespace),
-                "label": in_language(description.all("rdfs:label", term), language),
-                "definition": in_language(description.all("rdfs:comment", term), language),
+                "label": first_in_language(description.all("rdfs:label", term)),
+                "definition": first_in_language(description.all("rdfs:comment", term)),
                 "facts": {fact: values for fact, values in facts.items() if values},
                 "uses": uses.get(term, 0) if uses is not None else None,
                 "query": _QUERY.format(

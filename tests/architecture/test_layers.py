@@ -41,7 +41,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "web": (
         {"branding", "outbound_client", "respond", "server", "throttle"},
-        {"endpoints", "sessions", "templating"}, {"middleware"}, {"page_cache", "charts"},
+        {"endpoints", "sessions", "templating"}, {"charts", "middleware"},
     ),
     "harvesters": (
         {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},

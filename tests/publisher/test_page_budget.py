@@ -25,9 +25,8 @@ from journal.tracing import open_span
 from publisher import middleware
 from publisher.errors import PublisherError, describe_error
 from publisher.limits import Limits
-from publisher.middleware import ALL_DATA_LINK, REST, PageLimits
+from publisher.middleware import ALL_DATA_LINK, REST, PageLimits, PageMiddleware
 from web.middleware import RequestMetrics
-from web.page_cache import PageMiddleware
 from web.respond import problem_response
 
 CRAWLER, PERSON, BOT = "203.0.113.7", "198.51.100.9", "192.0.2.33"
@@ -37,7 +36,7 @@ BOT_MINUTES = 5
 def limited(app: ASGIApp, limits: Limits, now: Callable[[], float] = time.monotonic) -> ASGIApp:
     """Return *app* behind the page limits; their errors are answered as problem details."""
     pages, counter = PageLimits(limits, now), RequestMetrics(open_span, ()).cached_pages
-    inner = PageMiddleware(app, str, counter, pages.spend, pages.slot)
+    inner = PageMiddleware(app, str, counter, pages)
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         try:

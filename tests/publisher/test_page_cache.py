@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
-from contextlib import nullcontext
 
 import httpx
 import pytest
@@ -17,8 +16,9 @@ from starlette.types import Receive, Scope, Send
 
 from journal.tracing import open_span
 from languages.request_locale import LocaleMiddleware
+from publisher.limits import Limits
+from publisher.middleware import PageLimits, PageMiddleware, keep_for
 from web.middleware import RequestMetrics
-from web.page_cache import PageMiddleware, keep_for
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -64,8 +64,7 @@ async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
             site,
             lambda: site.version,
             RequestMetrics(open_span, ()).cached_pages,
-            lambda scope: None,
-            lambda scope: nullcontext(),
+            PageLimits(Limits(pages=0, deep=0)),
             lambda: site.time,
         )
     )
