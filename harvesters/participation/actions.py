@@ -43,6 +43,7 @@ from harvesters.problems import InvalidValue, LinkInvalid, NotAllowed, NotFound,
 from harvesters.site import Site
 
 CHANGED = "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
+TOO_MANY = "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."
 MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
 _EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,
              SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED, SubmissionState.REJECTED)  # fmt: skip
@@ -72,17 +73,17 @@ def submit(
     count_change(context, submitter)
     existing = submissions.of_submitter(context.site.ledger, submitter.id)
     if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
-        raise InvalidValue(
-            "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.",
-            count=MAX_OPEN,
-        )
-    submission, event = received(submitter, content, language, context.site.now(), seconds)
+        raise InvalidValue(TOO_MANY, count=MAX_OPEN)
+    submission, event = received(
+        new_id(), submitter, content, language, context.site.now(), seconds
+    )
     submissions.add(context.site.ledger, submission, event)
     log.info("submission received", submission=submission.id)
     return submission
 
 
 def received(
+    id: str,
     submitter: Submitter,
     content: Content,
     language: str,
@@ -92,7 +93,7 @@ def received(
     """Return a new submission with the first line of its history."""
     state, reason = triage(submitter, content, seconds)
     item = Submission(
-        new_id(),
+        id,
         submitter.id,
         state,
         1,

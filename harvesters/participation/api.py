@@ -98,9 +98,9 @@ def media_type(request: Request) -> str:
 
 
 @routes.get("/template.csv", summary="Download the template of a table as CSV")
-def csv_template(context: SubmissionContextDep) -> Response:
+def csv_template() -> Response:
     """Return the header, with columns for texts in the language of the request."""
-    text = template_csv(context.site.base, current_locale().language)
+    text = template_csv(current_locale().language)
     return Response(
         text, media_type=f"{CSV}; charset=utf-8", headers=_attachment("submissions.csv")
     )

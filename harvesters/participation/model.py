@@ -1,8 +1,8 @@
 """The one model of a submission, in the members of our own JSON.
 
-``SubmissionContent`` defines each member: how it is read, its property, its question in the form,
-and its values. It normalizes what was sent; the questions of the form, the columns of tables and
-the properties of documents come from its fields.
+``MEMBERS`` defines each member: how it is read, its property, its question in the form, and its
+values. ``normalize`` reads by it what was sent; the questions of the form, the columns of tables
+and the properties of documents come from its fields.
 
 Normalized, a text is an object of texts by language, a list is a list of texts, an organization is
 an object with its name.
@@ -15,10 +15,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
-from typing import Annotated, Any
-
-from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError, ValidationInfo
-from pydantic_core import CoreSchema, core_schema
+from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.ledger.participation import Content
@@ -314,15 +311,6 @@ class Member:
     control: str = ""
     of: str = " ".join(TYPE_LABELS)
 
-    def __get_pydantic_core_schema__(
-        self, source: object, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
-        def read(value: object, info: ValidationInfo) -> object:
-            reading: Any = info.context
-            return self.kind.read(value, reading)
-
-        return core_schema.with_info_plain_validator_function(read)
-
     @property
     def title(self) -> str:
         return gettext(self.label) if self.label else term_title(self.iri)
@@ -338,91 +326,60 @@ _ONE_A_LINE, _DAY = "One on each line.", "As year-month-day, such as 2026-05-31.
 _DATED = "Initiative Event"
 
 
-class SubmissionContent(BaseModel):
-    """The members of a submission, in the order in which they are shown."""
-
-    title: Annotated[Any, Member(TITLE, f"{DCT}title", "Title", "At most 300 characters.")] = None
-    description: Annotated[
-        Any,
-        Member(
-            TEXT,
-            f"{DCT}description",
-            "Description",
-            "What is done, for whom, and what came of it. Do not name persons.",
-        ),
-    ] = None
-    content: Annotated[Any, Member(TEXT, f"{SIOC}content", "Text", of="Post")] = None
-    publisher: Annotated[Any, Member(PARTY, f"{DCT}publisher", "Organization")] = None
-    partner: Annotated[Any, Member(PARTIES, "partner", "Partners", _ONE_A_LINE)] = None
-    funder: Annotated[Any, Member(PARTIES, f"{SCHEMA}funder", "Funders", _ONE_A_LINE)] = None
-    country: Annotated[
-        Any,
-        Member(WORDS, f"{DCT}spatial", "Countries", "Choose as many as apply.", "country", "list"),
-    ] = None
-    developedIn: Annotated[
-        Any, Member(WORDS, "developedIn", choices="country", of="Initiative")
-    ] = None
-    actionLine: Annotated[
-        Any, Member(WORDS, "actionLine", "Action lines", choices="action-line")
-    ] = None
-    goal: Annotated[Any, Member(WORDS, "goal", "Goals", choices="goal")] = None
-    target: Annotated[Any, Member(WORDS, "target", "Targets", choices="target")] = None
-    why: Annotated[Any, Member(REASONS, "evidence", "Why these goals")] = None
-    subject: Annotated[Any, Member(WORDS, f"{DCAT}keyword", "Topics")] = None
-    activityType: Annotated[
-        Any,
-        Member(
-            WORDS, "activityType", "Types of activity", choices="activity-type", of="Initiative"
-        ),
-    ] = None
-    status: Annotated[Any, Member(WORD, "status", choices="status", of="Initiative")] = None
-    coverage: Annotated[Any, Member(WORD, "coverage", choices="coverage", of="Initiative")] = None
-    start: Annotated[Any, Member(DATE, f"{SCHEMA}startDate", "Start", _DAY, of=_DATED)] = None
-    end: Annotated[
-        Any, Member(DATE, f"{SCHEMA}endDate", "End", "Leave it empty if it goes on.", of=_DATED)
-    ] = None
-    plannedStart: Annotated[Any, Member(DATE, "plannedStartDate", of="Initiative")] = None
-    plannedEnd: Annotated[Any, Member(DATE, "plannedEndDate", of="Initiative")] = None
-    issued: Annotated[
-        Any, Member(DATE, f"{DCT}issued", "Date of publication", _DAY, of="Document Post")
-    ] = None
-    place: Annotated[Any, Member(PLACE, f"{SCHEMA}location", "Place", of=_DATED)] = None
-    venue: Annotated[Any, Member(TITLE, "venue", of="Event")] = None
-    registration: Annotated[
-        Any,
-        Member(
-            ADDRESS,
-            "registration",
-            "Registration page",
-            "Where participants register, with https://.",
-            of="Event",
-        ),
-    ] = None
-    documentType: Annotated[Any, Member(WORD, f"{DCT}type", "Type of document", of="Document")] = (
-        None
-    )
-    language: Annotated[Any, Member(WORDS, f"{DCT}language", "Languages")] = None
-    page: Annotated[
-        Any, Member(ADDRESSES, f"{FOAF}page", "Web pages", "One on each line, with https://.")
-    ] = None
-    picture: Annotated[Any, Member(PICTURE, f"{SCHEMA}image", "Picture")] = None
-    license: Annotated[
-        Any,
-        Member(
-            ADDRESS,
-            f"{DCT}license",
-            "Licence",
-            "Under which others may use what you describe.",
-            "licence",
-            "select",
-        ),
-    ] = None
-    identifier: Annotated[Any, Member(WORDS, f"{DCT}identifier", "Identifiers")] = None  # fmt: skip
-
-
+# The members of a submission, in the order in which they are shown.
 MEMBERS: Mapping[str, Member] = {
-    name: next(item for item in field.metadata if isinstance(item, Member))
-    for name, field in SubmissionContent.model_fields.items()
+    "title": Member(TITLE, f"{DCT}title", "Title", "At most 300 characters."),
+    "description": Member(
+        TEXT,
+        f"{DCT}description",
+        "Description",
+        "What is done, for whom, and what came of it. Do not name persons.",
+    ),
+    "content": Member(TEXT, f"{SIOC}content", "Text", of="Post"),
+    "publisher": Member(PARTY, f"{DCT}publisher", "Organization"),
+    "partner": Member(PARTIES, "partner", "Partners", _ONE_A_LINE),
+    "funder": Member(PARTIES, f"{SCHEMA}funder", "Funders", _ONE_A_LINE),
+    "country": Member(
+        WORDS, f"{DCT}spatial", "Countries", "Choose as many as apply.", "country", "list"
+    ),
+    "developedIn": Member(WORDS, "developedIn", choices="country", of="Initiative"),
+    "actionLine": Member(WORDS, "actionLine", "Action lines", choices="action-line"),
+    "goal": Member(WORDS, "goal", "Goals", choices="goal"),
+    "target": Member(WORDS, "target", "Targets", choices="target"),
+    "why": Member(REASONS, "evidence", "Why these goals"),
+    "subject": Member(WORDS, f"{DCAT}keyword", "Topics"),
+    "activityType": Member(
+        WORDS, "activityType", "Types of activity", choices="activity-type", of="Initiative"
+    ),
+    "status": Member(WORD, "status", choices="status", of="Initiative"),
+    "coverage": Member(WORD, "coverage", choices="coverage", of="Initiative"),
+    "start": Member(DATE, f"{SCHEMA}startDate", "Start", _DAY, of=_DATED),
+    "end": Member(DATE, f"{SCHEMA}endDate", "End", "Leave it empty if it goes on.", of=_DATED),
+    "plannedStart": Member(DATE, "plannedStartDate", of="Initiative"),
+    "plannedEnd": Member(DATE, "plannedEndDate", of="Initiative"),
+    "issued": Member(DATE, f"{DCT}issued", "Date of publication", _DAY, of="Document Post"),
+    "place": Member(PLACE, f"{SCHEMA}location", "Place", of=_DATED),
+    "venue": Member(TITLE, "venue", of="Event"),
+    "registration": Member(
+        ADDRESS,
+        "registration",
+        "Registration page",
+        "Where participants register, with https://.",
+        of="Event",
+    ),
+    "documentType": Member(WORD, f"{DCT}type", "Type of document", of="Document"),
+    "language": Member(WORDS, f"{DCT}language", "Languages"),
+    "page": Member(ADDRESSES, f"{FOAF}page", "Web pages", "One on each line, with https://."),
+    "picture": Member(PICTURE, f"{SCHEMA}image", "Picture"),
+    "license": Member(
+        ADDRESS,
+        f"{DCT}license",
+        "Licence",
+        "Under which others may use what you describe.",
+        "licence",
+        "select",
+    ),
+    "identifier": Member(WORDS, f"{DCT}identifier", "Identifiers"),
 }
 # The members of each class.
 TYPES: Mapping[str, frozenset[str]] = {
@@ -464,22 +421,22 @@ def normalize(sent: object, base: str, language: str | None) -> Content:
         raise InvalidMembersError(
             {"type": gettext("The type is one of %(names)s.") % {"names": ", ".join(TYPES)}}
         )
-    names = [name for name in sent if name != "type" and not _OURS.fullmatch(str(name))]
-    known = [name for name in names if name in TYPES[kind]]
-    faults: dict[object, str] = {}
-    read = SubmissionContent.model_construct()
-    try:
-        read = SubmissionContent.model_validate(
-            {name: sent[name] for name in known}, context=Reading(base, language)
-        )
-    except ValidationError as error:
-        faults = {item["loc"][0]: str(item["ctx"]["error"]) for item in error.errors()}
-    faults |= {name: _unknown(str(name)[:MAX_WORD], kind) for name in names if name not in known}
+    reading = Reading(base, language)
+    content: dict[str, Any] = {"type": kind}
+    faults: dict[str, str] = {}
+    for name, value in sent.items():
+        if name not in TYPES[kind]:
+            if name != "type" and not _OURS.fullmatch(str(name)):
+                faults[str(name)[:MAX_WORD]] = _unknown(str(name)[:MAX_WORD], kind)
+            continue
+        try:
+            if normalized := MEMBERS[name].kind.read(value, reading):
+                content[name] = normalized
+        except ValueError as error:
+            faults[name] = str(error)
     if faults:
-        raise InvalidMembersError(
-            {str(name)[:MAX_WORD]: faults[name] for name in names if name in faults}
-        )
-    return {"type": kind, **{name: value for name in known if (value := getattr(read, name))}}
+        raise InvalidMembersError(faults)
+    return content
 
 
 def _unknown(name: str, kind: str) -> str:

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeAlias
 
 import orjson
@@ -24,21 +25,26 @@ from xlsxwriter.utility import xl_col_to_name
 
 from harvesters.errors import ParseError
 from harvesters.ledger import submissions
-from harvesters.ledger.participation import Content, SubmissionState, Submitter
+from harvesters.ledger.participation import (
+    Submission,
+    SubmissionEvent,
+    SubmissionState,
+    Submitter,
+)
 from harvesters.ledger.submissions import new_id
 from harvesters.options import suggestion
-from harvesters.participation.actions import MAX_OPEN, received
+from harvesters.participation.actions import MAX_OPEN, TOO_MANY, received
 from harvesters.participation.check import Check, Duplicate, MemberFinding, check_many, violation
 from harvesters.participation.model import (
     ADDRESSES,
     FIELDS,
     MEMBERS,
     REASONS,
+    TYPE,
     TYPES,
     Choice,
     Field,
     InvalidMembersError,
-    Member,
     choices,
     normalize,
     title_of,
@@ -115,7 +121,8 @@ def read_lines(body: bytes, media_type: str) -> list[Line]:
     read: list[Line] = []
     count = 0
     for number, cells, fault in lines:
-        trimmed = _trimmed(cells)
+        last = max((at for at, cell in enumerate(cells, 1) if cell.strip()), default=0)
+        trimmed = cells[:last]
         if not (trimmed or fault):
             continue
         read.append((number, trimmed, fault))
@@ -154,11 +161,6 @@ def _rows(lines: Iterator[Line]) -> Iterator[TableRow]:
                 count=MAX_ROWS,
             )
         yield _row(number, cells, fault, columns)
-
-
-def _trimmed(cells: list[str]) -> list[str]:
-    last = max((number for number, cell in enumerate(cells, 1) if cell.strip()), default=0)
-    return cells[:last]
 
 
 def _column(name: str) -> Column:
@@ -245,58 +247,39 @@ def _known_columns(lines: list[list[str]]) -> int:
 # ---- the template
 
 
-@dataclass(frozen=True, slots=True)
-class TemplateColumn:
-    """A column of the template: its *name* in the header, its *label*, how it is filled in, and the
-    values that it may have.
-    """
-
-    name: str
-    label: str
-    hint: str
-    values: tuple[Choice, ...]
-    is_list: bool
-
-
-def template_columns(base: str, language: str) -> list[TemplateColumn]:
+def _template_columns(language: str) -> list[Column]:
     """Return the columns of the template, whose texts are in *language*."""
-    types = TemplateColumn(
-        "type", gettext("Type"), gettext("One of the list."), choices("type", base), is_list=False
-    )
-    columns = [types]
-    for path, field in FIELDS.items():
-        member = MEMBERS.get(field.member)
-        if member is None or member.kind is REASONS:
-            continue
-        listed = choices(field.choices, base) if field.choices not in ("", "target") else ()
-        if field.choices == "country":  # names of countries are read in all languages
-            listed = tuple((label, iri) for iri, label in listed)
-        columns.append(
-            TemplateColumn(
-                f"{path}@{language}" if field.is_text else path,
-                member.title + (f" ({field.part})" if field.part else ""),
-                _hint(field.member, member),
-                listed,
-                member.kind.is_list,
-            )
-        )
-    return columns
+    return [
+        Column(f"{path}@{language}" if field.is_text else path, field, language)
+        for path, field in FIELDS.items()
+        if field is TYPE or MEMBERS[field.member].kind is not REASONS
+    ]
 
 
-def _hint(name: str, member: Member) -> str:
+def _describe(field: Field) -> tuple[str, str]:
+    """Return the label of a column, and how it is filled in."""
+    if field is TYPE:
+        return field.title, gettext("One of the list.")
+    member = MEMBERS[field.member]
     several = gettext("Several values: one on each line, or with semicolons between them.")
     texts = [several] if member.kind.is_list else []
     texts += [gettext(member.kind.hint)] if member.kind.hint else []
-    types = [kind_name(kind.lower()) for kind, members in TYPES.items() if name in members]
+    types = [kind_name(kind.lower()) for kind, members in TYPES.items() if field.member in members]
     if len(types) < len(TYPES):
         texts.append(gettext("For: %(types)s.") % {"types": ", ".join(types)})
-    return " ".join(texts)
+    return member.title + (f" ({field.part})" if field.part else ""), " ".join(texts)
 
 
-def template_csv(base: str, language: str) -> str:
+def _choices(field: Field, base: str) -> tuple[Choice, ...]:
+    listed = choices(field.choices, base) if field.choices not in ("", "target") else ()
+    # Names of countries are read in all languages.
+    return tuple((label, iri) for iri, label in listed) if field.choices == "country" else listed
+
+
+def template_csv(language: str) -> str:
     """Return the header of a table, after a byte order mark: spreadsheets recognize UTF-8 by it."""
     output = io.StringIO()
-    csv.writer(output).writerow([column.name for column in template_columns(base, language)])
+    csv.writer(output).writerow([column.name for column in _template_columns(language)])
     return "\ufeff" + output.getvalue()
 
 
@@ -304,7 +287,7 @@ def template_xlsx(base: str, language: str) -> bytes:
     """Return a workbook with an empty table, whose cells offer the values of their column, and
     sheets that explain it.
     """
-    columns, output = template_columns(base, language), io.BytesIO()
+    columns, output = _template_columns(language), io.BytesIO()
     settings = {
         "in_memory": True,
         "strings_to_formulas": False,
@@ -324,40 +307,36 @@ def template_xlsx(base: str, language: str) -> bytes:
         )
         about.set_column(0, 1, _WIDTH)
         about.set_column(2, 2, 3 * _WIDTH, wrapped)
-        lists.set_column(0, 2 * sum(bool(column.values) for column in columns), _WIDTH)
         listed = 0
         for number, column in enumerate(columns):
+            (label, hint), values = _describe(column.field), _choices(column.field, base)
             table.write_string(0, number, column.name, bold)
-            about.write_row(number + 1, 0, [column.name, column.label, column.hint])
-            if column.values:
+            about.write_row(number + 1, 0, [column.name, label, hint])
+            if values:
                 lists.write_string(0, listed, column.name, bold)
-                lists.write_column(1, listed, [value for value, _ in column.values], text)
-                lists.write_column(1, listed + 1, [label for _, label in column.values])
-                table.data_validation(1, number, MAX_ROWS, number, _validation(column, listed))
+                lists.write_column(1, listed, [value for value, _ in values], text)
+                lists.write_column(1, listed + 1, [label for _, label in values])
+                letter = xl_col_to_name(listed)
+                is_list = column.field is not TYPE and MEMBERS[column.field.member].kind.is_list
+                prompt = {"input_title": label[:32], "input_message": hint[:_MAX_SHOWN]}
+                rule: dict[str, object] = {
+                    "validate": "list",
+                    "source": f"={_SHEETS[2]}!${letter}$2:${letter}${len(values) + 1}",
+                    "show_error": not is_list,  # a list may have other texts too
+                    "ignore_blank": True,
+                    **(prompt if hint else {}),
+                }
+                table.data_validation(1, number, MAX_ROWS, number, rule)
                 listed += 2
+        lists.set_column(0, listed, _WIDTH)
     return output.getvalue()
 
 
-def _validation(column: TemplateColumn, position: int) -> dict[str, object]:
-    """Return the rule that offers the values of a column; a list may have other texts too."""
-    letter = xl_col_to_name(position)
-    source = f"={_SHEETS[2]}!${letter}$2:${letter}${len(column.values) + 1}"
-    prompt = (
-        {"input_title": column.label[:32], "input_message": column.hint[:_MAX_SHOWN]}
-        if column.hint
-        else {}
-    )
-    return {
-        "validate": "list",
-        "source": source,
-        "show_error": not column.is_list,
-        "ignore_blank": True,
-        **prompt,
-    }
-
+# ---- its submissions
 
 _CLOSED = (SubmissionState.DRAFT, SubmissionState.WITHDRAWN, SubmissionState.SPAM)
 log = structlog.get_logger(component="submissions")
+_digest = partial(orjson.dumps, option=orjson.OPT_SORT_KEYS)
 
 
 class RowOutcome(StrEnum):
@@ -392,87 +371,50 @@ def submit_rows(
 
     Texts without a language are in *language*. Raises Closed, RateLimited.
     """
-    source, ledger = context.source(), context.site.ledger
+    source, ledger, base = context.source(), context.site.ledger, context.site.base
     if not dry_run:
         count_change(context, submitter)
     own = submissions.of_submitter(ledger, submitter.id)
     known = {_digest(item.content) for item in own if item.state not in _CLOSED}
     free = MAX_OPEN - sum(item.state is not SubmissionState.WITHDRAWN for item in own)
-    read = [_normalized(row, context.site.base, language) for row in rows]
-    contents = {item.id: item.content for item in read if item.content is not None}
-    checks = check_many(ledger, contents, source, context.site.base, context.duplicates)
-    results = list(_results(read, checks, known, free))
-    if dry_run:
-        return [replace(result, id=None) for result in results]
-    accepted = {result.id: contents[result.id] for result in results if result.id}
-    _store(context, submitter, accepted, language)
-    log.info("table received", rows=len(results), submissions=len(accepted))
+    read = {new_id(): _normalized(row, base, language) for row in rows}
+    contents = {id: row.members for id, row in read.items() if not row.faults}
+    checks = check_many(ledger, contents, source, base, context.duplicates)
+    results: list[RowResult] = []
+    accepted: list[tuple[Submission, SubmissionEvent]] = []
+    for id, row in read.items():
+        faults = tuple(violation(*fault) for fault in row.faults.items())
+        checked, outcome = checks.get(id) or Check(faults, ()), RowOutcome.ACCEPTED
+        if not checked.is_valid:
+            outcome = RowOutcome.REFUSED
+        elif (digest := _digest(row.members)) in known:
+            outcome = RowOutcome.KNOWN
+        elif len(accepted) >= free:
+            outcome = RowOutcome.REFUSED
+            checked = Check((violation("record", gettext(TOO_MANY) % {"count": MAX_OPEN}),), ())
+        else:
+            known.add(digest)
+            accepted.append(received(id, submitter, row.members, language, context.site.now()))
+        stored = id if outcome is RowOutcome.ACCEPTED and not dry_run else None
+        title = title_of(row.members)
+        results.append(
+            RowResult(row.number, outcome, title, stored, checked.findings, checked.duplicates)
+        )
+    if not dry_run:
+        submissions.add_all(ledger, accepted)
+        log.info("table received", rows=len(results), submissions=len(accepted))
     return results
+
+
+def _normalized(row: TableRow, base: str, language: str) -> TableRow:
+    """Return a row with its members in the form that is stored, or with all its faults."""
+    try:
+        members = normalize(row.members, base, language)
+    except InvalidMembersError as error:
+        return replace(row, faults={**error.faults, **row.faults})
+    return row if row.faults else replace(row, members=members)
 
 
 def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
     counts = Counter(result.outcome for result in results)
     return {outcome.value: counts[outcome] for outcome in RowOutcome}
-
-
-@dataclass(frozen=True, slots=True)
-class _Item:
-    """A row with its normalized content, None if it has faults."""
-
-    row: TableRow
-    id: str
-    content: Content | None
-    faults: Mapping[str, str]
-
-
-def _normalized(row: TableRow, base: str, language: str) -> _Item:
-    content, faults = None, dict(row.faults)
-    try:
-        content = normalize(row.members, base, language)
-    except InvalidMembersError as error:
-        faults = {**error.faults, **faults}
-    return _Item(row, new_id(), None if faults else content, faults)
-
-
-def _results(
-    items: Iterable[_Item], checks: Mapping[str, Check], known: set[str], free: int
-) -> Iterator[RowResult]:
-    for item in items:
-        faults = tuple(violation(*fault) for fault in item.faults.items())
-        checked, digest = checks.get(item.id) or Check(faults, ()), _digest(item.content)
-        outcome = RowOutcome.ACCEPTED
-        if not checked.is_valid:
-            outcome = RowOutcome.REFUSED
-        elif digest in known:
-            outcome = RowOutcome.KNOWN
-        elif free <= 0:
-            text = gettext(
-                "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."
-            )
-            outcome = RowOutcome.REFUSED
-            checked = Check((violation("record", text % {"count": MAX_OPEN}),), ())
-        else:
-            known.add(digest)
-            free -= 1
-        yield RowResult(
-            item.row.number,
-            outcome,
-            title_of(item.row.members if item.content is None else item.content),
-            item.id if outcome is RowOutcome.ACCEPTED else None,
-            checked.findings,
-            checked.duplicates,
-        )
-
-
-def _store(
-    context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str
-) -> None:
-    now = context.site.now()
-    rows = [(id, received(submitter, content, language, now)) for id, content in contents.items()]
-    submissions.add_all(
-        context.site.ledger, [(replace(item, id=id), event) for id, (item, event) in rows]
-    )
-
-
-def _digest(content: Content | None) -> str:
-    return orjson.dumps(content, option=orjson.OPT_SORT_KEYS).decode()

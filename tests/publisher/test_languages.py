@@ -111,7 +111,7 @@ def _words_of_submissions() -> set[str]:
         text for field in fields for text in (field.label, field.hint) if text
     }
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
-    answers |= {CHANGED, drafts.GONE, submitters.INVALID, actions.UNCONFIRMED}
+    answers |= {CHANGED, actions.TOO_MANY, drafts.GONE, submitters.INVALID, actions.UNCONFIRMED}
     faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
     labels = (
         {text for member in MEMBERS.values() for text in (member.label, member.kind.hint) if text}
