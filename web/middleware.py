@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
+from fnmatch import fnmatchcase
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -164,7 +165,7 @@ class SecurityMiddleware:
     """Add the security headers, reject requests over the limits of size and time, and set the locale
     of the others.
 
-    A body has at most *max_body* bytes; *uploads* has the limits of single paths. *url* is the
+    A body has at most *max_body* bytes; *uploads* has the limits of single paths, which may be patterns. *url* is the
     public URL with which absolute links begin; "": taken from the request. *exposed* are the
     headers that scripts of other sites may read; without any, other sites may read nothing.
     *add_headers* adds more headers to a response. *private*: nothing is stored by browsers, and a
@@ -204,7 +205,7 @@ class SecurityMiddleware:
         if self._url:
             scope = with_public_host(scope, self._url)
         started = False
-        body = _LimitedBody(receive, self._uploads.get(scope["path"], self._max_body))
+        body = _LimitedBody(receive, self._longest_body(scope["path"]))
 
         async def sending(message: Message) -> None:
             nonlocal started
@@ -229,6 +230,10 @@ class SecurityMiddleware:
                 await response(scope, receive, sending)
         except ClientDisconnect:
             pass  # the client disconnected before its request was complete
+
+    def _longest_body(self, path: str) -> int:
+        limits = (most for pattern, most in self._uploads.items() if fnmatchcase(path, pattern))
+        return next(limits, self._max_body)
 
     async def _answer_privately(
         self, slots: asyncio.Semaphore, scope: Scope, body: _LimitedBody, send: Send

@@ -131,14 +131,6 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """New values of a submission: *values* are columns, *event* is added to its history."""
-
-    event: SubmissionEvent
-    values: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Picture:
     """A picture: its *name* is its digest with a suffix, *content* its bytes; *width* and *height*
     are in pixels.

@@ -17,7 +17,6 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database, insert, select_objects
 from harvesters.ledger.participation import (
     SUBMITTER,
-    Change,
     Comment,
     Content,
     Link,
@@ -64,11 +63,14 @@ def find(ledger: Database, id: str) -> Submission | None:
     return ledger.first(Submission, _s.id == id)
 
 
-def change(ledger: Database, submission: Submission, change: Change) -> bool:
-    """Change a submission, if it still has the version of *submission*; return whether it had. The
-    version is counted up.
+def change(
+    ledger: Database, submission: Submission, event: SubmissionEvent, values: Mapping[str, Any]
+) -> bool:
+    """Set *values*, columns of a submission, if it still has the version of *submission*, and add
+    *event* to its history; return whether it had. The version is counted up, and pictures that
+    nothing names any more are deleted.
     """
-    values = {**change.values, "version": submission.version + 1}
+    values = {**values, "version": submission.version + 1}
     for content, column in (("content", "picture"), ("published", "published_picture")):
         if content in values:
             values[column] = picture_of(values[content])
@@ -76,7 +78,9 @@ def change(ledger: Database, submission: Submission, change: Change) -> bool:
     with ledger.transaction() as connection:
         is_changed = connection.execute(update.values(values)).rowcount > 0
         if is_changed:
-            insert(connection, change.event, submission=submission.id)
+            insert(connection, event, submission=submission.id)
+    if names := picture_names(submission):
+        delete_unused(ledger, names)
     return is_changed
 
 
@@ -314,6 +318,11 @@ def find_picture(ledger: Database, name: str, *, published: bool = False) -> Pic
 
 def count_unused(ledger: Database, submitter: str) -> int:
     return ledger.count(t.picture, t.picture.c.submitter == submitter, _is_unused())
+
+
+def picture_names(submission: Submission) -> list[str]:
+    """Return the names of the pictures in a submission and in its published version."""
+    return [*filter(None, map(picture_of, (submission.content, submission.published)))]
 
 
 def delete_unused(ledger: Database, names: Iterable[str]) -> None:

@@ -15,7 +15,6 @@ import structlog
 from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.participation import (
     SUBMITTER,
-    Change,
     Content,
     Link,
     Purpose,
@@ -24,7 +23,7 @@ from harvesters.ledger.participation import (
     SubmissionState,
     Submitter,
 )
-from harvesters.ledger.submissions import new_id, picture_of
+from harvesters.ledger.submissions import new_id
 from harvesters.notifications import coar
 from harvesters.participation import actions
 from harvesters.participation.check import Check, check, triage
@@ -183,7 +182,7 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     """Return everything that is stored about a submitter, for JSON."""
     ledger = context.site.ledger
     own = submissions.of_submitter(ledger, submitter.id)
-    names = sorted({name for item in own for name in _picture_names(item)})
+    names = sorted({name for item in own for name in submissions.picture_names(item)})
     stored = (submissions.find_picture(ledger, name) for name in names)
     return {
         "submitter": _to_json(submitter, empty=False),
@@ -205,14 +204,6 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     }
 
 
-def _picture_names(submission: Submission) -> list[str]:
-    return [
-        name
-        for content in (submission.content, submission.published)
-        if (name := picture_of(content))
-    ]
-
-
 def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
     """Withdraw and delete everything of a submitter; return the number of submissions. Tombstones
     of published records stay.
@@ -225,7 +216,9 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
     prizes.delete_person(ledger, submitter.id, submitter.mail)
     submissions.delete_comments_of(ledger, submitter.id)
     submissions.delete_submitter(ledger, submitter)
-    submissions.delete_unused(ledger, [name for item in items for name in _picture_names(item)])
+    submissions.delete_unused(
+        ledger, [name for item in items for name in submissions.picture_names(item)]
+    )
     log.info("submitter deleted", submissions=len(items))
     return len(items)
 
@@ -241,9 +234,8 @@ def apply_change(
     """Change a submission and return the new version; raise VersionConflict if it has changed
     since.
     """
-    if not submissions.change(context.ledger, submission, Change(event, values)):
+    if not submissions.change(context.ledger, submission, event, values):
         raise VersionConflict(CHANGED)
-    submissions.delete_unused(context.ledger, _picture_names(submission))
     return replace(submission, version=submission.version + 1, **values)
 
 

@@ -8,11 +8,12 @@ from fastapi import FastAPI
 
 from harvesters.participation import api, comments, draft_pages, inbox_api, pages, prize_routes
 from harvesters.participation.documents import parse_members
+from harvesters.participation.drafts import PICTURE
 from harvesters.participation.pictures import MAX_FILE as MAX_PICTURE
 from harvesters.participation.pictures import encode_webp
 from harvesters.participation.submitters import SubmissionContext
 from harvesters.participation.tables import MAX_FILE, read_lines
-from harvesters.participation.visitor import MAX_BODY, POLICY, submission_pages
+from harvesters.participation.visitor import MAX_BODY, POLICY, ROOT, submission_pages
 from harvesters.pipeline.processes import preload
 from harvesters.problems import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
@@ -23,7 +24,7 @@ UPLOADS = {
     api.UPLOAD_PATH: MAX_FILE,
     pages.UPLOAD_PATH: MAX_FILE + _FORM_AROUND_TABLE,
     api.PICTURE_PATH: MAX_PICTURE,
-    draft_pages.FORM_PATH: MAX_PICTURE + _FORM_AROUND_PICTURE,
+    f"{ROOT}/draft/*/{PICTURE}": MAX_PICTURE + _FORM_AROUND_PICTURE,
 }
 
 

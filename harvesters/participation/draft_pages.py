@@ -14,7 +14,6 @@ from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from harvesters.ledger import submissions
-from harvesters.ledger import submissions as store
 from harvesters.ledger.participation import Content, Submission
 from harvesters.ledger.submissions import picture_of
 from harvesters.participation import actions, drafts
@@ -54,23 +53,20 @@ from harvesters.participation.visitor import (
     ROOT,
     SCRIPT,
     Draft,
+    FileDep,
     FormDep,
     PagesDep,
     Trap,
-    Upload,
     Visitor,
     Writing,
     first,
     page_routes,
     redirect,
-    texts_of,
 )
 from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
-from languages.translations import gettext
 from shapes.result import Severity
 from web.templating import Pages
 
-FORM_PATH = f"{ROOT}/picture"
 routes = page_routes()
 checks = APIRouter(prefix=ROOT, include_in_schema=False)
 
@@ -185,58 +181,11 @@ def take_name(secret: str, draft: Draft, form: FormDep, context: SubmissionConte
 @routes.get("/draft/{secret}/picture.webp")
 def show_picture(draft: Draft, context: SubmissionContextDep) -> Response:
     return picture_response(
-        store.find_picture(context.site.ledger, picture_of(draft.content) or "")
+        submissions.find_picture(context.site.ledger, picture_of(draft.content) or "")
     )
 
 
-@routes.post("/picture", dependencies=[Writing])
-def answer_picture(sent: Upload, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    """Save the picture of a draft with its text, and go to the next question; show the page again
-    with messages if it is not valid.
-    """
-    form = texts_of(sent)
-    secret = first(form, "draft")
-    draft = drafts.open_draft(context, secret)
-    question = find_question(draft, PICTURE)
-    show_again = partial(_question_page, context, pages, secret, draft, question)
-    former = picture_of(draft.content)
-    if first(form, "was") != fingerprint(draft.content, question):
-        return show_again({}, form, HTTPStatus.PRECONDITION_FAILED)
-    try:
-        name = None if first(form, "remove") else _stored_name(context, sent.get("file")) or former
-        caption = {drafts.language_of(draft): first(form, "picture-caption")}
-        answer = {"picture": {"id": name, "caption": caption} if name else None}
-        content = drafts.merged(draft, answer, context.site.base)
-    except InvalidMembersError as error:
-        return show_again(error.faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
-    except HTTPProblem as error:
-        return show_again({"picture": error.localized}, form, error.status)
-    if not drafts.save(context, draft, content):
-        newest = drafts.open_draft(context, secret)
-        return _question_page(
-            context, pages, secret, newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED
-        )
-    if former:
-        store.delete_unused(context.site.ledger, [former])
-    if picture_of(content) and not content["picture"].get("caption"):
-        fault = gettext("Say what the picture shows, for those who cannot see it.")
-        saved, faults = drafts.open_draft(context, secret), {"picture-caption": fault}
-        return _question_page(
-            context, pages, secret, saved, question, faults, None, HTTPStatus.UNPROCESSABLE_ENTITY
-        )
-    return redirect("draft", secret, _next_page(content, question, form))  # fmt: skip
-
-
-def _stored_name(context: SubmissionContext, file: Any) -> str | None:
-    """Store the file of a form; return the name of the picture, None if no file was chosen."""
-    if not isinstance(file, UploadFile) or not file.filename:
-        return None
-    picture = encode_picture(file.file.read())
-    store.add_picture(context.site.ledger, picture, context.site.now())
-    return picture.name
-
-
-# ---- the other questions: their routes follow those of pages that are not questions
+# ---- the questions: their routes follow those of pages that are not questions
 
 
 @routes.get("/draft/{secret}/{name}")
@@ -249,28 +198,41 @@ def show_question(
 
 @routes.post("/draft/{secret}/{name}", dependencies=[Writing])
 def answer(
-    secret: str, name: str, draft: Draft, form: FormDep, context: SubmissionContextDep, pages: PagesDep
+    secret: str, name: str, draft: Draft, form: FormDep, file: FileDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:  # fmt: skip
     """Save an answer, and go to the next question; show the page again with messages if it is not
-    valid.
+    valid. A picture is saved before its caption is asked for, so that nobody chooses the file again.
 
     Warnings about a valid answer are shown once, unless the script of the page has shown them
     (field ``seen``).
     """
     question = find_question(draft, name)
-    if name == PICTURE:
-        raise NotFound("A picture is sent to another address.")
     show_again = partial(_question_page, context, pages, secret)
     if first(form, "was") != fingerprint(draft.content, question):
         return show_again(draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+    if name == PICTURE and not first(form, "remove"):
+        try:
+            stored = _store_picture(context, file) if file else picture_of(draft.content)
+        except HTTPProblem as error:
+            return show_again(draft, question, {PICTURE: error.localized}, form, error.status)
+        form = {**form, PICTURE: [stored or ""]}
     content, faults = _merge(context, draft, question, form)
     if faults := faults or _violations(context, content, question):
         return show_again(draft, question, faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
     if not drafts.save(context, draft, content):
         newest = drafts.open_draft(context, secret)
         return show_again(newest, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+    if name == PICTURE and (faults := drafts.missing_caption(content)):
+        saved = drafts.open_draft(context, secret)
+        return show_again(saved, question, faults, None, HTTPStatus.UNPROCESSABLE_ENTITY)
     stays = not first(form, "seen") and _has_advice(context, draft, content, question)
     return redirect("draft", secret, name if stays else _next_page(content, question, form))
+
+
+def _store_picture(context: SubmissionContext, file: UploadFile) -> str:
+    picture = encode_picture(file.file.read())
+    submissions.add_picture(context.site.ledger, picture, context.site.now())
+    return picture.name
 
 
 def _merge(
@@ -302,7 +264,7 @@ def _violations(context: SubmissionContext, content: Content, question: Question
         each
         for many in findings.values()
         for each in many
-        if each.severity == Severity.VIOLATION.value
+        if each.severity == Severity.VIOLATION.value and each.member != PICTURE
     ]
     return {each.member: each.message for each in reversed(violations) if content.get(each.member)}
 

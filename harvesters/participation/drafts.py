@@ -16,7 +16,6 @@ from harvesters.errors import ParseError
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import (
     SUBMITTER,
-    Change,
     Content,
     Link,
     Purpose,
@@ -25,7 +24,7 @@ from harvesters.ledger.participation import (
     SubmissionState,
     Submitter,
 )
-from harvesters.ledger.submissions import new_id
+from harvesters.ledger.submissions import new_id, picture_of
 from harvesters.participation import actions
 from harvesters.participation.check import Check, DuplicateFinder, MemberFinding, check
 from harvesters.participation.model import (
@@ -136,14 +135,21 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
     """Store the content of a draft; return whether it still had its version."""
     now = context.site.now()
     event = SubmissionEvent("saved", SUBMITTER, now, internal=True, version=draft.version + 1)
-    change = Change(event, {"content": content, "title": title_of(content), "updated": now})
-    return submissions.change(context.site.ledger, draft, change)
+    values = {"content": content, "title": title_of(content), "updated": now}
+    return submissions.change(context.site.ledger, draft, event, values)
 
 
 def missing(content: Content, question: Question) -> dict[str, str]:
     """Return the messages for missing answers of a page, by member: only the title is required."""
     asks_title = any(field.member == "title" for field in question.fields)
     return {"title": gettext("Write a title.")} if asks_title and not content.get("title") else {}
+
+
+def missing_caption(content: Content) -> dict[str, str]:
+    """Return the message for a picture without a caption, by the name of the field."""
+    if not picture_of(content) or content["picture"].get("caption"):
+        return {}
+    return {"picture-caption": gettext("Say what the picture shows, for those who cannot see it.")}
 
 
 def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFinding]]:

@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
-from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from harvesters.ledger import submissions
@@ -47,13 +46,13 @@ from harvesters.participation.tables import (
 from harvesters.participation.visitor import (
     ROOT,
     STYLE,
+    FileDep,
     FormDep,
     Own,
     PagesDep,
     Person,
     Sender,
     Trap,
-    Upload,
     Visitor,
     Writing,
     ask_address,
@@ -63,7 +62,6 @@ from harvesters.participation.visitor import (
     redirect,
     require_sender,
     set_cookie,
-    texts_of,
 )
 from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
 from harvesters.site import check_same_site
@@ -352,16 +350,21 @@ def show_upload(
 
 @routes.post("/upload", dependencies=[Writing])
 def send_upload(
-    request: Request, sent: Upload, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+    request: Request,
+    form: FormDep,
+    file: FileDep,
+    visitor: Visitor,
+    context: SubmissionContextDep,
+    pages: PagesDep,
 ) -> Response:
     """Check a file or submit its rows, and show the result of each row."""
     if visitor is None:
         return redirect("upload")
-    sender, file = require_sender(visitor, texts_of(sent), request), sent.get("file")
-    if not isinstance(file, UploadFile) or not file.filename:
+    sender = require_sender(visitor, form, request)
+    if file is None:
         return _upload_page(request, pages, InvalidValue("Choose a file."))
-    media = _SUFFIXES.get(file.filename.rpartition(".")[2].lower(), "")
-    dry_run, language = sent.get("then") != "send", current_locale().language
+    media = _SUFFIXES.get(str(file.filename).rpartition(".")[2].lower(), "")
+    dry_run, language = first(form, "then") != "send", current_locale().language
     try:
         rows = read_table(file.file.read(), media)
         results = submit_rows(context, sender, rows, language, dry_run=dry_run)

@@ -12,7 +12,7 @@ from typing import Annotated
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request
-from starlette.datastructures import FormData
+from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
@@ -41,7 +41,6 @@ POLICY = f"{BASE_POLICY}; script-src 'self'; connect-src 'self'"  # for form.js
 ROOT = "/submit"
 MAX_BODY = 262_144  # bytes: a form has a text of 20,000 characters, percent-encoded, and more
 _MAX_FIELDS = 400  # fields of a form: the countries are the most
-_MAX_FILE_FIELDS = 4  # fields of a form with a file
 _TRAP = "website"  # a field that only programs see and fill in
 
 
@@ -61,34 +60,40 @@ def page_routes(path: str = "") -> APIRouter:
     )
 
 
-async def read_form(request: Request) -> Form:
-    """Read a form of this site, whose fields may have several values. Raises CSRFError,
-    InvalidValue.
+async def read_sent(request: Request) -> AsyncIterator[tuple[Form, UploadFile | None]]:
+    """Yield the texts of a form of this site, whose fields may have several values, and its file,
+    None if there is none; close the file. Raises CSRFError, InvalidValue.
     """
-    return await read_fields(request, MAX_BODY, _MAX_FIELDS)
-
-
-async def read_upload(request: Request) -> AsyncIterator[FormData]:
-    """Yield a form with a file, and close it. Raises CSRFError, InvalidValue."""
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        yield await read_fields(request, MAX_BODY, _MAX_FIELDS), None
+        return
     check_same_site(request)
     try:
-        form = await request.form(max_files=1, max_fields=_MAX_FILE_FIELDS)
+        sent = await request.form(max_files=1, max_fields=_MAX_FIELDS)
     except (HTTPException, ValueError) as error:
         raise InvalidValue("The request body is not a valid form.") from error
     try:
-        yield form
+        file = sent.get("file")
+        texts = {name: [value] for name, value in sent.items() if isinstance(value, str)}
+        yield texts, file if isinstance(file, UploadFile) and file.filename else None
     finally:
-        await form.close()
+        await sent.close()
+
+
+Sent = Annotated[tuple[Form, UploadFile | None], Depends(read_sent)]
+
+
+def texts_of(sent: Sent) -> Form:
+    return sent[0]
+
+
+def file_of(sent: Sent) -> UploadFile | None:
+    return sent[1]
 
 
 def first(form: Form, name: str) -> str:
     """Return the first value of a field, without white space around it; "" if there is none."""
     return next(iter(form.get(name, ())), "").strip()
-
-
-def texts_of(form: FormData) -> Form:
-    """Return the text fields of a form that has a file."""
-    return {name: [str(value)] for name, value in form.items() if isinstance(value, str)}
 
 
 def redirect(*segments: str) -> Response:
@@ -101,8 +106,8 @@ def session_of(request: Request, context: SubmissionContextDep) -> Submitter | N
     return find_session(context, request.cookies.get(COOKIE, ""))
 
 
-FormDep = Annotated[Form, Depends(read_form)]
-Upload = Annotated[FormData, Depends(read_upload)]
+FormDep = Annotated[Form, Depends(texts_of)]
+FileDep = Annotated[UploadFile | None, Depends(file_of)]
 PagesDep = Annotated[Pages, Depends(get_pages)]
 Visitor = Annotated[Submitter | None, Depends(session_of)]
 

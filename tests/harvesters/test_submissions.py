@@ -12,7 +12,7 @@ import replay
 from harvesters.errors import ParseError
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.participation import Change, Submission, SubmissionEvent, SubmissionState
+from harvesters.ledger.participation import Submission, SubmissionEvent, SubmissionState
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
@@ -81,7 +81,7 @@ def test_the_ledger_answers_with_what_was_accepted_and_without_authors(
             "first_accepted": NOON,
             "withdrawn": NOON if id == "withdrawn" else None,
         }
-        assert id == "waiting" or submissions.change(ledger, new, Change(event, values))
+        assert id == "waiting" or submissions.change(ledger, new, event, values)
 
     with Fetch(
         NetworkSettings(transport=SubmissionTransport(ledger)), pause=0, robots=False

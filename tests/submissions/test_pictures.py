@@ -264,8 +264,8 @@ async def answer_picture(
     page = await browser.get(f"{link}/picture")
     file = ("photo.png", content, "image/png") if content else ("", b"", "application/octet-stream")
     fields |= {"picture-caption": caption} if caption else {}
-    data = {"draft": short(link), "was": hidden(page, "was"), **fields}
-    return await browser.post("/submit/picture", data=data, files={"file": file})
+    data = {"was": hidden(page, "was"), "seen": "", **fields}
+    return await browser.post(f"{link}/picture", data=data, files={"file": file})
 
 
 async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
@@ -280,7 +280,9 @@ async def test_a_picture_is_sent_by_form_shown_replaced_and_removed(
     replaced = await answer_picture(browser, link, picture(colour="red"), "A telecentre")
     second = stored_name(await browser.get(f"{link}/picture.webp"))
     left = has_picture(world.ledger, first)
-    removed = await answer_picture(browser, link, None, remove="yes")
+    removed = await answer_picture(
+        browser, link, None, "A telecentre", remove="yes", then="summary"
+    )
     gone = await browser.get(f"{link}/picture.webp")
 
     pages = (refused, silent, titled, replaced, removed, gone)

@@ -37,9 +37,8 @@ async def fill(
     questions = []
     while (name := page.url.path.rpartition("/")[2]) != "summary":
         questions.append(name)
-        fields = {"was": hidden(page, "was"), "draft": page.url.path.split("/")[3], **answers.get(name, {})}  # fmt: skip
-        path = "/submit/picture" if name == "picture" else page.url.path
-        page = await browser.post(path, data=fields)
+        fields = {"was": hidden(page, "was"), **answers.get(name, {})}
+        page = await browser.post(page.url.path, data=fields)
         assert page.status_code == 200, page.text
     assert questions == list(answers)
     return page
