@@ -82,9 +82,9 @@ class QueryService:
         self.rate_limiter = RateLimiter(self.limits, time.monotonic)
         external = elsewhere.environment() if elsewhere else None
         cores, module = readers or os.cpu_count() or 1, REMOTE if elsewhere else READER
-        self.public_pool = Pool(cores, self.limits, 2, self.rate_limiter, module, external)
+        self.public_pool = Pool(cores, self.limits, self.rate_limiter, module, external)
         internal = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
-        self.internal_pool = Pool(cores, internal, 0, None, module, external, internal=True)
+        self.internal_pool = Pool(cores, internal, None, module, external, internal=True)
         self.follower = FollowerProcess(data, folder, iris, external)
         self.probe = (
             StoreProbe(elsewhere.query, self.journal, lambda: self.snapshot) if elsewhere else None

@@ -34,7 +34,7 @@ def snapshot(data: Path, number: int) -> str:
 
 @pytest.fixture
 async def pool() -> AsyncIterator[Pool]:
-    opened = Pool(2, Limits(seconds=240, wait=240), spares=1)
+    opened = Pool(2, Limits(seconds=240, wait=240))
     yield opened
     await opened.close()
 
@@ -76,7 +76,7 @@ async def test_all_readers_are_forked_from_one_process_without_threads(
     (parent,) = set(map(fork_server_of, readers(pool)))
 
     assert answered.split() == ["n", "1"]
-    assert len(readers(pool)) == 3
+    assert len(readers(pool)) == 2
     # Threads do not survive a fork, so the process that is forked must have only one.
     assert len(os.listdir(f"/proc/{parent}/task")) == 1
 
@@ -254,7 +254,7 @@ async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(
 
 
 async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_path: Path) -> None:
-    pool = Pool(1, Limits(seconds=240, wait=240), spares=0)
+    pool = Pool(1, Limits(seconds=240, wait=240))
     pool.snapshot = snapshot(tmp_path, 1)
 
     for _ in range(3):

@@ -142,8 +142,6 @@ class IdlePool(Pool):
 async def open_endpoint(data: Path, *, is_forced: bool = False) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint over a store in the folder *data*."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
-    # Queries come one at a time, so a spare reader would only open each snapshot.
-    service.public_pool._spares = 0
     service.internal_pool = IdlePool(1, service.limits)
     async with (
         service,

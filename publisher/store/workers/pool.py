@@ -403,8 +403,7 @@ def _closing_bytes(suffix: str, truncation: Truncation) -> bytes:
 
 
 class Pool:
-    """*size* workers that may run queries at the same time, and *spares* that replace workers that
-    are killed: the time limit of a query has no room for the start of a process.
+    """*size* workers that may run queries at the same time.
 
     The workers run *module*, with *environment* beside the variables of this process. *internal*
     queries keep their priority, since pages wait for them.
@@ -414,7 +413,6 @@ class Pool:
         self,
         size: int,
         limits: Limits,
-        spares: int = 1,
         rate_limiter: RateLimiter | None = None,
         module: str = READER,
         environment: Mapping[str, str] | None = None,
@@ -425,7 +423,7 @@ class Pool:
         self.outcomes: Counter[str] = Counter()  # of queries: "answered", or the name of the error
         self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
-        self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
+        self._size, self._rate_limiter = size, rate_limiter
         self._module, self._environment, self._is_internal = module, environment, internal
         # The worker that was used last, with the warmest caches, is last.
         self._idle: list[Worker] = []
@@ -523,7 +521,7 @@ class Pool:
 
     def _release(self, worker: Worker, turn: Turn, completed: bool) -> None:
         is_reusable = completed and not (worker.has_exited or worker.late or worker.slow)
-        if not is_reusable or len(self._workers) > self._size + self._spares + self.limits.slow:
+        if not is_reusable or len(self._workers) > self._size + self.limits.slow:
             self.replaced_workers += 1
             worker.kill()
             self._start_task(self._replace(worker))
@@ -550,7 +548,7 @@ class Pool:
         async with self._filling:
             while (
                 not self._is_closed
-                and len(self._workers) - self.queue.outside < self._size + self._spares
+                and len(self._workers) - self.queue.outside < self._size
                 and await self._prepare(await self._start(), self.snapshot)
             ):
                 pass  # a damaged snapshot ends it: the next query starts a worker and reports that
