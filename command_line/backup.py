@@ -31,7 +31,7 @@ from command_line.console import err, fail
 from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
-from harvesters.notifications.rules import FILE as ALERTS
+from harvesters.notifications.alerts import FILE as ALERTS
 from journal import data_format
 from journal.file_lock import FileLock
 from journal.journal import Journal

@@ -17,7 +17,7 @@ from harvesters.ledger import outbox, readers
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.participation import Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
-from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
+from harvesters.notifications.reports import FoundChange, write_confirmation, write_digest
 from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
 from harvesters.source import Notify
 from publisher.errors import StoreBusy

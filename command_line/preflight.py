@@ -16,10 +16,9 @@ from command_line.console import fail
 from command_line.harvesting.terminal import load_source, network_settings
 from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError, SourceDefinitionError
-from harvesters.inspection.findings import failure
+from harvesters.inspection.findings import Finding, Level, PreflightReport, RuleCount, failure
 from harvesters.inspection.preflight import PreflightLimits, check_feed, sample_of
 from harvesters.inspection.preflight_output import WRITERS, is_failure
-from harvesters.inspection.report import Finding, Level, PreflightReport, RuleCount
 from harvesters.inspection.upload import Upload
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError
 
 from command_line.settings import SITE_URL, Settings, variable
 from demo.folder import is_demo
-from harvesters.notifications.mail import parse_mail_server
+from harvesters.notifications.delivery import parse_mail_server
 from harvesters.participation.provider import parse_provider
 from harvesters.pipeline.processes import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line

@@ -15,7 +15,7 @@ from processes import ELSEWHERE
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from harvesters.inspection.fields import traced_fields
+from harvesters.inspection.findings import traced_fields
 from harvesters.participation.documents import parse_members
 from harvesters.participation.pictures import encode_webp
 from harvesters.participation.tables import read_lines

@@ -11,7 +11,7 @@ import typer
 from command_line.console import Json, fail, print_json, print_lines
 from command_line.harvesting.output import open_existing, print_rows
 from command_line.settings import Context
-from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.curation import find_gaps
 from harvesters.source import read_word_table, word_table
 from vocab.iris import Iris
 

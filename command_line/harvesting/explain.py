@@ -14,13 +14,13 @@ from command_line.harvesting.terminal import harvest_context, load_source
 from command_line.settings import Context, Settings
 from harvesters.inspection.source_report import report_source
 from harvesters.inspection.trace import (
+    WRITERS,
     ExplainError,
     check_property,
     explain,
     parse_iri,
     read_record,
 )
-from harvesters.inspection.trace_output import WRITERS
 from harvesters.ledger.models import Run
 from harvesters.pipeline.processes import call_bounded
 from harvesters.runs import operations, run_report

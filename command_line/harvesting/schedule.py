@@ -22,10 +22,9 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import name_worker, wait_for_database
 from harvesters.ledger.models import State
-from harvesters.notifications.alerts import update_alerts
+from harvesters.notifications.alerts import load_rules, update_alerts
 from harvesters.notifications.delivery import deliver
-from harvesters.notifications.rules import load_rules
-from harvesters.notifications.source_reports import send_reports
+from harvesters.notifications.reports import send_reports
 from harvesters.parsing import import_optional
 from harvesters.participation.upkeep import prune, send_reminders
 from harvesters.pipeline.processes import reduced_gc

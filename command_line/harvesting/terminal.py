@@ -12,8 +12,7 @@ from command_line.settings import Settings
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.network.settings import NetworkSettings, install_retry_logging
-from harvesters.notifications.delivery import Channels
-from harvesters.notifications.mail import parse_mail_server
+from harvesters.notifications.delivery import Channels, parse_mail_server
 from harvesters.pipeline.processes import ChildProcesses
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Definitions, Source, load_all

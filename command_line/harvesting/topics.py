@@ -13,7 +13,7 @@ from command_line.harvesting.output import open_existing, print_rows
 from command_line.harvesting.terminal import load_source
 from command_line.settings import Context, Settings
 from harvesters.errors import HarvestError
-from harvesters.inspection.topic_queue import undecided
+from harvesters.inspection.curation import undecided
 from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.classifier import classify
 from harvesters.mappings.topics.suggest import find_mentions

@@ -9,8 +9,14 @@ from harvesters.admin.definitions import digest
 from harvesters.ledger import outbox
 from harvesters.ledger.models import ActionType, Alert
 from harvesters.ledger.operators import Key
-from harvesters.notifications.alerts import write_messages
-from harvesters.notifications.rules import FILE, Rule, RulesError, parse_rules, read_rules
+from harvesters.notifications.alerts import (
+    FILE,
+    Rule,
+    RulesError,
+    parse_rules,
+    read_rules,
+    write_messages,
+)
 from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.reasons import Reason
 from harvesters.runs.operations import audit

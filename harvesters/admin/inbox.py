@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import RunView, SourceView
-from harvesters.inspection.topic_queue import undecided
+from harvesters.inspection.curation import undecided
 from harvesters.ledger import operators, prizes, readers, submissions
 from harvesters.ledger.models import Outcome, RunRequest, State
 from harvesters.ledger.participation import SubmissionState

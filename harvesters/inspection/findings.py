@@ -1,13 +1,22 @@
-"""Convert the results of a run to findings: by rule, with record, line, field and remedy."""
+"""Convert the results of a run to findings: by rule, with record, line, field and remedy; and find the
+fields of a feed that a mapping reads.
+"""
 
 from __future__ import annotations
 
+import bisect
+import codecs
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from enum import StrEnum
+from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
+from harvesters.archive import Replay
 from harvesters.errors import (
     CharsetError,
     ForbiddenError,
@@ -18,15 +27,287 @@ from harvesters.errors import (
     TooLargeError,
     WebPageError,
 )
-from harvesters.inspection.fields import FieldSample, traced_fields
-from harvesters.inspection.report import Finding, Level, Locator, RuleCount, position_in
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
+from harvesters.page_model import Page, Record
+from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
+from harvesters.pipeline.page_processor import archived_pages
 from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
+from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.source import Source
 from shapes.result import Severity
 from shapes.rules import Rule, rules
 from shapes.validate import EngineName
 from vocab.terms import SH
+
+_POSITION = re.compile(r"\bline (\d+)(?:[,:]? column (\d+))?")
+_MIN_UNIQUE = 4  # A shorter key must occur once for its place to be known.
+
+
+class Level(StrEnum):
+    """The level of a finding: with an error, a record or the whole feed would not be published."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault: its rule, a message and a remedy; the key of its *record* (``#3`` is the third one,
+    which has no key), *line* and *column* from 1, and the publisher's own name of the *field*. ""
+    and None where they are not known.
+    """
+
+    rule: str
+    level: Level
+    message: str
+    remedy: str
+    record: str = ""
+    line: int | None = None
+    column: int | None = None
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """A rule with the number of records that break it."""
+
+    rule: str
+    level: Level
+    message: str
+    remedy: str
+    records: int
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldUse:
+    """A field of the feed, by its publisher's own name: *records* of the sample have it, and
+    *properties* (IRIs) come from it, none if it is dropped.
+    """
+
+    name: str
+    records: int
+    is_read: bool
+    properties: tuple[str, ...] = ()
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChanges:
+    """The changes of the published records of *source* that a harvest of the feed would make.
+
+    *counts* has the number of records by outcome, *identities* pairs of an old and a new key, and
+    *missing* some keys that the feed lacks. *hold_reasons*: why the change would wait for a person;
+    empty if it would be published. *note* says why missing records cannot be known, "" if they are.
+    """
+
+    source: str
+    published_before: int
+    published_after: int
+    counts: Mapping[str, int]
+    identities: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    hold_reasons: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightReport:
+    """The result of a preflight. *counts* has the records of the feed by result: publishable,
+    withheld, unreadable, duplicate, deleted.
+
+    *rules* counts all findings, the most serious first; *findings* lists the first ones. *plan* is
+    None if no source was named, or if there is no ledger with it (*plan_note* says why).
+    """
+
+    feed: str
+    protocol: str
+    mapping: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    fields: tuple[FieldUse, ...] = ()
+    rules: tuple[RuleCount, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    plan: PlannedChanges | None = None
+    plan_note: str = ""
+
+    @property
+    def records(self) -> int:
+        """Return the number of records that were found."""
+        return sum(self.counts.values())
+
+    @property
+    def level(self) -> Level | None:
+        """Return the level of the worst finding, None without any."""
+        levels = {rule.level for rule in self.rules}
+        return next((level for level in Level if level in levels), None)
+
+
+class Locator:
+    """Finds the line and column of a record in the text of a feed, none in a binary file."""
+
+    def __init__(self, content: bytes) -> None:
+        self._text = (
+            ""
+            if b"\0" in content[:4096]
+            and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            else (content.decode("utf-8", "replace"))
+        )
+        self._starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
+
+    def locate(self, key: str, title: str = "") -> tuple[int, int] | None:
+        """Return line and column of the first occurrence of *key*, else of *title*; None if there is
+        none, or if a short text occurs twice.
+
+        >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
+        (2, 10)
+        """
+        return next((position for text in (key, title) if (position := self._first(text))), None)
+
+    def _first(self, text: str) -> tuple[int, int] | None:
+        if not text or not self._text:
+            return None
+        start = self._find(text, 0)
+        if start < 0 or (len(text) < _MIN_UNIQUE and self._find(text, start + 1) >= 0):
+            return None
+        line = bisect.bisect_right(self._starts, start)
+        return line, start - self._starts[line - 1] + 1
+
+    def _find(self, text: str, start: int) -> int:
+        """Return the position of *text* as a whole word from *start* on, -1 if there is none."""
+        while (start := self._text.find(text, start)) >= 0:
+            if not (
+                _is_part(self._text[start - 1 : start])
+                or _is_part(self._text[start + len(text) : start + len(text) + 1])
+            ):
+                return start
+            start += 1
+        return -1
+
+
+def _is_part(letter: str) -> bool:
+    return letter.isalnum() or letter in ("_", "-")
+
+
+def position_in(message: str) -> tuple[int | None, int | None]:
+    """Return the line and column that a parser's message names.
+
+    >>> position_in("not well-formed XML: mismatched tag, line 9, column 25"), position_in("empty response")
+    ((9, 25), (None, None))
+    """
+    match = _POSITION.search(message)
+    if match is None:
+        return None, None
+    return max(int(match.group(1)), 1), int(match.group(2)) if match.group(2) and int(
+        match.group(2)
+    ) else None
+
+
+SAMPLE = 20  # records of a feed whose fields are left out one by one
+_MAX_PAGES = 3  # pages that are read for the sample
+_NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, plain or quoted (JMESPath)
+_PREDICATE = re.compile(r"^\S+ <([^>]+)> ")
+
+
+class FieldSample(NamedTuple):
+    """The uses of the fields of a feed's first records, and the charset that was guessed from the
+    text, "" if it is stated.
+    """
+
+    uses: tuple[FieldUse, ...] = ()
+    guessed_charset: str = ""
+
+
+def traced_fields(
+    source: Source, run: Run, base: str, engine: EngineName, archive: Path
+) -> FieldSample:
+    """Return how the fields of the first records of *run* are used; its responses are read from
+    *archive* again.
+    """
+    pages = list(_pages(source, run, base, archive))
+    records = (item for page in pages for item in page.items if isinstance(item, Record))
+    traces: list[tuple[str, list[FieldTrace]]] = []
+    processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
+    errors = (*MAPPING_ERRORS, ParseError)
+    for record in islice(records, SAMPLE):
+        try:
+            traces.append((record.key, trace_fields(record, processor.statements, errors)))
+        except errors:
+            continue  # The run has a finding of this record already.
+    return FieldSample(_merge(traces), next((page.guessed_charset for page in pages), ""))
+
+
+def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding]:
+    """Yield a finding for each field of the source definition that no record of the sample has:
+    often it was renamed.
+
+    Only fields that are named as such are looked for, not expressions.
+    """
+    if source.mapping != "fields" or not uses:
+        return
+    names = {part for use in uses for part in (use.name, re.split(r"[.\[]", use.name)[0])}
+    dropped = [use.name for use in uses if not use.is_read]
+    for ours, expression in source.fields.items():
+        match = _NAME.match(expression)
+        if match is None or (name := match.group(1) or match.group(2)) in names:
+            continue
+        similar = get_close_matches(name, dropped, n=1, cutoff=0.5) or (
+            dropped if len(dropped) == 1 else []
+        )
+        question = f" Was it renamed to {similar[0]}?" if similar else ""
+        message = f"No record of the sample has the field {name}, which is read as {ours}."
+        remedy = f"Keep the field's name, or correct the source definition.{question}"
+        yield Finding("field-missing", Level.WARNING, message, remedy, line=1, field=name)
+
+
+def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[Any]]:
+    """Yield the first pages of a run's archived responses, until they have enough records."""
+    replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
+    count = 0
+    try:
+        for page in islice(archived_pages(source, base, replay.find), _MAX_PAGES):
+            yield page
+            count += sum(isinstance(item, Record) for item in page.items)
+            if count >= SAMPLE:
+                return
+    except HarvestError:
+        return  # The error that ended the run is a finding already.
+
+
+def _merge(traces: list[tuple[str, list[FieldTrace]]]) -> tuple[FieldUse, ...]:
+    """Return the use of each field, from the keys and traces of records. The protocol reads a field
+    that has the key.
+    """
+    records: Counter[str] = Counter()
+    read: set[str] = set()
+    examples: dict[str, str] = {}
+    properties: dict[str, Counter[str]] = {}
+    for key, fields in traces:
+        for trace in fields:
+            records[trace.name] += 1
+            examples.setdefault(trace.name, trace.values[0] if trace.values else "")
+            counts = properties.setdefault(trace.name, Counter())
+            if trace.is_read or trace.values == (key,):
+                read.add(trace.name)
+            if not trace.is_required:
+                counts.update(
+                    {
+                        match.group(1)
+                        for line in trace.statements
+                        if (match := _PREDICATE.match(line))
+                    }
+                )
+    return tuple(
+        FieldUse(
+            name,
+            records[name],
+            name in read,
+            tuple(iri for iri, _ in properties[name].most_common()),
+            examples[name],
+        )
+        for name in records
+    )
+
 
 MAX_FINDINGS = 1000  # findings that are listed; all are counted
 _NOTE = re.compile(r"^<([^>]+#result-\d+)> <([^>]+)> (.+)$")

@@ -21,13 +21,14 @@ from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.inspection import findings as of_feed
-from harvesters.inspection.fields import FieldSample, missing_fields
-from harvesters.inspection.report import (
+from harvesters.inspection.findings import (
+    FieldSample,
     Finding,
     Level,
     Locator,
     PlannedChanges,
     PreflightReport,
+    missing_fields,
 )
 from harvesters.inspection.upload import Upload, UploadTransport
 from harvesters.ledger import tables as t

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import orjson
 from lxml import etree
 
-from harvesters.inspection.report import Finding, Level, PreflightReport, RuleCount
+from harvesters.inspection.findings import Finding, Level, PreflightReport, RuleCount
 
 _SARIF_SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

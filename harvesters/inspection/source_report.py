@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from harvesters.inspection.fields import FieldSample
 from harvesters.inspection.findings import (
     OUTCOMES,
+    FieldSample,
     broken_rules,
     described_rules,
     names_by_property,

@@ -9,7 +9,7 @@ from clocks import NOON
 
 from harvesters.ledger import outbox
 from harvesters.ledger.models import Message
-from harvesters.notifications.rules import EXAMPLE, FILE, load_rules
+from harvesters.notifications.alerts import EXAMPLE, FILE, load_rules
 from harvesters.reasons import Reason
 
 from .conftest import HOSTILE, World

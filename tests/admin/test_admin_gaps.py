@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.curation import find_gaps
 from harvesters.source import load, read_word_table, word_table
 from vocab.curated_words import NO_CONCEPT
 from vocab.initiative import Initiative, Text

@@ -25,9 +25,15 @@ from harvesters.ledger.participation import (
     SubmissionState,
 )
 from harvesters.ledger.submissions import add_comment
-from harvesters.notifications.alerts import update_alerts
+from harvesters.notifications.alerts import (
+    FILE,
+    Rule,
+    RulesError,
+    load_rules,
+    parse_rules,
+    update_alerts,
+)
 from harvesters.notifications.delivery import Channels
-from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest

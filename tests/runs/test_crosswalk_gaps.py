@@ -12,7 +12,7 @@ from projects import asking, serving
 from rows import each
 from typer.testing import CliRunner
 
-from harvesters.inspection.crosswalk_gaps import _nearest, find_gaps
+from harvesters.inspection.curation import _nearest, find_gaps
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import Source, load, parse

@@ -10,7 +10,7 @@ from rows import each
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.curation import find_gaps
 from harvesters.ledger.models import decompress
 from harvesters.runs.collect import rules_digest
 from harvesters.runs.context import HarvestContext

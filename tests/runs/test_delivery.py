@@ -23,8 +23,16 @@ from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message, QueuedMessage
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import MAIL, MAX_AGE, WEBHOOK, Channels, deliver, sign
-from harvesters.notifications.mail import MailServer, parse_mail_server
+from harvesters.notifications.delivery import (
+    MAIL,
+    MAX_AGE,
+    WEBHOOK,
+    Channels,
+    MailServer,
+    deliver,
+    parse_mail_server,
+    sign,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECRET = "a long secret"
@@ -209,7 +217,7 @@ def test_a_refused_recipient_stops_no_other(ledger: Ledger) -> None:
 def test_a_server_that_says_nothing_is_left_after_the_time_limit(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harvesters.notifications.mail.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("harvesters.notifications.delivery.MAIL_TIMEOUT_SECONDS", 0.2)
     outbox.queue_messages(ledger, [mail(), mail()], NOON)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         delivered = deliver(ledger, channels(silent.getsockname()[1]), lambda: NOON)

@@ -22,13 +22,14 @@ from harvesters.archive import read_body
 from harvesters.inspection.trace import (
     ExplainError,
     Explanation,
+    as_text,
+    as_turtle,
     check_property,
     explain,
     find_value,
     parse_iri,
     read_record,
 )
-from harvesters.inspection.trace_output import as_text, as_turtle
 from harvesters.ledger import tables as t
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext

@@ -17,9 +17,15 @@ from lxml import etree
 from rows import each
 from typer.testing import CliRunner
 
+from harvesters.inspection.findings import (
+    Finding,
+    Level,
+    PlannedChanges,
+    PreflightReport,
+    RuleCount,
+)
 from harvesters.inspection.preflight import PreflightLimits, check_feed
 from harvesters.inspection.preflight_output import as_junit, as_sarif, as_text, is_failure
-from harvesters.inspection.report import Finding, Level, PlannedChanges, PreflightReport, RuleCount
 from harvesters.inspection.upload import Upload
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext

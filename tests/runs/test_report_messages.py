@@ -12,7 +12,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger import outbox
 from harvesters.ledger.models import QueuedMessage
 from harvesters.notifications.delivery import Channels
-from harvesters.notifications.source_reports import send_reports
+from harvesters.notifications.reports import send_reports
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import Notify, Source

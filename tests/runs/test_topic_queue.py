@@ -10,7 +10,7 @@ from projects import serving
 from typer.testing import CliRunner
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.topic_queue import undecided
+from harvesters.inspection.curation import undecided
 from harvesters.ledger.models import Outcome, decompress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap

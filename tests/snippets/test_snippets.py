@@ -24,7 +24,7 @@ from pyoxigraph import RdfFormat, parse
 from pytest_demo import RunningDemo
 from snippets import PAGES, ROOT, Snippet, read_snippets
 
-from harvesters.notifications.rules import parse_rules
+from harvesters.notifications.alerts import parse_rules
 from vocab.iris import BASE
 
 TIMEOUT = 240  # seconds of a block

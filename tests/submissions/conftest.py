@@ -30,8 +30,7 @@ from harvesters.ledger.operators import Key
 from harvesters.ledger.participation import Submission
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import Channels
-from harvesters.notifications.mail import parse_mail_server
+from harvesters.notifications.delivery import Channels, parse_mail_server
 from harvesters.page_model import Record
 from harvesters.participation import moderation
 from harvesters.participation.app import create_submissions

@@ -24,9 +24,13 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LINKS, LinkState, Message, State
 from harvesters.ledger.participation import Notification, ProblemState
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.coar import add_notification, find_notification
-from harvesters.notifications.delivery import Channels, deliver
-from harvesters.notifications.mail import parse_mail_server
+from harvesters.notifications.delivery import (
+    Channels,
+    add_notification,
+    deliver,
+    find_notification,
+    parse_mail_server,
+)
 from harvesters.participation.upkeep import CONFIRMATION_AGE
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context

@@ -22,8 +22,7 @@ from harvesters.ledger.participation import (
     SubmissionState,
     Submitter,
 )
-from harvesters.notifications.delivery import Channels
-from harvesters.notifications.mail import parse_mail_server
+from harvesters.notifications.delivery import Channels, parse_mail_server
 from harvesters.participation import actions, moderation
 from harvesters.participation.model import normalize
 from harvesters.participation.submitters import SubmissionContext

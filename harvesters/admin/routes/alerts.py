@@ -19,7 +19,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.labels import CONDITIONS
 from harvesters.ledger import outbox
-from harvesters.notifications.rules import EXAMPLE
+from harvesters.notifications.alerts import EXAMPLE
 from harvesters.problems import DefinitionChanged
 from harvesters.site import render_errors_as_pages
 from web.templating import get_pages

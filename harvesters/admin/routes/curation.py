@@ -14,8 +14,7 @@ from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator, User
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.crosswalk_gaps import find_gaps
-from harvesters.inspection.topic_queue import undecided
+from harvesters.inspection.curation import find_gaps, undecided
 from harvesters.problems import InvalidValue
 from harvesters.runs.operations import translate
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages

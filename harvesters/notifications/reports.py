@@ -1,12 +1,11 @@
-"""Send a registry the report of a run, as its definition asks: always, on errors, or when the report
-has changed.
-"""
+"""Report to registries what their last runs did not publish, and to followers what is new."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, MutableMapping
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -16,7 +15,8 @@ from harvesters.inspection.source_report import report_source
 from harvesters.ledger import outbox
 from harvesters.ledger.models import Message, Run, State
 from harvesters.ledger.outbox import REPORT_TOPIC
-from harvesters.notifications.delivery import Channels
+from harvesters.ledger.participation import Subscription
+from harvesters.notifications.delivery import MAIL, Channels
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
 from languages.request_locale import use_language
@@ -61,7 +61,7 @@ def _check_source(
         if notify.reports != "change" or digest != previous.get("digest"):
             outbox.queue_messages(
                 ledger,
-                _messages(source, run, report, digest, channels, context.iris.base),
+                _report_messages(source, run, report, digest, channels, context.iris.base),
                 context.now(),
             )
             log.info("report queued", source=source.name, run=run.id)
@@ -110,7 +110,7 @@ def _digest(report: dict[str, Any]) -> str:
     return sha256(json.dumps([outcome, rules]).encode()).hexdigest()
 
 
-def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Iterator[str]:
+def _report_lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Iterator[str]:
     """Yield the lines of a report in the current language: the outcome, then each rule with its
     remedy and examples.
     """
@@ -139,12 +139,12 @@ def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Itera
         yield gettext("No record was withheld.")
 
 
-def _messages(
+def _report_messages(
     source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels, base: str
 ) -> list[Message]:
     page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
     with use_language(source.notify.language):
-        lines = [*_lines(source, run, report, base)]
+        lines = [*_report_lines(source, run, report, base)]
         lines += (
             ["", f"{gettext('All results, also remarks on published records')}: {page}"]
             if page
@@ -159,3 +159,126 @@ def _messages(
     subject = f"{channels.name}: {source.name}: {outcome}"
     topic = f"{REPORT_TOPIC}{source.name}"
     return outbox.messages_to(source.notify, topic, subject, lines, data)
+
+
+MAX_LISTED = 50  # things of each kind of change that a mail lists
+MAX_SENT = 500  # things of each kind of change in a webhook
+
+
+@dataclass(frozen=True, slots=True)
+class FoundChange:
+    """A thing that is new, changed or gone: its IRI, its title in the language of the subscription,
+    and its page.
+    """
+
+    iri: str
+    title: str
+    page: str
+
+
+def write_confirmation(item: Subscription, channels: Channels) -> Message:
+    """Return the message with the link that confirms a subscription."""
+    link = f"{channels.public_url}/follow/confirm/{item.secret}"
+    with use_language(item.language):
+        lines = [
+            gettext("Somebody, probably you, gave this address to %(name)s.")
+            % {"name": channels.name},
+            gettext("Open this link if you want to follow %(title)s. It works for 24 hours:")
+            % {"title": item.title},
+            link,
+            gettext("If it was not you, ignore this message: the address is deleted then."),
+        ]
+        subject = f"{channels.name}: {gettext('Confirm that you follow %(title)s') % {'title': item.title}}"
+    data = {
+        "type": "search.confirm",
+        "timestamp": item.created.isoformat(),
+        "data": {**_about(item, channels), "confirm": link},
+    }
+    return Message(
+        item.channel,
+        item.address,
+        item.topic,
+        subject,
+        "\n\n".join(lines) + "\n",
+        {} if item.channel == MAIL else data,
+    )
+
+
+def write_digest(
+    item: Subscription,
+    changes: Mapping[str, Sequence[FoundChange]],
+    position: int,
+    channels: Channels,
+    now: datetime,
+) -> Message | None:
+    """Return the message that lists the ``new``, ``changed`` and ``removed`` things at a journal
+    entry; None if there are none.
+    """
+    total = sum(map(len, changes.values()))
+    if not total:
+        return None
+    stop = _stop_link(item, channels)
+    with use_language(item.language):
+        subject = f"{channels.name}: {item.title}: {gettext('Changes')}: {format_number(total)}"
+        lines = [
+            *_change_lines(changes),
+            f"{gettext('All results')}: {_search(item, channels)}",
+            "",
+            f"{gettext('Stop following')}: {stop}",
+        ]
+    data = {
+        **_about(item, channels),
+        "entry": position,
+        **{kind: [_row(result) for result in rows[:MAX_SENT]] for kind, rows in changes.items()},
+        "counts": {kind: len(rows) for kind, rows in changes.items()},
+    }
+    body: dict[str, Any] = {"type": "search.changed", "timestamp": now.isoformat(), "data": data}
+    return Message(
+        item.channel,
+        item.address,
+        item.topic,
+        subject,
+        "\n".join(lines) + "\n",
+        {"unsubscribe": stop} if item.channel == MAIL else body,
+    )
+
+
+def _row(change: FoundChange) -> dict[str, str]:
+    return {"id": change.iri, "title": change.title, "url": change.page}
+
+
+def _change_lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:
+    titles = {
+        "new": gettext("New"),
+        "changed": gettext("Changed"),
+        "removed": gettext("No longer among the results"),
+    }
+    for kind, title in titles.items():
+        rows = changes.get(kind, ())
+        if rows:
+            yield f"{title}: {format_number(len(rows))}"
+            for result in rows[:MAX_LISTED]:
+                yield from (f"- {result.title}", f"  {result.page}")
+            if len(rows) > MAX_LISTED:
+                yield gettext("and %(count)s more") % {
+                    "count": format_number(len(rows) - MAX_LISTED)
+                }
+            yield ""
+
+
+def _about(item: Subscription, channels: Channels) -> dict[str, str]:
+    return {
+        "search": _search(item, channels),
+        "title": item.title,
+        "frequency": item.frequency,
+        "unsubscribe": _stop_link(item, channels),
+    }
+
+
+def _search(item: Subscription, channels: Channels) -> str:
+    """Return the address of the page that lists the followed things."""
+    return f"{channels.public_url}/follow?{item.search}"
+
+
+def _stop_link(item: Subscription, channels: Channels) -> str:
+    return f"{channels.public_url}/follow/stop/{item.secret}"
