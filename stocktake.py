@@ -12,8 +12,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from command_line.commands import COMMANDS, is_help_wanted, lazy_group
 from command_line.console import print_note
-from command_line.lazy_group import is_help_wanted, lazy_group
 from command_line.settings import option
 from harvesters.errors import HarvestError
 from journal.errors import JournalError
@@ -21,57 +21,8 @@ from publisher.errors import PublisherError
 from vocab.iris import BASE
 from web.branding import NO_CONTACT
 
-# The place of each command: its module, the app in the module and, unless the app is the command,
-# the command in the app.
-COMMANDS = {
-    "serve": "command_line.services:app.serve",
-    "up": "command_line.services:app.up",
-    "mirror": "command_line.services:app.mirror",
-    "demo": "command_line.services:app.demo",
-    "harvest": "command_line.harvesting.harvest:app.harvest",
-    "remap": "command_line.harvesting.harvest:app.remap",
-    "schedule": "command_line.harvesting.schedule:app.schedule",
-    "worker": "command_line.harvesting.schedule:app.worker",
-    "preflight": "command_line.preflight:app.preflight",
-    "explain": "command_line.harvesting.explain:app.explain",
-    "sources": "command_line.harvesting.groups:sources",
-    "runs": "command_line.harvesting.groups:runs",
-    "archive": "command_line.harvesting.archive:app",
-    "plans": "command_line.harvesting.groups:plans",
-    "identity": "command_line.harvesting.identity:app",
-    "inbox": "command_line.harvesting.inbox:app",
-    "prizes": "command_line.harvesting.prizes:app",
-    "dump": "command_line.publishing.publish:app.dump",
-    "release": "command_line.publishing.publish:app.release",
-    "report": "command_line.publishing.publish:app.report",
-    "query": "command_line.publishing.publish:app.query",
-    "diff": "command_line.publishing.diff:app.diff",
-    "export": "command_line.publishing.editions:app",
-    "mcp": "command_line.services:app.mcp",
-    "examples": "command_line.publishing.examples:app",
-    "store": "command_line.publishing.store:app",
-    "verify": "command_line.verification:app.verify",
-    "backup": "command_line.backup:app.backup",
-    "restore": "command_line.backup:app.restore",
-    "upgrade": "command_line.upgrade:app.upgrade",
-    "topics": "command_line.harvesting.topics:app",
-    "crosswalk": "command_line.harvesting.groups:crosswalk",
-    "keys": "command_line.harvesting.keys:app",
-    "shapes": "command_line.shapes:app",
-    "vocabulary": "command_line.vocabulary:app",
-}
-
-# The commands below each heading of `stocktake --help`.
-PANELS = {
-    "Run": ("demo", "serve", "up", "schedule", "worker", "mirror", "mcp"),
-    "Harvest": ("sources", "preflight", "harvest", "remap", "runs", "plans", "explain", "archive"),
-    "Curate": ("identity", "topics", "crosswalk", "inbox", "prizes", "shapes", "vocabulary"),
-    "Publish": ("release", "report", "dump", "export", "query", "diff", "examples"),
-    "Maintain": ("keys", "verify", "store", "backup", "restore", "upgrade"),
-}
-
 app = typer.Typer(
-    cls=lazy_group(COMMANDS, PANELS),
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Harvest registries and publish them as linked data.",

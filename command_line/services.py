@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from importlib import import_module
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import structlog
 import typer
 
-from command_line.console import err
-from command_line.harvesting.terminal import network_settings
-from command_line.lazy_group import import_quickly
-from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings, program_path
-from command_line.supervisor import Job, supervise
-from demo.folder import FolderInUseError, demo_folder, is_free, next_free
-from demo.registries import SIZE, Demo
-from demo.source_definitions import open_submissions, write_sources
+from command_line.commands import import_quickly
+from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings
+from command_line.workspace import network_settings
+from demo.folder import is_free
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network.fetch import Fetch
@@ -33,18 +29,115 @@ from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin
-from journal.stop_signal import exit_on_sigterm
+from journal.stop_signal import StopSignal, exit_on_sigterm
 from vocab.iris import is_web
-from web.branding import DEMO_NAME, NAME
 
-PORT, REGISTRIES_PORT = 8000, 8790  # ports of the demo; if one is in use, another is chosen
+_RESTART_DELAY = 2.0  # seconds before a process that exited is restarted
+_STABLE_AFTER = 30.0  # seconds after which a restarted process counts as running
+_STOP_TIMEOUT = 10.0  # seconds for a process to exit by itself
+
+log = structlog.get_logger()
+
+Job = list[str] | dict[str, list[str]] | Callable[[], bool]
+
+
+def subcommand(command: list[str]) -> list[str]:
+    """Return the command line of a process of this program that exits when this one does."""
+    return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *command]
+
+
+def supervise(
+    commands: Mapping[str, list[str]], settings: Settings, jobs: Sequence[Job] = ()
+) -> None:
+    """Keep processes running until SIGINT or SIGTERM, then terminate them; kill those still running
+    after ten seconds.
+
+    *jobs* run meanwhile, one after the other: a command runs once, a mapping names more processes
+    to keep running, and a function is called each second until it returns True.
+    """
+    stop = StopSignal()
+    services, waiting = dict(commands), deque(jobs)
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    restarts: Counter[str] = Counter()
+    started_at: dict[str, float] = {}
+    job: subprocess.Popen[bytes] | None = None
+    try:
+        while not stop.wait(0.2 if children else 0):
+            for name, command in services.items():
+                if name in children and children[name].poll() is None:
+                    if restarts[name] and time.monotonic() - started_at[name] > _STABLE_AFTER:
+                        log.info("process recovered", process=name, restarts=restarts.pop(name))
+                    continue
+                if name in children:
+                    log.error(
+                        "process exited; restarting", process=name, code=children[name].returncode
+                    )
+                    restarts[name] += 1
+                    stop.wait(_RESTART_DELAY)
+                started_at[name] = time.monotonic()
+                children[name] = _start_process(command, settings)
+            if job is not None and (code := job.poll()) is not None:
+                if code:
+                    log.error(
+                        "setup step failed; the portal keeps running",
+                        command=str(job.args),
+                        code=code,
+                    )
+                job = None
+            if job is None and waiting:
+                job = _start_next_job(waiting, services, settings, stop)
+    finally:
+        _stop_processes([*children.values(), *([job] if job else [])])
+
+
+def _start_next_job(
+    waiting: deque[Job],
+    services: dict[str, list[str]],
+    settings: Settings,
+    stop: StopSignal,
+) -> subprocess.Popen[bytes] | None:
+    """Start the next job and return its process, if any. A function that returns False is called
+    again later.
+    """
+    job = waiting[0]
+    if callable(job) and not job():
+        stop.wait(1)
+        return None
+    waiting.popleft()
+    if isinstance(job, dict):
+        services.update(job)
+    return _start_process(job, settings, quiet="--json" in job) if isinstance(job, list) else None
+
+
+def _start_process(
+    command: list[str], settings: Settings, *, quiet: bool = False
+) -> subprocess.Popen[bytes]:
+    out = subprocess.DEVNULL if quiet else None
+    return subprocess.Popen(
+        subcommand(command),
+        env=settings.environment(),
+        start_new_session=True,
+        stdout=out,
+        stderr=out,
+    )
+
+
+def _stop_processes(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(_STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
 
 _CHECK_INTERVAL = 60.0  # seconds between checks: harvests publish a few times a day
 _PAUSE = 0.1  # seconds between requests: entries are static files
 _MAX_ANSWER_BYTES = 64 << 20  # bytes of a response: four parts, for servers without range requests
 
 app = typer.Typer()
-log = structlog.get_logger()
 
 
 def public_address(settings: Settings, host: str, port: int) -> str:
@@ -86,16 +179,6 @@ def serve(context: Context, host: Host = "127.0.0.1", port: Port = 8000) -> None
     if not context.find_root().params["parent"]:  # `up` and `demo` start a schedule beside it
         site.suggest_schedule(context.obj, url)
     site.serve(context.obj, url, host, port)
-
-
-@app.command()
-def mcp(context: Context) -> None:
-    """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the
-    input ends.
-    """
-    import_module("command_line.publishing.publish").run_mcp(
-        context.obj, public_address(context.obj, "127.0.0.1", 8000)
-    )
 
 
 @app.command()
@@ -199,122 +282,3 @@ def _mirror_summary(mirror: Mirror, copied: int) -> str:
     head = mirror.journal.head
     content = f"{head.number} entries, the last {head.id}" if head else "no entries"
     return f"{mirror.data} is a mirror of {mirror.url}: {content}; {copied} copied now"
-
-
-@app.command()
-def demo(
-    context: Context,
-    host: Host = "127.0.0.1",
-    port: Annotated[
-        int | None,
-        typer.Option(
-            help="Port to listen on. Default: 8000, or the next free port.", min=0, max=65535
-        ),
-    ] = None,
-    size: Annotated[int, typer.Option(help="Total number of simulated records.", min=100)] = SIZE,
-    seed: Annotated[int, typer.Option(help="Random seed of the simulated records.")] = 1,
-    registries_port: Annotated[
-        int | None,
-        typer.Option(
-            help="Port of the simulated registries. Default: 8790, or any free port.",
-            min=0,
-            max=65535,
-        ),
-    ] = None,
-) -> None:
-    """Run a demo: start the portal, harvest simulated registries and make a release. The portal
-    shows the progress.
-    """
-    if port is not None:
-        _check_port(host, port)
-    else:
-        port = next_free(host, PORT)
-    if registries_port is None:
-        is_usable = port != REGISTRIES_PORT and is_free("127.0.0.1", REGISTRIES_PORT)
-        registries_port = REGISTRIES_PORT if is_usable else 0
-    elif registries_port == port != 0:
-        raise typer.BadParameter(f"portal and registries cannot both use port {port}")
-    else:
-        _check_port("127.0.0.1", registries_port)
-    registries = partial(Demo, size=size, seed=seed, port=registries_port)
-    _run_demo(_demo_settings(context.obj), host, port, registries)
-
-
-def _demo_settings(settings: Settings) -> Settings:
-    data = settings.data / "demo"
-    return replace(
-        settings,
-        data=data,
-        sources=data / "sources",
-        ledger=f"sqlite:///{data}/ledger.sqlite",
-        allow_hosts=frozenset({"127.0.0.1"}),
-        name=settings.name if settings.name != NAME else DEMO_NAME,
-        demo=True,
-    )
-
-
-def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[], Demo]) -> None:
-    """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
-    data, url = settings.data, f"http://{host}:{port}/"
-    # These are imported late, since they import the ledger.
-    submissions = import_module("command_line.demo_submissions")
-    validation = import_module("command_line.validation")
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(demo_folder(validation.writable_directory(data), url))
-        except FolderInUseError as error:
-            raise typer.BadParameter(str(error)) from error
-
-        def begin() -> bool:
-            simulated = stack.enter_context(registries())
-            write_sources(simulated.url, settings.sources)
-            open_submissions(settings.sources)
-            submissions.seed_submissions(settings.ledger)
-            text = (
-                f"The simulated registries are at {simulated.url}; their data are stored in {data}."
-            )
-            err.print(text, soft_wrap=True, highlight=False)
-            return True
-
-        start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
-        err.print(start, soft_wrap=True, highlight=False)
-        jobs: list[Job] = [
-            begin,
-            ["harvest"],
-            ["identity", "match", "--changed", "--publish", "--json"],
-            {"schedule": ["schedule"]},
-        ]
-        if not any((data / "releases").glob("[0-9]*")):
-            jobs.append(["release"])
-        jobs += [["dump"], lambda: _announce_ready(url, settings, submissions.ADDRESS)]
-        jobs.append(["examples", "run", "--json"])
-        services = {"serve": ["serve", "--host", host, "--port", str(port)]}
-        supervise(
-            services, replace(settings, public_url=public_address(settings, host, port)), jobs
-        )
-
-
-def _announce_ready(url: str, settings: Settings, reporter: str) -> bool:
-    """Print the URLs of the demo and the next steps once it is complete; return False until then."""
-    try:
-        with urlopen(f"{url}health", timeout=2) as answer:
-            health = json.load(answer)
-    except (OSError, ValueError):
-        return False
-    if health.get("start") or health["lag"]:
-        return False
-    path = program_path()
-    for line in (
-        "",
-        f"The demo is ready: {url}",
-        f"  Search             {url}search",
-        f"  SPARQL             {url}sparql",
-        f"  Admin pages        {url}admin/   (create a key: {settings.program()} keys create NAME --scope admin)",
-        f"  Add a registry     {url}join",
-        f"  Report an initiative {url}submit   (what {reporter} reported: {url}submit/mine)",
-        f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
-        f"                     and run: {path} harvest, {path} up (see README.md)",
-        "Ctrl-C ends the demo. Its data stay in " + str(settings.data),
-    ):
-        err.print(line, soft_wrap=True, highlight=False, markup=False)
-    return True

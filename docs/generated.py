@@ -18,7 +18,7 @@ from typing import Any
 
 import typer.main
 
-from command_line.lazy_group import LazyCommand
+from command_line.commands import LazyCommand
 from command_line.settings import Settings
 from harvesters.admin.actions import OPERATIONS
 from harvesters.admin.app import create_admin

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from command_line.demo_submissions import ADDRESS, seed_submissions
+from command_line.demo import ADDRESS, seed_submissions
 from demo.source_definitions import open_submissions
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger

@@ -34,7 +34,7 @@ from small_world import IRIS, THINGS, build, record_rows
 from typer.testing import CliRunner
 from waiting import wait_until
 
-from command_line.publishing.editions import app
+from command_line.releases import export as app
 from journal.journal import Journal
 from publisher.editions.crawler import LOG, Addresses, Crawler, Target, file_name, rewrite
 from publisher.editions.site import (

@@ -14,7 +14,7 @@ from pytest_demo import RunningDemo
 from typer.testing import CliRunner
 from waiting import WITHIN
 
-from command_line import services
+from command_line import demo, services
 from demo.folder import is_free, next_free
 from stocktake import app
 
@@ -100,21 +100,22 @@ def test_the_portal_may_have_the_usual_port_of_the_registries(
 ) -> None:
     ports: list[tuple[int, int]] = []
     monkeypatch.setattr(
-        services,
+        demo,
         "_run_demo",
         lambda _settings, _host, port, registries: ports.append(
             (port, registries.keywords["port"])
         ),
     )
-    monkeypatch.setattr(services, "is_free", lambda _host, _port: True)
-    usual = str(services.REGISTRIES_PORT)
+    for module in (demo, services):
+        monkeypatch.setattr(module, "is_free", lambda _host, _port: True)
+    usual = str(demo.REGISTRIES_PORT)
 
     alone, both = (
         CliRunner().invoke(app, ["--data", str(tmp_path), "demo", "--port", usual, *more])
         for more in ((), ("--registries-port", usual))
     )
 
-    assert (alone.exit_code, ports) == (0, [(services.REGISTRIES_PORT, 0)])
+    assert (alone.exit_code, ports) == (0, [(demo.REGISTRIES_PORT, 0)])
     assert both.exit_code == 2
     assert f"cannot both use port {usual}" in " ".join(both.output.split())
 

@@ -18,7 +18,7 @@ import syscall_tracer
 from projects import NOON, Harvester
 from structlog.testing import capture_logs
 
-from command_line.harvesting.source_runs import run_all
+from command_line.source_runs import run_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State

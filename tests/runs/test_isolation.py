@@ -25,7 +25,7 @@ from projects import DEFINITION, NOON, asking, project
 from structlog.testing import capture_logs
 from waiting import wait_until
 
-from command_line.harvesting.source_runs import run_all
+from command_line.source_runs import run_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.network.settings import NetworkSettings

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from projects import Harvester, asking, project
 
-from command_line.harvesting.source_runs import run_all
+from command_line.source_runs import run_all
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file

@@ -11,7 +11,7 @@ import pytest
 from projects import DEFINITION, Harvester
 from rows import each
 
-from command_line.portal_forms import LedgerProblems
+from command_line.site import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
 from harvesters.ledger import outbox

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from projects import Harvester, project
 
-from command_line.harvesting.runs import print_run
+from command_line.runs import print_run
 from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger

@@ -7,7 +7,7 @@ import pytest
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from structlog.testing import capture_logs
 
-from command_line.harvesting.schedule import CurrentSources, file_states, interrupted_sources
+from command_line.schedule import CurrentSources, file_states, interrupted_sources
 from command_line.settings import Settings
 from command_line.site import suggest_schedule
 from harvesters.ledger.models import RunRequest, State

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from command_line.portal_forms import MAX_OF_ADDRESS, LedgerSubscriptions
+from command_line.site import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import outbox, readers
 from harvesters.ledger.ledger import Ledger

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from command_line.shapes import app
+from command_line.vocabulary import shapes as app
 from shapes.rules import rules
 
 GOOD = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <ns#> .

@@ -14,7 +14,7 @@ from rows import each
 from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
-from command_line.harvesting.inbox import app
+from command_line.curation import inbox as app
 from command_line.settings import Settings
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators, submissions

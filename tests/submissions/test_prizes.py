@@ -11,7 +11,7 @@ import pytest
 from rows import each
 from typer.testing import CliRunner
 
-from command_line.harvesting.prizes import app
+from command_line.curation import prizes as app
 from command_line.settings import Settings
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators, prizes

@@ -6,7 +6,7 @@ from pyoxigraph import NamedNode
 from rows import each
 from typer.testing import CliRunner
 
-from command_line.vocabulary import app
+from command_line.vocabulary import vocabulary as app
 from vocab.check import SchemeSummary, summaries, unverified_notes
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
 from vocab.terms import DCT, LANGUAGES, RDFS

@@ -6,7 +6,7 @@ from pathlib import Path
 from rows import each
 from typer.testing import CliRunner
 
-from command_line.vocabulary import app
+from command_line.vocabulary import vocabulary as app
 from vocab.check import check_files
 from vocab.schemes import read_files
 

@@ -15,7 +15,7 @@ from rows import each
 from suites import folder as suite_folder
 from typer.testing import CliRunner
 
-from command_line.vocabulary import app
+from command_line.vocabulary import vocabulary as app
 from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.release import NAME, VocabularyReleaseError, compare, group_statements, write_release

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from clocks import NOON, TickingClock
 from definitions import paged_json
 
-from command_line.portal_forms import LedgerSubscriptions
+from command_line.site import LedgerSubscriptions
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import graphs, operators, outbox, readers
 from harvesters.ledger import readers as ledger_problems

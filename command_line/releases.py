@@ -1,58 +1,34 @@
-"""Define the commands `dump`, `release`, `report` and `query`, and the server of `mcp`."""
+"""Define the commands dump, release, report and export."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
+import shutil
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import structlog
 import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from command_line.console import fail, print_note
+from command_line.console import err, fail, print_note
 from command_line.settings import Context, Settings
 from journal.journal import Journal
-from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
-from publisher.limits import Limits, read
+from languages.request_locale import LANGUAGES
+from publisher.errors import PublisherError
 from publisher.releases import copies, schedule
 from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
 from publisher.releases.dump import write_dumps
-from publisher.sparql.rewriting import TEXT_HEADER, rewrite
-from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import Release, list_releases, newest_release
-from publisher.store.workers.query_request import QueryRequest, uses_service
 from vocab.iris import Iris
-from web.respond import GRAPHS, TABLES
+from web.branding import NO_CONTACT, Branding
 
-log = structlog.get_logger(component="search")
+if TYPE_CHECKING:
+    from publisher.editions.site import Edition, ExportResult
 
 app = typer.Typer(no_args_is_help=True)
-
-
-def run_mcp(settings: Settings, url: str) -> None:
-    """Answer an AI assistant on standard input and output until the input ends. Links begin with
-    *url*.
-    """
-    module = import_module("publisher.apis.mcp_server")  # takes most of a second
-
-    async def answer() -> None:
-        limits = read(settings.limits)
-        external = settings.elsewhere
-        service = QueryService(
-            settings.data,
-            Iris(settings.base),
-            limits,
-            readers=1,
-            elsewhere=external,
-        )
-        async with service as opened:
-            await module.create_server(opened, url).run_stdio_async()
-
-    asyncio.run(answer())
 
 
 @app.command()
@@ -185,62 +161,106 @@ def report(
         print(context.obj.data / "reports" / result.name / file)
 
 
-@app.command()
-def query(
+_SITE = "publisher.editions.site"  # imported late, since it imports all pages
+export = typer.Typer(
+    no_args_is_help=True,
+    help="Write a release for use without a server: a static site, or a file for Kiwix.",
+)
+ALL_LANGUAGES = ",".join(LANGUAGES)
+
+ReleaseNumber = Annotated[
+    int | None,
+    typer.Argument(metavar="[RELEASE]", help="Release number (default: the newest).", min=1),
+]
+Languages = Annotated[
+    str,
+    typer.Option(
+        "--languages",
+        help="Languages of the pages, separated by commas; the first one opens first.",
+    ),
+]
+
+
+@export.command()
+def site(
     context: Context,
-    file: Annotated[
-        Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)
-    ],
-    form: Annotated[
-        str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")
-    ] = "",
-    seconds: Annotated[
-        float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)
-    ] = 600.0,
+    release: ReleaseNumber = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            help="Folder to write: empty, or with an interrupted export.", file_okay=False
+        ),
+    ] = Path("site"),
+    languages: Languages = ALL_LANGUAGES,
 ) -> None:
-    """Run a SPARQL query on the published data, without a server."""
-    if form and form not in TABLES and form not in GRAPHS:
-        raise typer.BadParameter(
-            f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}"
-        )
-    text = file.read_text(encoding="utf-8")
-    if uses_service(text):
-        fail("SERVICE is not supported: query the other endpoint yourself and join the results")
-    table, graph = (
-        (form if form in TABLES else None, form if form in GRAPHS else None)
-        if form
-        else ("tsv", "ttl")
-    )
+    """Write the pages of a release as files that work from any web server and from a disk. Run it
+    again if it was interrupted.
+    """
+    edition = build_edition(context.obj, release, languages)
+    result = run_export(edition, output)
+    print(f"release {edition.release.number}: {result.files} files: {output / 'index.html'}")
+
+
+@export.command()
+def zim(
+    context: Context,
+    release: ReleaseNumber = None,
+    output: Annotated[Path, typer.Option(help="File to write.", dir_okay=False)] = Path(
+        "stocktake.zim"
+    ),
+    languages: Languages = ALL_LANGUAGES,
+) -> None:
+    """Write the pages of a release as one file for Kiwix. Run it again if it was interrupted."""
     try:
-        asyncio.run(
-            _run_query(context.obj, QueryRequest(text, table, graph, context.obj.base), seconds)
+        # It is imported late, since only an extra installs libzim.
+        module = import_module("publisher.editions.zim")
+    except ModuleNotFoundError as error:
+        fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
+    folder = output.with_name(f"{output.name}.pages")
+    edition = build_edition(context.obj, release, languages)
+    run_export(edition, folder)
+    print_note("Packing the file ...", "dim")
+    entries = module.write_zim(edition, folder, output)
+    shutil.rmtree(folder)
+    print(f"release {edition.release.number}: {entries} entries: {output}")
+
+
+def build_edition(settings: Settings, number: int | None, languages: str) -> Edition:
+    """Return the edition of a release with the name and the contact of this installation."""
+    module = import_module(_SITE)
+    try:
+        chosen = module.check_languages(languages)
+    except ValueError as error:
+        raise typer.BadParameter(f"--languages: {error}") from error
+    release = module.find_release(settings.data, number)
+    contact = settings.contact if settings.contact != NO_CONTACT else ""
+    branding = Branding(settings.name, contact, settings.logo, release.demo)
+    edition: Edition = module.Edition(
+        settings.data, Iris(settings.base), release, chosen, branding, settings.public_url
+    )
+    return edition
+
+
+def run_export(edition: Edition, folder: Path) -> ExportResult:
+    """Export a site, with progress on standard error; warn of addresses with an error status."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as bar:
+        task = bar.add_task("Files", total=None)
+
+        def step(text: str) -> None:
+            bar.console.print(f"{text} ...", style="dim")
+
+        def advance(done: int, known: int) -> None:
+            bar.update(task, completed=done, total=known)
+
+        result: ExportResult = asyncio.run(
+            import_module(_SITE).export_site(edition, folder, step, advance)
         )
-    except NoFormat as error:
-        kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
-        kind, formats, *_ = kinds if table is None else kinds[2:]
-        raise typer.BadParameter(
-            f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}"
-        ) from error
-    except QuerySyntaxError as fault:
-        fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
-
-
-async def _run_query(settings: Settings, query_request: QueryRequest, seconds: float) -> None:
-    async with QueryService(
-        settings.data,
-        Iris(settings.base),
-        Limits(seconds=seconds),
-        readers=1,
-        elsewhere=settings.elsewhere,
-    ) as service:
-        await service.wait_until_current(is_indexed=query_request.has_search)
-        query_request = await rewrite(service, query_request)
-        if query_request.note:
-            print_note(f"{TEXT_HEADER}: {query_request.note}")
-        answer = await service.query(query_request)
-        try:
-            async for chunk in answer.chunks():
-                sys.stdout.buffer.write(chunk)
-        finally:
-            answer.close()
-    sys.stdout.flush()
+    for address, status in result.missing.items():
+        print_note(f"{address} answered {status}", "yellow")
+    return result

@@ -1,4 +1,4 @@
-"""Define the commands `schedule` and `worker`, which run until they are stopped."""
+"""Define the commands schedule and worker, which run until they are stopped."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from command_line.console import fail
-from command_line.harvesting.source_runs import run_source
-from command_line.harvesting.terminal import harvest_context, load_sources, notification_channels
 from command_line.settings import Context, Settings
+from command_line.source_runs import run_source
+from command_line.workspace import harvest_context, load_sources, notification_channels
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import name_worker, wait_for_database

@@ -1,32 +1,54 @@
-"""The command that checks a feed before it is published."""
+"""Define the commands that inspect a source or a record: preflight, preview, report and explain."""
 
 from __future__ import annotations
 
+import resource
 import sys
 import tomllib
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from command_line.console import fail
-from command_line.harvesting.terminal import load_source, network_settings
+from command_line.console import Json, fail, print_json, print_note
 from command_line.settings import Context, Settings
+from command_line.sources import source_file
+from command_line.workspace import (
+    load_source,
+    network_settings,
+    open_existing,
+    print_rows,
+)
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import Finding, Level, PreflightReport, RuleCount, failure
 from harvesters.inspection.preflight import PreflightLimits, check_feed, sample_of
 from harvesters.inspection.preflight_output import WRITERS, is_failure
+from harvesters.inspection.source_report import report_source
+from harvesters.inspection.trace import (
+    WRITERS as TRACE_WRITERS,
+)
+from harvesters.inspection.trace import (
+    check_property,
+    explain,
+    parse_iri,
+    read_record,
+)
 from harvesters.inspection.upload import Upload
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import Fetch
-from harvesters.pipeline.processes import ProcessLimits
+from harvesters.pipeline.processes import ProcessLimits, call_bounded
+from harvesters.runs import terminal_output
+from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.source import Source, load, parse
+from journal.journal import Journal
+from languages.request_locale import LANGUAGES, use_language
 from publisher.portal.feed_samples import FORMATS, detect_format, suggest_fields
 from publisher.portal.source_definition import WizardState, from_query, source_toml, with_suggestion
+from vocab.field_changes import field_views
 from vocab.iris import is_web
 
 app = typer.Typer()
@@ -208,3 +230,135 @@ def _single(feed: str, finding: Finding) -> PreflightReport:
     """Return the report of a feed that could not be read at all."""
     count = RuleCount(finding.rule, finding.level, finding.message, finding.remedy, 1)
     return PreflightReport(feed, "unknown", "unknown", rules=(count,), findings=(finding,))
+
+
+@app.command("explain")
+def explain_record(
+    ctx: Context,
+    iri: Annotated[
+        str, typer.Argument(help="IRI of a record, of a thing, or the path of its page.")
+    ],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="[PROPERTY]", help="End of a property's IRI, such as title; all by default."
+        ),
+    ] = "",
+    output: Annotated[
+        str, typer.Option("--format", help=f"Format: {', '.join(TRACE_WRITERS)}.")
+    ] = "text",
+) -> None:
+    """Explain the statements of a record: run, request, archived bytes, field and mapping of each,
+    or that Stocktake added it.
+
+    Exit code 1 if there is no such record here, or it has no such property.
+    """
+    settings: Settings = ctx.obj
+    if output not in TRACE_WRITERS:
+        raise typer.BadParameter(f"unknown format {output!r}; known are {', '.join(TRACE_WRITERS)}")
+    source_name, key = parse_iri(iri, settings.base)
+    with open_existing(settings) as ledger:
+        described = read_record(ledger, source_name, key)
+    check_property(described, name)
+    source = load_source(settings, described.source)
+    store = Journal(settings.data / "journal").store
+    explanation = call_bounded(
+        explain,
+        described,
+        source,
+        settings.base,
+        settings.data / "archive",
+        settings.shapes_engine,
+        store,
+        name,
+    )
+    sys.stdout.buffer.write(TRACE_WRITERS[output](explanation, settings.base))
+    sys.stdout.flush()
+
+
+@app.command()
+def report(ctx: Context, name: Annotated[str, typer.Argument(help="The source.")]) -> None:
+    """Report, as JSON, what the newest run of a source withheld and fixed, by rule and the
+    publisher's own field.
+
+    Quality warnings of published records are at /source/NAME/report. Exit code 1 if there was no
+    run, or if there is no ledger, as on a mirror.
+    """
+    settings = ctx.obj
+    with open_existing(settings) as ledger:
+        result = report_source(
+            load_source(settings, name),
+            ledger,
+            Journal(settings.data / "journal"),
+            settings.base,
+            settings.data / "archive",
+            settings.shapes_engine,
+        )
+    if result is None:
+        fail(f"{name}: there is no run to report on; harvest it first")
+    print_json(result, is_indented=True)
+
+
+@app.command("preview")
+def preview(
+    ctx: Context,
+    definition: Annotated[
+        str,
+        typer.Argument(help="Source name, path of a source definition, or - for standard input."),
+    ],
+    records: Annotated[
+        int, typer.Option(help="Number of records to fetch.", min=1, max=1000)
+    ] = DEFAULT_RECORDS,
+    memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
+    language: Annotated[
+        str, typer.Option(help=f"Language of reasons: {', '.join(LANGUAGES)}.")
+    ] = "en",
+    json: Json = False,
+) -> None:
+    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure."""
+    settings: Settings = ctx.obj
+    if memory:
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    file = None if definition == "-" else source_file(settings.sources, definition)
+    try:
+        source = load(file) if file else _read_source()
+        result = preview_source(
+            source,
+            settings.base,
+            network_settings(settings),
+            engine=settings.shapes_engine,
+            records=records,
+        )
+    except SourceDefinitionError as error:
+        result = PreviewResult(error_kind="definition", error=str(error))
+    with use_language(language if language in LANGUAGES else "en"):
+        _print_preview(localize(result), settings.base, json)
+    raise typer.Exit(int(bool(result.error)))
+
+
+def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
+    notes = result.note_texts()
+    if json:
+        document = {**asdict(result), "notes": notes}
+        del document["error_reason"]
+        for record in document["records"]:
+            del record["reasons"]  # only pages use them
+            record["mapped"] = [
+                {"field": field.label, "values": field.added}
+                for field in field_views((), record["mapped"], base, "en", str)
+            ]
+        print_json(document)
+        return
+    print_rows(terminal_output.preview_list(result, base), "Records", json)
+    for note in notes:
+        print_note(note, "yellow")
+    if result.error:
+        print_note(result.error, "red")
+
+
+def _read_source() -> Source:
+    """Read a source definition from standard input; the source is named registry."""
+    try:
+        return parse("registry", tomllib.loads(sys.stdin.read()), "source definition")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SourceDefinitionError(f"source definition: invalid TOML: {error}") from error

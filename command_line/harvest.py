@@ -1,4 +1,4 @@
-"""Define the commands `harvest` and `remap`."""
+"""Define the commands harvest and remap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from command_line.console import Json
 from command_line.settings import Context
 
 app = typer.Typer()
-_RUNS = "command_line.harvesting.source_runs"  # imported late, since it imports most libraries
+_RUNS = "command_line.source_runs"  # imported late, since it imports most libraries
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")
 ]

@@ -1,4 +1,4 @@
-"""Harvest or re-map sources in turn, for the commands `harvest` and `remap`."""
+"""Harvest or re-map sources in turn, for the commands harvest and remap."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import structlog
 import typer
 
 from command_line.console import err, out, print_json, print_note
-from command_line.harvesting.terminal import harvest_context, load_sources
 from command_line.settings import Settings
+from command_line.workspace import harvest_context, load_sources
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger import operators
 from harvesters.ledger.models import SUCCESSFUL

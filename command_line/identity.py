@@ -1,4 +1,4 @@
-"""Define the commands `identity`: match, decide, publish, and exchange decisions."""
+"""Define the commands identity: match, decide, publish, and exchange decisions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal
 import typer
 
 from command_line.console import Json, print_json, print_lines
-from command_line.harvesting.output import current_user, open_existing, print_rows
-from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context, Settings
+from command_line.workspace import current_user, harvest_context, open_existing, print_rows
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run

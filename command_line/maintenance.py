@@ -1,34 +1,47 @@
-"""The command `verify`: check all files of a data directory, and repair what the journal can
-repair.
-"""
+"""Define the commands verify, upgrade and store, which check, repair and upgrade a data directory."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from command_line.console import Json, print_json, print_note
-from command_line.harvesting.terminal import harvest_context
 from command_line.settings import Context, Settings
+from command_line.workspace import harvest_context
 from harvesters.archive import archive_faults
 from harvesters.errors import HarvestError
+from harvesters.ledger.database import Migration, pending_migrations
 from harvesters.ledger.integrity import ledger_faults
+from harvesters.ledger.ledger import Ledger
 from harvesters.runs.status_file import write_status
-from journal import mirror_origin
+from journal import data_format, mirror_origin
 from journal.journal import Fault, Journal, journal_faults
 from publisher.errors import PublisherError
+from publisher.projections.projection import JournalReader
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import dump_faults, key_faults, release_faults, report_faults
+from publisher.store.external.follow import ExternalStore, open_external_runner
+from publisher.store.follow import require_unlocked
 from publisher.store.verification import (
+    AuditTarget,
+    Difference,
+    LocalStore,
+    compare,
+    rebuild_local,
     release_store_faults,
     repair_files,
     status_faults,
     store_faults,
+)
+from publisher.store.verification import (
+    repair as repair_store,
 )
 from vocab.iris import Iris
 
@@ -165,3 +178,157 @@ def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> 
             print(f"  {fault.name}: {fault.problem}{remedy}")
         if len(part_faults) > SHOWN:
             print(f"  and {len(part_faults) - SHOWN} more; --json lists them all")
+
+
+@app.command()
+def upgrade(
+    context: Context,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the steps; change nothing.")
+    ] = False,
+) -> None:
+    """Upgrade the ledger and the data directory of an older version. An interrupted upgrade
+    continues at its next step.
+    """
+    settings: Settings = context.obj
+    migrations = pending_migrations(settings.ledger)
+    is_recorded = data_format.are_recorded(settings.data)
+    if not migrations and is_recorded:
+        print("nothing to upgrade")
+        return
+    if dry_run:
+        for migration in migrations:
+            print(f"ledger {migration.revision}: {migration.description}")
+        if not is_recorded:
+            file = settings.data / data_format.FILE
+            print(f"data directory: record the formats of its folders in {file}")
+        return
+    numbers = count(1)
+
+    def show(migration: Migration) -> None:
+        step = f"Ledger step {next(numbers)} of {len(migrations)}"
+        print_note(f"{step}: {migration.description}", "dim")
+
+    if migrations:
+        Ledger(settings.ledger, on_migration=show).close()
+    if not is_recorded:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        data_format.record_formats(settings.data)
+    print(f"upgraded: ledger steps {len(migrations)}, data directory {settings.data}")
+    print(
+        "next: stocktake verify; what is built from the journal is rebuilt by `stocktake serve` if its format has changed"
+    )
+
+
+store = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
+MAX_LISTED = 50  # differences that are printed without --json
+
+
+@store.command("verify")
+def verify_store(context: Context, as_json: Json = False) -> None:
+    """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
+    with _open_store(context.obj) as opened:
+        position = opened.position
+        faults = compare(Journal(context.obj.data / "journal"), opened, _progress)
+    _print_differences(position, faults, as_json=as_json)
+    if faults:
+        raise typer.Exit(1)
+
+
+@store.command()
+def rebuild(
+    context: Context,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Delete everything and rebuild; an external store is emptied first."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences
+    remain.
+    """
+    settings: Settings = context.obj
+    journal = Journal(settings.data / "journal")
+    if whole or (
+        settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()
+    ):
+        _rebuild_all(settings, journal)
+    with _open_store(settings) as opened:
+        position, faults = opened.position, compare(journal, opened, _progress)
+        if faults:
+            repair_store(journal, opened, faults)
+    remaining = faults
+    if faults:
+        with _open_store(settings) as opened:
+            position, remaining = opened.position, compare(journal, opened, _progress)
+    _print_differences(
+        position,
+        remaining,
+        as_json=as_json,
+        repaired=[fault for fault in faults if fault not in remaining],
+    )
+    if remaining:
+        raise typer.Exit(1)
+
+
+def _rebuild_all(settings: Settings, journal: Journal) -> None:
+    iris = Iris(settings.base)
+    if settings.elsewhere is None:
+        rebuild_local(settings.data, iris)
+        return
+    folder = settings.data / "store" / settings.elsewhere.folder
+    require_unlocked(folder / "lock")
+    store = ExternalStore(settings.elsewhere, journal, iris)
+    store.empty()
+    store.close()
+    reader = JournalReader(journal, iris.base)
+    with closing(
+        open_external_runner(
+            settings.elsewhere, reader, folder, settings.data / "status.nq", iris.status
+        )
+    ) as runner:
+        runner.step()
+
+
+@contextmanager
+def _open_store(settings: Settings) -> Iterator[AuditTarget]:
+    iris = Iris(settings.base)
+    if settings.elsewhere is None:
+        yield LocalStore(settings.data, iris)
+        return
+    store = ExternalStore(settings.elsewhere, Journal(settings.data / "journal"), iris)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _progress(step: str) -> None:
+    print_note(f"{step} ...", "dim")
+
+
+def _print_differences(
+    position: int,
+    faults: list[Difference],
+    *,
+    as_json: bool,
+    repaired: list[Difference] | None = None,
+) -> None:
+    if as_json:
+        report = {"position": position, "faults": faults}
+        print_json(report | ({} if repaired is None else {"repaired": repaired}), is_indented=True)
+        return
+    for fault in repaired or ():
+        print(
+            f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many"
+        )
+    for fault in faults[:MAX_LISTED]:
+        print(
+            f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many"
+        )
+    if len(faults) > MAX_LISTED:
+        print(f"and {len(faults) - MAX_LISTED} more; --json lists them all")
+    result = f"{len(faults)} graphs differ from" if faults else "the store matches"
+    print(f"{result} the journal at entry {position}")

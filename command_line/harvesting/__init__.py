@@ -1,1 +1,0 @@
-"""Commands that harvest and curate, a module for each noun."""

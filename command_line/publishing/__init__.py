@@ -1,1 +1,0 @@
-"""Commands that publish, query and check what is published."""

@@ -1,0 +1,343 @@
+"""Define the commands query, diff and examples, which query the published data."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from command_line.console import Json, fail, print_json, print_note
+from command_line.services import public_address
+from command_line.settings import Context, Settings
+from command_line.workspace import print_rows
+from publisher.errors import NoFormat, QuerySyntaxError
+from publisher.history.change_reader import open_history
+from publisher.history.comparison import (
+    CHANGES,
+    FACETS,
+    Comparison,
+    Moment,
+    compare,
+    list_records,
+    parse_within,
+)
+from publisher.limits import Limits, read
+from publisher.portal.compare import find_moments, record_fields, records_url
+from publisher.sparql.examples import (
+    Example,
+    Outcome,
+    examples,
+    run_examples,
+    write_outcomes,
+)
+from publisher.sparql.rewriting import TEXT_HEADER, rewrite
+from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import QueryRequest, uses_service
+from vocab.field_changes import FieldView
+from vocab.iris import Iris
+from web.respond import GRAPHS, TABLES, HTTPProblem
+
+app = typer.Typer(no_args_is_help=True)
+
+
+def _open_service(settings: Settings, limits: Limits) -> QueryService:
+    """Return the service of the published data, with one worker."""
+    iris = Iris(settings.base)
+    return QueryService(settings.data, iris, limits, readers=1, elsewhere=settings.elsewhere)
+
+
+@app.command()
+def mcp(context: Context) -> None:
+    """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the
+    input ends.
+    """
+    settings, server = context.obj, import_module("publisher.apis.mcp_server")  # a second's imports
+    url = public_address(settings, "127.0.0.1", 8000)
+
+    async def answer() -> None:
+        async with _open_service(settings, read(settings.limits)) as service:
+            await server.create_server(service, url).run_stdio_async()
+
+    asyncio.run(answer())
+
+
+@app.command()
+def query(
+    context: Context,
+    file: Annotated[
+        Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)
+    ],
+    form: Annotated[
+        str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")
+    ] = "",
+    seconds: Annotated[
+        float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)
+    ] = 600.0,
+) -> None:
+    """Run a SPARQL query on the published data, without a server."""
+    if form and form not in TABLES and form not in GRAPHS:
+        raise typer.BadParameter(
+            f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}"
+        )
+    text = file.read_text(encoding="utf-8")
+    if uses_service(text):
+        fail("SERVICE is not supported: query the other endpoint yourself and join the results")
+    table, graph = (
+        (form if form in TABLES else None, form if form in GRAPHS else None)
+        if form
+        else ("tsv", "ttl")
+    )
+    try:
+        asyncio.run(
+            _run_query(context.obj, QueryRequest(text, table, graph, context.obj.base), seconds)
+        )
+    except NoFormat as error:
+        kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
+        kind, formats, *_ = kinds if table is None else kinds[2:]
+        raise typer.BadParameter(
+            f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}"
+        ) from error
+    except QuerySyntaxError as fault:
+        fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
+
+
+async def _run_query(settings: Settings, query_request: QueryRequest, seconds: float) -> None:
+    async with _open_service(settings, Limits(seconds=seconds)) as service:
+        await service.wait_until_current(is_indexed=query_request.has_search)
+        query_request = await rewrite(service, query_request)
+        if query_request.note:
+            print_note(f"{TEXT_HEADER}: {query_request.note}")
+        answer = await service.query(query_request)
+        try:
+            async for chunk in answer.chunks():
+                sys.stdout.buffer.write(chunk)
+        finally:
+            answer.close()
+    sys.stdout.flush()
+
+
+FORMATS = ("text", "json", "csv")
+
+
+@app.command()
+def diff(
+    context: Context,
+    before: Annotated[
+        str, typer.Argument(help="The earlier moment: a date (its end, UTC), release/3 or entry/5.")
+    ],
+    after: Annotated[str, typer.Argument(help="The later moment; default: now.")] = "now",
+    within: Annotated[
+        list[str],
+        typer.Option(
+            help="Only records of a set: source:demo, kind:event, country:404, line:C2, goal:4."
+        ),
+    ] = [],  # noqa: B006
+    record: Annotated[
+        str, typer.Option(help="IRI of a record or thing: compare its versions field by field.")
+    ] = "",
+    only: Annotated[
+        str, typer.Option(help=f"List the records that a number counts: {', '.join(CHANGES)}.")
+    ] = "",
+    form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "text",
+) -> None:
+    """Compare the records at two moments: counts, new, vanished, gone and changed, or one record
+    field by field.
+    """
+    if form not in FORMATS:
+        raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join(FORMATS)}")
+    if only and only not in CHANGES:
+        raise typer.BadParameter(f"--only is one of {', '.join(CHANGES)}, not {only!r}")
+    try:
+        asyncio.run(_diff(context.obj, (before, after), within, record, only, form))
+    except HTTPProblem as error:
+        fail(str(error))
+
+
+async def _diff(
+    settings: Settings,
+    moments: tuple[str, str],
+    within: list[str],
+    record: str,
+    only: str,
+    form: str,
+) -> None:
+    sets, iris = parse_within(within), Iris(settings.base)
+    async with _open_service(settings, Limits(seconds=600)) as service:
+        await service.wait_until_current()
+        one, other = await asyncio.to_thread(find_moments, service, *moments)
+        if record:
+            _print_fields(await record_fields(service, record, one, other), form)
+        elif only:
+            table = _writer("csv")
+            table.writerow(("kind", "thing"))
+            table.writerows(
+                (kind, f"{iris.base}id/{kind}/{name}")
+                for kind, name in list_records(open_history(service), one, other, sets, only)
+            )
+        else:
+            _print_comparison(
+                await asyncio.to_thread(compare, open_history(service), one, other, sets), form
+            )
+
+
+def _print_comparison(comparison: Comparison, form: str) -> None:
+    rows = [
+        ("all", "", comparison.total),
+        *(
+            (facet, code, item)
+            for facet in FACETS
+            for code, item in comparison.by_facet[facet].items()
+        ),
+    ]
+    total = comparison.total
+    if form == "json":
+        document = {
+            "from": _moment(comparison.before),
+            "to": _moment(comparison.after),
+            "within": comparison.within,
+            "rows": [
+                {
+                    "facet": facet,
+                    "code": code,
+                    **asdict(item),
+                    "records": _addresses(comparison, facet, code),
+                }
+                for facet, code, item in rows
+            ],
+        }
+        print_json(document, is_indented=True)
+        return
+    table = _writer(form)
+    table.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
+    for facet, code, item in rows:
+        numbers = [getattr(item, name) for name in CHANGES]
+        shares = ((item.before, total.before), (item.after, total.after))
+        table.writerow(
+            (
+                facet,
+                code,
+                *numbers,
+                *(f"{(part / all if all else 0.0):.4f}" for part, all in shares),
+            )
+        )
+
+
+def _moment(moment: Moment) -> dict[str, object]:
+    return {
+        "text": moment.text,
+        "entry": moment.entry,
+        "time": f"{moment.time:%Y-%m-%dT%H:%M:%SZ}",
+        "release": moment.release,
+    }
+
+
+def _addresses(comparison: Comparison, facet: str, code: str) -> dict[str, str]:
+    sets = sorted({*comparison.within, *([f"{facet}:{code}"] if code else [])})
+    return {name: records_url(comparison.before, comparison.after, sets, name) for name in CHANGES}
+
+
+def _print_fields(fields: list[FieldView], form: str) -> None:
+    if form == "json":
+        print_json(
+            [{"field": item.label, "removed": item.removed, "added": item.added} for item in fields]
+        )
+        return
+    table = _writer(form)
+    table.writerow(("field", "change", "value"))
+    for item in fields:
+        table.writerows(
+            (item.label, change, value)
+            for change in ("removed", "added")
+            for value in getattr(item, change)
+        )
+
+
+def _writer(form: str) -> Any:
+    return csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
+
+
+example_queries = typer.Typer(no_args_is_help=True, help="The example queries.")
+
+
+@example_queries.command(name="list")
+def list_(context: Context, as_json: Json = False) -> None:
+    """List the example queries."""
+    all_examples = examples(Iris(context.obj.base))
+    described = [_describe(item) | {"query": item.text} for item in all_examples]
+    rows = [
+        {
+            "name": item.name,
+            "kind": item.kind,
+            "title": item.titles["en"],
+            "keywords": ", ".join(item.keywords),
+        }
+        for item in all_examples
+    ]
+    print_rows(described, "Example queries", as_json, table_rows=rows)
+
+
+@example_queries.command(name="run")
+def run(
+    context: Context,
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME]...", help="Only these examples.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the example queries. Exit code 1 if one fails or returns no rows."""
+    known = {item.name: item for item in examples(Iris(context.obj.base))}
+    if unknown := [name for name in names or () if name not in known]:
+        raise typer.BadParameter(
+            f"unknown example {unknown[0]!r}; `stocktake examples list` shows all"
+        )
+    chosen = [known[name] for name in names] if names else list(known.values())
+    outcomes = asyncio.run(_run(context.obj, chosen, quiet=as_json))
+    if as_json:
+        documents = [_outcome(known[name], outcome) for name, outcome in outcomes.items()]
+        print_json(documents, is_indented=True)
+    bad = [name for name, outcome in outcomes.items() if not outcome.passed]
+    if bad:
+        fail(f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}")
+
+
+async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> dict[str, Outcome]:
+    outcomes = {}
+    async with _open_service(settings, read(settings.limits)) as service:
+        async for item, outcome in run_examples(service, chosen):
+            outcomes[item.name] = outcome
+            if not quiet:
+                mark = "ok  " if outcome.passed else "FAIL"
+                print(
+                    f"{mark} {outcome.rows:>7} rows {outcome.seconds:>8.3f} s  {item.name}  {outcome.error}".rstrip(),
+                    flush=True,
+                )
+    write_outcomes(settings.data, outcomes)
+    return outcomes
+
+
+def _describe(item: Example) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "iri": item.iri,
+        "kind": item.kind,
+        "title": item.titles["en"],
+        "comment": item.comments["en"],
+        "keywords": list(item.keywords),
+    }
+
+
+def _outcome(item: Example, outcome: Outcome) -> dict[str, object]:
+    document = {
+        "name": item.name,
+        "kind": item.kind,
+        "rows": outcome.rows,
+        "seconds": outcome.seconds,
+        "ok": outcome.passed,
+    }
+    return {**document, **({"error": outcome.error} if outcome.error else {})}

@@ -1,0 +1,237 @@
+"""Define the commands of runs, of plans and of the archive."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from command_line.console import Json, out, print_json, print_lines
+from command_line.settings import Context
+from command_line.workspace import (
+    harvest_context,
+    open_ledger,
+    print_rows,
+    print_runs,
+    print_statistics,
+)
+from harvesters.ledger.ledger import LISTED_RUNS, Ledger
+from harvesters.ledger.models import Outcome
+from harvesters.runs import run_report, terminal_output
+from harvesters.runs.commit import diff_rows
+from harvesters.runs.locks import interrupted_runs
+from harvesters.runs.plan import find_held_plan
+from harvesters.runs.upkeep import Pruning, plan_pruning, prune
+
+_SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
+
+
+runs = typer.Typer()
+Outcomes = Annotated[
+    list[Outcome] | None,
+    typer.Option("--outcome", help="Only records with this outcome; repeatable."),
+]
+
+
+@runs.command("list")
+def list_runs(
+    ctx: Context,
+    source: Annotated[str | None, typer.Argument(help="Only runs of this source.")] = None,
+    limit: Annotated[int, typer.Option(help="Maximum number of runs.", min=1)] = 50,
+    json: Json = False,
+) -> None:
+    """List runs, newest first, with counts and outcome."""
+    with open_ledger(ctx.obj) as ledger:
+        runs = ledger.runs(source, limit)
+        interrupted = interrupted_runs(ledger, ctx.obj.data, runs)
+        rows = [run_report.run_row(run, is_interrupted=run.id in interrupted) for run in runs]
+    print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
+
+
+@runs.command("show")
+def show_run(
+    ctx: Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
+    outcome: Outcomes = None,
+    json: Json = False,
+) -> None:
+    """Show the statistics of a run and its records: all with one outcome, or some of each."""
+    with open_ledger(ctx.obj) as ledger:
+        print_run(ledger, ctx.obj.data, id, outcome or [], json=json)
+
+
+@runs.command("log")
+def show_log(
+    ctx: Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
+    limit: Annotated[int, typer.Option(help="Maximum number of lines, the newest.", min=1)] = 200,
+    json: Json = False,
+) -> None:
+    """Show the log of a run, also of one in progress."""
+    with open_ledger(ctx.obj) as ledger:
+        run = run_report.get_run(id, ledger)
+        lines = ledger.log_lines(run=run.id, limit=limit)[::-1]
+    rows = [
+        {
+            "time": f"{line.time:%Y-%m-%d %H:%M:%S}",
+            "level": line.level,
+            "event": line.event,
+            **line.fields,
+        }
+        for line in lines
+    ]
+    table_rows = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
+    print_rows(rows, f"Log of {id}", json, table_rows=table_rows, empty="no lines")
+
+
+def _join_fields(row: dict[str, object]) -> str:
+    """Return the fields after time, level and event as text."""
+    return ", ".join(
+        f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0)
+    )
+
+
+def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+    """Print a run's statistics and records."""
+    run = run_report.get_run(id, ledger)
+    is_interrupted = bool(interrupted_runs(ledger, data, [run]))
+    details = run_report.run_details(run, ledger, is_interrupted=is_interrupted)
+    records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
+    if json:
+        print_json({**details, "records": list(records)})
+        return
+    print_statistics(details)
+    if not details["listed"]:
+        out.print(
+            f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.",
+            highlight=False,
+        )
+        return
+    if outcomes:
+        out.print(
+            terminal_output.make_table(
+                list(records), f"{id}: {', '.join(outcome.value for outcome in outcomes)}"
+            )
+        )
+        return
+    for outcome in Outcome:
+        rows = list(islice(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE))
+        if rows:
+            out.print(terminal_output.make_table(rows, f"{id}: {outcome.value}"))
+        if (left := ledger.outcomes(run)[outcome] - len(rows)) > 0 and rows:
+            out.print(
+                f"and {left:,} more: stocktake runs show {id} --outcome {outcome.value}",
+                highlight=False,
+            )
+
+
+plans = typer.Typer()
+_Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
+_UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes that change nothing
+
+
+@plans.command("list")
+def list_plans(ctx: Context, json: Json = False) -> None:
+    """List plans that await approval, oldest first, with the reasons."""
+    with harvest_context(ctx.obj) as context:
+        rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
+    print_runs(rows, "Plans that await approval", json)
+
+
+@plans.command("show")
+def show_plan(
+    ctx: Context,
+    id: _Id,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show the removed and added statements of each record.")
+    ] = False,
+    outcome: Outcomes = None,
+    json: Json = False,
+) -> None:
+    """Show the changes of a plan: statistics, and each changed or unpublished record."""
+    with harvest_context(ctx.obj) as context:
+        run = find_held_plan(context.ledger, id, run_report.get_run(id, context.ledger).source)
+        outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
+        rows = (
+            diff_rows(run, context, outcomes)
+            if diff
+            else run_report.record_rows(run, context.ledger, outcomes)
+        )
+        if json:
+            print_json({**run_report.run_details(run, context.ledger), "records": list(rows)})
+            return
+        print_statistics(run_report.run_details(run, context.ledger))
+        if diff:
+            for row in rows:
+                out.print(
+                    "\n".join(terminal_output.diff_lines(row)), soft_wrap=True, highlight=False
+                )
+        else:
+            out.print(terminal_output.make_table(list(rows), f"Changes of {id}"))
+
+
+archive = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")
+_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+@archive.command("prune")
+def prune_archive(
+    ctx: Context,
+    days: Annotated[
+        int | None,
+        typer.Option(help="Delete files last written more than this many days ago.", min=0),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(help="Then delete the oldest until this size is left, such as 20GB."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be deleted; change nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Delete archived responses by age and size; keep what releases cite, current records come
+    from, and a remap reads.
+
+    Exit code 1 if more than the size is left, since the rest is needed.
+    """
+    if days is None and size is None:
+        raise typer.BadParameter("name a limit: --days 365, --size 20GB, or both")
+    limit = _parse_size(size) if size is not None else None
+    with harvest_context(ctx.obj) as context:
+        before = context.now() - timedelta(days=days) if days is not None else None
+        pruning = plan_pruning(context, before=before, max_bytes=limit)
+        if not dry_run:
+            prune(context, pruning)
+    _print_pruning(pruning, dry_run=dry_run, json=json)
+    raise typer.Exit(int(limit is not None and pruning.bytes_after > limit))
+
+
+def _print_pruning(pruning: Pruning, *, dry_run: bool, json: bool) -> None:
+    rows = [
+        {"file": file.name, "bytes": file.bytes, "written": f"{file.written:%Y-%m-%d %H:%M}"}
+        for file in pruning.deleted
+    ]
+    if json:
+        summary = {"kept": pruning.remaining, "bytes": pruning.bytes_after, "dry_run": dry_run}
+        print_json({"deleted": rows, **summary})
+        return
+    print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
+    remaining = sorted(pruning.remaining.items())
+    print_lines(*(f"kept, {reason}: {count:,}" for reason, count in remaining))
+    print_lines(f"left: {pruning.bytes_after:,} bytes")
+
+
+def _parse_size(text: str) -> int:
+    """Return a size such as 20GB in bytes; exit with 2 if it cannot be read."""
+    match = _SIZE.match(text)
+    if match is None:
+        raise typer.BadParameter(
+            f"--size is {text!r}; use a number with kB, MB, GB or TB, such as 20GB"
+        )
+    return int(float(match[1]) * _UNITS[match[2]])
