@@ -40,7 +40,7 @@ from harvesters.runs.jobs import (
 )
 from harvesters.runs.locks import ScheduleLock, interrupted_runs
 from harvesters.runs.publish_graphs import create_matcher, publish_vocabulary
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest_and_log
 from harvesters.runs.status_file import update_status
 from harvesters.runs.upkeep import LinkProgress, check_due_links
 from harvesters.source import Definitions, Source, load_all

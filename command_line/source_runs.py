@@ -18,15 +18,14 @@ from command_line.workspace import harvest_context, load_sources
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger import operators
 from harvesters.ledger.models import SUCCESSFUL
-from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.processes import reduced_gc
 from harvesters.reasons import Reason
 from harvesters.runs import run_report, terminal_output
+from harvesters.runs.collect import ProgressCallback
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.runs.publish_graphs import publish_vocabulary
-from harvesters.runs.run import abort
-from harvesters.runs.run_logging import harvest_and_log, remap_and_log
+from harvesters.runs.run import abort, harvest_and_log, remap_and_log
 from harvesters.runs.run_report import FailedRun, Row
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source

@@ -108,6 +108,7 @@ TEXTS: Mapping[str, str] = {
 }
 
 _RETIRED = Path(__file__).parent / "retired_reasons.json"
+READ_UP_TO = "read_up_to"  # code of the reason of a run whose source failed after good pages
 REVIEW = "review"  # code of the reason that names the command to review a plan
 
 

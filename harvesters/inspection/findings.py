@@ -30,9 +30,9 @@ from harvesters.errors import (
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
 from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
-from harvesters.pipeline.page_processor import archived_pages
 from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
+from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
 from shapes.result import Severity
 from shapes.rules import Rule, rules

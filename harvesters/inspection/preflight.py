@@ -36,13 +36,18 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
-from harvesters.pipeline.page_processor import ProgressCallback, read_pages
 from harvesters.pipeline.processes import ChildProcesses, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
 from harvesters.runs.child import collect
-from harvesters.runs.collect import last_rules_digest, open_queue, rules_digest
+from harvesters.runs.collect import (
+    ProgressCallback,
+    last_rules_digest,
+    open_queue,
+    read_pages,
+    rules_digest,
+)
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.plan import GuardResult, Plan
 from harvesters.runs.run import plan_run

@@ -33,13 +33,13 @@ from harvesters.pipeline.field_tracing import (
     fields_behind,
     trace_fields,
 )
-from harvesters.pipeline.page_processor import archived_pages
 from harvesters.pipeline.record_processor import (
     MAPPING_ERRORS,
     ProcessingTask,
     RecordProcessor,
     create_processor,
 )
+from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 from journal.store import Store

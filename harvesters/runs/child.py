@@ -31,7 +31,6 @@ from harvesters.errors import CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.settings import NetworkSettings, install_retry_logging
-from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.processes import (
     MEMORY_EXIT,
     Mark,
@@ -49,6 +48,7 @@ from harvesters.pipeline.processes import (
 )
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
+from harvesters.runs.collect import ProgressCallback
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import child_lock
 from journal.journal import Journal

@@ -1,11 +1,13 @@
-"""Collect the pages of a run: fetch or replay them, map and validate their records, and stage them."""
+"""Collect the pages of a run: fetch or replay them, compare their records with what is published, map
+and validate the rest, and stage the results in order.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
@@ -15,36 +17,49 @@ import httpx
 import orjson
 import structlog
 
-from harvesters.archive import Archive, Replay
+from harvesters.archive import Archive, ArchivedResponse, Replay
+from harvesters.compatibility import check_compatible
 from harvesters.errors import (
     CharsetError,
     CrashingReplyError,
+    FetchError,
     HarvestError,
     LockLostError,
     PaginationLoopError,
+    ParseError,
     QuietHoursError,
     RepeatedPageError,
+    ValidationCrashError,
 )
 from harvesters.ledger import graphs, operators, prizes, submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SUCCESSFUL, Run
+from harvesters.ledger.models import (
+    SUCCESSFUL,
+    Outcome,
+    RecordState,
+    Run,
+    StagedRecord,
+    StoredRecord,
+)
 from harvesters.mappings.topics.suggest import method_versions
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
 from harvesters.network.settings import NetworkSettings
-from harvesters.pipeline.page_processor import (
-    SOURCE_ERRORS,
-    PageProcessor,
-    ProgressCallback,
-    StagingQueue,
-    read_pages,
+from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Record
+from harvesters.pipeline.processes import Phase
+from harvesters.pipeline.record_processor import (
+    DIGEST_SIZE,
+    UNCHANGED_OUTCOMES,
+    ProcessingTask,
+    RecordInput,
+    RecordProcessor,
+    create_processor,
 )
-from harvesters.pipeline.record_processor import ProcessingTask, create_processor
-from harvesters.reasons import Reason
+from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
+from harvesters.reasons import READ_UP_TO, Reason, as_reason, other
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plan import READ_UP_TO
 from harvesters.source import Source
-from harvesters.stored_response import Validator
+from harvesters.stored_response import SourcePosition, Validator
 from shapes.rules import shapes_digest
 
 # Codes of faults of another Stocktake's journal, after which nothing of it is published.
@@ -287,3 +302,377 @@ def collect_archived_pages(
                     raise
         run = queue.run
     return run, graphs.validators(ledger, source.name)
+
+
+# ---- the records of a page
+
+# Errors of a registry, not of this program, its disk or its database.
+SOURCE_ERRORS: tuple[type[HarvestError], ...] = (FetchError, ParseError)
+# A run has these counts until it is planned: how often it was resumed since its last page, how many
+# records were on two pages of a list that changed while it was read, and how many were dates of
+# recurring events.
+RESUMED, LISTED_TWICE, DATES = "resumed", "twice", "dates"
+MAX_PART = 1000  # records staged at once, however many a page has
+# Records read ahead of the first page for each worker: its current and its next chunk.
+_PENDING_RECORDS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class PageProcessor:
+    """Processes one run's pages: *processor* maps and validates records, *pool* decides where."""
+
+    processor: RecordProcessor
+    pool: WorkerPool
+
+    def submit(
+        self,
+        page: Page[Any],
+        stored: Mapping[str, StoredRecord],
+        seen_keys: dict[str, str | None],
+        current_descriptions: Mapping[str, bytes] | None = None,
+    ) -> PendingPage:
+        """Decide at once on records that are known, and submit the others to the pool.
+
+        The page's keys are added to *seen_keys*, those of the run so far, each with the digest of
+        its first record. *current_descriptions* are those of published records, for a re-mapping.
+        """
+        staged: list[StagedRecord | None] = []
+        inputs: list[RecordInput] = []
+        listed_twice = (
+            0
+            if page.again
+            else sum(item.key in seen_keys for item in page.items if item.key is not None)
+        )
+        is_repeat = 0 < listed_twice == len(page.items)
+        for item in page.items:
+            if page.again and item.key in seen_keys:
+                continue
+            digest = self.digest(item)
+            result = repeated(item, digest, seen_keys, page) or self._classify(
+                item, digest, stored, page.at, current_descriptions
+            )
+            if isinstance(result, RecordInput):
+                inputs.append(result)
+            if result is not None:
+                staged.append(None if isinstance(result, RecordInput) else result)
+            if item.key is not None:
+                seen_keys.setdefault(item.key, digest)
+        return PendingPage(
+            page,
+            staged,
+            self.pool.submit(self.processor, inputs),
+            is_repeat,
+            listed_twice if page.unstable_list else 0,
+        )
+
+    def digest(self, item: Item[Any]) -> str | None:
+        """Return the digest of a record's bytes under the run's rules; None if it is no record."""
+        if not isinstance(item, Record):
+            return None
+        rules = self.processor.task.run.rules.encode()[:64]
+        return blake2b(item.digested, key=rules, digest_size=DIGEST_SIZE).hexdigest()
+
+    def _classify(
+        self,
+        item: Item[Any],
+        digest: str | None,
+        stored: Mapping[str, StoredRecord],
+        position: SourcePosition | None,
+        current_descriptions: Mapping[str, bytes] | None,
+    ) -> StagedRecord | RecordInput | None:
+        """Return the result for an item, or the input of a record that must be processed; None to
+        leave the record as it is.
+        """
+        key, task = item.key, self.processor.task
+        known = stored.get(key) if key is not None else None
+        if task.is_remap and (
+            isinstance(item, DeletedRecord) or (known and known.state is not RecordState.PUBLISHED)
+        ):
+            return None
+        if isinstance(item, InvalidRecord):
+            reasons = (as_reason(item.cause),)
+            return StagedRecord(key, Outcome.UNREADABLE, reasons=reasons, position=position)
+        if isinstance(item, DeletedRecord):
+            outcome = (
+                Outcome.DELETED if known is not None and not known.is_deleted else Outcome.ABSENT
+            )
+            return StagedRecord(
+                key, outcome, first_seen=known.first_seen if known else None, position=position
+            )
+        assert digest is not None
+        if known and known.digest == digest and not known.is_deleted and not task.is_remap:
+            return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
+        if reason := self.pool.steps.rejected.get(digest):
+            reasons = (other(reason),)
+            return StagedRecord(key, Outcome.UNREADABLE, digest, reasons=reasons, position=position)
+        return RecordInput(
+            item, digest, known, position, (current_descriptions or {}).get(item.key)
+        )
+
+    def results(self, pending_page: PendingPage) -> list[StagedRecord]:
+        """Wait for the pool and return the results for the page's records, in order.
+
+        Raises ValidationCrashError if some of its records crash every process that validates them.
+        """
+        try:
+            processed = iter(pending_page.pending.results())
+        except ValidationCrashError as error:
+            raise ValidationCrashError(f"{self.processor.task.source.name}: {error}") from error
+        return [record or next(processed) for record in pending_page.staged]
+
+
+def repeated(
+    item: Item[Any], digest: str | None, seen_keys: Mapping[str, str | None], page: Page[Any]
+) -> StagedRecord | None:
+    """Return the result for an item whose key was seen before in the run, None for any other;
+    *seen_keys* has the digest of the first record of each key.
+    """
+    if item.key is None or item.key not in seen_keys:
+        return None
+    if isinstance(item, DeletedRecord) or (digest is not None and digest == seen_keys[item.key]):
+        reason = Reason("the same record occurred before in this run")
+    elif page.composed_key:
+        reason = Reason("key_repeated_in_table", key=page.composed_key)
+    else:
+        reason = Reason("key_repeated")
+    return StagedRecord(item.key, Outcome.DUPLICATE, reasons=(reason,), position=page.at)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingPage:
+    """A page whose records are being processed; in *staged*, None stands for a record whose result
+    is pending.
+
+    *is_repeat*: the run had seen all its records before. *listed_twice* counts those seen on
+    earlier pages of a list that changes. Of a page in parts, all but the last have *is_part*, and
+    the last has these values for the whole page. *archived* is the length of the archive after the
+    page was read, *network* the outcomes of the requests up to it, *responses* the run's responses
+    as in ``Run``.
+    """
+
+    page: Page[Any]
+    staged: list[StagedRecord | None]
+    pending: PendingResults
+    is_repeat: bool = False
+    listed_twice: int = 0
+    is_part: bool = False
+    archived: int = 0
+    network: Counter[str] = field(default_factory=Counter)
+    responses: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The progress of a run; *reported_total* is the total that the source reports, None if it
+    reports none.
+    """
+
+    source: str
+    pages: int
+    records: int
+    reported_total: int | None
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class StagingQueue:
+    """Holds a run's pages until they are processed, and stages them in order; *run* is the state at
+    the last checkpoint.
+    """
+
+    ledger: Ledger
+    processor: PageProcessor
+    run: Run
+    on_progress: ProgressCallback
+    _pending: deque[PendingPage] = field(default_factory=deque)
+    _staged_count: int = field(init=False)
+    _earlier_requests: Counter[str] = field(init=False)
+    # Counts of repeated pages and decreased totals, by outcome.
+    irregularities: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        """Go on behind the last checkpoint of an interrupted run."""
+        self.ledger.discard_part(self.run)
+        self._staged_count = self.run.fetched
+        self._earlier_requests = Counter(self.run.network)
+
+    def submit_page(
+        self,
+        page: Page[Any],
+        archived: int,
+        network: Mapping[str, int],
+        responses: Mapping[str, int],
+    ) -> None:
+        """Process a page, and stage the pages that are ready. The arguments are as in
+        ``PendingPage``.
+        """
+        parts = [
+            replace(page, items=page.items[first : first + MAX_PART])
+            for first in range(0, len(page.items), MAX_PART)
+        ] or [page]
+        is_repeat, listed_twice = True, 0
+        for number, part in enumerate(parts, 1):
+            pending = self._submit_part(part)
+            is_repeat, listed_twice = (
+                is_repeat and pending.is_repeat,
+                listed_twice + pending.listed_twice,
+            )
+            whole = replace(
+                pending,
+                is_repeat=is_repeat,
+                listed_twice=listed_twice,
+                is_part=number < len(parts),
+                archived=archived,
+                network=Counter(network),
+                responses=responses,
+            )
+            self._pending.append(whole)
+            while self._pending and (self._pending[0].pending.is_ready or self._is_full()):
+                self._stage(self._pending.popleft())
+
+    def _submit_part(self, page: Page[Any]) -> PendingPage:
+        keys = [item.key for item in page.items if item.key is not None]
+        is_remap = self.processor.processor.task.is_remap
+        with self.ledger.one_transaction():
+            seen_keys = self.ledger.already_staged(self.run, keys)
+            stored = self.ledger.stored_records(self.run.source, keys)
+            current = self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
+        wanted = set(keys)
+        for pending in self._pending:
+            for item in pending.page.items:
+                if item.key is not None and item.key in wanted:
+                    seen_keys.setdefault(item.key, self.processor.digest(item))
+        return self.processor.submit(page, stored, seen_keys, current)
+
+    def _is_full(self) -> bool:
+        """Return whether reading must wait for the first page: those behind it are enough for the
+        workers. A page that is ready is staged at once, as a checkpoint.
+        """
+        behind = sum(len(pending.staged) for pending in list(self._pending)[1:])
+        return behind > _PENDING_RECORDS * self.processor.pool.concurrency
+
+    def flush(self) -> None:
+        """Stage all pending pages."""
+        while self._pending:
+            self._stage(self._pending.popleft())
+
+    def _stage(self, pending: PendingPage) -> None:
+        staged, page, run = self.processor.results(pending), pending.page, self.run
+        first, self._staged_count = self._staged_count, self._staged_count + len(staged)
+        if pending.is_part:
+            self.ledger.stage(run, staged, first, is_checkpoint=False)
+            return
+        reported_total = max(
+            (number for number in (page.reported_total, run.reported_total) if number is not None),
+            default=None,
+        )
+        incomplete_reason = run.incomplete_reason or _incompleteness_reason(pending, run)
+        self.irregularities += Counter(
+            {"repeated": int(pending.is_repeat), "shrunk": int(_total_decreased(page, run))}
+        )
+        counts = {
+            **run.counts,
+            LISTED_TWICE: run.counts.get(LISTED_TWICE, 0) + pending.listed_twice,
+            DATES: run.counts.get(DATES, 0) + page.dates,
+            RESUMED: 0,
+        }
+        self.run = replace(
+            run,
+            # Requests of pages that were read ahead count when these are staged: a resumed run
+            # counts the responses behind its checkpoint again.
+            network=dict(self._earlier_requests + pending.network + self.irregularities),
+            responses=dict(pending.responses),
+            # If the source reports no change, nothing is missing, but this is not a full harvest.
+            is_full=run.is_full and not page.unchanged,
+            cursor=page.cursor,
+            pages=run.pages + 1,
+            reported_total=reported_total,
+            archived=pending.archived,
+            counts=counts,
+            fetched=self._staged_count,
+            incomplete_reason=incomplete_reason,
+        )
+        self.ledger.stage(self.run, staged, first)
+        self.on_progress(Progress(run.source, self.run.pages, self._staged_count, reported_total))
+
+
+def archived_page(page: Page[Any]) -> Page[Any]:
+    """Return a page read from the archive, without what its source then reported about the whole
+    list.
+    """
+    return replace(
+        page,
+        cursor=None,
+        reported_total=None,
+        unchanged=False,
+        again=True,
+        incomplete_reason=None,
+        unstable_list=False,
+        dates=0,
+    )
+
+
+def _total_decreased(page: Page[Any], run: Run) -> bool:
+    """Return whether a page reports a smaller total than earlier pages of the run."""
+    return (
+        page.reported_total is not None
+        and run.reported_total is not None
+        and page.reported_total < run.reported_total
+    )
+
+
+def _incompleteness_reason(pending: PendingPage, run: Run) -> Reason | None:
+    """Return why a run with this page cannot be a complete full harvest, or None."""
+    page, number = pending.page, run.pages + 1
+    if page.incomplete_reason:
+        return page.incomplete_reason
+    if pending.is_repeat:
+        return Reason("page %(page)s contains only records of earlier pages", page=number)
+    if _total_decreased(page, run):
+        return Reason(
+            "the source reported %(before)s records, but %(now)s on page %(page)s",
+            before=run.reported_total or 0,
+            now=page.reported_total or 0,
+            page=number,
+        )
+    return None
+
+
+PageCallback = Callable[[], tuple[int, Mapping[str, int], Mapping[str, int]]]
+
+
+def read_pages(
+    client: Fetch, since: datetime | None, queue: StagingQueue, on_page: PageCallback
+) -> None:
+    """Read every page of the run, and stage its records. Raises HarvestError as the protocol does:
+    the pages before an error of the source are staged.
+
+    *on_page* is called for each page before it is staged. It returns the length of the archive in
+    bytes, the outcome counts of the requests so far, and the run's responses so far.
+    """
+    task, steps = queue.processor.processor.task, queue.processor.pool.steps
+    protocol, _ = check_compatible(task.source)
+    steps.begin(Phase.READING)
+    try:
+        for page in protocol.collect(task.source, client, since, queue.run.cursor):
+            steps.begin(Phase.OTHER)
+            queue.submit_page(archived_page(page) if task.is_remap else page, *on_page())
+            steps.begin(Phase.READING)
+    except SOURCE_ERRORS:
+        steps.begin(Phase.OTHER)
+        queue.flush()
+        raise
+    steps.begin(Phase.OTHER)
+    queue.flush()
+
+
+def archived_pages(
+    source: Source, base: str, stored: Callable[[str, str], ArchivedResponse]
+) -> Iterator[Page[Any]]:
+    """Yield the pages of a source whose requests *stored* answers; nothing goes to the network."""
+    protocol, _ = check_compatible(source)
+    offline = NetworkSettings.offline()
+    with Fetch(offline, 0.0, robots=False, base=base, stored=stored) as client:
+        yield from protocol.collect(source, client, None, None)

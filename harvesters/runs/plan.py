@@ -25,15 +25,14 @@ from harvesters.ledger.models import (
     State,
     UnseenRecord,
 )
-from harvesters.pipeline.page_processor import DATES, LISTED_TWICE
-from harvesters.reasons import Reason, Value, join_reasons
+from harvesters.reasons import READ_UP_TO, Reason, Value, join_reasons
+from harvesters.runs.collect import DATES, LISTED_TWICE
 from harvesters.source import Limits
 
 # Notices of duplicates that a run stores: two sources with more are the same registry.
 _MAX_DUPLICATES = 1000
 DUPLICATE = "twin"
 _ROUND = "round"  # the kind of a notice
-READ_UP_TO = "read_up_to"  # code of the reason of a run whose source failed after good pages
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,13 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.page_model import Page, Record
 from harvesters.pipeline.field_tracing import fields_of
-from harvesters.pipeline.page_processor import PageProcessor, repeated
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     create_processor,
 )
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
+from harvesters.runs.collect import PageProcessor, repeated
 from harvesters.source import Source
 from languages.request_locale import current_locale
 from languages.translations import format_number, gettext, isolate

@@ -31,7 +31,7 @@ from harvesters.runs.run_report import FailedRun
 from vocab.field_changes import field_views
 
 if TYPE_CHECKING:
-    from harvesters.pipeline.page_processor import Progress as Step
+    from harvesters.runs.collect import Progress as Step
     from harvesters.runs.plan import Plan
     from harvesters.runs.source_preview import PreviewResult
 

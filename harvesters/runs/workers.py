@@ -47,7 +47,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs import execute_request, find_run
 from harvesters.runs.locks import source_lock, source_lock_name
 from harvesters.runs.plan import Plan
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest_and_log
 from harvesters.source import Source, last_due, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause

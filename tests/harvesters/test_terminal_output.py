@@ -8,9 +8,9 @@ from rich.console import Console, RenderableType
 from rows import each
 
 from harvesters.ledger.models import Run, State
-from harvesters.pipeline.page_processor import Progress
 from harvesters.reasons import other
 from harvesters.runs import run_report
+from harvesters.runs.collect import Progress
 from harvesters.runs.source_preview import PreviewResult, RecordPreview
 from harvesters.runs.terminal_output import (
     ProgressBar,

@@ -7,7 +7,7 @@ import simulated
 from projects import asking
 
 from harvesters.ledger.models import Outcome, State
-from harvesters.pipeline.page_processor import Progress
+from harvesters.runs.collect import Progress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest

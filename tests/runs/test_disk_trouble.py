@@ -28,8 +28,7 @@ from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, Wor
 from harvesters.runs import run_report, status_file
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
-from harvesters.runs.run import harvest
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest, harvest_and_log
 from harvesters.source import Source
 from journal.entry import Entry
 from journal.errors import JournalWriteError

@@ -14,11 +14,11 @@ from structlog.testing import capture_logs
 from harvesters.errors import HarvestError, InvalidInputError, PlanError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Override, State
-from harvesters.reasons import Reason
+from harvesters.reasons import READ_UP_TO, Reason
 from harvesters.runs import operations
 from harvesters.runs.commit import diff_rows
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.plan import READ_UP_TO, Plan, find_violations, incompleteness_reasons
+from harvesters.runs.plan import Plan, find_violations, incompleteness_reasons
 from harvesters.runs.run_report import describe_outcome, failure_reasons, run_details
 from harvesters.runs.terminal_output import failure_lines
 from harvesters.source import Limits, Source, parse

@@ -30,16 +30,15 @@ from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCras
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import Record
-from harvesters.pipeline.page_processor import Progress
 from harvesters.pipeline.processes import ChildProcesses, Marks, ProcessLimits, Steps
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs import run as runs
 from harvesters.runs.child import collect
+from harvesters.runs.collect import Progress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
-from harvesters.runs.run import harvest, remap
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest, harvest_and_log, remap
 from harvesters.runs.run_report import FailedRun
 from harvesters.source import Source, parse
 from vocab.iris import BASE

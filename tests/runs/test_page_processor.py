@@ -10,7 +10,6 @@ import pytest
 
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, State, StoredRecord
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row, Unparsed
-from harvesters.pipeline.page_processor import PageProcessor, StagingQueue
 from harvesters.pipeline.processes import Steps
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
@@ -19,6 +18,7 @@ from harvesters.pipeline.record_processor import (
     create_processor,
 )
 from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.runs.collect import PageProcessor, StagingQueue
 from harvesters.source import parse
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
@@ -165,11 +165,12 @@ class BusyPool:
 @dataclass(slots=True)
 class StagedPages:
     """The part of the ledger that stages pages; *sizes* has their numbers of records, *checkpoints*
-    whether the run can resume after each.
+    whether the run can resume after each, *requests* the outcomes of requests that each stores.
     """
 
     sizes: list[int] = field(default_factory=list)
     checkpoints: list[bool] = field(default_factory=list)
+    requests: list[dict[str, int]] = field(default_factory=list)
 
     def one_transaction(self) -> AbstractContextManager[None]:
         return nullcontext()
@@ -184,9 +185,10 @@ class StagedPages:
         return {}
 
     def stage(
-        self, _: Run, staged: Sequence[StagedRecord], __: int, *, is_checkpoint: bool = True
+        self, run: Run, staged: Sequence[StagedRecord], _: int, *, is_checkpoint: bool = True
     ) -> None:
         self.sizes.append(len(staged))
+        self.requests.append(run.network)
         self.checkpoints.append(is_checkpoint)
 
 
@@ -226,3 +228,20 @@ def test_a_large_page_is_staged_in_parts_of_a_thousand_with_one_checkpoint() -> 
     assert ledger.checkpoints == [False, False, True]
     assert (queue.run.pages, queue.run.fetched, queue.run.cursor) == (1, 2500, "next")
     assert (queue.run.counts["dates"], queue.run.responses) == (7, {"bytes": 9})
+
+
+def test_a_checkpoint_counts_no_requests_of_pages_that_were_read_ahead() -> None:
+    ledger = StagedPages()
+    processor: Any = PageProcessor(
+        RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()),
+        BusyPool(),  # type: ignore[arg-type]
+    )
+    queue = StagingQueue(ledger, processor, RUN, lambda _: None)  # type: ignore[arg-type]
+
+    outcomes = {"sent": 0}
+    for number in range(3):
+        outcomes["sent"] += 1
+        queue.submit_page(Page((row(str(number), title="A"),), None), 0, outcomes, {})
+    queue.flush()
+
+    assert ledger.requests == [{"sent": 1}, {"sent": 2}, {"sent": 3}]

@@ -14,8 +14,7 @@ from harvesters.ledger.models import Outcome, State
 from harvesters.runs import status_file
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
-from harvesters.runs.run import harvest, remap
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest, harvest_and_log, remap
 from harvesters.source import Limits, Source
 
 

@@ -16,7 +16,7 @@ from harvesters.errors import HarvestError, PlanError
 from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest_and_log
 from harvesters.source import Limits
 from vocab.annotations import cluster_iri, describe_cluster
 from vocab.terms import DCT

@@ -17,8 +17,8 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LogLine
 from harvesters.network.settings import install_retry_logging
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.run import harvest_and_log
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
-from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source
 from publisher.logs import LibraryHandler, configure_logging
 

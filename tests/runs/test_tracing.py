@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.run_logging import harvest_and_log
+from harvesters.runs.run import harvest_and_log
 from harvesters.source import Source
 from journal import tracing
 from journal.errors import JournalError
