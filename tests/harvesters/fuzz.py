@@ -20,7 +20,6 @@ import time
 import traceback
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -257,8 +256,7 @@ def _mutate_json(content: bytes, rng: random.Random) -> bytes:
                 holder[key] = [holder[key]]
             case 2:
                 other, name = rng.choice(spots)
-                with suppress(LookupError):
-                    holder[key] = json.loads(json.dumps(other[name]))
+                holder[key] = json.loads(json.dumps(other[name]))
             case _:
                 holder[key] = deepcopy(rng.choice(VALUES))
     return json.dumps(document).encode()

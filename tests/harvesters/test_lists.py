@@ -71,7 +71,7 @@ class UnreliableRegistry:
 
     prefix: ClassVar[str] = ""
     # Whether poison records are reported with their keys.
-    names_lost: ClassVar[bool] = False
+    names_known: ClassVar[bool] = False
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.log.append(dict(request.url.params))
@@ -95,7 +95,7 @@ class UnreliableRegistry:
 
     def truth(self) -> dict[str | None, type]:
         names = {number: f"{self.prefix}{key(number)}" for number in range(self.count)}
-        lost = [names[number] if self.names_lost else None for number in self.poison]
+        lost = [names[number] if self.names_known else None for number in self.poison]
         sound: dict[str | None, type] = {names[n]: Record for n in names if n not in self.poison}
         return {**sound, **dict.fromkeys(lost, InvalidRecord)}
 
@@ -119,7 +119,7 @@ class UnreliableRegistry:
 
 
 class CkanPortal(UnreliableRegistry):
-    names_lost = True
+    names_known = True
 
     def source(self, size: int = 10) -> Source:
         return define_source("ckan", "ckan_package", options={"rows": size})
@@ -128,7 +128,7 @@ class CkanPortal(UnreliableRegistry):
         return key(number)
 
     def is_about_keys(self, parameters: dict[str, str]) -> bool:
-        return parameters.get("fl") == "id" and self.names_lost
+        return parameters.get("fl") == "id" and self.names_known
 
     def select(self, parameters: dict[str, str]) -> tuple[str, str, int, int]:
         base = re.search(r'id:\["(\w+)" TO \*\]', parameters.get("fq", ""))
@@ -141,7 +141,7 @@ class CkanPortal(UnreliableRegistry):
 
 
 class ForgetfulPortal(CkanPortal):
-    names_lost = False
+    names_known = False
 
 
 class UnsortedPortal(CkanPortal):
@@ -227,7 +227,7 @@ class UndatedPages(JsonPages):
 class OaiRepository(UnreliableRegistry):
     """A repository whose list comes in the order of datestamps."""
 
-    names_lost = True
+    names_known = True
     size = 10
 
     def source(self, size: int = 10) -> Source:
@@ -273,7 +273,7 @@ class SparqlEndpoint(UnreliableRegistry):
     """An endpoint that answers as *fault* says if it is asked for more than *cap* subjects."""
 
     prefix = "urn:"
-    names_lost = True
+    names_known = True
 
     @cached_property
     def store(self) -> Store:
@@ -476,7 +476,7 @@ def test_one_poison_record_costs_one_record(
     assert kinds(pages) == registry.truth()
     assert pages[-1].cursor is None
     reason = f"the record at {poison[0] + 1} of the list cannot be read, and its key is unknown"
-    assert str(pages[-1].incomplete_reason) == (str(None) if paged.names_lost else reason)
+    assert str(pages[-1].incomplete_reason) == (str(None) if paged.names_known else reason)
 
 
 @each("paged", SIZED)
