@@ -25,7 +25,7 @@ from harvesters.notifications.delivery import Channels
 from harvesters.problems import CSRFError, InvalidValue, NotFound, RateLimited, Unauthenticated
 from harvesters.reasons import Reason
 from harvesters.source import Source, load
-from web.sessions import is_own_form
+from web.sessions import SessionCookie, is_own_form
 from web.throttle import Throttle
 
 LOCK_TIMEOUT = 2  # seconds to wait for a ledger that another process has locked
@@ -162,6 +162,12 @@ def check_same_site(request: Request) -> None:
     """Refuse a form sent by another site's page."""
     if not is_own_form(request):
         raise CSRFError("This form was not sent from an admin page.")
+
+
+def check_session(session: SessionCookie, request: Request, sent: str) -> None:
+    """Refuse a form of another session, which sends another token."""
+    if not session.is_token(request, sent):
+        raise CSRFError("This form belongs to another session. Reload the page.")
 
 
 def render_errors_as_pages(request: Request) -> None:

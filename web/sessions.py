@@ -1,4 +1,4 @@
-"""Check who sends a form, by its site, its session, and the token of the session in the form.
+"""Check who sends a form, by its site and by the session of its cookie, whose token is in the form.
 
 Source: https://www.w3.org/TR/fetch-metadata/.
 """
@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from http import HTTPStatus
+from typing import Literal
 
 from cachetools import TLRUCache
 from starlette.requests import Request
+from starlette.responses import Response
 
 from web.respond import HTTPProblem
 
@@ -40,63 +42,79 @@ def check_origin(request: Request) -> None:
         raise HTTPProblem(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
 
 
-def csrf_token(secret: str) -> str:
-    """Return what each form of the session with this secret contains: it cannot be computed from
-    the page of another site.
-    """
-    return sha256(b"csrf:" + secret.encode(errors="replace")).hexdigest()
-
-
-def is_same_token(token: str, sent: str) -> bool:
-    """Return whether *sent* is *token*, in a time that does not depend on it."""
-    return compare_digest(token.encode(), sent.encode(errors="replace"))
-
-
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A signed-in key; *csrf* is contained in each form of the session."""
+class SessionCookie:
+    """The cookie with the secret of a session, for *age*, sent to the pages below *path*. Each form
+    of the session has a token of the secret, which the page of another site cannot compute.
+    """
 
-    key: str
-    created: datetime
-    csrf: str
+    name: str
+    path: str
+    age: timedelta
+    same_site: Literal["lax", "strict"] = "lax"
+
+    def secret(self, request: Request) -> str:
+        """Return the secret of the request, "" without one."""
+        return request.cookies.get(self.name, "")
+
+    def token(self, request: Request) -> str:
+        """Return what each form of the session contains."""
+        return sha256(b"csrf:" + self.secret(request).encode(errors="replace")).hexdigest()
+
+    def is_token(self, request: Request, sent: str) -> bool:
+        """Return whether a form contains the token, in a time that does not depend on it."""
+        return compare_digest(self.token(request).encode(), sent.encode(errors="replace"))
+
+    def set(self, request: Request, response: Response, secret: str) -> None:
+        response.set_cookie(
+            self.name,
+            secret,
+            max_age=int(self.age.total_seconds()),
+            path=self.path,
+            secure=request.url.scheme == "https",
+            httponly=True,
+            samesite=self.same_site,
+        )
+
+    def delete(self, response: Response) -> None:
+        response.delete_cookie(self.name, self.path, httponly=True, samesite=self.same_site)
 
 
 class Sessions:
-    """The sessions of this process, by the hash of their id; a restart ends them all. The cookie
-    has the id, which is random, never the key.
+    """The sessions of this process, by the hash of their secret; a restart ends them all. The secret
+    is random, never the key that signed in.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         self._now, self._lock = now, threading.Lock()
-        self._open: TLRUCache[str, Session] = TLRUCache(
+        self._open: TLRUCache[str, tuple[str, datetime]] = TLRUCache(
             _MAX_SESSIONS,
             lambda _id, session, used: min(
-                (session.created + MAX_AGE).timestamp(), used + IDLE_TIMEOUT.total_seconds()
+                (session[1] + MAX_AGE).timestamp(), used + IDLE_TIMEOUT.total_seconds()
             ),
             lambda: now().timestamp(),
         )
 
     def create(self, key: str) -> str:
-        """Create a session for the key with this id; return the session id for the cookie."""
-        session_id = secrets.token_urlsafe(32)
+        """Create a session for the key with this id; return its secret."""
+        secret = secrets.token_urlsafe(32)
         with self._lock:
-            self._open[_hash_id(session_id)] = Session(key, self._now(), csrf_token(session_id))
-        return session_id
+            self._open[_hash(secret)] = key, self._now()
+        return secret
 
-    def find(self, session_id: str) -> Session | None:
-        """Return the session with this id and update its last use; None if there is none or it has
-        expired.
+    def find(self, secret: str) -> str | None:
+        """Return the id of the key of a session and update its last use; None if there is none or it
+        has expired.
         """
-        hashed_id = _hash_id(session_id)
         with self._lock:
-            if session := self._open.get(hashed_id):
-                self._open[hashed_id] = session
-            return session
+            if session := self._open.get(_hash(secret)):
+                self._open[_hash(secret)] = session
+            return session[0] if session else None
 
-    def end(self, session_id: str) -> None:
+    def end(self, secret: str) -> None:
         with self._lock:
-            self._open.pop(_hash_id(session_id), None)
+            self._open.pop(_hash(secret), None)
 
 
-def _hash_id(session_id: str) -> str:
-    return sha256(session_id.encode(errors="replace")).hexdigest()
+def _hash(secret: str) -> str:
+    return sha256(secret.encode(errors="replace")).hexdigest()

@@ -12,18 +12,18 @@ from fastapi.security import HTTPAuthorizationCredentials
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.forms import FormFields
+from harvesters.admin.pages import BASE_PATH
 from harvesters.ledger import operators
 from harvesters.ledger.operators import Key, Scope
 from harvesters.problems import (
-    CSRFError,
     InsufficientScope,
     SessionRequired,
     Unauthenticated,
 )
-from harvesters.site import Credentials, authenticate
-from web.sessions import Session, is_same_token
+from harvesters.site import Credentials, authenticate, check_session
+from web.sessions import MAX_AGE, SessionCookie
 
-COOKIE = "admin"
+SESSION = SessionCookie("admin", BASE_PATH, MAX_AGE, "strict")
 log = structlog.get_logger(component="admin")
 
 
@@ -32,7 +32,7 @@ class User:
     """A person who has signed in at a browser."""
 
     key: Key
-    session: Session
+    csrf: str  # in each form
 
     def allows(self, scope: Scope) -> bool:
         """Return whether the key has *scope* or more."""
@@ -79,16 +79,16 @@ def require_session(request: Request) -> User:
     revoked.
     """
     context = get_context(request)
-    session_id = request.cookies.get(COOKIE, "")
-    session = context.sessions.find(session_id) if session_id else None
-    if session is None:
+    secret = SESSION.secret(request)
+    key_id = context.sessions.find(secret)
+    if key_id is None:
         raise SessionRequired("Sign in with your key.", token_sent=False)
-    key = operators.find_key(context.ledger, session.key)
+    key = operators.find_key(context.ledger, key_id)
     if key is None or not key.is_valid(context.now()) or key.scope < Scope.READ:
-        context.sessions.end(session_id)
+        context.sessions.end(secret)
         raise SessionRequired("Your key was revoked or has expired.", token_sent=False)
     request.state.who = key.display_name
-    return User(key, session)
+    return User(key, SESSION.token(request))
 
 
 CurrentUser = Annotated[User, Depends(require_session)]
@@ -105,17 +105,16 @@ def user_of_page(scope: Scope) -> Callable[[User], User]:
     return require_scope
 
 
-def user_of_form(scope: Scope) -> Callable[[User, Mapping[str, str]], User]:
+def user_of_form(scope: Scope) -> Callable[[User, Mapping[str, str], Request], User]:
     """Return the dependency for a user whose key has *scope* or more, and who sent the form from
     the same session.
     """
 
-    def check_csrf(user: CurrentUser, form: FormFields) -> User:
-        if not is_same_token(user.session.csrf, form.get("csrf", "")):
-            raise CSRFError("This form belongs to another session. Reload the page.")
+    def require_sender(user: CurrentUser, form: FormFields, request: Request) -> User:
+        check_session(SESSION, request, form.get("csrf", ""))
         return user_of_page(scope)(user)
 
-    return check_csrf
+    return require_sender
 
 
 Reader = Annotated[Key, Depends(require_read)]

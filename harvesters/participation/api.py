@@ -25,7 +25,7 @@ from harvesters.participation.documents import JSON, JSON_LD, TURTLE, read_docum
 from harvesters.participation.model import InvalidMembersError
 from harvesters.participation.pictures import MEDIA_TYPES, encode_picture, picture_response
 from harvesters.participation.submitters import (
-    SESSION_AGE,
+    SESSION,
     SOURCE,
     TOKEN_PREFIX,
     SubmissionContext,
@@ -263,7 +263,7 @@ def confirm_address(secret: str, context: SubmissionContextDep) -> dict[str, Any
     works for 12 hours.
     """
     _, _, session = confirm(context, secret)
-    return {"token": f"{TOKEN_PREFIX}{session}", "expires_in": int(SESSION_AGE.total_seconds())}
+    return {"token": f"{TOKEN_PREFIX}{session}", "expires_in": int(SESSION.age.total_seconds())}
 
 
 # ---- submissions

@@ -23,14 +23,13 @@ from harvesters.ledger.submissions import new_id
 from harvesters.participation.check import record_title, triage
 from harvesters.participation.model import InvalidMembersError, normalize
 from harvesters.participation.submitters import (
-    COOKIE,
     INVALID,
+    SESSION,
     SOURCE,
     SubmissionContext,
     SubmissionContextDep,
     check_address,
     check_confirmation,
-    check_csrf,
     confirm,
     count_change,
     queue_mail,
@@ -50,11 +49,10 @@ from harvesters.participation.visitor import (
 )
 from harvesters.payloads.value_parsing import strip_contacts
 from harvesters.problems import Closed, InvalidValue, LinkInvalid, NotAllowed, NotFound
-from harvesters.site import Site, check_note
+from harvesters.site import Site, check_note, check_session
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext
 from vocab.iris import encode
-from web.sessions import csrf_token
 from web.templating import Pages
 
 MAX_TEXT = 2_000  # characters
@@ -285,7 +283,7 @@ def _form_page(
         "mail": mail,
         "error": error,
         "most": MAX_TEXT,
-        "csrf": csrf_token(request.cookies[COOKIE]) if visitor else "",
+        "csrf": SESSION.token(request) if visitor else "",
     }
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     return pages.render("comment.html", values, status)
@@ -321,7 +319,7 @@ def write(
         if visitor is None:
             link = request_comment(context, post, text, mail)
             return pages.render("sent.html", {"secret": None, "link": link})
-        check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+        check_session(SESSION, request, first(form, "csrf"))
         send_comment(context, visitor, post, text)
     except (InvalidValue, NotAllowed) as error:
         return _form_page(pages, request, visitor, post, text, mail, error.localized)

@@ -23,7 +23,7 @@ from harvesters.participation.moderation import HISTORY
 from harvesters.participation.openid import SignIn
 from harvesters.participation.pictures import picture_response
 from harvesters.participation.submitters import (
-    COOKIE,
+    SESSION,
     SOURCE,
     SubmissionContext,
     SubmissionContextDep,
@@ -61,22 +61,21 @@ from harvesters.participation.visitor import (
     page_routes,
     redirect,
     require_sender,
-    set_cookie,
 )
 from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
 from harvesters.site import check_same_site
 from languages.request_locale import current_locale
 from vocab.iris import Iris
-from web.sessions import csrf_token
+from web.sessions import SessionCookie
 from web.templating import Pages
 
 UPLOAD_PATH, SIGN_IN_PATH = f"{ROOT}/upload", f"{ROOT}/sign-in"
 _SUFFIXES = {"csv": CSV, "xlsx": XLSX}
-_SIGN_IN_COOKIE = "sign-in"
 _EXPIRED = (
     "This sign-in has expired, was used before, or was begun in another browser. Sign in again."
 )
-SIGN_IN_AGE = timedelta(minutes=10)  # time to sign in at the provider
+# The time to sign in at the provider.
+SIGN_IN = SessionCookie("sign-in", SIGN_IN_PATH, timedelta(minutes=10))
 Word = Annotated[str, Query(max_length=4_000)]
 routes = page_routes()
 
@@ -137,10 +136,10 @@ def begin_sign_in(
     sign_in = _sign_in(context)
     now, id = context.site.now(), drafts.open_draft(context, draft).id if draft else None
     sign_in.secret = submissions.create_link(
-        context.site.ledger, Link(Purpose.SIGN_IN, now, now + SIGN_IN_AGE, submission=id)
+        context.site.ledger, Link(Purpose.SIGN_IN, now, now + SIGN_IN.age, submission=id)
     )
     response = pages.render("sign_in.html", {"address": sign_in.address()})
-    set_cookie(request, response, _SIGN_IN_COOKIE, sign_in.secret, SIGN_IN_AGE, SIGN_IN_PATH)
+    SIGN_IN.set(request, response, sign_in.secret)
     return response
 
 
@@ -154,7 +153,7 @@ def finish_sign_in(
     error: Word = "",
 ) -> Response:
     """Check the answer of the provider, once, and begin a session."""
-    secret, now = request.cookies.get(_SIGN_IN_COOKIE, ""), context.site.now()
+    secret, now = SIGN_IN.secret(request), context.site.now()
     sign_in = _sign_in(context, secret)
     is_own = compare_digest(sign_in.derive("state").encode(), state.encode(errors="replace"))
     link, _ = open_link(context.site, secret if is_own else "", Purpose.SIGN_IN, _EXPIRED)
@@ -163,18 +162,15 @@ def finish_sign_in(
         raise InvalidValue("You did not sign in at the provider. Try again, or ask for a link.")
     submitter, session = begin_session(context, sign_in.mail(code, iss, now))
     response = open_session(request, context, submitter, session, link.submission)
-    response.delete_cookie(_SIGN_IN_COOKIE, path=SIGN_IN_PATH, httponly=True, samesite="lax")
+    SIGN_IN.delete(response)
     return response
 
 
 @routes.post("/mine/sign-out")
 def sign_out(sender: Sender, request: Request, context: SubmissionContextDep) -> Response:
-    submissions.end_link(context.site.ledger, request.cookies[COOKIE])
-    return _without_cookie(redirect())
-
-
-def _without_cookie(response: Response) -> Response:
-    response.delete_cookie(COOKIE, path=ROOT, httponly=True, samesite="lax")
+    submissions.end_link(context.site.ledger, SESSION.secret(request))
+    response = redirect()
+    SESSION.delete(response)
     return response
 
 
@@ -197,7 +193,7 @@ def show_all(
         ],
         "submitter": visitor,
         "comments": comments_of(ledger, visitor.id),
-        "csrf": csrf_token(request.cookies[COOKIE]),
+        "csrf": SESSION.token(request),
     }
     return pages.render("mine.html", values)
 
@@ -227,14 +223,16 @@ def delete_account(
     if not first(form, "sure"):
         raise InvalidValue("Tick the box if you want to delete everything.")
     actions.delete_account(context, sender)
-    return _without_cookie(pages.render("deleted.html", {}))
+    response = pages.render("deleted.html", {})
+    SESSION.delete(response)
+    return response
 
 
 async def measure_quality(id: str, request: Request, context: SubmissionContextDep) -> int | None:
     """Return the quality of the published record in percent, None without a session or a record."""
     return (
         await context.quality(Iris(context.site.base).record(SOURCE, id))
-        if request.cookies.get(COOKIE)
+        if SESSION.secret(request)
         else None
     )
 
@@ -263,7 +261,7 @@ def show_one(
         "record": Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
         "score": score if item.published is not None else None,
         "open": item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
-        "csrf": csrf_token(request.cookies[COOKIE]),
+        "csrf": SESSION.token(request),
     }
     return pages.render("mine_submission.html", values)
 
@@ -388,6 +386,6 @@ def _upload_page(
         "dry_run": dry_run,
         "labels": labels(),
         "max_rows": MAX_ROWS,
-        "csrf": csrf_token(request.cookies[COOKIE]),
+        "csrf": SESSION.token(request),
     }
     return pages.render("upload.html", values, error.status if error else HTTPStatus.OK)

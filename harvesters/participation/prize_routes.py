@@ -22,7 +22,7 @@ from harvesters.ledger.participation import Edition, Nomination, Submitter, Text
 from harvesters.participation import contest
 from harvesters.participation.model import choices, labels_of
 from harvesters.participation.submitters import (
-    COOKIE,
+    SESSION,
     SubmissionContext,
     SubmissionContextDep,
     SubmitterDep,
@@ -48,7 +48,6 @@ from languages.request_locale import current_locale
 from languages.translations import format_date, gettext
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
-from web.sessions import csrf_token
 from web.templating import Pages
 
 api_routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])
@@ -343,7 +342,7 @@ def show_edition(
         "person": mail is not None,
         "votes": set(prizes.votes_of(ledger, mail, edition.id).values()) if mail else set(),
         "expert": contest.is_expert(ledger, edition, mail),
-        "csrf": csrf_token(request.cookies.get(COOKIE, "")),
+        "csrf": SESSION.token(request),
         "event": Iris("/").thing("event", prizes.SOURCE, edition.id),
     }
     return _render(pages, context, "edition.html", values)
@@ -380,7 +379,7 @@ def _nomination_page(
         "own": prizes.nominations(context.site.ledger, edition.id, submitter=submitter.id),
         "nominating": edition.takes_nominations(context.site.now()),
         "most": contest.MAX_REASON,
-        "csrf": csrf_token(request.cookies[COOKIE]),
+        "csrf": SESSION.token(request),
     }
     return _render(pages, context, "nominate.html", values, error)
 
@@ -469,7 +468,7 @@ def _review_page(
         "own": own.get(id),
         "category": dict(_categories(context, edition)).get(item.category, item.category),
         "points": range(contest.MIN_SCORE, contest.MAX_SCORE + 1),
-        "csrf": csrf_token(request.cookies[COOKIE]),
+        "csrf": SESSION.token(request),
     }
     return _render(pages, context, "review.html", values, error)
 

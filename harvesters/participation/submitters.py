@@ -21,7 +21,6 @@ from harvesters.participation.check import DuplicateFinder
 from harvesters.participation.provider import OpenIDProvider
 from harvesters.problems import (
     Closed,
-    CSRFError,
     InvalidValue,
     LinkInvalid,
     RateLimited,
@@ -32,12 +31,11 @@ from harvesters.source import Source, load
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext
 from vocab.addresses import is_mail_address
-from web.sessions import csrf_token, is_same_token
+from web.sessions import SessionCookie
 from web.throttle import Throttle
 
 SOURCE = "submissions"
-SESSION_AGE = timedelta(hours=12)
-COOKIE = "submitter"
+SESSION = SessionCookie("submitter", "/submit", timedelta(hours=12))
 TOKEN_PREFIX = "sub_"  # begins the token of a person; `stk_` begins a key
 MAX_MAIL = 254  # characters of an address (RFC 5321)
 _LINKS, _LINK_WINDOW = 3, timedelta(hours=1)  # links to one address
@@ -269,19 +267,15 @@ def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str
         ledger, Submitter(new_id(), mail, None, current_locale().language, now)
     )
     return submitter, submissions.create_link(
-        ledger, Link(Purpose.SESSION, now, now + SESSION_AGE, submitter=submitter.id)
+        ledger, Link(Purpose.SESSION, now, now + SESSION.age, submitter=submitter.id)
     )
-
-
-def check_csrf(secret: str, sent: str) -> None:
-    """Refuse a form of another session."""
-    if not is_same_token(csrf_token(secret), sent):
-        raise CSRFError("This form belongs to another session. Reload the page.")
 
 
 SubmissionContextDep = Annotated[SubmissionContext, Depends(get_submission_context)]
 SubmitterDep = Annotated[Submitter, Depends(require_submitter)]
 
+
+# ---- messages
 
 LINK_AGE = timedelta(hours=24)  # validity of a link that confirms an address
 ANSWER_AGE = timedelta(days=14)  # validity of a link in a moderator's answer

@@ -5,7 +5,6 @@ sent, and the draft or submission that it is about.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -21,16 +20,14 @@ from harvesters.ledger.participation import Submission, SubmissionState, Submitt
 from harvesters.participation import actions, drafts
 from harvesters.participation.drafts import SUMMARY, Form
 from harvesters.participation.submitters import (
-    COOKIE,
-    SESSION_AGE,
+    SESSION,
     SubmissionContext,
     SubmissionContextDep,
-    check_csrf,
     count_write,
     find_session,
 )
 from harvesters.problems import InvalidValue, NotFound, VersionConflict
-from harvesters.site import check_same_site, read_fields, render_errors_as_pages
+from harvesters.site import check_same_site, check_session, read_fields, render_errors_as_pages
 from web.templating import POLICY as BASE_POLICY
 from web.templating import Pages, get_pages
 
@@ -103,7 +100,7 @@ def redirect(*segments: str) -> Response:
 
 def session_of(request: Request, context: SubmissionContextDep) -> Submitter | None:
     """Return the submitter of the request's session, None without one."""
-    return find_session(context, request.cookies.get(COOKIE, ""))
+    return find_session(context, SESSION.secret(request))
 
 
 FormDep = Annotated[Form, Depends(texts_of)]
@@ -124,7 +121,7 @@ Person = Annotated[Submitter, Depends(require_session)]
 
 def require_sender(person: Person, form: FormDep, request: Request) -> Submitter:
     """Return the submitter of the session that sent this form. Raises NotFound, CSRFError."""
-    check_csrf(request.cookies[COOKIE], first(form, "csrf"))
+    check_session(SESSION, request, first(form, "csrf"))
     return person
 
 
@@ -164,22 +161,8 @@ def open_session(
     elif submission and submission.submitter == submitter.id:
         segments = ("mine", submission.id)
     response = redirect(*segments)
-    set_cookie(request, response, COOKIE, session, SESSION_AGE, ROOT)
+    SESSION.set(request, response, session)
     return response
-
-
-def set_cookie(
-    request: Request, response: Response, name: str, value: str, age: timedelta, path: str
-) -> None:
-    response.set_cookie(
-        name,
-        value,
-        max_age=int(age.total_seconds()),
-        path=path,
-        secure=request.url.scheme == "https",
-        httponly=True,
-        samesite="lax",
-    )
 
 
 def ask_address(pages: Pages, error: str = "", mail: str = "") -> Response:

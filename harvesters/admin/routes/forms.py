@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from harvesters.admin.actions import create_key
 from harvesters.admin.auth import (
-    COOKIE,
+    SESSION,
     ContextDep,
     FormAdministrator,
     FormOperator,
@@ -20,7 +20,7 @@ from harvesters.admin.auth import (
 )
 from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.operations import AnyOperation, perform, read_input
-from harvesters.admin.pages import BASE_PATH, local_path
+from harvesters.admin.pages import local_path
 from harvesters.admin.routes.pages import render_keys_page
 from harvesters.errors import PlanError, SourceLockedError
 from harvesters.ledger.operators import Scope
@@ -33,7 +33,6 @@ from harvesters.problems import (
 )
 from harvesters.runs.operations import approve, reject
 from harvesters.site import authenticate, render_errors_as_pages
-from web.sessions import MAX_AGE
 from web.templating import get_pages
 
 log = structlog.get_logger(component="admin")
@@ -54,29 +53,19 @@ def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response
         raise SessionRequired(
             "This key is for submissions by HTTP; it opens no admin page.", token_sent=True
         )
-    if old := request.cookies.get(COOKIE):
-        context.sessions.end(old)
+    context.sessions.end(SESSION.secret(request))
     log.info("signed in", who=key.display_name)
     response = RedirectResponse(local_path(form.get("path", "")), HTTPStatus.SEE_OTHER)
-    secure, age = request.url.scheme == "https", int(MAX_AGE.total_seconds())
-    response.set_cookie(
-        COOKIE,
-        context.sessions.create(key.id),
-        max_age=age,
-        path=BASE_PATH,
-        secure=secure,
-        httponly=True,
-        samesite="strict",
-    )
+    SESSION.set(request, response, context.sessions.create(key.id))
     return response
 
 
 @routes.post("/sign-out")
 def sign_out(request: Request, user: FormReader, context: ContextDep) -> Response:
     """End the session."""
-    context.sessions.end(request.cookies[COOKIE])
+    context.sessions.end(SESSION.secret(request))
     response = redirect("/")
-    response.delete_cookie(COOKIE, path=BASE_PATH, httponly=True, samesite="strict")
+    SESSION.delete(response)
     return response
 
 
