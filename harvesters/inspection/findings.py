@@ -28,8 +28,8 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
+from harvesters.mappings.fields import FieldTrace, FieldTracing
 from harvesters.page_model import Page, Record
-from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
 from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.runs.collect import archived_pages
@@ -231,7 +231,7 @@ def traced_fields(
     errors = (*MAPPING_ERRORS, ParseError)
     for record in islice(records, SAMPLE):
         try:
-            traces.append((record.key, trace_fields(record, processor.statements, errors)))
+            traces.append((record.key, FieldTracing(record, processor.statements, errors).traces))
         except errors:
             continue  # The run has a finding of this record already.
     return FieldSample(_merge(traces), next((page.guessed_charset for page in pages), ""))

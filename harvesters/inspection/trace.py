@@ -26,13 +26,11 @@ from harvesters.errors import ArchiveError, HarvestError, ParseError
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, decompress
-from harvesters.page_model import Record
-from harvesters.pipeline.field_tracing import (
-    AlternativeFields,
+from harvesters.mappings.fields import (
     FieldTrace,
-    fields_behind,
-    trace_fields,
+    FieldTracing,
 )
+from harvesters.page_model import Record
 from harvesters.pipeline.record_processor import (
     MAPPING_ERRORS,
     ProcessingTask,
@@ -306,23 +304,21 @@ def _trace_origins(
     body: bytes,
 ) -> tuple[StatementOrigin, ...]:
     """Return the origin of each of the *chosen* statements of a record, whose response is *body*."""
-    mapped = processor.statements(record)
-    traces = trace_fields(record, processor.statements, _ERRORS)
-    alternatives = AlternativeFields(record, traces, processor.statements, _ERRORS)
+    tracing = FieldTracing(record, processor.statements, _ERRORS)
     classifications = read_classifications(described.statements, processor.iris)
     # No field of a record's metadata has its datestamp at an OAI-PMH repository (describe_record).
     iri = processor.iris.record(described.source, described.key)
     dated = f"<{iri}> <{DCT}date> "
 
     def trace_origin(line: str) -> StatementOrigin:
-        if line in mapped:
-            behind = fields_behind(line, traces)
+        if line in tracing.statements:
+            behind = tracing.fields_behind(line)
             # Without a required field there is no record, and thus no statement at all.
             if not any(
                 not trace.is_required or any(value in line for value in trace.values)
                 for trace in behind
             ):
-                behind = alternatives.find(line) or behind
+                behind = tracing.alternatives(line) or behind
             origin = _source_origin(line, behind, body, described.key)
             subject, _, value = line.split(" ", 2)
             return replace(origin, classification=classifications.get((subject, value)))

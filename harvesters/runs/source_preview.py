@@ -15,11 +15,10 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.mappings.fields import fields_without_values, unread_fields
+from harvesters.mappings.fields import compare_fields
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.page_model import Page, Record
-from harvesters.pipeline.field_tracing import fields_of
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     create_processor,
@@ -247,23 +246,20 @@ def _notes(source: Source, records: list[Record[Any]]) -> Iterator[Reason]:
     if not source.fields:
         return
     try:
-        payloads = [record.parsed().payload for record in records]
+        use = compare_fields(source, [record.parsed() for record in records])
     except HarvestError:
         return
-    fields = [fields_of(payload) for payload in payloads]
-    if unmatched := fields_without_values(source, payloads):
-        names = sorted({name for each in fields for name in each})
+    if records and use.unmatched:
         yield Reason(
             "these fields of the definition match nothing in the records: %(fields)s; the "
             "records have the fields %(names)s",
-            fields=", ".join(f"{name} = {source.fields[name]!r}" for name in unmatched),
-            names=", ".join(names[:MOST_FIELD_NAMES]),
+            fields=", ".join(f"{name} = {source.fields[name]!r}" for name in use.unmatched),
+            names=", ".join(use.names[:MOST_FIELD_NAMES]),
         )
-    keys = [record.key for record in records]
-    if unread := unread_fields(source, zip(keys, payloads, fields, strict=True)):
+    if use.unread:
         yield Reason(
             "the definition does not read these fields of the records: %(names)s",
-            names=", ".join(unread[:MOST_FIELD_NAMES]),
+            names=", ".join(use.unread[:MOST_FIELD_NAMES]),
         )
 
 

@@ -6,9 +6,9 @@ from lxml import etree
 from pyoxigraph import Literal, NamedNode
 from rows import each
 
+from harvesters.mappings.fields import FieldTracing, fields_of
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
-from harvesters.pipeline.field_tracing import fields_behind, fields_of, trace_fields
 
 
 def mapped(record: Record[Any]) -> frozenset[str]:
@@ -24,12 +24,12 @@ def mapped(record: Record[Any]) -> frozenset[str]:
 def test_each_statement_is_traced_to_the_field_that_gave_it() -> None:
     row = {"name": "Clinics", "places": [{"iso": "KE", "note": "x"}], "budget": 7}
 
-    traces = trace_fields(Record("a", row, b""), mapped, (KeyError,))
+    tracing = FieldTracing(Record("a", row, b""), mapped, (KeyError,))
 
-    assert {trace.name: trace.is_read for trace in traces} == {
+    assert {trace.name: trace.is_read for trace in tracing.traces} == {
         "name": True, "places[].iso": True, "places[].note": False, "budget": False,
     }  # fmt: skip
-    assert [trace.name for trace in fields_behind('<a> <spatial> "KE"', traces)] == [
+    assert [trace.name for trace in tracing.fields_behind('<a> <spatial> "KE"')] == [
         "places[].iso",
         "name",
     ]
@@ -37,7 +37,7 @@ def test_each_statement_is_traced_to_the_field_that_gave_it() -> None:
 
 
 def test_field_without_which_a_record_cannot_be_mapped_is_required() -> None:
-    traces = trace_fields(Record("a", {"name": "Clinics"}, b""), mapped, (KeyError,))
+    traces = FieldTracing(Record("a", {"name": "Clinics"}, b""), mapped, (KeyError,)).traces
 
     assert [trace.is_required for trace in traces] == [True]
 
@@ -51,7 +51,7 @@ def test_xml_is_as_before_after_it_was_traced() -> None:
             f"{element.text}@{element.get('lang')}" for element in record.payload if element.text
         )
 
-    traces = trace_fields(Record("a", root, b""), statements, (ValueError,))
+    traces = FieldTracing(Record("a", root, b""), statements, (ValueError,)).traces
 
     assert [(trace.name, sorted(trace.statements)) for trace in traces] == [
         ("title/@lang", ["Clinics@en"]),
