@@ -16,7 +16,7 @@ from typing import TypeVar
 import duckdb
 import orjson
 
-from demo.record_index import RecordIndex
+from demo.records import RecordIndex
 from demo.scenario import ScenarioState, registries
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.page_model import Record

@@ -20,9 +20,15 @@ from command_line.console import err
 from command_line.services import Host, Job, _check_port, public_address, supervise
 from command_line.settings import Context, Settings, program_path
 from command_line.validation import writable_directory
-from demo.folder import FolderInUseError, demo_folder, is_free, next_free
 from demo.registries import SIZE, Demo
-from demo.source_definitions import open_submissions, write_sources
+from demo.source_definitions import (
+    FolderInUseError,
+    demo_folder,
+    is_free,
+    next_free,
+    open_submissions,
+    write_sources,
+)
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import (

@@ -20,7 +20,7 @@ import typer
 from command_line.commands import import_quickly
 from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings
 from command_line.workspace import network_settings
-from demo.folder import is_free
+from demo.source_definitions import is_free
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network.fetch import Fetch

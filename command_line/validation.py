@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from command_line.settings import SITE_URL, Settings, variable
-from demo.folder import is_demo
+from demo.source_definitions import is_demo
 from harvesters.notifications.delivery import parse_mail_server
 from harvesters.participation.provider import parse_provider
 from harvesters.pipeline.processes import DEFAULT_WORKERS

@@ -1,15 +1,17 @@
 """Serve all registries of the demo under one address, with their faults and a control endpoint for
-tests.
+tests: CKAN's Action API (https://docs.ckan.org/en/latest/api/), JSON lists with the usual kinds of
+paging (page, offset, cursor, next link, a single document, a folder), CSV, and OAI-PMH.
 """
 
 from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
 from typing import Any
@@ -25,11 +27,203 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
-from demo import ckan, list_endpoints, oai
+from demo import oai
 from demo.publications import PUBLICATIONS
-from demo.raw_http import SCRIPTS, RawResponse, error_responses, robots
-from demo.record_index import RecordIndex
-from demo.scenario import Fault, Registry, ScenarioState
+from demo.records import COLUMNS, RecordIndex, csv_line
+from demo.scenario import (
+    SCRIPTS,
+    Fault,
+    RawResponse,
+    Registry,
+    ScenarioState,
+    error_responses,
+    robots,
+)
+
+_MAX_ROWS = 1000  # ckan.search.rows_max
+_RANGE = re.compile(r"\s*metadata_modified:\s*([\[{])\s*(\S+)\s+TO\s+(\S+?)\s*([\]}])\s*\Z")
+_SORTS = re.compile(r"\s*(?:metadata_modified|metadata_created|id|name|score)\s+(?:asc|desc)\s*\Z")
+
+
+def error_body(url: str, kind: str, message: str) -> bytes:
+    return orjson.dumps(
+        {
+            "help": f"{url}/help_show",
+            "success": False,
+            "error": {"__type": kind, "message": message},
+        }
+    )
+
+
+def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
+    """Respond to package_search; *parameters* has the query or the posted object, all values as
+    text.
+    """
+    try:
+        start = int(parameters.get("start") or 0)
+        rows = min(int(parameters.get("rows") or 10), _MAX_ROWS)
+        selected = _sort(index, _select(index, parameters), parameters.get("sort", ""))
+    except ValueError as error:
+        return 409, error_body(url, "Validation Error", str(error))
+    if start < 0 or rows < 0:
+        return 409, error_body(url, "Validation Error", "start and rows are natural numbers")
+    records = index.read_many(index.slice(selected, start, rows)) if start < len(selected) else b""
+    count = index.total(selected, start)
+    sort = parameters.get("sort") or "score desc, metadata_modified desc"
+    head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{count},"facets":{{}},"sort":'
+    return 200, head.encode() + orjson.dumps(sort) + b',"search_facets":{},"results":[' + records[
+        :-2
+    ] + b"]}}"
+
+
+def show(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
+    """Respond to package_show, by name or by id."""
+    name_or_id = parameters.get("id", "")
+    position = index.positions.get(name_or_id.upper())
+    if position is None:
+        marker = f'{{"id":"{name_or_id}",'.encode()
+        position = next((n for n in range(len(index)) if index.read(n).startswith(marker)), None)
+    if position is None:
+        return 404, error_body(url, "Not Found Error", "Not found")
+    head = f'{{"help":"{url}/help_show?name=package_show","success":true,"result":'
+    return 200, head.encode() + index.read(position)[:-2] + b"}"
+
+
+def _select(index: RecordIndex, parameters: Mapping[str, str]) -> Sequence[int]:
+    start, until = 0, 1 << 40
+    for text in (parameters.get("q", ""), parameters.get("fq", "")):
+        if text.strip() in {"", "*:*"}:
+            continue
+        match = _RANGE.match(text)
+        if not match:
+            raise ValueError(
+                f"the demo's search knows *:* and metadata_modified:[... TO ...], not {text!r}"
+            )
+        start = max(start, _second(match[2], 0) + (match[1] == "{"))
+        until = min(until, _second(match[3], 1 << 40) - (match[4] == "}"))
+    return index.select(start, until)
+
+
+def _second(text: str, otherwise: int) -> int:
+    if text == "*":
+        return otherwise
+    time = datetime.fromisoformat(text.removesuffix("Z"))
+    return int(time.replace(tzinfo=UTC).timestamp())
+
+
+def _sort(index: RecordIndex, selected: Sequence[int], sort: str) -> Sequence[int]:
+    first = sort.partition(",")[0]
+    if first and not _SORTS.match(first):
+        raise ValueError(f"cannot sort by {first!r}")
+    field, _, order = first.strip().partition(" ")
+    is_descending = order.strip() == "desc"
+    if field == "metadata_modified":
+        return index.sort_by_time(selected, is_descending)
+    if field == "name":
+        return sorted(selected, key=index.keys.__getitem__, reverse=is_descending)
+    return selected[::-1] if is_descending and field != "score" else selected
+
+
+_MAX_PAGE_SIZE = 1000  # records a page, even if a request asks for more
+
+
+def _number(parameters: Mapping[str, str], name: str, default: int) -> int:
+    text = parameters.get(name, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else default
+
+
+def _page(index: RecordIndex, first: int, size: int) -> bytes:
+    return b"[" + index.read_many(index.slice(index.select(), first, size))[:-2] + b"]"
+
+
+def _total(index: RecordIndex, first: int) -> int:
+    return index.total(index.select(), first)
+
+
+def _cursor(index: RecordIndex, first: int, page: int) -> str | None:
+    if Fault.TOKEN in index.state.faults:
+        return f"c{page}"
+    return (
+        f"c{first + page}"
+        if first + page < len(index.select()) or Fault.ENDLESS in index.state.faults
+        else None
+    )
+
+
+def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
+    """Return an object with the list of records as its last member."""
+    return orjson.dumps(head)[:-1] + f',"{name}":'.encode() + records + b"}"
+
+
+def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
+    """Page by number: count, page_size, next_page, previous_page, results; pages start at 1."""
+    number = max(1, _number(parameters, "page", 1))
+    size = min(_number(parameters, "page_size", page) or page, _MAX_PAGE_SIZE)
+    total = _total(index, number - 1)
+    later = f"{url}?page={number + 1}&page_size={size}" if number * size < total else None
+    earlier = f"{url}?page={number - 1}&page_size={size}" if number > 1 else None
+    head = {"count": total, "page_size": size, "next_page": later, "previous_page": earlier}
+    return _wrap(head, "results", _page(index, (number - 1) * size, size))
+
+
+def offset(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
+    """Page by offset and limit: total, offset, limit, items."""
+    first = _number(parameters, "offset", 0)
+    size = min(_number(parameters, "limit", page) or page, _MAX_PAGE_SIZE)
+    return _wrap(
+        {"total": _total(index, first), "offset": first, "limit": size},
+        "items",
+        _page(index, first, size),
+    )
+
+
+def cursor(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
+    """Page by an opaque cursor: meta.next_cursor (null at the end) and data."""
+    first = _number({"cursor": parameters.get("cursor", "").removeprefix("c")}, "cursor", 0)
+    after = _cursor(index, first, page)
+    return _wrap(
+        {"meta": {"total": _total(index, first), "next_cursor": after}},
+        "data",
+        _page(index, first, page),
+    )
+
+
+def next_links(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
+    """Page by links: links.self, links.next (null at the end) and value."""
+    first = _number(parameters, "after", 0)
+    later = f"{url}?after={first + page}" if first + page < len(index.select()) else None
+    return _wrap(
+        {"links": {"self": f"{url}?after={first}", "next": later}},
+        "value",
+        _page(index, first, page),
+    )
+
+
+def all_records(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
+    return _page(index, 0, len(index))
+
+
+def list_files(index: RecordIndex) -> bytes:
+    return orjson.dumps({"files": [f"{index.keys[position]}.json" for position in index.select()]})
+
+
+def get_file(index: RecordIndex, name: str) -> bytes | None:
+    position = index.positions.get(name.removesuffix(".json"))
+    return None if position is None else index.read(position)[:-2]
+
+
+def csv_table(index: RecordIndex) -> bytes:
+    return csv_line(list(COLUMNS)) + index.read_many(index.select())
+
+
+LISTS = {
+    "projects": projects,
+    "offset": offset,
+    "cursor": cursor,
+    "next": next_links,
+    "all": all_records,
+}
+
 
 Headers = Mapping[str, str]
 Pairs = list[tuple[str, str]]
@@ -161,9 +355,9 @@ def _oai(request: Request, demo: DemoState, pairs: Pairs) -> Response:
 
 def _ckan(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     url, _, action = _url(request).rpartition("/")
-    answer = {"package_search": ckan.search, "package_show": ckan.show}.get(action)
+    answer = {"package_search": search, "package_show": show}.get(action)
     if answer is None:
-        body = ckan.error_body(url, "Not Found Error", f"no action {action}")
+        body = error_body(url, "Not Found Error", f"no action {action}")
         return demo.reply("ckan", body, _JSON, 404)
     status, body = answer(demo.indexes["ckan"], dict(pairs), url)
     return demo.reply("ckan", body, f"{_JSON};charset=utf-8", status)
@@ -172,19 +366,19 @@ def _ckan(request: Request, demo: DemoState, pairs: Pairs) -> Response:
 def _file(request: Request, demo: DemoState, pairs: Pairs) -> Response:
     name, index = request.path_params["name"], demo.indexes["files"]
     is_list = name in {"", "index.json"}
-    body = list_endpoints.list_files(index) if is_list else list_endpoints.get_file(index, name)
+    body = list_files(index) if is_list else get_file(index, name)
     if body is None:
         return PlainTextResponse("no such file\n", 404)
     return demo.cached(request, "files", body, _JSON)
 
 
 def _csv(request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    body = list_endpoints.csv_table(demo.indexes["csv"])
+    body = csv_table(demo.indexes["csv"])
     return demo.cached(request, "csv", body, "text/csv; charset=utf-8")
 
 
 def _list(name: str, request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    answer = list_endpoints.LISTS[name]
+    answer = LISTS[name]
     body = answer(demo.indexes[name], request.query_params, _url(request), demo.page)
     return demo.cached(request, name, body, _JSON)
 
@@ -195,7 +389,7 @@ _REGISTRIES: Mapping[str, tuple[str, Callable[[Request, DemoState, Pairs], Respo
     "ckan": ("/ckan/api/3/action/{action}", _ckan),
     "csv": ("/csv/projects.csv", _csv),
     "files": ("/json/files/{name:path}", _file),
-    **{name: (f"/json/{name}", partial(_list, name)) for name in list_endpoints.LISTS},
+    **{name: (f"/json/{name}", partial(_list, name)) for name in LISTS},
 }
 _POSTED = {"oai", "ckan"}  # these registries accept POST too
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from demo.record_index import RecordIndex
+from demo.records import OAI_ID, RecordIndex, xml
 from demo.scenario import Fault, format_time
-from demo.serializers import OAI_ID, xml
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"'

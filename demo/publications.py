@@ -15,7 +15,7 @@ from icalendar import vText
 from icalendar.parser import Contentline
 
 from demo.generate import LANGUAGES, Project, countries, generate_record
-from demo.serializers import xml
+from demo.records import xml
 
 _JSON = "application/json"
 _SALT = 7_000_003  # makes the items differ from the projects of the nine registries

@@ -25,8 +25,7 @@ import uvicorn
 
 from demo.app import DemoState, create_app
 from demo.publications import PUBLICATIONS
-from demo.raw_http import RawProtocol
-from demo.scenario import DEFAULT, SHARES, Fault, ScenarioState, registries
+from demo.scenario import DEFAULT, SHARES, Fault, RawProtocol, ScenarioState, registries
 from demo.source_definitions import write_sources
 
 __all__ = ["DEFAULT", "SHARES", "Demo", "Fault"]

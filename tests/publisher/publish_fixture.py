@@ -16,7 +16,7 @@ from processes import Process
 from small_world import RELEASED
 from waiting import wait_until, wait_until_async
 
-from benchmarks.engines import missing, started
+from benchmarks.columns import missing, started
 from journal.journal import Journal
 from publisher.history.change_reader import History
 from publisher.projections.projection import JournalReader

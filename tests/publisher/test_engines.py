@@ -22,7 +22,7 @@ from pyoxigraph import RdfFormat, parse
 from small_world import IRIS, SMALL_SCHEMES, THINGS, build, plain, record_rows
 from waiting import wait_until
 
-from benchmarks.engines import Engine, missing, started
+from benchmarks.columns import Engine, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import StoreFailure

@@ -30,7 +30,7 @@ from pyoxigraph import QueryBoolean, QueryResultsFormat, QuerySolutions, Store
 from small_world import IRIS, plain, record_rows
 from waiting import WITHIN, wait_until, wait_until_async
 
-from benchmarks.engines import Engine, missing, started
+from benchmarks.columns import Engine, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import NotReady, StoreFailure

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from waiting import WITHIN
 
 from command_line import demo, services
-from demo.folder import is_free, next_free
+from demo.source_definitions import is_free, next_free
 from stocktake import app
 
 
