@@ -20,6 +20,7 @@ from command_line.workspace import (
     load_source,
     network_settings,
     open_existing,
+    preview_list,
     print_rows,
 )
 from harvesters.errors import HarvestError, SourceDefinitionError
@@ -41,7 +42,6 @@ from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import Fetch
 from harvesters.pipeline.processes import ProcessLimits, call_bounded
-from harvesters.runs import terminal_output
 from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
@@ -349,7 +349,7 @@ def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
             ]
         print_json(document)
         return
-    print_rows(terminal_output.preview_list(result, base), "Records", json)
+    print_rows(preview_list(result, base), "Records", json)
     for note in notes:
         print_note(note, "yellow")
     if result.error:

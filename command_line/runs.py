@@ -13,7 +13,9 @@ import typer
 from command_line.console import Json, out, print_json, print_lines
 from command_line.settings import Context
 from command_line.workspace import (
+    diff_lines,
     harvest_context,
+    make_table,
     open_ledger,
     print_rows,
     print_runs,
@@ -21,7 +23,7 @@ from command_line.workspace import (
 )
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome
-from harvesters.runs import run_report, terminal_output
+from harvesters.runs import run_report
 from harvesters.runs.commit import diff_rows
 from harvesters.runs.locks import interrupted_runs
 from harvesters.runs.plan import find_held_plan
@@ -113,15 +115,13 @@ def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, j
         return
     if outcomes:
         out.print(
-            terminal_output.make_table(
-                list(records), f"{id}: {', '.join(outcome.value for outcome in outcomes)}"
-            )
+            make_table(list(records), f"{id}: {', '.join(outcome.value for outcome in outcomes)}")
         )
         return
     for outcome in Outcome:
         rows = list(islice(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE))
         if rows:
-            out.print(terminal_output.make_table(rows, f"{id}: {outcome.value}"))
+            out.print(make_table(rows, f"{id}: {outcome.value}"))
         if (left := ledger.outcomes(run)[outcome] - len(rows)) > 0 and rows:
             out.print(
                 f"and {left:,} more: stocktake runs show {id} --outcome {outcome.value}",
@@ -167,11 +167,9 @@ def show_plan(
         print_statistics(run_report.run_details(run, context.ledger))
         if diff:
             for row in rows:
-                out.print(
-                    "\n".join(terminal_output.diff_lines(row)), soft_wrap=True, highlight=False
-                )
+                out.print("\n".join(diff_lines(row)), soft_wrap=True, highlight=False)
         else:
-            out.print(terminal_output.make_table(list(rows), f"Changes of {id}"))
+            out.print(make_table(list(rows), f"Changes of {id}"))
 
 
 archive = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")

@@ -14,13 +14,20 @@ import typer
 
 from command_line.console import err, out, print_json, print_note
 from command_line.settings import Settings
-from command_line.workspace import harvest_context, load_sources
+from command_line.workspace import (
+    ProgressBar,
+    failure_lines,
+    harvest_context,
+    load_sources,
+    purpose_line,
+    results_table,
+)
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger import operators
 from harvesters.ledger.models import SUCCESSFUL
 from harvesters.pipeline.processes import reduced_gc
 from harvesters.reasons import Reason
-from harvesters.runs import run_report, terminal_output
+from harvesters.runs import run_report
 from harvesters.runs.collect import ProgressCallback
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
@@ -156,7 +163,7 @@ def _report_results(
         ]
         print_json([*refused, *rows])
     elif results:
-        out.print(terminal_output.results_table(results, dry_run=dry_run))
+        out.print(results_table(results, dry_run=dry_run))
         for line in _result_lines(results, context, program, on_purpose=on_purpose):
             out.print(line, soft_wrap=True)
     if any(
@@ -179,11 +186,11 @@ def _result_lines(
     plans = {name: result for name, result in results.items() if isinstance(result, Plan)}
     if on_purpose:
         withheld = sum(plan.counts.get("withheld", 0) for plan in plans.values())
-        return [terminal_output.purpose_line(withheld, program)] if withheld else []
+        return [purpose_line(withheld, program)] if withheld else []
     return [
         line
         for name, plan in plans.items()
-        for line in terminal_output.failure_lines(name, plan, context.ledger, program)
+        for line in failure_lines(name, plan, context.ledger, program)
     ]
 
 
@@ -253,7 +260,7 @@ def run_all(
             )
         )
 
-    with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
+    with ProgressBar(err, quiet=quiet) as bar, reduced_gc():
         SourceQueue(sources, run).work()
     return {source.name: results[source.name] for source in sources if source.name in results}
 
@@ -307,7 +314,7 @@ def run_source(
     source: Source,
     context: HarvestContext,
     action: SourceAction,
-    bar: terminal_output.ProgressBar | None,
+    bar: ProgressBar | None,
 ) -> Plan | Exception:
     """Return the plan of a source's run, or the error that ended the run."""
     try:

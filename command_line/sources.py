@@ -19,13 +19,14 @@ from command_line.workspace import (
     load_sources,
     print_rows,
     print_runs,
+    source_list,
 )
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.trace import ExplainError, parse_iri
 from harvesters.ledger.graphs import link_history, links
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink, Run
-from harvesters.runs import operations, run_report, terminal_output
+from harvesters.runs import operations, run_report
 from harvesters.source import read
 
 app = typer.Typer()
@@ -43,7 +44,7 @@ def list_sources(ctx: Context, json: Json = False) -> None:
         rows,
         "Sources",
         json,
-        table_rows=terminal_output.source_list(rows),
+        table_rows=source_list(rows),
         empty=f"none; add a source definition to {ctx.obj.sources}",
     )
     raise typer.Exit(2 if definitions.errors else 0)

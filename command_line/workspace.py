@@ -1,13 +1,34 @@
-"""Open the ledger, the context of runs and source definitions for commands, and print rows."""
+"""Open the ledger, the context of runs and source definitions for commands; print rows, runs and plans
+as tables, and the progress of runs.
+"""
 
 from __future__ import annotations
 
 import getpass
 import os
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from textwrap import shorten
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Table
+from rich.text import Text
 
 from command_line.console import fail, out, print_json, print_lines, print_note
 from command_line.settings import Settings
@@ -15,12 +36,20 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.integrity import has_ledger, require_intact
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
 from harvesters.network.settings import NetworkSettings, install_retry_logging
 from harvesters.notifications.delivery import Channels, parse_mail_server
 from harvesters.pipeline.processes import ChildProcesses
-from harvesters.runs import run_report, terminal_output
+from harvesters.runs import run_report
 from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.run_report import FailedRun
 from harvesters.source import Definitions, Source, load_all
+from vocab.field_changes import field_views
+
+if TYPE_CHECKING:
+    from harvesters.runs.collect import Progress as Step
+    from harvesters.runs.plan import Plan
+    from harvesters.runs.source_preview import PreviewResult
 
 
 def network_settings(settings: Settings) -> NetworkSettings:
@@ -131,8 +160,8 @@ def print_statistics(details: run_report.Row) -> None:
     """Print the statistics of a run (``run_report.run_details``), and below them its times and
     reason.
     """
-    out.print(terminal_output.statistics_table(details))
-    print_lines(*terminal_output.statistics_lines(details))
+    out.print(statistics_table(details))
+    print_lines(*statistics_lines(details))
 
 
 def print_rows(
@@ -149,15 +178,368 @@ def print_rows(
     if json:
         print_json(rows)
     else:
-        out.print(
-            terminal_output.make_table(rows if table_rows is None else table_rows, title, empty)
-        )
+        out.print(make_table(rows if table_rows is None else table_rows, title, empty))
 
 
 def print_runs(
     rows: Sequence[Mapping[str, object]], title: str, json: bool, *, empty: str = "none"
 ) -> None:
     """Print runs as JSON, or as a table with the reasons below."""
-    print_rows(rows, title, json, table_rows=terminal_output.run_list(rows), empty=empty)
+    print_rows(rows, title, json, table_rows=run_list(rows), empty=empty)
     if not json:
-        print_lines(*terminal_output.reason_lines(rows))
+        print_lines(*reason_lines(rows))
+
+
+# ---- rows as tables, and the progress of runs
+
+_NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
+_MAX_REASONS = 5  # printed for each source
+
+
+def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> Table:
+    """Return a table with a row per source, with the reason of each run that failed."""
+    title = "Dry run: nothing was changed" if dry_run else "Runs"
+    table = Table(title=title, title_justify="left", show_footer=len(results) > 1, box=SIMPLE)
+    totals = Counter[str]()
+    for result in results.values():
+        totals.update({} if isinstance(result, FailedRun) else result.counts)
+    totals.pop("reported", None)  # not every source reports a total
+    table.add_column("source", footer="total", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("records", footer=_cell(dict(totals)), overflow="fold")
+    for source, result in results.items():
+        if isinstance(result, FailedRun):
+            colour = "yellow" if result.outcome == "postponed" else "red"
+            table.add_row(source, f"[{colour}]{result.outcome}[/]", _reason_cell(result.reason))
+        else:
+            table.add_row(source, _outcome_cell(result, dry_run=dry_run), _records_cell(result))
+    return table
+
+
+def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
+    """Return lines with the remark on the run, at most five reasons why records were not published,
+    and the command that lists them, which begins with *program*. A dry run stores no records, so it
+    has no command.
+    """
+    reasons = list(run_report.failure_reasons(plan, ledger).items())
+    lines = [
+        f"{source}: {count:,} {'record' if count == 1 else 'records'} not published: "
+        f"{escape(reason)}"
+        for reason, count in reasons[:_MAX_REASONS]
+    ]
+    if len(reasons) > _MAX_REASONS:
+        lines.append(
+            f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
+        )
+    remark = plan.run.round_number
+    remarks = [f"{source}: {escape(remark.text)}"] if remark else []
+    if not lines or plan.failures:
+        return [*remarks, *lines]
+    return [*remarks, *lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
+
+
+def purpose_line(withheld: int, program: str) -> str:
+    """Return the line on records that the demo withholds, with the command that counts them.
+
+    >>> purpose_line(43, "stocktake")
+    '43 records withheld on purpose: the simulated registries have faults; to see them: stocktake runs list'
+    """
+    return (
+        f"{withheld:,} {'record' if withheld == 1 else 'records'} withheld on purpose: "
+        f"the simulated registries have faults; to see them: {program} runs list"
+    )
+
+
+def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:
+    text = run_report.describe_outcome(plan, dry_run=dry_run)
+    return f"[yellow]{text}[/yellow]" if plan.hold_reason or plan.run.reason else text
+
+
+def _records_cell(plan: Plan) -> str:
+    reason = plan.run.reason or plan.hold_reason
+    text = _describe_counts(plan.counts, plan.run.network)
+    return escape(text) + (f"\n{_reason_cell(reason)}" if reason else "")
+
+
+def _reason_cell(text: str) -> str:
+    return f"[yellow]{escape(text)}[/yellow]"
+
+
+def make_table(
+    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none"
+) -> Table | Text:
+    """Return a table of rows, or a line that ends in *empty* if there are none.
+
+    Columns are the keys of all rows in order of appearance, without empty columns.
+    """
+    if not rows:
+        return Text(f"{title}: {empty}")
+    used = {name for row in rows for name, value in row.items() if value is not None}
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
+    for row in rows:
+        table.add_row(*(escape(_cell(row.get(name))) for name in names))
+    return table
+
+
+def run_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the columns of runs (``run_report.run_row``) that fit on a line of 80."""
+    return [
+        {
+            "run": row["run"],
+            "started": _minute(row["started"]),
+            "outcome": row["outcome"],
+            "records": _NOT_RECORDS.get(row["run"].rpartition(".")[0])
+            or _describe_counts(row["counts"], row["network"]),
+        }
+        for row in rows
+    ]
+
+
+def _minute(time: str) -> str:
+    """Return an ISO 8601 time in UTC without seconds and offset.
+
+    >>> _minute("2026-03-01T12:30:15+00:00")
+    '2026-03-01 12:30'
+    """
+    return time[: len("2026-01-01T00:00")].replace("T", " ")
+
+
+def _describe_counts(counts: Mapping[str, int], network: Mapping[str, int]) -> str:
+    """Return the counts of a run, or that its source was not read since it reported no change."""
+    if network.get("unchanged") and not counts.get("fetched"):
+        return f"not read: unchanged; {counts.get('published_after', 0):,} stay published"
+    return _cell(counts) or "none"
+
+
+def reason_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each run (``run_report.run_row``) that has a reason."""
+    return [f"{row['run']}: {row['reason']}" for row in rows if row["reason"]]
+
+
+def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the columns of sources (``run_report.source_rows``) that fit on a line of 80."""
+    return [
+        {
+            "source": row["name"],
+            "schedule": row["every"],
+            "last run": row["last"],
+            "published": row["published"],
+            "status": "disabled"
+            if not row["enabled"]
+            else f"on hold: {row['hold']}"
+            if row["hold"]
+            else None,
+        }
+        for row in rows
+    ]
+
+
+def preview_list(result: PreviewResult, base: str) -> list[dict[str, object]]:
+    """Return a row for each record of a preview, with its mapped values, and the reason why it
+    would be withheld or the warnings of its validation.
+    """
+    return [
+        {
+            "key": record.key,
+            "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
+            "mapped values": "\n".join(_mapped_values(record.mapped, base)) or record.title or None,
+            "reasons and warnings": "\n".join(filter(None, (record.reason, *record.warnings)))
+            or None,
+        }
+        for record in result.records
+    ]
+
+
+def _mapped_values(statements: Sequence[str], base: str) -> Iterator[str]:
+    """Yield a line for each field of a record: its name, and its first values."""
+    for field in field_views((), statements, base, "en", str):
+        values = [shorten(value, _LONGEST_VALUE, placeholder="...") for value in field.added]
+        more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
+        yield f"{field.label}: {'; '.join(values[:_MOST_VALUES])}{more}"
+
+
+def statistics_table(row: Mapping[str, Any]) -> Table:
+    """Return a table of a run's statistics (``run_report.run_details``), one number per line, in
+    the order of the sum.
+    """
+    table = Table(
+        title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False
+    )
+    for name in ("number", "what", "more"):
+        table.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
+    counts, quads = row["counts"], row["quads"]
+    for name, text in _STATISTICS.items():
+        if name in counts and (counts[name] or name in _ALWAYS_SHOWN):
+            is_pending = name == "published_after" and row["outcome"] in _UNPUBLISHED
+            label = "published if approved" if is_pending else name.replace("_", " ")
+            table.add_row(f"{counts[name]:,}", label, text)
+    for name, text in _QUAD_STATISTICS.items():
+        if quads[name] is not None:
+            table.add_row(f"{quads[name]:,}", f"quads {name}", text)
+    for name, count in sorted(row["network"].items()):
+        table.add_row(f"{count:,}", f"requests: {name.replace('_', ' ')}", _REQUESTS.get(name, ""))
+    return table
+
+
+def statistics_lines(row: Mapping[str, Any]) -> list[str]:
+    """Return lines with the kind of run, its times, its reason and its notices."""
+    ended = f", ended {_minute(row['ended'])} UTC" if row["ended"] else ""
+    entry = f", journal entry {row['entry']}" if row["entry"] else ""
+    scope = "full harvest" if row["kind"] == "full" else "changes only"
+    pages = "1 page" if row["pages"] == 1 else f"{row['pages']:,} pages"
+    lines = [f"{scope}, started {_minute(row['started'])} UTC{ended}, {pages}{entry}"]
+    texts = [notice["text"] for notice in row["notices"]]
+    more = (
+        [f"and {len(texts) - _MAX_REASONS:,} more; to see all: --json"]
+        if len(texts) > _MAX_REASONS
+        else []
+    )
+    return [*lines, *([row["reason"]] if row["reason"] else []), *texts[:_MAX_REASONS], *more]
+
+
+def diff_lines(row: Mapping[str, Any]) -> list[str]:
+    """Return a record's row (``commit.diff_rows``) as lines: key and outcome, removed and
+    added statements.
+    """
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    other = (
+        f" -> {row['other']}"
+        if row["outcome"] == "replaced"
+        else f" <- {row['other']}"
+        if row["other"]
+        else ""
+    )
+    lost, gained = (
+        [f"[{colour}]{sign} {escape(line)}[/]" for line in row[name]]
+        for name, sign, colour in _DIFF_SIDES
+    )
+    return [
+        f"[bold]{escape(str(row['key']) + other)}[/bold] {row['outcome']}{escape(reason)}",
+        *lost,
+        *gained,
+    ]
+
+
+_DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
+_LONGEST_VALUE, _MOST_VALUES = 100, 5  # characters of a value, and values of a field, in a preview
+_PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
+_UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
+_NOT_RECORDS = {
+    VOCABULARY: "the vocabulary and its code lists",
+    CLUSTERS: "clusters of records that are one thing",
+    LINKS: "whether the links of records answer",
+}
+_ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
+_STATISTICS = {
+    "reported": "reported by the source",
+    "fetched": "records: the total of the lines that begin with +",
+    "unreadable": "+ could not be read",
+    "duplicate": "+ the key was seen before in this run",
+    "withheld": "+ violate a rule; the last good data stays",
+    "unchanged": "+ unchanged",
+    "returned": "+ unchanged; were missing, now back",
+    "new": "+ new",
+    "changed": "+ changed",
+    "reidentified": "+ content of another record under a new key",
+    "deleted": "+ deleted by the source",
+    "absent": "+ deleted by the source, and never published",
+    "vanished": "missing at the source for the first time (kept online, marked)",
+    "missing": "still missing at the source (kept online, marked)",
+    "lost": "missing beyond the grace period; tombstones remain",
+    "replaced": "now under a new key; tombstones point to it",
+    "published_before": "published before the run",
+    "published_after": "before + new + reidentified - deleted - lost - replaced",
+}
+_REQUESTS = {  # texts by the ``outcome`` of an error
+    "sent": "including retries, redirects and robots.txt",
+    "answered": "with a response that could be used, or that there is no robots.txt",
+    "retried": "sent again after a failure",
+    "unavailable": "answered that the server failed or is overloaded",
+    "unreachable": "no connection",
+    "stalled": "no complete response in time",
+    "truncated": "the connection ended before the response did",
+    "missing": "answered that the address does not exist",
+    "denied": "answered that access is denied",
+    "limited": "answered that there were too many requests",
+    "web_page": "answered with a web page instead of data",
+    "bot_protection": "stopped by bot protection in front of the registry",
+    "robots": "not sent, since robots.txt forbids them",
+    "malformed": "answered with something that is not HTTP",
+}
+_QUAD_STATISTICS = {
+    "added": "in the journal entry",
+    "removed": "in the journal entry",
+    "after": "in a store of all entries up to it",
+}
+# A listing shows what a run did, not totals.
+_OMITTED_COUNTS = (
+    "published_before",
+    "published_after",
+    "gone",
+)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name} {count:,}"
+            for name, count in value.items()
+            if count and name not in _OMITTED_COUNTS
+        )
+    return "" if value is None else str(value)
+
+
+class ProgressBar:
+    """A progress bar of the runs in progress: pages, records, records per second."""
+
+    def __init__(self, console: Console, *, quiet: bool) -> None:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True
+        )
+        self._tasks: dict[str, tuple[TaskID, float]] = {}
+
+    def __enter__(self) -> ProgressBar:
+        """Return the bar; its display starts with the first step, in a thread of its own."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    @property
+    def sources(self) -> list[str]:
+        return [*self._tasks]
+
+    def finish(self, source: str) -> None:
+        if source in self._tasks:
+            self._progress.remove_task(self._tasks.pop(source)[0])
+
+    def show(self, step: Step) -> None:
+        self._progress.start()
+        if step.source not in self._tasks:
+            self._tasks[step.source] = (
+                self._progress.add_task(step.source, total=step.reported_total, rate=""),
+                time.monotonic(),
+            )
+        task, started = self._tasks[step.source]
+        seconds = time.monotonic() - started
+        pages = "1 page" if step.pages == 1 else f"{step.pages:,} pages"
+        # A rate over less than a second means nothing.
+        rate = f", {step.records / seconds:,.0f} records/s" if seconds >= 1 else ""
+        self._progress.update(
+            task, completed=step.records, total=step.reported_total, rate=f"{pages}{rate}"
+        )

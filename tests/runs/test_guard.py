@@ -11,6 +11,7 @@ from projects import Harvester, ProjectRegistry, project
 from rows import each
 from structlog.testing import capture_logs
 
+from command_line.workspace import failure_lines
 from harvesters.errors import HarvestError, InvalidInputError, PlanError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Override, State
@@ -20,7 +21,6 @@ from harvesters.runs.commit import diff_rows
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan, find_violations, incompleteness_reasons
 from harvesters.runs.run_report import describe_outcome, failure_reasons, run_details
-from harvesters.runs.terminal_output import failure_lines
 from harvesters.source import Limits, Source, parse
 
 Spoil = Callable[[ProjectRegistry], None]

@@ -7,12 +7,7 @@ from datetime import UTC, datetime
 from rich.console import Console, RenderableType
 from rows import each
 
-from harvesters.ledger.models import Run, State
-from harvesters.reasons import other
-from harvesters.runs import run_report
-from harvesters.runs.collect import Progress
-from harvesters.runs.source_preview import PreviewResult, RecordPreview
-from harvesters.runs.terminal_output import (
+from command_line.workspace import (
     ProgressBar,
     make_table,
     preview_list,
@@ -21,6 +16,11 @@ from harvesters.runs.terminal_output import (
     statistics_lines,
     statistics_table,
 )
+from harvesters.ledger.models import Run, State
+from harvesters.reasons import other
+from harvesters.runs import run_report
+from harvesters.runs.collect import Progress
+from harvesters.runs.source_preview import PreviewResult, RecordPreview
 from vocab.iris import BASE
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
