@@ -35,11 +35,12 @@ from harvesters.participation.submitters import (
     check_address,
     count_change,
     open_link,
-    send_transfer,
+    send_link,
     use_link,
 )
 from harvesters.problems import InvalidValue, LinkInvalid, NotAllowed, NotFound, VersionConflict
 from harvesters.site import Site
+from languages.translations import gettext
 
 CHANGED = "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
 TOO_MANY = "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."
@@ -255,7 +256,7 @@ def _to_json(
 LINK_AGE = timedelta(days=7)
 
 
-def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: str) -> str | None:
+def offer_transfer(context: Site, item: Submission, mail: str, who: str) -> str | None:
     """Send a link with which the owner of an address takes the submission over; until then nothing
     changes.
 
@@ -268,11 +269,23 @@ def offer_transfer(context: Site, url: str, item: Submission, mail: str, who: st
             state=item.state.value,
         )
     address, now = check_address(context, mail), context.now()
+    values = {"title": item.title, "name": context.channels.name}
+
+    def write(link: str) -> tuple[str, list[str]]:
+        return gettext("A submission is handed over to you: %(title)s") % values, [
+            gettext(
+                "“%(title)s” at %(name)s is handed over to this address, to be kept up to date."
+            )
+            % values,
+            gettext("Open this link to take it over. It works once, for 7 days:"),
+            link,
+            gettext("If you do not want it, ignore this message."),
+        ]
+
     link = Link(Purpose.TRANSFER, now, now + LINK_AGE, mail=address, submission=item.id)
-    unsent = send_transfer(context, url, link, item)
-    submissions.annotate(
-        context.ledger, item.id, SubmissionEvent("offered", who, now, version=item.version), {}
-    )
+    unsent = send_link(context, "/submit/transfer", link, item.language, write)
+    event = SubmissionEvent("offered", who, now, version=item.version)
+    submissions.annotate(context.ledger, item.id, event, {})
     return unsent
 
 

@@ -220,9 +220,7 @@ def offer(
     stays yours.
     """
     item = actions.find_own(context, submitter, id)
-    return _sent(
-        actions.offer_transfer(context.site, context.url, item, address.mail, submitter.name)
-    )
+    return _sent(actions.offer_transfer(context.site, item, address.mail, submitter.name))
 
 
 def _sent(link: str | None) -> dict[str, str]:
@@ -250,7 +248,7 @@ def ask_confirmation(address: MailAddress, context: SubmissionContextDep) -> dic
     answers with the link itself.
     """
     context.source()
-    return _sent(request_confirmation(context, address.mail))
+    return _sent(request_confirmation(context.site, address.mail))
 
 
 @routes.post(

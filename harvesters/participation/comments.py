@@ -28,12 +28,12 @@ from harvesters.participation.submitters import (
     SOURCE,
     SubmissionContext,
     SubmissionContextDep,
-    check_address,
     check_confirmation,
     confirm,
     count_change,
     queue_mail,
-    send_confirmation,
+    reachable_author,
+    request_confirmation,
 )
 from harvesters.participation.visitor import (
     FormDep,
@@ -131,11 +131,9 @@ def request_comment(
     Raises InvalidValue, RateLimited, Closed.
     """
     draft = _new(context, post, text)
-    address = check_address(context.site, mail)
+    link = request_confirmation(context.site, mail, draft.id, CONFIRM_PATH)
     submissions.add_comment(context.site.ledger, draft)
-    return send_confirmation(
-        context.site, context.url, address, draft.language, draft.id, page=CONFIRM_PATH
-    )
+    return link
 
 
 def send_comment(
@@ -252,17 +250,11 @@ def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -
 
 
 def _send_reason(context: Site, comment: Comment, reason: str) -> None:
-    submitter = (
-        submissions.submitter_of(context.ledger, id=comment.submitter)
-        if comment.submitter
-        else None
-    )
-    if submitter is None or submitter.mail is None or context.channels.mail is None:
-        return
-    with use_language(submitter.language):
-        subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
-        lines = [gettext(REFUSED) % {"title": comment.title}, reason]
-    queue_mail(context, submitter.mail, subject, lines)
+    if submitter := reachable_author(context, comment.submitter):
+        with use_language(submitter.language):
+            subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
+            lines = [gettext(REFUSED) % {"title": comment.title}, reason]
+        queue_mail(context, str(submitter.mail), subject, lines)
 
 
 routes = page_routes("/comments")

@@ -91,7 +91,7 @@ def send(
     try:
         drafts.check_pace(context, draft)
         if visitor is None:
-            link = request_confirmation(context, mail, draft.id)
+            link = request_confirmation(context.site, mail, draft.id)
             return pages.render("sent.html", {"secret": secret, "link": link})
         if first(form, "replace"):
             draft = drafts.rebase(context, visitor, draft)

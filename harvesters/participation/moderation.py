@@ -151,7 +151,7 @@ def transfer(context: Site, who: str, submission: Submission, mail: str) -> None
 
     Raises InvalidValue, RateLimited, NotAllowed, Closed. The address is not in the audit log.
     """
-    offer_transfer(context, context.channels.public_url, submission, mail, who)
+    offer_transfer(context, submission, mail, who)
     _audit(context, who, "handed over", submission, "")
 
 

@@ -202,7 +202,7 @@ def show_all(
 def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Send a link to an address, whether it is known or not."""
     try:
-        link = request_confirmation(context, first(form, "mail"))
+        link = request_confirmation(context.site, first(form, "mail"))
     except InvalidValue as error:
         return ask_address(pages, error.localized, first(form, "mail"))
     return pages.render("sent.html", {"secret": None, "link": link})
@@ -295,7 +295,7 @@ def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContex
 def offer(
     sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    link = actions.offer_transfer(context.site, context.url, item, first(form, "mail"), sender.name)
+    link = actions.offer_transfer(context.site, item, first(form, "mail"), sender.name)
     return pages.render("transfer_sent.html", {"item": item, "link": link})
 
 

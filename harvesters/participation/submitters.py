@@ -4,7 +4,7 @@ the messages to them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -39,13 +39,12 @@ SESSION = SessionCookie("submitter", "/submit", timedelta(hours=12))
 TOKEN_PREFIX = "sub_"  # begins the token of a person; `stk_` begins a key
 MAX_MAIL = 254  # characters of an address (RFC 5321)
 _LINKS, _LINK_WINDOW = 3, timedelta(hours=1)  # links to one address
-_WRITES, _WRITE_WINDOW = 60, 600.0  # changes from one network address, and seconds
-_CHANGES, _CHANGE_WINDOW = 200, 3600.0  # changes of one submitter, and seconds
-_CHECKS, _CHECK_WINDOW = 600, 600.0  # checks while typing from one network address, and seconds
+# How many requests are answered in so many seconds: changes from one network address and of one
+# submitter, and checks while a person types from one network address.
+_LIMITS = {"write": (60, 600.0), "change": (200, 3600.0), "check": (600, 600.0)}
 INVALID = (
     "This link does not work: it has expired, was used before, or is mistyped. Ask for another one."
 )
-_LIMIT = "Too many requests. Try again in %(seconds)s seconds."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +82,12 @@ class SubmissionContext:
     provider: OpenIDProvider | None = None
     organizations: FindOrganizations = lambda name: ()
     comments: bool = False
-    writes: Throttle = field(init=False)
-    changes: Throttle = field(init=False)
-    checks: Throttle = field(init=False)
+    throttles: Mapping[str, Throttle] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.writes = Throttle(self.site.clock, _WRITES, _WRITE_WINDOW)
-        self.changes = Throttle(self.site.clock, _CHANGES, _CHANGE_WINDOW)
-        self.checks = Throttle(self.site.clock, _CHECKS, _CHECK_WINDOW)
+        self.throttles = {
+            what: Throttle(self.site.clock, *limit) for what, limit in _LIMITS.items()
+        }
 
     @property
     def provider_name(self) -> str:
@@ -136,22 +133,23 @@ def count_write(request: Request) -> None:
     """Count a request that changes something; raise RateLimited after too many from one network
     address.
     """
-    _count(get_submission_context(request).writes, client_address(request))
+    _count(get_submission_context(request), "write", client_address(request))
 
 
 def count_check(request: Request) -> None:
     """Count a check; raise RateLimited after too many from one network address."""
-    _count(get_submission_context(request).checks, client_address(request))
+    _count(get_submission_context(request), "check", client_address(request))
 
 
 def count_change(context: SubmissionContext, submitter: Submitter) -> None:
     """Count a change of a submitter; raise RateLimited after too many."""
-    _count(context.changes, submitter.id)
+    _count(context, "change", submitter.id)
 
 
-def _count(throttle: Throttle, client: str) -> None:
+def _count(context: SubmissionContext, what: str, client: str) -> None:
+    throttle = context.throttles[what]
     if seconds := throttle.retry_after(client):
-        raise RateLimited(_LIMIT, seconds=seconds)
+        raise RateLimited("Too many requests. Try again in %(seconds)s seconds.", seconds=seconds)
     throttle.record_failure(client)
 
 
@@ -192,20 +190,24 @@ def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
 
 
 def request_confirmation(
-    context: SubmissionContext, mail: str, submission: str | None = None
+    context: Site, mail: str, submission: str | None = None, page: str = "/submit/confirm"
 ) -> str | None:
-    """Send a link to an address, whether it is known or not; in a demo without a mail server,
-    return the link instead.
-
-    Raises InvalidValue, RateLimited, Closed.
+    """Send the link to a *page* that confirms an address, whether it is known or not; with
+    *submission*, confirming sends that draft. Raises InvalidValue, RateLimited, Closed.
     """
-    return send_confirmation(
-        context.site,
-        context.url,
-        check_address(context.site, mail),
-        current_locale().language,
-        submission,
-    )
+    now, address = context.now(), check_address(context, mail)
+    link = Link(Purpose.CONFIRM, now, now + LINK_AGE, mail=address, submission=submission)
+
+    def write(link: str) -> tuple[str, list[str]]:
+        return gettext("Confirm your e-mail address"), [
+            gettext("Somebody, probably you, gave this address to %(name)s.")
+            % {"name": context.channels.name},
+            gettext("Open this link to confirm it. It works once, for 24 hours:"),
+            link,
+            gettext("If it was not you, ignore this message: nothing is stored then."),
+        ]
+
+    return send_link(context, page, link, current_locale().language, write)
 
 
 def check_address(context: Site, mail: str) -> str:
@@ -282,59 +284,37 @@ ANSWER_AGE = timedelta(days=14)  # validity of a link in a moderator's answer
 TOPIC = "submission"
 
 
-def send_confirmation(
+def send_link(
     context: Site,
-    url: str,
-    mail: str,
+    page: str,
+    link: Link,
     language: str,
-    submission: str | None = None,
-    page: str = "/submit/confirm",
+    write: Callable[[str], tuple[str, list[str]]],
 ) -> str | None:
-    """Send the link to a *page* that confirms an address; with *submission*, confirming sends that
-    draft.
+    """Store a link to a *page* and send it to its address, in a message of the subject and the
+    paragraphs that *write* returns.
 
     Without a mail server, a demo returns the link, since its data are simulated; any other
     installation raises Closed.
     """
-    _require_mail(context)
-    link = f"{url}{page}/{_create_link(context, LINK_AGE, mail=mail, submission=submission)}"
-    if context.channels.mail is None:
-        return link
-    with use_language(language):
-        subject = gettext("Confirm your e-mail address")
-        lines = [
-            gettext("Somebody, probably you, gave this address to %(name)s.")
-            % {"name": context.channels.name},
-            gettext("Open this link to confirm it. It works once, for 24 hours:"),
-            link,
-            gettext("If it was not you, ignore this message: nothing is stored then."),
-        ]
-    queue_mail(context, mail, subject, lines)
-    return None
-
-
-def send_transfer(context: Site, url: str, link: Link, item: Submission) -> str | None:
-    """Store and send the link that transfers a submission to the owner of an address.
-
-    Without a mail server it does what ``send_confirmation`` does.
-    """
-    _require_mail(context)
-    address = f"{url}/submit/transfer/{submissions.create_link(context.ledger, link)}"
+    if context.channels.mail is None and not context.demo:
+        raise Closed(
+            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
+        )
+    address = f"{context.channels.public_url}{page}/{submissions.create_link(context.ledger, link)}"
     if context.channels.mail is None:
         return address
-    with use_language(item.language):
-        subject = gettext("A submission is handed over to you: %(title)s") % {"title": item.title}
-        lines = [
-            gettext(
-                "“%(title)s” at %(name)s is handed over to this address, to be kept up to date."
-            )
-            % {"title": item.title, "name": context.channels.name},
-            gettext("Open this link to take it over. It works once, for 7 days:"),
-            address,
-            gettext("If you do not want it, ignore this message."),
-        ]
+    with use_language(language):
+        subject, lines = write(address)
     queue_mail(context, str(link.mail), subject, lines)
     return None
+
+
+def reachable_author(context: Site, id: str | None) -> Submitter | None:
+    """Return the submitter with this *id* if mail can be sent to it, else None."""
+    submitter = submissions.submitter_of(context.ledger, id=id) if id else None
+    has_mail = submitter and submitter.mail and context.channels.mail
+    return submitter if has_mail else None
 
 
 def send_answer(context: Site, submission: Submission, subject: str, note: str) -> None:
@@ -343,14 +323,12 @@ def send_answer(context: Site, submission: Submission, subject: str, note: str) 
 
     Without a mail server nothing is sent; the decision is on the page of the submission.
     """
-    submitter = (
-        submissions.submitter_of(context.ledger, id=submission.submitter)
-        if submission.submitter
-        else None
-    )
-    if submitter is None or submitter.mail is None or context.channels.mail is None:
+    submitter, now = reachable_author(context, submission.submitter), context.now()
+    if submitter is None:
         return
-    secret = _create_link(context, ANSWER_AGE, mail=submitter.mail, submission=submission.id)
+    mail = str(submitter.mail)
+    link = Link(Purpose.CONFIRM, now, now + ANSWER_AGE, mail=mail, submission=submission.id)
+    secret = submissions.create_link(context.ledger, link)
     with use_language(submitter.language):
         lines = [
             gettext(subject) % {"title": submission.title},
@@ -359,21 +337,7 @@ def send_answer(context: Site, submission: Submission, subject: str, note: str) 
             f"{context.channels.public_url}/submit/confirm/{secret}",
         ]
         title = gettext("Your submission: %(title)s") % {"title": submission.title}
-    queue_mail(context, submitter.mail, title, lines)
-
-
-def _require_mail(context: Site) -> None:
-    if context.channels.mail is None and not context.demo:
-        raise Closed(
-            "This site cannot send mail, which is needed to confirm an address. An organization can submit with an API key."
-        )
-
-
-def _create_link(context: Site, age: timedelta, *, mail: str, submission: str | None) -> str:
-    now = context.now()
-    return submissions.create_link(
-        context.ledger, Link(Purpose.CONFIRM, now, now + age, mail=mail, submission=submission)
-    )
+    queue_mail(context, mail, title, lines)
 
 
 def queue_mail(context: Site, mail: str, subject: str, lines: list[str]) -> None:
