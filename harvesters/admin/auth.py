@@ -1,18 +1,19 @@
-"""Authenticate requests and check what their key allows."""
+"""Authenticate requests and check what their key allows; read the forms of signed-in users."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Annotated
 
 import structlog
-from fastapi import Depends, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials
+from starlette.responses import RedirectResponse, Response
 
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import FormFields
-from harvesters.admin.pages import BASE_PATH
+from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.ledger import operators
 from harvesters.ledger.operators import Key, Scope
 from harvesters.problems import (
@@ -20,8 +21,32 @@ from harvesters.problems import (
     SessionRequired,
     Unauthenticated,
 )
-from harvesters.site import Credentials, authenticate, check_session
+from harvesters.site import (
+    Credentials,
+    authenticate,
+    check_session,
+    read_fields,
+    render_errors_as_pages,
+)
 from web.sessions import MAX_AGE, SessionCookie
+
+_MAX_FORM_BYTES = 60_000  # a source definition and a note
+_MAX_FORM_FIELDS = 60  # a page of plans to approve together
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Read a form of this site; of a field with several values, the last one."""
+    fields = await read_fields(request, _MAX_FORM_BYTES, _MAX_FORM_FIELDS)
+    return {name: values[-1] for name, values in fields.items()}
+
+
+def redirect(path: str) -> Response:
+    """Redirect to an admin page after a form."""
+    return RedirectResponse(BASE_PATH + path, HTTPStatus.SEE_OTHER)
+
+
+FormFields = Annotated[Mapping[str, str], Depends(read_form)]
+
 
 SESSION = SessionCookie("admin", BASE_PATH, MAX_AGE, "strict")
 log = structlog.get_logger(component="admin")
@@ -125,3 +150,35 @@ FormReader = Annotated[User, Depends(user_of_form(Scope.READ))]
 FormOperator = Annotated[User, Depends(user_of_form(Scope.OPERATE))]
 FormAdministrator = Annotated[User, Depends(user_of_form(Scope.ADMIN))]
 ContextDep = Annotated[AdminContext, Depends(get_context)]
+
+
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.post("/sign-in")
+def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response:
+    """Start a session with a key."""
+    try:
+        key = authenticate(request, form.get("key", "").strip())
+    except Unauthenticated as error:
+        raise SessionRequired(
+            "Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True
+        ) from error
+    if key.scope < Scope.READ:
+        raise SessionRequired(
+            "This key is for submissions by HTTP; it opens no admin page.", token_sent=True
+        )
+    context.sessions.end(SESSION.secret(request))
+    log.info("signed in", who=key.display_name)
+    response = RedirectResponse(local_path(form.get("path", "")), HTTPStatus.SEE_OTHER)
+    SESSION.set(request, response, context.sessions.create(key.id))
+    return response
+
+
+@routes.post("/sign-out")
+def sign_out(request: Request, user: FormReader, context: ContextDep) -> Response:
+    """End the session."""
+    context.sessions.end(SESSION.secret(request))
+    response = redirect("/")
+    SESSION.delete(response)
+    return response

@@ -20,18 +20,19 @@ from harvesters.admin.auth import (
     Administrator,
     ContextDep,
     FormAdministrator,
+    FormFields,
     FormOperator,
     Operator,
+    redirect,
 )
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import FormFields, redirect
-from harvesters.admin.pagination import get_run
 from harvesters.admin.schemas import (
     KeyView,
     NewKey,
     RunRequestView,
     RunView,
     SourceView,
+    get_run,
     key_view,
     run_request_view,
     run_view,

@@ -1,16 +1,19 @@
-"""Render the admin templates: everything is escaped, no scripts run, browsers store nothing."""
+"""Render the admin templates: everything is escaped, no scripts run, browsers store nothing.
+
+States, counts, limits and actions have English labels here, which the pages translate."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 from unicodedata import bidirectional
 from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from harvesters.admin.labels import ACTIONS, SENTENCES
-from harvesters.admin.plans import NoticeView
+from harvesters.admin.schemas import NoticeView
+from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Outcome
 from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.request_locale import current_locale
@@ -22,7 +25,128 @@ from languages.translations import (
 )
 from shapes.rules import translated_message
 from vocab.iris import encode
+from vocab.provenance import METRICS
+from vocab.schemes import label
 from web.templating import Pages
+
+MEANINGS: Mapping[Outcome, str] = {
+    Outcome.NEW: "not yet published",
+    Outcome.CHANGED: "published, with changes",
+    Outcome.UNCHANGED: "same as published",
+    Outcome.RETURNED: "were missing, now back",
+    Outcome.REIDENTIFIED: "known content with a new identifier",
+    Outcome.WITHHELD: "failed validation; the last good version stays",
+    Outcome.UNREADABLE: "could not be read; the last good version stays",
+    Outcome.DUPLICATE: "identifier seen twice in this run",
+    Outcome.DELETED: "deleted at the source; a tombstone remains",
+    Outcome.ABSENT: "deleted at the source, never published here",
+    Outcome.VANISHED: "missing at the source (kept online, marked)",
+    Outcome.MISSING: "still missing at the source (kept online, marked)",
+    Outcome.LOST: "missing beyond the grace period; a tombstone remains",
+    Outcome.REPLACED: "has a new identifier; a tombstone points to it",
+}
+# The counts of a run that add up several outcomes.
+GROUPS: Mapping[str, tuple[Outcome, ...]] = {"fetched": SEEN, "gone": TOMBSTONED}
+LIMITS: Mapping[str, str] = {
+    "expect": "Records expected (at least)",
+    "vanished": "Missing records (share)",
+    "changed": "Changed records (share)",
+    "reidentified": "Records with a new identifier (share)",
+    "withheld": "Withheld records (share)",
+    "misses": "Full harvests before removal",
+    "grace": "Days before removal",
+    "statements": "Statements of a record (at most)",
+    "dates": "Dates of the recurring events of a file (at most)",
+    "journal": "Journal bytes for each byte received (at most)",
+}
+# The parts of the portal that follow the journal, by their names in /health.
+PARTS: Mapping[str, str] = {
+    "store": "RDF store",
+    "search": "Search index",
+    "columns": "Statements, facets and history",
+}
+# The actions whose value is not their label; "held" is also a state, with another meaning.
+ACTIONS: Mapping[str, str] = {
+    ActionType.HELD.value: "put on hold",
+    ActionType.RELEASED.value: "resumed",
+    ActionType.REQUESTED.value: "run requested",
+    ActionType.DEFINED.value: "definition saved",
+}
+# The sentence that says what a person did, with %(who)s and %(object)s.
+SENTENCES: Mapping[str, str] = {
+    ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",
+    ActionType.REJECTED.value: "%(who)s rejected the change %(object)s.",
+    ActionType.ENDORSED.value: "%(who)s approved the change %(object)s first; another person must approve it too.",
+    ActionType.UNDONE.value: "%(who)s undid the approval of %(object)s.",
+    ActionType.HELD.value: "%(who)s put %(object)s on hold.",
+    ActionType.RELEASED.value: "%(who)s resumed %(object)s.",
+    ActionType.REQUESTED.value: "%(who)s requested a run of %(object)s.",
+    ActionType.CLEAR_PLANNED.value: "%(who)s planned to remove all records of %(object)s.",
+    ActionType.RETIREMENT_PLANNED.value: "%(who)s planned to retire %(object)s.",
+    ActionType.REMOVAL_PLANNED.value: "%(who)s planned to remove a record of %(object)s for good.",
+    ActionType.RESUMED.value: "%(who)s resumed the retired source %(object)s.",
+    ActionType.ERASED.value: "%(who)s erased a removed record of %(object)s.",
+    ActionType.ANSWERED.value: "%(who)s answered a reported problem of %(object)s.",
+    ActionType.TRANSLATED.value: "%(who)s chose the concept of a word of %(object)s.",
+    ActionType.TOPIC_DECIDED.value: "%(who)s decided about a suggested topic of %(object)s.",
+    ActionType.PAIR_DECIDED.value: "%(who)s decided whether two records are one thing.",
+    ActionType.CLUSTERED.value: "%(who)s published the clusters.",
+    ActionType.DEFINED.value: "%(who)s saved the definition of %(object)s.",
+    ActionType.PROPOSED.value: "%(who)s proposed a definition of %(object)s.",
+    ActionType.DISCARDED.value: "%(who)s discarded a proposed definition of %(object)s.",
+    ActionType.RULES_SAVED.value: "%(who)s saved the rules of alerts.",
+    ActionType.SILENCED.value: "%(who)s silenced alerts %(object)s",
+    ActionType.UNSILENCED.value: "%(who)s ended a silence.",
+    ActionType.TESTED.value: "%(who)s sent a test message.",
+    ActionType.RESENT.value: "%(who)s sent a message again.",
+    ActionType.KEY_CREATED.value: "%(who)s created a key.",
+    ActionType.KEY_REVOKED.value: "%(who)s revoked a key.",
+    "submission accepted": "%(who)s accepted a submission.",
+    "submission accepted first": "%(who)s accepted a submission first; another person must accept it too.",
+    "submission changes requested": "%(who)s asked for changes of a submission.",
+    "submission rejected": "%(who)s rejected a submission.",
+    "submission marked as spam": "%(who)s marked a submission as spam.",
+    "submission withdrawn": "%(who)s withdrew a submission.",
+    "comment accepted": "%(who)s accepted a comment.",
+    "comment rejected": "%(who)s rejected a comment.",
+    "comment marked as spam": "%(who)s marked a comment as spam.",
+    "submission handed over": "%(who)s sent a link that hands a submission over.",
+}
+# The condition under which a rule of alerts applies, with its limit.
+CONDITIONS: Mapping[str, str] = {
+    "plan_waits": "a change waits for approval, for %(limit)s hours or longer",
+    "failing": "%(limit)s or more runs failed one after the other",
+    "late": "a source is late",
+    "withheld": "more than %(limit)s %% of the records of a run were withheld",
+    "disk_low": "less than %(limit)s GB of disk space is free",
+    "submission_waits": "a submission waits for a moderator",
+    "comment_waits": "a comment waits for a moderator",
+    "nomination_waits": "a nomination for a prize waits for a decision",
+}
+
+
+def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
+    """Return the labels of a run's page: of outcomes, their meanings, counts and limits.
+
+    Counts have the names of the ontology at *base*, in the language of the request where it has
+    one.
+    """
+    counts = {name: _count_label(name, base) for name in METRICS}
+    missing = label(f"{base}operations#missingRecords", current_locale().language, base) or ""
+    outcomes = {outcome: counts.get(outcome.value, missing) for outcome in Outcome}
+    return {
+        "labels": outcomes,
+        "meanings": MEANINGS,
+        "count_labels": counts,
+        "limit_labels": LIMITS,
+    }
+
+
+def _count_label(name: str, base: str) -> str:
+    return label(
+        f"{base}operations#{METRICS[name]}", current_locale().language, base
+    ) or name.replace("_", " ")
+
 
 PACKAGE_DIR = Path(__file__).parent
 BASE_PATH = "/admin"

@@ -22,7 +22,7 @@ from publish_fixture import copy_data
 from small_world import IRIS
 from waiting import wait_until, wait_until_async
 
-from harvesters.admin.api import metrics
+from harvesters.admin import system
 from journal import mirror_origin
 from journal.mirror_origin import Origin, RefusedEntry
 from publisher.app import create_app
@@ -355,7 +355,7 @@ async def test_before_the_first_snapshot_a_server_is_live_and_not_ready(
 
 def harvest_names() -> set[str]:
     """Return the names of the metrics of the admin API; those of counters end in _total."""
-    source = Path(metrics.__file__).read_text()
+    source = Path(system.__file__).read_text()
     families = re.findall(r'(CounterMetricFamily\()?\s*"(stocktake_\w+)"', source)
     return {f"{name}_total" if counter else name for counter, name in families}
 

@@ -19,7 +19,7 @@ from jinja2 import Environment, nodes
 from rdf_terms import value
 from rows import each
 
-from harvesters.admin import labels
+from harvesters.admin import pages
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import Scope, State
 from harvesters.ledger.participation import SubmissionState
@@ -82,7 +82,7 @@ def words() -> set[str]:
         if message is not None
     }
     tables = (
-        labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.PARTS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS,
+        pages.MEANINGS, pages.LIMITS, pages.ACTIONS, pages.PARTS, pages.SENTENCES, FIELD_NAMES, EDITOR_TEXTS,
     )  # fmt: skip
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
     messages |= {

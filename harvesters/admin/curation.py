@@ -10,9 +10,8 @@ from http import HTTPStatus
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator, User
+from harvesters.admin.auth import ContextDep, CurrentUser, FormFields, FormOperator, User, redirect
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.curation import find_gaps, undecided
 from harvesters.problems import InvalidValue

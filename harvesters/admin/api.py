@@ -7,10 +7,10 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
-from harvesters.admin import pagination, plans, records
+from harvesters.admin import records, schemas
 from harvesters.admin.auth import Administrator, ContextDep, Reader
-from harvesters.admin.pagination import MAX_ROWS
 from harvesters.admin.schemas import (
+    MAX_ROWS,
     KeyView,
     RunRequestView,
     RunView,
@@ -73,17 +73,17 @@ def list_plans(
     limit: Limit = 50,
     source: str | None = None,
     after: str | None = None,
-) -> pagination.RunPage:
+) -> schemas.RunPage:
     """List the plans that await approval."""
-    page = pagination.list_runs(context, limit, after, source, State.HELD)
+    page = schemas.list_runs(context, limit, after, source, State.HELD)
     _add_next_link(response, page.next, limit=limit, source=source)
     return page
 
 
 @routes.get("/plans/{id}", tags=["plans"])
-def show_plan(id: str, key: Reader, context: ContextDep) -> plans.PlanView:
+def show_plan(id: str, key: Reader, context: ContextDep) -> schemas.PlanView:
     """Show a plan: its changes, counted, the limits of its source, and why it awaits approval."""
-    return plans.plan_view(context, pagination.get_run(context.ledger, id))
+    return schemas.plan_view(context, schemas.get_run(context.ledger, id))
 
 
 @routes.get("/plans/{id}/records", tags=["plans"])
@@ -102,7 +102,7 @@ def list_changes(
     """
     page = records.list_records(
         context.ledger,
-        pagination.get_run(context.ledger, id),
+        schemas.get_run(context.ledger, id),
         [outcome],
         limit,
         after,
@@ -121,9 +121,9 @@ def list_runs(
     source: str | None = None,
     state: State | None = None,
     after: str | None = None,
-) -> pagination.RunPage:
+) -> schemas.RunPage:
     """List the runs, newest first, of one source or of all."""
-    page = pagination.list_runs(context, limit, after, source, state)
+    page = schemas.list_runs(context, limit, after, source, state)
     _add_next_link(
         response, page.next, limit=limit, source=source, state=state.value if state else None
     )
@@ -133,7 +133,7 @@ def list_runs(
 @routes.get("/runs/{id}", tags=["runs"])
 def show_run(id: str, key: Reader, context: ContextDep) -> RunView:
     """Show a run: its counts, and why it ended as it did."""
-    return pagination.run_views(context, [pagination.get_run(context.ledger, id)])[0]
+    return schemas.run_views(context, [schemas.get_run(context.ledger, id)])[0]
 
 
 @routes.get("/runs/{id}/records", tags=["runs"])
@@ -148,7 +148,7 @@ def list_records(
 ) -> records.Records:
     """List the records behind a count of the run."""
     page = records.list_records(
-        context.ledger, pagination.get_run(context.ledger, id), [outcome], limit, after
+        context.ledger, schemas.get_run(context.ledger, id), [outcome], limit, after
     )
     _add_next_link(response, page.next, outcome=outcome.value, limit=limit)
     return page
@@ -160,7 +160,7 @@ def show_log(
 ) -> list[LogLine]:
     """Show the newest log lines of a run, newest first; *before* is the number of a line."""
     return context.ledger.log_lines(
-        run=pagination.get_run(context.ledger, id).id, before=before, limit=limit
+        run=schemas.get_run(context.ledger, id).id, before=before, limit=limit
     )
 
 
@@ -172,9 +172,9 @@ def list_acts(
     limit: Limit = 50,
     source: str | None = None,
     after: Annotated[int | None, Query(ge=0)] = None,
-) -> pagination.AuditPage:
+) -> schemas.AuditPage:
     """List the audit log, newest first."""
-    page = pagination.list_audit_entries(context.ledger, limit, after, source)
+    page = schemas.list_audit_entries(context.ledger, limit, after, source)
     _add_next_link(response, page.next, limit=limit, source=source)
     return page
 

@@ -15,9 +15,8 @@ from fastapi import APIRouter, Depends, Request
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from harvesters.admin.auth import ContextDep, CurrentUser, FormOperator
+from harvesters.admin.auth import ContextDep, CurrentUser, FormFields, FormOperator, redirect
 from harvesters.admin.context import AdminContext
-from harvesters.admin.forms import FormFields, redirect
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType

@@ -1,1 +1,0 @@
-"""The admin API, which requires a bearer key."""

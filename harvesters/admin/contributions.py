@@ -1,0 +1,316 @@
+"""The pages of what people contribute: submissions, comments, reported problems, and the prizes
+with their editions, experts and nominations.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request
+from starlette.responses import Response
+
+from harvesters.admin.auth import (
+    ContextDep,
+    CurrentUser,
+    FormAdministrator,
+    FormFields,
+    FormOperator,
+    User,
+    redirect,
+)
+from harvesters.admin.context import AdminContext
+from harvesters.errors import PrizeError
+from harvesters.ledger import operators, prizes, readers, submissions
+from harvesters.ledger.models import AuditEntry
+from harvesters.ledger.participation import STAGES, Edition, Submission, SubmissionState, Submitter
+from harvesters.ledger.submissions import (
+    comments_in,
+    count_comments,
+    find_comment,
+    find_picture,
+    picture_of,
+)
+from harvesters.participation import comments, contest, moderation
+from harvesters.participation.check import Check, DuplicateFinder, check, differences, suspicions
+from harvesters.participation.contest import parse_edition
+from harvesters.participation.model import MEMBERS, choices, labels, readable, shown_members
+from harvesters.participation.pictures import picture_response
+from harvesters.participation.prize_routes import text_of
+from harvesters.participation.submitters import SOURCE
+from harvesters.problems import InvalidValue, NotFound, VersionConflict
+from harvesters.runs.operations import MAX_ANSWER_LENGTH
+from harvesters.runs.reported_problems import problem_target
+from harvesters.site import render_errors_as_pages
+from vocab.addresses import is_mail_address
+from vocab.iris import Iris
+from web.templating import get_pages
+
+_ROWS = 100
+QUEUE = (SubmissionState.SUBMITTED,)
+LISTED = tuple(state for state in SubmissionState if state is not SubmissionState.DRAFT)
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+@routes.get("/page/submissions")
+def show_queue(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    state: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Show the submissions that wait, the oldest first, or those in another state."""
+    chosen = next((item for item in LISTED if item.value == state), None)
+    rows = submissions.in_states(context.ledger, (chosen,) if chosen else QUEUE, _ROWS)
+    number, oldest = submissions.waiting(context.ledger)
+    values = {
+        "rows": rows,
+        "states": LISTED,
+        "chosen": chosen or QUEUE[0],
+        "number_waiting": number,
+        "oldest": oldest,
+    }
+    return get_pages(request).render("submissions.html", {"user": user, **values})
+
+
+@routes.get("/page/submissions/{id}")
+def show_submission(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show a submission: its content, its changes, the findings of the rules, its history, and the
+    form of the decision.
+    """
+    submission = moderation.find(context, id)
+    checked = _check(context, submission)
+    before = submission.published
+    values = {
+        "item": submission,
+        "members": shown_members(submission.content),
+        "changes": [
+            (MEMBERS[name].title, readable(change["before"]), readable(change["after"]))
+            for name, change in (
+                differences(before, submission.content) if before is not None else {}
+            ).items()
+            if name in MEMBERS
+        ],
+        "checked": checked,
+        "labels": labels(),
+        "history": submissions.history(context.ledger, id, internal=True),
+        "sentences_of_history": moderation.HISTORY,
+        "organization": _organization(context, submission),
+        "two_people": context.source(SOURCE).second_approver,
+        "waits": submission.state in moderation.WAITING,
+        "open": submission.state in (*moderation.WAITING, SubmissionState.CHANGES_REQUESTED),
+        "suspicions": suspicions(submission.content, None)
+        if submission.state is SubmissionState.QUARANTINED
+        else {},
+        "may_withdraw": submission.state is not SubmissionState.WITHDRAWN,
+    }
+    return get_pages(request).render("submission.html", {"user": user, **values})
+
+
+def _organization(context: AdminContext, submission: Submission) -> str | None:
+    """Return the name of the organization that submitted it, None for a person."""
+    submitter: Submitter | None = (
+        submissions.submitter_of(context.ledger, id=submission.submitter)
+        if submission.submitter
+        else None
+    )
+    return submitter.organization if submitter else None
+
+
+def _check(context: AdminContext, submission: Submission) -> Check | None:
+    if not submission.content:
+        return None
+    source, finder = context.source(SOURCE), DuplicateFinder()
+    return check(
+        context.ledger,
+        submission.content,
+        submission.id,
+        source,
+        context.base,
+        finder,
+        unpublished=True,
+    )
+
+
+@routes.get("/page/submissions/{id}/picture.webp")
+def show_picture(id: str, user: CurrentUser, context: ContextDep) -> Response:
+    """Return the picture of the newest version."""
+    name = picture_of(moderation.find(context, id).content) or ""
+    return picture_response(find_picture(context.ledger, name))
+
+
+@routes.post("/page/submissions/{id}/{decision}")
+def decide(
+    id: str, decision: str, form: FormFields, user: FormOperator, context: ContextDep
+) -> Response:
+    """Carry out what a moderator decided about the version that the page showed."""
+    submission = moderation.find(context, id)
+    if decision not in ("comment", "assign", "unassign", "transfer") and form.get(
+        "version", ""
+    ) != str(submission.version):
+        raise VersionConflict(
+            "The submission was changed meanwhile. Read the new version, then decide."
+        )
+    _carry_out(context, user, submission, decision, form.get("note", ""))
+    return redirect(f"/page/submissions/{quote(id, safe='')}")
+
+
+def _carry_out(
+    context: AdminContext, user: User, submission: Submission, decision: str, note: str
+) -> None:
+    if decision in ("assign", "unassign"):
+        moderation.assign(context, user.key.display_name, submission, to_me=decision == "assign")
+        return
+    known = {
+        "accept": moderation.accept,
+        "changes": moderation.request_changes,
+        "reject": moderation.reject,
+        "spam": moderation.mark_as_spam,
+        "withdraw": moderation.withdraw,
+        "comment": moderation.comment,
+        "transfer": moderation.transfer,
+    }
+    if decision not in known:
+        raise InvalidValue("Unknown decision.")
+    known[decision](context, user.key.display_name, submission, note)
+
+
+_LISTED_COMMENTS = (
+    SubmissionState.SUBMITTED,
+    SubmissionState.QUARANTINED,
+    SubmissionState.ACCEPTED,
+    SubmissionState.REJECTED,
+    SubmissionState.SPAM,
+)
+
+
+@routes.get("/page/comments")
+def show_comments(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    state: Annotated[str, Query(max_length=40)] = "",
+) -> Response:
+    """Show the comments that wait, the oldest first, or those in another state."""
+    chosen = next(
+        (item for item in _LISTED_COMMENTS if item.value == state), SubmissionState.SUBMITTED
+    )
+    values = {
+        "rows": comments_in(context.ledger, chosen, _ROWS),
+        "states": _LISTED_COMMENTS,
+        "chosen": chosen,
+        "waits": chosen in comments.WAITING,
+        "may_reject": chosen in (*comments.WAITING, SubmissionState.ACCEPTED),
+        "number_waiting": count_comments(context.ledger, SubmissionState.SUBMITTED),
+    }
+    return get_pages(request).render("comments.html", {"user": user, **values})
+
+
+@routes.post("/page/comments/{id}/{decision}")
+def decide_comment(
+    id: str, decision: str, form: FormFields, user: FormOperator, context: ContextDep
+) -> Response:
+    """Carry out what a moderator decided."""
+    comment = find_comment(context.ledger, id)
+    if comment is None or comment.state is SubmissionState.DRAFT:
+        raise NotFound("There is no comment with this identifier.")
+    comments.decide(context, user.key.display_name, comment, decision, form.get("note", ""))
+    return redirect(f"/page/comments?state={comment.state.value}")
+
+
+@routes.get("/page/prizes")
+def show_editions(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the editions with the numbers of their nominations, and the form that adds one."""
+    rows = [
+        (item, len(prizes.nominations(context.ledger, item.id)))
+        for item in prizes.editions(context.ledger)
+    ]
+    return get_pages(request).render("prizes.html", {"user": user, "rows": rows, "text": text_of})
+
+
+@routes.post("/page/prizes")
+def add_edition(form: FormFields, user: FormAdministrator, context: ContextDep) -> Response:
+    """Add an edition, or replace it."""
+    try:
+        edition = parse_edition(form.get("edition", "").strip(), form.get("text", ""))
+    except PrizeError as error:
+        raise InvalidValue("The edition is not valid: %(reason)s", reason=str(error)) from error
+    prizes.put_edition(context.ledger, edition)
+    _record(context, user, "prize edition added", edition.id)
+    return redirect(_path(edition))
+
+
+@routes.get("/page/prizes/{edition}")
+def show_edition(
+    edition: str, request: Request, user: CurrentUser, context: ContextDep
+) -> Response:
+    """Show the nominations by category, the best score first, and the experts."""
+    chosen = _find(context, edition)
+    values = {
+        "edition": chosen,
+        "rows": contest.rank(context.ledger, chosen),
+        "experts": prizes.experts(context.ledger, chosen.id),
+        "stages": dict(choices("prize-stage", context.base)),
+        "categories": dict(choices("prize-category", context.base)),
+        "may_decide": not chosen.takes_nominations(context.now()),
+        "text": text_of,
+    }
+    return get_pages(request).render("prize-edition.html", {"user": user, **values})
+
+
+@routes.post("/page/prizes/{edition}/stage")
+def decide_stage(
+    edition: str, form: FormFields, user: FormOperator, context: ContextDep
+) -> Response:
+    """Set the stage of a nomination, and the special prize that it gets."""
+    chosen, id = _find(context, edition), form.get("nomination", "")
+    stage = next((item for item in STAGES if item.value == form.get("stage")), None)
+    if stage is None:
+        raise InvalidValue("Choose one of the stages.")
+    special = form.get("special") or None
+    contest.set_stage(context.ledger, chosen, id, stage, special, context.now(), context.base)
+    _record(context, user, "prize stage decided", f"{chosen.id} {id}: {stage.value}")
+    return redirect(_path(chosen))
+
+
+@routes.post("/page/prizes/{edition}/experts")
+def change_experts(
+    edition: str, form: FormFields, user: FormAdministrator, context: ContextDep
+) -> Response:
+    """Add or remove an expert, who scores the nominations; reviews stay."""
+    chosen, mail = _find(context, edition), form.get("mail", "").strip().lower()
+    if not is_mail_address(mail):
+        raise InvalidValue("Write a mail address.")
+    is_removed = form.get("do") == "remove"
+    (prizes.remove_expert if is_removed else prizes.add_expert)(context.ledger, chosen.id, mail)
+    _record(context, user, f"prize expert {'removed' if is_removed else 'added'}", chosen.id)
+    return redirect(_path(chosen))
+
+
+def _find(context: AdminContext, edition: str) -> Edition:
+    """Return an edition, even one that is not announced yet; raise NotFound."""
+    if (stored := prizes.find_edition(context.ledger, edition)) is None:
+        raise NotFound("There is no such edition of the prizes.")
+    return stored
+
+
+def _path(edition: Edition) -> str:
+    return f"/page/prizes/{quote(edition.id, safe='')}"
+
+
+def _record(context: AdminContext, user: User, action: str, note: str) -> None:
+    operators.record_audit_entry(
+        context.ledger,
+        AuditEntry(context.now(), user.key.display_name, action, prizes.SOURCE, note=note),
+    )
+
+
+@routes.get("/page/problems")
+def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
+    waiting = [
+        (item, problem_target(item, Iris(context.base)))
+        for item in readers.undecided_problems(context.ledger)
+    ]
+    values = {"user": user, "problems": waiting, "most": MAX_ANSWER_LENGTH}
+    return get_pages(request).render("problems.html", values)

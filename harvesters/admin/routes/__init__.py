@@ -1,1 +1,0 @@
-"""Routes of the admin pages, a module for each group of pages."""
