@@ -25,7 +25,7 @@ from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import RetryPolicy
-from harvesters.stored_response import Validator
+from harvesters.page_model import Validator
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin

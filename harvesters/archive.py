@@ -27,8 +27,8 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError, RefusedError
+from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
-from harvesters.stored_response import SourcePosition
 from journal.errors import JournalWriteError
 from journal.journal import Fault
 from journal.store import Store

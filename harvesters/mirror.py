@@ -29,10 +29,10 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
+from harvesters.page_model import Validator
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
-from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.atomic_file import replace_file
 from journal.data_format import record_if_new

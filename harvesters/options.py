@@ -1,7 +1,9 @@
-"""Options that a source definition may set for its protocol and its mapping: a pydantic model each;
-and the faults of definitions, which say where they are and what to write instead.
+"""What a source definition names: protocols and mappings, whose modules are imported at first use, and
+their options, a pydantic model each; and the faults of definitions, which say where they are and
+what to write instead.
 
-A protocol reads its own with ``options = CkanOptions.of(source)`` and then, e.g., ``options.rows``.
+A protocol reads its own options with ``options = CkanOptions.of(source)`` and then, e.g.,
+``options.rows``.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
-from functools import reduce
+from functools import cached_property, reduce
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from itertools import groupby
 from math import inf
-from typing import Annotated, Any, Protocol, Self
+from typing import Annotated, Any, Protocol, Self, TypeVar
 
+import structlog
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -25,7 +30,8 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from harvesters.errors import SourceDefinitionError
+from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.parsing import message, parser_errors
 from harvesters.reasons import Reason
 
 _KINDS = {
@@ -229,3 +235,75 @@ def suggestion(name: str, known: Iterable[str]) -> Reason:
         if close
         else Reason("known are %(names)s", names=", ".join(names))
     )
+
+
+Entry = TypeVar("Entry")
+
+log = structlog.get_logger()
+
+
+class LazyRegistry(Mapping[str, Entry]):
+    """Entries of a *kind* by name: those of the program, and the entry points of *group* of
+    installed packages.
+
+    *modules* has the module of each entry of the program, *attribute* is the entry's name in its
+    module. No package can take a name of these. Names are listed without an import, the program's
+    first; ``values`` and ``items`` import all. An entry of a package that cannot be used raises
+    SourceDefinitionError, which names the package.
+    """
+
+    def __init__(
+        self, modules: Mapping[str, str], attribute: str, group: str, kind: type[Entry]
+    ) -> None:
+        self._modules, self._attribute, self._group, self._kind = modules, attribute, group, kind
+        self._entries: dict[str, Entry] = {}
+
+    @cached_property
+    def _plugins(self) -> Mapping[str, EntryPoint]:
+        plugins = {point.name: point for point in entry_points(group=self._group)}
+        for name in plugins.keys() & self._modules.keys():
+            package = _package(plugins.pop(name))
+            log.warning("plugin ignored: its name is taken", name=name, package=package)
+        return plugins
+
+    def __getitem__(self, name: str) -> Entry:
+        if name not in self._entries:
+            if name in self._modules:
+                entry = getattr(import_module(self._modules[name]), self._attribute)
+            else:
+                entry = self._load(self._plugins[name])
+            self._entries[name] = entry
+        return self._entries[name]
+
+    def _load(self, point: EntryPoint) -> Entry:
+        fault = f"{point.value} is no {self._kind.__name__}"
+        try:
+            with parser_errors(point.value):
+                entry = point.load()
+            if isinstance(entry, self._kind):
+                return entry
+        except ParseError as error:
+            fault = message(error.__cause__ or error)
+        raise SourceDefinitionError(
+            Reason(
+                "the plugin %(name)s of the package %(package)s cannot be used: %(error)s; update "
+                "the package, or uninstall it",
+                name=repr(point.name),
+                package=_package(point),
+                error=fault,
+            )
+        )
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._modules or name in self._plugins
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._modules
+        yield from sorted(self._plugins)
+
+    def __len__(self) -> int:
+        return len(self._modules) + len(self._plugins)
+
+
+def _package(point: EntryPoint) -> str:
+    return point.dist.name if point.dist else point.module

@@ -1,21 +1,52 @@
-"""Define pages of records, which a protocol yields and a mapping reads."""
+"""Define pages of records, which a protocol yields and a mapping reads, and what is stored of their
+responses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
-from lxml.etree import _Element
-
-from harvesters.payloads.graph import Graph
 from harvesters.reasons import Reason
-from harvesters.stored_response import SourcePosition
+
+if TYPE_CHECKING:  # A listing of runs needs no parsers.
+    from lxml.etree import _Element
+
+    from harvesters.payloads.graph import Graph
+
+
+class SourcePosition(NamedTuple):
+    """The position of a response in the archive: the WARC file's path below the archive, offset and
+    length in bytes.
+
+    >>> str(SourcePosition("a/a.1.warc.gz", 563, 579))
+    'a/a.1.warc.gz, bytes 563-1141'
+    """
+
+    file: str
+    offset: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, bytes {self.offset}-{self.offset + self.length - 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """The values for the next conditional request: the ETag and Last-Modified as the
+    registry sent them, and a *digest* of its body (``Reply.digest``).
+    """
+
+    etag: str | None
+    modified: str | None
+    digest: str | None = None
+
 
 # A JSON object or a table's row, with the registry's own values.
 Row: TypeAlias = Mapping[str, Any]
-P = TypeVar("P", _Element, Row, Graph)
+P = TypeVar("P", "_Element", Row, "Graph")
 
 
 class Payload(Enum):

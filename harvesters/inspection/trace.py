@@ -30,7 +30,7 @@ from harvesters.mappings.fields import (
     FieldTrace,
     FieldTracing,
 )
-from harvesters.page_model import Record
+from harvesters.page_model import Record, SourcePosition
 from harvesters.pipeline.record_processor import (
     MAPPING_ERRORS,
     ProcessingTask,
@@ -39,7 +39,6 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
-from harvesters.stored_response import SourcePosition
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris

@@ -13,7 +13,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database, insert, insert_all
 from harvesters.ledger.ledger import batches
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink, compress, decompress
-from harvesters.stored_response import Validator
+from harvesters.page_model import Validator
 
 
 def graph(ledger: Database, iri: str) -> str:

@@ -35,8 +35,8 @@ from harvesters.ledger.models import (
     compress,
     decompress,
 )
+from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason, other
-from harvesters.stored_response import SourcePosition
 
 Item = TypeVar("Item")
 LISTED_RUNS = 30  # runs of a source whose records stay listed: a month of daily runs

@@ -15,8 +15,8 @@ from typing import Any
 
 import zstandard
 
+from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason, join_reasons
-from harvesters.stored_response import SourcePosition
 
 # Names of our own runs in place of a source: reserved, or with a dot, which no source's name has.
 VOCABULARY = "vocabulary"

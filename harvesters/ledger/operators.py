@@ -31,8 +31,8 @@ from harvesters.ledger.models import (
     decompress,
 )
 from harvesters.ledger.models import Scope as Scope
+from harvesters.page_model import SourcePosition
 from harvesters.problems import KeyNotFound
-from harvesters.stored_response import SourcePosition
 
 # Scanners for secrets recognize a token by its prefix.
 _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)

@@ -13,8 +13,7 @@ from typing import Annotated, Any
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import Field
 
-from harvesters.lazy_registry import LazyRegistry
-from harvesters.options import Options, one_of
+from harvesters.options import LazyRegistry, Options, one_of
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.value_parsing import (
     KINDS,

@@ -43,9 +43,9 @@ from harvesters.network.reply import (
     merge_responses,
 )
 from harvesters.network.settings import NetworkSettings, RobotsCheck
+from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason, Value
 from harvesters.source import QuietHours
-from harvesters.stored_response import SourcePosition, Validator
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError
 
 log = structlog.get_logger()

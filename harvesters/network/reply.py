@@ -36,9 +36,9 @@ from harvesters.errors import (
     UnexpectedStatusError,
     WebPageError,
 )
+from harvesters.page_model import SourcePosition
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
-from harvesters.stored_response import SourcePosition
 
 USER_AGENT_TOKEN = "Stocktake"  # Our product token, as in the User-agent lines of a robots.txt.
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}

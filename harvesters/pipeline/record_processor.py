@@ -26,10 +26,9 @@ from harvesters.ledger.models import (
 )
 from harvesters.mappings.mapping import MAPPINGS, detect_languages
 from harvesters.mappings.topics.suggest import add_suggestions
-from harvesters.page_model import Record
+from harvesters.page_model import Record, SourcePosition
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
-from harvesters.stored_response import SourcePosition
 from shapes.result import Result, Severity
 from shapes.rules import rules
 from shapes.validate import EngineName, validate_many

@@ -28,6 +28,7 @@ from harvesters.page_model import (
     Payload,
     Record,
     Row,
+    SourcePosition,
 )
 from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.rdf_parser import NodeErrors, builtin_context
@@ -36,7 +37,6 @@ from harvesters.protocols.protocol import Cursor, Items, read_cursor, write_curs
 from harvesters.protocols.rdf_reader import RdfReader, parse_rdf
 from harvesters.reasons import Reason
 from harvesters.source import Source
-from harvesters.stored_response import SourcePosition
 
 MAX_RECORDS = 500  # Records per page, each a checkpoint of about 3 MB.
 MAX_BYTES = 8 * 1024 * 1024  # Bytes of a page's records: a bound on memory if they are large.

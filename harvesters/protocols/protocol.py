@@ -8,13 +8,11 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import orjson
 
-from harvesters.lazy_registry import LazyRegistry
-from harvesters.options import Options
-from harvesters.page_model import Item, Page, Pages, Payload
+from harvesters.options import LazyRegistry, Options
+from harvesters.page_model import Item, Page, Pages, Payload, SourcePosition
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from harvesters.source import Source
-from harvesters.stored_response import SourcePosition
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,15 @@ from harvesters.mappings.topics.suggest import method_versions
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
 from harvesters.network.settings import NetworkSettings
-from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Page, Record
+from harvesters.page_model import (
+    DeletedRecord,
+    InvalidRecord,
+    Item,
+    Page,
+    Record,
+    SourcePosition,
+    Validator,
+)
 from harvesters.pipeline.processes import Phase
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
@@ -59,7 +67,6 @@ from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.reasons import READ_UP_TO, Reason, as_reason, other
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
-from harvesters.stored_response import SourcePosition, Validator
 from shapes.rules import shapes_digest
 
 # Codes of faults of another Stocktake's journal, after which nothing of it is published.

@@ -29,6 +29,7 @@ from harvesters.ledger.models import (
     State,
     StateChange,
 )
+from harvesters.page_model import Validator
 from harvesters.reasons import Reason
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
@@ -36,7 +37,6 @@ from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.runs.reported_problems import close_fixed_problems
 from harvesters.runs.run_report import Row, record_row
 from harvesters.source import Limits, Source
-from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.entry import COMPRESSION_LEVEL, Entry
 from journal.errors import JournalError

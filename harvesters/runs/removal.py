@@ -42,6 +42,7 @@ from harvesters.ledger.models import (
     State,
     key_digest,
 )
+from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
 from harvesters.runs.context import HarvestContext
@@ -50,7 +51,6 @@ from harvesters.runs.plan import Plan, load_plan
 from harvesters.runs.run import check_not_retired, hold_plan, open_error, plan_run
 from harvesters.runs.upkeep import existing_releases
 from harvesters.source import Source
-from harvesters.stored_response import SourcePosition
 from vocab.annotations import strip_mark
 from vocab.iris import Iris
 

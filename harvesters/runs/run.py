@@ -28,6 +28,7 @@ from harvesters.errors import (
 )
 from harvesters.ledger import operators
 from harvesters.ledger.models import NOT_PUBLISHED, PUBLISHED_RUNS, SUCCESSFUL, Notice, Run, State
+from harvesters.page_model import Validator
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import REVIEW, Reason, without_review
 from harvesters.runs import run_report
@@ -62,7 +63,6 @@ from harvesters.runs.plan import (
 from harvesters.runs.run_log import RunLog, assign_run, keep_log
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source, next_due
-from harvesters.stored_response import Validator
 from journal.tracing import add_span, open_span
 
 _CLOCK_NOTICE, _OVERRIDE_NOTICE = "clock", "override"  # kinds of notices

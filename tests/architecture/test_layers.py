@@ -44,10 +44,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"endpoints", "sessions", "templating"}, {"charts", "middleware"},
     ),
     "harvesters": (
-        {"reasons"}, {"errors", "stored_response"}, {"options", "problems"},
-        {"parsing", "archive"},
-        {"source"},
-        {"lazy_registry", "payloads.graph"}, {"page_model"}, {"network"},
+        {"reasons"}, {"errors"}, {"parsing", "problems", "payloads.graph"}, {"options", "page_model"},
+        {"source", "archive"}, {"network"},
         {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"compatibility"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},
     ),

@@ -14,7 +14,7 @@ import httpx
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
-from harvesters.stored_response import Validator
+from harvesters.page_model import Validator
 from journal.journal import Journal
 from vocab.annotations import Deletion, write_tombstone
 from vocab.describe import describe, quads

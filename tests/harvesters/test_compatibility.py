@@ -12,9 +12,8 @@ from simulated import define_source
 
 from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.lazy_registry import LazyRegistry
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.options import Options, Positive, Regex, Texts, one_of
+from harvesters.options import LazyRegistry, Options, Positive, Regex, Texts, one_of
 from harvesters.page_model import Payload
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 

@@ -9,7 +9,7 @@ from simulated import ScriptedRegistry, define_source, open_client
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.stored_response import Validator
+from harvesters.page_model import Validator
 
 from .test_spreadsheet import ROWS, xlsx
 

@@ -24,7 +24,7 @@ from harvesters.network.settings import (
     RetryPolicy,
     install_retry_logging,
 )
-from harvesters.stored_response import Validator
+from harvesters.page_model import Validator
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]

@@ -23,8 +23,8 @@ from harvesters.ledger.models import (
     UnseenRecord,
 )
 from harvesters.ledger.tables import record
+from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason, other
-from harvesters.stored_response import SourcePosition, Validator
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

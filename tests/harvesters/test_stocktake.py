@@ -13,11 +13,10 @@ from simulated import define_source, items
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import DeletedRecord, Page, Record
+from harvesters.page_model import DeletedRecord, Page, Record, Validator
 from harvesters.protocols import peer as peer_harvest
 from harvesters.protocols.peer import collect
 from harvesters.source import Source, load
-from harvesters.stored_response import Validator
 from vocab.terms import DCT
 
 Seen = dict[str, Validator]

@@ -13,7 +13,7 @@ import duckdb
 from pyoxigraph import Store
 
 from harvesters.archive import read_body
-from harvesters.stored_response import SourcePosition
+from harvesters.page_model import SourcePosition
 from publisher.projections.search.query import SearchRequest
 from publisher.projections.search.searcher import Searcher
 from publisher.store.columns.updater import FILE

@@ -31,11 +31,11 @@ from harvesters.inspection.trace import (
     read_record,
 )
 from harvesters.ledger import tables as t
+from harvesters.page_model import SourcePosition
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, load, parse
-from harvesters.stored_response import SourcePosition
 from stocktake import app
 from vocab.iris import BASE
 
