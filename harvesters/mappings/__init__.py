@@ -1,1 +1,1 @@
-"""Mappings: one module for each metadata schema, all with the same function ``build_mapper``."""
+"""Mappings: one module for each metadata schema."""

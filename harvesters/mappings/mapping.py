@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Detection, Party, Post, Resource, Role, Text
+from vocab.initiative import Detection, Party, Resource, Role, Text
 from vocab.iris import is_web
 
 # The members whose texts lose their HTML, and the names of their fields in remarks.
@@ -54,30 +54,17 @@ class DocumentOptions(Options):
 
 @dataclass(frozen=True, slots=True)
 class RecordMapping:
-    """A metadata schema. *build* returns the function that maps a source's records; *accepts* are
-    the payload types that it reads.
+    """A metadata schema. *prepare* returns the function that maps a source's records, by the rules
+    of ``normalize_members``; *accepts* are the payload types that it reads.
 
     *kind* is the class of its records, unless the option ``kind`` or the field of that name says
     otherwise.
     """
 
-    build: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
+    prepare: Callable[[Source, Crosswalks], Callable[[Record[Any]], Resource]]
     accepts: frozenset[Payload]
     kind: str = "initiative"
     options: type[Options] = Options
-
-    def prepare(self, source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
-        """Return the function that maps the source's records; titles and descriptions are plain
-        text.
-        """
-        mapper = self.build(source, crosswalks)
-
-        def map_record(record: Record[Any]) -> Resource:
-            resource = mapper(record)
-            tag = record_language(resource.languages, source.language)
-            return normalize_resource(resource, tag)
-
-        return map_record
 
 
 @lru_cache(_LANGUAGE_CACHE_SIZE)
@@ -92,8 +79,8 @@ def record_language(words: tuple[str, ...], default: str | None) -> str | None:
     return default if is_same else tag
 
 
-def normalize_resource(resource: Resource, tag: str | None = None) -> Resource:
-    """Return the resource by the rules that all mappings share.
+def normalize_members(values: dict[str, Any], tag: str | None = None) -> None:
+    """Change the members of a resource by the rules that all mappings share.
 
     Keywords without a language, which several mappings leave so, have *tag*.
 
@@ -101,25 +88,24 @@ def normalize_resource(resource: Resource, tag: str | None = None) -> Resource:
     ``markup`` names the resource's own fields that had any. Licences of SPDX are addresses, and a
     partner is one organization.
     """
-    changed = _plain_fields(resource)
-    if changed:
-        changed["markup"] = resource.markup + tuple(_TEXTS[name] for name in changed)
+    if changed := _plain_fields(values.get):
+        values |= changed
+        values["markup"] = values.get("markup", ()) + tuple(_TEXTS[name] for name in changed)
     for name in ("files", "outcomes"):
-        parts = getattr(resource, name, ())
-        if parts and (plain := tuple(map(_plain_part, parts))) != parts:
-            changed[name] = plain
-    licences = tuple(dict.fromkeys(filter(None, map(parse_licence, resource.licences))))
-    if licences != resource.licences:
-        changed["licences"] = licences
-    if any("|" in party.name.value for party in resource.parties):
-        changed["parties"] = tuple(part for each in resource.parties for part in _divided(each))
-    if tag and not all(text.language for text in resource.subjects):
-        changed["subjects"] = tuple(
-            [text if text.language else text._replace(language=tag) for text in resource.subjects]
+        if parts := values.get(name):
+            values[name] = tuple(map(_plain_part, parts))
+    if licences := values.get("licences"):
+        values["licences"] = tuple(dict.fromkeys(filter(None, map(parse_licence, licences))))
+    parties = values.get("parties", ())
+    if any("|" in party.name.value for party in parties):
+        values["parties"] = tuple(part for each in parties for part in _divided(each))
+    subjects = values.get("subjects", ())
+    if tag and not all(text.language for text in subjects):
+        values["subjects"] = tuple(
+            [text if text.language else text._replace(language=tag) for text in subjects]
         )
-    if isinstance(resource, Post) and resource.content:
-        changed["content"] = next(iter(_plain_texts((resource.content,), html_to_text)), None)
-    return replace(resource, **changed) if changed else resource
+    if content := values.get("content"):
+        values["content"] = next(iter(_plain_texts((content,), html_to_text)), None)
 
 
 def _divided(party: Party) -> Iterator[Party]:
@@ -131,11 +117,11 @@ def _divided(party: Party) -> Iterator[Party]:
     yield from (party._replace(name=party.name._replace(value=name)) for name in names)
 
 
-def _plain_fields(resource: Any) -> dict[str, Any]:
-    """Return the titles and descriptions that had HTML, without it."""
+def _plain_fields(read: Callable[[str], Any]) -> dict[str, Any]:
+    """Return the titles and descriptions that had HTML, without it; *read* returns those by name."""
     changed: dict[str, Any] = {}
     for name in _TEXTS:
-        texts = getattr(resource, name)
+        texts = read(name) or ()
         form = _plain_line if name == "titles" else html_to_text
         if (plain := _plain_texts(texts, form)) is not texts and plain != texts:
             changed[name] = plain
@@ -143,7 +129,7 @@ def _plain_fields(resource: Any) -> dict[str, Any]:
 
 
 def _plain_part(part: Any) -> Any:
-    changed = _plain_fields(part)
+    changed = _plain_fields(partial(getattr, part))
     return part._replace(**changed) if changed else part
 
 

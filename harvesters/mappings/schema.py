@@ -18,7 +18,7 @@ from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping, record_language
+from harvesters.mappings.mapping import RecordMapping, normalize_members, record_language
 from harvesters.options import Options, located
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import (
@@ -162,7 +162,9 @@ class Schema:
                 # The nodes of a graph have the language of their table.
                 row = self.root(table, record) if self.accepts is Payload.GRAPH else row
             kind = KINDS[choice] if isinstance(choice, str) else choice(table, row)
-            return table.map_record(kind, record, row)
+            values = table.read_members(kind, record, row)
+            normalize_members(values, record_language(values.get("languages", ()), source.language))
+            return kind(key=record.key, **values)
 
         return map_record
 
@@ -364,8 +366,8 @@ class FieldTable:
         concept, iri = self.crosswalks.find_match(scheme, code), self.crosswalks.iris.scheme(scheme)
         return Claim(concept, Basis.CROSSWALKED, code, crosswalk=iri) if concept else code
 
-    def map_record(self, kind: type[Resource], record: Record[Any], row: Any) -> Resource:
-        """Map one record."""
+    def read_members(self, kind: type[Resource], record: Record[Any], row: Any) -> dict[str, Any]:
+        """Return the members of the resource that a record describes."""
         if kind not in self._plans:
             members = kind.__dataclass_fields__
             self._plans[kind] = [each for each in self.bind(_MEMBERS) if each[0] in members]
@@ -381,7 +383,7 @@ class FieldTable:
             values["modified"] = record.modified
         if self.schema.edit:
             self.schema.edit(self, row, kind, values)
-        return kind(key=record.key, **values)
+        return values
 
     def _subjects(self, row: Any, kind: type[Resource]) -> dict[str, Any]:
         """Return what fields declare, what a curator or the source's crosswalks have for the words

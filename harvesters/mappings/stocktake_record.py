@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import RecordMapping
+from harvesters.mappings.mapping import RecordMapping, normalize_members, record_language
 from harvesters.page_model import Payload, Record
 from harvesters.payloads.graph import Graph, Term
 from harvesters.payloads.value_parsing import (
@@ -101,14 +101,15 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
     """Return the function that maps a record. It raises ParseError for one that no Stocktake
     describes.
     """
-    return lambda record: RecordMapper(record, crosswalks.iris).map_record()
+    return lambda record: RecordMapper(record, crosswalks.iris, source.language).map_record()
 
 
 class RecordMapper:
     """Maps one record: a peer's statements, with its *base* IRI, in our vocabulary."""
 
-    def __init__(self, record: Record[Graph], iris: Iris) -> None:
-        self.key, self.graph, self.iris = record.key, record.payload, iris
+    def __init__(self, record: Record[Graph], iris: Iris, language: str | None) -> None:
+        self.key, self.graph = record.key, record.payload
+        self.iris, self.language = iris, language
         topic = self.graph.subject
         nodes = self.graph.properties.items()
         records = (n.value for n, about in nodes if topic in about.get(f"{FOAF}primaryTopic", ()))
@@ -151,6 +152,7 @@ class RecordMapper:
             "lineage": self._lineage(),
             "credit": self._credit(),
         }
+        normalize_members(values, record_language(values.get("languages", ()), self.language))
         return kind(**values)
 
     def all(self, name: str, node: Term | None = None) -> tuple[Term, ...]:

@@ -24,7 +24,7 @@ def read(mapping: Any, text: str, **options: Any) -> Any:
     store = Store()
     store.bulk_extend(merge_graphs(parse(f"{HEAD} {text}".encode(), RdfFormat.TURTLE)))
     name = mapping.__name__.rpartition(".")[2]
-    read_record = mapping.MAPPING.build(
+    read_record = mapping.MAPPING.prepare(
         define_source("rdf", name, options=options, language="en"), crosswalks()
     )
     return read_record(Record(IT, bounded_description(store, NamedNode(IT), 2), b""))

@@ -192,7 +192,7 @@ def test_documents_with_one_doi_in_several_formats_are_one_document() -> None:
     resources: list[tuple[str, Any]] = []
     for name, (mapping, text) in zip("abc", DOI_FORMATS.items(), strict=True):
         record = Record("1", etree.fromstring(text), text.encode())
-        mapper = mapping.MAPPING.build(define_source(), Crosswalks(IRIS))
+        mapper = mapping.MAPPING.prepare(define_source(), Crosswalks(IRIS))
         resources.append((name, mapper(record)))
     other = Document(key="1", titles=(Text("A study of networks", "en"),))
 

@@ -60,7 +60,7 @@ def test_the_contact_of_an_organization_is_published(
 ) -> None:
     row = {"@type": "dcat:Dataset", "identifier": "w-1", "title": "Wells", "contactPoint": contact,
            "publisher": {"@type": "org:Organization", "name": "Water"}}  # fmt: skip
-    mapper = MAPPING.build(define_source("pod", mapping="dcat", language="en"), crosswalks())
+    mapper = MAPPING.prepare(define_source("pod", mapping="dcat", language="en"), crosswalks())
 
     assert list(mapper(*read(row)).contacts) == published
 

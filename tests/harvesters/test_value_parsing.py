@@ -5,7 +5,7 @@ from typing import Any
 from replay import crosswalks
 from rows import each
 
-from harvesters.mappings.mapping import normalize_resource
+from harvesters.mappings.mapping import normalize_members
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     html_to_text,
@@ -15,7 +15,7 @@ from harvesters.payloads.value_parsing import (
     strip_contacts,
     unique_non_contact,
 )
-from vocab.initiative import Basis, Claim, Document, File, Text
+from vocab.initiative import Basis, Claim, File, Text
 
 
 @each(
@@ -154,19 +154,18 @@ def test_tags_and_entities_are_removed_and_comparisons_stay(sent: str, text: str
 
 
 def test_titles_and_descriptions_of_a_record_and_its_files_lose_their_markup() -> None:
-    resource = normalize_resource(
-        Document(
-            key="1",
-            titles=(Text("Skills &amp; <i>jobs</i>", "en"), Text("5 < 7", "fr")),
-            descriptions=(Text("&lt;p&gt;Ask jane&#64;a.example&lt;/p&gt;&lt;p&gt;Two&lt;/p&gt;"),),
-            files=(File("https://a.example/a", titles=(Text("A &amp; B"),)),),
-        )
-    )
+    values: dict[str, Any] = {
+        "titles": (Text("Skills &amp; <i>jobs</i>", "en"), Text("5 < 7", "fr")),
+        "descriptions": (Text("&lt;p&gt;Ask jane&#64;a.example&lt;/p&gt;&lt;p&gt;Two&lt;/p&gt;"),),
+        "files": (File("https://a.example/a", titles=(Text("A &amp; B"),)),),
+    }
 
-    assert resource.titles == (Text("Skills & jobs", "en"), Text("5 < 7", "fr"))
-    assert resource.descriptions == (Text("Ask […]\n\nTwo"),)
-    assert resource.files[0].titles == (Text("A & B"),)
-    assert resource.markup == ("title", "description")
+    normalize_members(values)
+
+    assert values["titles"] == (Text("Skills & jobs", "en"), Text("5 < 7", "fr"))
+    assert values["descriptions"] == (Text("Ask […]\n\nTwo"),)
+    assert values["files"][0].titles == (Text("A & B"),)
+    assert values["markup"] == ("title", "description")
 
 
 @each(

@@ -90,7 +90,9 @@ class _Client:
 def _register() -> None:
     protocols, mappings = cast(Any, PROTOCOLS)._entries, cast(Any, MAPPINGS)._entries
     protocols["json"] = replace(_JSON, collect=_collect(_JSON.collect))
-    mappings["fields"] = replace(_FIELDS, build=lambda *arguments: _read(_FIELDS.build(*arguments)))
+    mappings["fields"] = replace(
+        _FIELDS, prepare=lambda *arguments: _read(_FIELDS.prepare(*arguments))
+    )
 
 
 def _collect(real: Callable[..., Any]) -> Callable[..., Any]:
