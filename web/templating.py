@@ -329,8 +329,11 @@ class Pages:
         )
 
     def render(
-        self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
+        self, template: str, values: Mapping[str, object], status: HTTPStatus | None = None
     ) -> HTMLResponse:
+        """Return a page; a form with an *error* among its values was refused."""
+        refused = HTTPStatus.UNPROCESSABLE_ENTITY if values.get("error") else HTTPStatus.OK
+        status = status or refused
         return HTMLResponse(self._templates.get_template(template).render(values), status)
 
 

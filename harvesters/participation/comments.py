@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -277,8 +276,7 @@ def _form_page(
         "most": MAX_TEXT,
         "csrf": SESSION.token(request) if visitor else "",
     }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return pages.render("comment.html", values, status)
+    return pages.render("comment.html", values)
 
 
 @routes.get("")

@@ -121,7 +121,7 @@ def _summary(
         (
             question,
             [(field, _answer_texts(draft, field, context)) for field in question.fields],
-            drafts.findings_of(checked, question) if checked else {},
+            drafts.findings_of(checked, question) if checked else [],
         )
         for question in questions_of(draft.content)
     ]
@@ -136,8 +136,7 @@ def _summary(
         "session": signed_in,
         "licence": context.source().licence,
     }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return pages.render("summary.html", values, status)
+    return pages.render("summary.html", values)
 
 
 def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -> list[str]:
@@ -260,13 +259,13 @@ def _violations(context: SubmissionContext, content: Content, question: Question
     that are missing.
     """
     findings = drafts.check_answer(context, content, question)
-    violations = [
-        each
-        for many in findings.values()
-        for each in many
-        if each.severity == Severity.VIOLATION.value and each.member != PICTURE
-    ]
-    return {each.member: each.message for each in reversed(violations) if content.get(each.member)}
+    return {
+        finding.member: finding.message
+        for _, finding in reversed(findings)
+        if finding.severity == Severity.VIOLATION.value
+        and finding.member != PICTURE
+        and content.get(finding.member)
+    }
 
 
 def _has_advice(
@@ -276,12 +275,11 @@ def _has_advice(
     lower severity do not stop a person.
     """
     former, new = (
-        {each for many in drafts.check_answer(context, item, question).values() for each in many}
-        for item in (draft.content, content)
+        {*drafts.check_answer(context, item, question)} for item in (draft.content, content)
     )
     return any(
         finding.severity != Severity.INFO.value and content.get(finding.member)
-        for finding in new - former
+        for _, finding in new - former
     )
 
 
@@ -336,7 +334,7 @@ def _fields(
     # the first field of each member
     names = {field.member: field.name for field in reversed(question.fields)}
     is_answered = form is None and any(draft.content.get(field.member) for field in question.fields)
-    findings = drafts.check_answer(context, draft.content, question) if is_answered else {}
+    findings = drafts.check_answer(context, draft.content, question) if is_answered else []
     return [
         {
             "field": field,
@@ -349,7 +347,7 @@ def _fields(
             "choices": offered,
             "fault": faults.get(field.name)
             or (faults.get(field.member) if names[field.member] == field.name else None),
-            "found": findings.get(field.name, []),
+            "found": [finding for name, finding in findings if name == field.name],
         }
         for field in question.fields
         for offered in [_offered(field, draft.content, suggested.get(field.member, {}), base)]
@@ -392,7 +390,6 @@ def check_answer(name: str, draft: Draft, form: FormDep, context: SubmissionCont
     )
     messages = [
         {"field": field, "severity": each.severity, "text": each.message}
-        for field, many in findings.items()
-        for each in many
+        for field, each in findings
     ]
     return JSONResponse({"messages": messages})

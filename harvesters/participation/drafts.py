@@ -152,25 +152,24 @@ def missing_caption(content: Content) -> dict[str, str]:
     return {"picture-caption": gettext("Say what the picture shows, for those who cannot see it.")}
 
 
-def findings_of(checked: Check, question: Question) -> dict[str, list[MemberFinding]]:
-    """Return the findings about a question, by the name of the first field of each member."""
+# Findings about a question, each with the name of the first field of its member.
+Findings = Sequence[tuple[str, MemberFinding]]
+
+
+def findings_of(checked: Check, question: Question) -> Findings:
     names = {field.member: field.name for field in reversed(question.fields)}
-    member_findings: dict[str, list[MemberFinding]] = {}
-    for finding in checked.findings:
-        if finding.member in names:
-            member_findings.setdefault(names[finding.member], []).append(finding)
-    return member_findings
+    return [
+        (names[finding.member], finding) for finding in checked.findings if finding.member in names
+    ]
 
 
-def check_answer(
-    context: SubmissionContext, content: Content, question: Question
-) -> dict[str, list[MemberFinding]]:
+def check_answer(context: SubmissionContext, content: Content, question: Question) -> Findings:
     """Return the findings about the answer to a question of a draft.
 
     Without a title there are none, since the rules would then report every member as missing.
     """
     if not content.get("title"):
-        return {}
+        return []
     checked = check(
         context.site.ledger,
         without_internal(content),
@@ -415,7 +414,7 @@ class NameMatch:
 def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
     """Return each name of an organization in a draft that equals or resembles one of the register."""
     matches = []
-    for name in list(dict.fromkeys(_names(content)))[:_NAMES]:
+    for name in list(dict.fromkeys(party["name"] for party in _parties(content)))[:_NAMES]:
         # Of organizations with the same name, the likeliest one is offered.
         known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][
             :_SHOWN
@@ -432,27 +431,19 @@ def rename(content: Content, before: str, after: str) -> dict[str, Any]:
     >>> rename({"partner": [{"name": "UNESCO"}, {"name": "FAO"}]}, "UNESCO", "United Nations Educational Organization")
     {'partner': [{'name': 'United Nations Educational Organization'}, {'name': 'FAO'}]}
     """
-    renamed = dict(content)
-    for member in ORGANIZATIONS:
-        value = content.get(member)
-        if isinstance(value, list):
-            renamed[member] = [_renamed(party, before, after) for party in value]
-        elif value:
-            renamed[member] = _renamed(value, before, after)
-    return renamed
+
+    def renamed(party: Mapping[str, str]) -> Mapping[str, str]:
+        return {**party, "name": after} if party["name"] == before else party
+
+    parties = {
+        member: [*map(renamed, value)] if isinstance(value, list) else renamed(value)
+        for member in ORGANIZATIONS
+        if (value := content.get(member))
+    }
+    return {**content, **parties}
 
 
-def _renamed(party: Any, before: str, after: str) -> Any:
-    return (
-        {**party, "name": after}
-        if isinstance(party, Mapping) and party.get("name") == before
-        else party
-    )
-
-
-def _names(content: Content) -> Iterator[str]:
+def _parties(content: Content) -> Iterator[Mapping[str, str]]:
     for member in ORGANIZATIONS:
         value = content.get(member) or []
-        for party in value if isinstance(value, list) else [value]:
-            if isinstance(party, Mapping) and party.get("name"):
-                yield str(party["name"])
+        yield from value if isinstance(value, list) else [value]

@@ -246,8 +246,7 @@ def _render(
     """Render a page; with *error*, the form that was refused."""
     stages = dict(choices("prize-stage", context.site.base))
     names = {"text": text_of, "day": format_date, "day_names": DAYS, "prizes": PATH}
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return pages.render(template, {**names, "stages": stages, "error": error, **values}, status)
+    return pages.render(template, {**names, "stages": stages, "error": error, **values})
 
 
 def text_of(texts: Texts) -> str:

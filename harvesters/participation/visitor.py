@@ -167,5 +167,4 @@ def open_session(
 
 def ask_address(pages: Pages, error: str = "", mail: str = "") -> Response:
     """Ask a person without a session for the e-mail address."""
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return pages.render("identify.html", {"error": error, "mail": mail}, status)
+    return pages.render("identify.html", {"error": error, "mail": mail})
