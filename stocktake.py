@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -31,7 +30,7 @@ app = typer.Typer(
 
 def _print_version(is_set: bool) -> None:
     if is_set:
-        print(f"stocktake {version('stocktake')}")
+        print(f"stocktake {import_module('importlib.metadata').version('stocktake')}")
         raise typer.Exit
 
 

@@ -196,7 +196,7 @@ sources = _group(
         "clear": "harvesters.runs.operations:clear",
         "retire": "harvesters.runs.operations:retire",
         "resume": "harvesters.runs.operations:resume",
-        "forget": "command_line.sources:app.forget",
+        "forget": "command_line.inspection:app.forget",
         "links": "command_line.sources:app.links",
     },
 )

@@ -13,15 +13,18 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, fail, print_json, print_note
+from command_line.console import Json, fail, print_json, print_lines, print_note
 from command_line.settings import Context, Settings
 from command_line.sources import source_file
 from command_line.workspace import (
+    current_user,
+    harvest_context,
     load_source,
     network_settings,
     open_existing,
     preview_list,
     print_rows,
+    print_runs,
 )
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import Finding, Level, PreflightReport, RuleCount, failure
@@ -32,6 +35,7 @@ from harvesters.inspection.trace import (
     WRITERS as TRACE_WRITERS,
 )
 from harvesters.inspection.trace import (
+    ExplainError,
     check_property,
     explain,
     parse_iri,
@@ -40,8 +44,10 @@ from harvesters.inspection.trace import (
 from harvesters.inspection.upload import Upload
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.pipeline.processes import ProcessLimits, call_bounded
+from harvesters.runs import operations, run_report
 from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
@@ -362,3 +368,58 @@ def _read_source() -> Source:
         return parse("registry", tomllib.loads(sys.stdin.read()), "source definition")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SourceDefinitionError(f"source definition: invalid TOML: {error}") from error
+
+
+@app.command()
+def forget(
+    ctx: Context,
+    iri: Annotated[
+        str,
+        typer.Argument(
+            metavar="KEY",
+            help="IRI of the record or its thing, the path of its page, or SOURCE/KEY.",
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Plan to remove one record for good; after the approval, run it again: it erases the record,
+    and lists where it remains.
+    """
+    source_name, key = _parse_key(iri, ctx.obj.base)
+    source = load_source(ctx.obj, source_name)
+    with harvest_context(ctx.obj) as context:
+        by, given = current_user(), operations.forget.input()
+        result = operations.forget.perform(context, (source, key), by, given)
+    if isinstance(result, Run):
+        print_runs([run_report.run_row(result)], operations.forget.done, json)
+        if not json:
+            print_lines(f"after the approval: stocktake sources forget {iri}")
+    elif json:
+        print_json(result)
+    else:
+        print_lines(
+            *(
+                f"{title}: {', '.join(map(str, values)) or 'none'}"
+                for title, values in [
+                    ("erased in the archive", result.erased),
+                    ("remains in journal entries, which are append-only", result.entries),
+                    ("remains in releases", result.releases),
+                    (
+                        "may remain in older archive files, until `stocktake archive prune` deletes them",
+                        result.files,
+                    ),
+                ]
+            ),
+            "remains in mirrors, backups and downloads made before; each mirror removes it from its pages with the next entry",
+        )
+
+
+def _parse_key(text: str, base: str) -> tuple[str, str]:
+    """Return the source and key of a record: by an IRI, the path of a page, or SOURCE/KEY."""
+    try:
+        return parse_iri(text, base)
+    except ExplainError as error:
+        source, _, key = text.partition("/")
+        if not key or ":" in source:
+            raise typer.BadParameter(str(error)) from error
+        return source, key

@@ -55,7 +55,10 @@ def release(
     has changed.
     """
     if every:
-        _check_cron(every)
+        try:
+            schedule.trigger(every)
+        except ValueError as error:
+            raise typer.BadParameter(f"--every {every!r}: {error}") from error
         schedule.follow(
             every,
             newest_release(context.obj.data / "releases"),
@@ -63,15 +66,6 @@ def release(
         )
         return
     _make_release(context.obj, keep, json)
-
-
-def _check_cron(every: str) -> None:
-    try:
-        schedule.trigger(every)
-    except ValueError as error:
-        raise typer.BadParameter(
-            f"--every {every!r} is not a cron expression of five fields: {error}"
-        ) from error
 
 
 def _make_release(settings: Settings, keep: int, json: bool) -> Release:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,10 +25,10 @@ from command_line.workspace import (
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report
-from harvesters.runs.commit import diff_rows
 from harvesters.runs.locks import interrupted_runs
-from harvesters.runs.plan import find_held_plan
-from harvesters.runs.upkeep import Pruning, plan_pruning, prune
+
+if TYPE_CHECKING:
+    from harvesters.runs.upkeep import Pruning
 
 _SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
 
@@ -137,8 +138,8 @@ _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes t
 @plans.command("list")
 def list_plans(ctx: Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
-    with harvest_context(ctx.obj) as context:
-        rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
+    with open_ledger(ctx.obj) as ledger:
+        rows = [run_report.run_row(run) for run in ledger.awaiting_review()]
     print_runs(rows, "Plans that await approval", json)
 
 
@@ -154,10 +155,12 @@ def show_plan(
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
     with harvest_context(ctx.obj) as context:
-        run = find_held_plan(context.ledger, id, run_report.get_run(id, context.ledger).source)
+        run = import_module("harvesters.runs.plan").find_held_plan(
+            context.ledger, id, run_report.get_run(id, context.ledger).source
+        )
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
         rows = (
-            diff_rows(run, context, outcomes)
+            import_module("harvesters.runs.commit").diff_rows(run, context, outcomes)
             if diff
             else run_report.record_rows(run, context.ledger, outcomes)
         )
@@ -203,9 +206,10 @@ def prune_archive(
     limit = _parse_size(size) if size is not None else None
     with harvest_context(ctx.obj) as context:
         before = context.now() - timedelta(days=days) if days is not None else None
-        pruning = plan_pruning(context, before=before, max_bytes=limit)
+        upkeep = import_module("harvesters.runs.upkeep")
+        pruning = upkeep.plan_pruning(context, before=before, max_bytes=limit)
         if not dry_run:
-            prune(context, pruning)
+            upkeep.prune(context, pruning)
     _print_pruning(pruning, dry_run=dry_run, json=json)
     raise typer.Exit(int(limit is not None and pruning.bytes_after > limit))
 

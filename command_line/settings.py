@@ -90,7 +90,7 @@ class Settings:
     webhook_secret: str = ""
     log_format: str = ""
     store: str = ""
-    processes: int = 0
+    processes: int | None = 0  # None: one less than the processors
     dask: str = ""
     public_url: str = ""  # without a slash at its end
     elsewhere: StoreURLs | None = None  # the external store, if one is set

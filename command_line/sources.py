@@ -1,4 +1,4 @@
-"""Define the commands of sources that need no run: list, check, links and forget."""
+"""Define the commands of sources that need no run: list, check and links."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
-from command_line.console import Json, fail, print_lines
+from command_line.console import Json, fail
 from command_line.settings import Context
 from command_line.workspace import (
-    current_user,
     harvest_context,
     load_source,
     load_sources,
+    open_ledger,
     print_rows,
-    print_runs,
     source_list,
 )
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.trace import ExplainError, parse_iri
 from harvesters.ledger.graphs import link_history, links
-from harvesters.ledger.models import LinkEvent, LinkState, RecordLink, Run
-from harvesters.runs import operations, run_report
+from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
+from harvesters.runs import run_report
 from harvesters.source import read
 
 app = typer.Typer()
@@ -38,8 +35,8 @@ def list_sources(ctx: Context, json: Json = False) -> None:
     Exit code 2 if a definition is invalid.
     """
     definitions = load_sources(ctx.obj)
-    with harvest_context(ctx.obj) as context:
-        rows = run_report.source_rows([*definitions.sources.values()], context.ledger, context.data)
+    with open_ledger(ctx.obj) as ledger:
+        rows = run_report.source_rows([*definitions.sources.values()], ledger, ctx.obj.data)
     print_rows(
         rows,
         "Sources",
@@ -81,7 +78,13 @@ def check_sources(
     rows = [_check_source(file) for file in files]
     if rows or json:
         print_rows(
-            rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows]
+            rows,
+            "Source definitions",
+            json,
+            table_rows=[
+                {"source": Path(str(row["definition"])).stem, "result": row["result"]}
+                for row in rows
+            ],
         )
     if not rows:
         fail(f"no source definitions in {ctx.obj.sources}; set --sources or STOCKTAKE_SOURCES", 2)
@@ -105,13 +108,6 @@ def _check_source(file: Path) -> dict[str, object]:
     }
 
 
-def _check_columns(row: dict[str, object]) -> dict[str, object]:
-    return {"source": Path(str(row["definition"])).stem, "result": row["result"]}
-
-
-_CHECKS = "harvesters.runs.upkeep"  # imported late, since it imports most libraries
-
-
 @app.command("links")
 def list_links(
     ctx: Context,
@@ -131,7 +127,7 @@ def list_links(
     source = load_source(ctx.obj, name)
     with harvest_context(ctx.obj) as context:
         if check:
-            checks = import_module(_CHECKS)
+            checks = import_module("harvesters.runs.upkeep")
             checks.check_source(context, source, checks.LinkProgress(), lambda: True)
         rows = [
             _link_row(link, link_history(context.ledger, name, link.url))
@@ -163,58 +159,3 @@ def _link_row(link: RecordLink, history: Iterable[LinkEvent]) -> dict[str, objec
             for event in history
         ],
     }
-
-
-@app.command()
-def forget(
-    ctx: Context,
-    iri: Annotated[
-        str,
-        typer.Argument(
-            metavar="KEY",
-            help="IRI of the record or its thing, the path of its page, or SOURCE/KEY.",
-        ),
-    ],
-    json: Json = False,
-) -> None:
-    """Plan to remove one record for good; after the approval, run it again: it erases the record,
-    and lists where it remains.
-    """
-    source_name, key = _parse_key(iri, ctx.obj.base)
-    source = load_source(ctx.obj, source_name)
-    with harvest_context(ctx.obj) as context:
-        by, given = current_user(), operations.forget.input()
-        result = operations.forget.perform(context, (source, key), by, given)
-    if isinstance(result, Run):
-        print_runs([run_report.run_row(result)], operations.forget.done, json)
-        if not json:
-            print_lines(f"after the approval: stocktake sources forget {iri}")
-    elif json:
-        print(orjson.dumps(result).decode())
-    else:
-        print_lines(
-            *(
-                f"{title}: {', '.join(map(str, values)) or 'none'}"
-                for title, values in [
-                    ("erased in the archive", result.erased),
-                    ("remains in journal entries, which are append-only", result.entries),
-                    ("remains in releases", result.releases),
-                    (
-                        "may remain in older archive files, until `stocktake archive prune` deletes them",
-                        result.files,
-                    ),
-                ]
-            ),
-            "remains in mirrors, backups and downloads made before; each mirror removes it from its pages with the next entry",
-        )
-
-
-def _parse_key(text: str, base: str) -> tuple[str, str]:
-    """Return the source and key of a record: by an IRI, the path of a page, or SOURCE/KEY."""
-    try:
-        return parse_iri(text, base)
-    except ExplainError as error:
-        source, _, key = text.partition("/")
-        if not key or ":" in source:
-            raise typer.BadParameter(str(error)) from error
-        return source, key

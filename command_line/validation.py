@@ -20,19 +20,13 @@ from sqlalchemy.exc import ArgumentError
 
 from command_line.settings import SITE_URL, Settings, variable
 from demo.source_definitions import is_demo
-from harvesters.notifications.delivery import parse_mail_server
-from harvesters.participation.provider import parse_provider
-from harvesters.pipeline.processes import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
 from journal import mirror_origin
 from journal import store as shared
 from journal.data_format import check_formats
 from journal.errors import JournalError
 from journal.tracing import configure_tracing
-from publisher.limits import read as read_limits
 from publisher.logs import LOG_FORMATS, configure_logging
-from publisher.releases.schedule import trigger
-from publisher.store.process import exit_with_parent
 from vocab.iris import is_web
 from web.branding import DEMO_NAME, NAME, check_logo
 
@@ -52,7 +46,7 @@ def prepare_process(parent: int, log_format: str) -> None:
     if reason := configure_tracing(os.environ):
         structlog.get_logger().warning("tracing disabled", reason=reason)
     if parent:
-        exit_with_parent(parent, _STOP_TIMEOUT)
+        import_module("publisher.store.process").exit_with_parent(parent, _STOP_TIMEOUT)
 
 
 # By the name of an option: the check of its text, and the remedy.
@@ -95,13 +89,6 @@ def _check_hosts(text: str) -> None:
             raise ValueError(f"{host!r}: use host names or IP addresses, without scheme and port")
 
 
-def _check_cron(text: str) -> None:
-    try:
-        trigger(text)
-    except ValueError as error:
-        raise ValueError(f"not a cron line of five fields: {error}") from error
-
-
 def _check_database(url: str) -> None:
     try:
         make_url(url)
@@ -112,19 +99,27 @@ def _check_database(url: str) -> None:
 
 
 # By the name of an option: the function that reads its text, or raises an error that describes the
-# fault.
-_READ: Mapping[str, Callable[[str], object]] = {
-    "limits": read_limits,
+# fault; its place, if the module is imported only for a setting that few installations have.
+_READ: Mapping[str, Callable[[str], object] | str] = {
+    "limits": "publisher.limits:read",
     "logo": lambda path: check_logo(Path(path)),
     "proxies": lambda text: [ip_network(network, strict=False) for network in _parts(text)],
     "allow_hosts": _check_hosts,
-    "releases": _check_cron,
+    "releases": "publisher.releases.schedule:trigger",
     "ledger": _check_database,
-    "smtp": parse_mail_server,
-    "oidc": parse_provider,
+    "smtp": "harvesters.notifications.delivery:parse_mail_server",
+    "oidc": "harvesters.participation.provider:parse_provider",
     "webhook_secret": _check_secret,
 }
 _SECRET = ("ledger", "smtp", "oidc", "webhook_secret")  # texts that a message does not repeat
+
+
+def _load(place: Callable[[str], object] | str) -> Callable[[str], object]:
+    if not isinstance(place, str):
+        return place
+    module, _, name = place.partition(":")
+    function: Callable[[str], object] = getattr(import_module(module), name)
+    return function
 
 
 def _check_texts(values: Mapping[str, Any]) -> None:
@@ -135,7 +130,7 @@ def _check_texts(values: Mapping[str, Any]) -> None:
     for name, read in _READ.items():
         try:
             if values[name]:
-                read(values[name])
+                _load(read)(values[name])
         except (ValueError, OSError) as error:
             value = "" if name in _SECRET else f" is {values[name]!r}"
             raise typer.BadParameter(f"{variable(name)}{value}: {error}") from error
@@ -152,7 +147,7 @@ def check_settings(*, is_base_set: bool, **values: Any) -> Settings:
     _check_texts(values)
     data = writable_directory(values["data"])
     check_formats(data)
-    demo, processes, logo = is_demo(data, values["sources"]), values["processes"], values["logo"]
+    demo, logo = is_demo(data, values["sources"]), values["logo"]
     urls = (
         values.pop("sparql_url"),
         values.pop("sparql_update_url"),
@@ -164,7 +159,6 @@ def check_settings(*, is_base_set: bool, **values: Any) -> Settings:
             "base": _base(values["base"], data, is_set=is_base_set),
             "ledger": values["ledger"] or f"sqlite:///{data}/ledger.sqlite",
             "allow_hosts": frozenset(_parts(values["allow_hosts"])),
-            "processes": DEFAULT_WORKERS if processes is None else processes,
             "public_url": values["public_url"].rstrip("/"),
             "comments": values["comments"] == "on",
             "store": _store(values["store"], data),

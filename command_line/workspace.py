@@ -10,6 +10,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from importlib import import_module
 from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -32,57 +34,62 @@ from rich.text import Text
 
 from command_line.console import fail, out, print_json, print_lines, print_note
 from command_line.settings import Settings
-from harvesters.compatibility import check_compatible
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.integrity import has_ledger, require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
-from harvesters.network.settings import NetworkSettings, install_retry_logging
-from harvesters.notifications.delivery import Channels, parse_mail_server
-from harvesters.pipeline.processes import ChildProcesses
 from harvesters.runs import run_report
-from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run_report import FailedRun
-from harvesters.source import Definitions, Source, load_all
 from vocab.field_changes import field_views
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # A listing needs none of these.
+    from harvesters.network.settings import NetworkSettings
+    from harvesters.notifications.delivery import Channels
     from harvesters.runs.collect import Progress as Step
+    from harvesters.runs.context import HarvestContext
     from harvesters.runs.plan import Plan
     from harvesters.runs.source_preview import PreviewResult
+    from harvesters.source import Definitions, Source
 
 
 def network_settings(settings: Settings) -> NetworkSettings:
     """Return the settings of requests to registries; each retry is logged."""
-    install_retry_logging()
-    return NetworkSettings(settings.contact, settings.allow_hosts)
+    module = import_module("harvesters.network.settings")
+    module.install_retry_logging()
+    network: NetworkSettings = module.NetworkSettings(settings.contact, settings.allow_hosts)
+    return network
 
 
 def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
     """Open the context of runs; each run is in a child process."""
-    return open_context(
+    processes, workers = import_module("harvesters.pipeline.processes"), settings.processes
+    context: AbstractContextManager[HarvestContext]
+    context = import_module("harvesters.runs.context").open_context(
         settings.data,
         settings.ledger,
         settings.base,
         network_settings(settings),
         settings.shapes_engine,
         settings.sources,
-        settings.processes,
+        processes.DEFAULT_WORKERS if workers is None else workers,
         settings.dask,
-        ChildProcesses(),
+        processes.ChildProcesses(),
         settings.name,
     )
+    return context
 
 
 def notification_channels(settings: Settings) -> Channels:
     """Return the channels for alerts and other messages."""
-    return Channels(
-        parse_mail_server(settings.smtp) if settings.smtp else None,
+    delivery = import_module("harvesters.notifications.delivery")
+    channels: Channels = delivery.Channels(
+        delivery.parse_mail_server(settings.smtp) if settings.smtp else None,
         settings.webhook_secret,
         settings.name,
         network_settings(settings),
         settings.public_url,
     )
+    return channels
 
 
 def _print_fault(_name: str, message: str) -> None:
@@ -101,7 +108,9 @@ def load_sources(
     there is no directory of definitions.
     """
     try:
-        definitions = load_all(settings.sources, check_compatible)
+        check = import_module("harvesters.compatibility").check_compatible
+        definitions: Definitions
+        definitions = import_module("harvesters.source").load_all(settings.sources, check)
     except SourceDefinitionError as error:
         fail(str(error), 2)
     known = sorted([*definitions.sources, *definitions.errors])
@@ -112,7 +121,7 @@ def load_sources(
     for name, message in errors.items():
         report(name, message)
     sources = {name: definitions.sources[name] for name in chosen if name in definitions.sources}
-    return Definitions(sources, errors)
+    return replace(definitions, sources=sources, errors=errors)
 
 
 def load_source(settings: Settings, name: str) -> Source:

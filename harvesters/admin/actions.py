@@ -8,8 +8,10 @@ from pydantic import Field
 
 from harvesters.errors import InvalidInputError
 from harvesters.ledger import operators
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType
 from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
+from harvesters.problems import KeyNotFound
 from harvesters.reasons import Reason
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
@@ -68,6 +70,18 @@ def create_key(
     return created
 
 
+def get_key(ledger: Ledger, key_id: str) -> Key:
+    """Return the key with this id; raise KeyNotFound, whose message does not repeat the id, since
+    it may be a whole token.
+    """
+    key = operators.find_key(ledger, key_id)
+    if key is None:
+        raise KeyNotFound(
+            "There is no key with that identifier. `stocktake keys list` shows the identifiers."
+        )
+    return key
+
+
 @operation(
     Scope.ADMIN,
     command="keys revoke",
@@ -78,7 +92,8 @@ def create_key(
 )
 def revoke_key(context: HarvestContext, key_id: str, *, by: str) -> Key:
     """Revoke a key immediately and for good, and end its sessions."""
-    revoked = operators.revoke_key(context.ledger, key_id, context.now())
+    key = get_key(context.ledger, key_id)
+    revoked = operators.revoke_key(context.ledger, key, context.now())
     audit(context, by, ActionType.KEY_REVOKED, note=revoked.display_name)
     return revoked
 

@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Response
 
 from harvesters.admin import records, schemas
+from harvesters.admin.actions import get_key
 from harvesters.admin.auth import Administrator, ContextDep, Reader
 from harvesters.admin.schemas import (
     MAX_ROWS,
@@ -190,4 +191,4 @@ def list_keys(key: Administrator, context: ContextDep) -> list[KeyView]:
 @routes.get("/keys/{id}", tags=["keys"])
 def show_key(id: str, key: Administrator, context: ContextDep) -> KeyView:
     """Show a key."""
-    return key_view(operators.get_key(context.ledger, id), context.now())
+    return key_view(get_key(context.ledger, id), context.now())

@@ -32,7 +32,6 @@ from harvesters.ledger.models import (
 )
 from harvesters.ledger.models import Scope as Scope
 from harvesters.page_model import SourcePosition
-from harvesters.problems import KeyNotFound
 
 # Scanners for secrets recognize a token by its prefix.
 _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", re.ASCII)
@@ -112,24 +111,11 @@ def find_key(ledger: Ledger, key_id: str) -> Key | None:
     return next(iter(list_keys(ledger, t.key.c.id == key_id)), None)
 
 
-def get_key(ledger: Ledger, key_id: str) -> Key:
-    """Return the key with this id; raise KeyNotFound, whose message does not repeat the id, since
-    it may be a whole token.
-    """
-    key = find_key(ledger, key_id)
-    if key is None:
-        raise KeyNotFound(
-            "There is no key with that identifier. `stocktake keys list` shows the identifiers."
-        )
-    return key
-
-
-def revoke_key(ledger: Ledger, key_id: str, now: datetime) -> Key:
-    """Revoke a key for good; one that was revoked before keeps its time. Raises KeyNotFound."""
-    key = get_key(ledger, key_id)
+def revoke_key(ledger: Ledger, key: Key, now: datetime) -> Key:
+    """Revoke a key for good; one that was revoked before keeps its time."""
     if key.revoked:
         return key
-    ledger.update(t.key, t.key.c.id == key_id, revoked=now)
+    ledger.update(t.key, t.key.c.id == key.id, revoked=now)
     return replace(key, revoked=now)
 
 

@@ -22,7 +22,10 @@ Build = Callable[[], Release]
 
 def trigger(every: str) -> CronTrigger:
     """Parse a cron expression of five fields, in UTC. Raises ValueError if it is invalid."""
-    return CronTrigger.from_crontab(every, timezone="UTC")
+    try:
+        return CronTrigger.from_crontab(every, timezone="UTC")
+    except ValueError as error:
+        raise ValueError(f"not a cron line of five fields: {error}") from error
 
 
 def overdue(every: str, last: Release | None, now: datetime) -> bool:

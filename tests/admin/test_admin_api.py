@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 from structlog.testing import capture_logs
 
+from harvesters.admin.actions import get_key
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, State
 from journal.journal import Journal
@@ -293,7 +294,7 @@ async def test_reading_goes_on_while_another_process_writes(world: Any, tmp_path
         other.execute("ROLLBACK")
 
     assert answer.status_code == 200
-    assert operators.get_key(world.ledger, world.keys["operate"].id).last_used is None
+    assert get_key(world.ledger, world.keys["operate"].id).last_used is None
 
 
 async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient) -> None:

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
+from harvesters.admin.actions import get_key
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators
@@ -135,7 +136,7 @@ async def test_a_revoked_key_is_refused_at_once_and_an_expired_one_from_its_last
 ) -> None:
     before = await status(world, world.tokens["read"])
 
-    operators.revoke_key(world.ledger, world.keys["read"].id, world.clock.now())
+    operators.revoke_key(world.ledger, world.keys["read"], world.clock.now())
 
     assert (before, await status(world, world.tokens["read"])) == (200, 401)
 
@@ -154,12 +155,12 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(world: Any) -> None:
     await status(world, token)
     world.clock.advance(timedelta(seconds=59))
     await status(world, token)
-    within = operators.get_key(world.ledger, number).last_used
+    within = get_key(world.ledger, number).last_used
     world.clock.advance(timedelta(seconds=1))
     await status(world, token)
 
     assert within == began
-    assert operators.get_key(world.ledger, number).last_used == began + timedelta(minutes=1)
+    assert get_key(world.ledger, number).last_used == began + timedelta(minutes=1)
 
 
 async def test_what_is_not_the_key_is_a_wrong_key_and_in_the_address_it_opens_nothing(

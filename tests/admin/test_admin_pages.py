@@ -119,7 +119,7 @@ async def test_a_session_ends_by_itself(reader: Any, passing: timedelta) -> None
 async def test_a_session_ends_with_its_key_and_with_another_sign_in(world: Any) -> None:
     await world.sign_in("read")
     before = (await world.client.get("/admin/")).status_code
-    operators.revoke_key(world.ledger, world.keys["read"].id, world.clock.now())
+    operators.revoke_key(world.ledger, world.keys["read"], world.clock.now())
     revoked = (await world.client.get("/admin/")).status_code
     await world.sign_in("operate")
     first = world.client.cookies["admin"]
