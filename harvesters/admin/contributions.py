@@ -25,7 +25,6 @@ from harvesters.ledger import operators, prizes, readers, submissions
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import STAGES, Edition, Submission, SubmissionState, Submitter
 from harvesters.ledger.submissions import (
-    comments_in,
     count_comments,
     find_comment,
     find_picture,
@@ -196,7 +195,7 @@ def show_comments(
         (item for item in _LISTED_COMMENTS if item.value == state), SubmissionState.SUBMITTED
     )
     values = {
-        "rows": comments_in(context.ledger, chosen, _ROWS),
+        "rows": submissions.comments(context.ledger, _ROWS, state=chosen),
         "states": _LISTED_COMMENTS,
         "chosen": chosen,
         "waits": chosen in comments.WAITING,

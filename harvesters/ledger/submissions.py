@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
@@ -340,8 +339,6 @@ def _is_unused() -> sa.ColumnElement[bool]:
     return ~sa.exists().where(sa.or_(s.picture == name, s.published_picture == name))
 
 
-# The fields of comments in a person's export, without the names of moderators.
-_EXPORTED = ("id", "post", "title", "text", "language", "state", "created", "reason")
 _c = t.comment.c
 
 
@@ -353,51 +350,25 @@ def find_comment(ledger: Database, id: str) -> Comment | None:
     return ledger.first(Comment, _c.id == id)
 
 
-def claim_comment(ledger: Database, id: str, submitter: str, state: SubmissionState) -> bool:
-    """Store who confirmed the address of a draft, and its new state; return whether it was a draft."""
-    is_draft = _c.state == SubmissionState.DRAFT
-    return bool(ledger.update(t.comment, _c.id == id, is_draft, submitter=submitter, state=state))
+def comments(ledger: Database, limit: int | None = None, **columns: str) -> list[Comment]:
+    """Return the comments whose columns have these values, the oldest first."""
+    where = [_c[name] == value for name, value in columns.items()]
+    return ledger.select(Comment, *where, order=[_c.created, _c.id], limit=limit)
 
 
-def decide_comment(
-    ledger: Database,
-    comment: Comment,
-    state: SubmissionState,
-    who: str,
-    reason: str | None,
-    now: datetime,
-) -> bool:
-    """Store a moderator's decision, if the comment still has the state of *comment*; return whether
-    it had.
-    """
-    values = {"state": state, "decided": now, "decided_by": who, "reason": reason}
+def change_comment(ledger: Database, comment: Comment, **values: object) -> bool:
+    """Set values of a comment, if it still has the state of *comment*; return whether it had."""
     return bool(ledger.update(t.comment, _c.id == comment.id, _c.state == comment.state, **values))
-
-
-def comments_in(ledger: Database, state: SubmissionState, limit: int) -> list[Comment]:
-    return _select(ledger, _c.state == state, limit=limit)
-
-
-def comments_on(ledger: Database, post: str, limit: int) -> list[Comment]:
-    """Return the accepted comments on a post, the oldest first."""
-    return _select(ledger, _c.post == post, _c.state == SubmissionState.ACCEPTED, limit=limit)
-
-
-def comments_of(ledger: Database, submitter: str) -> list[Comment]:
-    return _select(ledger, _c.submitter == submitter)
 
 
 def count_comments(ledger: Database, state: SubmissionState) -> int:
     return ledger.count(t.comment, _c.state == state)
 
 
-def delete_comment(ledger: Database, id: str, submitter: str) -> bool:
-    """Delete a comment of this person; return whether there was one."""
-    return bool(ledger.delete(t.comment, _c.id == id, _c.submitter == submitter))
-
-
-def delete_comments_of(ledger: Database, submitter: str) -> None:
-    ledger.delete(t.comment, _c.submitter == submitter)
+def delete_comments(ledger: Database, submitter: str, id: str | None = None) -> bool:
+    """Delete the comments of a person, or the one with this *id*; return whether there were any."""
+    where = [_c.submitter == submitter, *([_c.id == id] if id else [])]
+    return bool(ledger.delete(t.comment, *where))
 
 
 def prune_comments(ledger: Database, drafts_before: datetime, refused_before: datetime) -> None:
@@ -408,16 +379,3 @@ def prune_comments(ledger: Database, drafts_before: datetime, refused_before: da
     old = (_c.state == SubmissionState.DRAFT) & (_c.created < drafts_before)
     old |= _c.state.in_(refused) & (sa.func.coalesce(_c.decided, _c.created) < refused_before)
     ledger.delete(t.comment, old)
-
-
-def _select(
-    ledger: Database, *where: sa.ColumnElement[bool], limit: int | None = None
-) -> list[Comment]:
-    return ledger.select(Comment, *where, order=[_c.created, _c.id], limit=limit)
-
-
-def exported_comments(ledger: Database, submitter: str) -> list[dict[str, Any]]:
-    return [
-        {name: str(value) for name, value in asdict(item).items() if name in _EXPORTED and value}
-        for item in comments_of(ledger, submitter)
-    ]

@@ -18,7 +18,6 @@ from harvesters.ledger.database import Database
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message
 from harvesters.ledger.participation import Notification
-from harvesters.notifications import coar
 
 CHANNEL = "inbox"  # the channel of these messages in the outbox
 MEDIA_TYPE = "application/ld+json"
@@ -61,7 +60,7 @@ def send(
     notification = Notification(
         body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission
     )
-    coar.add_notification(ledger, notification)
+    add_notification(ledger, notification)
     outbox.queue_messages(
         ledger,
         [
@@ -82,7 +81,7 @@ def answer(
     ledger: Ledger, url: str, submission: str, kind: NotificationKind, now: datetime, note: str = ""
 ) -> None:
     """Answer the offer that a submission came from; without one, nothing is sent."""
-    offer = coar.find_notification(
+    offer = find_notification(
         ledger, submission=submission, sent=False, kind=NotificationKind.OFFER.value
     )
     if offer is None or not url:
@@ -99,7 +98,7 @@ def answer(
         answers=offer.id,
         note=note,
     )
-    coar.update_notification(ledger, offer.id, answer=kind.value)
+    update_notification(ledger, offer.id, answer=kind.value)
 
 
 def add_notification(ledger: Database, item: Notification) -> bool:

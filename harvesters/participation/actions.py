@@ -25,7 +25,6 @@ from harvesters.ledger.participation import (
 )
 from harvesters.ledger.submissions import new_id
 from harvesters.notifications import coar
-from harvesters.participation import actions
 from harvesters.participation.check import Check, check, triage
 from harvesters.participation.model import title_of
 from harvesters.participation.submitters import (
@@ -179,6 +178,10 @@ def request_harvest(context: Site, who: str) -> None:
         operators.request_run(context.ledger, SOURCE, True, who, context.now())
 
 
+# The fields of comments in a person's export, without the names of moderators.
+_EXPORTED = ("id", "post", "title", "text", "language", "state", "created", "reason")
+
+
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     """Return everything that is stored about a submitter, for JSON."""
     ledger = context.site.ledger
@@ -201,7 +204,10 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
             picture.name: b64encode(picture.content).decode() for picture in stored if picture
         },
         "prizes": prizes.of_person(ledger, submitter.id, submitter.mail),
-        "comments": submissions.exported_comments(ledger, submitter.id),
+        "comments": [
+            {name: str(value) for name in _EXPORTED if (value := getattr(item, name))}
+            for item in submissions.comments(ledger, submitter=submitter.id)
+        ],
     }
 
 
@@ -215,7 +221,7 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
         if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
             withdraw(context.site, item, submitter.name)
     prizes.delete_person(ledger, submitter.id, submitter.mail)
-    submissions.delete_comments_of(ledger, submitter.id)
+    submissions.delete_comments(ledger, submitter.id)
     submissions.delete_submitter(ledger, submitter)
     submissions.delete_unused(
         ledger, [name for item in items for name in submissions.picture_names(item)]
@@ -307,7 +313,7 @@ def take_over(context: Site, secret: str, submitter: Submitter) -> Submission:
     use_link(context, secret)
     former = submissions.submitter_of(context.ledger, id=item.submitter) if item.submitter else None
     event = SubmissionEvent("taken over", submitter.name, context.now(), version=item.version + 1)
-    transferred = actions.apply_change(context, item, {"submitter": submitter.id}, event)
+    transferred = apply_change(context, item, {"submitter": submitter.id}, event)
     if former and former.organization and former.id != submitter.id:
         submissions.unname(context.ledger, item.id, former.organization)
     return transferred
@@ -347,4 +353,4 @@ def confirm(context: Site, item: Submission, who: str) -> None:
         SubmissionEvent("confirmed", who, now, version=item.version),
         {"confirmed": now},
     )
-    actions.request_harvest(context, who)
+    request_harvest(context, who)

@@ -46,7 +46,7 @@ from shapes.result import Result, Severity
 from shapes.rules import message
 from shapes.validate import validate_many
 from vocab.describe import KIND, describe
-from vocab.initiative import Basis, Resource
+from vocab.initiative import Basis, Claim, Resource
 from vocab.iris import Iris
 from vocab.terms import DCT
 
@@ -308,22 +308,20 @@ def suggest_topics(content: Content, source: Source, base: str) -> Suggestions:
 
 
 def _by_member(resource: Resource) -> Suggestions:
-    suggested: dict[str, dict[str, str]] = {"goal": {}, "target": {}, "actionLine": {}}
-    chosen = {
-        claim.concept.rpartition("/")[2]
-        for claim in resource.goals
-        if claim.basis is not Basis.SUGGESTED
-    }
-    for claim in (*resource.goals, *resource.targets, *resource.action_lines):
-        if claim.basis is Basis.SUGGESTED:
-            member = "actionLine" if claim in resource.action_lines else "goal"
-            code = claim.concept.rpartition("/")[2]
-            if claim in resource.targets:
-                suggested["target"].setdefault(code, claim.word or "")
-            code = code if member == "actionLine" else code.partition(".")[0]
-            if code not in chosen:
-                suggested[member].setdefault(code, claim.word or "")
-    return suggested
+    def suggested(claims: Sequence[Claim]) -> dict[str, str]:
+        return {
+            claim.concept.rpartition("/")[2]: claim.word or ""
+            for claim in reversed(claims)
+            if claim.basis is Basis.SUGGESTED
+        }
+
+    targets = suggested(resource.targets)
+    of_targets = {code.partition(".")[0]: word for code, word in reversed(targets.items())}
+    goals = of_targets | suggested(resource.goals)
+    for claim in resource.goals:
+        if claim.basis is not Basis.SUGGESTED:
+            goals.pop(claim.concept.rpartition("/")[2], None)
+    return {"goal": goals, "target": targets, "actionLine": suggested(resource.action_lines)}
 
 
 _SHOWN = 5  # likely duplicates
@@ -542,11 +540,8 @@ def _unique(duplicates: Sequence[Duplicate], own: str) -> list[Duplicate]:
     """Return each record once, even if it is named by two IRIs, its own and its initiative's; leave
     out the submission *own*.
     """
-    by_key: dict[str, Duplicate] = {}
-    for duplicate in duplicates:
-        by_key.setdefault(_key(duplicate.address), duplicate)
-    by_key.pop(_key(own), None)
-    return list(by_key.values())
+    by_key = {_key(duplicate.address): duplicate for duplicate in reversed(duplicates)}
+    return [duplicate for key, duplicate in by_key.items() if key != _key(own)]
 
 
 def _key(address: str) -> str:

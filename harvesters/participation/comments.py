@@ -169,13 +169,13 @@ def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter,
     draft = find_draft(context, secret)
     submitter, _, session = confirm(context, secret)
     state = _admit(context, submitter, draft)
-    submissions.claim_comment(context.site.ledger, draft.id, submitter.id, state)
+    submissions.change_comment(context.site.ledger, draft, submitter=submitter.id, state=state)
     return submitter, session
 
 
 def delete_own(context: SubmissionContext, submitter: Submitter, id: str) -> None:
     """Delete a comment of this person; it is not shown any more. Raises NotFound."""
-    if not submissions.delete_comment(context.site.ledger, id, submitter.id):
+    if not submissions.delete_comments(context.site.ledger, submitter.id, id):
         raise NotFound("You have no comment with this identifier.")
 
 
@@ -188,7 +188,9 @@ def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime
     try:
         return [
             (item.created, item.text)
-            for item in submissions.comments_on(context.site.ledger, post, SHOWN)
+            for item in submissions.comments(
+                context.site.ledger, SHOWN, post=post, state=SubmissionState.ACCEPTED
+            )
         ]
     except LedgerError:
         return None
@@ -209,9 +211,8 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
     is_possible = comment.state in WAITING or (
         comment.state is SubmissionState.ACCEPTED and decision == "reject"
     )
-    if not is_possible or not submissions.decide_comment(
-        context.ledger, comment, state, who, reason, now
-    ):
+    values = {"state": state, "decided": now, "decided_by": who, "reason": reason}
+    if not is_possible or not submissions.change_comment(context.ledger, comment, **values):
         raise NotAllowed("The comment was decided before.")
     text = ": ".join(filter(None, (comment.id, reason)))
     operators.record_audit_entry(
@@ -238,7 +239,7 @@ def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
 
 def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -> SubmissionState:
     """Return the state in which a comment of this person waits. Raises NotAllowed, RateLimited."""
-    own = submissions.comments_of(context.site.ledger, submitter.id)
+    own = submissions.comments(context.site.ledger, submitter=submitter.id)
     if sum(item.state in WAITING for item in own) >= MAX_WAITING:
         raise NotAllowed(
             "%(count)s of your comments wait for a moderator; more are not possible.",

@@ -15,7 +15,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import Link, Purpose, SubmissionState
-from harvesters.ledger.submissions import comments_of, picture_of
+from harvesters.ledger.submissions import picture_of
 from harvesters.participation import actions, drafts
 from harvesters.participation.drafts import SUMMARY
 from harvesters.participation.model import labels, shown_members
@@ -192,7 +192,7 @@ def show_all(
             if item.state is not SubmissionState.DRAFT
         ],
         "submitter": visitor,
-        "comments": comments_of(ledger, visitor.id),
+        "comments": submissions.comments(ledger, submitter=visitor.id),
         "csrf": SESSION.token(request),
     }
     return pages.render("mine.html", values)

@@ -5,6 +5,7 @@ the messages to them.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -94,22 +95,20 @@ class SubmissionContext:
         """Return the host of the provider that persons may sign in with, "" if there is none."""
         return self.provider.host if self.provider else ""
 
+    def _open_source(self) -> Source | None:
+        with suppress(SourceDefinitionError):
+            source = load(self.site.source_dir / f"{SOURCE}.toml")
+            return source if source.enabled and source.protocol == SOURCE else None
+        return None
+
     def source(self) -> Source:
         """Return the source of submissions; raise Closed if nothing can be submitted here."""
-        try:
-            source = load(self.site.source_dir / f"{SOURCE}.toml")
-        except SourceDefinitionError:
-            source = None
-        if source is None or not source.enabled or source.protocol != SOURCE:
-            raise Closed("Nothing can be submitted here: the operators have not opened it.")
-        return source
+        if source := self._open_source():
+            return source
+        raise Closed("Nothing can be submitted here: the operators have not opened it.")
 
     def is_open(self) -> bool:
-        try:
-            self.source()
-        except Closed:
-            return False
-        return True
+        return self._open_source() is not None
 
     def waiting(self) -> tuple[int, datetime | None] | None:
         """Return how many submissions wait for a moderator, and the time since which the oldest
@@ -118,9 +117,8 @@ class SubmissionContext:
         None if nothing can be submitted here, or the ledger does not answer.
         """
         try:
-            self.source()
-            return submissions.waiting(self.site.ledger)
-        except (Closed, LedgerError):
+            return submissions.waiting(self.site.ledger) if self.is_open() else None
+        except LedgerError:
             return None
 
 

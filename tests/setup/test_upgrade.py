@@ -208,7 +208,7 @@ def check_participation(ledger: Ledger) -> None:
     [review] = prizes.reviews(ledger, "2027")
     assert (review.scores, prizes.experts(ledger, "2027")) == ({"impact": 4}, [review.expert])
     assert [item.stage for item in prizes.nominations(ledger)] == ["nominated"]
-    assert [item.text for item in submissions.comments_of(ledger, person.id)] == ["A remark"]
+    assert [item.text for item in submissions.comments(ledger, submitter=person.id)] == ["A remark"]
     assert submissions.count_unused(ledger, person.id) == 1
     assert [item.key for item in coar.notifications(ledger)] == ["k1"]
 

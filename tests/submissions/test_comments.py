@@ -9,7 +9,7 @@ from rows import each
 
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import SubmissionState
-from harvesters.ledger.submissions import comments_in, prune_comments
+from harvesters.ledger.submissions import comments, prune_comments
 from harvesters.participation.comments import MAX_TEXT, MAX_WAITING, shown_comments
 
 from .conftest import SubmissionWorld, administering, bearer, codes, hidden, submitted, visiting
@@ -74,11 +74,11 @@ async def decide(
 
 
 def waiting(world: SubmissionWorld) -> list[str]:
-    return [item.text for item in comments_in(world.ledger, SubmissionState.SUBMITTED, 10)]
+    return [item.text for item in comments(world.ledger, state=SubmissionState.SUBMITTED)]
 
 
 def the_one(world: SubmissionWorld, state: SubmissionState = SubmissionState.SUBMITTED) -> str:
-    (comment,) = comments_in(world.ledger, state, 10)
+    (comment,) = comments(world.ledger, state=state)
     return comment.id
 
 
@@ -227,7 +227,7 @@ async def test_a_person_exports_and_deletes_comments_and_nothing_is_in_the_journ
     assert "Grace" not in str(exported)
     assert one
     assert (one[0][1], shown_comments(world.context, post)) == ("One remark", [])
-    assert all(comments_in(world.ledger, state, 10) == [] for state in SubmissionState)
+    assert all(comments(world.ledger, state=state) == [] for state in SubmissionState)
     assert "remark" not in world.entries()
     assert "reader@example.org" not in world.entries()
 
@@ -260,7 +260,7 @@ async def test_old_drafts_and_refused_comments_are_deleted_and_their_author_stay
     prune_comments(world.ledger, now - month, now - quarter)
     submissions.prune(world.ledger, now, now - month, now - quarter)
 
-    left = [item.text for state in SubmissionState for item in comments_in(world.ledger, state, 10)]
+    left = [item.text for state in SubmissionState for item in comments(world.ledger, state=state)]
     assert left == ["Kept"]
     assert submissions.submitter_of(world.ledger, mail="reader@example.org") is not None
 
