@@ -4,6 +4,7 @@ in which they are compared.
 
 from __future__ import annotations
 
+import pickle
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from functools import cache, lru_cache
 from typing import Protocol, TypeAlias
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import orjson
 from anyascii import anyascii
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
@@ -374,7 +374,7 @@ class EntityStore(Mapping[str, Entity]):
             row = self._database.execute("SELECT data FROM entity WHERE iri = ?", (iri,)).fetchone()
             if row is None:
                 raise KeyError(iri)
-            entity = self._cache_entity(iri, _decode(iri, row[0]))
+            entity = self._cache_entity(iri, pickle.loads(row[0]))
         return entity
 
     def __setitem__(self, iri: str, entity: Entity) -> None:
@@ -419,8 +419,8 @@ class EntityStore(Mapping[str, Entity]):
         last = ""
         text = "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?"
         while rows := self._database.execute(text, (kind, last, _FETCHED)).fetchall():
-            for iri, data in rows:
-                yield _decode(iri, data)
+            for _, data in rows:
+                yield pickle.loads(data)
             last = rows[-1][0]
 
     def mark_changed(self, iris: Iterable[str]) -> None:
@@ -452,7 +452,8 @@ class EntityStore(Mapping[str, Entity]):
 
     def _save(self) -> None:
         rows = (
-            (iri, self._cache[iri].kind, _encode(self._cache[iri])) for iri in sorted(self._unsaved)
+            (iri, self._cache[iri].kind, pickle.dumps(self._cache[iri]))
+            for iri in sorted(self._unsaved)
         )
         self._database.executemany("INSERT OR REPLACE INTO entity VALUES (?, ?, ?)", rows)
         self._unsaved.clear()
@@ -466,50 +467,3 @@ def open_entities(entities: Iterable[Entity] = (), cached: int = _CACHED) -> Ite
         for entity in entities:
             store[entity.iri] = entity
         yield store
-
-
-def _encode(entity: Entity) -> bytes:
-    lists = (
-        entity.identifiers,
-        entity.pages,
-        entity.countries,
-        entity.parties,
-        entity.classes,
-        entity.origins,
-    )
-    fields = (
-        entity.kind,
-        entity.source,
-        entity.record,
-        entity.start,
-        entity.first_seen.isoformat(),
-    )
-    return orjson.dumps([fields, list(entity.names), *(sorted(values) for values in lists)])
-
-
-def _decode(iri: str, data: bytes) -> Entity:
-    (
-        (kind, source, record, start, seen),
-        names,
-        identifiers,
-        pages,
-        countries,
-        parties,
-        classes,
-        origins,
-    ) = orjson.loads(data)
-    return Entity(
-        iri,
-        kind,
-        source,
-        record,
-        dict.fromkeys(names),
-        {(scheme, value) for scheme, value in identifiers},
-        set(pages),
-        set(countries),
-        set(map(tuple, parties)),
-        set(classes),
-        set(origins),
-        start,
-        datetime.fromisoformat(seen),
-    )

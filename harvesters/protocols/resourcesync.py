@@ -11,9 +11,10 @@ import re
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeAlias
 
 import httpx
 from lxml import etree
@@ -49,35 +50,9 @@ _MAX_MANIFEST_BYTES = 256 << 20  # About a manifest of a million resources.
 _MANIFESTS = ("resourcedump-manifest", "changedump-manifest")
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceEntry:
-    """A resource or document: its *address*, its timestamp *stamp* as written, its *change* and its
-    *capability*; in a package its *path* and its *media* type.
-    """
-
-    address: str
-    stamp: str
-    change: str
-    capability: str
-    path: str
-    media: str
-
-    def document(self, reply: Reply | None = None) -> ListedDocument:
-        is_deleted = self.change == "deleted"
-        return ListedDocument(self.address, self.address, self.stamp or None, is_deleted, reply)
-
-
-@dataclass(frozen=True, slots=True)
-class ResourceDocument:
-    """A document: its *capability*, whether it is an index, the time from which it lists changes,
-    and its entries, sorted by address.
-    """
-
-    url: str
-    capability: str
-    is_index: bool
-    changes_from: datetime | None
-    entries: list[ResourceEntry]
+# What a document says of itself or of a resource: the attributes of its metadata, and of a resource
+# its *address*; the time of change is its *datetime*, as it is written.
+Metadata: TypeAlias = Mapping[str, str]
 
 
 class ResourceSyncOptions(FileOptions):
@@ -115,18 +90,15 @@ def _select_documents(
     """
     changes = _latest_changes(source, fetch, moment) if moment else None
     if changes is not None:
-        yield "changes", [entry.document() for entry in changes]
+        yield "changes", map(_listed, changes)
         return
     since = moment - _OVERLAP if moment else None
     is_empty = True
-    for document in _walk_lists(source, fetch, "resourcelist"):
-        is_empty, entries = False, document.entries
-        yield (
-            document.url,
-            [entry.document() for entry in entries if may_be_newer(entry.stamp, since)],
-        )
+    for url, _, entries in _walk_lists(source, fetch, "resourcelist"):
+        is_empty = False
+        yield url, [_listed(entry) for entry in entries if may_be_newer(entry["datetime"], since)]
     dumps = _walk_lists(source, fetch, "resourcedump") if is_empty else ()
-    for address in [entry.address for document in dumps for entry in document.entries]:
+    for address in [entry["address"] for _, _, entries in dumps for entry in entries]:
         is_empty = False
         yield address, _read_package(source, fetch, address, since)
     if is_empty:
@@ -137,19 +109,25 @@ def _select_documents(
         )
 
 
-def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[ResourceEntry] | None:
+def _listed(entry: Metadata, reply: Reply | None = None) -> ListedDocument:
+    address, is_deleted = entry["address"], entry.get("change") == "deleted"
+    return ListedDocument(address, address, entry["datetime"] or None, is_deleted, reply)
+
+
+def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[Metadata] | None:
     """Return the newest change of each resource since *moment*, or None if change lists do not
     reach back to it.
     """
     documents = list(_walk_lists(source, fetch, "changelist"))
-    if all(document.changes_from and document.changes_from > moment for document in documents):
+    begins = [parse_timestamp(metadata.get("from", "")) for _, metadata, _ in documents]
+    if all(begin and begin > moment for begin in begins):
         return None
-    newest: dict[str, ResourceEntry] = {}
-    for entry in (entry for document in documents for entry in document.entries):
-        known = newest.get(entry.address)
-        stamps = [parse_timestamp(item.stamp) or moment for item in (entry, known or entry)]
-        if may_be_newer(entry.stamp, moment) and stamps[0] >= stamps[1]:
-            newest[entry.address] = entry
+    newest: dict[str, Metadata] = {}
+    for entry in (entry for _, _, entries in documents for entry in entries):
+        known = newest.get(entry["address"], entry)
+        stamps = [parse_timestamp(each["datetime"]) or moment for each in (entry, known)]
+        if may_be_newer(entry["datetime"], moment) and stamps[0] >= stamps[1]:
+            newest[entry["address"]] = entry
     return [newest[address] for address in sorted(newest)]
 
 
@@ -160,9 +138,9 @@ def _walk_lists(
     address: str = "",
     loop_detector: LoopDetector | None = None,
     depth: int = 0,
-) -> Iterator[ResourceDocument]:
-    """Yield all lists of a capability, such as `resourcelist`, to which the source's url leads,
-    sorted by address.
+) -> Iterator[tuple[str, Metadata, list[Metadata]]]:
+    """Yield the address, metadata and entries of all lists of a capability, such as `resourcelist`,
+    to which the source's url leads, sorted by address.
     """
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
     loop_detector.check_token(address, address, "the document")
@@ -173,18 +151,6 @@ def _walk_lists(
             url=address,
             limit=_MAX_DEPTH,
         )
-    document = _fetch_document(source, fetch, address)
-    if document.capability == wanted and not document.is_index:
-        yield document
-        return
-    for entry in document.entries:
-        if document.capability == wanted or entry.capability in {wanted, "capabilitylist"}:
-            after = depth + 1
-            yield from _walk_lists(source, fetch, wanted, entry.address, loop_detector, after)
-
-
-def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocument:
-    """Request a document. Raise ParseError if it is not ResourceSync."""
     reply = fetch.get(address, accept=_ACCEPT)
     root = parse_xml(reply)
     metadata, kind = _metadata(root), etree.QName(root).localname
@@ -197,25 +163,30 @@ def _fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocum
             url=reply.url,
             element=kind,
         )
-    begin = parse_timestamp(metadata.get("from", ""))
     entries = _parse_entries(root, reply.url, capability)
-    return ResourceDocument(reply.url, capability, kind == "sitemapindex", begin, entries)
+    if capability == wanted and kind == "urlset":
+        yield reply.url, metadata, entries
+        return
+    for entry in entries:
+        if capability == wanted or entry["capability"] in {wanted, "capabilitylist"}:
+            after = depth + 1
+            yield from _walk_lists(source, fetch, wanted, entry["address"], loop_detector, after)
 
 
-def _metadata(node: _Element) -> Mapping[str, str]:
+def _metadata(node: _Element) -> Metadata:
     element = node.find(f"{_RS}md")
-    return {} if element is None else {str(key): str(text) for key, text in element.attrib.items()}
+    attributes = () if element is None else element.attrib.items()
+    return {str(name): str(text) for name, text in attributes if text}
 
 
-def _parse_entries(root: _Element, base: str, capability: str) -> list[ResourceEntry]:
-    entries = []
-    for node, address, lastmod in sitemap_entries(root, base):
-        if is_web(address):
-            defaults = {"datetime": lastmod, "capability": capability}
-            values = {**defaults, **{name: text for name, text in _metadata(node).items() if text}}
-            names = ("datetime", "change", "capability", "path", "type")
-            entries.append(ResourceEntry(address, *(values.get(name, "") for name in names)))
-    return sorted(entries, key=lambda entry: entry.address)
+def _parse_entries(root: _Element, base: str, capability: str) -> list[Metadata]:
+    """Return the entries with a web address, sorted by it."""
+    entries = [
+        {"datetime": stamp, "capability": capability, **_metadata(node), "address": address}
+        for node, address, stamp in sitemap_entries(root, base)
+        if is_web(address)
+    ]
+    return sorted(entries, key=itemgetter("address"))
 
 
 def _read_package(
@@ -253,10 +224,10 @@ def _read_package(
             member = None
             # A resource that cannot be decompressed does not stop the others.
             with suppress(ParseError), parser_errors(subject):
-                member = _read_member(package, entry.path, most)
-            headers = httpx.Headers({"content-type": entry.media})
-            if may_be_newer(entry.stamp, since):
-                yield entry.document(Reply(entry.address, 200, headers, member or b"", reply.at))
+                member = _read_member(package, entry.get("path", ""), most)
+            headers = httpx.Headers({"content-type": entry.get("type", "")})
+            if may_be_newer(entry["datetime"], since):
+                yield _listed(entry, Reply(entry["address"], 200, headers, member or b"", reply.at))
 
 
 def _read_member(package: zipfile.ZipFile, path: str, most: int) -> bytes | None:
