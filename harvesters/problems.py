@@ -66,10 +66,12 @@ class HTTPProblem(HarvestError):
     """
 
     status = HTTPStatus.BAD_REQUEST
-    extensions: Mapping[str, Any] = {}
     more_headers: Mapping[str, str] = {}
 
-    def __init__(self, text: str | Reason, **values: object) -> None:
+    def __init__(
+        self, text: str | Reason, extensions: Mapping[str, Any] | None = None, **values: object
+    ) -> None:
+        self.extensions = extensions or {}
         named = {
             name: value if isinstance(value, Reason) else str(value)
             for name, value in values.items()
@@ -93,8 +95,8 @@ class Unauthenticated(HTTPProblem):
 
     status = HTTPStatus.UNAUTHORIZED
 
-    def __init__(self, text: str, *, token_sent: bool, **values: object) -> None:
-        super().__init__(text, **values)
+    def __init__(self, text: str, *, token_sent: bool) -> None:
+        super().__init__(text)
         self.token_sent = token_sent
 
     @property

@@ -99,10 +99,6 @@ def count_waiting(ledger: Database, now: datetime) -> int:
     )
 
 
-def find_nomination(ledger: Database, edition: str, id: str) -> Nomination | None:
-    return next(iter(nominations(ledger, edition, id=id)), None)
-
-
 def add_expert(ledger: Database, edition: str, mail: str) -> None:
     remove_expert(ledger, edition, mail)
     ledger.execute(sa.insert(t.prize_expert).values(edition=edition, mail=mail))

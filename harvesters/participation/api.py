@@ -20,7 +20,7 @@ from harvesters.ledger import submissions as store
 from harvesters.ledger.participation import Content, Submission, Submitter
 from harvesters.ledger.submissions import new_id
 from harvesters.participation import actions
-from harvesters.participation.check import Check, differences
+from harvesters.participation.check import Check, differences, violation
 from harvesters.participation.documents import JSON, JSON_LD, TURTLE, read_document
 from harvesters.participation.model import InvalidMembersError
 from harvesters.participation.pictures import MEDIA_TYPES, encode_picture, picture_response
@@ -393,13 +393,8 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
             language if _LANGUAGE.match(language) else None,
         )
     except InvalidMembersError as error:
-        results = [
-            {"member": name, "severity": "Violation", "message": text, "rule": None}
-            for name, text in error.faults.items()
-        ]
-        problem = InvalidValue(other(str(error)))
-        problem.extensions = {"results": results}
-        raise problem from error
+        results = [asdict(violation(*fault)) for fault in error.faults.items()]
+        raise InvalidValue(other(str(error)), {"results": results}) from error
     except ParseError as error:
         raise HTTPProblem(other(str(error))) from error
 
@@ -408,9 +403,7 @@ def _check_valid(context: SubmissionContext, content: Content, key: str) -> Chec
     """Return the check of a submission; raise InvalidValue, with its results, for a violation."""
     checked = actions.check_content(context, content, key)
     if not checked.is_valid:
-        problem = InvalidValue(other(checked.violations))
-        problem.extensions = _checked(checked)
-        raise problem
+        raise InvalidValue(other(checked.violations), _checked(checked))
     return checked
 
 

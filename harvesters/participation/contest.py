@@ -63,18 +63,17 @@ def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
 
 def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
     """Return an announced edition; raise NotFound for any other, even one that exists."""
-    announced = {edition.id: edition for edition in announced_editions(ledger, now)}
-    if id not in announced:
+    edition = prizes.find_edition(ledger, id)
+    if edition is None or not edition.is_past(edition.announced, now):
         raise NotFound("There is no such edition of the prizes.")
-    return announced[id]
+    return edition
 
 
 def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
     """Return a nomination; raise NotFound."""
-    nomination = prizes.find_nomination(ledger, edition.id, id)
-    if nomination is None:
-        raise NotFound("There is no such nomination.")
-    return nomination
+    for nomination in prizes.nominations(ledger, edition.id, id=id):
+        return nomination
+    raise NotFound("There is no such nomination.")
 
 
 def nominate(

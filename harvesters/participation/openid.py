@@ -217,15 +217,13 @@ def _ask(client: httpx.Client, method: str, address: str, **more: Any) -> Mappin
     deadline = Deadline(TIMEOUT_SECONDS)
     try:
         with client.stream(method, address, **more) as response:
-            body = read_body(response, MAX_ANSWER, deadline)
-            status = response.status_code
+            body, status = read_body(response, MAX_ANSWER, deadline), response.status_code
+        answer = json.loads(body)
     except (httpx.HTTPError, httpx.InvalidURL, HarvestError) as error:
         log.warning(
             "provider does not answer", address=address, reason=str(error) or type(error).__name__
         )
         raise ProviderError(FAULTS["silent"]) from error
-    try:
-        answer = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise ProviderError(_WRONG) from error
     if status != httpx.codes.OK or not isinstance(answer, dict):

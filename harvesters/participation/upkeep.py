@@ -11,7 +11,7 @@ import structlog
 from harvesters.ledger import outbox, prizes, readers, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message
-from harvesters.ledger.participation import SUBMITTER, Link, Purpose, Submission, SubmissionEvent
+from harvesters.ledger.participation import SUBMITTER, Link, Purpose, SubmissionEvent
 from harvesters.ledger.submissions import prune_comments, prune_pictures
 from harvesters.notifications.delivery import MAIL, Channels
 from harvesters.participation.submitters import TOPIC
@@ -44,24 +44,21 @@ def send_reminders(ledger: Ledger, channels: Channels, now: datetime) -> int:
             Purpose.STILL_TRUE, now, now + LINK_AGE, submitter=item.submitter, submission=item.id
         )
         address = f"{channels.public_url}/submit/still-true/{submissions.create_link(ledger, link)}"
-        outbox.queue_messages(ledger, [_message(item, mail, address)], now)
+        with use_language(item.language):
+            subject = gettext("Is it still true? %(title)s") % {"title": item.title}
+            lines = [
+                gettext("You reported “%(title)s”. Nobody confirmed it for a year.")
+                % {"title": item.title},
+                gettext(
+                    "Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:"
+                ),
+                address,
+            ]
+        message = Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")
+        outbox.queue_messages(ledger, [message], now)
     if due:
         log.info("reminders queued", messages=len(due))
     return len(due)
-
-
-def _message(item: Submission, mail: str, address: str) -> Message:
-    with use_language(item.language):
-        subject = gettext("Is it still true? %(title)s") % {"title": item.title}
-        lines = [
-            gettext("You reported “%(title)s”. Nobody confirmed it for a year.")
-            % {"title": item.title},
-            gettext(
-                "Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:"
-            ),
-            address,
-        ]
-    return Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")
 
 
 def prune(ledger: Ledger, now: datetime) -> None:
