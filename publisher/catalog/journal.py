@@ -12,20 +12,19 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import format_datetime
 from functools import partial
 from http import HTTPStatus
 from itertools import chain
 from pathlib import Path as FilePath
-from typing import Annotated, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import orjson
 from fastapi import APIRouter, Path, Query
 from isal import igzip, isal_zlib
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
-from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.entry import Entry, count_rows
@@ -42,9 +41,6 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.terms import PROV
 from web.endpoints import (
-    Count,
-    Instant,
-    WebAddress,
     contents,
     format_parameter,
     get,
@@ -83,50 +79,6 @@ _ENTRY_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS}
 
 
-class JournalHead(TypedDict):
-    """The newest entry, number 0 if there is none, and the beginning of all IRIs of this journal."""
-
-    base: WebAddress
-    number: Count
-    id: str | None
-    previous: str | None
-    run: str | None
-    time: Instant | None
-
-
-class EntryHead(TypedDict):
-    """An entry: *id* is its hash, *previous* that of the entry before it."""
-
-    number: Count
-    id: str
-    previous: str | None
-    run: str
-    time: Instant
-
-
-class EntryJson(EntryHead):
-    """An entry: *bytes* of its gzip file, *plain_bytes* of the patch; *added* and *removed* are
-    numbers of quads.
-    """
-
-    bytes: Count
-    plain_bytes: Count
-    added: Count
-    removed: Count
-    patch: str
-
-
-class JournalPage(TypedDict):
-    """A page of the journal, the newest entry first."""
-
-    base: WebAddress
-    mirror_of: WebAddress | None
-    total: Count
-    entries: list[EntryJson]
-    next: str | None
-    previous: str | None
-
-
 router, dumps = APIRouter(), APIRouter()
 
 
@@ -136,9 +88,8 @@ router, dumps = APIRouter(), APIRouter()
     operation_id="journal",
     summary="List the entries of the journal, the newest first",
     tags=["watch"],
-    response_model=JournalPage,
     response_description="A page of entries",
-    responses=other_contents(GRAPHS.values()) | problems(400, 406, 503),
+    responses=other_contents(GRAPHS.values(), "JournalPage") | problems(400, 406, 503),
 )
 def listing(
     request: Request,
@@ -178,9 +129,8 @@ def listing(
     summary="Return the newest entry of the journal",
     description="A mirror reads this before it continues. The number is 0 while the journal is empty.",
     tags=["watch"],
-    response_model=JournalHead,
     response_description="The newest entry",
-    responses=problems(503),
+    responses=contents(json="JournalHead") | problems(503),
 )
 def head(request: Request, service: ServiceDep) -> Response:
     newest = service.journal.head
@@ -308,7 +258,7 @@ def _single_member(path: FilePath, size: int) -> tuple[int, Iterable[bytes]]:
     return len(front) + end - start + len(back), chain([front], body, [back])
 
 
-def _read_page(service: QueryService, before: int, per: int) -> JournalPage:
+def _read_page(service: QueryService, before: int, per: int) -> dict[str, Any]:
     """Return at most *per* entries numbered below *before*, the newest first."""
     newest, mirror = service.journal.head, mirror_origin.read(service.journal.folder)
     total = newest.number if newest else 0
@@ -327,7 +277,7 @@ def _read_page(service: QueryService, before: int, per: int) -> JournalPage:
     }
 
 
-def _head(entry: Entry) -> EntryHead:
+def _head(entry: Entry) -> dict[str, Any]:
     return {
         "number": entry.number,
         "id": entry.id,
@@ -337,7 +287,7 @@ def _head(entry: Entry) -> EntryHead:
     }
 
 
-def _summary(entry: Entry) -> EntryJson:
+def _summary(entry: Entry) -> dict[str, Any]:
     counts = count_rows(entry)
     return {
         **_head(entry),
@@ -349,7 +299,7 @@ def _summary(entry: Entry) -> EntryJson:
     }
 
 
-def _describe_page(page: JournalPage, iris: Iris) -> Description:
+def _describe_page(page: Mapping[str, Any], iris: Iris) -> Description:
     journal = f"{iris.base}journal/"
     node = {
         "@id": journal,
@@ -358,7 +308,7 @@ def _describe_page(page: JournalPage, iris: Iris) -> Description:
     return Description(journal, tuple(node_statements(node)), {}, namespaces(iris))
 
 
-def _entry_node(item: EntryJson, journal: str, iris: Iris) -> dict[str, str | Term | None]:
+def _entry_node(item: Mapping[str, Any], journal: str, iris: Iris) -> dict[str, str | Term | None]:
     return {
         "@id": f"{journal}{item['number']}",
         "rdf:type": f"{PROV}Entity",

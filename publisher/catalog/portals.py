@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from http import HTTPStatus
 from operator import itemgetter
-from typing import Annotated, NotRequired
+from typing import Annotated
 from uuid import NAMESPACE_URL, uuid5
 
 import orjson
@@ -20,7 +20,6 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
-from typing_extensions import TypedDict
 
 from publisher.catalog.datasets import (
     KEYWORDS,
@@ -30,7 +29,7 @@ from publisher.catalog.datasets import (
 )
 from publisher.dependencies import ServiceDep
 from web.branding import NAME
-from web.endpoints import WebAddress, get, problems
+from web.endpoints import contents, get, problems
 from web.respond import respond
 
 Json = dict[str, object]
@@ -53,16 +52,8 @@ _FORMATS = {
 }
 _OPEN_DATA = "https://project-open-data.cio.gov/v1.1/schema"
 Number = Annotated[str | None, WithJsonSchema({"type": "integer", "minimum": 0})]
+_ANSWER = contents(json="CkanAnswer")
 router = APIRouter()
-
-
-class CkanAnswer(TypedDict):
-    """A response of CKAN's Action API: *result* if *success* is true, else *error*."""
-
-    help: NotRequired[WebAddress]
-    success: bool
-    result: NotRequired[object]
-    error: NotRequired[dict[str, object]]
 
 
 async def action_parameters(
@@ -122,11 +113,11 @@ async def project_open_data(request: Request, service: ServiceDep) -> Response:
     summary="List all data sets as CKAN's Action API does",
     tags=["have"],
     dependencies=[Depends(action_parameters)],
-    response_model=CkanAnswer,
     response_description="The result of the action",
     responses={
-        404: {"model": CkanAnswer, "description": "The action or the package does not exist"},
-        409: {"model": CkanAnswer, "description": "A parameter is invalid"},
+        **_ANSWER,
+        404: {**_ANSWER[200], "description": "The action or the package does not exist"},
+        409: {**_ANSWER[200], "description": "A parameter is invalid"},
         **problems(503),
     },
 )
