@@ -48,7 +48,7 @@ from harvesters.errors import (
 from harvesters.reasons import Reason
 from journal.errors import JournalError
 from languages.translations import format_number, gettext
-from web.respond import PROBLEM_MEDIA, problem_response
+from web.respond import PROBLEM_MEDIA, Problem, install_error_handler
 from web.templating import Pages
 
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
@@ -154,6 +154,7 @@ class DefinitionChanged(HTTPProblem):
 
 class DatabaseUnavailable(HTTPProblem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
+    more_headers: Mapping[str, str] = {"Retry-After": "5"}
 
 
 class RateLimited(HTTPProblem):
@@ -240,7 +241,6 @@ _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (InvalidInputError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (UnknownError, HTTPStatus.NOT_FOUND),
     (SourceLockedError, HTTPStatus.CONFLICT),
-    (LedgerError, HTTPStatus.SERVICE_UNAVAILABLE),
     (SourceDefinitionError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (HarvestError, HTTPStatus.INTERNAL_SERVER_ERROR),
     (JournalError, HTTPStatus.INTERNAL_SERVER_ERROR),
@@ -248,73 +248,54 @@ _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (
 
 
 def install_error_handlers(app: FastAPI, pages: Pages) -> None:
-    """Install the error handlers on *app*."""
+    """Let *app* answer errors with a page of *pages*, or with problem details."""
 
-    async def on_error(request: Request, error: Exception) -> Response:
-        status, headers = _status(error)
-        # Its text may name hosts and files, which must not be disclosed.
-        if isinstance(error, LedgerError):
-            log.error("ledger unavailable", reason=str(error))
-            error = DatabaseUnavailable(
-                "The database is locked, missing or unreachable. The server's log has details."
+    def render(request: Request, problem: Problem) -> Response | None:
+        if not getattr(request.state, "page", False):
+            return None
+        values, query = dict(problem.values), request.url.query
+        if problem.template == "sign-in.html":
+            path = f"{request.url.path}?{query}" if query else request.url.path
+            values["path"] = path if request.method == "GET" else f"{pages.root}/"
+        return pages.render(problem.template, values, problem.status)
+
+    kinds = (HarvestError, JournalError, RequestValidationError, HTTPException)
+    install_error_handler(app, kinds, _describe_problem, render)
+
+
+async def _describe_problem(request: Request, error: Exception) -> Problem:
+    if isinstance(error, LedgerError):  # its text may name hosts and files
+        log.error("ledger unavailable", reason=str(error))
+        error = DatabaseUnavailable(
+            "The database is locked, missing or unreachable. The server's log has details."
+        )
+    text, headers, extensions = str(error), dict[str, str](), dict[str, Any]()
+    match error:
+        case HTTPProblem(status=status):
+            headers, extensions = {**error.headers}, {**error.extensions}
+        case HTTPException():
+            status, text = HTTPStatus(error.status_code), error.detail
+            headers.update(error.headers or {})
+        case RequestValidationError():  # without the input, which may contain a key
+            status = HTTPStatus.UNPROCESSABLE_ENTITY
+            text = "; ".join(
+                f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+                for problem in error.errors()
             )
-        return _problem_response(request, pages, error, status, str(error), headers)
-
-    async def on_wrong(request: Request, error: Exception) -> Response:
-        assert isinstance(error, RequestValidationError)
-        # Do not echo the input: it may contain a key.
-        messages = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        return _problem_response(
-            request, pages, error, HTTPStatus.UNPROCESSABLE_ENTITY, messages, {}
-        )
-
-    async def on_http(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _problem_response(
-            request, pages, error, HTTPStatus(error.status_code), error.detail, error.headers or {}
-        )
-
-    for error_type in (HarvestError, JournalError):
-        app.add_exception_handler(error_type, on_error)
-    app.add_exception_handler(RequestValidationError, on_wrong)
-    app.add_exception_handler(HTTPException, on_http)
-
-
-def _status(error: Exception) -> tuple[HTTPStatus, Mapping[str, str]]:
-    if isinstance(error, HTTPProblem):
-        return error.status, error.headers
-    status = next(status for error_type, status in _STATUS if isinstance(error, error_type))
-    return status, {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
-
-
-def _problem_response(
-    request: Request,
-    pages: Pages,
-    error: Exception,
-    status: HTTPStatus,
-    text: str,
-    headers: Mapping[str, str],
-) -> Response:
+        case _:
+            status = next(status for kind, status in _STATUS if isinstance(error, kind))
     _log_refusal(request, status, text)
-    if not getattr(request.state, "page", False):
-        more = error.extensions if isinstance(error, HTTPProblem) else {}
-        return problem_response(status, status.phrase, text, dict(headers), **more)
-    localized = _localized(error)
+    localized, template = _localized(error), "problem.html"
+    values: dict[str, object] = {
+        "title": status.phrase,
+        "detail": localized or text,
+        # Some messages of the harvester are not translated.
+        "detail_language": None if localized else "en",
+        "code": int(status),
+    }
     if isinstance(error, SessionRequired):
-        query = f"?{request.url.query}" if request.url.query else ""
-        path = f"{request.url.path}{query}" if request.method == "GET" else f"{pages.root}/"
-        values = {"why": localized, "failed": error.token_sent, "path": path}
-        response: Response = pages.render("sign-in.html", values, status)
-    else:
-        language = None if localized else "en"  # Some messages of the harvester are not translated.
-        detail = localized or text
-        page = {"title": status.phrase, "detail": detail, "detail_language": language}
-        response = pages.render("problem.html", {**page, "code": int(status)}, status)
-    response.headers.update(headers)
-    return response
+        values, template = {"why": localized, "failed": error.token_sent}, "sign-in.html"
+    return Problem(status, text, headers, "", extensions, template, values)
 
 
 def describe_error(error: Exception) -> str:

@@ -15,7 +15,7 @@ from journal.tracing import open_span
 from publisher.apis import mcp_route, reconciliation
 from publisher.background import in_background
 from publisher.catalog import journal, openapi, portals, void
-from publisher.error_handlers import ErrorHandlers
+from publisher.error_handlers import ErrorHandler
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.feeds.atom import WebSubNotifier
 from publisher.linked_data import health, lists, mementos, status
@@ -186,9 +186,8 @@ def create_app(
     app.mount("/static", HashedStaticFiles(STATIC_FOLDER))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
-    handlers = ErrorHandlers(app.state.pages, service, app.state.start.steps)
-    handlers.install(app)
-    _add_middleware(app, service, handlers, site.url)
+    handler = ErrorHandler(app, app.state.pages, service, app.state.start.steps)
+    _add_middleware(app, service, handler, site.url)
     return app
 
 
@@ -219,7 +218,7 @@ def _create_state(service: QueryService, site: SiteOptions) -> State:
     return state
 
 
-def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers, url: str) -> None:
+def _add_middleware(app: FastAPI, service: QueryService, handler: ErrorHandler, url: str) -> None:
     """Add the middleware from the innermost to the outermost."""
     app.state.request_metrics = metrics = RequestMetrics(open_span, _first_parts())
     app.add_middleware(
@@ -228,7 +227,7 @@ def _add_middleware(app: FastAPI, service: QueryService, handlers: ErrorHandlers
         requests=metrics.cached_pages,
         limits=PageLimits(service.limits),
     )
-    app.add_middleware(FreshnessMiddleware, service=service, respond=handlers.handle_damage)
+    app.add_middleware(FreshnessMiddleware, service=service, respond=handler.handle_damage)
     # It is outside the two above, so that their responses have its headers too.
     app.add_middleware(
         SecurityMiddleware,

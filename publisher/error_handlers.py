@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from fastapi import FastAPI
@@ -28,7 +27,7 @@ from publisher.errors import (
 from publisher.pages import Pages
 from publisher.store.query_service import QueryService
 from web.endpoints import allowed_methods, describe_validation_error
-from web.respond import HTTPProblem, problem_response, wants_page
+from web.respond import HTTPProblem, Problem, install_error_handler, wants_page
 
 _ERRORS: tuple[type[Exception], ...] = (
     *(PublisherError, JournalError, HTTPProblem),
@@ -52,35 +51,33 @@ _JOURNAL_UNREADABLE = TranslatableText(
 )
 
 
-class ErrorHandlers:
+class ErrorHandler:
     """Responds to errors: with a page for a browser, with problem+json for any other client. *steps*
     are those of the first start.
     """
 
     def __init__(
         self,
+        app: FastAPI,
         pages: Pages,
         service: QueryService,
         steps: Callable[[], Awaitable[Sequence[object]]],
     ) -> None:
         self._pages, self._service, self._steps = pages, service, steps
+        self._respond = install_error_handler(app, _ERRORS, self.describe, self._render)
 
-    def install(self, app: FastAPI) -> None:
-        for kind in _ERRORS:
-            app.add_exception_handler(kind, self.respond)
-
-    async def respond(self, request: Request, error: Exception) -> Response:
-        """Respond to an error by its class. Starlette raises an unexpected one again, so that it is
+    async def describe(self, request: Request, error: Exception) -> Problem:
+        """Describe an error by its class. Starlette raises an unexpected one again, so that it is
         logged; the server then closes the connection, as the response says.
         """
         path = request.url.path
         match error:
             case PublisherError():
-                return await self._respond_to_publisher_error(request, error)
+                return await self._describe_publisher_error(request, error)
             case RequestValidationError():  # 400 for a parameter, 404 for a path
                 is_path, detail = describe_validation_error(error)
                 status = HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST
-                return await self.respond(request, HTTPProblem(status, detail))
+                return await self.describe(request, HTTPProblem(status, detail))
             case HTTPProblem(status=HTTPStatus.NOT_FOUND) if self._service.awaited and not (
                 path.startswith(_LOCAL_PATH)
             ):  # what is missing may be in a journal entry that is not loaded yet
@@ -89,23 +86,20 @@ class ErrorHandlers:
                     problem=_detail(error),
                     missing=self._service.awaited,
                 )
-                return await self.respond(request, NotReady(text))
+                return await self.describe(request, NotReady(text))
             case HTTPProblem():
-                return self._render(request, error.status, _detail(error), error.headers)
+                return Problem(error.status, _detail(error), error.headers)
             case HTTPException():  # Starlette raises it: 404 for an unknown path, 405
                 status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
                 # Several routes may share a path, each with other methods.
                 if status is HTTPStatus.METHOD_NOT_ALLOWED:
                     headers["Allow"] = ", ".join(allowed_methods(request))
-                return self._render(
-                    request, status, f"{request.method} {path}: {error.detail}", headers
-                )
+                return Problem(status, f"{request.method} {path}: {error.detail}", headers)
             case JournalError():  # its text has paths of the server, so it is only logged
                 log.error("the journal cannot be read", path=path, reason=str(error))
-                status, headers = HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": _JOURNAL_RETRY}
-                return self._render(request, status, _JOURNAL_UNREADABLE, headers)
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return self._render(request, status, _FAILED, {"Connection": "close"})
+                headers = {"Retry-After": _JOURNAL_RETRY}
+                return Problem(HTTPStatus.SERVICE_UNAVAILABLE, _JOURNAL_UNREADABLE, headers)
+        return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED, {"Connection": "close"})
 
     async def handle_damage(self, request: Request, error: Exception) -> Response | None:
         """Respond to an exception that the middleware caught: to a PublisherError as to that of a
@@ -113,7 +107,7 @@ class ErrorHandlers:
         for any other.
         """
         if isinstance(error, PublisherError):
-            return await self.respond(request, error)
+            return await self._respond(request, error)
         if not await self._service.find_damage():
             return None
         log.warning(
@@ -121,61 +115,42 @@ class ErrorHandlers:
             path=request.url.path,
             reason=f"{type(error).__name__}: {error}",
         )
-        return await self.respond(request, DamagedFiles(_DAMAGED))
+        return await self._respond(request, DamagedFiles(_DAMAGED))
 
-    async def _respond_to_publisher_error(
-        self, request: Request, error: PublisherError
-    ) -> Response:
+    async def _describe_publisher_error(self, request: Request, error: PublisherError) -> Problem:
         status, title, headers = describe_error(error)
         path, is_failure = request.url.path, status is HTTPStatus.INTERNAL_SERVER_ERROR
         is_odd = isinstance(error, MemoryLimit) and not path.startswith(_CLIENT_QUERIES)
         if (is_failure or is_odd) and await self._service.find_damage():
-            return await self.respond(request, DamagedFiles(_DAMAGED))
+            return await self.describe(request, DamagedFiles(_DAMAGED))
         if is_failure:
             log.error("request failed", path=path, reason=str(error))
+        problem = Problem(status, _detail(error), headers, title)
         if isinstance(error, QuerySyntaxError):
-            place = {"line": error.line, "column": error.column}
-            return self._render(request, status, str(error), headers, title, **place)
-        is_early = isinstance(error, NotReady)
-        detail = (self._service.starting if is_early else "") or _detail(error)
-        if is_early and wants_page(request) and (steps := await self._steps()):
-            values = {"steps": steps, "refresh": REFRESH_SECONDS, **_in_language(detail)}
-            response = self._pages.page("start.html", status, **values)
-            response.headers.update(headers)
-            return response
-        return self._render(request, status, detail, headers, title)
+            return problem._replace(extensions={"line": error.line, "column": error.column})
+        if isinstance(error, NotReady):
+            problem = problem._replace(detail=self._service.starting or problem.detail)
+            if wants_page(request) and (steps := await self._steps()):
+                values = {"steps": steps, "refresh": REFRESH_SECONDS}
+                problem = problem._replace(template="start.html", values=values)
+        return problem
 
-    def _render(
-        self,
-        request: Request,
-        status: HTTPStatus,
-        detail: str,
-        headers: dict[str, str],
-        title: str = "",
-        **more: int | None,
-    ) -> Response:
-        title = title or status.phrase
+    def _render(self, request: Request, problem: Problem) -> Response | None:
         if not wants_page(request):
-            return problem_response(status, title, detail, headers, **more)
-        location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        values = _in_language(detail)
-        values |= {
-            "title": title,
-            "detail": f"{values['detail']}{location}",
-            "status": int(status),
-            "export": "Link" in headers,
-            "retry_after": headers.get("Retry-After", ""),
+            return None
+        detail, place = problem.detail, problem.extensions
+        text = detail.translated() if isinstance(detail, TranslatableText) else detail
+        location = f" (line {place['line']}, column {place['column']})" if place.get("line") else ""
+        values: dict[str, object] = {
+            "title": problem.title or problem.status.phrase,
+            "detail": f"{text}{location}",
+            "translated": isinstance(detail, TranslatableText),
+            "status": int(problem.status),
+            "export": "Link" in problem.headers,
+            "retry_after": problem.headers.get("Retry-After", ""),
+            **problem.values,
         }
-        response = self._pages.page("problem.html", status, **values)
-        response.headers.update(headers)
-        return response
-
-
-def _in_language(detail: str) -> dict[str, Any]:
-    """Return *detail* in the language of the request where it has translations, and whether it has."""
-    if isinstance(detail, TranslatableText):
-        return {"detail": detail.translated(), "translated": True}
-    return {"detail": detail, "translated": False}
+        return self._pages.page(problem.template, problem.status, **values)
 
 
 def _detail(error: Exception) -> str:

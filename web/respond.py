@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import orjson
+from fastapi import FastAPI
 from pyoxigraph import QueryResultsFormat, RdfFormat
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -289,6 +290,45 @@ def problem_response(
     members = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
     members |= {name: value for name, value in extensions.items() if value is not None}
     return Response(json.dumps(members), status, headers, PROBLEM_MEDIA)
+
+
+class Problem(NamedTuple):
+    """What a client learns of an error: *detail* with *extensions*, or a page of *template* with
+    *values*. Without a *title* it has that of its status.
+    """
+
+    status: HTTPStatus
+    detail: str
+    headers: Mapping[str, str] = {}
+    title: str = ""
+    extensions: Mapping[str, Any] = {}
+    template: str = "problem.html"
+    values: Mapping[str, object] = {}
+
+
+def install_error_handler(
+    app: FastAPI,
+    kinds: Iterable[type[Exception]],
+    describe: Callable[[Request, Exception], Awaitable[Problem]],
+    render: Callable[[Request, Problem], Response | None],
+) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Let *app* answer errors of *kinds* as *describe* says, and return the handler. *render*
+    returns the page of a problem, None where the client gets problem details.
+    """
+
+    async def respond_to_error(request: Request, error: Exception) -> Response:
+        problem = await describe(request, error)
+        title, headers = problem.title or problem.status.phrase, dict(problem.headers)
+        if response := render(request, problem):
+            response.headers.update(headers)
+            return response
+        return problem_response(
+            problem.status, title, problem.detail, headers, **problem.extensions
+        )
+
+    for kind in kinds:
+        app.add_exception_handler(kind, respond_to_error)
+    return respond_to_error
 
 
 def wants_page(request: Request) -> bool:
