@@ -67,8 +67,8 @@ class TableFormat(Format):
 
 FormatT = TypeVar("FormatT", bound=Format)
 GRAPHS = {
-    row.suffix: row
-    for row in (
+    item.suffix: item
+    for item in (
         GraphFormat(
             "ttl",
             "Turtle",
@@ -94,8 +94,8 @@ GRAPHS = {
 HTML = Format("html", "HTML", "text/html; charset=utf-8", ("application/xhtml+xml",))
 JSON = Format("json", "JSON", "application/json")
 TABLES = {
-    row.suffix: row
-    for row in (
+    item.suffix: item
+    for item in (
         TableFormat(
             "json",
             "JSON",
@@ -234,13 +234,13 @@ def quality(accept: str | None, media: str) -> float:
     )
 
 
-def best_match(accept: str | None, rows: Iterable[FormatT]) -> FormatT | None:
+def best_match(accept: str | None, formats: Iterable[FormatT]) -> FormatT | None:
     """Return the format that *accept* prefers, the first of equals; None if it accepts none.
 
     An alias counts slightly less than the format's own media type, so that ``application/json``
     selects SPARQL's JSON.
     """
-    ranked = [(_score(accept, candidate), candidate) for candidate in rows]
+    ranked = [(_score(accept, candidate), candidate) for candidate in formats]
     top = max((score for score, _ in ranked), default=0.0)
     return (
         next((candidate for score, candidate in ranked if score == top), None) if top > 0 else None
@@ -254,10 +254,10 @@ def _score(accept: str | None, candidate: Format) -> float:
     )
 
 
-def wants_html(accept: str | None, rows: Iterable[Format]) -> bool:
-    """Return whether the client prefers HTML to all of *rows*. ``*/*`` alone selects data."""
+def wants_html(accept: str | None, formats: Iterable[Format]) -> bool:
+    """Return whether the client prefers HTML to all of *formats*. ``*/*`` alone selects data."""
     page = max(quality(accept, name) for name in media_types(HTML))
-    data = max((_score(accept, candidate) for candidate in rows), default=0.0)
+    data = max((_score(accept, candidate) for candidate in formats), default=0.0)
     return page > data or (
         page == data and page > 0 and accept is not None and "text/html" in accept.lower()
     )
@@ -450,9 +450,9 @@ class ResourceURLs:
         )
 
     def alternates(
-        self, rel: str = "alternate", rows: Iterable[Format] = FORMATS.values()
+        self, rel: str = "alternate", formats: Iterable[Format] = FORMATS.values()
     ) -> list[Link]:
-        return [typed_link(rel, self.form(data_format), data_format.media) for data_format in rows]
+        return [typed_link(rel, self.form(item), item.media) for item in formats]
 
 
 def choose_format(
@@ -467,7 +467,7 @@ def choose_format(
     Raises HTTPProblem (406) that names the formats, and their addresses if *urls* are given.
     """
     asked, accept = suffix or request.query_params.get("format"), request.headers.get("accept")
-    data = [row for row in formats.values() if row.suffix != HTML.suffix]
+    data = [item for item in formats.values() if item.suffix != HTML.suffix]
     request.state.is_negotiated = not asked
     chosen = (
         formats.get(asked)
@@ -481,11 +481,12 @@ def choose_format(
     return chosen
 
 
-def not_acceptable(rows: Collection[Format], urls: ResourceURLs | None = None) -> HTTPProblem:
+def not_acceptable(formats: Collection[Format], urls: ResourceURLs | None = None) -> HTTPProblem:
     available = [
-        f"{urls.form(row)} ({row.media.partition(';')[0]})" if urls else row.media for row in rows
+        f"{urls.form(item)} ({item.media.partition(';')[0]})" if urls else item.media
+        for item in formats
     ]
-    links = link_header(urls.alternates(rows=rows)) if urls else ""
+    links = link_header(urls.alternates(formats=formats)) if urls else ""
     return HTTPProblem(
         HTTPStatus.NOT_ACCEPTABLE,
         TranslatableText(

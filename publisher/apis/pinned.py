@@ -230,14 +230,14 @@ class PinnedRelease:
             raise QueryError(
                 "NOW(), RAND(), UUID() and STRUUID() have another result each time; a result here must be repeatable"
             )
-        body, rows, form, note = await self._run(parsed, link)
-        if not rows and (rows == 0 or not body.strip()):
+        data, rows, form, note = await self._run(parsed, link)
+        if not rows and (rows == 0 or not data.strip()):
             raise NothingFound(
                 f"nothing found in release {self.release.number}; it may exist under another name or in newer data"
             )
         part = Part(
             name=name,
-            data=body.decode(),
+            data=data.decode(),
             media=media_type(form),
             link=link,
             query=text,
@@ -320,17 +320,17 @@ class PinnedRelease:
         request = replace(parsed, snapshot=snapshot.path, release=self.release.number)
         request = await rewrite(self.service, request, snapshot)
         answer = await self.service.query(request, client=self.client)
-        body = bytearray()
+        data = bytearray()
         try:
             async for chunk in answer.chunks():
-                body += chunk
-                if len(body) > MAX_BYTES:
+                data += chunk
+                if len(data) > MAX_BYTES:
                     raise RowLimit(
                         f"the result is larger than {MAX_BYTES >> 10} KiB; count, add LIMIT, or give the reader the link {link}"
                     )
         finally:
             answer.close()
-        return bytes(body), answer.rows, answer.suffix, request.note
+        return bytes(data), answer.rows, answer.suffix, request.note
 
 
 async def pin_release(

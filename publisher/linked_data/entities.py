@@ -283,7 +283,7 @@ async def respond_entity(
     modified = None
     if entity.graph is not None:
         modified = await _last_modified(service, "" if data_format is HTML else entity.graph)
-        links = [*links, *entity.urls.alternates(rows=other_formats(data_format))]
+        links = [*links, *entity.urls.alternates(formats=other_formats(data_format))]
     return respond(
         request,
         content,
@@ -303,8 +303,10 @@ def serialize(description: Description, data_format: Format, service: QueryServi
     )
 
 
-def other_formats(data_format: Format, rows: Iterable[Format] = FORMATS.values()) -> list[Format]:
-    return [candidate for candidate in rows if candidate is not data_format]
+def other_formats(
+    data_format: Format, formats: Iterable[Format] = FORMATS.values()
+) -> list[Format]:
+    return [candidate for candidate in formats if candidate is not data_format]
 
 
 async def _last_modified(service: QueryService, graph: str) -> int | None:

@@ -198,7 +198,7 @@ class _Tree:
             self._by_subject[statement.subject].append(statement)
             if statement.object.is_iri:
                 self._by_object[statement.predicate, statement.object.value].append(statement)
-        self._written = set[Statement]()
+        self._serialized = set[Statement]()
         self._visited = set[str]()
 
     def to_json(self) -> Node:
@@ -212,8 +212,8 @@ class _Tree:
         for statement in self._by_subject.get(subject, ()):
             if statement.predicate == _TYPE and statement.object.is_iri:
                 types.append(self._classes.get(statement.object.value, statement.object.value))
-            elif statement not in self._written:
-                self._written.add(statement)
+            elif statement not in self._serialized:
+                self._serialized.add(statement)
                 groups[self._member_name(statement)].append(statement.object)
         node: Node = {"id": subject}
         if types:
@@ -239,7 +239,7 @@ class _Tree:
             for statement in self._by_object.get((self._inverse[item.name], subject), ())
             if statement.subject not in self._visited
         ]
-        self._written.update(statements)
+        self._serialized.update(statements)
         return [
             _link(self._node(statement.subject))
             for statement in statements

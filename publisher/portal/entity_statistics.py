@@ -143,10 +143,10 @@ def _draw_map(figures: Figures) -> dict[str, object] | None:
     """Draw the filtered initiatives by country, or the country that they are filtered by; None if
     the outlines were not built.
     """
-    world, countries = figures["map"], figures.filters.codes("country")
-    title = figures.names.name("country", countries[0]) if countries else world.title
-    drawing = point_map([], countries[:1], title) if countries else world.drawing
-    ranges = () if countries else world.ranges
+    every_country, countries = figures["map"], figures.filters.codes("country")
+    title = figures.names.name("country", countries[0]) if countries else every_country.title
+    drawing = point_map([], countries[:1], title) if countries else every_country.drawing
+    ranges = () if countries else every_country.ranges
     return {"drawing": drawing, "title": title, "ranges": ranges} if drawing else None
 
 

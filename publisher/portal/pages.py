@@ -162,7 +162,7 @@ def _described(
     request: Request, content: bytes | Response, chosen: Format, urls: ResourceURLs, *links: Link
 ) -> Response:
     place = {"Content-Location": urls.form(chosen)} if request.state.is_negotiated else {}
-    others = urls.alternates(rows=other_formats(chosen))
+    others = urls.alternates(formats=other_formats(chosen))
     return respond(request, content, chosen, links=[*links, *others], headers=place)
 
 

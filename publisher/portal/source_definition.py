@@ -105,7 +105,7 @@ def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardS
     """Return the state with the suggestions from a sample; values entered by the visitor stay."""
     suggested = {
         "records": suggestion.records,
-        "options": (_written({"split": _inline(suggestion.split)}) if suggestion.split else ""),
+        "options": (_dump_toml({"split": _inline(suggestion.split)}) if suggestion.split else ""),
         **suggestion.fields,
     }
     filled = {name: text for name, text in suggested.items() if not state.values.get(name)}
@@ -158,13 +158,13 @@ def source_toml(state: WizardState) -> str:
         name: _inline(value) if isinstance(value, dict) else value
         for name, value in state.options.items()
     }
-    parts = [f"# sources/{state.name}.toml\n{_written(head)}"]
-    parts += [f"[options]\n{_written(options)}"] if options else []
-    parts += [f"[fields]\n{_written(fields)}".rstrip()] if state.kind.fields else []
+    parts = [f"# sources/{state.name}.toml\n{_dump_toml(head)}"]
+    parts += [f"[options]\n{_dump_toml(options)}"] if options else []
+    parts += [f"[fields]\n{_dump_toml(fields)}".rstrip()] if state.kind.fields else []
     return "\n\n".join(parts) + "\n"
 
 
-def _written(values: Mapping[str, object]) -> str:
+def _dump_toml(values: Mapping[str, object]) -> str:
     document = tomlkit.document()
     document.update({name: value for name, value in values.items() if value is not None})
     return tomlkit.dumps(document).rstrip("\n")

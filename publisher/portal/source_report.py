@@ -135,7 +135,7 @@ async def report(
         request,
         write[chosen.suffix](),
         chosen,
-        links=urls.alternates(rows=other_formats(chosen, _FORMATS.values())),
+        links=urls.alternates(formats=other_formats(chosen, _FORMATS.values())),
     )
 
 

@@ -121,13 +121,13 @@ def _export_data(
     name, work = f"stocktake-{release.number}", part.with_name(".work")
     quads = part / f"{name}.nq.gz"
     report_step("Writing the dumps")
-    written = write_texts(canonical_quads(journal, release.position, work), part, name)
+    totals = write_texts(canonical_quads(journal, release.position, work), part, name)
     report_step("Writing the rows of the tables")
     with closing(open_tables(work / "tables", iris)) as tables:
-        compute_tables(tables, quads, written, iris)
+        compute_tables(tables, quads, totals, iris)
         report_step("Writing the tables as CSV and Parquet")
         rows = {table.name: write_table(tables, table, part) for table in TABLES.values()}
-        counts = {"statements": written.quads, "triples": written.triples}
+        counts = {"statements": totals.quads, "triples": totals.triples}
         counts |= count_tables(tables, iris)
         sources = tuple(read_sources(tables, iris))
         void = tuple(void_statements(count_void(tables, iris), iris, namespaces(iris)))

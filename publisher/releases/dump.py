@@ -230,7 +230,7 @@ def _csv_row(cells: Iterable[str]) -> bytes:
     return out.getvalue().encode()
 
 
-class Written(NamedTuple):
+class DumpTotals(NamedTuple):
     """The numbers of quads and of triples of a release, and the bytes of the longest line."""
 
     quads: int
@@ -238,7 +238,7 @@ class Written(NamedTuple):
     longest: int
 
 
-def write_texts(lines: Iterable[bytes], folder: Path, name: str) -> Written:
+def write_texts(lines: Iterable[bytes], folder: Path, name: str) -> DumpTotals:
     """Write the files *name* into *folder* from sorted *lines* of N-Quads: these, and their triples
     in each of TEXT_FORMATS; a triple of several graphs is written once.
     """
@@ -253,7 +253,7 @@ def write_texts(lines: Iterable[bytes], folder: Path, name: str) -> Written:
             serialize(_triples(text), out, GRAPHS[end].writer, prefixes=PREFIXES)
     with gzip.open(path) as text, gzip_writer(folder / f"{name}.jsonld.gz") as out:
         triples = write_json_lines(_triples(text), out)
-    return Written(quads, triples, longest)
+    return DumpTotals(quads, triples, longest)
 
 
 def write_json_lines(triples: Iterable[Triple], out: BinaryIO, longest: int = CHUNK) -> int:

@@ -24,7 +24,7 @@ from publisher.database import connect, sql
 from publisher.projections.facets.facets import FACETS, describe_area
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.results import parse_node
-from publisher.releases.dump import Written
+from publisher.releases.dump import DumpTotals
 from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.releases.manifest import Release, ReleaseSource
 from publisher.store.releases.release_stores import COLUMNS, create_store, find_store, store_folder
@@ -196,14 +196,14 @@ def _expanded(text: str, iris: Iris) -> str:
 def compute_tables(
     tables: duckdb.DuckDBPyConnection,
     quads: Path,
-    written: Written,
+    totals: DumpTotals,
     iris: Iris,
     described: Mapping[str, Table] = TABLES,
 ) -> None:
     """Fill the tables from the gzip file *quads* of N-Quads."""
-    parts = written.quads // PART + 1
+    parts = totals.quads // PART + 1
     tables.execute(
-        f"""CREATE TABLE lines AS SELECT hash(g) % {parts} AS part, g, s, p, o FROM ({_read_lines(quads, written.longest)});
+        f"""CREATE TABLE lines AS SELECT hash(g) % {parts} AS part, g, s, p, o FROM ({_read_lines(quads, totals.longest)});
         INSERT INTO lines SELECT DISTINCT hash(s) % {parts}, s, s, p, o FROM lines
         WHERE starts_with(s, '<{iris.base}id/organization/');
         CREATE TABLE quads AS FROM lines ORDER BY part;
