@@ -226,7 +226,7 @@ def build_edition(settings: Settings, number: int | None, languages: str) -> Edi
         chosen = module.check_languages(languages)
     except ValueError as error:
         raise typer.BadParameter(f"--languages: {error}") from error
-    release = module.find_release(settings.data, number)
+    release = import_module("publisher.releases.builder").find_release(settings.data, number)
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, release.demo)
     edition: Edition = module.Edition(

@@ -46,7 +46,7 @@ from publisher.editions.crawler import (
     redirect_page,
     rewrite,
 )
-from publisher.errors import ReleaseError, ReleaseNotFound
+from publisher.errors import ReleaseError
 from publisher.limits import Limits
 from publisher.pages import BUNDLE_FOLDER, PACKAGE_FOLDER
 from publisher.rdf.gzip_files import gzip_lines
@@ -55,8 +55,6 @@ from publisher.sparql.examples import examples
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import (
     Release,
-    get_release,
-    newest_release,
     release_numbers,
 )
 from vocab.iris import Iris
@@ -369,27 +367,6 @@ def _write_index_page(edition: Edition, folder: Path) -> None:
 def _copy(source: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, path)
-
-
-def find_release(data: Path, number: int | None) -> Release:
-    """Return a release, the newest if *number* is None. Raises ReleaseNotFound, also for one whose
-    files were removed.
-    """
-    releases = data / "releases"
-    release = get_release(releases, number) if number else newest_release(releases)
-    if release is None:
-        known = (
-            ", ".join(map(str, release_numbers(releases)))
-            or "none; make one with `stocktake release`"
-        )
-        raise ReleaseNotFound(
-            f"there is no release {number or ''}".rstrip() + f"; available: {known}"
-        )
-    if release.withdrawn:
-        raise ReleaseNotFound(
-            f"the files of release {release.number} were removed on {release.withdrawn[:10]}; choose a newer one"
-        )
-    return release
 
 
 def link_release_data(data: Path, release: Release) -> Path:

@@ -18,7 +18,7 @@ from journal.atomic_file import sync
 from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
-from publisher.errors import ReleaseError
+from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.releases.dump import TEXT_FORMATS, canonical_quads, deletion_rows, write_texts
 from publisher.releases.metadata import add_metadata, describe_file
@@ -40,8 +40,10 @@ from publisher.store.releases.manifest import (
     MANIFEST,
     File,
     Release,
+    get_release,
     list_releases,
     newest_release,
+    release_numbers,
     write_manifest,
 )
 from vocab.iris import Iris
@@ -200,6 +202,27 @@ def build_lock(releases: Path) -> Iterator[None]:
         ) from error
     with lock:
         yield
+
+
+def find_release(data: Path, number: int | None) -> Release:
+    """Return a release, the newest if *number* is None. Raises ReleaseNotFound, also for one whose
+    files were removed.
+    """
+    releases = data / "releases"
+    release = get_release(releases, number) if number else newest_release(releases)
+    if release is None:
+        known = (
+            ", ".join(map(str, release_numbers(releases)))
+            or "none; make one with `stocktake release`"
+        )
+        raise ReleaseNotFound(
+            f"there is no release {number or ''}".rstrip() + f"; available: {known}"
+        )
+    if release.withdrawn:
+        raise ReleaseNotFound(
+            f"the files of release {release.number} were removed on {release.withdrawn[:10]}; choose a newer one"
+        )
+    return release
 
 
 def to_json(release: Release) -> str:

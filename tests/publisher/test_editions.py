@@ -42,13 +42,12 @@ from publisher.editions.site import (
     EXAMPLES,
     Edition,
     export_site,
-    find_release,
     link_release_data,
 )
 from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.pages import BUNDLE_FOLDER
 from publisher.portal.figures import Gap, all_codes
-from publisher.releases.builder import build_release
+from publisher.releases.builder import build_release, find_release
 from publisher.sparql.examples import example
 from publisher.store.releases.manifest import write_manifest
 from publisher.store.verification import build_local

@@ -24,7 +24,7 @@ from journal.journal import Journal
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
-from publisher.errors import ReleaseError, ReleaseNotFound, ReportError
+from publisher.errors import ReleaseError, ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures
 from publisher.portal.report.content import (
@@ -37,9 +37,10 @@ from publisher.portal.report.content import (
 )
 from publisher.projections.facets.filter_query import Filter
 from publisher.projections.facets.queries import FacetIndex
+from publisher.releases.builder import find_release
 from publisher.releases.metadata import typeset
 from publisher.releases.tables import open_release_tables
-from publisher.store.releases.manifest import Release, get_release, newest_release
+from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
 from web.branding import NAME
 from web.charts import standalone_svg, stylesheet
@@ -125,23 +126,6 @@ def build_report(
     files[NUMBERS] = _numbers(report, parts)
     _write(data / "reports", scope.name, files)
     return report
-
-
-def find_release(data: Path, number: int | None) -> Release:
-    """Return release *number*, the newest if it is None. Raises ReportError and ReleaseNotFound."""
-    releases = data / "releases"
-    release = get_release(releases, number) if number else newest_release(releases)
-    if release is None and number:
-        raise ReleaseNotFound(f"there is no release {number}; `stocktake release` cuts one")
-    if release is None:
-        raise ReportError(
-            "a report is made of a release, and none was cut yet: `stocktake release` cuts one"
-        )
-    if release.withdrawn:
-        raise ReportError(
-            f"the files of release {release.number} are no longer kept; name a newer one"
-        )
-    return release
 
 
 @contextmanager
