@@ -39,16 +39,10 @@ def require(value: ValueT | None, text: str, status: HTTPStatus = HTTPStatus.NOT
     return value
 
 
-async def get_tables_or_none(service: ServiceDep) -> FacetIndex | None:
-    """Return the facet tables of the current snapshot; None while they are built."""
-    return open_facet_index(service.current.path)
-
-
-OptionalTablesDep = Annotated[FacetIndex | None, Depends(get_tables_or_none)]
-
-
 def require_facet_index(service: QueryService) -> FacetIndex:
-    """Return the facet index of the snapshot; raises NotReady while it is built."""
+    """Return the facet index of the snapshot. Only that of an external store may not have it yet:
+    raises NotReady while it is built.
+    """
     if (index := open_facet_index(service.current.path)) is None:
         raise NotReady(
             TranslatableText("the charts and lists are being prepared; try again in a minute")

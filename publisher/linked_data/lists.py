@@ -26,11 +26,11 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.pages import Pages
 from publisher.projections.facets.facets import facet_of_concept
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import LAST, open_facet_index
+from publisher.projections.facets.queries import LAST
 from publisher.rdf.results import Row, Term, iri, literal
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -133,8 +133,8 @@ async def load_page(
     cursor = parameters.before or parameters.after
     upward = (order != "newest") != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
-    filters, tables = _as_filter(name, about, service), open_facet_index(service.current.path)
-    if name == "organizations" and tables:
+    filters, tables = _as_filter(name, about, service), require_facet_index(service)
+    if name == "organizations":
         listed = await asyncio.to_thread(
             tables.list_organizations, words, order, upward, (key, address), PAGE_SIZE + 1
         )
@@ -145,7 +145,7 @@ async def load_page(
             row | {"initiatives": numbers[row["thing"].value]}
             for row in await _detail_rows(keys, definition, service.iris.base, service)
         ]
-    elif filters and tables:
+    elif filters:
         pairs = await asyncio.to_thread(
             tables.list_after, filters, order, upward, key, address, PAGE_SIZE + 1
         )

@@ -25,7 +25,7 @@ from starlette.responses import RedirectResponse, Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
 from publisher.data.properties import published_properties
-from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import (
@@ -65,7 +65,7 @@ from publisher.portal.vocabulary import (
 )
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import Family, open_facet_index
+from publisher.projections.facets.queries import Family
 from publisher.rdf.results import Term, iri
 from publisher.store.descriptions import (
     Description,
@@ -149,7 +149,7 @@ async def tombstone_values(page: EntityPage) -> Values:
 async def thing_values(page: EntityPage) -> Values:
     service, description, path = page.service, page.description, thing_path(page.entity)
     kind, thing = path.partition("/")[0], description.iri
-    tables = open_facet_index(service.current.path)
+    tables = require_facet_index(service)
     comments = None
     if kind == "post":
         keep_for(MINUTE)  # a comment is shown once it is accepted, without another snapshot
@@ -163,9 +163,9 @@ async def thing_values(page: EntityPage) -> Values:
         "claims": {title: list_claims(description, concept) for title, concept in _CLAIMS.items()},
         "parts": partial(list_parts, description),
         "decimal": Decimal,
-        "related": await asyncio.to_thread(tables.related, thing, RELATED) if tables else [],
+        "related": await asyncio.to_thread(tables.related, thing, RELATED),
         "family": await asyncio.to_thread(tables.family, thing, FAMILY)
-        if tables and kind == "initiative"
+        if kind == "initiative"
         else Family(),
         "awards": await awards_of(service, thing),
         "comments": comments,

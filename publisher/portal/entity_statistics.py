@@ -18,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import TablesDep, require
+from publisher.dependencies import TablesDep, require, require_facet_index
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     THINGS,
@@ -49,7 +49,7 @@ from publisher.portal.figures import (
 from publisher.projections.facets import filter_query
 from publisher.projections.facets.facets import FACETS
 from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex, open_facet_index
+from publisher.projections.facets.queries import FacetIndex
 from publisher.projections.facets.thing_count import NONE
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
@@ -75,16 +75,17 @@ router = APIRouter()
 
 async def load_statistics(
     service: QueryService, filters: Filter, search: str, without: str
-) -> dict[str, object] | None:
-    """Return the values of ``statistics.html`` for the initiatives that *filters* select; None while the facet tables are
-    built. *without* is the facet that is constant, *search* the address of the list.
+) -> dict[str, object]:
+    """Return the values of ``statistics.html`` for the initiatives that *filters* select; *without*
+    is the facet that is constant, *search* the address of the list.
     """
-    tables = open_facet_index(service.current.path)
-    if tables is None:
-        return None
     return await asyncio.to_thread(
         entity_statistics,
-        Figures(tables, await get_names(service), filters.with_codes("kind", "initiative")),
+        Figures(
+            require_facet_index(service),
+            await get_names(service),
+            filters.with_codes("kind", "initiative"),
+        ),
         search,
         without,
     )

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.dependencies import OptionalTablesDep, PagesDep, ServiceDep, TablesDep
+from publisher.dependencies import PagesDep, ServiceDep, TablesDep
 from publisher.linked_data.lists import (
     ListCursor,
     choose_list_format,
@@ -94,13 +94,13 @@ def _missing(figures: Figures, facets: Sequence[str]) -> dict[str, Any]:
 
 @register_dataset(router, "/", "home", "Count what is published, and list what changed last")
 async def home(
-    request: Request, service: ServiceDep, tables: OptionalTablesDep, names: NamesDep
+    request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep
 ) -> DataPage:
     """Show the key figures, the map, the newest records and the registries."""
     rows, statuses = await service.rows(query("sources")), await source_statuses(service)
     steps = await request.app.state.start.steps()
     keep_for(0 if steps else MINUTE)  # the steps change by the second, the next events by the day
-    figures = Figures(tables, names, INITIATIVES, await official_links(service)) if tables else None
+    figures = Figures(tables, names, INITIATIVES, await official_links(service))
     today = f"{service.now():%Y-%m-%d}"
 
     def tables_of_page() -> list[DataTable]:
@@ -110,7 +110,7 @@ async def home(
         return [*_tables(values["counted"]), newest, *values["total"]]
 
     def values() -> dict[str, Any]:
-        counts = figures["bars/source"].counts if figures else {}
+        counts = figures["bars/source"].counts
         by_name = {row["source"].value.removeprefix(names.iris.source("")): row for row in rows}
         return _home(figures, today) | {
             "steps": steps,
@@ -121,12 +121,8 @@ async def home(
     return DataPage(tables_of_page, "home.html", values)
 
 
-def _home(figures: Figures | None, today: str) -> dict[str, Any]:
-    """Return the figures and lists of the front page; none while the facet tables are built."""
-    if figures is None:
-        return {"kinds": {}, "place": None, "matrix": None} | dict.fromkeys(
-            ("counted", "total", "panels", "newest", "events", "missing", "finding", "note"), ()
-        )
+def _home(figures: Figures, today: str) -> dict[str, Any]:
+    """Return the figures and lists of the front page."""
     tables, place, matrix = figures.tables, figures["map"], figures["matrix"]
     everything = replace(figures, filters=Filter())
     kinds = everything["bars/kind"].counts
@@ -271,13 +267,12 @@ COVERED_FACETS = ("line", "goal", "country", "year", "remark")
 registries_router = APIRouter()
 
 
-async def list_registries(service: QueryService, tables: FacetIndex | None) -> list[dict[str, Any]]:
+async def list_registries(service: QueryService, tables: FacetIndex) -> list[dict[str, Any]]:
     """Return all registries, sorted by title: *things* is the number of published things, *filled*
-    how many have each of COVERED_FACETS, *state* is the freshness. Without *tables* there are no
-    counts.
+    how many have each of COVERED_FACETS, *state* is the freshness.
     """
     statuses, start = await source_statuses(service), service.iris.source("")
-    counts = await asyncio.to_thread(_count_registries, tables) if tables else {}
+    counts = await asyncio.to_thread(_count_registries, tables)
     english_last = sorted(
         await service.rows(query("sources")), key=lambda row: row["title"].language == "en"
     )
@@ -288,8 +283,8 @@ async def list_registries(service: QueryService, tables: FacetIndex | None) -> l
             "row": row,
             "source_status": statuses.get(name),
             "state": statuses[name].state(service.now()).value if name in statuses else "",
-            "things": counts.get("things", {}).get(name, NONE),
-            "filled": {facet: counts.get(facet, {}).get(name, NONE) for facet in COVERED_FACETS},
+            "things": counts["things"].get(name, NONE),
+            "filled": {facet: counts[facet].get(name, NONE) for facet in COVERED_FACETS},
         }
         for name, row in by_name.items()
     ]
@@ -306,7 +301,7 @@ async def sources(
     request: Request,
     service: ServiceDep,
     pages: PagesDep,
-    tables: OptionalTablesDep,
+    tables: TablesDep,
     cursor: ListCursor,
 ) -> Response:
     """A registry is a source from which records are harvested; the page shows them all."""
@@ -314,7 +309,6 @@ async def sources(
         return respond_list(
             request, pages, "sources", {}, (await load_page(cursor, service, "sources"))
         )
-    different = tables.count_different(INITIATIVES) if tables else None
     return respond(
         request,
         (
@@ -323,7 +317,7 @@ async def sources(
                 "registries.html",
                 registries=await list_registries(service, tables),
                 covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
-                note=count_note(different) if different else "",
+                note=count_note(tables.count_different(INITIATIVES)),
                 forms=[
                     (item.label, f"/registries.{item.suffix}") for item in TABLE_FORMATS.values()
                 ],
@@ -334,10 +328,8 @@ async def sources(
     )
 
 
-def _registries_query(service: QueryService, tables: FacetIndex | None) -> str:
-    return coverage_by_source(
-        INITIATIVES, "remark", service.iris, has_parts=(tables is not None and tables.has_parts)
-    )
+def _registries_query(service: QueryService, tables: FacetIndex) -> str:
+    return coverage_by_source(INITIATIVES, "remark", service.iris, has_parts=tables.has_parts)
 
 
 @register_dataset(
@@ -347,7 +339,7 @@ def _registries_query(service: QueryService, tables: FacetIndex | None) -> str:
     "List all registries, with how complete their records are",
 )
 async def registries(
-    request: Request, service: ServiceDep, tables: OptionalTablesDep
+    request: Request, service: ServiceDep, tables: TablesDep
 ) -> DataPage | Response:
     """The page is `/sources`."""
     if request.url.path == "/registries":

@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, gettext
-from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
@@ -53,7 +53,6 @@ from publisher.portal.figures import (
 )
 from publisher.projections.facets.facets import FACETS, facet_of_concept
 from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import open_facet_index
 from publisher.rdf.results import Row, Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
@@ -115,8 +114,7 @@ async def find_vocabulary(request: Request, service: QueryService) -> tuple[str,
             return "ontology", await find_entity(request, service, describe_graph, 1)
         case (name,):
             entity = await find_entity(request, service, describe_graph, 1)
-            has_tables = open_facet_index(service.current.path) is not None
-            return "matrix" if name == "matrix" and has_tables else "term", entity
+            return "matrix" if name == "matrix" else "term", entity
         case _:
             return "term", await _find_term(request, service, len(rest) + 1)
 
@@ -192,8 +190,8 @@ def scheme_links(page: EntityPage) -> list[Link]:
 
 async def scheme_values(page: EntityPage) -> Values:
     service, description, iris = page.service, page.description, page.service.iris
-    tables, filters = open_facet_index(service.current.path), make_filter(*Basis, kind="initiative")
-    counts = await asyncio.to_thread(tables.counts_once, filters) if tables else {}
+    tables, filters = require_facet_index(service), make_filter(*Basis, kind="initiative")
+    counts = await asyncio.to_thread(tables.counts_once, filters)
     return {
         "has_mappings": description.iri in map(iris.scheme, mapped_schemes(iris.base)),
         "concepts": concept_tree(description),
@@ -359,9 +357,7 @@ def diagram(
 
 
 async def matrix_values(page: EntityPage) -> Values:
-    service, tables = page.service, open_facet_index(page.service.current.path)
-    if tables is None:
-        return {}
+    service, tables = page.service, require_facet_index(page.service)
     figures = await get_figures(page.request, tables, await get_names(service))
     return await asyncio.to_thread(_matrix_values, await get_matrix_figures(figures, service))
 

@@ -14,14 +14,12 @@ import httpx
 import pytest
 from app_client import asking
 from browser import browsing
-from event_loops import session_loop
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 from rows import each
 from small_world import IRIS, SEEN, record_rows
 
 import publisher
 from journal.journal import Journal
-from publisher import dependencies
 from publisher.app import create_app
 from publisher.limits import Limits
 from publisher.pages import BUNDLE_FOLDER, DOCUMENTATION, Pages
@@ -148,20 +146,6 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
 
 
 HTML = {"Accept": "text/html"}
-
-
-@session_loop
-async def test_the_front_page_states_no_number_that_is_not_counted_yet(
-    inside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dependencies, "open_facet_index", lambda _: None)
-
-    page = (await inside.get("/?at=first-start", headers={"Accept": "text/html"})).text
-
-    assert "Charts are being prepared" in page
-    assert 'href="/source/demo"' in page
-    assert "<bdi>0</bdi>" not in page
-    assert "No updates yet." not in page
 
 
 async def test_every_link_of_the_front_page_leads_somewhere(client: httpx.AsyncClient) -> None:
