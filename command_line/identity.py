@@ -40,10 +40,9 @@ from harvesters.matching.match import (
     pair_id,
     read_entities,
 )
+from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.operations import decide_pairs
-from harvesters.runs.publish_graphs import GraphChange, change_kind, plan_clusters, publish_clusters
-from vocab.annotations import cluster_members
+from harvesters.runs.publish_graphs import change_row, plan_clusters, publish_clusters
 from vocab.iris import Iris
 
 app = typer.Typer(
@@ -221,7 +220,7 @@ def decide(
     """
     with _open_runs(ctx.obj) as context:
         row = find_pair(context.ledger, pair)
-        decide_pairs(context, [row.pair], judgement, by=current_user(), reason=reason)
+        operations.decide_pairs(context, [row.pair], judgement, by=current_user(), reason=reason)
     print_lines(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}")
 
 
@@ -287,7 +286,7 @@ def _decide(
     _, after = classify_pairs(stored, {**decided, **new})
     if is_stored:
         note = f"{len(pairs)} pairs by rule"
-        decide_pairs(context, list(new), judgement, by=by, reason=reason, note=note)
+        operations.decide_pairs(context, list(new), judgement, by=by, reason=reason, note=note)
     rows: list[dict[str, object]] = [
         {"pair": pair.id, "bits": pair.score.bits, "first": pair.names[0], "second": pair.names[1]}
         for pair in pairs
@@ -306,7 +305,7 @@ def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Wh
             raise IdentityError(
                 f"the pair {pair!r} has no decision; `stocktake identity decisions` lists the current ones"
             )
-        decide_pairs(context, [both], None, by=current_user(), reason=reason)
+        operations.decide_pairs(context, [both], None, by=current_user(), reason=reason)
     print_lines(f"withdrawn: {both[0]} and {both[1]}")
 
 
@@ -347,25 +346,13 @@ def publish(
     with _open_runs(ctx.obj) as context:
         if dry_run:
             with plan_clusters(context) as planned:
-                run, rows = None, [_change_row(change) for change in planned]
+                run, rows = None, list(map(change_row, planned))
         else:
-            with publish_clusters(context) as (run, changes):
-                rows = [_change_row(change) for change in changes]
+            run, rows = operations.publish_clusters(context, by=current_user())
     counted = [{**row, "joined": len(row["joined"]), "left": len(row["left"])} for row in rows]
     print_rows(rows, "Clusters", json, table_rows=counted, empty="no cluster changes")
     if run and run.entry and not json:
         print_lines(f"journal entry {run.entry}")
-
-
-def _change_row(change: GraphChange) -> dict[str, Any]:
-    before, after = (set(cluster_members(text)) for text in (change.before, change.after))
-    return {
-        "cluster": change.graph,
-        "change": change_kind(change),
-        "members": len(after),
-        "joined": sorted(after - before),
-        "left": sorted(before - after),
-    }
 
 
 @app.command("export")

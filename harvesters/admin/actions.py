@@ -1,21 +1,32 @@
-"""Create and revoke keys, and list all operations."""
+"""The operations of the admin pages alone: keys, definitions, alerts; and the list of all."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NamedTuple
+import re
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field
 
+from harvesters.admin.context import AdminContext
+from harvesters.compatibility import compatibility_faults
 from harvesters.errors import InvalidInputError
-from harvesters.ledger import operators
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import ActionType
+from harvesters.ledger.models import ActionType, Alert
 from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
-from harvesters.problems import KeyNotFound
+from harvesters.notifications.alerts import FILE, RulesError, load_rules, read_rules, write_messages
+from harvesters.options import located
+from harvesters.problems import DefinitionChanged, InvalidValue, KeyNotFound, NotFound
 from harvesters.reasons import Reason
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.operations import Operation, audit, operation
+from harvesters.runs.operations import Note, Operation, audit, operation
+from harvesters.runs.source_preview import PreviewResult, localize, preview_source
+from harvesters.source import Source, read_text
+from journal.atomic_file import replace_file
 
 MAX_KEY_DAYS = 36_500  # longest validity of a key
 _SCOPES = ", ".join(scope.label for scope in Scope)
@@ -98,4 +109,175 @@ def revoke_key(context: HarvestContext, key_id: str, *, by: str) -> Key:
     return revoked
 
 
-OPERATIONS: tuple[Operation[..., Any], ...] = (*operations.OPERATIONS, create_key, revoke_key)
+MAX_LENGTH = 20_000  # characters of a definition
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+
+
+def digest(text: str) -> str:
+    """Return the digest that identifies a text, empty for an empty one."""
+    return sha256(text.encode()).hexdigest()[:32] if text else ""
+
+
+def definition_file(context: AdminContext | HarvestContext, name: str) -> Path:
+    """Return the file of a definition; raise NotFound if no source is named *name*."""
+    if not _NAME.match(name):
+        raise NotFound("Unknown source.")
+    assert context.source_dir is not None
+    return context.source_dir / f"{name}.toml"
+
+
+def check_definition(name: str, text: str) -> tuple[Source | None, list[Reason]]:
+    """Return the source that *text* defines and every fault in it; None if there is any fault."""
+    if len(text) > MAX_LENGTH:
+        return None, [
+            located(
+                name, Reason("a definition can have at most %(most)s characters", most=MAX_LENGTH)
+            )
+        ]
+    source, faults = read_text(name, text)
+    if source is not None and source.protocol and source.mapping:
+        faults += compatibility_faults(source)
+    return (None if faults else source), faults
+
+
+@operation(Scope.ADMIN, form="/page/definition", changes_status=False)
+def save_definition(
+    context: HarvestContext,
+    definition: str,
+    *,
+    by: str,
+    text: str,
+    before: str = "",
+    note: Note = "",
+) -> None:
+    """Save a checked definition with its version; *before* is the digest of the text that was
+    edited, empty for a new one.
+
+    If the stored definition has ``second_approver``, the text is kept as a proposal that another
+    person confirms. Raises DefinitionChanged if the file has changed since, and InvalidValue if it
+    cannot be written.
+    """
+    current = _current_text(context, definition, before)
+    stored, _ = check_definition(definition, current)
+    if stored is None or not stored.second_approver:
+        _write_definition(context, by, definition, text, current, note)
+        return
+    saved = (definition, text, by, context.now(), note or None)
+    operators.save_definition(context.ledger, *saved, before)
+    audit(context, by, ActionType.PROPOSED, definition, note=note)
+
+
+@operation(Scope.ADMIN, form="/page/sources/{name}/proposal", changes_status=False)
+def decide_proposal(
+    context: HarvestContext, definition: str, *, by: str, do: Literal["confirm", "discard"]
+) -> None:
+    """Save the definition that another person proposed, or discard it; raise NotFound, InvalidValue
+    or DefinitionChanged.
+    """
+    proposal = operators.proposed_definition(context.ledger, definition)
+    if proposal is None:
+        raise NotFound("There is no proposed definition of this source.")
+    if do == "discard":
+        operators.discard_proposal(context.ledger, definition)
+        audit(context, by, ActionType.DISCARDED, definition)
+        return
+    if proposal.who == by:
+        raise InvalidValue("Another person must confirm what you proposed.")
+    current = _current_text(context, definition, proposal.before or "")
+    both, note = f"{proposal.who}, {by}", proposal.note or ""
+    _write_definition(context, both, definition, proposal.text, current, note)
+
+
+def _current_text(context: HarvestContext, name: str, before: str) -> str:
+    """Return the stored definition, empty if there is none; raise DefinitionChanged if its digest
+    is not *before*.
+    """
+    file = definition_file(context, name)
+    current = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    if digest(current) != before:
+        raise DefinitionChanged(
+            "Another person changed this definition meanwhile. Compare both, then save again."
+        )
+    return current
+
+
+def _write_definition(
+    context: HarvestContext, who: str, name: str, text: str, current: str, note: str
+) -> None:
+    ledger, now = context.ledger, context.now()
+    versions = operators.definition_versions(ledger, name, 1)
+    if current and (not versions or versions[0].text != current):
+        operators.save_definition(ledger, name, current, "file", now, None)
+    try:
+        replace_file(definition_file(context, name), text)
+    except OSError as error:
+        raise InvalidValue(
+            "The definition cannot be written: %(reason)s.", reason=error.strerror
+        ) from error
+    operators.save_definition(ledger, name, text, who, now, note or None)
+    audit(context, who, ActionType.DEFINED, name, note=note)
+
+
+@operation(
+    Scope.OPERATE,
+    command="sources preview",
+    form="/page/sources/{name}/preview",
+    changes_status=False,
+)
+def preview(context: AdminContext, source: Source, *, by: str) -> PreviewResult:
+    """Fetch and validate a few records of a source; nothing is stored."""
+    return localize(preview_source(source, context.base, context.network))
+
+
+@operation(Scope.OPERATE, command="remap", form="/page/sources/{name}/remap", changes_status=False)
+def remap(
+    context: AdminContext, source: Source, *, by: str, do: Literal["preview", "apply"] = "preview"
+) -> Mapping[str, Any]:
+    """Map the archived data of a source again: return what that would change, or publish it by a
+    run with its plan. The result is a row of the run report, {} if that takes long.
+    """
+    if do == "apply":
+        audit(context.reader(), by, ActionType.REQUESTED, source.name, note="remap")
+    return context.remap(source.name, do == "preview")
+
+
+@operation(Scope.ADMIN, form="/page/alerts/rules", changes_status=False)
+def save_rules(context: HarvestContext, *, by: str, text: str, before: str = "") -> None:
+    """Save checked rules of alerts; *before* is the digest of the text that was edited. Raises
+    DefinitionChanged if another person changed them meanwhile.
+    """
+    if digest(read_rules(context.data)) != before:
+        raise DefinitionChanged(
+            "Another person changed these rules meanwhile. Load the page again."
+        )
+    try:
+        replace_file(context.data / FILE, text.encode())
+    except OSError as error:
+        raise InvalidValue(
+            "The rules cannot be written: %(reason)s.", reason=error.strerror
+        ) from error
+    audit(context, by, ActionType.RULES_SAVED)
+
+
+@operation(
+    Scope.OPERATE,
+    form="/page/alerts/test",
+    back="/page/alerts#messages",
+    changes_status=False,
+)
+def send_test(context: AdminContext, *, by: str, rule: str = "") -> None:
+    """Queue a test message to every address of a rule; raise NotFound."""
+    try:
+        chosen = next(item for item in load_rules(context.data) if item.name == rule)
+    except (StopIteration, RulesError) as error:
+        raise NotFound("There is no rule with that name.") from error
+    now = context.now()
+    alert = Alert(0, rule, "", now, Reason("alert_test", by=by))
+    outbox.queue_messages(context.ledger, write_messages(chosen, alert, context.channels, now), now)
+    audit(context.reader(), by, ActionType.TESTED, note=rule)
+
+
+OPERATIONS: tuple[Operation[..., Any], ...] = (
+    *(*operations.OPERATIONS, create_key, revoke_key),
+    *(save_definition, decide_proposal, preview, remap, save_rules, send_test),
+)

@@ -19,7 +19,6 @@ from harvesters.admin.auth import ContextDep, CurrentUser, FormFields, FormOpera
 from harvesters.admin.context import AdminContext
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import ActionType
 from harvesters.matching.clusters import (
     PairRule,
     Status,
@@ -38,8 +37,8 @@ from harvesters.matching.match import (
 )
 from harvesters.matching.scoring import FEATURES
 from harvesters.problems import InvalidValue, NotFound
-from harvesters.runs.operations import audit, decide_pairs
-from harvesters.runs.publish_graphs import change_kind, plan_clusters, publish_clusters
+from harvesters.runs.operations import decide_pairs
+from harvesters.runs.publish_graphs import change_kind, plan_clusters
 from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
 from languages.request_locale import current_locale
 from vocab.iris import Iris
@@ -103,17 +102,6 @@ def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Re
         counts = Counter(map(change_kind, changes))
     values = {"user": user, "changes": rows, "counts": counts, "base": context.base}
     return get_pages(request).render("identity-publish.html", values)
-
-
-@routes.post(f"{PAGE}/publish")
-def publish(user: FormOperator, context: ContextDep) -> Response:
-    """Publish the clusters as one journal entry."""
-    with context.writer() as writer, publish_clusters(writer) as (run, changes):
-        counts = Counter(map(change_kind, changes))
-    if run and counts:
-        note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        audit(context.reader(), user.key.display_name, ActionType.CLUSTERED, note=note)
-    return redirect(f"{PAGE}/publish")
 
 
 @routes.get(f"{PAGE}/pairs/{{id}}")

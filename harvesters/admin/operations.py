@@ -15,7 +15,14 @@ import structlog
 from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel, ValidationError
 
-from harvesters.admin.actions import CreatedKey, create_key
+from harvesters.admin.actions import (
+    CreatedKey,
+    create_key,
+    preview,
+    remap,
+    save_definition,
+    save_rules,
+)
 from harvesters.admin.auth import (
     Administrator,
     ContextDep,
@@ -50,7 +57,9 @@ AnyOperation = Operation[..., Any]
 _KEYS = {Scope.OPERATE: Operator, Scope.ADMIN: Administrator}
 _USERS = {Scope.OPERATE: FormOperator, Scope.ADMIN: FormAdministrator}
 # The handlers of these forms show a page of their own instead of a redirect.
-_OWN_PAGES: tuple[AnyOperation, ...] = (translate, decide_pairs, create_key)
+_OWN_PAGES: tuple[AnyOperation, ...] = (
+    *(translate, decide_pairs, create_key, save_definition, preview, remap, save_rules),
+)
 log = structlog.get_logger(component="admin")
 
 
@@ -59,9 +68,12 @@ def perform(
 ) -> Any:
     """Perform an operation about a source or a run, whose name or id is *about*; raise NotFound."""
     objects = _objects(context, operation, about)
-    opened = context.writer() if operation.changes_status else nullcontext(context.reader())
-    with opened as harvest:
-        result = operation.perform(harvest, objects, key.display_name, given)
+    if operation.hints["context"] is AdminContext:
+        opened: Any = nullcontext(context)
+    else:
+        opened = context.writer() if operation.changes_status else nullcontext(context.reader())
+    with opened as used:
+        result = operation.perform(used, objects, key.display_name, given)
     log.info(operation.name, who=key.display_name, about=about)
     return result
 

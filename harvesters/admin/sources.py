@@ -4,12 +4,9 @@ version, with who saved it and why."""
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +15,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 from tomlkit.exceptions import TOMLKitError
 
-from harvesters.admin import pages, records
+from harvesters.admin import actions, pages, records
 from harvesters.admin.auth import (
     ContextDep,
     CurrentUser,
@@ -30,28 +27,22 @@ from harvesters.admin.auth import (
     redirect,
 )
 from harvesters.admin.context import AdminContext
+from harvesters.admin.operations import perform, read_input
 from harvesters.admin.schemas import RunView, run_views, source_view, source_views
-from harvesters.compatibility import compatibility_faults
 from harvesters.errors import HarvestError
 from harvesters.ledger import operators
-from harvesters.ledger.models import ActionType, Run, State
+from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
-from harvesters.options import located
 from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
-from harvesters.reasons import Reason
 from harvesters.runs.locks import is_schedule_running
-from harvesters.runs.operations import audit
-from harvesters.runs.source_preview import RETRY_POLICY, PreviewResult, localize, preview_source
+from harvesters.runs.source_preview import RETRY_POLICY
 from harvesters.site import check_note, render_errors_as_pages
-from harvesters.source import Source, read_text
-from journal.atomic_file import replace_file
+from harvesters.source import Source
 from vocab.field_changes import FieldView
 from web.templating import get_pages
 
-MAX_LENGTH = 20_000  # characters of a definition
 # The fields of the form, in its order.
 FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
 _SUGGESTED_PROTOCOLS = ("json", "csv")  # kinds of a sample that are protocols too
 SHARES = ("vanished", "changed", "withheld")  # limits that the form shows as percentages
 
@@ -78,45 +69,14 @@ class VersionView:
     added: list[str]
 
 
-def digest(text: str) -> str:
-    """Return the digest that identifies a text, empty for an empty one."""
-    return sha256(text.encode()).hexdigest()[:32] if text else ""
-
-
 def read_definition(context: AdminContext, name: str) -> Definition:
     """Return the definition of a source as it is on disk, even an invalid one; raise NotFound."""
-    file = definition_file(context, name)
+    file = actions.definition_file(context, name)
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise NotFound("Unknown source.") from error
-    return Definition(name, text, digest(text))
-
-
-def definition_file(context: AdminContext, name: str) -> Path:
-    """Return the file of a definition; raise NotFound if no source is named *name*."""
-    if not _NAME.match(name):
-        raise NotFound("Unknown source.")
-    return context.source_dir / f"{name}.toml"
-
-
-def check_definition(name: str, text: str) -> tuple[Source | None, list[Reason]]:
-    """Return the source that *text* defines and every fault in it; None if there is any fault."""
-    if len(text) > MAX_LENGTH:
-        return None, [
-            located(
-                name, Reason("a definition can have at most %(most)s characters", most=MAX_LENGTH)
-            )
-        ]
-    source, faults = read_text(name, text)
-    if source is not None and source.protocol and source.mapping:
-        faults += compatibility_faults(source)
-    return (None if faults else source), faults
-
-
-def preview(context: AdminContext, source: Source) -> PreviewResult:
-    """Fetch and validate a few records of *source*; nothing is stored."""
-    return localize(preview_source(source, context.base, context.network))
+    return Definition(name, text, actions.digest(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +100,7 @@ def fetch_sample(context: AdminContext, url: str) -> bytes:
 def free_name(context: AdminContext, name: str) -> str:
     """Return *name*, with a number if a definition has it already."""
     numbered, number = name, 1
-    while definition_file(context, numbered).exists():
+    while actions.definition_file(context, numbered).exists():
         number += 1
         numbered = f"{name}-{number}"
     return numbered
@@ -185,79 +145,6 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[Suggeste
         for path in dict.fromkeys((*by_path, *suggested.paths))
     ]
     return tomlkit.dumps(document), paths
-
-
-def save_definition(
-    context: AdminContext, who: str, name: str, text: str, before: str, note: str
-) -> None:
-    """Save a checked definition with its version; *before* is the digest of the text that was
-    edited, empty for a new one.
-
-    If the stored definition has ``second_approver``, the text is kept as a proposal that another
-    person confirms. Raises DefinitionChanged if the file has changed since, and InvalidValue if it
-    cannot be written.
-    """
-    current = _current_text(context, name, before)
-    stored, _ = check_definition(name, current)
-    if stored is not None and stored.second_approver:
-        operators.save_definition(
-            context.ledger, name, text, who, context.now(), note or None, before
-        )
-        audit(context.reader(), who, ActionType.PROPOSED, name, note=note)
-        return
-    _write_definition(context, who, name, text, current, note)
-
-
-def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
-    """Save the definition that another person proposed; raise NotFound, InvalidValue or
-    DefinitionChanged.
-    """
-    proposal = operators.proposed_definition(context.ledger, name)
-    if proposal is None:
-        raise NotFound("There is no proposed definition of this source.")
-    if proposal.who == who:
-        raise InvalidValue("Another person must confirm what you proposed.")
-    current = _current_text(context, name, proposal.before or "")
-    _write_definition(
-        context, f"{proposal.who}, {who}", name, proposal.text, current, proposal.note or ""
-    )
-
-
-def discard_proposal(context: AdminContext, who: str, name: str) -> None:
-    """Delete a proposed definition; raise NotFound."""
-    if not operators.discard_proposal(context.ledger, name):
-        raise NotFound("There is no proposed definition of this source.")
-    audit(context.reader(), who, ActionType.DISCARDED, name)
-
-
-def _current_text(context: AdminContext, name: str, before: str) -> str:
-    """Return the stored definition, empty if there is none; raise DefinitionChanged if its digest
-    is not *before*.
-    """
-    file = definition_file(context, name)
-    current = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
-    if digest(current) != before:
-        raise DefinitionChanged(
-            "Another person changed this definition meanwhile. Compare both, then save again."
-        )
-    return current
-
-
-def _write_definition(
-    context: AdminContext, who: str, name: str, text: str, current: str, note: str
-) -> None:
-    ledger, now = context.ledger, context.now()
-    versions = operators.definition_versions(ledger, name, 1)
-    if current and (not versions or versions[0].text != current):
-        operators.save_definition(ledger, name, current, "file", now, None)
-    try:
-        replace_file(definition_file(context, name), text)
-    except OSError as error:
-        raise InvalidValue(
-            "The definition cannot be written: %(reason)s.", reason=error.strerror
-        ) from error
-    operators.save_definition(ledger, name, text, who, now, note or None)
-    audit(context.reader(), who, ActionType.DEFINED, name, note=note)
 
 
 def proposal_view(context: AdminContext, name: str) -> VersionView | None:
@@ -462,14 +349,13 @@ def export_definition(name: str, user: CurrentUser, context: ContextDep) -> Resp
 @routes.post("/page/sources/{name}/preview")
 def dry_run(name: str, request: Request, user: FormOperator, context: ContextDep) -> Response:
     """Fetch and validate a few records of a source; nothing is stored."""
-    source = context.source(name)
     values = {
         "user": user,
         "name": name,
-        "title": source.title,
-        "preview": preview(context, source),
+        "title": context.source(name).title,
+        "preview": perform(context, actions.preview, user.key, name, actions.preview.input()),
+        "mapped_fields": _mapped_fields(context),
     }
-    values["mapped_fields"] = _mapped_fields(context)
     return get_pages(request).render("preview.html", values)
 
 
@@ -486,19 +372,20 @@ def change_definition(
     if form.get("do") == "suggest":
         return _suggest_fields(request, user, context, Definition(name, text, before))
     edited = Definition(name, text, before)
-    source, faults = check_definition(name, text)
+    source, faults = actions.check_definition(name, text)
     if source is None:
         return _render_definition(
             request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults
         )
     if form.get("do") != "save":
-        tried = preview(context, source)
+        tried = actions.preview(context, source, by=user.key.display_name)
         return _render_definition(
             request, user, edited, preview=tried, mapped_fields=_mapped_fields(context)
         )
     note = check_note(form.get("note", ""))
+    given = actions.save_definition.input(text=text, before=before, note=note)
     try:
-        save_definition(context, user.key.display_name, name, text, before, note)
+        perform(context, actions.save_definition, user.key, name, given)
     except DefinitionChanged as error:
         current = read_definition(context, name)
         edited = Definition(name, text, current.digest)
@@ -528,16 +415,6 @@ def _suggest_fields(
     return _render_definition(request, user, replace(edited, text=text), paths=paths)
 
 
-@routes.post("/page/sources/{name}/proposal")
-def decide_proposal(
-    name: str, form: FormFields, user: FormAdministrator, context: ContextDep
-) -> Response:
-    """Confirm or discard a proposed definition."""
-    decide = confirm_proposal if form.get("do") == "confirm" else discard_proposal
-    decide(context, user.key.display_name, name)
-    return redirect(_source_path(name))
-
-
 def _render_definition(
     request: Request,
     user: User,
@@ -545,7 +422,9 @@ def _render_definition(
     status: HTTPStatus = HTTPStatus.OK,
     **values: object,
 ) -> Response:
-    source, faults = check_definition(edited.name, edited.text) if edited.text else (None, [])
+    source, faults = (
+        actions.check_definition(edited.name, edited.text) if edited.text else (None, [])
+    )
     defaults: Mapping[str, object] = {
         "user": user,
         "edited": edited,
@@ -579,19 +458,15 @@ def _source_path(name: str) -> str:
 def remap(
     name: str, form: FormFields, request: Request, user: FormOperator, context: ContextDep
 ) -> Response:
-    """Map the archived data of a source again: show what that would change, or publish it by a run
-    with its plan.
-    """
+    """Show what mapping the archived data of a source again would change, or why it was not applied."""
     source, is_preview = context.source(name), form.get("do") != "apply"
     plan = context.ledger.last_run(name, [State.HELD])
     row: Mapping[str, Any] = {}
-    if is_preview:
-        row = context.remap(name, True)
-    elif plan is None:
-        by = user.key.display_name
-        audit(context.reader(), by, ActionType.REQUESTED, name, note="remap")
-        row = context.remap(name, False)
-        if not row or context.ledger.run(str(row.get("run"))):
+    if is_preview or plan is None:
+        row = perform(
+            context, actions.remap, user.key, name, read_input(actions.remap, form, context)
+        )
+        if not is_preview and (not row or context.ledger.run(str(row.get("run")))):
             return redirect(f"/page/runs/{quote(row['run'])}" if row else _source_path(name))
     values = {
         "user": user,

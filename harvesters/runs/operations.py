@@ -7,6 +7,7 @@ input. Each call is written to the audit log.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -44,6 +45,7 @@ from harvesters.ledger.models import (
 from harvesters.ledger.participation import ProblemState
 from harvesters.matching.match import Decision, Judgement, add_decisions, pair_id
 from harvesters.reasons import Reason, join_reasons, without_review
+from harvesters.runs import publish_graphs
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
@@ -119,9 +121,12 @@ class Operation(Generic[P, R]):
         return create_model(self.model or self.name, __config__=_STRICT, **fields)
 
     def perform(
-        self, context: HarvestContext, about: tuple[Source | str, ...], by: str, given: BaseModel
+        self, context: Any, about: tuple[Source | str, ...], by: str, given: BaseModel
     ) -> R:
-        """Call the function for the person *by* with a checked input, and write the status file."""
+        """Call the function for the person *by* with a checked input, and write the status file.
+
+        *context* is a HarvestContext, or that of the admin pages for an operation of theirs.
+        """
         values: dict[str, Any] = {name: getattr(given, name) for name in type(given).model_fields}
         function: Callable[..., R] = self.function
         result: R = function(context, *about, by=by, **values)
@@ -570,6 +575,27 @@ def decide_pairs(
 
 @operation(
     Scope.OPERATE,
+    command="identity publish",
+    form="/page/identity/publish",
+    back="/page/identity/publish",
+)
+def publish_clusters(
+    context: HarvestContext, *, by: str
+) -> tuple[Run | None, list[dict[str, Any]]]:
+    """Publish the sets of pairs and decisions as clusters, in one journal entry; return its run,
+    None if nothing changed, and a row for each change of a cluster.
+    """
+    with publish_graphs.publish_clusters(context) as (run, changes):
+        rows = list(map(publish_graphs.change_row, changes))
+    if run and rows:
+        counts = Counter(row["change"] for row in rows)
+        note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
+        audit(context, by, ActionType.CLUSTERED, note=note)
+    return run, rows
+
+
+@operation(
+    Scope.OPERATE,
     form="/page/problems/{id}",
     back="/page/problems",
     fault=Reason("Write an answer of 1 to %(most)s characters.", most=MAX_ANSWER_LENGTH),
@@ -650,6 +676,6 @@ def retry_message(context: HarvestContext, number: str, *, by: str) -> None:
 
 OPERATIONS: tuple[Operation[..., Any], ...] = (
     *(hold, release, request_run, approve, reject, undo, clear, retire, resume, forget),
-    *(translate, decide_topic, decide_pairs, answer_problem),
+    *(translate, decide_topic, decide_pairs, publish_clusters, answer_problem),
     *(silence, end_silence, retry_message),
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice, starmap
 from pathlib import Path
 from sqlite3 import Connection
+from typing import Any
 
 import structlog
 
@@ -174,6 +175,18 @@ def change_kind(change: GraphChange) -> str:
     if change.before and change.after:
         return "replaced" if _REPLACED in change.after else "changed"
     return "new" if change.after else "removed"
+
+
+def change_row(change: GraphChange) -> dict[str, Any]:
+    """Return what happens to a cluster, its number of members, and those that join and leave it."""
+    before, after = (set(cluster_members(text)) for text in (change.before, change.after))
+    return {
+        "cluster": change.graph,
+        "change": change_kind(change),
+        "members": len(after),
+        "joined": sorted(after - before),
+        "left": sorted(before - after),
+    }
 
 
 class ClusterChanges(Collection[GraphChange]):

@@ -16,7 +16,8 @@ from clocks import NOON
 
 from command_line.settings import Settings
 from command_line.site import remap_source
-from harvesters.admin.sources import apply_form, digest
+from harvesters.admin.actions import digest
+from harvesters.admin.sources import apply_form
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Notice, Outcome, State
 from harvesters.ledger.operators import Scope
