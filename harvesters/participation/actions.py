@@ -332,14 +332,6 @@ def check_link(context: SubmissionContext, secret: str) -> Submission:
     return item
 
 
-def confirm_by_link(context: SubmissionContext, secret: str) -> Submission:
-    """Record that the published record is still true, once for each link. Raises LinkInvalid."""
-    item = check_link(context, secret)
-    use_link(context.site, secret, UNCONFIRMED)
-    confirm(context.site, item, SUBMITTER)
-    return item
-
-
 def confirm(context: Site, item: Submission, who: str) -> None:
     """Record that the published record is still true, and queue a run that publishes this. Raises
     NotAllowed if nothing is published.

@@ -121,33 +121,6 @@ def clean_text(text: str) -> str:
     return cleaned
 
 
-def request_comment(
-    context: SubmissionContext, post: CommentedPost, text: str, mail: str
-) -> str | None:
-    """Store a draft and send the link that sends it; in a demo without a mail server, return the
-    link instead.
-
-    Raises InvalidValue, RateLimited, Closed.
-    """
-    draft = _new(context, post, text)
-    link = request_confirmation(context.site, mail, draft.id, CONFIRM_PATH)
-    submissions.add_comment(context.site.ledger, draft)
-    return link
-
-
-def send_comment(
-    context: SubmissionContext, submitter: Submitter, post: CommentedPost, text: str
-) -> None:
-    """Store a comment of a person who is signed in, for the moderators. Raises InvalidValue,
-    RateLimited, NotAllowed.
-    """
-    draft = _new(context, post, text)
-    state = _admit(context, submitter, draft)
-    submissions.add_comment(
-        context.site.ledger, replace(draft, submitter=submitter.id, state=state)
-    )
-
-
 def find_draft(context: SubmissionContext, secret: str) -> Comment:
     """Return the comment that a link sends; raise LinkInvalid if the link no longer works."""
     require_on(context)
@@ -158,25 +131,6 @@ def find_draft(context: SubmissionContext, secret: str) -> Comment:
     if draft is None or draft.state is not SubmissionState.DRAFT:
         raise LinkInvalid(INVALID)
     return draft
-
-
-def confirm_comment(context: SubmissionContext, secret: str) -> tuple[Submitter, str]:
-    """Send the comment of a link to the moderators, once; return its author and the secret of a
-    session.
-
-    Raises LinkInvalid, NotAllowed, RateLimited.
-    """
-    draft = find_draft(context, secret)
-    submitter, _, session = confirm(context, secret)
-    state = _admit(context, submitter, draft)
-    submissions.change_comment(context.site.ledger, draft, submitter=submitter.id, state=state)
-    return submitter, session
-
-
-def delete_own(context: SubmissionContext, submitter: Submitter, id: str) -> None:
-    """Delete a comment of this person; it is not shown any more. Raises NotFound."""
-    if not submissions.delete_comments(context.site.ledger, submitter.id, id):
-        raise NotFound("You have no comment with this identifier.")
 
 
 def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime, str]] | None:
@@ -218,8 +172,12 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
     operators.record_audit_entry(
         context.ledger, AuditEntry(now, who, f"comment {what}", SOURCE, note=text)
     )
-    if decision == "reject":
-        _send_reason(context, comment, str(reason))
+    submitter = reachable_author(context, comment.submitter) if decision == "reject" else None
+    if submitter:
+        with use_language(submitter.language):
+            subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
+            lines = [gettext(REFUSED) % {"title": comment.title}, str(reason)]
+        queue_mail(context, str(submitter.mail), subject, lines)
 
 
 def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
@@ -247,14 +205,6 @@ def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -
         )
     count_change(context, submitter)
     return triage(submitter, {"content": {comment.language: comment.text}})[0]
-
-
-def _send_reason(context: Site, comment: Comment, reason: str) -> None:
-    if submitter := reachable_author(context, comment.submitter):
-        with use_language(submitter.language):
-            subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
-            lines = [gettext(REFUSED) % {"title": comment.title}, reason]
-        queue_mail(context, str(submitter.mail), subject, lines)
 
 
 routes = page_routes("/comments")
@@ -306,12 +256,17 @@ def write(
     text, mail = first(form, "text"), first(form, "mail")
     if not first(form, "send"):
         return _form_page(pages, request, visitor, post, text)
-    try:
-        if visitor is None:
-            link = request_comment(context, post, text, mail)
-            return pages.render("sent.html", {"secret": None, "link": link})
+    if visitor is not None:
         check_session(SESSION, request, first(form, "csrf"))
-        send_comment(context, visitor, post, text)
+    try:
+        draft = _new(context, post, text)
+        if visitor is None:
+            link = request_confirmation(context.site, mail, draft.id, CONFIRM_PATH)
+            submissions.add_comment(context.site.ledger, draft)
+            return pages.render("sent.html", {"secret": None, "link": link})
+        state = _admit(context, visitor, draft)
+        sent = replace(draft, submitter=visitor.id, state=state)
+        submissions.add_comment(context.site.ledger, sent)
     except (InvalidValue, NotAllowed) as error:
         return _form_page(pages, request, visitor, post, text, mail, error.localized)
     return redirect("mine")
@@ -330,11 +285,15 @@ def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDe
 def confirm_by_link(
     secret: str, form: FormDep, request: Request, context: SubmissionContextDep
 ) -> Response:
-    submitter, session = confirm_comment(context, secret)
+    draft = find_draft(context, secret)
+    submitter, _, session = confirm(context, secret)
+    state = _admit(context, submitter, draft)
+    submissions.change_comment(context.site.ledger, draft, submitter=submitter.id, state=state)
     return open_session(request, context, submitter, session, None)
 
 
 @routes.post("/{id}/delete", dependencies=[Writing])
 def delete(id: str, sender: Sender, context: SubmissionContextDep) -> Response:
-    delete_own(context, sender, id)
+    if not submissions.delete_comments(context.site.ledger, sender.id, id):
+        raise NotFound("You have no comment with this identifier.")
     return redirect("mine")

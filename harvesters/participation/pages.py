@@ -14,7 +14,7 @@ from fastapi import Depends, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
 from harvesters.ledger import submissions
-from harvesters.ledger.participation import Link, Purpose, SubmissionState
+from harvesters.ledger.participation import SUBMITTER, Link, Purpose, SubmissionState
 from harvesters.ledger.submissions import picture_of
 from harvesters.participation import actions, drafts
 from harvesters.participation.drafts import SUMMARY
@@ -330,7 +330,9 @@ def confirm_by_link(
     secret: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
     """Record that it is still true, once."""
-    item = actions.confirm_by_link(context, secret)
+    item = actions.check_link(context, secret)
+    use_link(context.site, secret, actions.UNCONFIRMED)
+    actions.confirm(context.site, item, SUBMITTER)
     return pages.render("confirmed.html", {"record": Iris("/").record(SOURCE, item.id)})
 
 
