@@ -28,7 +28,7 @@ from journal.fork_server import preload
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.projections.projection import JournalReader
-from publisher.store.follow import EmbeddedStore, Runner, open_runner
+from publisher.store.follow import open_runner
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
@@ -101,20 +101,11 @@ def measure_entry(data: Path, folder: Path) -> set[str]:
             )
         ) as runner,
     ):
-        _level(runner, journal)
+        runner.finish()
         journal.append([f"A {row} ."], run="crossings.1", time=datetime.now(UTC))
         modules.clear()
-        _level(runner, journal)
+        runner.finish()
     return modules
-
-
-def _level(runner: Runner[EmbeddedStore], journal: Journal) -> None:
-    head = journal.head
-    assert head
-    while runner.step() or any(
-        state["position"] != head.number for state in runner.progress().values()
-    ):
-        pass
 
 
 def main(

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from journal.journal import Journal
-from publisher.projections.projection import read_position
+from publisher.store.snapshots import newest_snapshot
 
 PATIENCE = 3600.0  # seconds: a large journal is loaded first
 # Seconds between looks. At most so much of the time of a process that exits is not counted.
@@ -243,8 +243,13 @@ def is_served(client: httpx.Client, data: Path) -> bool:
 def settled(data: Path, client: httpx.Client) -> None:
     """Wait until columns and text index are current, and no further snapshot is made."""
     head = Journal(data / "journal").head
-    published = [data / "store" / beside / "shown" for beside in ("text", "columns")]
-    until(lambda: min(map(read_position, published)) == (head.number if head else 0))
+
+    def is_indexed() -> bool:
+        snapshot = newest_snapshot(data / "store" / "snapshots")
+        position = snapshot.position if snapshot and snapshot.is_indexed else 0
+        return position == (head.number if head else 0)
+
+    until(is_indexed)
     before, since = None, time.monotonic()
     while time.monotonic() - since < 2:  # seconds without a new snapshot
         now = (_health(client) or {}).get("snapshot")

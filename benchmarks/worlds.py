@@ -4,7 +4,6 @@ those in it.
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -188,18 +187,18 @@ def _copy(data: Path, records: int) -> None:
     database.commit(position, entry)
     created = newest_snapshot(data / "store" / "snapshots")
     assert created
-    published = data / "store" / "columns" / "shown"
-    for file in published.glob(f"{FILE}*"):
+    columns = Path(created.path) / "columns"
+    for file in columns.glob(f"{FILE}*"):
         file.unlink()
-    database.copy(published / FILE)
+    database.copy(columns / FILE)
     database.close()
-    shutil.rmtree(Path(created.path) / "columns")
-    shutil.copytree(published, Path(created.path) / "columns", copy_function=os.link)
     shutil.rmtree(spilled, ignore_errors=True)
 
 
 def _known(data: Path) -> tuple[Pages, Pages]:
-    file = str(data / "store" / "columns" / "shown" / FILE)
+    newest = newest_snapshot(data / "store" / "snapshots")
+    assert newest
+    file = str(Path(newest.path) / "columns" / FILE)
     ranked = """SELECT facet, code FROM marks JOIN codes USING (value) WHERE kind < 5
         GROUP BY facet, code ORDER BY count(*) DESC, code"""
     named = (

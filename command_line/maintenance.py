@@ -289,7 +289,7 @@ def _rebuild_all(settings: Settings, journal: Journal) -> None:
             settings.elsewhere, reader, folder, settings.data / "status.nq", iris.status
         )
     ) as runner:
-        runner.step()
+        runner.finish()
 
 
 @contextmanager

@@ -18,21 +18,6 @@ from journal.entry import Entry
 from journal.journal import Journal
 from publisher.rdf.results import Term
 
-POSITION_FILE = "position"
-
-
-def read_position(folder: Path) -> int:
-    """Return the number of the journal entry that *folder* shows, -1 where it shows nothing."""
-    try:
-        return int((folder / POSITION_FILE).read_text())
-    except (FileNotFoundError, ValueError):
-        return -1
-
-
-def write_position(folder: Path, entry: int) -> None:
-    """Record that *folder* shows the journal up to entry number *entry*."""
-    (folder / POSITION_FILE).write_text(str(entry))
-
 
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
@@ -64,24 +49,16 @@ class Projection(Protocol):
     """An index that is built from the journal and updated by its new entries.
 
     Applying an entry again changes nothing, so that after a crash it continues from its checkpoint.
-    Readers see only what ``show`` published: the whole state at one entry.
+    Readers see only what is in a snapshot: the whole state at one entry.
     """
 
     name: str
+    subfolder: str  # of a snapshot
     errors: tuple[type[Exception], ...]  # raised if its files cannot be written; it is then rebuilt
     snapshot_wait: float  # seconds that a snapshot of new data waits for it
 
-    @property
-    def checkpoint(self) -> int:
-        """Return the number of the last entry that is stored, 0 if none is."""
-
-    @property
-    def position(self) -> int:
-        """Return the number of the entry that readers see, -1 if nothing is shown."""
-
-    @property
-    def is_current(self) -> bool:
-        """Return whether readers see what is stored."""
+    def is_at(self, position: int) -> bool:
+        """Return whether it has stored all up to the entry *position*, and nothing later."""
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches.
@@ -89,16 +66,18 @@ class Projection(Protocol):
         What a projection reads from another one is at *position* meanwhile.
         """
 
-    def show(self, seconds: float) -> None:
-        """Publish what is stored; takes about *seconds*, and continues at the next call if it is
-        not done.
-        """
+    def write(self, folder: Path) -> None:
+        """Write what is stored into *folder*, which does not exist yet."""
 
     def reset(self) -> None:
         """Delete the stored projection, so that it is rebuilt."""
 
     def close(self) -> None:
         """Close the files; what was not stored is lost."""
+
+
+class ProjectionFailure(Exception):
+    """A projection could not be written into a snapshot, and is rebuilt."""
 
 
 ProjectionT = TypeVar("ProjectionT", bound=Projection, covariant=True)
@@ -108,32 +87,45 @@ class SlicedProjection(Generic[ProjectionT]):
     """Updates *projection* in slices of time, so that a failure does not affect others.
 
     A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a
-    row, then after a pause that doubles to MAX_RETRY_DELAY seconds of *clock*. Once readers see the
-    newest entry, failures are forgotten.
+    row, then after a pause that doubles to MAX_RETRY_DELAY seconds of *clock*. Failures are
+    forgotten once it is in a snapshot.
     """
 
     def __init__(
         self, projection: ProjectionT, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.projection, self._clock = projection, clock
-        self.error = ""  # why it could not be written last, "" once readers see the newest entry
+        self.error = ""  # why it could not be written last, "" once it is in a snapshot
         self._failures, self._retry_at, self._must_reset = 0, 0.0, False
         self._work: Iterator[None] | None = None
 
     def step(self, position: int, entry: str, seconds: float) -> bool:
-        """Work for about *seconds* toward *position*; return whether readers see that position."""
+        """Work for about *seconds* toward *position*; return whether that is stored."""
         if self._failures and self._clock() < self._retry_at:
             return False
+        until = time.monotonic() + seconds
         try:
             if self._must_reset:
                 self._reset()
-            if not self._step(position, entry, time.monotonic() + seconds):
-                return False
+            while not self.projection.is_at(position):
+                self._work = self._work or self.projection.advance(position, entry)
+                if next(self._work, self) is self:
+                    self._work = None
+                elif time.monotonic() > until:
+                    return False
         except self.projection.errors as error:
             self._fail(error)
             return False
-        self.error, self._failures = "", 0
         return True
+
+    def write(self, folder: Path) -> None:
+        """Write what is stored into the new *folder* of a snapshot. Raises ProjectionFailure."""
+        try:
+            self.projection.write(folder)
+        except self.projection.errors as error:
+            self._fail(error)
+            raise ProjectionFailure(self.error) from error
+        self.error, self._failures = "", 0
 
     def _fail(self, error: Exception) -> None:
         delay = min(MAX_RETRY_DELAY, 2.0**self._failures) if self._failures else 0.0
@@ -156,30 +148,6 @@ class SlicedProjection(Generic[ProjectionT]):
     def _reset(self) -> None:
         self.projection.reset()
         self._must_reset = False
-
-    def _step(self, position: int, entry: str, until: float) -> bool:
-        projection = self.projection
-        while projection.checkpoint < position:
-            before = projection.checkpoint
-            self._work = self._work or projection.advance(position, entry)
-            if next(self._work, self) is self:
-                self._work = None
-                if projection.checkpoint == before:
-                    return False
-            elif time.monotonic() > until:
-                return False
-        if projection.checkpoint != position:
-            return False
-        if not projection.is_current:
-            projection.show(max(0.0, until - time.monotonic()))
-        return projection.is_current
-
-    def progress(self) -> dict[str, object]:
-        """Return its position, and the error if it could not be written."""
-        return {
-            "position": self.projection.position,
-            **({"error": self.error} if self.error else {}),
-        }
 
     def close(self) -> None:
         self._work = None

@@ -9,7 +9,6 @@ CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIG
 CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault VARCHAR);
 CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
-CREATE TABLE base (is_current BOOLEAN);  -- has a row while the last full copy and the log are the columns
 
 -- "announced" is when this host first announced an entry to harvesters, NULL if that follows from the
 -- snapshot. "graph" is the number of the graph's term. The columns from "sequence" on are those of

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain, islice
@@ -22,23 +23,23 @@ import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
 from journal.file_lock import FileLock, describe_holder, is_locked
-from publisher.errors import StoreBusy
+from publisher.errors import StoreBusy, StoreFailure
 from publisher.projections.projection import (
     Checkpoint,
     JournalReader,
     Projection,
+    ProjectionFailure,
     SlicedProjection,
     in_batches,
     rows_of,
 )
+from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.store.columns.updater import ColumnUpdater, StatusGraph
 from publisher.store.process import lower_merge_priority, lower_thread_priority
 from publisher.store.snapshots import (
-    ProjectionPaths,
     Snapshot,
     create_snapshot,
-    has_indexes,
     newest_snapshot,
     prune,
 )
@@ -53,6 +54,8 @@ BULK, BULK_BYTES = 80_000, 24 << 20
 
 # Returns the places of those rows of the journal whose triple is in some graph now.
 Stated = Callable[[Sequence[bytes]], Collection[int]]
+# What writes an index into a folder of a snapshot, by the name of that.
+Indexes = Mapping[str, Callable[[Path], object]]
 
 
 def apply(store: Store, rows: Iterable[bytes], stated: Stated) -> None:
@@ -187,13 +190,12 @@ class FollowingStore(Protocol):
     """The RDF store, embedded or external."""
 
     snapshots: Path
-    paths: ProjectionPaths
 
     def update(self) -> StoreState | None:
         """Apply what is new in the journal and the status file; None if nothing may be published."""
 
-    def create_snapshot(self) -> Snapshot:
-        """Create a snapshot of the store with the published indexes."""
+    def create_snapshot(self, indexes: Indexes) -> Snapshot:
+        """Create a snapshot of the store with *indexes*, as ``snapshots.create_snapshot``."""
 
     def close(self) -> None:
         """Close the store and release its lock."""
@@ -223,7 +225,7 @@ class EmbeddedStore:
         self._status_file = StatusFile(
             status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store
         )
-        self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
+        self.snapshots = folder / "snapshots"
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._lock = writer_lock(folder / "lock", report)
         self.columns = ColumnUpdater(folder / "columns", reader, lambda: self._status)
@@ -249,11 +251,11 @@ class EmbeddedStore:
             self.checkpoint.position, self.checkpoint.entry, self._status.digest, changed
         )
 
-    def create_snapshot(self) -> Snapshot:
-        """Create a snapshot of the store with the published indexes."""
+    def create_snapshot(self, indexes: Indexes) -> Snapshot:
+        """Create a snapshot of the store with *indexes*, as ``snapshots.create_snapshot``."""
         checkpoint, status = self.checkpoint, self._status.digest
         state = Snapshot(0, checkpoint.position, checkpoint.entry, self.columns.quads, "", status)
-        return create_snapshot(self.snapshots, self.merge, state, self.paths)
+        return create_snapshot(self.snapshots, self.merge, state, indexes)
 
     def close(self) -> None:
         del self.merge
@@ -330,34 +332,62 @@ class Runner(Generic[StoreT]):
             return None
         self.position = state.position
         # Indexes are updated in a thread of low priority, so that queries are not delayed.
-        self._executor.submit(self._update_indexes, state).result()
+        ready = self._executor.submit(self._update_indexes, state).result()
         current = newest_snapshot(self.store.snapshots)
+        new = [index for index in ready if not (current and _has(current, index, state))]
         is_same = (
             current
             and not current.applying
             and (current.position, current.entry, current.status) == state[:3]
         )
-        if current and is_same and not state.changed and has_indexes(current, self.store.paths):
-            return None
-        snapshot = self.store.create_snapshot()
-        prune(self.store.snapshots)
+        snapshot = None
+        if new or state.changed or not is_same:
+            # A projection that cannot be written is rebuilt, and the next step tries again.
+            with suppress(ProjectionFailure):
+                writers = {index.projection.subfolder: index.write for index in new}
+                snapshot = self.store.create_snapshot(writers)
+                prune(self.store.snapshots)
+        self._columns.close()  # which frees memory, until it is used again
         return snapshot
 
-    def _update_indexes(self, state: StoreState) -> None:
+    def finish(self) -> None:
+        """Step until a snapshot has all that the journal has. Raises StoreFailure if an index cannot
+        be written.
+        """
+        while self.step() or self._behind():
+            if error := next((index.error for index in self._indexes if index.error), ""):
+                raise StoreFailure(error)
+
+    def _behind(self) -> list[str]:
+        """Return the names of the indexes that the newest snapshot does not have at its position."""
+        progress = self.progress().items()
+        return [name for name, state in progress if state["position"] != self.position]
+
+    def _update_indexes(self, state: StoreState) -> list[SlicedProjection[Projection]]:
+        """Return the indexes that are at *state* now."""
+        ready = list[SlicedProjection[Projection]]()
         for index in self._indexes:
             seconds = min(index.projection.snapshot_wait, SLICE) if state.changed else SLICE
-            index.step(state.position, state.entry, seconds)
+            if index.step(state.position, state.entry, seconds):
+                ready.append(index)
             if self._columns.checkpoint != state.position:
-                return  # the others read them
-        self._columns.close()  # which frees memory, until it is used again
+                break  # the others read them
+        return ready
 
     def progress(self) -> dict[str, dict[str, object]]:
         """Return the position of the store and of each index by its name, and its error if it could
         not be updated.
         """
+        current = newest_snapshot(self.store.snapshots)
         return {
             "store": {"position": self.position},
-            **{index.projection.name: index.progress() for index in self._indexes},
+            **{
+                index.projection.name: {
+                    "position": getattr(current, index.projection.subfolder, -1),
+                    **({"error": index.error} if index.error else {}),
+                }
+                for index in self._indexes
+            },
         }
 
     def close(self) -> None:
@@ -365,6 +395,16 @@ class Runner(Generic[StoreT]):
         for index in self._indexes:
             index.close()
         self.store.close()
+
+
+def _has(snapshot: Snapshot, index: SlicedProjection[Projection], state: StoreState) -> bool:
+    """Return whether *snapshot* has *index* at *state*, as this version of the program writes it."""
+    name = index.projection.subfolder
+    if index.error or getattr(snapshot, name) != state.position:
+        return False
+    if name == "columns":  # they have the status graph too
+        return snapshot.status == state.status
+    return is_current(Path(snapshot.path) / name)
 
 
 def open_runner(

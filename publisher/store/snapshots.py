@@ -12,12 +12,13 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import duckdb
 from isal import isal_zlib
@@ -29,8 +30,6 @@ from journal.file_lock import is_locked
 from journal.journal import Fault
 from publisher.database import attach
 from publisher.errors import DamagedFiles
-from publisher.projections.projection import POSITION_FILE, read_position
-from publisher.projections.search.index import is_current
 from publisher.store.columns.database import BUILD_VERSION
 
 CHECKSUMS = "checksums.json"
@@ -124,21 +123,10 @@ def _crc(path: Path) -> int:
     return value
 
 
+INDEXES = ("text", "columns")  # their folders in a snapshot, and their positions in its description
 KEEP = 2  # the newest, and the previous one, which a reader may be opening
 # A file with the number of the last snapshot that was removed with all others.
 _LAST_REMOVED = "last-removed"
-
-
-class ProjectionPaths(NamedTuple):
-    """The folders of the published search index and columns."""
-
-    text: Path
-    columns: Path
-
-    @classmethod
-    def below(cls, folder: Path) -> ProjectionPaths:
-        """Return the paths in the folder of a store."""
-        return cls(folder / "text" / "shown", folder / "columns" / "shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,22 +176,6 @@ class Snapshot:
 _SNAPSHOT = TypeAdapter(Snapshot)
 
 
-def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
-    """Return whether *snapshot* has the indexes as they are published now, and the search index in
-    the current format.
-    """
-    position, folder = read_position(paths.text), Path(snapshot.path) / "text"
-    is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
-    has_columns = snapshot.columns == read_position(paths.columns)
-    if not (is_searchable and has_columns):
-        return False
-    # Columns with another status graph have the same position.
-    published, linked = (
-        folder / POSITION_FILE for folder in (paths.columns, Path(snapshot.path) / "columns")
-    )
-    return snapshot.columns < 0 or os.path.samefile(published, linked)
-
-
 def newest_snapshot(folder: Path) -> Snapshot | None:
     """Return the newest snapshot in *folder*, None while there is none; raises DamagedFiles if its
     description cannot be read.
@@ -225,42 +197,39 @@ def older_snapshots(folder: Path) -> list[Path]:
 
 
 def create_snapshot(
-    folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None = None
+    folder: Path,
+    store: Store | None,
+    state: Snapshot,
+    indexes: Mapping[str, Callable[[Path], object]] = MappingProxyType({}),
 ) -> Snapshot:
-    """Create a snapshot of *store* as it is now (None: an external one), with the published
-    *indexes*. Return *state* with its number, its path and the positions of the indexes.
+    """Create a snapshot of *store* as it is now (None: an external one). Return *state* with its
+    number, its path and the positions of the indexes.
 
-    The folder appears by a rename.
+    Each of *indexes* writes one of INDEXES, at the position of the store, into a new folder. The
+    others are those of the snapshot before. The folder appears by a rename.
     """
     before = newest_snapshot(folder)
     number = (before.number if before else _last_removed(folder)) + 1
     path = folder / f"{number:09d}"
     with replace_folder(path) as part:
-        text = link_published(indexes.text, part / "text") if indexes else -1
-        columns = link_published(indexes.columns, part / "columns") if indexes else -1
-        appeared = before.first_appeared if before and before.columns == columns else 0
-        snapshot = replace(
-            state, number=number, path=str(path), text=text, columns=columns, appeared=appeared
-        )
+        for name in INDEXES:
+            if write := indexes.get(name):
+                write(part / name)
+            elif before and getattr(before, name) >= 0:
+                shutil.copytree(Path(before.path) / name, part / name, copy_function=os.link)
+        positions: dict[str, Any] = {
+            name: state.position if name in indexes else getattr(before, name, -1)
+            for name in INDEXES
+        }
+        is_same = before and before.columns == positions["columns"]
+        appeared = before.first_appeared if before and is_same else 0
+        snapshot = replace(state, number=number, path=str(path), appeared=appeared, **positions)
         snapshot = replace(snapshot, modified=_modified(snapshot, before))
         if store is not None:
             store.backup(part / "store")
         (part / "about.json").write_text(json.dumps(asdict(snapshot)))
         write_checksums(part, Path(before.path) if before else None)
     return snapshot
-
-
-def link_published(published: Path, folder: Path) -> int:
-    """Link what is published in *published* into *folder*; return its position in the journal, -1
-    if nothing is.
-    """
-    position = read_position(published)
-    if position < 0:
-        return position
-    folder.mkdir(parents=True)
-    for file in published.iterdir():
-        os.link(file, folder / file.name)
-    return position
 
 
 def _modified(snapshot: Snapshot, before: Snapshot | None) -> int:

@@ -194,8 +194,7 @@ def build_local(data: Path, iris: Iris) -> None:
     """Apply the whole journal to the embedded store and its indexes under *data*."""
     reader = JournalReader(Journal(data / "journal"), iris.base)
     with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
-        while runner.step() is not None:
-            pass
+        runner.finish()
 
 
 def store_faults(data: Path) -> Iterator[Fault]:

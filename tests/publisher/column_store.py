@@ -12,11 +12,10 @@ import duckdb
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QueryBoolean, QuerySolutions, Store
 from random_queries import SEPARATOR
 
-from publisher.projections.projection import write_position
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
-from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, prune
+from publisher.store.snapshots import Snapshot, create_snapshot, prune
 from publisher.store.workers.query_request import QueryRequest, Result, dataset_graphs
 from publisher.store.workers.reader import evaluate, union
 from vocab.iris import Iris
@@ -86,10 +85,8 @@ def write_columns_of_unmerged(store: Store, folder: Path) -> None:
 
 def create_unmerged_snapshot(folder: Path, store: Store, number: int) -> None:
     """Create the snapshot *number* of *store* in *folder*, with columns of what it holds now."""
-    paths = ProjectionPaths.below(folder.parent / "indexes" / str(number))
-    write_columns_of_unmerged(store, paths.columns)
-    write_position(paths.columns, number)
-    create_snapshot(folder, store, Snapshot(0, number, "w3c", len(store), ""), paths)
+    columns = {"columns": lambda part: write_columns_of_unmerged(store, part)}
+    create_snapshot(folder, store, Snapshot(0, number, "w3c", len(store), ""), columns)
     prune(folder)
 
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 
 import httpx
 import pytest
@@ -60,8 +61,9 @@ def read_journal(data: Path, appeared: int = 0) -> History:
     with closing(ColumnUpdater(folder, JournalReader(journal, IRIS.base))) as updater:
         for _ in updater.advance(journal.head.number, journal.head.id):
             pass
-        updater.show(0.0)
-    return History(folder / "shown" / FILE, appeared, IRIS.base)
+        copy = Path(mkdtemp(dir=data)) / "columns"
+        updater.write(copy)
+    return History(copy / FILE, appeared, IRIS.base)
 
 
 async def _completed(data: Path) -> None:

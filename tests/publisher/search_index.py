@@ -15,5 +15,5 @@ def search_index(folder: Path, entries: Iterable[SearchEntry]) -> Searcher:
     for entry in entries:
         writer.add_document(document(entry))
     writer.commit()
-    link_index(folder / "index", folder / "shown")
-    return Searcher(folder / "shown")
+    link_index(folder / "index", folder / "copy")
+    return Searcher(folder / "copy")

@@ -440,18 +440,13 @@ def test_large_entries_after_a_position_are_mostly_new(
 class BrokenIndex:
     """An index whose files can never be written."""
 
-    name = "broken"
+    name, subfolder = "broken", "broken"
     errors: tuple[type[Exception], ...] = (OSError,)
     snapshot_wait = 0.5
     checkpoint = 0
 
-    @property
-    def position(self) -> int:
-        return -1
-
-    @property
-    def is_current(self) -> bool:
-        return self.position == self.checkpoint
+    def is_at(self, position: int) -> bool:
+        return position == self.checkpoint
 
     def __init__(self) -> None:
         self.resets = 0
@@ -460,7 +455,7 @@ class BrokenIndex:
         yield
         raise OSError("disk full")
 
-    def show(self, seconds: float) -> None: ...
+    def write(self, folder: Path) -> None: ...
 
     def reset(self) -> None:
         self.resets += 1
@@ -565,10 +560,6 @@ class FlakyIndex(BrokenIndex):
         super().__init__()
         self.broken, self.attempts, self.checkpoint = True, 0, 0
 
-    @property
-    def position(self) -> int:
-        return self.checkpoint or -1
-
     def advance(self, position: int, entry: str) -> Iterator[None]:
         self.attempts += 1
         yield
@@ -591,11 +582,11 @@ def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals() -> Non
         before = index.resets
         assert not sliced.step(1, "x", 60.0)
         attempts += [second] if index.resets > before else []
-    failed = sliced.progress()
+    failed = sliced.error
     index.broken, now = False, now + 60
     assert sliced.step(1, "x", 60.0)
+    sliced.write(Path("snapshot"))
 
     assert attempts[:7] == [0, 1, 3, 7, 15, 31, 63]
     assert {later - earlier for earlier, later in pairwise(attempts[7:])} == {60}
-    assert failed == {"position": -1, "error": "OSError: disk full"}
-    assert sliced.progress() == {"position": 1}
+    assert (failed, sliced.error) == ("OSError: disk full", "")

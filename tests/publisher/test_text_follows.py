@@ -382,8 +382,7 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(
 
 @pytest.mark.parametrize(
     "lost",
-    ["text/index", "text/position.json", "text/shown", "text", "store", "position.json", "!text/index/meta.json", "!text/position.json",
-     "!text/shown/position"],
+    ["text/index", "text/position.json", "text", "store", "position.json", "!text/index/meta.json", "!text/position.json"],
 )  # fmt: skip
 def test_what_is_lost_or_spoiled_is_made_anew(copied: Path, follow: Start, lost: str) -> None:
     path = copied / "store" / lost.removeprefix("!")

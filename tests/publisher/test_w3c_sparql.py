@@ -15,7 +15,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from shutil import copytree
 
 import httpx
 import pytest
@@ -28,9 +30,8 @@ from w3c_suite import SUITE, SparqlCase, cases, graph, load, result_set, table
 from publisher.app import create_app
 from publisher.errors import NotReady
 from publisher.limits import Limits
-from publisher.projections.projection import POSITION_FILE, write_position
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, prune
+from publisher.store.snapshots import Snapshot, create_snapshot, prune
 from publisher.store.workers.pool import Answer, Pool
 from publisher.store.workers.query_request import QueryRequest, uses_named_graphs
 from vocab.iris import Iris
@@ -85,7 +86,7 @@ class SuiteEndpoint:
     store: Store
     client: httpx.AsyncClient
     is_forced: bool = False
-    columns: dict[Data, ProjectionPaths] = field(default_factory=dict)
+    columns: dict[Data, Path] = field(default_factory=dict)
     stored: tuple[object, ...] = ()
     number: int = 0
     engine: str = ""  # This engine answered last.
@@ -98,23 +99,20 @@ class SuiteEndpoint:
             load(self.store, case)
             self.number += 1
             folder = self.service.data / "store" / "snapshots"
-            indexes = self._indexes(case) if has_columns else None
+            columns = self._columns_of(case) if has_columns else None
+            # The columns of the snapshot before are of another position.
+            indexes = {"columns": partial(copytree, columns)} if columns else {}
             create_snapshot(folder, self.store, Snapshot(0, self.number, case.name, 0, ""), indexes)
             prune(folder)
             await self.service.refresh()
             self.stored = (case.default, case.named, has_columns)
 
-    def _indexes(self, case: SparqlCase) -> ProjectionPaths:
-        """Return where the columns of the store are; write them where no test has done so."""
+    def _columns_of(self, case: SparqlCase) -> Path:
+        """Return the folder with the columns of the store; write them where no test has done so."""
         data = (case.default, case.named)
         if data not in self.columns:
-            paths = ProjectionPaths.below(self.service.data.parent / f"indexes{len(self.columns)}")
-            write_columns_of_unmerged(self.store, paths.columns)
-            self.columns[data] = paths
-        folder = self.columns[data].columns
-        # Older snapshots have links to this file, so it must not be written over.
-        (folder / POSITION_FILE).unlink(missing_ok=True)
-        write_position(folder, self.number)
+            self.columns[data] = self.service.data.parent / f"columns{len(self.columns)}"
+            write_columns_of_unmerged(self.store, self.columns[data])
         return self.columns[data]
 
     async def ask(self, case: SparqlCase, form: str) -> httpx.Response:

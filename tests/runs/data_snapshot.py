@@ -29,7 +29,7 @@ _OWN = {
 }
 _IGNORED = {"run_log"}  # the log says when a run was interrupted
 _WORDS = ("water", "project", "wells", "new", "ministry", "p07", "")
-_ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # files named by the engines
+_ENGINE_FOLDERS = {"store", "index", "snapshots"}  # files named by the engines
 
 
 def snapshot(home: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 # These calls make data durable or remove it.
 DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}
 # The engines write too many files into these folders to kill before each.
-ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}
+ENGINES = {"store", "store.tmp", "index", "text"}
 UNFINISHED = re.compile(r"\d+\.part")  # the directory of a snapshot until it is complete
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
@@ -90,7 +90,7 @@ def is_engine_file(name: str) -> bool:
     parts = Path(name).parts
     if "snapshots" in parts:
         return bool(ENGINES & set(parts[parts.index("snapshots") + 1 :]))
-    return bool((ENGINES - {"store"}) & set(parts))
+    return "index" in parts
 
 
 def _kind(action: str, file: Path) -> tuple[object, str]:

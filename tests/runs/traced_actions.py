@@ -41,7 +41,6 @@ from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import load_key
 from publisher.store.follow import open_runner
-from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import BASE, Iris
 
 PAGE = 8
@@ -126,16 +125,8 @@ def follow(home: Path, action: str) -> None:
         JournalReader(Journal(home / "journal"), BASE), home / "store", home / "status.nq", BASE + "status",
         lambda: at,
     )  # fmt: skip
-    while follower.step() is not None or not _is_current(newest_snapshot(follower.store.snapshots)):
-        pass
+    follower.finish()
     follower.close()
-
-
-def _is_current(snapshot: Snapshot | None) -> bool:
-    """Return whether the snapshot has texts and columns of the same entry as its tables: on a busy
-    machine they come later.
-    """
-    return snapshot is not None and snapshot.is_indexed and snapshot.columns == snapshot.position
 
 
 def release(home: Path, action: str) -> None:

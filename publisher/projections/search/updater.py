@@ -16,7 +16,6 @@ from pathlib import Path
 
 import structlog
 
-from journal.atomic_file import replace_folder
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.projections.projection import (
     Checkpoint,
@@ -24,8 +23,6 @@ from publisher.projections.projection import (
     Properties,
     StatementSource,
     Subjects,
-    read_position,
-    write_position,
 )
 from publisher.projections.search.index import (
     BUILD_VERSION,
@@ -125,17 +122,15 @@ def _values(properties: Properties, names: Iterable[str]) -> Iterator[Term]:
 
 
 class SearchUpdater:
-    """The index of the things in *source*, in *folder*; its subfolder ``shown`` has the last
-    published state.
-    """
+    """The index of the things in *source*, in *folder*."""
 
-    name = "search"
+    name, subfolder = "search", "text"
     # The library tantivy raises ValueError.
     errors: tuple[type[Exception], ...] = (ValueError, OSError)
     snapshot_wait = 0.5
 
     def __init__(self, folder: Path, reader: JournalReader, source: StatementSource) -> None:
-        self.published, self._folder, self._index = folder / "shown", folder, folder / "index"
+        self._folder, self._index = folder, folder / "index"
         self._checkpoint_file = folder / "position.json"
         self._reader, self._source = reader, source
         self._entries = EntryReader(source, reader.base)
@@ -155,16 +150,8 @@ class SearchUpdater:
         """Return the number of the last entry that is committed, 0 if none is."""
         return self._committed.position
 
-    @property
-    def position(self) -> int:
-        """Return the number of the last journal entry in the published index, -1 if none is
-        published.
-        """
-        return read_position(self.published)
-
-    @property
-    def is_current(self) -> bool:
-        return self.position == self.checkpoint
+    def is_at(self, position: int) -> bool:
+        return self.checkpoint == position
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Commit the changes up to *position*, the position of the source; yield between batches.
@@ -228,10 +215,8 @@ class SearchUpdater:
             if entry:
                 self._writer.add_document(document(entry))
 
-    def show(self, seconds: float) -> None:
-        with replace_folder(self.published) as part:
-            link_index(self._index, part)
-            write_position(part, self.checkpoint)
+    def write(self, folder: Path) -> None:
+        link_index(self._index, folder)
 
     def reset(self) -> None:
         self.close()

@@ -234,7 +234,7 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     return array
 
 
-FORMAT = 12  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 13  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # Rows that are encoded at once, and their bytes from which on no more are added: about 50 MB.
@@ -258,7 +258,7 @@ SORTED_TEXT = 64 << 20
 _NO_CHECKPOINT = "1TB"  # length of the log at which DuckDB would move it into the file
 
 TABLES = sql("columns") + sql("schema")
-_SORTED = ("quads", "triples", "terms", "predicates", "layout", "base")
+_SORTED = ("quads", "triples", "terms", "predicates", "layout")
 
 
 class ColumnDatabase:
@@ -269,6 +269,8 @@ class ColumnDatabase:
     def __init__(self, path: Path, iris: Iris, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path, self._iris, self._memory = path, iris, memory
+        # The last full copy, while it and the log beside the file are all that is committed.
+        self._base = path.with_name("base.duckdb")
         self._connection  # noqa: B018 - opens the file: an error is raised here
 
     @cached_property
@@ -287,9 +289,7 @@ class ColumnDatabase:
             if "checkpoint" not in tables:
                 first = f"INSERT INTO checkpoint VALUES (0, '', '{BUILD_VERSION}', '')"
                 connection.execute(f"BEGIN; {TABLES} {first}; COMMIT")
-            elif "base" not in tables:
-                return connection  # of an earlier version; the updater rebuilds the file
-            if not connection.execute("FROM base").fetchall():
+            if not self._base.exists():
                 connection.execute("RESET checkpoint_threshold")
                 connection.execute("PRAGMA enable_checkpoint_on_shutdown")
         except duckdb.Error:
@@ -363,7 +363,8 @@ class ColumnDatabase:
         """Commit what is applied, since DuckDB frees memory only then, and delete the checkpoint, so
         that the columns are rebuilt if this is not continued.
         """
-        self._connection.execute("DELETE FROM checkpoint; DELETE FROM base; COMMIT; BEGIN")
+        self._base.unlink(missing_ok=True)
+        self._connection.execute("DELETE FROM checkpoint; COMMIT; BEGIN")
 
     def _apply(self, changes: str = "changes") -> None:
         """Apply the staged rows; the SQL file *changes* makes the table ``change`` of them."""
@@ -405,7 +406,7 @@ class ColumnDatabase:
 
     def _commit(self) -> None:
         if self._applied > MAX_LOGGED or self._stage.fault:
-            self._connection.execute("DELETE FROM base")
+            self._base.unlink(missing_ok=True)
         self._connection.execute("COMMIT")
 
     @property
@@ -418,7 +419,7 @@ class ColumnDatabase:
         """Copy the committed columns to the file *path*, sorted and counted; close the file until it
         is used again, which frees the memory that they took.
         """
-        self._connection.execute("DELETE FROM base")
+        self._base.unlink(missing_ok=True)
         if self._is_unsorted:
             self._sort()
         self._connection.execute(sql("count-predicates"))
@@ -449,26 +450,21 @@ class ColumnDatabase:
         log_file(self._path).unlink(missing_ok=True)
         part.replace(self._path)
 
-    def use_base(self) -> None:
-        """Let ``copy_changes`` use the last full copy as the base."""
-        self._connection.execute("PRAGMA disable_checkpoint_on_shutdown")
-        self._connection.execute("INSERT INTO base VALUES (true)")
-        self.close()  # when it is opened again, DuckDB keeps the log beside the base
+    def link_copy(self, path: Path) -> None:
+        """Copy the committed columns to the file *path*: as a link to the base, and a copy of the log
+        of what has changed since. The counts are those of the base.
 
-    def copy_changes(self, path: Path, base: Path) -> bool:
-        """Copy the committed columns to the file *path*, as a link to the file *base*, which ``copy``
-        wrote, and a copy of the log of what has changed since. The counts are those of *base*.
-
-        Returns False, and does nothing, if a whole copy is needed: there is no base, the log is
-        long, or many quads are unsorted.
+        A new base is written if there is none, the log is long, or many quads are unsorted.
         """
-        has_base = base.exists() and self._connection.execute("FROM base").fetchall()
-        log, name = log_file(self._path), log_file(path)
-        if not has_base or self._is_unsorted or log.stat().st_size > MAX_LOG:
-            return False
-        os.link(base, path)
-        shutil.copyfile(log, name)
-        return True
+        log = log_file(self._path)
+        is_long = log.exists() and log.stat().st_size > MAX_LOG
+        if is_long or not self._base.exists() or self._is_unsorted:
+            part = self._base.with_suffix(".part")
+            self.copy(part)
+            part.replace(self._base)
+        os.link(self._base, path)
+        if log.exists():
+            shutil.copyfile(log, log_file(path))
 
     def close(self) -> None:
         """Close the file; what was not committed is lost."""

@@ -36,7 +36,6 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.database import attach
-from publisher.projections.projection import read_position
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.database import BUILD_VERSION
@@ -47,7 +46,7 @@ from publisher.store.columns.query_parser import (
     pattern_of,
 )
 from publisher.store.columns.terms import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
-from publisher.store.columns.updater import FILE, read_status
+from publisher.store.columns.updater import FILE
 from publisher.store.workers.query_request import (
     QueryDataset,
     QueryRequest,
@@ -582,10 +581,7 @@ def open_columns(folder: Path) -> ColumnEngine | None:
     try:
         about = json.loads((folder / "about.json").read_text())
         columns = folder / "columns"
-        if (read_position(columns), read_status(columns)) != (
-            about["position"],
-            about.get("status", ""),
-        ):
+        if about["columns"] != about["position"]:
             return None
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)

@@ -20,15 +20,9 @@ import structlog
 from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
-from journal.atomic_file import replace_folder
 from journal.errors import JournalError
 from publisher.database import attach, sql
-from publisher.projections.projection import (
-    JournalReader,
-    Subjects,
-    read_position,
-    write_position,
-)
+from publisher.projections.projection import JournalReader, Subjects
 from publisher.rdf.results import Term
 from publisher.store.change_writer import LEAD
 from publisher.store.columns.database import BUILD_VERSION, MEMORY, ColumnDatabase
@@ -38,7 +32,6 @@ from vocab.iris import Iris
 
 WORK = "work.duckdb"
 FILE = "columns.duckdb"
-_STATUS = "status"  # the file with the digest of the published status graph
 
 log = structlog.get_logger(component="columns")
 
@@ -51,14 +44,14 @@ class StatusGraph(NamedTuple):
 
 
 class ColumnUpdater:
-    """The columns and tables in *folder*: the file ``work.duckdb``, and in the subfolder ``shown``
-    its last published state, with the current *status* graph.
+    """The columns and tables in *folder*: the file ``work.duckdb``, with the current *status* graph,
+    and the base of its copies in snapshots.
 
     A file that another version wrote, that belongs to another journal, or that cannot be opened is
     built again.
     """
 
-    name = "columns"
+    name = subfolder = "columns"
     errors: tuple[type[Exception], ...] = (duckdb.Error, OSError, ValueError)
     snapshot_wait = 1.0
 
@@ -68,7 +61,6 @@ class ColumnUpdater:
         reader: JournalReader,
         status: Callable[[], StatusGraph] = lambda: StatusGraph("", ()),
     ) -> None:
-        self.published = folder / "shown"
         self._folder, self._reader, self._status = folder, reader, status
         self._open()
 
@@ -85,45 +77,41 @@ class ColumnUpdater:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._database, self.checkpoint = ColumnDatabase(path, iris), 0
         self.quads = self._database.quads  # without the status graph
+        self._stored_status: str | None = None  # its digest, None until it is stored again
 
     @property
     def statements(self) -> ColumnStatements:
         return ColumnStatements(lambda query, values: self._database.read(query, values))
 
-    @property
-    def position(self) -> int:
-        """Return the number of the journal entry that readers see, -1 if nothing is published."""
-        return read_position(self.published)
-
     def stated(self, rows: Sequence[bytes]) -> set[int]:
         """Return the places of those *rows* of the journal whose triple is in some graph."""
         return self._database.stated(rows)
 
-    @property
-    def is_current(self) -> bool:
-        """Return whether readers see what is stored, with the current status graph."""
-        is_shown = self.position == self.checkpoint
-        return is_shown and read_status(self.published) == self._status().digest
+    def is_at(self, position: int) -> bool:
+        """Return whether it has stored all up to the entry *position*, and the current status graph."""
+        return self.checkpoint == position and self._stored_status == self._status().digest
 
     def advance(self, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, the entry with the id *entry*; yield between batches."""
-        changes = self._database.begin()
-        entries = self._reader.journal.entries(self.checkpoint)
-        try:
-            new = islice(entries, position - self.checkpoint)
-            yield from self._database.apply(changes.read(new))
-        except JournalError:
-            self._database.close()  # which forgets what was begun
-            raise
-        self._database.commit(position, entry)
-        self.checkpoint, self.quads = position, self._database.quads
-
-    def show(self, seconds: float) -> None:
-        """Publish a copy of the file atomically."""
+        if self.checkpoint != position:
+            changes = self._database.begin()
+            entries = self._reader.journal.entries(self.checkpoint)
+            try:
+                new = islice(entries, position - self.checkpoint)
+                yield from self._database.apply(changes.read(new))
+            except JournalError:
+                self._database.close()  # which forgets what was begun
+                raise
+            self._database.commit(position, entry)
+            self.checkpoint, self.quads = position, self._database.quads
         status = self._status()
         self._database.replace_status(
             [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
         )
+        self._stored_status = status.digest
+
+    def write(self, folder: Path) -> None:
+        """Write a copy of the file into *folder*, which does not exist yet."""
         if fault := self._database.checkpoint()[3]:
             log.error(
                 "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
@@ -131,17 +119,11 @@ class ColumnUpdater:
             )
         if newest := newest_snapshot(self._folder.parent / "snapshots"):
             self._database.announce(newest.columns, newest.first_appeared + LEAD)
-        with replace_folder(self.published) as part:
-            has_base = self._database.copy_changes(part / FILE, self.published / FILE)
-            if not has_base:
-                self._database.copy(part / FILE)
-            write_position(part, self.checkpoint)
-            (part / _STATUS).write_text(status.digest)
-        if not has_base:
-            self._database.use_base()
+        folder.mkdir(parents=True)
+        self._database.link_copy(folder / FILE)
 
     def reset(self) -> None:
-        """Delete the file and what is published, so that both are rebuilt."""
+        """Delete the file, so that it is rebuilt."""
         self._database.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._open()
@@ -149,16 +131,6 @@ class ColumnUpdater:
     def close(self) -> None:
         """Close the file; what was not committed is lost."""
         self._database.close()
-
-
-def read_status(folder: Path) -> str:
-    """Return the digest of the status graph in the columns that are published in *folder*, "" if
-    none are.
-    """
-    try:
-        return (folder / _STATUS).read_text()
-    except FileNotFoundError:
-        return ""
 
 
 _PAGE = 20_000  # numbers whose names are looked up at once: 2 MB

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from http.client import HTTPException
 from pathlib import Path
+from types import MappingProxyType
 
 import httpx
 import structlog
@@ -50,8 +51,8 @@ from publisher.store.external.client import (
     missing_data,
     without_password,
 )
-from publisher.store.follow import Runner, StoreState, digest_of, writer_lock
-from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, newest_snapshot
+from publisher.store.follow import Indexes, Runner, StoreState, digest_of, writer_lock
+from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from publisher.store.source_freshness import StatusFile
 from publisher.store.verification import Difference
 from vocab.iris import Iris
@@ -85,7 +86,7 @@ class RemoteStore:
         self._graph = NamedNode(status_graph)
         operations = Iris(status_graph.removesuffix("status")).operations
         self._status_file = StatusFile(status, operations, reader.journal.store)
-        self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
+        self.snapshots = folder / "snapshots"
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._last = State()
         # They are closed if a step fails, so that a new process can lock the folder.
@@ -109,9 +110,9 @@ class RemoteStore:
         changed = self._load_status() or is_restored or self._last.position != before.position
         return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
 
-    def create_snapshot(self) -> Snapshot:
-        """Record the state of the store in a snapshot, with the published indexes."""
-        return self._register(self._last)
+    def create_snapshot(self, indexes: Indexes) -> Snapshot:
+        """Record the state of the store in a snapshot with *indexes*."""
+        return self._register(self._last, indexes)
 
     def _published(self) -> int:
         """Return the newest published entry that the journal has, 0 if there is none."""
@@ -158,7 +159,7 @@ class RemoteStore:
             self._status = new
         return self._status != before
 
-    def _register(self, state: State) -> Snapshot:
+    def _register(self, state: State, indexes: Indexes = MappingProxyType({})) -> Snapshot:
         snapshot = Snapshot(
             0,
             state.position,
@@ -168,7 +169,7 @@ class RemoteStore:
             digest_of(self._status),
             applying=state.applying,
         )
-        return create_snapshot(self.snapshots, None, snapshot, self.paths)
+        return create_snapshot(self.snapshots, None, snapshot, indexes)
 
 
 def net_changes(rows: list[bytes]) -> tuple[list[bytes], list[bytes]]:

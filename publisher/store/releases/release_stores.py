@@ -28,7 +28,7 @@ from pyoxigraph import Store
 from journal.journal import Journal
 from languages.translations import TranslatableText
 from publisher.errors import NotReady, ReleaseError, ReleaseNotFound, StoreFailure, Withdrawn
-from publisher.projections.projection import JournalReader, SlicedProjection, write_position
+from publisher.projections.projection import JournalReader, SlicedProjection
 from publisher.projections.search.index import is_current
 from publisher.projections.search.updater import SearchUpdater
 from publisher.rdf.gzip_files import gzip_lines
@@ -37,7 +37,7 @@ from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.follow import load
 from publisher.store.process import command, environment, exit_with_parent
 from publisher.store.releases.manifest import Release, get_release, read_manifest
-from publisher.store.snapshots import Snapshot, first_fault, link_published, write_checksums
+from publisher.store.snapshots import Snapshot, first_fault, write_checksums
 from vocab.iris import Iris
 
 COLUMNS = "columns"  # the folder of the columns beside a store
@@ -79,8 +79,9 @@ def _about(release: Release) -> dict[str, object]:
     return {
         "entry": release.entry,
         "position": release.position,
+        "columns": release.position,
         "engine": pyoxigraph.__version__,
-        "columns": BUILD_VERSION,
+        "format": BUILD_VERSION,
     }
 
 
@@ -106,7 +107,6 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
                 error=fault,
             )
         database.copy(part / COLUMNS / FILE)
-    write_position(part / COLUMNS, release.position)
     _create_text_index(data, release, iris, part)
     shutil.rmtree(part / ".work")
     (part / _ABOUT).write_text(json.dumps(_about(release)))
@@ -133,7 +133,7 @@ def _create_text_index(data: Path, release: Release, iris: Iris, part: Path) -> 
                 raise ReleaseError(
                     f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space"
                 )
-    link_published(updater.published, part / "text")
+            updater.write(part / "text")
 
 
 def remove_stores(data: Path, remaining: Iterable[int]) -> None:

@@ -18,7 +18,7 @@ from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.history.change_reader import ALL, Change, ChangeType, History
 from publisher.store.change_writer import LEAD
-from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
+from publisher.store.snapshots import Snapshot, create_snapshot
 
 RECORD = f"{IRIS.base}record/x/1"
 TOPIC = f"<{IRIS.base}id/initiative/x/1>"
@@ -121,10 +121,8 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
     assert head is not None
     os.utime(head.path, (old, old))
     assert read_journal(tmp_path).watermark(old).entry == 1
-    store = tmp_path / "store"
-    create_snapshot(
-        store / "snapshots", None, Snapshot(0, 1, "x", 1, ""), ProjectionPaths.below(store)
-    )
+    snapshots = tmp_path / "store" / "snapshots"
+    create_snapshot(snapshots, None, Snapshot(0, 1, "x", 1, ""), {"columns": Path.mkdir})
 
     append(tmp_path, f"A {GOAL}3>")
     history, then = read_journal(tmp_path, int(old) + 50), int(old) + 50 + LEAD
@@ -132,12 +130,8 @@ def test_entries_before_the_file_keep_their_time_and_later_ones_get_that_of_thei
     announced = [change.announced_at for change in history.changes(ALL, 0, 2, 2)]
     del history  # Its file is replaced.
     # The next entry is appended only after this one has a snapshot.
-    state = create_snapshot(
-        store / "snapshots", None, Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
-    )
-    again = create_snapshot(
-        store / "snapshots", None, Snapshot(0, 2, "y", 1, ""), ProjectionPaths.below(store)
-    )
+    state = create_snapshot(snapshots, None, Snapshot(0, 2, "y", 1, ""), {"columns": Path.mkdir})
+    again = create_snapshot(snapshots, None, Snapshot(0, 2, "y", 1, ""), {"columns": Path.mkdir})
     append(tmp_path, f"D {GOAL}3>")
     rows = read_journal(tmp_path).rows("SELECT announced FROM entries ORDER BY number")
 
