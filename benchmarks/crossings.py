@@ -27,7 +27,7 @@ from benchmarks.trace import TRACE, profile
 from journal.fork_server import preload
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.projections.projection import JournalReader
+from publisher.store.changes import JournalReader
 from publisher.store.follow import open_runner
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris

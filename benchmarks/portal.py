@@ -26,7 +26,7 @@ import typer
 from benchmarks.measuring import Line, below, processor, served, show, until
 from benchmarks.worlds import SOURCE, filled
 from command_line.console import Json, err
-from publisher.projections.facets.facets import FACETS
+from publisher.data.properties import FACETS
 
 READY = 200.0  # aim in ms
 AGAIN = 3  # repetitions of an address whose answer is cached

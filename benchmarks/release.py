@@ -23,8 +23,7 @@ from benchmarks.measuring import Line, Watch, environment, show
 from benchmarks.worlds import write
 from command_line.console import Json, err
 from journal.journal import Journal
-from publisher.rdf.gzip_files import gzip_writer
-from publisher.releases.dump import canonical_quads
+from publisher.releases.dump import canonical_quads, gzip_writer
 
 MEMORY = 500  # aim in MB
 _OXIGRAPH = str(Path(sys.executable).with_name("oxigraph"))

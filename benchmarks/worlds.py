@@ -21,10 +21,9 @@ from harvesters.mappings.mapping import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.source import Source
 from journal.journal import Journal
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.projection import JournalReader
-from publisher.store.columns.database import ColumnDatabase
-from publisher.store.columns.updater import FILE, WORK
+from publisher.data.properties import FACETS
+from publisher.store.changes import JournalReader
+from publisher.store.columns.database import FILE, WORK, ColumnDatabase
 from publisher.store.follow import open_runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.crosswalks import Crosswalks

@@ -24,9 +24,9 @@ from harvesters.runs.status_file import write_status
 from journal import data_format, mirror_origin
 from journal.journal import Fault, Journal, journal_faults
 from publisher.errors import PublisherError
-from publisher.projections.projection import JournalReader
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import dump_faults, key_faults, release_faults, report_faults
+from publisher.store.changes import JournalReader
 from publisher.store.external.follow import ExternalStore, open_external_runner
 from publisher.store.follow import require_unlocked
 from publisher.store.verification import (

@@ -20,8 +20,8 @@ from publisher.errors import PublisherError
 from publisher.releases import copies, schedule
 from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
 from publisher.releases.dump import write_dumps
-from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import Release, list_releases, newest_release
+from publisher.store import releases as release_stores
+from publisher.store.releases import Release, list_releases, newest_release
 from vocab.iris import Iris
 from web.branding import NO_CONTACT, Branding
 

@@ -63,8 +63,8 @@ from publisher.portal.problems import ProblemStore, PublicProblem
 from publisher.portal.quality import measure_record
 from publisher.portal.source_definition import fill_in
 from publisher.portal.suggestions import similar_titles
-from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.store.query_service import QueryService
+from publisher.store.search.searcher import Searcher, open_searcher
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris, is_web
 from web.branding import NO_CONTACT, Branding

@@ -9,11 +9,11 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from languages.translations import TranslatableText
+from publisher.data.counts import FacetIndex, open_facet_index
 from publisher.errors import NotReady
 from publisher.pages import Pages
-from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.store.query_service import QueryService
+from publisher.store.search.searcher import Searcher, open_searcher
 from web.respond import HTTPProblem
 
 

@@ -27,7 +27,7 @@ from journal.journal import Journal
 from journal.outage import Outage
 from publisher.errors import PublisherError
 from publisher.logs import configure_logging
-from publisher.projections.projection import JournalReader
+from publisher.store.changes import JournalReader
 from publisher.store.external.client import from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.follow import EmbeddedStore, Runner, open_runner

@@ -39,17 +39,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
+from publisher.data.properties import FACETS
 from publisher.errors import COST, PublisherError, QuotaExceeded, StoreBusy
 from publisher.limits import Limits
-from publisher.projections.facets.facets import FACETS
-from publisher.store.query_service import QueryService
-from publisher.store.source_status import (
+from publisher.store.descriptions import (
     SourceStatus,
     count_by_state,
-    data_version,
     next_status_change,
     source_statuses,
 )
+from publisher.store.query_service import QueryService, data_version
 from publisher.store.workers.pool import RateLimiter, client_key
 from web.respond import REVALIDATED, accepts_gzip, is_not_modified, parse_http_date
 

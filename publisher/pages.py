@@ -17,12 +17,11 @@ from starlette.responses import HTMLResponse
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_seconds
 from languages.translations import gettext as _
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import open_facet_index
-from publisher.rdf.results import Term
-from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import release_numbers
-from publisher.store.source_status import data_version
+from publisher.data.counts import open_facet_index
+from publisher.data.filters import Filter
+from publisher.rdf import Term
+from publisher.store.query_service import QueryService, data_version
+from publisher.store.releases import release_numbers
 from shapes.rules import message
 from vocab.iris import Iris
 from vocab.schemes import label, provisional_mark

@@ -14,11 +14,10 @@ from rapidfuzz import fuzz, process
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext as _
 from languages.translations import term_title
-from publisher.data.properties import PropertyRow, PropertyTable, published_properties
-from publisher.projections.facets.facets import concept_name
-from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.topics import TopicIndex
+from publisher.data.properties import PropertyRow, PropertyTable, concept_name, published_properties
+from publisher.store.search.index import SearchEntry
+from publisher.store.search.searcher import Searcher
+from publisher.store.search.topics import TopicIndex
 from vocab.iris import Iris
 from vocab.lookup import action_line, country, goal, target
 from vocab.normalization import fold, sorted_words_key

@@ -37,18 +37,18 @@ from publisher.apis.pinned import (
     check_terms,
     pin_release,
 )
+from publisher.data import filters as filter_query
+from publisher.data.filters import Filter
+from publisher.data.properties import FACETS
 from publisher.errors import PublisherError, QueryError, QuerySyntaxError
 from publisher.portal.facet_labels import FacetLabels, facet_title, get_names
-from publisher.projections.facets import filter_query
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.search.query import MAX_LENGTH
-from publisher.projections.search.searcher import open_searcher, suggest_spelling
-from publisher.rdf.results import iri, is_iri
+from publisher.rdf import iri, is_iri
 from publisher.releases.metadata import title as release_title
 from publisher.sparql.examples import completions, examples
-from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
+from publisher.store.query_service import query as stored_query
+from publisher.store.search.query import MAX_LENGTH
+from publisher.store.search.searcher import open_searcher, suggest_spelling
 from publisher.store.workers.pool import client_key
 from vocab.initiative import Basis
 from vocab.iris import KINDS

@@ -16,19 +16,18 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import URIRef
 from typing_extensions import TypedDict
 
+from publisher.data import filters as filter_query
 from publisher.data.properties import namespaces
 from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
-from publisher.projections.facets import filter_query
 from publisher.sparql.examples import examples
 from publisher.sparql.protocol import media_type, parse_request
 from publisher.sparql.rewriting import PROPERTY, rewrite
 from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.query_parser import parse, parts_of
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import Release, newest_release
+from publisher.store.descriptions import source_statuses
+from publisher.store.query_service import QueryService, data_version, query
+from publisher.store.releases import Release, newest_release
 from publisher.store.snapshots import Snapshot
-from publisher.store.source_status import data_version, source_statuses
 from publisher.store.workers.query_request import QueryRequest, line_and_column, tokenize
 from vocab.terms import RDF
 from web.endpoints import Count, Instant

@@ -48,7 +48,9 @@ from publisher.apis.matching import (
     Property,
     title_of,
 )
-from publisher.data.properties import namespaces
+from publisher.data.counts import FacetIndex
+from publisher.data.filters import Filter
+from publisher.data.properties import concept_name, facet_of_concept, namespaces
 from publisher.dependencies import (
     PagesDep,
     ServiceDep,
@@ -60,14 +62,11 @@ from publisher.dependencies import (
 )
 from publisher.errors import COST
 from publisher.pages import DOCUMENTATION
-from publisher.projections.facets.facets import concept_name, facet_of_concept
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.search.index import parse_thing_iri
-from publisher.rdf.results import Row, Term, iri
+from publisher.rdf import Row, Term, iri
 from publisher.sparql.protocol import read_body, read_parameters, single_value
-from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
+from publisher.store.query_service import query as stored_query
+from publisher.store.search.index import parse_thing_iri
 from publisher.store.workers.pool import client_key
 from vocab.iris import Iris
 from vocab.normalization import fold

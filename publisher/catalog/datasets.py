@@ -19,14 +19,13 @@ from starlette.requests import Request
 from starlette.routing import Match
 
 from journal import mirror_origin
-from publisher.rdf.results import Row
+from publisher.rdf import Row
 from publisher.releases import metadata
 from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.releases.metadata import DEMO_NOTE, DEMO_PREFIX
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import Release, list_releases
-from publisher.store.source_status import SourceStatus, data_version, source_statuses
+from publisher.store.descriptions import SourceStatus, source_statuses
+from publisher.store.query_service import QueryService, data_version, query
+from publisher.store.releases import Release, list_releases
 from vocab.iris import Iris, is_web
 from web.branding import NAME
 

@@ -15,7 +15,7 @@ from publisher.catalog.datasets import (
     Distribution,
     Service,
 )
-from publisher.rdf.results import Term, text_term, typed_term
+from publisher.rdf import Term, text_term, typed_term
 from publisher.releases.metadata import DEMO_PREFIX
 from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.iris import is_web

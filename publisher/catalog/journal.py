@@ -29,7 +29,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 from journal import mirror_origin
 from journal.entry import Entry, count_rows
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.rdf.results import Term, text_term, typed_term
+from publisher.rdf import Term, text_term, typed_term
 from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.store.descriptions import (
     Description,

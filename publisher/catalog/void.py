@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from publisher.dependencies import ServiceDep
 from publisher.errors import LimitError
-from publisher.rdf.results import from_node, text_term
+from publisher.rdf import from_node, text_term
 from publisher.releases.dump import list_dumps
 from publisher.releases.void import FILE, TARGETS, VoidCount, void_statements
 from publisher.store.descriptions import (
@@ -24,9 +24,8 @@ from publisher.store.descriptions import (
     node_statements,
     serialize_description,
 )
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import Release, list_releases
+from publisher.store.query_service import QueryService, query
+from publisher.store.releases import Release, list_releases
 from web.branding import NAME
 from web.endpoints import contents, get, problems
 from web.respond import GRAPHS, HTTPProblem, best_match, respond

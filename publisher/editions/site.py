@@ -49,11 +49,10 @@ from publisher.editions.crawler import (
 from publisher.errors import ReleaseError
 from publisher.limits import Limits
 from publisher.pages import BUNDLE_FOLDER, PACKAGE_FOLDER
-from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases.signature import PUBLIC
 from publisher.sparql.examples import examples
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import (
+from publisher.store.releases import (
     Release,
     release_numbers,
 )
@@ -158,12 +157,13 @@ def write_query_data(folder: Path, release_folder: Path, number: int, iris: Iris
     they are too many for a browser.
     """
     size, parts = 0, list[bytes]()
-    for line in gzip_lines(release_folder / f"stocktake-{number}.nt.gz"):
-        if _DESCRIPTION not in line:
-            size += len(line)
-            parts.append(line)
-        if size > LARGEST:
-            return 0
+    with gzip.open(release_folder / f"stocktake-{number}.nt.gz") as lines:
+        for line in lines:
+            if _DESCRIPTION not in line:
+                size += len(line)
+                parts.append(line)
+            if size > LARGEST:
+                return 0
     folder.mkdir(parents=True, exist_ok=True)
     packed = base64.b64encode(gzip.compress(b"".join(parts), 9, mtime=0)).decode()
     (folder / "statements.js").write_text(f'stocktakeQuery.load("{packed}");\n')

@@ -27,7 +27,7 @@ from publisher.errors import NotReady
 from publisher.feeds.records import ChangedRecord, ChangesDep, to_ntriples
 from publisher.feeds.xml import instant
 from publisher.history.change_reader import ALL, Change, ChangeType
-from publisher.rdf.results import PREFIXES, text_term, typed_term
+from publisher.rdf import PREFIXES, text_term, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, path_segments, problems

@@ -44,8 +44,8 @@ from publisher.errors import NotReady
 from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, set_title
 from publisher.feeds.xml import instant, macro, render
 from publisher.history.change_reader import ALL, Change, ChangeType
-from publisher.rdf.results import PREFIXES, Row, replace_invalid_characters, to_node
-from publisher.store.queries import query
+from publisher.rdf import PREFIXES, Row, replace_invalid_characters, to_node
+from publisher.store.query_service import query
 from vocab.terms import DCT
 from web.endpoints import contents, get, problems
 from web.respond import origin, respond

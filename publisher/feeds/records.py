@@ -17,7 +17,7 @@ from pyoxigraph import NamedNode
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.dependencies import ServiceDep
 from publisher.history.change_reader import Change, Watermark, open_history
-from publisher.rdf.results import Term, from_node
+from publisher.rdf import Term, from_node
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.lookup import AREA, SDG

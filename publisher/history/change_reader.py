@@ -19,14 +19,13 @@ import zstandard
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from languages.translations import TranslatableText
+from publisher.data.counts import MEMORY
 from publisher.database import connect, sql
 from publisher.errors import NotReady
-from publisher.projections.facets.queries import MEMORY
-from publisher.store.change_writer import LEAD, RECORD, VANISHED
-from publisher.store.change_writer import ChangeType as ChangeType
-from publisher.store.columns.database import BUILD_VERSION
+from publisher.store.changes import LEAD, RECORD, VANISHED
+from publisher.store.changes import ChangeType as ChangeType
+from publisher.store.columns.database import BUILD_VERSION, FILE
 from publisher.store.columns.terms import TERM_TEXT, term_id
-from publisher.store.columns.updater import FILE
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 

@@ -1,7 +1,7 @@
 """Compare the records at two moments of the journal: counts, new, vanished, gone and changed, by
 registry, kind, country, action line and goal.
 
-All numbers come from the log of records that ``change_writer`` writes. A *set* is one of its sets,
+All numbers come from the log of records that ``store.changes`` writes. A *set* is one of its sets,
 such as ``source:demo``, ``country:404`` or ``line:C2:declared``; a record is in it at a moment if
 it is published then.
 """
@@ -18,8 +18,8 @@ from typing import NamedTuple
 from languages.translations import TranslatableText
 from publisher.errors import QueryError, ReleaseNotFound
 from publisher.history.change_reader import ALL, LATEST, History
-from publisher.store.change_writer import VANISHED, ChangeType
-from publisher.store.releases.manifest import get_release
+from publisher.store.changes import VANISHED, ChangeType
+from publisher.store.releases import get_release
 
 FACETS = ("kind", "source", "country", "line", "goal")  # of the sets that are counted
 CHANGES = ("before", "after", "new", "vanished", "gone", "changed")

@@ -24,7 +24,7 @@ from publisher.dependencies import ServiceDep, require
 from publisher.history.versions import read_history
 from publisher.linked_data.jsonld import SCHEMA_TYPES, plain_json
 from publisher.linked_data.lists import ListPage
-from publisher.rdf.results import iri
+from publisher.rdf import iri
 from publisher.store.descriptions import (
     Description,
     Statement,
@@ -34,8 +34,7 @@ from publisher.store.descriptions import (
     prefer_english,
     serialize_description,
 )
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+from publisher.store.query_service import QueryService, query
 from vocab.iris import Iris, is_web
 from vocab.terms import ADMS, SCHEMA
 from web.endpoints import (

@@ -30,10 +30,10 @@ from journal import mirror_origin
 from journal.errors import JournalError
 from publisher.dependencies import ServiceDep
 from publisher.errors import DamagedRelease
+from publisher.store.descriptions import SourceStatus, source_statuses
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import list_releases
+from publisher.store.releases import list_releases
 from publisher.store.snapshots import Snapshot
-from publisher.store.source_status import SourceStatus, source_statuses
 from vocab.freshness import Freshness
 from web.endpoints import contents, get
 from web.middleware import RequestMetrics

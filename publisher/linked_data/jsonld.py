@@ -18,7 +18,7 @@ import orjson
 from markupsafe import Markup
 
 from publisher.data.properties import DATATYPES, PropertyRow, PropertyTable, published_properties
-from publisher.rdf.results import Term
+from publisher.rdf import Term
 from publisher.store.descriptions import Description, Statement, namespaces
 from vocab.iris import Iris, is_web
 from vocab.schemes import provisional_mark

@@ -26,17 +26,17 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
+from publisher.data.counts import LAST
+from publisher.data.filters import Filter
+from publisher.data.properties import facet_of_concept
 from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.pages import Pages
-from publisher.projections.facets.facets import facet_of_concept
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import LAST
-from publisher.rdf.results import Row, Term, iri, literal
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+from publisher.rdf import Row, Term, iri
+from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
 from vocab.iris import KINDS, is_web
 from vocab.schemes import label
+from vocab.terms import literal
 from web.endpoints import (
     EndpointT,
     contents,

@@ -16,16 +16,15 @@ from starlette.responses import Response
 
 from journal import mirror_origin
 from publisher.dependencies import PagesDep, ServiceDep
-from publisher.rdf.results import iri
-from publisher.store.descriptions import describe_graph, serialize_description
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.source_status import (
+from publisher.rdf import iri
+from publisher.store.descriptions import (
     SourceStatus,
     count_by_state,
-    data_version,
+    describe_graph,
+    serialize_description,
     source_statuses,
 )
+from publisher.store.query_service import QueryService, data_version, query
 from web.endpoints import contents, get, problems
 from web.respond import GRAPHS, HTML, JSON, Format, GraphFormat, choose_format, respond
 

@@ -30,7 +30,7 @@ from publisher.linked_data.entities import (
     find_entity,
     record_of,
 )
-from publisher.rdf.results import Term
+from publisher.rdf import Term
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.annotations import cluster_iri, named_member

@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
+from publisher.data.counts import NONE
 from publisher.dependencies import (
     PagesDep,
     ServiceDep,
@@ -39,8 +40,7 @@ from publisher.portal.datasets import Cell, Column, DataPage, DataTable, registe
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title
 from publisher.portal.figures import INITIATIVES, MAX_BARS, Bars, Figures, sort_key
-from publisher.projections.facets.thing_count import NONE
-from publisher.rdf.results import is_iri
+from publisher.rdf import is_iri
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView
 from web.endpoints import (

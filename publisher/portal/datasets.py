@@ -25,10 +25,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.projections.facets.facets import FACETS, describe_area
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex, ListedThing, ListItem, Prize
-from publisher.rdf.results import Term
+from publisher.data.counts import FacetIndex, ListedThing, ListItem, Prize
+from publisher.data.filters import Filter
+from publisher.data.properties import FACETS, describe_area
+from publisher.rdf import Term
 from publisher.releases.tables import LISTED, area_cells
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris

@@ -24,7 +24,9 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
-from publisher.data.properties import published_properties
+from publisher.data.counts import Family
+from publisher.data.filters import Filter
+from publisher.data.properties import FACETS, published_properties
 from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
@@ -63,19 +65,16 @@ from publisher.portal.vocabulary import (
     term_links,
     term_values,
 )
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import Family
-from publisher.rdf.results import Term, iri
+from publisher.rdf import Term, iri
 from publisher.store.descriptions import (
     Description,
     describe_graph,
     describe_thing,
+    last_confirmed,
     replacements,
+    source_statuses,
 )
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.source_status import last_confirmed, source_statuses
+from publisher.store.query_service import QueryService, query
 from vocab.iris import Iris, is_web
 from vocab.provenance import METRICS
 from vocab.schemes import label

@@ -18,6 +18,10 @@ from starlette.responses import Response, StreamingResponse
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.data import filters as filter_query
+from publisher.data.counts import NONE, FacetIndex
+from publisher.data.filters import Filter
+from publisher.data.properties import FACETS
 from publisher.dependencies import TablesDep, require, require_facet_index
 from publisher.portal.datasets import (
     TABLE_FORMATS,
@@ -46,11 +50,6 @@ from publisher.portal.figures import (
     overview,
     query_page_url,
 )
-from publisher.projections.facets import filter_query
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.facets.thing_count import NONE
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import Iris

@@ -14,14 +14,14 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from languages.request_locale import current_locale
+from publisher.data import filters as filter_query
+from publisher.data.counts import NONE, ThingCount
+from publisher.data.filters import Filter
+from publisher.data.properties import FACETS
 from publisher.dependencies import ServiceDep, TablesDep
 from publisher.errors import QueryError
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
 from publisher.portal.figures import Figures, official_links, query_page_url, sort_key
-from publisher.projections.facets import filter_query
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.thing_count import NONE, ThingCount
 from vocab.initiative import Basis
 from vocab.iris import KINDS
 

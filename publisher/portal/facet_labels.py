@@ -14,10 +14,10 @@ from fastapi import Depends
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, term_title
 from languages.translations import gettext as _
+from publisher.data.properties import FACETS, concept_name
 from publisher.dependencies import ServiceDep
-from publisher.projections.facets.facets import FACETS, concept_name
 from publisher.store.descriptions import prefer_english
-from publisher.store.queries import query
+from publisher.store.query_service import query
 from vocab.initiative import Basis
 from vocab.iris import Iris
 

@@ -14,6 +14,13 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from publisher.data.counts import NONE, FacetIndex, ThingCount
+from publisher.data.filters import (
+    Filter,
+    coverage_by_source,
+    listing,
+    make_filter,
+)
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep
 from publisher.linked_data.lists import (
     ListCursor,
@@ -45,17 +52,8 @@ from publisher.portal.figures import (
     overview,
     query_page_url,
 )
-from publisher.projections.facets.filter_query import (
-    Filter,
-    coverage_by_source,
-    listing,
-    make_filter,
-)
-from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.facets.thing_count import NONE, ThingCount
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.source_status import count_by_state, source_statuses
+from publisher.store.descriptions import count_by_state, source_statuses
+from publisher.store.query_service import QueryService, query
 from vocab.terms import DCT
 from web.respond import HTML, respond
 

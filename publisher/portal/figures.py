@@ -18,15 +18,13 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_number, isolate, ngettext
 from languages.translations import gettext as _
+from publisher.data import filters as filter_query
+from publisher.data.counts import NONE, DifferentCounts, FacetIndex, ThingCount
+from publisher.data.filters import Filter, make_filter
+from publisher.data.properties import FACETS, areas_within
 from publisher.portal.datasets import THINGS, Cell, Column, DataTable
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.projections.facets import filter_query
-from publisher.projections.facets.facets import FACETS, areas_within
-from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import DifferentCounts, FacetIndex
-from publisher.projections.facets.thing_count import NONE, ThingCount
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.lookup import AREA

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import structlog
 from starlette.datastructures import State
 
+from publisher.data.counts import open_facet_index
 from publisher.errors import PublisherError
-from publisher.projections.facets.queries import open_facet_index
-from publisher.projections.search.searcher import open_searcher
+from publisher.store.descriptions import SourceStatus, source_statuses
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import release_numbers
-from publisher.store.source_status import SourceStatus, source_statuses
+from publisher.store.releases import release_numbers
+from publisher.store.search.searcher import open_searcher
 from vocab.freshness import Freshness
 
 _MARK = "first-start"  # the file in the store's folder that says that the first start is over

@@ -22,17 +22,17 @@ from starlette.responses import Response
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.data.counts import FacetIndex, ListItem
+from publisher.data.filters import Filter
+from publisher.data.properties import FACETS
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_facet_index
 from publisher.errors import PublisherError, QueryError
 from publisher.pages import Pages
 from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.forms import FieldsDep, first_fault, optional_store
 from publisher.portal.search import SearchParameters, feed_links, match_words, parse_search
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex, ListItem
-from publisher.projections.search.query import MAX_LENGTH
 from publisher.store.query_service import QueryService
+from publisher.store.search.query import MAX_LENGTH
 from publisher.store.workers.pool import client_key
 from vocab.iris import KINDS, Iris
 from web.endpoints import get

@@ -25,7 +25,7 @@ from publisher.linked_data.entities import serialize as serialize_entity
 from publisher.pages import Pages
 from publisher.portal.commands import VisitorCommand
 from publisher.store.descriptions import Description, namespaces
-from publisher.store.queries import query
+from publisher.store.query_service import query
 from publisher.store.workers.pool import client_key
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.schemes import label

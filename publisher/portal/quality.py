@@ -28,10 +28,9 @@ from publisher.dependencies import ServiceDep, require
 from publisher.portal.datasets import Column, DataPage, DataTable, register_dataset
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.figures import query_page_url
-from publisher.rdf.results import iri
+from publisher.rdf import iri
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import Release, list_releases
-from publisher.store.releases.release_stores import find_store
+from publisher.store.releases import Release, find_store, list_releases
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 from web.charts import render

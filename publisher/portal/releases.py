@@ -31,14 +31,14 @@ from publisher.linked_data.entities import Entity, EntityPage, Values, first_seg
 from publisher.linked_data.jsonld import jsonld_block
 from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
-from publisher.rdf.results import Term
+from publisher.rdf import Term
 from publisher.releases import metadata
 from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK
 from publisher.releases.signature import PUBLIC, SUFFIX, SUMS
 from publisher.releases.tables import TABLES
 from publisher.store.descriptions import Description, namespaces, node_statements
 from publisher.store.query_service import QueryService
-from publisher.store.releases.manifest import (
+from publisher.store.releases import (
     MANIFEST,
     Release,
     get_release,

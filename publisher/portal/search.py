@@ -20,6 +20,9 @@ from starlette.responses import Response, StreamingResponse
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
+from publisher.data.counts import FacetIndex, ThingCount
+from publisher.data.filters import Filter, listing
+from publisher.data.properties import FACETS, facet_of_concept
 from publisher.data.schemas import response_schemas
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.feeds.atom import MEDIA as ATOM
@@ -34,13 +37,12 @@ from publisher.portal.facet_filters import (
 from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.figures import count_note, query_page_url
 from publisher.portal.suggestions import topic_cards
-from publisher.projections.facets.facets import FACETS, facet_of_concept
-from publisher.projections.facets.filter_query import Filter, listing
-from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.facets.thing_count import ThingCount
-from publisher.projections.search.index import SearchEntry, Texts
-from publisher.projections.search.query import MAX_LENGTH, SearchRequest
-from publisher.projections.search.searcher import (
+from publisher.rdf import Term
+from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.query_service import QueryService
+from publisher.store.search.index import SearchEntry, Texts
+from publisher.store.search.query import MAX_LENGTH, SearchRequest
+from publisher.store.search.searcher import (
     Marker,
     Matches,
     Piece,
@@ -48,9 +50,6 @@ from publisher.projections.search.searcher import (
     best_text,
     suggest_spelling,
 )
-from publisher.rdf.results import Term
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
-from publisher.store.query_service import QueryService
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
 from web.endpoints import (

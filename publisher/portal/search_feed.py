@@ -18,6 +18,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.request_locale import current_locale, use_language
+from publisher.data.counts import FacetIndex
+from publisher.data.filters import Filter
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.feeds.atom import write_feed
 from publisher.feeds.xml import clean, instant
@@ -36,10 +38,8 @@ from publisher.portal.search import (
     find_page,
     with_parameters,
 )
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex
-from publisher.projections.search.query import SearchRequest
 from publisher.store.query_service import QueryService
+from publisher.store.search.query import SearchRequest
 from vocab.iris import Iris
 from web.endpoints import get, known_parameters, other_contents, problems
 from web.respond import Link, origin, respond

@@ -29,10 +29,9 @@ from publisher.portal.datasets import write_csv
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.portal.search import FEED_FORMATS
-from publisher.rdf.results import Row, iri, to_node
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
-from publisher.store.source_status import source_statuses
+from publisher.rdf import Row, iri, to_node
+from publisher.store.descriptions import source_statuses
+from publisher.store.query_service import QueryService, query
 from publisher.store.workers.pool import client_key
 from shapes.result import Severity
 from shapes.rules import Rule, message, remedy, rules, triples

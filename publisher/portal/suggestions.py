@@ -20,19 +20,18 @@ from starlette.responses import Response
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import TranslatableText, kind_name
 from languages.translations import gettext as _
+from publisher.data.counts import NONE, DifferentCounts, FacetIndex
+from publisher.data.filters import make_filter
+from publisher.data.properties import facet_of_concept
 from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
 from publisher.pages import Pages
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
-from publisher.projections.facets.facets import facet_of_concept
-from publisher.projections.facets.filter_query import make_filter
-from publisher.projections.facets.queries import DifferentCounts, FacetIndex
-from publisher.projections.facets.thing_count import NONE
-from publisher.projections.search.index import fold, tokens
-from publisher.projections.search.query import SearchRequest, parse_clauses
-from publisher.projections.search.searcher import Marker, Searcher, best_text
+from publisher.store.search.index import fold, tokens
+from publisher.store.search.query import SearchRequest, parse_clauses
+from publisher.store.search.searcher import Marker, Searcher, best_text
 from publisher.store.workers.pool import RateLimiter, client_key
 from web.endpoints import format_parameter, get, other_contents, problems, whole_number
 from web.respond import HTML, JSON, choose_format, respond

@@ -16,6 +16,8 @@ from starlette.requests import Request
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from languages.translations import month_names
+from publisher.data.counts import FacetIndex, ListItem, Prize
+from publisher.data.filters import listing
 from publisher.dependencies import ServiceDep, TablesDep
 from publisher.middleware import MINUTE, keep_for
 from publisher.portal.datasets import (
@@ -28,10 +30,8 @@ from publisher.portal.datasets import (
 from publisher.portal.facet_filters import chosen_codes, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.figures import Figures, query_page_url, sort_key
-from publisher.projections.facets.filter_query import listing
-from publisher.projections.facets.queries import FacetIndex, ListItem, Prize
-from publisher.projections.search.searcher import Marker, best_text, open_searcher
 from publisher.store.query_service import QueryService
+from publisher.store.search.searcher import Marker, best_text, open_searcher
 from web.endpoints import whole_number
 
 DATA = 1_000  # things in the tables of a page

@@ -21,6 +21,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, gettext
+from publisher.data.filters import Filter, make_filter
+from publisher.data.properties import FACETS, facet_of_concept
 from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
@@ -51,12 +53,9 @@ from publisher.portal.figures import (
     empty_chart_hint,
     query_page_url,
 )
-from publisher.projections.facets.facets import FACETS, facet_of_concept
-from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.rdf.results import Row, Term, iri
+from publisher.rdf import Row, Term, iri
 from publisher.store.descriptions import Description, describe_graph, describe_thing
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
 from vocab.iris import Iris, slug
 from vocab.lookup import country

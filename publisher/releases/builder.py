@@ -19,8 +19,13 @@ from journal.entry import Entry
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError, ReleaseNotFound
-from publisher.rdf.gzip_files import gzip_writer
-from publisher.releases.dump import TEXT_FORMATS, canonical_quads, deletion_rows, write_texts
+from publisher.releases.dump import (
+    TEXT_FORMATS,
+    canonical_quads,
+    deletion_rows,
+    gzip_writer,
+    write_texts,
+)
 from publisher.releases.metadata import add_metadata, describe_file
 from publisher.releases.signature import SUMS, load_key, public_key_text, sign
 from publisher.releases.tables import (
@@ -36,7 +41,7 @@ from publisher.releases.tables import (
 from publisher.releases.void import count_void, void_statements
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.descriptions import serialize_description as write_turtle
-from publisher.store.releases.manifest import (
+from publisher.store.releases import (
     MANIFEST,
     File,
     Release,

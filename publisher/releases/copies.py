@@ -25,7 +25,7 @@ from publisher.background import in_background
 from publisher.errors import ReleaseError
 from publisher.releases.builder import build_lock
 from publisher.releases.signature import PUBLIC, SECRET, SUFFIX, SUMS, sha256_of
-from publisher.store.releases.manifest import MANIFEST, newest_release, read_manifest
+from publisher.store.releases import MANIFEST, newest_release, read_manifest
 from web.outbound_client import Deadline, GuardedTransport, create_client
 
 _PREFIX = "releases"  # folder of the releases in a store

@@ -28,7 +28,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from publisher.errors import ReleaseError
 from publisher.releases.signature import SUFFIX, SUMS, sha256_of
 from publisher.releases.tables import TABLES, Table
-from publisher.store.releases.manifest import MANIFEST, File, Release
+from publisher.store.releases import MANIFEST, File, Release
 from web.branding import NAME
 from web.templating import escape_unsafe_text
 

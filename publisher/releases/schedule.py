@@ -13,7 +13,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from journal.stop_signal import StopSignal
 from publisher.errors import ReleaseError
-from publisher.store.releases.manifest import Release
+from publisher.store.releases import Release
 
 log = structlog.get_logger(component="releases")
 

@@ -13,7 +13,7 @@ from minisign import KeyPair, PublicKey, SecretKey
 
 from journal.journal import Fault
 from publisher.errors import DamagedRelease
-from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
+from publisher.store.releases import MANIFEST, read_manifest, release_numbers
 
 _RELEASE_REMEDY = (
     "restore this file from a backup or a mirror; a release is never rebuilt under its number"

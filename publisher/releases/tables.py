@@ -19,15 +19,26 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from publisher.data.properties import PropertyRow, PropertyTable, namespaces, published_properties
+from publisher.data.properties import (
+    FACETS,
+    PropertyRow,
+    PropertyTable,
+    describe_area,
+    namespaces,
+    published_properties,
+)
 from publisher.database import connect, sql
-from publisher.projections.facets.facets import FACETS, describe_area
-from publisher.rdf.gzip_files import gzip_writer
-from publisher.rdf.results import parse_node
-from publisher.releases.dump import DumpTotals
-from publisher.store.columns.updater import FILE, open_statements
-from publisher.store.releases.manifest import Release, ReleaseSource
-from publisher.store.releases.release_stores import COLUMNS, create_store, find_store, store_folder
+from publisher.rdf import parse_node
+from publisher.releases.dump import DumpTotals, gzip_writer
+from publisher.store.columns.database import FILE, open_statements
+from publisher.store.releases import (
+    COLUMNS,
+    Release,
+    ReleaseSource,
+    create_store,
+    find_store,
+    store_folder,
+)
 from vocab.iris import KINDS, Iris
 from vocab.terms import DCAT, DCT, RDF
 

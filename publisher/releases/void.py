@@ -10,7 +10,7 @@ from itertools import chain
 
 import duckdb
 
-from publisher.rdf.results import text_term, typed_term
+from publisher.rdf import text_term, typed_term
 from publisher.store.descriptions import Node, Statement, node_statements
 from vocab.iris import Iris, encode
 from vocab.terms import RDF

@@ -27,7 +27,7 @@ from publisher.dependencies import ServiceDep, get_pages, get_service
 from publisher.errors import LimitError
 from publisher.limits import Limits
 from publisher.middleware import RELEASE_HEADER
-from publisher.rdf.results import iri
+from publisher.rdf import iri
 from publisher.sparql.examples import (
     completions,
     editor_state,
@@ -49,8 +49,8 @@ from publisher.sparql.protocol import (
     with_validators,
 )
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
-from publisher.store.queries import query as stored_query
 from publisher.store.query_service import QueryService
+from publisher.store.query_service import query as stored_query
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, format_parameter, get, other_contents, problems
 from web.respond import (

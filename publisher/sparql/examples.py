@@ -29,8 +29,7 @@ from publisher.errors import PublisherError
 from publisher.pages import BUNDLE_FOLDER
 from publisher.sparql.rewriting import rewrite
 from publisher.store.descriptions import namespaces
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+from publisher.store.query_service import QueryService, query
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH

@@ -31,7 +31,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
-from publisher.rdf.results import is_iri
+from publisher.rdf import is_iri
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.pool import Answer, client_key

@@ -15,10 +15,10 @@ from dataclasses import replace
 from itertools import pairwise
 
 from publisher.errors import NotReady
-from publisher.projections.search.index import primary_language
-from publisher.projections.search.query import MAX_LENGTH, SearchRequest
-from publisher.projections.search.searcher import Searcher, open_searcher
 from publisher.store.query_service import QueryService
+from publisher.store.search.index import primary_language
+from publisher.store.search.query import MAX_LENGTH, SearchRequest
+from publisher.store.search.searcher import Searcher, open_searcher
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import (
     TEXT,

@@ -24,26 +24,16 @@ from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
 from journal.file_lock import FileLock, describe_holder, is_locked
 from publisher.errors import StoreBusy, StoreFailure
-from publisher.projections.projection import (
-    Checkpoint,
-    JournalReader,
-    Projection,
-    ProjectionFailure,
-    SlicedProjection,
-    in_batches,
-    rows_of,
-)
-from publisher.projections.search.index import is_current
-from publisher.projections.search.updater import SearchUpdater
-from publisher.store.columns.updater import ColumnUpdater, StatusGraph
+from publisher.store.changes import Checkpoint, JournalReader, StatusFile, in_batches, rows_of
+from publisher.store.columns.database import ColumnUpdater, StatusGraph
 from publisher.store.process import lower_merge_priority, lower_thread_priority
+from publisher.store.search.index import SearchUpdater, is_current
 from publisher.store.snapshots import (
     Snapshot,
     create_snapshot,
     newest_snapshot,
     prune,
 )
-from publisher.store.source_freshness import StatusFile
 from vocab.iris import Iris
 
 # Triples in a transaction; one transaction of 400,000 quads took twice as long and 1.8 GB.
@@ -173,6 +163,118 @@ CHECKPOINT_INTERVAL = 5.0
 SLICE = 2.0  # seconds of index updates between two checks of the journal
 
 log = structlog.get_logger(component="follower")
+
+
+MAX_RETRY_DELAY = 60.0  # seconds
+
+
+class Projection(Protocol):
+    """An index that is built from the journal and updated by its new entries.
+
+    Applying an entry again changes nothing, so that after a crash it continues from its checkpoint.
+    Readers see only what is in a snapshot: the whole state at one entry.
+    """
+
+    name: str
+    subfolder: str  # of a snapshot
+    errors: tuple[type[Exception], ...]  # raised if its files cannot be written; it is then rebuilt
+    snapshot_wait: float  # seconds that a snapshot of new data waits for it
+
+    def is_at(self, position: int) -> bool:
+        """Return whether it has stored all up to the entry *position*, and nothing later."""
+
+    def advance(self, position: int, entry: str) -> Iterator[None]:
+        """Store the changes up to *position*, the entry with the id *entry*; yield between batches.
+
+        What a projection reads from another one is at *position* meanwhile.
+        """
+
+    def write(self, folder: Path) -> None:
+        """Write what is stored into *folder*, which does not exist yet."""
+
+    def reset(self) -> None:
+        """Delete the stored projection, so that it is rebuilt."""
+
+    def close(self) -> None:
+        """Close the files; what was not stored is lost."""
+
+
+class ProjectionFailure(Exception):
+    """A projection could not be written into a snapshot, and is rebuilt."""
+
+
+ProjectionT = TypeVar("ProjectionT", bound=Projection, covariant=True)
+
+
+class SlicedProjection(Generic[ProjectionT]):
+    """Updates *projection* in slices of time, so that a failure does not affect others.
+
+    A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a
+    row, then after a pause that doubles to MAX_RETRY_DELAY seconds of *clock*. Failures are
+    forgotten once it is in a snapshot.
+    """
+
+    def __init__(
+        self, projection: ProjectionT, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.projection, self._clock = projection, clock
+        self.error = ""  # why it could not be written last, "" once it is in a snapshot
+        self._failures, self._retry_at, self._must_reset = 0, 0.0, False
+        self._work: Iterator[None] | None = None
+
+    def step(self, position: int, entry: str, seconds: float) -> bool:
+        """Work for about *seconds* toward *position*; return whether that is stored."""
+        if self._failures and self._clock() < self._retry_at:
+            return False
+        until = time.monotonic() + seconds
+        try:
+            if self._must_reset:
+                self._reset()
+            while not self.projection.is_at(position):
+                self._work = self._work or self.projection.advance(position, entry)
+                if next(self._work, self) is self:
+                    self._work = None
+                elif time.monotonic() > until:
+                    return False
+        except self.projection.errors as error:
+            self._fail(error)
+            return False
+        return True
+
+    def write(self, folder: Path) -> None:
+        """Write what is stored into the new *folder* of a snapshot. Raises ProjectionFailure."""
+        try:
+            self.projection.write(folder)
+        except self.projection.errors as error:
+            self._fail(error)
+            raise ProjectionFailure(self.error) from error
+        self.error, self._failures = "", 0
+
+    def _fail(self, error: Exception) -> None:
+        delay = min(MAX_RETRY_DELAY, 2.0**self._failures) if self._failures else 0.0
+        self._work, self._failures, self._retry_at, self._must_reset = (
+            None,
+            self._failures + 1,
+            self._clock() + delay,
+            True,
+        )
+        self.error = f"{type(error).__name__}: {error}"
+        log.error(
+            "projection cannot be written; rebuilding",
+            projection=self.projection.name,
+            error=self.error,
+            seconds=delay,
+        )
+        with suppress(*self.projection.errors):  # the next attempt begins with a reset
+            self._reset()
+
+    def _reset(self) -> None:
+        self.projection.reset()
+        self._must_reset = False
+
+    def close(self) -> None:
+        self._work = None
+        self.projection.close()
 
 
 class StoreState(NamedTuple):

@@ -7,8 +7,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, closing, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cache, lru_cache
 from pathlib import Path
 
 import structlog
@@ -21,11 +22,12 @@ from languages.translations import TranslatableText
 from publisher.background import in_background
 from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
-from publisher.rdf.results import Row, parse_rows
+from publisher.rdf import Row, parse_rows
 from publisher.store.external.client import StoreProbe, StoreURLs
 from publisher.store.process import FollowerProcess
-from publisher.store.releases.release_stores import OpenReleases, discard_damaged_stores
-from publisher.store.snapshots import Snapshot, first_fault, newest_snapshot
+from publisher.store.releases import OpenReleases, discard_damaged_stores
+from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.verification import first_fault
 from publisher.store.workers.pool import READER, Answer, Pool, RateLimiter
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
@@ -39,6 +41,12 @@ INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may b
 LAG_INTERVAL = 1.0  # seconds between counts of the unpublished journal entries
 CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after failures
 CACHED = 2_000  # results of internal queries that are cached until the snapshot changes
+
+
+@cache
+def query(name: str) -> str:
+    """Return one of the SPARQL queries of the pages, in which values are bound, never pasted."""
+    return (Path(__file__).with_name("queries") / f"{name}.rq").read_text()
 
 
 def utc_now() -> datetime:
@@ -312,3 +320,35 @@ class QueryService:
                 uncopied = origin.head - snapshot.position if origin and snapshot else 0
                 self.behind = max(lag, uncopied)
                 self.awaited = 0 if origin and origin.refused and not lag else self.behind
+
+
+@dataclass(frozen=True, slots=True)
+class DataVersion:
+    """The last published journal entry: its number (*position*), the start time of its run, and the
+    id of its run.
+    """
+
+    position: int
+    time: str | None
+    run: str | None
+
+
+def data_version(service: QueryService) -> DataVersion | None:
+    """Return the newest published entry; None before the first."""
+    current = service.snapshot
+    if not current or not current.position:
+        return None
+    try:
+        return _version_at(service.journal.folder, current.position)
+    except JournalError:  # the snapshot is served even if its entry is damaged; /health says so
+        return DataVersion(current.position, None, None)
+
+
+@lru_cache(maxsize=8)
+def _version_at(folder: Path, position: int) -> DataVersion:
+    entry = Journal(folder).entry(position)
+    return DataVersion(
+        position,
+        f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None,
+        entry.run if entry else None,
+    )

@@ -20,7 +20,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import duckdb
 from isal import isal_zlib
 from pydantic import TypeAdapter
 from pyoxigraph import Store
@@ -28,16 +27,13 @@ from pyoxigraph import Store
 from journal.atomic_file import replace_file, replace_folder
 from journal.file_lock import is_locked
 from journal.journal import Fault
-from publisher.database import attach
 from publisher.errors import DamagedFiles
-from publisher.store.columns.database import BUILD_VERSION
 
 CHECKSUMS = "checksums.json"
 REBUILD = "stop the server, then run stocktake verify --repair"
 # Name prefixes of files that may change: the checksums themselves, logs and locks.
 _CHANGING = (CHECKSUMS, "LOG", "LOCK", ".")
 _BLOCK = 1 << 20  # bytes per read
-_MEMORY = "256MiB"  # while a DuckDB file is opened
 
 
 def write_checksums(folder: Path, before: Path | None) -> None:
@@ -73,7 +69,7 @@ def checksum_faults(folder: Path) -> Iterator[Fault]:
     """Yield the files of the snapshot in *folder* that are missing or have changed since it was
     created. It reads about 1 GB a second.
     """
-    place = _place(folder)
+    place = f"store/{folder.parent.name}/{folder.name}"
     try:
         checksums = read_checksums(folder)
     except (OSError, ValueError) as error:
@@ -89,30 +85,6 @@ def _problem(path: Path, crc: int) -> str:
         return "" if _crc(path) == crc else "has changed since it was written"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-
-
-def first_fault(folder: Path) -> str:
-    """Return the first file of the snapshot in *folder* that cannot be used, with its problem: it is
-    damaged, or another version of the program wrote it. Returns "" if there is none.
-    """
-    if not folder.is_dir():
-        return f"{_place(folder)}/ is missing"
-    if fault := next(checksum_faults(folder), None):
-        return f"{fault.name} {fault.problem}"
-    columns = folder / "columns" / "columns.duckdb"
-    if not columns.exists():
-        return ""
-    try:
-        with attach(columns, memory_limit=_MEMORY, threads=1) as connection:
-            ((version,),) = connection.execute("SELECT version FROM checkpoint").fetchall()
-    except duckdb.Error as error:
-        return f"{_place(folder)}/columns cannot be read: {error}"
-    is_ours = version == BUILD_VERSION
-    return "" if is_ours else f"{_place(folder)}/columns has another format ({version})"
-
-
-def _place(folder: Path) -> str:
-    return f"store/{folder.parent.name}/{folder.name}"
 
 
 def _crc(path: Path) -> int:

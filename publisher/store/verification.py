@@ -17,22 +17,22 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
+import duckdb
 from pyoxigraph import DefaultGraph, Quad, RdfFormat, Store, parse
 
 from journal.journal import Fault, Journal
+from publisher.database import attach
 from publisher.errors import DamagedFiles, NotReady
-from publisher.projections.projection import JournalReader, in_batches, rows_of
-from publisher.store.columns.updater import FILE, open_statements
+from publisher.store.changes import JournalReader, in_batches, recompute, rows_of
+from publisher.store.columns.database import BUILD_VERSION, FILE, MEMORY, open_statements
 from publisher.store.follow import open_runner, require_unlocked
 from publisher.store.snapshots import (
     REBUILD,
     checksum_faults,
-    first_fault,
     newest_snapshot,
     older_snapshots,
     remove_all,
 )
-from publisher.store.source_freshness import recompute
 from vocab.iris import Iris
 
 _BATCH, _BATCH_BYTES = 10_000, 16 << 20  # rows of the journal that are parsed at once
@@ -195,6 +195,27 @@ def build_local(data: Path, iris: Iris) -> None:
     reader = JournalReader(Journal(data / "journal"), iris.base)
     with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
         runner.finish()
+
+
+def first_fault(folder: Path) -> str:
+    """Return the first file of the snapshot in *folder* that cannot be used, with its problem: it is
+    damaged, or another version of the program wrote it. Returns "" if there is none.
+    """
+    place = f"store/{folder.parent.name}/{folder.name}"
+    if not folder.is_dir():
+        return f"{place}/ is missing"
+    if fault := next(checksum_faults(folder), None):
+        return f"{fault.name} {fault.problem}"
+    columns = folder / "columns" / "columns.duckdb"
+    if not columns.exists():
+        return ""
+    try:
+        with attach(columns, memory_limit=MEMORY, threads=1) as connection:
+            ((version,),) = connection.execute("SELECT version FROM checkpoint").fetchall()
+    except duckdb.Error as error:
+        return f"{place}/columns cannot be read: {error}"
+    is_ours = version == BUILD_VERSION
+    return "" if is_ours else f"{place}/columns has another format ({version})"
 
 
 def store_faults(data: Path) -> Iterator[Fault]:

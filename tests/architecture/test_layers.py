@@ -50,8 +50,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},
     ),
     "publisher": (
-        {"background", "database", "errors", "limits", "logs"}, {"data", "rdf"}, {"projections"}, {"projections.search"},
-        {"projections.facets"}, {"store"}, {"middleware", "pages"},
+        {"background", "database", "errors", "limits", "logs", "rdf"}, {"data"}, {"store"}, {"middleware", "pages"},
         {"dependencies", "error_handlers"}, {"history", "releases"}, {"follower"},
         {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),

@@ -37,7 +37,7 @@ def test_arrows_lead_from_each_subpackage_to_those_that_it_imports(
 ) -> None:
     arrows = package_arrows(modules, "publisher")
 
-    assert {"projections", "store"} <= arrows["portal"]
+    assert {"data", "store"} <= arrows["portal"]
     assert "portal" not in arrows["store"]
 
 
@@ -83,7 +83,7 @@ DYNAMIC = {
     "harvesters.protocols.web": "the operator's, from a source definition",
     "harvesters.network.reply": "a table of our own",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
-    "publisher.projections.search.searcher": "an escaped word, which repeats nothing",
+    "publisher.store.search.searcher": "an escaped word, which repeats nothing",
     "publisher.store.external.client": "a table of our own, on an error of the operator's store",
     "harvesters.reasons": "a text of our own, on a notice of our own",
     "publisher.portal.feed_samples": "a table of our own, which is pumped with the others",

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from journal.journal import Journal
-from publisher.projections.projection import JournalReader
-from publisher.projections.search.updater import SearchUpdater
+from publisher.store.changes import JournalReader
 from publisher.store.follow import EmbeddedStore, Runner
+from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import Iris
 

@@ -20,8 +20,8 @@ from waiting import wait_until, wait_until_async
 from benchmarks.columns import missing, started
 from journal.journal import Journal
 from publisher.history.change_reader import History
-from publisher.projections.projection import JournalReader
-from publisher.store.columns.updater import FILE, ColumnUpdater
+from publisher.store.changes import JournalReader
+from publisher.store.columns.database import FILE, ColumnUpdater
 from publisher.store.query_service import QueryService
 from publisher.store.verification import build_local
 from vocab.iris import Iris

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from publisher.projections.search.index import SearchEntry, document, link_index, open_writer
-from publisher.projections.search.searcher import Searcher
+from publisher.store.search.index import SearchEntry, document, link_index, open_writer
+from publisher.store.search.searcher import Searcher
 
 
 def search_index(folder: Path, entries: Iterable[SearchEntry]) -> Searcher:

@@ -19,11 +19,16 @@ from pyoxigraph import Quad, RdfFormat, parse
 from structlog.testing import capture_logs
 
 from journal.journal import Journal
-from publisher.projections.projection import JournalReader
+from publisher.store.changes import JournalReader
 from publisher.store.columns import database, engine
-from publisher.store.columns.database import ColumnDatabase, log_file
+from publisher.store.columns.database import (
+    FILE,
+    ColumnDatabase,
+    ColumnUpdater,
+    StatusGraph,
+    log_file,
+)
 from publisher.store.columns.engine import ColumnEngine
-from publisher.store.columns.updater import FILE, ColumnUpdater, StatusGraph
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.query_request import QueryRequest

@@ -20,10 +20,10 @@ from rows import each
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.catalog.portals import search_packages
-from publisher.projections.projection import rows_of
 from publisher.releases import dump as module
 from publisher.releases.dump import canonical_quads, list_dumps, read_checksums, write_dumps
-from publisher.store.columns.updater import open_statements
+from publisher.store.changes import rows_of
+from publisher.store.columns.database import open_statements
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

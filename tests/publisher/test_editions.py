@@ -49,7 +49,7 @@ from publisher.pages import BUNDLE_FOLDER
 from publisher.portal.figures import Gap, all_codes
 from publisher.releases.builder import build_release, find_release
 from publisher.sparql.examples import example
-from publisher.store.releases.manifest import write_manifest
+from publisher.store.releases import write_manifest
 from publisher.store.verification import build_local
 from vocab.initiative import Initiative, Text
 from web.branding import Branding

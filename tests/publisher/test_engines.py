@@ -27,8 +27,8 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import StoreFailure
 from publisher.limits import Limits
-from publisher.projections.projection import JournalReader
 from publisher.sparql.examples import examples
+from publisher.store.changes import JournalReader
 from publisher.store.external.follow import LEASE, ExternalStore, LeasedStore, open_external_runner
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot

@@ -29,11 +29,7 @@ from waiting import wait_until_async
 
 from languages.request_locale import LANGUAGES
 from publisher import store as store_package
-from publisher.limits import Limits
-from publisher.pages import Pages
-from publisher.portal.quality import indicators, rule_query
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.filter_query import (
+from publisher.data.filters import (
     counts,
     cross_tabulate,
     listing,
@@ -41,6 +37,10 @@ from publisher.projections.facets.filter_query import (
     organizations,
     total,
 )
+from publisher.data.properties import FACETS
+from publisher.limits import Limits
+from publisher.pages import Pages
+from publisher.portal.quality import indicators, rule_query
 from publisher.sparql.examples import (
     DURATIONS,
     Outcome,
@@ -53,8 +53,8 @@ from publisher.sparql.examples import (
     write_outcomes,
 )
 from publisher.store.columns.algebra import NotCompiled
+from publisher.store.columns.database import FILE, open_statements
 from publisher.store.columns.engine import ColumnEngine, open_columns
-from publisher.store.columns.updater import FILE, open_statements
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.query_request import QueryRequest, in_written_order

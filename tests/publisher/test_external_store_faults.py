@@ -34,7 +34,7 @@ from benchmarks.columns import Engine, missing, started
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import NotReady, StoreFailure
-from publisher.projections.projection import JournalReader
+from publisher.store.changes import JournalReader
 from publisher.store.external.client import (
     MERGE,
     Client,
@@ -53,8 +53,8 @@ from publisher.store.external.follow import (
 )
 from publisher.store.follow import Runner
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import Snapshot, first_fault, newest_snapshot
-from publisher.store.verification import compare
+from publisher.store.snapshots import Snapshot, newest_snapshot
+from publisher.store.verification import compare, first_fault
 
 WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 

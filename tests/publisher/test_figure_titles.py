@@ -9,8 +9,8 @@ import pytest
 from rows import each
 
 from languages.request_locale import LANGUAGES, use_language
+from publisher.data.counts import ThingCount
 from publisher.portal.figures import Bar, largest_bar
-from publisher.projections.facets.thing_count import ThingCount
 
 TITLE = re.compile(
     r'<h2 id="(?:by-|matrix|map|where)[^"]*">(.*?)</h2>\s*<p class="subject">(.*?)</p>'

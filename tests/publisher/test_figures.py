@@ -27,6 +27,8 @@ from small_world import IRIS, RELEASED, add_clusters, build
 from starlette.datastructures import QueryParams
 
 from publisher.app import create_app
+from publisher.data.counts import open_facet_index
+from publisher.data.properties import FACETS
 from publisher.limits import Limits
 from publisher.portal.datasets import QB, VALUE
 from publisher.portal.embeds import HEIGHTS
@@ -34,8 +36,6 @@ from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import FIGURES, Figures, FigureView, all_codes, official_links
 from publisher.portal.report.builder import build_report
-from publisher.projections.facets.facets import FACETS
-from publisher.projections.facets.queries import open_facet_index
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
 from vocab.terms import RDF, RDFS

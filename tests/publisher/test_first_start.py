@@ -23,10 +23,10 @@ from journal.journal import Journal
 from publisher.app import SiteOptions, create_app
 from publisher.limits import Limits
 from publisher.portal.first_start import FirstStart
-from publisher.projections.search.updater import SearchUpdater
 from publisher.store.follow import writer_lock
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
+from publisher.store.search.index import SearchUpdater
 from vocab.iris import Iris
 from web.branding import Branding
 

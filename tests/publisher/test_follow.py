@@ -12,8 +12,8 @@ from event_loops import session_loop
 from rows import each
 
 from publisher.app import SiteOptions, create_app
+from publisher.data.counts import ListItem
 from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription, compare
-from publisher.projections.facets.queries import ListItem
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

@@ -27,8 +27,8 @@ from journal import mirror_origin
 from journal.mirror_origin import Origin, RefusedEntry
 from publisher.app import create_app
 from publisher.errors import DamagedFiles
-from publisher.projections.search import topics
 from publisher.store.query_service import QueryService
+from publisher.store.search import topics
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification import discard_damaged, repair_files, store_faults
 from vocab.iris import Iris

@@ -33,9 +33,9 @@ from harvesters.participation.prize_routes import DAYS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.apis.matching import PROPERTIES
+from publisher.data.counts import ThingCount
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import overview
-from publisher.projections.facets.thing_count import ThingCount
 from publisher.releases.tables import TABLES
 from publisher.sparql.examples import EDITOR_TEXTS, SCRIPT_TEXTS, examples
 from publisher.store.workers.pool import TIME_TEXT

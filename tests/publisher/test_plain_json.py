@@ -5,7 +5,7 @@ from triples that come from elsewhere.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,12 @@ from publisher.linked_data.jsonld import (
     plain_json,
     thing_markup,
 )
-from publisher.projections.projection import Subjects
-from publisher.projections.search.updater import EntryReader
-from publisher.rdf.results import Term
+from publisher.rdf import Term
 from publisher.releases.dump import write_texts
 from publisher.releases.tables import compute_tables, open_tables, read_tables
+from publisher.store.columns.database import ColumnStatements, Subjects
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.search.index import EntryReader
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, RDF, SCHEMA, XSD
 from web.respond import GRAPHS
@@ -248,8 +248,10 @@ def test_an_added_property_is_in_dublin_core_and_datacite(properties: PropertyTa
     assert '<subject xml:lang="en">Farmers</subject>' in FORMATS["datacite"].write(item)
 
 
-class OneThing:
+class OneThing(ColumnStatements):
     """The statements of one initiative."""
+
+    def __init__(self) -> None: ...
 
     def subjects(self, names: Collection[str], predicates: Collection[str]) -> Subjects:
         stated = {
@@ -257,17 +259,6 @@ class OneThing:
             AUDIENCE: [Term("Farmers", "literal", "en")],
         }
         return {name: {one: stated[one] for one in predicates if one in stated} for name in names}
-
-    def subjects_with(
-        self, predicates: Collection[str], objects: Collection[str] = ()
-    ) -> Iterator[str]:
-        return iter([RICH])
-
-    def graphs(self, names: Collection[str], predicates: Collection[str]) -> dict[str, Subjects]:
-        return {}
-
-    def graph_names(self, prefix: str) -> Iterator[str]:
-        return iter(())
 
 
 def test_an_added_property_is_a_column_of_the_initiatives(

@@ -28,9 +28,9 @@ from publisher.portal.quality import (
     with_points,
 )
 from publisher.releases import builder
+from publisher.store import releases as release_stores
 from publisher.store.query_service import QueryService
-from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import get_release
+from publisher.store.releases import get_release
 from vocab.iris import BASE, Iris
 from vocab.terms import ADMS, DCAT, DQV, FOAF, RDF
 

@@ -40,7 +40,7 @@ from publisher.releases.dump import TEXT_FORMATS, canonical_quads, write_json_li
 from publisher.releases.metadata import render
 from publisher.releases.schedule import attempt, overdue
 from publisher.releases.signature import load_key, public_key_text, sign
-from publisher.store.releases.manifest import (
+from publisher.store.releases import (
     File,
     Release,
     ReleaseSource,

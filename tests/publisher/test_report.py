@@ -27,8 +27,8 @@ from waiting import wait_until
 from publisher.errors import ReleaseNotFound, ReportError
 from publisher.portal.report.builder import Report, build_report, list_reports
 from publisher.releases import builder
-from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import get_release, write_manifest
+from publisher.store import releases as release_stores
+from publisher.store.releases import get_release, write_manifest
 from stocktake import app
 from vocab.iris import Iris
 from web.charts import load_outlines

@@ -15,9 +15,9 @@ from rows import each
 from starlette.datastructures import QueryParams
 
 from languages.request_locale import RequestLocale, use_language
+from publisher.data.counts import NONE
 from publisher.portal.facet_filters import filter_groups, parse_filters
 from publisher.portal.facet_labels import FacetLabels
-from publisher.projections.facets.thing_count import NONE
 from vocab.iris import Iris
 from web.templating import static_url
 

@@ -16,11 +16,11 @@ from rows import each
 from search_index import search_index
 
 from languages.request_locale import LANGUAGES
-from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.query import SearchRequest
-from publisher.projections.search.searcher import Searcher, suggest_spelling
-from publisher.projections.search.topics import SYNONYMS, read_topics, write_topics
-from publisher.store.columns.updater import open_statements
+from publisher.store.columns.database import open_statements
+from publisher.store.search.index import SearchEntry, read_topics, write_topics
+from publisher.store.search.query import SearchRequest
+from publisher.store.search.searcher import Searcher, suggest_spelling
+from publisher.store.search.topics import SYNONYMS
 from vocab.describe import quads
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements

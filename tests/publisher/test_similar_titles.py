@@ -7,8 +7,8 @@ from rows import each
 from search_index import search_index
 
 from publisher.portal.suggestions import similar_titles
-from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.searcher import Searcher
+from publisher.store.search.index import SearchEntry
+from publisher.store.search.searcher import Searcher
 
 TITLES = [
     "Village telecentres in Kenya",

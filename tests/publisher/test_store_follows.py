@@ -24,11 +24,18 @@ from waiting import wait_until
 from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
-from publisher.projections.projection import JournalReader, SlicedProjection, rows_of
-from publisher.projections.search.updater import SearchUpdater
+from publisher.store.changes import JournalReader, rows_of
 from publisher.store.columns.database import ColumnDatabase
-from publisher.store.follow import EmbeddedStore, Runner, Stated, apply, replace_graph
+from publisher.store.follow import (
+    EmbeddedStore,
+    Runner,
+    SlicedProjection,
+    Stated,
+    apply,
+    replace_graph,
+)
 from publisher.store.process import NICE, command, environment, threads
+from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from vocab.iris import Iris
 
@@ -427,7 +434,7 @@ def test_large_entries_after_a_position_are_mostly_new(
     append_rows(tmp_path, "c")
     assert not journal_reader.is_mostly_new(1)  # The entries are small.
 
-    monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
+    monkeypatch.setattr("publisher.store.changes.SMALL", 0)
 
     assert [journal_reader.is_mostly_new(after) for after in (0, 1, 2, 3)] == [
         True,

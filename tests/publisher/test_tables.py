@@ -17,12 +17,12 @@ from rows import each
 from small_world import CHANGED, KENYA, LEAD, add_clusters, record_rows
 
 from journal.journal import Journal
-from publisher.projections.facets import filter_query as asking
-from publisher.projections.facets.facets import FACETS, KEYS
-from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import LAST, FacetIndex, open_facet_index
-from publisher.projections.search.updater import SearchUpdater
+from publisher.data import filters as asking
+from publisher.data.counts import LAST, FacetIndex, open_facet_index
+from publisher.data.filters import Filter, make_filter
+from publisher.data.properties import FACETS, KEYS
 from publisher.store.query_service import QueryService
+from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import newest_snapshot
 from vocab.initiative import Basis, Document, Initiative, Text
 from vocab.iris import Iris

@@ -20,13 +20,13 @@ from publish_fixture import copy_data
 from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
-from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import FacetIndex, open_facet_index
-from publisher.projections.projection import JournalReader
-from publisher.projections.search.searcher import Searcher
-from publisher.projections.search.updater import SearchUpdater
+from publisher.data.counts import FacetIndex, open_facet_index
+from publisher.data.filters import Filter, make_filter
+from publisher.store.changes import JournalReader
 from publisher.store.columns import database
-from publisher.store.columns.updater import FILE, ColumnUpdater
+from publisher.store.columns.database import FILE, ColumnUpdater
+from publisher.store.search.index import SearchUpdater
+from publisher.store.search.searcher import Searcher
 from publisher.store.snapshots import newest_snapshot
 from vocab.describe import quads
 from vocab.initiative import Event, Initiative, Party, Role, Text
@@ -142,7 +142,7 @@ def test_indexes_of_which_most_would_change_are_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # With this limit, entries as small as these count as large.
-    monkeypatch.setattr("publisher.projections.projection.SMALL", 0)
+    monkeypatch.setattr("publisher.store.changes.SMALL", 0)
     monkeypatch.setattr(SearchUpdater, "_apply_entries", None)
     journal = Journal(tmp_path / "journal")
     journal.append(record_rows("demo", plain(0)), run="run-1", time=SEEN)

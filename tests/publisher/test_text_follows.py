@@ -19,14 +19,14 @@ from waiting import wait_until
 
 from journal.file_lock import SharedLock
 from journal.journal import Journal
-from publisher.projections.search.query import SearchRequest
-from publisher.projections.search.searcher import Searcher, open_searcher
-from publisher.projections.search.updater import SearchUpdater
 from publisher.sparql.rewriting import rewrite
-from publisher.store.columns.updater import ColumnUpdater
+from publisher.store.columns.database import ColumnUpdater
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
+from publisher.store.search.index import SearchUpdater
+from publisher.store.search.query import SearchRequest
+from publisher.store.search.searcher import Searcher, open_searcher
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.workers.query_request import QueryRequest
 from vocab.annotations import Deletion, write_tombstone

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from rows import each
 from search_index import search_index
 
-from publisher.projections.search import query
-from publisher.projections.search.index import SearchEntry, link_index
-from publisher.projections.search.query import SearchRequest
-from publisher.projections.search.searcher import Marker, Searcher
+from publisher.store.search import query
+from publisher.store.search.index import SearchEntry, link_index
+from publisher.store.search.query import SearchRequest
+from publisher.store.search.searcher import Marker, Searcher
 
 TITLES = {
     "en": "Telemedicine for remote clinics, a women's programme",

@@ -15,9 +15,9 @@ from rows import each
 from search_index import search_index
 
 from publisher.errors import QuerySyntaxError
-from publisher.projections.search.index import SearchEntry
-from publisher.projections.search.searcher import Searcher
 from publisher.sparql.rewriting import MAX_RESULTS, rewrite_searches
+from publisher.store.search.index import SearchEntry
+from publisher.store.search.searcher import Searcher
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import evaluate
 

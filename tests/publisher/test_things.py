@@ -15,9 +15,8 @@ from rows import each
 from small_world import SEEN, record_rows
 
 from journal.journal import Journal
-from publisher.rdf.results import Row
-from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+from publisher.rdf import Row
+from publisher.store.query_service import QueryService, query
 from vocab.initiative import Initiative, Prize, Text
 from vocab.iris import Iris
 

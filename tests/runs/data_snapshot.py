@@ -14,9 +14,9 @@ from pyoxigraph import Store
 
 from harvesters.archive import read_body
 from harvesters.page_model import SourcePosition
-from publisher.projections.search.query import SearchRequest
-from publisher.projections.search.searcher import Searcher
-from publisher.store.columns.updater import FILE
+from publisher.store.columns.database import FILE
+from publisher.store.search.query import SearchRequest
+from publisher.store.search.searcher import Searcher
 from publisher.store.snapshots import newest_snapshot
 
 # Equal runs differ in these fields: counts, sizes and times of requests, and positions in the

@@ -35,10 +35,10 @@ from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import release_faults
 from publisher.releases.tables import open_release_tables
+from publisher.store import releases as release_stores
 from publisher.store.query_service import QueryService
-from publisher.store.releases import release_stores
-from publisher.store.snapshots import first_fault, write_checksums
-from publisher.store.verification import build_local, repair_files, store_faults
+from publisher.store.snapshots import write_checksums
+from publisher.store.verification import build_local, first_fault, repair_files, store_faults
 from stocktake import app
 from vocab.iris import BASE, Iris
 

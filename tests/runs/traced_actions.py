@@ -36,10 +36,10 @@ from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
-from publisher.projections.projection import JournalReader
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import load_key
+from publisher.store.changes import JournalReader
 from publisher.store.follow import open_runner
 from vocab.iris import BASE, Iris
 

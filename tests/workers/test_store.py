@@ -27,7 +27,7 @@ from journal.store import Store
 from publisher.errors import ReleaseError
 from publisher.releases import copies
 from publisher.releases.builder import build_release
-from publisher.store.releases.manifest import newest_release
+from publisher.store.releases import newest_release
 from vocab.iris import Iris
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

@@ -24,6 +24,8 @@ from journal.journal import Journal
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
+from publisher.data.counts import FacetIndex
+from publisher.data.filters import Filter
 from publisher.errors import ReleaseError, ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures
@@ -35,12 +37,10 @@ from publisher.portal.report.content import (
     parse_scope,
     sections,
 )
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.queries import FacetIndex
 from publisher.releases.builder import find_release
 from publisher.releases.metadata import typeset
 from publisher.releases.tables import open_release_tables
-from publisher.store.releases.manifest import Release
+from publisher.store.releases import Release
 from vocab.iris import Iris
 from web.branding import NAME
 from web.charts import standalone_svg, stylesheet

@@ -12,6 +12,8 @@ from typing import Any
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
+from publisher.data.counts import NONE, ListItem
+from publisher.data.filters import Filter, make_filter
 from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import (
@@ -25,10 +27,7 @@ from publisher.portal.figures import (
     overview,
     sentence,
 )
-from publisher.projections.facets.filter_query import Filter, make_filter
-from publisher.projections.facets.queries import ListItem
-from publisher.projections.facets.thing_count import NONE
-from publisher.store.releases.manifest import Release
+from publisher.store.releases import Release
 from vocab.initiative import Basis
 from vocab.lookup import AREA, country
 from web.branding import NAME

@@ -38,7 +38,7 @@ from rdflib.term import BNode, URIRef, Variable
 from publisher.database import attach
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import CompiledQuery, compile_query
-from publisher.store.columns.database import BUILD_VERSION
+from publisher.store.columns.database import BUILD_VERSION, FILE
 from publisher.store.columns.query_parser import (
     existences_of,
     parse,
@@ -46,7 +46,6 @@ from publisher.store.columns.query_parser import (
     pattern_of,
 )
 from publisher.store.columns.terms import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
-from publisher.store.columns.updater import FILE
 from publisher.store.workers.query_request import (
     QueryDataset,
     QueryRequest,

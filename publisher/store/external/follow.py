@@ -33,14 +33,8 @@ from SPARQLWrapper.SPARQLExceptions import (
 from journal.entry import Entry
 from journal.journal import Journal
 from publisher.errors import NotReady, StoreFailure
-from publisher.projections.projection import (
-    JournalReader,
-    SlicedProjection,
-    in_batches,
-    rows_of,
-)
-from publisher.projections.search.updater import SearchUpdater
-from publisher.store.columns.updater import ColumnUpdater
+from publisher.store.changes import JournalReader, StatusFile, in_batches, rows_of
+from publisher.store.columns.database import ColumnUpdater
 from publisher.store.external.client import (
     FOREIGN,
     MERGE,
@@ -51,9 +45,16 @@ from publisher.store.external.client import (
     missing_data,
     without_password,
 )
-from publisher.store.follow import Indexes, Runner, StoreState, digest_of, writer_lock
+from publisher.store.follow import (
+    Indexes,
+    Runner,
+    SlicedProjection,
+    StoreState,
+    digest_of,
+    writer_lock,
+)
+from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
-from publisher.store.source_freshness import StatusFile
 from publisher.store.verification import Difference
 from vocab.iris import Iris
 

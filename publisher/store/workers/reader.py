@@ -52,7 +52,7 @@ from publisher.errors import (
     QuerySyntaxError,
     StoreFailure,
 )
-from publisher.rdf.results import PREFIXES, parse_node, replace_invalid_characters
+from publisher.rdf import PREFIXES, parse_node, replace_invalid_characters
 from publisher.store.columns import query_parser
 from publisher.store.columns.engine import SMALL, open_columns
 from publisher.store.workers.query_request import (

@@ -17,7 +17,7 @@ from publish_fixture import read_journal
 from journal.journal import Journal
 from publisher.errors import NotReady
 from publisher.history.change_reader import ALL, Change, ChangeType, History
-from publisher.store.change_writer import LEAD
+from publisher.store.changes import LEAD
 from publisher.store.snapshots import Snapshot, create_snapshot
 
 RECORD = f"{IRIS.base}record/x/1"

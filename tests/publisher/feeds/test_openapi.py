@@ -25,8 +25,8 @@ from waiting import WITHIN
 from publisher.app import create_app
 from publisher.catalog.openapi import openapi_description
 from publisher.portal.suggestions import LONGEST
-from publisher.projections.search.query import MAX_LENGTH
 from publisher.store.query_service import QueryService
+from publisher.store.search.query import MAX_LENGTH
 from vocab.iris import Iris
 
 CHECKS = [

@@ -1,5 +1,5 @@
-"""Build the stores of releases from their N-Quads, in a process and one at a time, and open them for
-queries.
+"""Read and write the manifests of releases, build their stores from their N-Quads, in a process and
+one at a time, and open them for queries.
 
 The engine returns triples in the order of their bytes, so a query has the same result, byte for
 byte, in every build.
@@ -16,29 +16,145 @@ import os
 import shutil
 import sys
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import pyoxigraph
 import structlog
+from isal import igzip
+from pydantic import TypeAdapter
 from pyoxigraph import Store
 
+from journal.atomic_file import replace_file
 from journal.journal import Journal
 from languages.translations import TranslatableText
-from publisher.errors import NotReady, ReleaseError, ReleaseNotFound, StoreFailure, Withdrawn
-from publisher.projections.projection import JournalReader, SlicedProjection
-from publisher.projections.search.index import is_current
-from publisher.projections.search.updater import SearchUpdater
-from publisher.rdf.gzip_files import gzip_lines
-from publisher.store.columns.database import BUILD_VERSION, ColumnDatabase
-from publisher.store.columns.updater import FILE, open_statements
-from publisher.store.follow import load
+from publisher.errors import (
+    DamagedRelease,
+    NotReady,
+    ReleaseError,
+    ReleaseNotFound,
+    StoreFailure,
+    Withdrawn,
+)
+from publisher.store.changes import JournalReader
+from publisher.store.columns.database import BUILD_VERSION, FILE, ColumnDatabase, open_statements
+from publisher.store.follow import SlicedProjection, load
 from publisher.store.process import command, environment, exit_with_parent
-from publisher.store.releases.manifest import Release, get_release, read_manifest
-from publisher.store.snapshots import Snapshot, first_fault, write_checksums
+from publisher.store.search.index import SearchUpdater, is_current
+from publisher.store.snapshots import Snapshot, write_checksums
+from publisher.store.verification import first_fault
 from vocab.iris import Iris
+
+MANIFEST = "release.json"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a release. *bytes* and *sha256* are of the file as stored, compressed or not;
+    *rows* is for tables only.
+    """
+
+    name: str
+    media: str
+    bytes: int
+    sha256: str
+    says: str = ""
+    rows: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSource:
+    """A source whose records are in a release."""
+
+    name: str
+    title: str
+    publisher: str = ""
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Release *number*: the state after journal entry *position*, whose id is *entry*, issued at
+    *issued* (UTC, to the second).
+
+    *previous* is the number of the previous release. *counts* are of its content, *changes* of the
+    differences from the previous release by kind, source and action line. *withdrawn* is when its
+    files were removed by the retention policy, None while they exist. *demo* marks a release of the
+    demo, whose data are fictitious; the manifest contains it only if it is true.
+    """
+
+    number: int
+    iri: str
+    position: int
+    entry: str
+    issued: str
+    previous: int | None
+    counts: Mapping[str, int]
+    changes: Mapping[str, object]
+    sources: tuple[ReleaseSource, ...] = ()
+    files: tuple[File, ...] = ()
+    key: str = ""  # the public key, as ``minisign -P`` expects it
+    withdrawn: str | None = None
+    format: int = field(default=1)
+    demo: bool = False
+
+    @property
+    def day(self) -> str:
+        return self.issued[:10]
+
+    def file(self, name: str) -> File | None:
+        """Return the file *name*, None if there is none."""
+        return next((file for file in self.files if file.name == name), None)
+
+
+_RELEASE = TypeAdapter(Release)
+
+
+def write_manifest(folder: Path, release: Release) -> None:
+    """Write the manifest into *folder*, replacing an older one atomically."""
+    fields = {name: value for name, value in asdict(release).items() if name != "demo" or value}
+    replace_file(folder / MANIFEST, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_manifest(folder: Path) -> Release:
+    """Read the manifest in *folder*; raise FileNotFoundError if there is none, and DamagedRelease
+    if it cannot be read.
+    """
+    content = (folder / MANIFEST).read_bytes()
+    try:
+        return _RELEASE.validate_json(content)
+    except ValueError as error:
+        raise DamagedRelease(
+            f"{MANIFEST} of release {folder.name} cannot be read; restore it from a backup or a mirror"
+        ) from error
+
+
+def release_numbers(releases: Path) -> list[int]:
+    """Return the numbers of the existing releases, ascending."""
+    return sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdecimal())
+
+
+def newest_release(releases: Path) -> Release | None:
+    """Return the newest release, None while there is none."""
+    numbers = release_numbers(releases)
+    return read_manifest(releases / str(numbers[-1])) if numbers else None
+
+
+def list_releases(releases: Path) -> list[Release]:
+    """Return all releases, the newest first."""
+    return [read_manifest(releases / str(number)) for number in reversed(release_numbers(releases))]
+
+
+def get_release(releases: Path, number: int) -> Release | None:
+    """Return release *number*, None if there is none."""
+    try:
+        return read_manifest(releases / str(number))
+    except FileNotFoundError:
+        return None
+
 
 COLUMNS = "columns"  # the folder of the columns beside a store
 _ABOUT = "about.json"
@@ -116,9 +232,11 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
     part.rename(folder)
 
 
-def _lines(data: Path, release: Release) -> Iterable[bytes]:
-    """Return the N-Quads of a release."""
-    return gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
+def _lines(data: Path, release: Release) -> Iterator[bytes]:
+    """Yield the N-Quads of a release."""
+    name = f"stocktake-{release.number}.nq.gz"
+    with igzip.open(data / "releases" / str(release.number) / name, "rb") as file:
+        yield from file
 
 
 def _create_text_index(data: Path, release: Release, iris: Iris, part: Path) -> None:
@@ -221,7 +339,7 @@ class OpenReleases:
         )
 
     async def _build(self, number: int) -> None:
-        module = "publisher.store.releases.release_stores"
+        module = "publisher.store.releases"
         line = command(module, str(self._data), str(number), self._base, str(os.getpid()))
         async with self._build_lock:
             process = await asyncio.create_subprocess_exec(

@@ -1,6 +1,6 @@
 """Count and list things from the facet tables of one snapshot; results are cached.
 
-``filter_query`` has the equivalent SPARQL queries; a test compares the results of both.
+``filters`` has the equivalent SPARQL queries; a test compares the results of both.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from publisher.database import connect, sql
-from publisher.projections.facets.facets import (
+from publisher.data.filters import Filter
+from publisher.data.properties import (
     BITS,
     FACETS,
     KEYS,
@@ -22,9 +22,35 @@ from publisher.projections.facets.facets import (
     ORGANIZATION_KEYS,
     kind_number,
 )
-from publisher.projections.facets.filter_query import Filter
-from publisher.projections.facets.thing_count import ThingCount
+from publisher.database import connect, sql
 from vocab.iris import KINDS
+
+
+class ThingCount(int):
+    """A number of things; *records* is the number of their records, which is greater where several
+    describe one thing.
+
+    >>> ThingCount(2, 3), ThingCount(2, 3).records, ThingCount(2, 3).has_duplicates, ThingCount(2, 3) + 1
+    (2, 3, True, 3)
+    """
+
+    records: int
+
+    def __new__(cls, things: int, records: int) -> ThingCount:
+        count = super().__new__(cls, things)
+        count.records = records
+        return count
+
+    def __reduce__(self) -> tuple[type[ThingCount], tuple[int, int]]:
+        return ThingCount, (int(self), self.records)
+
+    @property
+    def has_duplicates(self) -> bool:
+        return self.records != self
+
+
+NONE = ThingCount(0, 0)
+
 
 CACHED_RESULTS = 2_000
 MEMORY = "1GiB"  # of memory that DuckDB may use in a server process

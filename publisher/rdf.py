@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
-from vocab.terms import XSD, literal
+from vocab.terms import XSD
 
 _STRING = f"{XSD}string"
 # The prefixes of results in Turtle and RDF/XML.
@@ -91,9 +91,6 @@ def iri(value: str) -> str:
 
 
 _ILLEGAL = frozenset('<>"{}|^`\\') | {chr(code) for code in range(0x21)}
-
-
-__all__ = ["Row", "Term", "iri", "is_iri", "literal", "parse_rows"]
 
 
 def to_node(term: Term) -> NamedNode | Literal:

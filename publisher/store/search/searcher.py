@@ -13,23 +13,24 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tantivy
-from tantivy import Occur, Query
+from tantivy import Occur
 
-from publisher.projections.search.index import (
+from publisher.store.search.index import (
     STEMMERS,
     TOPICS,
     SearchEntry,
     Texts,
+    find_entry,
     find_words,
     fold,
     is_current,
+    open_index,
     primary_language,
-    schema,
     stem,
     stored_entry,
     tokens,
 )
-from publisher.projections.search.query import (
+from publisher.store.search.query import (
     Clause,
     SearchRequest,
     build_query,
@@ -38,7 +39,7 @@ from publisher.projections.search.query import (
     parse_clauses,
     wanted_clauses,
 )
-from publisher.projections.search.topics import TopicIndex, build_topics
+from publisher.store.search.topics import TopicIndex, build_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached, since each page of a search needs them
 # Entries that are cached; a batch of names needs the same ones again.
@@ -73,10 +74,7 @@ class Searcher:
     """
 
     def __init__(self, folder: Path) -> None:
-        index = tantivy.Index.open(str(folder))
-        index.config_reader("manual")
-        index.reload()
-        self._searcher = index.searcher()
+        self._searcher = open_index(folder)
         self._folder = folder
         self.matches = lru_cache(CACHED_MATCHES)(self.find)
         self._thing = lru_cache(CACHED_THINGS)(self._read_thing)
@@ -162,12 +160,7 @@ class Searcher:
 
     def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
         """Return the entries of things by their IRIs, None for things that are not in the index."""
-        queries = (Query.term_query(schema(), "thing", thing, "basic") for thing in things)
-        results = (self._searcher.search(query, 1).hits for query in queries)
-        return [
-            self._entry(hits[0][1].segment_ord, hits[0][1].doc) if hits else None
-            for hits in results
-        ]
+        return [find_entry(self._searcher, thing) for thing in things]
 
     def find_entries(
         self, request: SearchRequest, limit: int, *, similar: bool = True

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from publisher.projections.facets.facets import FACETS, Facet, class_iris
-from publisher.rdf.results import iri, literal
+from publisher.data.properties import FACETS, Facet, class_iris
+from publisher.rdf import iri
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.terms import DCAT, DCT, FOAF, ORG, PROV, SCHEMA, SH, SIOC, SKOS, VIVO
+from vocab.terms import DCAT, DCT, FOAF, ORG, PROV, SCHEMA, SH, SIOC, SKOS, VIVO, literal
 
 _PREFIXES = {
     "dcat": DCAT,

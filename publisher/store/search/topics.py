@@ -1,5 +1,4 @@
-"""Read and search topics: the concepts that things are linked to and that the words of a search
-name.
+"""Search topics: the concepts that things are linked to and that the words of a search name.
 
 The entry of a thing has only the IRIs of its concepts, since their labels, in six languages, change
 at other times than the thing. The labels are stored in a file beside the index. They are searched
@@ -10,42 +9,33 @@ built.
 from __future__ import annotations
 
 import tomllib
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
-from pathlib import Path
-from typing import NamedTuple
 
 import orjson
 import tantivy
 
-from journal.atomic_file import replace_file
 from languages.request_locale import LANGUAGES
 from languages.translations import load_translations
-from publisher.projections.projection import StatementSource
-from publisher.projections.search.index import (
-    TOPICS,
+from publisher.store.search.index import (
     SearchEntry,
     Texts,
+    Topic,
     as_tuples,
     document,
     fold,
-    ordered_texts,
     schema,
     tokens,
 )
-from publisher.projections.search.query import (
+from publisher.store.search.query import (
     SearchRequest,
     build_query,
     is_target,
     wanted_clauses,
     word_query,
 )
-from publisher.rdf.results import Term
-from vocab.terms import RDF, SKOS
 
-SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeholder-type")
 MAX_NAME_LENGTH = 60  # characters; longer labels, such as those of targets, count as descriptions
 _MAX_TOPICS = 1_000  # more than there are
 _HEAP = 15_000_000  # bytes: the minimum of tantivy
@@ -54,56 +44,7 @@ _STEM_LANGUAGES = ((), tuple(LANGUAGES))
 # A word in the labels of more topics than these, such as "the" and "of", identifies none of them.
 _COMMON = 100
 _CACHED = 5_000  # words whose topics are cached
-SYNONYMS = files("publisher.projections.search") / "synonyms.toml"
-_MEMBER, _PREFERRED = f"{SKOS}inScheme", f"{SKOS}prefLabel"
-_OTHERS = (f"{SKOS}altLabel", f"{SKOS}hiddenLabel")
-_TYPE, _INDICATOR = f"{RDF}type", "http://metadata.un.org/sdg/ontology#Indicator"
-
-
-class Topic(NamedTuple):
-    """A concept of the vocabulary with its labels, preferred ones first.
-
-    *members* are the IRIs of the countries of an ITU region: things are linked to countries, not to
-    regions.
-    """
-
-    iri: str
-    scheme: str
-    preferred: Texts
-    others: Texts
-    members: tuple[str, ...] = ()
-
-
-def read_topics(source: StatementSource, base: str) -> Iterator[Topic]:
-    """Yield the topics of the concept schemes in *source*, without SDG indicators, since nothing is
-    linked to them.
-    """
-    region = f"{base}ns#ituRegion"
-    graphs = source.graphs(
-        [f"{base}scheme/{scheme}" for scheme in SCHEMES],
-        (_MEMBER, _PREFERRED, *_OTHERS, _TYPE, region),
-    )
-    schemes = dict[str, str]()
-    # By concept and property, since several graphs may describe a concept.
-    values = defaultdict[tuple[str, str], list[Term]](list)
-    members = defaultdict[str, set[str]](set)
-    for scheme, subjects in zip(SCHEMES, graphs.values(), strict=True):
-        schemes |= {iri: scheme for iri, properties in subjects.items() if _MEMBER in properties}
-        for iri, properties in subjects.items():
-            for name, objects in properties.items():
-                values[iri, name] += objects
-            for value in properties.get(region, ()):
-                members[value.value].add(iri)
-    for iri, scheme in sorted(schemes.items()):
-        if all(value.value != _INDICATOR for value in values[iri, _TYPE]):
-            preferred = ordered_texts(values[iri, _PREFERRED])
-            others = ordered_texts(value for name in _OTHERS for value in values[iri, name])
-            yield Topic(iri, scheme, preferred, others, tuple(sorted(members[iri])))
-
-
-def write_topics(index: Path, topics: Iterable[Topic]) -> None:
-    """Write *topics* into the folder *index*, replacing the file atomically."""
-    replace_file(index / TOPICS, orjson.dumps([tuple(topic) for topic in topics]))
+SYNONYMS = files("publisher.store.search") / "synonyms.toml"
 
 
 class TopicIndex:

@@ -1,5 +1,6 @@
-"""Write what each journal entry changed into tables beside the quads: of every graph the rows that
-were added and removed, and of records also their kind and sets, in an order that never changes.
+"""Follow the journal and the status file: read entries, remember the last one that is stored, and write what each
+changed into tables beside the quads: of every graph the rows that were added and removed, and of
+records also their kind and sets, in an order that never changes.
 
 The rows that created a graph are not stored: its first state is its current state with all later
 changes undone. The sets of a record are its registry, its kind, and its action lines, goals and
@@ -9,22 +10,273 @@ learn of the deletion. Vanished records are a set too, which only comparisons re
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from enum import IntEnum
+from math import inf
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
+import structlog
 import zstandard
 from numpy.typing import NDArray
+from pydantic import ConfigDict, TypeAdapter, with_config
+from pyoxigraph import NamedNode, Quad, RdfFormat, parse
 
+from journal.atomic_file import replace_file
 from journal.entry import Entry
+from journal.errors import JournalWriteError
+from journal.journal import Journal
+from journal.store import Store
 from publisher.database import sql
-from publisher.projections.projection import rows_of
 from publisher.store.columns.terms import term_id
+from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 from vocab.iris import KINDS
+from vocab.provenance import check_source_status
 from vocab.terms import ADMS, DCT, FOAF
+
+log = structlog.get_logger(component="follower")
+
+
+@with_config(ConfigDict(extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last journal entry that is stored, and the *version* of format and libraries that stored it."""
+
+    position: int
+    entry: str
+    version: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> Checkpoint:
+        """Read the file *path*; raises OSError, or ValueError if it is damaged."""
+        return _CHECKPOINT.validate_json(path.read_bytes(), strict=True)
+
+    def write(self, path: Path) -> None:
+        """Write the file *path*, replacing an older one atomically."""
+        replace_file(path, json.dumps(asdict(self)))
+
+
+_CHECKPOINT = TypeAdapter(Checkpoint)
+
+
+# Compressed bytes up to which new entries are never most of the journal.
+SMALL = 2 << 20
+# Nanoseconds after which a folder's modification time distinguishes two changes on any file system.
+SETTLED = 2_000_000_000
+
+
+class JournalReader:
+    """The *journal*, whose IRIs begin with *base*, as several projections follow it."""
+
+    def __init__(self, journal: Journal, base: str) -> None:
+        self.journal, self.base = journal, base
+        self._subjects = tuple(
+            f"{sign} <{base}{path}/".encode() for sign in "AD" for path in ("id", "record")
+        )
+        self._seen: int | None = None  # the token of the folder when its head was read
+        self._head: Entry | None = None
+
+    def head(self) -> Entry | None:
+        """Return the newest entry, None if there is none; a folder that has not changed is not
+        listed again.
+        """
+        token = self.journal.change_token
+        if token != self._seen:
+            self._head = self.journal.head
+            self._seen = token if time.time_ns() - token > SETTLED else None
+        return self._head
+
+    def contains(self, position: int, entry: str) -> bool:
+        """Return whether entry number *position* has the id *entry*; True at position 0, before the
+        first entry.
+        """
+        stored = self.journal.entry(position)
+        return position == 0 or (stored is not None and stored.id == entry)
+
+    def is_mostly_new(self, after: int) -> bool:
+        """Return whether the entries above *after* are large, and larger than all others together.
+
+        An index is then built anew in a fraction of the time that it takes to change it.
+        """
+        sizes = [path.stat().st_size for path in self.journal.paths()]
+        new = sum(sizes[after:])
+        return new > SMALL and new > sum(sizes[:after])
+
+    def changed(self, entry: Entry) -> Iterator[str]:
+        """Yield the IRIs of the things, records and vocabulary graphs that *entry* changes, without
+        fragments; an IRI may be repeated.
+        """
+        begun = ended = b"\0"  # the begin or end of the last row that counted; no row has this one
+        vocabulary = f" <{self.base}scheme/".encode()
+        for row in rows_of(entry):
+            if row.startswith(begun):
+                continue
+            if row.startswith(self._subjects):
+                begun = row[: row.index(b">") + 1]
+                yield begun[3:-1].partition(b"#")[0].decode()
+            elif not row.endswith(ended) and row.startswith(vocabulary, row.rindex(b" <")):
+                ended = row[row.rindex(b" <") :]
+                yield ended[2:-4].decode()
+
+
+def in_batches(rows: Iterable[bytes], count: int, size: int) -> Iterator[list[bytes]]:
+    """Yield *rows* in batches, each of which ends with *count* rows or *size* bytes.
+
+    >>> list(in_batches([b"one", b"two", b"three", b"four"], 2, 5))
+    [[b'one', b'two'], [b'three'], [b'four']]
+    """
+    batch, length = list[bytes](), 0
+    for row in rows:
+        batch.append(row)
+        length += len(row)
+        if len(batch) == count or length >= size:
+            yield batch
+            batch, length = [], 0
+    if batch:
+        yield batch
+
+
+def rows_of(entry: Entry) -> Iterator[bytes]:
+    """Yield the rows ``A <s> <p> <o> <g> .`` and ``D ...`` of *entry* in order, with line ends. Raises
+    ChainError if the file is incomplete.
+    """
+    return (line for line in entry.lines() if line[:2] in (b"A ", b"D "))
+
+
+def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
+    """Return the inputs of a source's freshness from its values in the status graph, by local names
+    of our terms.
+    """
+    return FreshnessInputs(
+        success=parse_time(terms.get("lastSuccess")),
+        failures=int(terms.get("consecutiveFailures", "0")),
+        late_from=parse_time(terms.get("lateFrom")),
+        frozen_from=parse_time(terms.get("frozenFrom")),
+        is_held="hold" in terms,
+        retired=terms.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
+    )
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Parse a timestamp of the status graph; None if *text* is None or empty."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def terms_by_subject(
+    statements: Iterable[tuple[str, str, str]], ns: str
+) -> dict[str, dict[str, str]]:
+    """Group the values of our terms by subject and by the local name of the term."""
+    by_subject: dict[str, dict[str, str]] = {}
+    for subject, predicate, value in statements:
+        if predicate.startswith(ns):
+            by_subject.setdefault(subject, {})[predicate.removeprefix(ns)] = value
+    return by_subject
+
+
+def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:
+    """Return the status quads with the freshness of every source at *at*, and the time of the next
+    change.
+
+    Raises ValueError if a timestamp or a number cannot be parsed.
+    """
+    stored = list(quads)
+    terms = terms_by_subject(
+        ((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in stored), ns
+    )
+    term = NamedNode(f"{ns}freshness")
+    for values in terms.values():
+        check_source_status(values)
+    now = {
+        source: freshness_inputs(values)
+        for source, values in terms.items()
+        if "freshness" in values
+    }
+    out = {
+        Quad(
+            quad.subject,
+            term,
+            NamedNode(ns + freshness(now[_text(quad.subject)], at).value),
+            quad.graph_name,
+        )
+        if quad.predicate == term
+        else quad
+        for quad in stored
+    }
+    return out, min(
+        (change for item in now.values() if (change := next_change(item, at))), default=None
+    )
+
+
+def _text(term: object) -> str:
+    return str(getattr(term, "value", term))
+
+
+FETCH_INTERVAL = 2.0  # seconds between two fetches from a shared store
+
+# The modification time, size and inode of a file, which differ after a replacement.
+_FileIdentity = tuple[int, int, int]
+
+
+class StatusFile:
+    """The status file *path*, whose terms are in the namespace *ns*; *store* is the shared store it
+    is fetched from, if any.
+    """
+
+    def __init__(self, path: Path, ns: str, store: Store | None = None) -> None:
+        self._path, self._ns, self._store = path, ns, store
+        self._fetched = -inf  # when it was last fetched from the shared store
+        self._next_change: datetime | None = None  # when the freshness of some source changes next
+        self._seen: _FileIdentity | None = None  # the identity of the file when it was last read
+
+    def is_due(self, at: datetime) -> bool:
+        """Return whether the status at *at* may differ from the one last read."""
+        self._fetch()
+        seen = self._identity()
+        return seen is not None and (
+            seen != self._seen or (self._next_change is not None and at >= self._next_change)
+        )
+
+    def read(self, at: datetime) -> set[Quad] | None:
+        """Return the status quads at *at*; None if the file cannot be read, so that the previous
+        ones stay.
+        """
+        self._seen = self._identity()
+        try:
+            quads, self._next_change = recompute(
+                parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at
+            )
+        except (SyntaxError, ValueError, FileNotFoundError) as error:
+            log.warning("status file cannot be read; keeping the previous status", error=str(error))
+            return None
+        return quads
+
+    def _fetch(self) -> None:
+        """Fetch the status file from the shared store; keep the last one if that fails."""
+        if self._store is None or time.monotonic() - self._fetched < FETCH_INTERVAL:
+            return
+        self._fetched, part = time.monotonic(), self._path.with_suffix(".part")
+        with suppress(JournalWriteError):
+            if self._store.get(self._path.name, part):
+                if self._path.exists() and self._path.read_bytes() == part.read_bytes():
+                    part.unlink()
+                else:
+                    part.replace(self._path)
+
+    def _identity(self) -> _FileIdentity | None:
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError:
+            return None
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
 
 VANISHED = "vanished"  # the set of the published records that have vanished at their source
 RECORD = "record/"  # prefix of the names of record graphs

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from tantivy import Occur, Query
 
-from publisher.projections.search.index import (
+from publisher.store.search.index import (
     STEMMERS,
     character_pairs,
     fold,

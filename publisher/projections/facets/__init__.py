@@ -1,1 +1,0 @@
-"""Counts and lists of things by facet, from the tables beside the columns."""

@@ -1,1 +1,0 @@
-"""RDF terms, SPARQL results, N-Triples and gzip files."""

@@ -1,1 +1,0 @@
-"""Releases that can be queried: their manifests and their stores."""
