@@ -24,8 +24,8 @@ import httpx
 import typer
 
 from benchmarks.trace import TRACE, profile
-from journal.fork_server import preload
 from journal.journal import Journal
+from journal.processes import preload
 from publisher.app import create_app
 from publisher.store.changes import JournalReader
 from publisher.store.follow import open_runner

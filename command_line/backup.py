@@ -29,7 +29,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.alerts import FILE as ALERTS
 from harvesters.parsing import import_optional
 from journal import data_format
-from journal.file_lock import FileLock
+from journal.files import FileLock
 from journal.journal import Journal
 
 ENCRYPTED = ".age"  # appended to the name of a file that is encrypted

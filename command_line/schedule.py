@@ -45,7 +45,7 @@ from harvesters.runs.status_file import update_status
 from harvesters.runs.upkeep import LinkProgress, check_due_links
 from harvesters.source import Definitions, Source, load_all
 from journal.outage import Outage
-from journal.stop_signal import StopSignal, exit_on_sigterm
+from journal.processes import StopSignal, exit_on_sigterm
 
 app = typer.Typer(no_args_is_help=True)
 log = structlog.get_logger()

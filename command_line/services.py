@@ -29,7 +29,7 @@ from harvesters.page_model import Validator
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin
-from journal.stop_signal import StopSignal, exit_on_sigterm
+from journal.processes import StopSignal, exit_on_sigterm
 from vocab.iris import is_web
 
 _RESTART_DELAY = 2.0  # seconds before a process that exited is restarted

@@ -46,7 +46,7 @@ from harvesters.runs.reported_problems import FiledProblem, file_problem, proble
 from harvesters.site import LOCK_TIMEOUT, utc_now
 from harvesters.source import Notify
 from journal import mirror_origin
-from journal.fork_server import preload
+from journal.processes import preload
 from publisher.apis.matching import Matcher, NameQuery
 from publisher.app import SiteOptions, create_app
 from publisher.errors import StoreBusy

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
-from journal.file_lock import AlreadyLockedError, FileLock
+from journal.files import AlreadyLockedError, FileLock
 
 # The file that stays in the data folder and in the folder of source definitions. The portal of a
 # folder with it shows the banner.

@@ -34,11 +34,10 @@ from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
 from journal import mirror_origin
-from journal.atomic_file import replace_file
 from journal.data_format import record_if_new
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, DamagedHeadError, ForkError, JournalError
-from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
+from journal.files import AlreadyLockedError, FileLock, describe_holder, replace_file
 from journal.journal import Journal
 from journal.mirror_origin import Origin, RefusedEntry
 from journal.outage import Outage

@@ -37,8 +37,7 @@ from harvesters.options import (
     value_fault,
 )
 from harvesters.reasons import Reason
-from journal.atomic_file import replace_file
-from journal.file_lock import FileLock
+from journal.files import FileLock, replace_file
 from languages.request_locale import LANGUAGES
 from vocab import curated_topics, curated_words
 from vocab.curated_topics import TopicDecision, read_decisions, write_decisions

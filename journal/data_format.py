@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-from journal.atomic_file import replace_file
 from journal.errors import DataFormatError
+from journal.files import replace_file
 
 FILE = "format.json"
 # Increase a number with each change that earlier versions cannot read.

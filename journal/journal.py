@@ -16,8 +16,7 @@ from threading import get_ident
 from time import monotonic
 
 from journal import mirror_origin
-from journal.atomic_file import sync
-from journal.entry import SUFFIX, Entry, read_header, write
+from journal.entry import SUFFIX, Entry, read_header, verify_file, write
 from journal.errors import (
     ChainError,
     DamagedHeadError,
@@ -25,10 +24,9 @@ from journal.errors import (
     JournalWriteError,
     ReadOnlyMirrorError,
 )
-from journal.file_lock import FileLock
+from journal.files import FileLock, sync
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
-from journal.verification import verify_file
 
 _REMEDY = "restore this file from a backup or a mirror (docs: How to back up)"
 _STORE_FOLDER = "journal"  # the journal's folder in a store

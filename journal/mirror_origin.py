@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, with_config
 
-from journal.atomic_file import replace_file
 from journal.errors import JournalError
+from journal.files import replace_file
 
 NAME = "origin.json"
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from journal.atomic_file import replace_file
 from journal.errors import JournalError, JournalWriteError
+from journal.files import replace_file
 from journal.outage import Outage
 
 T = TypeVar("T")

@@ -26,7 +26,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import Note, Operation, audit, operation
 from harvesters.runs.source_preview import PreviewResult, localize, preview_source
 from harvesters.source import Source, read_text
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 
 MAX_KEY_DAYS = 36_500  # longest validity of a key
 _SCOPES = ", ".join(scope.label for scope in Scope)

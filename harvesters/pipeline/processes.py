@@ -31,7 +31,7 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import CrashingReplyError, HarvestError
-from journal import fork_server
+from journal import processes as fork_server
 
 if TYPE_CHECKING:  # The module loads an HTTP client, which a listing of runs does not need.
     from harvesters.network.reply import Reply

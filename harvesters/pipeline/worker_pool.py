@@ -48,7 +48,7 @@ from harvesters.pipeline.record_processor import (
     StepCallback,
     create_processor,
 )
-from journal import fork_server
+from journal import processes as fork_server
 from shapes.validate import EngineName
 
 # So many records are processed in this process before worker processes are started, which takes

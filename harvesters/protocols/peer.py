@@ -34,9 +34,8 @@ from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
-from journal.entry import SUFFIX, Entry, read_header
+from journal.entry import SUFFIX, Entry, read_header, verify_file
 from journal.errors import ChainError
-from journal.verification import verify_file
 from vocab.iris import is_web
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
 

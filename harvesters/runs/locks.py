@@ -17,7 +17,7 @@ from harvesters.errors import DataDirectoryError, LockLostError, SourceLockedErr
 from harvesters.ledger.database import Fence
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, State
-from journal.file_lock import AlreadyLockedError, FileLock, describe_holder, is_locked
+from journal.files import AlreadyLockedError, FileLock, describe_holder, is_locked
 
 if TYPE_CHECKING:
     # It imports modules that a listing of runs does not need.

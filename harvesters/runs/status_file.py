@@ -22,8 +22,8 @@ from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import status_lock
 from harvesters.source import Source, frozen_after, late_after, load_all, next_due
-from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
+from journal.files import replace_file
 from journal.store import Store
 from vocab.describe import quads
 from vocab.freshness import FreshnessInputs

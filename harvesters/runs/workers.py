@@ -51,7 +51,7 @@ from harvesters.runs.run import harvest_and_log
 from harvesters.source import Source, last_due, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause
-from journal.stop_signal import exit_on_sigterm
+from journal.processes import exit_on_sigterm
 
 HARVEST, REQUEST = "harvest", "run_request"
 _TABLES_LOCK = "layout of the queue"

@@ -26,7 +26,7 @@ from pathlib import Path
 import httpx
 from fastapi import FastAPI
 
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES, RequestLocale, use_language
 from publisher.app import SiteOptions, create_app

@@ -24,7 +24,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 from publisher.dependencies import PagesDep
 from publisher.errors import NotReady
 from publisher.feeds.records import (

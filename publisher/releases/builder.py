@@ -14,9 +14,8 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from journal.atomic_file import sync
 from journal.entry import Entry
-from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
+from journal.files import AlreadyLockedError, FileLock, describe_holder, sync
 from journal.journal import Journal
 from publisher.errors import ReleaseError, ReleaseNotFound
 from publisher.releases.dump import (

@@ -25,7 +25,7 @@ from typing import BinaryIO, NamedTuple
 from isal import igzip_threaded
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 from journal.journal import Journal
 from publisher.rdf import PREFIXES
 from publisher.store.changes import in_batches

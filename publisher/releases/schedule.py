@@ -11,7 +11,7 @@ from importlib import import_module
 import structlog
 from apscheduler.triggers.cron import CronTrigger
 
-from journal.stop_signal import StopSignal
+from journal.processes import StopSignal
 from publisher.errors import ReleaseError
 from publisher.store.releases import Release
 

@@ -21,7 +21,7 @@ from pyoxigraph import RdfFormat, Triple, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 from languages.request_locale import LANGUAGES
 from languages.translations import TranslatableText, gettext
 from publisher.dependencies import PagesDep, ServiceDep

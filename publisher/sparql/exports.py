@@ -30,8 +30,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
-from journal.atomic_file import replace_file
-from journal.file_lock import AlreadyLockedError, FileLock
+from journal.files import AlreadyLockedError, FileLock, replace_file
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries

@@ -30,9 +30,9 @@ from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, with_config
 from pyoxigraph import NamedNode, Quad, RdfFormat, parse
 
-from journal.atomic_file import replace_file
 from journal.entry import Entry
 from journal.errors import JournalWriteError
+from journal.files import replace_file
 from journal.journal import Journal
 from journal.store import Store
 from publisher.database import sql

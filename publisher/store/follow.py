@@ -22,7 +22,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
-from journal.file_lock import FileLock, describe_holder, is_locked
+from journal.files import FileLock, describe_holder, is_locked
 from publisher.errors import StoreBusy, StoreFailure
 from publisher.store.changes import Checkpoint, JournalReader, StatusFile, in_batches, rows_of
 from publisher.store.columns.database import ColumnUpdater, StatusGraph

@@ -28,7 +28,7 @@ from isal import igzip
 from pydantic import TypeAdapter
 from pyoxigraph import Store
 
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 from journal.journal import Journal
 from languages.translations import TranslatableText
 from publisher.errors import (

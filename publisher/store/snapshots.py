@@ -24,8 +24,7 @@ from isal import isal_zlib
 from pydantic import TypeAdapter
 from pyoxigraph import Store
 
-from journal.atomic_file import replace_file, replace_folder
-from journal.file_lock import is_locked
+from journal.files import is_locked, replace_file, replace_folder
 from journal.journal import Fault
 from publisher.errors import DamagedFiles
 

@@ -23,7 +23,7 @@ from harvesters.ledger.models import CLUSTERS, VOCABULARY, LogLine, Message, Not
 from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason
 from harvesters.source import read_text
-from journal.file_lock import FileLock
+from journal.files import FileLock
 from publisher.portal.feed_samples import suggest_fields
 from publisher.portal.source_definition import fill_in
 from vocab.iris import BASE

@@ -35,9 +35,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "shapes": ({"result"}, {"reference", "rules"}, {"validate"}),
     "journal": (
-        {"errors", "outage", "atomic_file", "file_lock", "fork_server", "stop_signal", "tracing"},
-        {"data_format", "entry", "mirror_origin", "store"},
-        {"verification"}, {"journal"},
+        {"errors", "files", "outage", "processes", "tracing"},
+        {"data_format", "entry", "mirror_origin", "store"}, {"journal"},
     ),
     "web": (
         {"branding", "outbound_client", "respond", "server", "throttle"},

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from waiting import wait_until
 
-from journal.file_lock import AlreadyLockedError, FileLock, SharedLock, describe_holder, is_locked
+from journal.files import AlreadyLockedError, FileLock, SharedLock, describe_holder, is_locked
 
-_HOLD = "import sys; from pathlib import Path; from journal.file_lock import FileLock; lock = FileLock(Path(sys.argv[1])); sys.stdin.read()"
+_HOLD = "import sys; from pathlib import Path; from journal.files import FileLock; lock = FileLock(Path(sys.argv[1])); sys.stdin.read()"
 
 
 def test_a_second_lock_names_the_process_that_holds_the_first(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from processes import Process
 from waiting import wait_until
 
 READY = (
-    "from journal.stop_signal import StopSignal\nstop = StopSignal()\nprint('ready', flush=True)\n"
+    "from journal.processes import StopSignal\nstop = StopSignal()\nprint('ready', flush=True)\n"
 )
 TO_A_THREAD = (
     READY
@@ -72,7 +72,7 @@ def test_a_signal_at_any_moment_of_a_wait_does_not_stop_the_process() -> None:
 
 @pytest.mark.smoke
 def test_a_service_ends_with_0_on_sigterm() -> None:
-    code = "import time\nfrom journal.stop_signal import exit_on_sigterm\nexit_on_sigterm()\nprint('ready', flush=True)\ntime.sleep(60)"
+    code = "import time\nfrom journal.processes import exit_on_sigterm\nexit_on_sigterm()\nprint('ready', flush=True)\ntime.sleep(60)"
     process = Process([sys.executable, "-c", code])
     wait_until(lambda: "ready" in process.text(), "the process", output=process.output)
     process.send_signal(signal.SIGTERM)

@@ -21,7 +21,7 @@ from pyoxigraph import DefaultGraph, Literal, NamedNode, Quad, RdfFormat, Store
 from rows import each
 from waiting import wait_until
 
-from journal.file_lock import FileLock
+from journal.files import FileLock
 from journal.journal import Journal
 from publisher.errors import DamagedFiles
 from publisher.store.changes import JournalReader, rows_of

@@ -17,7 +17,7 @@ from followers import follower
 from processes import Process
 from waiting import wait_until
 
-from journal.file_lock import SharedLock
+from journal.files import SharedLock
 from journal.journal import Journal
 from publisher.sparql.rewriting import rewrite
 from publisher.store.columns.database import ColumnUpdater

@@ -28,7 +28,7 @@ from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status
 from harvesters.source import Source
 from journal.errors import ChainError
-from journal.file_lock import FileLock
+from journal.files import FileLock
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.releases.builder import build_release

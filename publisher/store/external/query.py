@@ -22,7 +22,7 @@ from pyoxigraph import (
     parse_query_results,
 )
 
-from journal.file_lock import SharedLock
+from journal.files import SharedLock
 from publisher.errors import NotReady, QueryError
 from publisher.store.external.client import (
     TABLE,

@@ -35,7 +35,7 @@ import Stemmer
 import structlog
 import tantivy
 
-from journal.atomic_file import replace_file
+from journal.files import replace_file
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.rdf import Term
 from publisher.store.changes import Checkpoint, JournalReader

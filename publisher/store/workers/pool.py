@@ -28,7 +28,7 @@ from typing import Any
 import structlog
 from cachetools import LRUCache
 
-from journal.fork_server import lock, preload, run_module, start, start_method
+from journal.processes import lock, preload, run_module, start, start_method
 from journal.tracing import open_span
 from languages.translations import TranslatableText
 from publisher.background import log_failure

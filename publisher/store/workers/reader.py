@@ -42,8 +42,8 @@ from pyoxigraph import (
     serialize,
 )
 
-from journal.file_lock import SharedLock
-from journal.fork_server import exit_with_parent
+from journal.files import SharedLock
+from journal.processes import exit_with_parent
 from publisher.errors import (
     MemoryLimit,
     NoFormat,
