@@ -550,21 +550,20 @@ def _member(reads: str, form: Callable[[Any], Any]) -> Bind:
 _words, _texts = partial(_member, "words"), partial(_member, "texts")
 
 
-def _word(form: Callable[[str], Any]) -> Bind:
-    """Return how a member is made of the first text of a field."""
+def _word(make: Callable[[FieldTable, str], Callable[[str], Any]]) -> Bind:
+    """Return how a member is made of the first text of a field, by the function that *make* returns
+    for the table and the field.
+    """
 
     def bind(table: FieldTable, name: str) -> Read:
-        find = table.finds[name]
-
-        def read(row: Any) -> Any:
-            for value in find(row):
-                if line := _line(value):
-                    return form(line)
-            return None
-
-        return read
+        form = make(table, name)
+        return lambda row: form(line) if (line := table.word(name, row)) else None
 
     return bind
+
+
+def _parsed(form: Callable[[str], Any]) -> Bind:
+    return _word(lambda *_: form)
 
 
 def _each_word(look: Callable[[FieldTable], Callable[[str], str]]) -> Bind:
@@ -576,23 +575,19 @@ def _each_word(look: Callable[[FieldTable], Callable[[str], str]]) -> Bind:
     return bind
 
 
-def _date(table: FieldTable, name: str) -> Read:
-    return _word(partial(parse_date, forms=table.schema.dates))(table, name)
-
-
-def _edition(table: FieldTable, name: str) -> Read:
-    return _word(partial(table.crosswalks.iris.thing, "event", "prizes"))(table, name)
+_date = _word(lambda table, _: partial(parse_date, forms=table.schema.dates))
+_edition = _word(lambda table, _: partial(table.crosswalks.iris.thing, "event", "prizes"))
 
 
 def _lookup(look: str) -> Bind:
     """Return how a coded field is read: by its translation, else by the lookup *look*."""
-
-    def bind(table: FieldTable, name: str) -> Read:
-        scheme = table.schema.translations.get(name)
-        find = partial(table.translate, scheme) if scheme else getattr(table.lexicon, look)
-        return _word(find)(table, name)
-
-    return bind
+    return _word(
+        lambda table, name: (
+            partial(table.translate, scheme)
+            if (scheme := table.schema.translations.get(name))
+            else getattr(table.lexicon, look)
+        )
+    )
 
 
 def _end_of_period(side: int) -> Bind:
@@ -694,7 +689,7 @@ def _unique(words: Iterable[str]) -> tuple[str, ...]:
 
 _TITLES = _texts(parse_titles)
 _TITLE = _texts(lambda texts: next(iter(parse_titles(texts)), None))
-_STATED = _word(str)
+_STATED = _parsed(str)
 _URL = _words(lambda words: next(iter(unique_urls(words)), None))
 _START, _END = _end_of_period(0), _end_of_period(1)
 _PARTY: Slots = {
@@ -733,7 +728,7 @@ _MEMBERS: Slots = {
             "form": _STATED,
             "licence": _URL,
             "descriptions": (_TITLES, ("description",)),
-            "size": _word(parse_size),
+            "size": _parsed(parse_size),
             "checksum": _STATED,
             "algorithm": _STATED,
         },
@@ -744,7 +739,7 @@ _MEMBERS: Slots = {
     "developed_in": _each_word(lambda table: table.lexicon.country),
     "amounts": _each(
         {
-            "value": _word(parse_amount),
+            "value": _parsed(parse_amount),
             "currency": _STATED,
             "name": _TITLE,
             "start": _date,
@@ -767,8 +762,8 @@ _MEMBERS: Slots = {
         _each(
             {
                 "name": (_TITLE, ("place",)),
-                "latitude": _word(parse_number),
-                "longitude": _word(parse_number),
+                "latitude": _parsed(parse_number),
+                "longitude": _parsed(parse_number),
             },
             _place,
         ),
@@ -779,7 +774,7 @@ _MEMBERS: Slots = {
             {
                 "category": (_lookup("prize_category"), ("prize_category",)),
                 "stage": (_lookup("prize_stage"), ("prize_stage",)),
-                "year": (_word(_year), ("prize_year",)),
+                "year": (_parsed(_year), ("prize_year",)),
                 "date": (_date, ("prize_date",)),
                 "edition": (_edition, ("prize_edition",)),
                 "name": (_TITLE, ("prize_name",)),
