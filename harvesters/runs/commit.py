@@ -181,7 +181,7 @@ def commit(
             # The stored validators are of what was published until now.
             graphs.set_validators(ledger, source.name, {})
             ledger.save(run)
-        return _write_entry(run, source, context, validators)
+        return _write_entry(run, source, context, None, validators)
 
 
 def measure_size(plan: Plan, limits: Limits, context: HarvestContext) -> Plan:
@@ -205,10 +205,11 @@ def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:
     """Finish the commit of a run, whether or not its entry was written before a crash."""
     run = replace(run, ended=None, reasons=incompleteness_reasons(run))
     with _defer_on_error(run, context), journal_lock(context) as context:
-        if find_entry(run, context) is None:
+        entry = find_entry(run, context)
+        if entry is None:
             run = replace(run, entry=context.journal.position)
             context.ledger.save(run)
-        return _write_entry(run, source, context)
+        return _write_entry(run, source, context, entry)
 
 
 def defer(run: Run, context: HarvestContext, reason: Reason) -> Run:
@@ -247,25 +248,22 @@ def _write_entry(
     run: Run,
     source: Source,
     context: HarvestContext,
+    entry: Entry | None,
     validators: Mapping[str, Validator] | None = None,
 ) -> Run:
-    """Write the run's entry unless it was written before a crash; apply the run to the ledger in
-    one transaction.
+    """Write the run's entry, unless *entry* was written before a crash; apply the run to the ledger
+    in one transaction.
     """
     ledger, graph = context.ledger, context.iris.source(source.name)
     with ledger.one_transaction():
         before = cumulative_quads(run.entry or 0, context)
         description = _source_description(source, context, run)
-    entry = find_entry(run, context)
-    if entry is None:
-        count = QuadCount()
-        with ledger.one_transaction():
+        count = QuadCount.from_entry(entry) if entry else QuadCount()
+        if entry is None:
             blocks = count.count(_blocks(run, description, graph, context, before, count))
             entry = context.journal.append(
                 blocks, run=run.id, time=run.started, fence=context.check_lock
             )
-    else:
-        count = QuadCount.from_entry(entry)
     after = before + count.net
     committed = replace(
         run,
