@@ -10,7 +10,7 @@ import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -19,7 +19,7 @@ from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 from rdflib.term import Literal as ParsedLiteral
 
-from publisher.store.columns.terms import TermKind, TermRow, term_row
+from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, TermRow, term_row
 from vocab.terms import XSD
 
 Triple = tuple[object, object, object]
@@ -47,6 +47,12 @@ class Statistics(Protocol):
     def predicates(self) -> Mapping[int, PredicateCount]:
         """Return the counts by predicate."""
 
+    @property
+    def kinds(self) -> Mapping[int, frozenset[TermKind]]:
+        """Return the kinds of terms that the objects of each predicate may have, and those of
+        subjects and graphs as DEFAULT_GRAPH.
+        """
+
     def with_object(self, predicate: int, value: int) -> int:
         """Count the triples of *predicate* with the object *value*."""
 
@@ -55,12 +61,14 @@ class Statistics(Protocol):
 class _Pattern:
     """A triple pattern on the table *source*.
 
-    *terms* are its constants' numbers and its variables' names by column. *count* is of all triples
-    with its predicate, *rows* is about how many of these match.
+    *terms* are its constants' numbers and its variables' names by column, *kinds* those that the
+    objects may have. *count* is of all triples with its predicate, *rows* is about how many of these
+    match.
     """
 
     source: str
     terms: Mapping[str, int | str]
+    kinds: frozenset[TermKind]
     count: PredicateCount
     rows: float
 
@@ -157,7 +165,8 @@ class JoinPlanner:
         if isinstance(path, AlternativePath):
             condition, total = self._one_of(path.args)
             pairs = f"SELECT DISTINCT {', '.join(terms)} FROM {source} WHERE {condition}"
-            return _Pattern(f"({pairs})", terms, total, self._matching(terms, total))
+            kinds = self._kinds(path.args)
+            return _Pattern(f"({pairs})", terms, kinds, total, self._matching(terms, total))
         first, repeated = path if isinstance(path, tuple) else (None, path)
         condition, total = self._one_of([repeated.path])
         is_listed = repeated.mod == ("*" if first else "+") and total.triples <= _MAX_STEPS
@@ -174,8 +183,18 @@ class JoinPlanner:
             pairs += f", {begun} FROM begun UNION ALL {more}"
         else:
             pairs += "FROM reached"
+        kinds = self._kinds([first, repeated.path] if first else [repeated.path])
         total = total._replace(triples=_VISITS_OF_A_PATH * total.triples)
-        return _Pattern(f"({pairs})", terms, total, self._matching(terms, total))
+        return _Pattern(f"({pairs})", terms, kinds, total, self._matching(terms, total))
+
+    def _kinds(self, predicates: Sequence[object]) -> frozenset[TermKind]:
+        """Return the kinds that the objects of *predicates* may have, all if one is a variable."""
+        kinds = self._statistics.kinds
+        sets = [
+            frozenset(TermKind) if isinstance(item, Variable) else kinds.get(constant(item).id)
+            for item in predicates
+        ]
+        return frozenset().union(*(kinds or () for kinds in sets))
 
     def _one_of(self, predicates: Sequence[object]) -> tuple[str, PredicateCount]:
         """Return the condition that a triple has one of *predicates*, and the count of such triples."""
@@ -204,7 +223,7 @@ class JoinPlanner:
         rows = self._matching(terms, count)
         if isinstance(end, int) and isinstance(number, int):
             rows = min(rows, self._statistics.with_object(number, end))
-        return _Pattern(source, terms, count, rows)
+        return _Pattern(source, terms, self._kinds([predicate]), count, rows)
 
     def _matching(self, terms: Mapping[str, int | str], count: PredicateCount) -> float:
         """Return about how many triples with the predicate of *count* match *terms*."""
@@ -224,6 +243,8 @@ class JoinPlanner:
     def _joined(self, patterns: Sequence[_Pattern]) -> SolutionTable:
         """Return the join of *patterns* in their order. Its columns are the variables."""
         places: dict[str, str] = {}
+        kinds: dict[str, frozenset[TermKind]] = {}
+        nodes = self._statistics.kinds[DEFAULT_GRAPH]
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
             conditions = []
@@ -231,10 +252,12 @@ class JoinPlanner:
                 place = f"p{number}.{column}"
                 if isinstance(term, int):
                     conditions.append(f"{place} = {term}::UBIGINT")
-                elif term in places:
+                    continue
+                if term in places:
                     conditions.append(f"{place} = {places[term]}")
-                else:
-                    places[term] = place
+                places.setdefault(term, place)
+                of_place = pattern.kinds if column == "o" else nodes
+                kinds[term] = kinds.get(term, of_place) & of_place
             condition = " AND ".join(conditions) or "true"
             tables.append(f"{pattern.source} p{number}")
             if number:
@@ -247,7 +270,7 @@ class JoinPlanner:
         # JOIN p0 ON ... ON ...
         source = " ".join([" JOIN ".join(reversed(tables)), *joins])
         sql = f"SELECT {columns or '1 AS unit'} FROM {source} WHERE {first}"
-        return SolutionTable(sql, {term: VariableColumn() for term in visible})
+        return SolutionTable(sql, {term: VariableColumn(terms=kinds[term]) for term in visible})
 
 
 def _in_order(patterns: list[_Pattern], before: Collection[str] = ()) -> Iterator[_Pattern]:
@@ -276,8 +299,15 @@ def _term(term: object) -> int | str:
 
 # The message of SQL's error(), after which the RDF store answers.
 FALLBACK = "stocktake: this value is not compiled"
-# The columns of a term that expressions, orders and answers read.
-PROPERTIES = ("kind", "lexical", "datatype", "language", "whole", "written")
+# The columns of the term table that expressions, orders and answers read.
+_PROPERTIES = ("kind", "lexical", "datatype", "language", "whole", "written")
+# Only terms of these kinds have these properties.
+_OWN = {
+    "datatype": TermKind.OTHER,
+    "language": TermKind.LANGUAGE_STRING,
+    "whole": TermKind.INTEGER,
+}
+_UNLIKE = {TermKind.BLANK, TermKind.BOOLEAN, TermKind.DECIMAL, TermKind.OTHER}
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
@@ -297,11 +327,30 @@ class VariableColumn:
     of that kind: strings, integers, booleans or decimals.
 
     A decimal is stored as the whole number of its 10^-18th parts, as many as the RDF store computes
-    with. SQL's NULL is unbound, which is possible only if the column is *nullable*.
+    with. SQL's NULL is unbound, which is possible only if the column is *nullable*. *terms* are the
+    kinds that the terms may have; *is_added* if they may be constants of the query that are not
+    stored.
     """
 
     kind: TermKind | None = None
     nullable: bool = False
+    terms: frozenset[TermKind] = frozenset(TermKind)
+    is_added: bool = False
+
+    @property
+    def static(self) -> TermKind | None:
+        """Return the kind of all the terms; None if they may be of several kinds, or are of a kind
+        whose values are not compared by their texts.
+        """
+        (kind,) = self.terms if len(self.terms) == 1 else (None,)
+        return None if kind in _UNLIKE else kind
+
+    @property
+    def properties(self) -> Collection[str]:
+        """Return the columns of the term table that describe the terms."""
+        known = () if self.static is None else ("kind",)
+        absent = (item for item, kind in _OWN.items() if kind not in self.terms)
+        return [item for item in _PROPERTIES if item not in (*known, *absent)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,13 +370,13 @@ EMPTY_SOLUTION = SolutionTable("SELECT 1 AS unit")  # one solution that binds no
 class Names:
     """Names of SQL columns for variables; SQL ignores the case of names, SPARQL does not.
 
-    *constants* are the texts of the terms that the query itself adds to solutions, by number: they
-    may be in no triple.
+    *constants* are the terms that the query itself adds to solutions, by number: they may be in no
+    triple.
     """
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self.constants: dict[int, str] = {}
+        self.constants: dict[int, TermRow] = {}
 
     def __getitem__(self, variable: str) -> str:
         return self._names.setdefault(variable, f"v{len(self._names)}")
@@ -372,12 +421,15 @@ def join(
         if one and two:
             nullable = one.nullable and (bool(optional) or two.nullable)
             value = f"coalesce(l.{name}, r.{name})" if one.nullable else f"l.{name}"
+            stored = _either(one, two) if one.nullable else one
+            if not (one.nullable or two.nullable or optional):
+                is_added = one.is_added and two.is_added
+                stored = replace(one, terms=one.terms & two.terms, is_added=is_added)
         else:
-            nullable = one.nullable if one else bool(optional) or (two is not None and two.nullable)
+            stored = one or two or VariableColumn()
+            nullable = stored.nullable or (one is None and bool(optional))
             value = f"l.{name}" if one else f"r.{name}"
-        stored = one or two
-        assert stored
-        columns[variable] = VariableColumn(stored.kind, nullable)
+        columns[variable] = replace(stored, nullable=nullable)
         read.append(f"{value} AS {name}")
     condition = compatible(names, left, right) + (f" AND ({optional})" if optional else "")
     kind = "LEFT JOIN" if optional else "JOIN"
@@ -385,29 +437,34 @@ def join(
     return SolutionTable(f"SELECT {', '.join(read) or '1 AS unit'} FROM {source}", columns)
 
 
+def _either(one: VariableColumn, two: VariableColumn) -> VariableColumn:
+    """Return a column whose values are of *one* or of *two*."""
+    return VariableColumn(
+        one.kind, one.nullable or two.nullable, one.terms | two.terms, one.is_added or two.is_added
+    )
+
+
 def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:
     columns: dict[str, VariableColumn] = {}
     for variable in dict.fromkeys((*left.columns, *right.columns)):
-        sides = [side.columns.get(variable) for side in (left, right)]
-        kinds = {side.kind for side in sides if side}
-        if len(kinds) > 1:
+        one, two = left.columns.get(variable), right.columns.get(variable)
+        if one and two and one.kind is not two.kind:
             raise NotCompiled(f"?{variable} has values of two kinds in a UNION")
-        is_nullable = any(side is None or side.nullable for side in sides)
-        columns[variable] = VariableColumn(kinds.pop(), is_nullable)
-    one, two = (f"SELECT {names.columns(side.columns)} FROM ({side.sql})" for side in (left, right))
-    return SolutionTable(f"{one} UNION ALL BY NAME {two}", columns)
+        if one and two:
+            columns[variable] = _either(one, two)
+        else:
+            columns[variable] = replace(one or two or VariableColumn(), nullable=True)
+    parts = (f"SELECT {names.columns(side.columns)} FROM ({side.sql})" for side in (left, right))
+    return SolutionTable(" UNION ALL BY NAME ".join(parts), columns)
 
 
 def with_properties(
     names: Names, relation: SolutionTable, variables: Collection[str]
 ) -> SolutionTable:
     """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as
-    further SQL columns. The query ends where a term is not in the term table, as a constant of the
-    query may be.
+    further SQL columns.
 
-    DuckDB hashes the right side of a join: *relation* is mostly smaller than the term table. Terms
-    that are certainly in the table are joined without that check, since DuckDB 2.0 evaluates it for
-    rows that it has not looked up if a join above has no rows.
+    DuckDB hashes the right side of a join: *relation* is mostly smaller than the term table.
     """
     terms = [
         item
@@ -418,16 +475,28 @@ def with_properties(
         return relation
     columns, source = ["q.*"], f"({relation.sql}) q"
     for number, variable in enumerate(terms):
-        name, table = names[variable], f"t{number}"
-        missing = f"{table}.kind IS NULL AND q.{name} IS NOT NULL"
-        is_stored = not (names.constants or relation.columns[variable].nullable)
-        kind = f"{table}.kind" if is_stored else fallback(missing, f"{table}.kind")
-        columns.append(f"{kind} AS {name}_kind")
-        columns += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
-        join_type = "JOIN" if is_stored else "RIGHT JOIN"
-        source = f"terms {table} {join_type} {source} ON {table}.id = q.{name}"
+        name, column, table = names[variable], relation.columns[variable], f"t{number}"
+        columns += [f"{table}.{item} AS {name}_{item}" for item in column.properties]
+        join_type = "RIGHT JOIN" if column.nullable else "JOIN"
+        terms_table = _with_constants(names) if column.is_added else "terms"
+        source = f"{terms_table} {table} {join_type} {source} ON {table}.id = q.{name}"
     sql = f"SELECT {', '.join(columns)} FROM {source}"
     return SolutionTable(sql, relation.columns, frozenset(terms))
+
+
+def _with_constants(names: Names) -> str:
+    """Return the term table with the constants of the query, which may not be stored."""
+    rows = [
+        f"({row.id}::UBIGINT, {row.kind:d}, {quote(row.lexical)}, {quote(row.datatype)}, "
+        f"{quote(row.language)}, {'NULL' if row.whole is None else row.whole}, {quote(row.text)})"
+        for row in names.constants.values()
+    ]
+    listed = ", ".join(("id", *_PROPERTIES))
+    numbers = ", ".join(f"{number}::UBIGINT" for number in names.constants)
+    return (
+        f"(SELECT {listed} FROM terms WHERE id NOT IN ({numbers}) "
+        f"UNION ALL SELECT * FROM (VALUES {', '.join(rows)}) c({listed}))"
+    )
 
 
 def with_unbound(
@@ -438,7 +507,8 @@ def with_unbound(
     if not missing:
         return relation
     unbound = ", ".join(f"NULL::UBIGINT AS {names[item]}" for item in missing)
-    columns = {**relation.columns, **dict.fromkeys(missing, VariableColumn(nullable=True))}
+    nothing = VariableColumn(nullable=True, terms=frozenset())
+    columns = {**relation.columns, **dict.fromkeys(missing, nothing)}
     return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
 
 

@@ -7,14 +7,13 @@ depends on a value, the SQL query fails by ``error()`` when it reads such a valu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.algebra import (
     COMPUTED,
-    PROPERTIES,
     JoinPlanner,
     Names,
     NotCompiled,
@@ -41,6 +40,11 @@ from publisher.store.columns.query_parser import (
 )
 from publisher.store.columns.terms import SCALE, TermKind, text_sql
 
+# Pairs of kinds that are ordered together.
+_LIKE = (
+    (TermKind.LANGUAGE_STRING, TermKind.STRING),
+    (TermKind.INSTANT, TermKind.DATE),
+)
 _MAX_FIRST = 1000  # solutions up to which the first of several sort keys is sorted apart
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
 
@@ -66,14 +70,14 @@ def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifier
     keys += [f"{names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]
     limit = f" LIMIT {length}" if length is not None else ""
     offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
+    columns = {item: relation.columns[item] for item in modifiers.variables}
     described = [item for item in modifiers.variables if item in full.described]
     read = [names[item] for item in modifiers.variables]
-    read += [f"{names[item]}_{part}" for item in described for part in PROPERTIES]
+    read += [f"{names[item]}_{part}" for item in described for part in columns[item].properties]
     sql = (
-        f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {', '.join(read) or '1 AS unit'} "
-        f"FROM solutions{_check(kinds)} ORDER BY {', '.join(keys)}{limit}{offset}"
+        f"{_solutions(full, kinds, ', '.join(read) or '1 AS unit')} "
+        f"ORDER BY {', '.join(keys)}{limit}{offset}"
     )
-    columns = {item: relation.columns[item] for item in modifiers.variables}
     return SolutionTable(sql, columns, frozenset(described))
 
 
@@ -90,8 +94,8 @@ def _first_solutions(
     parts, kinds = _sort_keys(names, first.expr, full)
     order = ", ".join(_directed(part, first) for part in parts)
     return SolutionTable(
-        f"WITH everything AS MATERIALIZED ({relation.sql}), solutions AS MATERIALIZED ({full.sql}), "
-        f"first_values AS (SELECT * FROM solutions{_check(kinds)} ORDER BY {order} LIMIT {end}), "
+        f"WITH everything AS MATERIALIZED ({relation.sql}), "
+        f"first_values AS ({_solutions(full, kinds, '*')} ORDER BY {order} LIMIT {end}), "
         f"numbered AS (SELECT *, sum(number) OVER (ROWS UNBOUNDED PRECEDING) - number AS place FROM first_values) "
         f"SELECT l.* FROM everything l SEMI JOIN (SELECT {name} FROM numbered WHERE place < {end}) r "
         f"ON l.{name} IS NOT DISTINCT FROM r.{name}",
@@ -99,16 +103,17 @@ def _first_solutions(
     )
 
 
-def _check(kinds: list[str]) -> str:
-    """Return the condition that the literals of ``solutions`` with each of the *kinds* can be
-    ordered: SPARQL does not define the order of others.
+def _solutions(relation: SolutionTable, kinds: list[str], read: str) -> str:
+    """Return the query of the columns *read* of *relation*, which fails unless the literals with
+    each of the *kinds* can be ordered: SPARQL does not define the order of others.
     """
     if not kinds:
-        return ""
+        return f"SELECT {read} FROM ({relation.sql})"
     mixed = " OR ".join(f"min(c{number}) <> max(c{number})" for number in range(len(kinds)))
     classes = ", ".join(f"{_sort_class(kind)} AS c{number}" for number, kind in enumerate(kinds))
     query = f"(SELECT {mixed} FROM (SELECT {classes} FROM solutions))"
-    return f" WHERE {fallback(query, 'true')}"
+    solutions = f"WITH solutions AS MATERIALIZED ({relation.sql})"
+    return f"{solutions} SELECT {read} FROM solutions WHERE {fallback(query, 'true')}"
 
 
 def _directed(key: str, condition: CompValue) -> str:
@@ -125,12 +130,15 @@ def _sort_keys(
         if column.kind is not None:
             return [name], []
     value = Expressions(names, relation.columns).value(expression)
-    if value.static is not None:
-        return [value.whole if value.static is TermKind.INTEGER else value.lexical], []
     kind = value.kind
+    if value.static is not None:
+        keys = [value.whole if value.static is TermKind.INTEGER else value.lexical]
+        return keys + [value.language] * (value.static is TermKind.LANGUAGE_STRING), []
+    # Of two equal texts the store has the one with a language first, by the IRIs of their types.
+    if isinstance(expression, Variable) and any(column.terms <= {*pair} for pair in _LIKE):
+        return [value.lexical, f"-({kind})::TINYINT", value.language], []
     uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.DECIMAL:d}, {TermKind.OTHER:d})"
     rank = fallback(uncertain, f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END")
-    # Of two equal texts the store has the one with a language first, by the IRIs of their types.
     return [rank, value.whole, value.lexical, f"-({kind})::TINYINT", value.language], [kind]
 
 
@@ -139,8 +147,7 @@ def _sort_class(kind: str) -> str:
     language are ordered together, and so are dates and instants. The RDF store orders literals that
     it cannot compare by their lexical forms.
     """
-    others = {TermKind.LANGUAGE_STRING: TermKind.STRING, TermKind.INSTANT: TermKind.DATE}
-    cases = " ".join(f"WHEN {kind} = {one:d} THEN {two:d}" for one, two in others.items())
+    cases = " ".join(f"WHEN {kind} = {one:d} THEN {two:d}" for one, two in _LIKE)
     return f"CASE WHEN {kind} <= {TermKind.BLANK:d} THEN NULL {cases} ELSE {kind} END"
 
 
@@ -168,9 +175,10 @@ def aggregated(
         text = name if computed else f"{name}_lexical"
         separator = quote(" " if expression.separator is None else str(expression.separator))
         value = f"coalesce(string_agg({distinct}{text}, {separator} ORDER BY {text}), '')"
-        if not computed:
-            other = f"coalesce(bool_or({name}_kind <> {TermKind.STRING:d}), false)"
-            computed, value = TermKind.STRING, fallback(other, value)
+        if not computed and column.static is not TermKind.STRING:
+            other = f"coalesce(bool_or({_kind(column, name)} <> {TermKind.STRING:d}), false)"
+            value = fallback(other, value)
+        computed = TermKind.STRING
     elif kind in ("Sum", "Avg") and computed is TermKind.INTEGER:
         total = f"sum({distinct}{name})"
         inexact = f"coalesce(abs({total}) >= {_MAX_SUM}, false)"
@@ -182,7 +190,12 @@ def aggregated(
             value = fallback(f"{inexact} OR count(*) = 0", average)
     else:
         raise NotCompiled(f"{kind} of other values than integers that are counted or computed")
-    return VariableColumn(computed, True), fallback(missing, value) if column.nullable else value
+    result = replace(column, kind=computed, nullable=True)
+    return result, fallback(missing, value) if column.nullable else value
+
+
+def _kind(column: VariableColumn, name: str) -> str:
+    return f"{name}_kind" if column.static is None else f"{column.static:d}"
 
 
 def _extreme(column: VariableColumn, name: str, function: str) -> str:
@@ -191,10 +204,13 @@ def _extreme(column: VariableColumn, name: str, function: str) -> str:
         raise NotCompiled("MIN or MAX of booleans")
     if column.kind is not None:
         return f"{function}({name})"
-    kind, kinds = f"{name}_kind", (TermKind.BLANK, TermKind.LANGUAGE_STRING, TermKind.DECIMAL)
-    listed = ", ".join(f"{item:d}" for item in (*kinds, TermKind.OTHER))
-    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({listed}))"
     whole, text = (f"arg_{function}({name}, {name}_{item})" for item in ("whole", "lexical"))
+    if column.static not in (None, TermKind.LANGUAGE_STRING):
+        return whole if column.static is TermKind.INTEGER else text
+    kind = _kind(column, name)
+    kinds = (TermKind.BLANK, TermKind.LANGUAGE_STRING, TermKind.DECIMAL, TermKind.OTHER)
+    listed = ", ".join(f"{item:d}" for item in kinds)
+    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({listed}))"
     return fallback(
         mixed, f"CASE min({kind}) WHEN {TermKind.INTEGER:d} THEN {whole} ELSE {text} END"
     )
@@ -243,8 +259,8 @@ class _Compiler:
         relation = self._select(algebra.p)
         cells = []
         for number, variable in enumerate(variables):
-            name = f"q.{self._names[variable]}"
-            cell = text_sql(f"{name}_") if variable in relation.described else name
+            name, kinds = f"q.{self._names[variable]}", relation.columns[variable].terms
+            cell = text_sql(f"{name}_", kinds) if variable in relation.described else name
             cells.append(f"{cell} AS c{number}")
         return CompiledQuery(
             f"SELECT {', '.join(cells) or '0 AS c0'} FROM ({relation.sql}) q",
@@ -252,7 +268,7 @@ class _Compiler:
             tuple(relation.columns[variable].kind for variable in variables),
             self._planner.cost,
             self._is_blocking,
-            self._names.constants,
+            {number: row.text for number, row in self._names.constants.items()},
         )
 
     def _select(self, node: CompValue, graph: int | None = None) -> SolutionTable:
@@ -417,8 +433,9 @@ class _Compiler:
             column, name = relation.columns[str(expression)], self._names[str(expression)]
             return with_column(self._names, relation, variable, column, name)
         if isinstance(expression, URIRef | Literal):
-            cell = self._cell(expression)
-            return with_column(self._names, relation, variable, VariableColumn(), cell)
+            cell, kinds = self._cell(expression), frozenset([constant(expression).kind])
+            column = VariableColumn(terms=kinds, is_added=True)
+            return with_column(self._names, relation, variable, column, cell)
         read = None if _is_first_of_variables(expression) else expression
         full, expressions = self._expressions(relation, read, graph)
         value = expressions.value(expression)
@@ -435,7 +452,7 @@ class _Compiler:
         if not isinstance(term, URIRef | Literal):
             return "NULL::UBIGINT"
         row = constant(term)
-        self._names.constants[row.id] = row.text
+        self._names.constants[row.id] = row
         return f"{row.id}::UBIGINT"
 
     def _values(self, node: CompValue) -> SolutionTable:
@@ -444,8 +461,13 @@ class _Compiler:
         if not rows or not variables:
             raise NotCompiled("VALUES without values")
         cells = [[self._cell(row.get(Variable(item))) for item in variables] for row in rows]
+        kinds = {f"{number}::UBIGINT": row.kind for number, row in self._names.constants.items()}
         columns = {
-            item: VariableColumn(nullable="NULL::UBIGINT" in column)
+            item: VariableColumn(
+                nullable="NULL::UBIGINT" in column,
+                terms=frozenset(kinds[cell] for cell in column if cell in kinds),
+                is_added=True,
+            )
             for item, column in zip(variables, zip(*cells, strict=True), strict=True)
         }
         names = self._names.columns(columns)

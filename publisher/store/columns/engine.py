@@ -127,6 +127,13 @@ class ColumnEngine:
         ).fetchall()
         return {p: PredicateCount(*counts) for p, *counts in rows}
 
+    @cached_property
+    def kinds(self) -> Mapping[int, frozenset[TermKind]]:
+        kinds = {DEFAULT_GRAPH: {TermKind.IRI}}
+        for p, kind in self.connection.execute("SELECT p, kind FROM object_kinds").fetchall():
+            kinds.setdefault(p, set()).add(TermKind(kind))
+        return {p: frozenset(of_objects) for p, of_objects in kinds.items()}
+
     def with_object(self, predicate: int, value: int) -> int:
         """Count the triples of *predicate* with the object *value*."""
         key = (predicate, value)

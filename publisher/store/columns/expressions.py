@@ -38,7 +38,7 @@ _CLASS = r"\[\^?(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
 # The only other letters of which lower case has ASCII letters: the Kelvin sign, and I with a dot.
 _ASCII_FROM_OTHERS = "(contains({0}, chr(8490)) OR contains({0}, chr(304)))"
-_UNCOMPARED = f"({TermKind.DECIMAL:d}, {TermKind.OTHER:d})"  # kinds of terms with other rules
+_UNCOMPARED = (TermKind.DECIMAL, TermKind.OTHER)  # kinds of terms with other rules
 _BY_TEXT = (TermKind.STRING, TermKind.INSTANT, TermKind.DATE)  # kinds in the order of their texts
 _LITERAL = f"> {TermKind.BLANK:d}"
 
@@ -100,10 +100,16 @@ class Expressions:
             raise NotCompiled("an expression of a decimal")
         if column.kind is not None:
             return computed(column.kind, name)
-        kind, lexical, language, whole = (
-            f"{name}_{item}" for item in ("kind", "lexical", "language", "whole")
-        )
-        return Operand(kind, lexical, None, name, language, whole)
+        static, kind = column.static, f"{name}_kind"
+        if static is not None:
+            kind = (
+                f"CASE WHEN {name} IS NOT NULL THEN {static:d} END"
+                if column.nullable
+                else f"{static:d}"
+            )
+        language = f"{name}_language" if "language" in column.properties else "''"
+        whole = f"{name}_whole" if "whole" in column.properties else "NULL::BIGINT"
+        return Operand(kind, f"{name}_lexical", static, name, language, whole)
 
     def _compound(self, expression: CompValue) -> Operand:
         name = expression.name.removeprefix("Builtin_")
@@ -223,13 +229,16 @@ def _equal(one: Operand, two: Operand) -> str:
         return f"({one.lexical} = {two.lexical})"
     if one.static is two.static is TermKind.INTEGER:
         return f"({one.whole} = {two.whole})"
+    uncompared = ", ".join(f"{kind:d}" for kind in _UNCOMPARED)
     same = f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical} AND {one.language} = {two.language})"
     if one.id and two.id:
         same = f"({one.id} = {two.id})"
+    if one.static is two.static and one.static not in (None, *_UNCOMPARED):
+        return same
     return (
         f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL "
         f"WHEN {one.kind} <= {TermKind.BLANK:d} OR {two.kind} <= {TermKind.BLANK:d} THEN {same} "
-        f"WHEN {one.kind} = {two.kind} AND {one.kind} NOT IN {_UNCOMPARED} THEN {same} "
+        f"WHEN {one.kind} = {two.kind} AND {one.kind} NOT IN ({uncompared}) THEN {same} "
         f"WHEN {one.kind} IN {STRINGS} AND {two.kind} IN {STRINGS} THEN false "
         f"ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
     )
@@ -244,6 +253,8 @@ def _ordered(one: Operand, two: Operand, operator: str) -> str:
     )
     if one.static is two.static is TermKind.INTEGER:
         return f"({numbers})"
+    if one.static is two.static and one.static in _BY_TEXT:
+        return f"({texts})"
     listed = ", ".join(f"{kind:d}" for kind in _BY_TEXT)
     return (
         f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL "

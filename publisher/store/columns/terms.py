@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import date
 from enum import IntEnum
 from functools import lru_cache
@@ -69,16 +69,25 @@ _KINDS = {
 }
 
 
-def text_sql(start: str) -> str:
-    """Return the N-Triples form of a term as SQL; NULL if there is none. The names of the columns
-    with its properties begin with *start*, as ``t.`` of a row of the term table.
+def text_sql(start: str, kinds: Iterable[TermKind] = TermKind) -> str:
+    """Return the N-Triples form of a term of one of the *kinds* as SQL; NULL if there is none. The
+    names of the columns with its properties begin with *start*, as ``t.`` of a row of the term table.
     """
     lexical = f"{start}lexical"
-    return f"""coalesce({start}written, CASE {start}kind
-    WHEN {TermKind.IRI:d} THEN '<' || {lexical} || '>' WHEN {TermKind.BLANK:d} THEN '_:' || {lexical}
-    WHEN {TermKind.STRING:d} THEN '"' || {lexical} || '"'
-    WHEN {TermKind.LANGUAGE_STRING:d} THEN '"' || {lexical} || '"@' || {start}language
-    ELSE '"' || {lexical} || '"^^<' || {start}datatype || '>' END)"""
+    forms = {
+        TermKind.IRI: f"'<' || {lexical} || '>'",
+        TermKind.BLANK: f"'_:' || {lexical}",
+        TermKind.STRING: f"""'"' || {lexical} || '"'""",
+        TermKind.LANGUAGE_STRING: f"""'"' || {lexical} || '"@' || {start}language""",
+    }
+    for datatype, (kind, _) in _KINDS.items():
+        forms.setdefault(kind, f"""'"' || {lexical} || '"^^<{datatype}>'""")
+    forms[TermKind.OTHER] = f"""'"' || {lexical} || '"^^<' || {start}datatype || '>'"""
+    written = {kind: forms[kind] for kind in kinds}
+    if len(written) == 1:
+        return f"coalesce({start}written, {written.popitem()[1]})"
+    cases = " ".join(f"WHEN {kind:d} THEN {form}" for kind, form in written.items())
+    return f"coalesce({start}written, CASE {start}kind {cases} END)" if cases else "NULL::VARCHAR"
 
 
 TERM_TEXT = text_sql("t.")  # of a row ``t`` of the term table
