@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,6 +25,7 @@ from vocab.terms import XSD
 Triple = tuple[object, object, object]
 _TRIPLES_OF_A_SUBJECT = 20
 _VISITS_OF_A_PATH = 5  # triples that the RDF store visits to follow a recursive path from one node
+_FILTERED = 4  # of so many triples a filter keeps one, about
 _MAX_STEPS = 50_000  # triples of a predicate up to which all pairs that they connect are listed
 
 
@@ -105,6 +106,16 @@ def steps(triple: Triple, fresh: Iterator[int], *, is_joined: bool = False) -> I
         yield triple
 
 
+class Filter(NamedTuple):
+    """A filter of the values of one *variable*; *compile* returns solutions with the properties that
+    its condition reads, to be named ``l``, and the condition.
+    """
+
+    variable: str
+    expression: object
+    compile: Callable[[SolutionTable], tuple[SolutionTable, str]]
+
+
 class JoinPlanner:
     """Compiles basic graph patterns by *statistics*."""
 
@@ -116,9 +127,14 @@ class JoinPlanner:
         self._solutions = 1.0  # about how many solutions the last pattern has
         self._before: tuple[frozenset[str], float] = (frozenset(), 1.0)
 
-    def compile(self, triples: Sequence[Triple], graph: int | str | None) -> SolutionTable:
+    def compile(
+        self, triples: Sequence[Triple], graph: int | str | None, filters: list[Filter]
+    ) -> SolutionTable:
         """Return the solutions of *triples* in the graph with a number or a variable's name, None
         for the default graph.
+
+        Those of *filters* that are evaluated for fewer triples than solutions are removed from the
+        list: the solutions are only those that they keep.
         """
         if not triples:
             if graph is not None:
@@ -137,7 +153,33 @@ class JoinPlanner:
             self.cost += solutions
             seen |= pattern.variables()
         self._solutions = solutions
+        for item in list(filters):
+            ends = [pattern for pattern in patterns if pattern.terms.get("o") == item.variable]
+            smallest = min(ends, key=lambda pattern: pattern.rows, default=None)
+            if smallest is None or smallest.rows >= solutions:
+                continue
+            if filtered := self._filtered(smallest, item):
+                patterns[patterns.index(smallest)] = filtered
+                filters.remove(item)
         return self._joined(list(_in_order(patterns)))
+
+    def _filtered(self, pattern: _Pattern, item: Filter) -> _Pattern | None:
+        """Return *pattern* with the objects that a filter keeps; None if that may end the query."""
+        others = ", ".join(column for column in pattern.terms if column != "o")
+        name = self._names[item.variable]
+        matches = [
+            f"{column} = {term}::UBIGINT"
+            for column, term in pattern.terms.items()
+            if isinstance(term, int)
+        ]
+        sql = f"SELECT {others}, o AS {name} FROM {pattern.source} WHERE {' AND '.join(matches) or 'true'}"
+        columns = {item.variable: VariableColumn(terms=pattern.kinds)}
+        full, condition = item.compile(SolutionTable(sql, columns))
+        if FALLBACK in condition:
+            return None
+        source = f"(SELECT {others}, {name} AS o FROM ({full.sql}) l WHERE {condition})"
+        count = pattern.count._replace(triples=pattern.count.triples // _FILTERED)
+        return replace(pattern, source=source, count=count, rows=pattern.rows / _FILTERED)
 
     @contextmanager
     def after(self, bound: Collection[str]) -> Iterator[None]:

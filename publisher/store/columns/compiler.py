@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.algebra import (
     COMPUTED,
+    Filter,
     JoinPlanner,
     Names,
     NotCompiled,
@@ -252,6 +254,9 @@ class _Compiler:
     def __init__(self, statistics: Statistics) -> None:
         self._names = Names()
         self._planner = JoinPlanner(self._names, statistics)
+        self._filters: dict[
+            int, list[Filter]
+        ] = {}  # by the identity of the pattern that they filter
         self._is_blocking = False
         self._depth = 0
 
@@ -306,9 +311,9 @@ class _Compiler:
     def _pattern(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         match node.name:
             case "BGP":
-                return self._planner.compile(node.triples, graph)
+                return self._planner.compile(node.triples, graph, self._filters.pop(id(node), []))
             case "Join" if node.p1.name == node.p2.name == "BGP":
-                return self._planner.compile([*node.p1.triples, *node.p2.triples], graph)
+                return self._planner.compile([*node.p1.triples, *node.p2.triples], graph, [])
             case "Join":
                 return join(self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph))
             case "LeftJoin":
@@ -318,12 +323,7 @@ class _Compiler:
                     self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph)
                 )
             case "Filter":
-                relation = self.pattern(node.p, graph)
-                full, expressions = self._expressions(relation, node.expr, graph)
-                condition = expressions.condition(node.expr)
-                columns = self._names.columns(relation.columns)
-                sql = f"SELECT {columns} FROM ({full.sql}) l WHERE {condition}"
-                return SolutionTable(sql, relation.columns)
+                return self._filter(node, graph)
             case "Graph":
                 return self._graph(node, graph)
             case "Extend":
@@ -342,6 +342,39 @@ class _Compiler:
             case "AggregateJoin":
                 return self._aggregate(node, graph)
         raise NotCompiled(str(node.name))
+
+    def _filter(self, node: CompValue, graph: int | str | None) -> SolutionTable:
+        is_and = node.expr.name == "ConditionalAndExpression"
+        parts = [node.expr.expr, *node.expr.other] if is_and else [node.expr]
+        inner, filters = node.p, list[Filter]()
+        while inner.name in ("LeftJoin", "Extend"):
+            inner = inner.p1 if inner.name == "LeftJoin" else inner.p
+        if inner.name == "BGP":
+            used = [{*variables_of(part, with_exists=True)} for part in parts]
+            filters += [
+                Filter(one.pop(), part, partial(self._filtered, part, graph))
+                for part, one in zip(parts, used, strict=True)
+                if len(one) == 1 and not existences_of(part)
+            ]
+            self._filters[id(inner)] = filters
+        tried = list(filters)
+        relation = self.pattern(node.p, graph)
+        done = [item.expression for item in tried if item not in filters]
+        rest = [part for part in parts if not any(part is item for item in done)]
+        if not rest:
+            return relation
+        full, expressions = self._expressions(relation, rest, graph)
+        condition = " AND ".join(map(expressions.condition, rest))
+        sql = (
+            f"SELECT {self._names.columns(relation.columns)} FROM ({full.sql}) l WHERE {condition}"
+        )
+        return SolutionTable(sql, relation.columns)
+
+    def _filtered(
+        self, expression: object, graph: int | str | None, relation: SolutionTable
+    ) -> tuple[SolutionTable, str]:
+        full, expressions = self._expressions(relation, expression, graph)
+        return full, expressions.condition(expression)
 
     def _graph(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         if graph is not None:
