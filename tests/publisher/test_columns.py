@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 from functools import cache
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -897,9 +896,7 @@ def test_answer_is_alike_in_however_many_parts_it_is_fetched(
 
 
 def test_a_part_of_an_answer_is_read_without_a_copy_of_the_rest() -> None:
-    engine: Any = SimpleNamespace(lines=lambda query, start: "x" * 5_000_000 + "\n")
-    query: Any = SimpleNamespace(variables=("s",))
-    answer = _Lines(engine, query, 1)
+    answer = _Lines(("s",), 1, lambda start: "x" * 5_000_000 + "\n")
     beginning = answer.read(10)
     tracemalloc.start()
 

@@ -266,7 +266,9 @@ class _Compiler:
         for number, variable in enumerate(variables):
             name, kinds = f"q.{self._names[variable]}", relation.columns[variable].terms
             cell = text_sql(f"{name}_", kinds) if variable in relation.described else name
-            cells.append(f"{cell} AS c{number}")
+            # numpy has no integers of 128 bits.
+            is_wide = relation.columns[variable].kind is TermKind.DECIMAL
+            cells.append(f"{cell}{'::VARCHAR' * is_wide} AS c{number}")
         return CompiledQuery(
             f"SELECT {', '.join(cells) or '0 AS c0'} FROM ({relation.sql}) q",
             variables,

@@ -14,13 +14,15 @@ import json
 import logging
 import resource
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property, partial
 from itertools import count, islice
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pyoxigraph
+from numpy.typing import NDArray
 from pyoxigraph import (
     DefaultGraph,
     NamedNode,
@@ -156,23 +158,24 @@ class ColumnEngine:
         """
         end = "" if rows is None or query.is_blocking else f" LIMIT {rows + 1}"
         try:
-            run = self.connection.execute
-            ((number,),) = run(
-                f"CREATE OR REPLACE TEMP TABLE answers AS {query.sql}{end}"
-            ).fetchall()
+            # An unfinished result would block the connection.
+            arrays = self.connection.execute(f"{query.sql}{end}").fetchnumpy()
         except duckdb.Error as error:
             raise NotCompiled(str(error)) from error
-        solutions = parse_query_results(_Lines(self, query, number), QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
+        answer = [
+            np.ma.asarray(arrays[f"c{number}"]) for number in range(max(1, len(query.variables)))
+        ]
+        file = _Lines(query.variables, len(answer[0]), partial(self._lines, query, answer))
+        solutions = parse_query_results(file, QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
         assert isinstance(solutions, QuerySolutions)
         return solutions
 
-    def lines(self, query: CompiledQuery, start: int) -> str:
-        """Return the lines of SPARQL's TSV of the last answer from *start* on, at most FETCHED."""
-        rows = self.connection.execute(
-            "SELECT * FROM answers WHERE rowid >= ? AND rowid < ? ORDER BY rowid",
-            [start, start + FETCHED],
-        ).fetchall()
-        columns = list(zip(query.kinds, zip(*rows, strict=True), strict=False))
+    def _lines(
+        self, query: CompiledQuery, answer: Sequence[NDArray[np.generic]], start: int
+    ) -> str:
+        """Return the lines of SPARQL's TSV of *answer* from *start* on, at most FETCHED."""
+        parts = [array[start : start + FETCHED].tolist() for array in answer]
+        columns = list(zip(query.kinds, parts, strict=False))
         terms = {cell for kind, cells in columns if kind is None for cell in cells}
         numbers = {cell for cell in terms if isinstance(cell, int)} - query.constants.keys()
         texts = {**query.constants, **self.texts_of(numbers)}
@@ -187,7 +190,7 @@ class ColumnEngine:
             ]
             for kind, cells in columns
         ]
-        lines = map("\t".join, zip(*written, strict=True)) if written else [""] * len(rows)
+        lines = map("\t".join, zip(*written, strict=True)) if written else [""] * len(parts[0])
         return "".join([f"{line}\n" for line in lines])
 
     def texts_of(self, numbers: Collection[int]) -> dict[int, str]:
@@ -290,19 +293,17 @@ class ColumnEngine:
 
 
 class _Lines:
-    """The last answer of *engine* as a file of SPARQL's TSV, fetched in parts: an unfinished result
-    would block the connection.
-    """
+    """An answer of *rows* as a file of SPARQL's TSV, in parts of FETCHED rows that *lines* returns."""
 
-    def __init__(self, engine: ColumnEngine, query: CompiledQuery, rows: int) -> None:
-        self._engine, self._query, self._rows, self._place = engine, query, rows, 0
-        self._part = io.BytesIO("\t".join(f"?{name}" for name in query.variables).encode() + b"\n")
+    def __init__(self, variables: Sequence[str], rows: int, lines: Callable[[int], str]) -> None:
+        self._rows, self._lines, self._place = rows, lines, 0
+        self._part = io.BytesIO("\t".join(f"?{name}" for name in variables).encode() + b"\n")
 
     def read(self, size: int = -1) -> bytes:
         """Return at most *size* bytes, all if it is negative."""
         data = self._part.read(size)
         while self._place < self._rows and (size < 0 or len(data) < size):
-            self._part = io.BytesIO(self._engine.lines(self._query, self._place).encode())
+            self._part = io.BytesIO(self._lines(self._place).encode())
             self._place += FETCHED
             data += self._part.read(size if size < 0 else size - len(data))
         return data

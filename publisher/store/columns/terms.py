@@ -155,17 +155,17 @@ def _literal_kind(term: Literal) -> TermKind:
 
 def computed_text(kind: TermKind, value: str | bool | int) -> str:
     """Return the N-Triples form of a computed string, boolean, integer or decimal, as the RDF store
-    writes it; *value* is what a column has.
+    writes it; *value* is what a column has, of a decimal the digits.
 
-    >>> computed_text(TermKind.DECIMAL, 5 * SCALE // 2)
+    >>> computed_text(TermKind.DECIMAL, str(5 * SCALE // 2))
     '"2.5"^^<http://www.w3.org/2001/XMLSchema#decimal>'
     """
-    if isinstance(value, str):
+    if kind is TermKind.STRING:
         return str(Literal(value))
     text = str(value).lower()
     if kind is TermKind.DECIMAL:
-        whole, fraction = divmod(abs(value), SCALE)
-        text = f"{'-' if value < 0 else ''}{whole}.{fraction:018d}".rstrip("0").rstrip(".")
+        whole, fraction = divmod(abs(int(value)), SCALE)
+        text = f"{'-' if text[0] == '-' else ''}{whole}.{fraction:018d}".rstrip("0").rstrip(".")
     return f'"{text}"^^<{XSD}{kind.name.lower()}>'
 
 
