@@ -280,7 +280,11 @@ class JoinPlanner:
         if isinstance(predicate, int):
             return self._statistics.predicates.get(predicate, PredicateCount(0, 1, 1))
         triples = self._statistics.triples
-        return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, 1 + triples // 3)
+        # An object that other patterns bind is more likely a frequent one.
+        counts = self._statistics.predicates.values()
+        pairs = sum(count.triples**2 // max(1, count.objects) for count in counts)
+        objects = 1 + triples**2 // max(1, pairs)
+        return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, objects)
 
     def _joined(self, patterns: Sequence[_Pattern]) -> SolutionTable:
         """Return the join of *patterns* in their order. Its columns are the variables."""
