@@ -614,6 +614,33 @@ def _has_ascii(text: str) -> bool:
     return any(letter.isascii() for letter in text)
 
 
+_AROUND = ("", " ", "-", "_", "9", "ü", "ك", "中", "\n", "'s")
+
+
+@each("pattern", [r"\\b(women|niñas)\\b", r"\\bwomen", r"niñas\\b", r"\\bwomen in\\b"])
+def test_boundary_of_a_word_is_where_the_store_has_one(pattern: str, shared: Shared) -> None:
+    words = ("women", "Niñas", "niñas", "women in", "men")
+    texts = [f"{one}{word}{two}" for one in _AROUND for word in words for two in _AROUND]
+    stored = _values(*map(Literal, texts), *(Literal(text, language="es") for text in texts))
+    for flags in ("", ", 'i'"):
+        query = f"SELECT ?o (LANG(CONCAT(?o, '-')) AS ?l) {{ ?s ?p ?o FILTER(REGEX(CONCAT(?o, ?o), '{pattern}'{flags})) }}"
+
+        assert 0 < len(_equal(shared, stored, query)) < len(stored)
+
+
+def test_filter_of_labels_is_evaluated_before_they_are_joined(shared: Shared) -> None:
+    labels = [Literal("l", language=language) for language in ("ar", "de", "en", "es", "fr")]
+    parts = [NamedNode(f"x:part{number}") for number in range(20)]
+    things = [NamedNode(f"x:thing{number}") for number in range(100)]
+    stored = [Quad(part, PREDICATES[0], label, GRAPHS[0]) for part in parts for label in labels]
+    stored += [Quad(thing, PREDICATES[1], part, GRAPHS[0]) for thing in things for part in parts]
+    pattern = f"?s {PREDICATES[1]} ?o . ?o {PREDICATES[0]} ?l FILTER(LANG(?l) = 'de'"
+    query = f"SELECT ?l (COUNT(?s) AS ?n) {{ {pattern} && ?s != <x:thing7>) }} GROUP BY ?l"
+
+    assert _equal(shared, stored, query) == [('"l"@de', f'"1980"^^<{XSD}integer>')]
+    assert "(SELECT s, p, v" in shared(*stored).compile(query).sql
+
+
 def test_word_is_found_in_texts_that_are_not_lowered_exactly(shared: Shared) -> None:
     texts = [Literal(f"{letter} KENYA") for letter in ("\u0391", "\u1e9e", "\u01c5")]
     query = 'SELECT ?o { ?s ?p ?o FILTER(CONTAINS(LCASE(?o), "kenya")) } ORDER BY ?o'

@@ -445,9 +445,9 @@ QUESTIONS = {
 # a filter in EXISTS.
 LEFT_TO_THE_STORE = {
     "named-graphs", "run-records", "without licence", "without known-licence", "without page-not-gone",
-    # These have LIMIT alone, a path from a variable, CONSTRUCT, arithmetic, or a backslash.
+    # These have LIMIT alone, a path from a variable, CONSTRUCT, or arithmetic.
     *(f"question {name}" for name in ("rows", "areas-within", "graph-of-goal")),
-    "question remarks-by-registry", "question titles-on-women",
+    "question remarks-by-registry",
 }  # fmt: skip
 
 # The larger world is asked only these, each of which it answers in less than a tenth of a second.

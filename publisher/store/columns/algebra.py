@@ -106,7 +106,7 @@ def steps(triple: Triple, fresh: Iterator[int], *, is_joined: bool = False) -> I
         yield triple
 
 
-class Filter(NamedTuple):
+class ValueFilter(NamedTuple):
     """A filter of the values of one *variable*; *compile* returns solutions with the properties that
     its condition reads, to be named ``l``, and the condition.
     """
@@ -128,7 +128,7 @@ class JoinPlanner:
         self._before: tuple[frozenset[str], float] = (frozenset(), 1.0)
 
     def compile(
-        self, triples: Sequence[Triple], graph: int | str | None, filters: list[Filter]
+        self, triples: Sequence[Triple], graph: int | str | None, filters: list[ValueFilter]
     ) -> SolutionTable:
         """Return the solutions of *triples* in the graph with a number or a variable's name, None
         for the default graph.
@@ -163,7 +163,7 @@ class JoinPlanner:
                 filters.remove(item)
         return self._joined(list(_in_order(patterns)))
 
-    def _filtered(self, pattern: _Pattern, item: Filter) -> _Pattern | None:
+    def _filtered(self, pattern: _Pattern, item: ValueFilter) -> _Pattern | None:
         """Return *pattern* with the objects that a filter keeps; None if that may end the query."""
         others = ", ".join(column for column in pattern.terms if column != "o")
         name = self._names[item.variable]

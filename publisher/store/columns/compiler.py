@@ -15,12 +15,12 @@ from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.algebra import (
     COMPUTED,
-    Filter,
     JoinPlanner,
     Names,
     NotCompiled,
     SolutionTable,
     Statistics,
+    ValueFilter,
     VariableColumn,
     compatible,
     constant,
@@ -255,7 +255,7 @@ class _Compiler:
         self._names = Names()
         self._planner = JoinPlanner(self._names, statistics)
         self._filters: dict[
-            int, list[Filter]
+            int, list[ValueFilter]
         ] = {}  # by the identity of the pattern that they filter
         self._is_blocking = False
         self._depth = 0
@@ -348,13 +348,13 @@ class _Compiler:
     def _filter(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         is_and = node.expr.name == "ConditionalAndExpression"
         parts = [node.expr.expr, *node.expr.other] if is_and else [node.expr]
-        inner, filters = node.p, list[Filter]()
+        inner, filters = node.p, list[ValueFilter]()
         while inner.name in ("LeftJoin", "Extend"):
             inner = inner.p1 if inner.name == "LeftJoin" else inner.p
         if inner.name == "BGP":
             used = [{*variables_of(part, with_exists=True)} for part in parts]
             filters += [
-                Filter(one.pop(), part, partial(self._filtered, part, graph))
+                ValueFilter(one.pop(), part, partial(self._filtered, part, graph))
                 for part, one in zip(parts, used, strict=True)
                 if len(one) == 1 and not existences_of(part)
             ]

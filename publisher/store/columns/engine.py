@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import resource
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -146,8 +147,8 @@ class ColumnEngine:
 
     def compile(self, text: str, base: str | None = None) -> CompiledQuery:
         """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
-        if "\\" in text:
-            raise NotCompiled("a backslash, which the two parsers may read differently")
+        if re.search(r"\\[uU]", text):
+            raise NotCompiled("an escaped character, which the two parsers may read differently")
         written = in_written_order(text, base)
         algebra = parse(written, base)
         return compile_query(algebra, _selected(algebra, written, base), self)

@@ -135,9 +135,7 @@ class Expressions:
             case "COALESCE" if isinstance(expression.arg, list):
                 return self._first_of([self.operand(part) for part in expression.arg])
             case "CONCAT" if isinstance(expression.arg, list):
-                texts = [self.operand(part) for part in expression.arg]
-                if all(text.static is TermKind.STRING for text in texts):
-                    return string(f"({' || '.join(text.lexical for text in texts)})")
+                return _joined([self.operand(part) for part in expression.arg])
             case "Function":
                 return self._cast(expression)
         return self._call(name, expression)
@@ -149,6 +147,11 @@ class Expressions:
         function = FUNCTIONS.get(name if expression.length is None else f"{name} length")
         if function is None:
             raise NotCompiled(name)
+        simple = function.arguments.get("pattern")
+        if isinstance(simple, re.Pattern) and not simple.fullmatch(
+            constant(expression.pattern).text
+        ):
+            function = FUNCTIONS[f"{name} words"]
         operands = [
             self._argument(expression, *argument) for argument in function.arguments.items()
         ]
@@ -221,6 +224,22 @@ class Expressions:
         )
 
 
+def _joined(texts: list[Operand]) -> Operand:
+    """Return CONCAT of *texts*, with their language if all have the same."""
+    lexical = f"({' || '.join(text.lexical for text in texts)})"
+    if all(text.static is TermKind.STRING for text in texts):
+        return string(lexical)
+    first, *others = (text.language for text in texts)
+    is_same = " AND ".join([f"{first} <> ''", *(f"{first} = {other}" for other in others)])
+    are_texts = " AND ".join(f"{text.kind} IN {STRINGS}" for text in texts)
+    kind = f"CASE WHEN {is_same} THEN {TermKind.LANGUAGE_STRING:d} ELSE {TermKind.STRING:d} END"
+    return Operand(
+        f"(CASE WHEN {are_texts} THEN {kind} END)",
+        f"(CASE WHEN {are_texts} THEN {lexical} END)",
+        language=f"(CASE WHEN {is_same} THEN {first} ELSE '' END)",
+    )
+
+
 def _equal(one: Operand, two: Operand) -> str:
     """Return ``one = two``; what is not certain ends the query. Two terms of one kind are equal where
     their texts and languages are: the RDF store normalizes numbers.
@@ -289,6 +308,11 @@ _SIMPLE_PATTERN = re.compile(
     rf'"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?"'
 )
 _PLAIN_PATTERN = re.compile(r'"[A-Za-z0-9 ]+"')
+# These mean the same if a boundary of a word is replaced by what may stand there, since DuckDB looks
+# for one between ASCII letters alone, and if the text has no letters of later versions of Unicode.
+_WORD = r"[A-Za-z0-9À-ÖØ-öø-ÿ]+(?: [A-Za-z0-9À-ÖØ-öø-ÿ]+)*"
+_WORDS = re.compile(rf'"(?:\\\\b)?(?:{_WORD}|\({_WORD}(?:\|{_WORD})*\))(?:\\\\b)?"')
+_BOUNDARY = r"(?:^|$|[^\pL\pM\p{{Nd}}\p{{Nl}}\p{{Pc}}])"
 
 
 class Function(NamedTuple):
@@ -371,6 +395,18 @@ FUNCTIONS = {
     'REGEX"i"': _of_string(
         "regexp_matches({0.lexical}, {1.lexical}, 'i')", text=None, pattern=_PLAIN_PATTERN
     ),
+    **{
+        f"REGEX{flags} words": _of_string(
+            fallback(
+                _ODD_LETTERS.replace("{0}", "{0.lexical}"),
+                "regexp_matches({0.lexical}, "
+                f"replace({{1.lexical}}, '\\b', '{_BOUNDARY}'), '{option}')",
+            ),
+            text=None,
+            pattern=_WORDS,
+        )
+        for flags, option in (("", "c"), ('""', "c"), ('"i"', "i"))
+    },
     "YEAR": _part(1, 4),
     "MONTH": _part(6, 2),
     "DAY": _part(9, 2),
