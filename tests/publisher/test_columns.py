@@ -859,8 +859,9 @@ def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
 @each("end", ["LIMIT 0", "LIMIT 1", "LIMIT 4", "LIMIT 3 OFFSET 5", "LIMIT 20"])
 @each("direction", ["ASC", "DESC"])
 def test_part_of_an_order_by_two_keys_is_that_of_the_store(
-    direction: str, end: str, shared: Shared
+    direction: str, end: str, shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("publisher.store.columns.compiler.MANY", 0)
     value, other = PREDICATES[3], PREDICATES[0]
     stored = [
         *(Quad(node, other, NODES[0], GRAPHS[0]) for node in NODES),
@@ -877,7 +878,10 @@ def test_part_of_an_order_by_two_keys_is_that_of_the_store(
     _equal(shared, stored, query)
 
 
-def test_second_key_is_read_only_where_the_first_is_in_the_part(shared: Shared) -> None:
+def test_second_key_is_read_only_where_the_first_is_in_the_part(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("publisher.store.columns.compiler.MANY", 0)
     values = [NODES[0], NODES[1], BlankNode("unordered"), BlankNode("other")]
     stored = [
         Quad(NODES[0], predicate, value, GRAPHS[0])

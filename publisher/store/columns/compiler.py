@@ -47,20 +47,24 @@ _LIKE = (
     (TermKind.LANGUAGE_STRING, TermKind.STRING),
     (TermKind.INSTANT, TermKind.DATE),
 )
-_MAX_FIRST = 1000  # solutions up to which the first of several sort keys is sorted apart
+# The first of several sort keys is sorted apart for at most so many solutions, of at least so many
+# triples and solutions that are visited: the second sort costs a millisecond.
+_MAX_FIRST, MANY = 1000, 50_000
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
 
 
-def ordered_solutions(names: Names, relation: SolutionTable, modifiers: Modifiers) -> SolutionTable:
+def ordered_solutions(
+    names: Names, relation: SolutionTable, modifiers: Modifiers, cost: float
+) -> SolutionTable:
     """Return the part of *relation* that *modifiers* select, in their order, with the properties of
-    the terms that were looked up for that. Raises NotCompiled.
+    the terms that were looked up for that. *cost* is that of ``CompiledQuery``. Raises NotCompiled.
     """
     used = list(dict.fromkeys(variables_of([item.expr for item in modifiers.order])))
     if modifiers.distinct and not set(used) <= set(modifiers.variables):
         raise NotCompiled("ORDER BY a variable that DISTINCT drops")
     length, end = modifiers.length, modifiers.start + (modifiers.length or 0)
-    is_first_variable = isinstance(modifiers.order[0].expr, Variable)
-    if is_first_variable and len(modifiers.order) > 1 and length is not None and end <= _MAX_FIRST:
+    has_more = isinstance(modifiers.order[0].expr, Variable) and len(modifiers.order) > 1
+    if has_more and length is not None and end <= _MAX_FIRST and cost >= MANY:
         relation = _first_solutions(names, relation, modifiers.order[0], end)
     full = with_properties(names, relation, used)
     keys, kinds = [], []
@@ -291,7 +295,7 @@ class _Compiler:
             sql = f"SELECT {distinct}{names.columns(columns)} FROM ({relation.sql})"
             relation = SolutionTable(sql, columns)
         if modifiers.order:
-            return ordered_solutions(names, relation, modifiers)
+            return ordered_solutions(names, relation, modifiers, self._planner.cost)
         if modifiers.length is None and not modifiers.start:
             return relation
         if not self._planner.has_named:  # only the columns have named graphs: any solutions do

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import dropwhile, islice, pairwise
 from typing import NamedTuple
 
@@ -94,7 +94,7 @@ class QueryRequest:
 
     def pack(self) -> bytes:
         """Serialize as JSON; equal requests have equal bytes."""
-        return json.dumps(asdict(self)).encode()
+        return json.dumps({name: getattr(self, name) for name in self.__slots__}).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> QueryRequest:
