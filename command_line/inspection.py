@@ -28,8 +28,15 @@ from command_line.workspace import (
 )
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.inspection.findings import Finding, Level, PreflightReport, RuleCount, failure
-from harvesters.inspection.preflight import PreflightLimits, check_feed, sample_of
-from harvesters.inspection.preflight_output import WRITERS, is_failure
+from harvesters.inspection.preflight import (
+    WRITERS,
+    PreflightLimits,
+    Upload,
+    check_feed,
+    is_failure,
+    sample_of,
+)
+from harvesters.inspection.preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.inspection.source_report import report_source
 from harvesters.inspection.trace import (
     WRITERS as TRACE_WRITERS,
@@ -41,14 +48,12 @@ from harvesters.inspection.trace import (
     parse_iri,
     read_record,
 )
-from harvesters.inspection.upload import Upload
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.pipeline.processes import ProcessLimits, call_bounded
 from harvesters.runs import operations, run_report
-from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES, use_language

@@ -43,12 +43,12 @@ from harvesters.runs.run_report import FailedRun
 from vocab.field_changes import field_views
 
 if TYPE_CHECKING:  # A listing needs none of these.
+    from harvesters.inspection.preview import PreviewResult
     from harvesters.network.settings import NetworkSettings
     from harvesters.notifications.delivery import Channels
     from harvesters.runs.collect import Progress as Step
     from harvesters.runs.context import HarvestContext
     from harvesters.runs.plan import Plan
-    from harvesters.runs.source_preview import PreviewResult
     from harvesters.source import Definitions, Source
 
 

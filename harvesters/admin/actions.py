@@ -13,6 +13,7 @@ from pydantic import Field
 from harvesters.admin.context import AdminContext
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import InvalidInputError
+from harvesters.inspection.preview import PreviewResult, localize, preview_source
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import ActionType, Alert
@@ -24,7 +25,6 @@ from harvesters.reasons import Reason
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import Note, Operation, audit, operation
-from harvesters.runs.source_preview import PreviewResult, localize, preview_source
 from harvesters.source import Source, read_text
 from journal.files import replace_file
 

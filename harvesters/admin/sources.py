@@ -30,12 +30,12 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import perform, read_input
 from harvesters.admin.schemas import RunView, run_views, source_view, source_views
 from harvesters.errors import HarvestError
+from harvesters.inspection.preview import RETRY_POLICY
 from harvesters.ledger import operators
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.runs.locks import is_schedule_running
-from harvesters.runs.source_preview import RETRY_POLICY
 from harvesters.site import check_note, render_errors_as_pages
 from harvesters.source import Source
 from vocab.field_changes import FieldView

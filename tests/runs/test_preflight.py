@@ -24,9 +24,15 @@ from harvesters.inspection.findings import (
     PreflightReport,
     RuleCount,
 )
-from harvesters.inspection.preflight import PreflightLimits, check_feed
-from harvesters.inspection.preflight_output import as_junit, as_sarif, as_text, is_failure
-from harvesters.inspection.upload import Upload
+from harvesters.inspection.preflight import (
+    PreflightLimits,
+    Upload,
+    as_junit,
+    as_sarif,
+    as_text,
+    check_feed,
+    is_failure,
+)
 from harvesters.network.settings import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest

@@ -9,8 +9,8 @@ import pytest
 from projects import ProjectRegistry, define_table, project
 
 from harvesters.errors import SourceDefinitionError
+from harvesters.inspection.preview import TIME_LIMIT, PreviewResult, localize, preview_source
 from harvesters.network.settings import NetworkSettings
-from harvesters.runs.source_preview import TIME_LIMIT, PreviewResult, localize, preview_source
 from harvesters.source import Source
 from languages.request_locale import use_language
 from vocab.iris import BASE

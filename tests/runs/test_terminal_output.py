@@ -16,11 +16,11 @@ from command_line.workspace import (
     statistics_lines,
     statistics_table,
 )
+from harvesters.inspection.preview import PreviewResult, RecordPreview
 from harvesters.ledger.models import Run, State
 from harvesters.reasons import other
 from harvesters.runs import run_report
 from harvesters.runs.collect import Progress
-from harvesters.runs.source_preview import PreviewResult, RecordPreview
 from vocab.iris import BASE
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
