@@ -26,7 +26,7 @@ from harvesters.notifications.alerts import load_rules, update_alerts
 from harvesters.notifications.delivery import deliver
 from harvesters.notifications.reports import send_reports
 from harvesters.parsing import import_optional
-from harvesters.participation.upkeep import prune, send_reminders
+from harvesters.participation.actions import prune, send_reminders
 from harvesters.pipeline.processes import reduced_gc
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs import (

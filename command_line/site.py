@@ -277,7 +277,7 @@ _ORGANIZATIONS = 3  # organizations that one name of a draft may mean
 _ADMIN, _PARTICIPATION = "harvesters.admin.app", "harvesters.participation.app"
 # The modules that read uploads. If they were not preloaded, each upload would take half a second
 # more.
-_UPLOADS = tuple(f"harvesters.participation.{name}" for name in ("documents", "pictures", "tables"))
+_UPLOADS = tuple(f"harvesters.participation.{name}" for name in ("tables", "uploads"))
 SUBMISSION_PATHS = ("/submissions", "/submit", "/inbox", "/picture")
 # The number of things that the matcher compares, and the least similarity of their titles.
 _CANDIDATES, _LIKE = 20, 0.5

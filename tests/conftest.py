@@ -16,9 +16,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from harvesters.inspection.findings import traced_fields
-from harvesters.participation.documents import parse_members
-from harvesters.participation.pictures import encode_webp
 from harvesters.participation.tables import read_lines
+from harvesters.participation.uploads import encode_webp, parse_members
 from harvesters.pipeline.processes import preload
 from harvesters.runs.child import run_child
 

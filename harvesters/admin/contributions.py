@@ -34,9 +34,9 @@ from harvesters.participation import comments, contest, moderation
 from harvesters.participation.check import Check, DuplicateFinder, check, differences, suspicions
 from harvesters.participation.contest import parse_edition
 from harvesters.participation.model import MEMBERS, choices, labels, readable, shown_members
-from harvesters.participation.pictures import picture_response
 from harvesters.participation.prize_routes import text_of
 from harvesters.participation.submitters import SOURCE
+from harvesters.participation.uploads import picture_response
 from harvesters.problems import InvalidValue, NotFound, VersionConflict
 from harvesters.runs.operations import MAX_ANSWER_LENGTH
 from harvesters.runs.reported_problems import problem_target

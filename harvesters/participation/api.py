@@ -21,9 +21,7 @@ from harvesters.ledger.participation import Content, Submission, Submitter
 from harvesters.ledger.submissions import new_id
 from harvesters.participation import actions
 from harvesters.participation.check import Check, differences, violation
-from harvesters.participation.documents import JSON, JSON_LD, TURTLE, read_document
 from harvesters.participation.model import InvalidMembersError
-from harvesters.participation.pictures import MEDIA_TYPES, encode_picture, picture_response
 from harvesters.participation.submitters import (
     SESSION,
     SOURCE,
@@ -45,6 +43,15 @@ from harvesters.participation.tables import (
     submit_rows,
     template_csv,
     template_xlsx,
+)
+from harvesters.participation.uploads import (
+    JSON,
+    JSON_LD,
+    MEDIA_TYPES,
+    TURTLE,
+    encode_picture,
+    picture_response,
+    read_document,
 )
 from harvesters.problems import (
     HTTPProblem,

@@ -7,12 +7,10 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from harvesters.participation import api, comments, draft_pages, inbox_api, pages, prize_routes
-from harvesters.participation.documents import parse_members
 from harvesters.participation.drafts import PICTURE
-from harvesters.participation.pictures import MAX_FILE as MAX_PICTURE
-from harvesters.participation.pictures import encode_webp
 from harvesters.participation.submitters import SubmissionContext
 from harvesters.participation.tables import MAX_FILE, read_lines
+from harvesters.participation.uploads import MAX_PICTURE, encode_webp, parse_members
 from harvesters.participation.visitor import MAX_BODY, POLICY, ROOT, submission_pages
 from harvesters.pipeline.processes import preload
 from harvesters.problems import install_error_handlers

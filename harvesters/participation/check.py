@@ -30,8 +30,8 @@ from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.matching.entities import Entity, EntityReader, name_words
 from harvesters.matching.scoring import QUEUED, Score, WordWeights, score
 from harvesters.page_model import Record
-from harvesters.participation.documents import property_iri
 from harvesters.participation.model import MEMBERS, title_of
+from harvesters.participation.uploads import property_iri
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import (
     MAPPING_ERRORS,

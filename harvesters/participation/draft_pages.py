@@ -42,13 +42,13 @@ from harvesters.participation.model import (
     labels_of,
     readable,
 )
-from harvesters.participation.pictures import encode_picture, picture_response
 from harvesters.participation.submitters import (
     SubmissionContext,
     SubmissionContextDep,
     count_check,
     request_confirmation,
 )
+from harvesters.participation.uploads import encode_picture, picture_response
 from harvesters.participation.visitor import (
     ROOT,
     SCRIPT,

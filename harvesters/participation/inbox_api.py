@@ -24,9 +24,9 @@ from harvesters.notifications import coar
 from harvesters.notifications.coar import ANSWERS, MEDIA_TYPE, NotificationKind
 from harvesters.participation import actions
 from harvesters.participation.api import Body, body_of, media_type
-from harvesters.participation.documents import JSON, read_document
 from harvesters.participation.model import InvalidMembersError
 from harvesters.participation.submitters import SubmissionContext, SubmissionContextDep, count_write
+from harvesters.participation.uploads import JSON, read_document
 from harvesters.problems import HTTPProblem, InvalidValue, NotFound, UnsupportedMedia
 from harvesters.protocols.submissions import SubmissionsOptions
 from vocab.iris import is_web

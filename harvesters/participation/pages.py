@@ -21,7 +21,6 @@ from harvesters.participation.drafts import SUMMARY
 from harvesters.participation.model import labels, shown_members
 from harvesters.participation.moderation import HISTORY
 from harvesters.participation.openid import SignIn
-from harvesters.participation.pictures import picture_response
 from harvesters.participation.submitters import (
     SESSION,
     SOURCE,
@@ -43,6 +42,7 @@ from harvesters.participation.tables import (
     read_table,
     submit_rows,
 )
+from harvesters.participation.uploads import picture_response
 from harvesters.participation.visitor import (
     ROOT,
     STYLE,

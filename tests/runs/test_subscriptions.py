@@ -16,7 +16,7 @@ from harvesters.ledger import outbox, readers
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.settings import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver, sign
-from harvesters.participation.upkeep import CONFIRMATION_AGE, prune
+from harvesters.participation.actions import CONFIRMATION_AGE, prune
 from publisher.errors import StoreBusy
 from publisher.portal.follow import ChangedThing, ComparedResults
 

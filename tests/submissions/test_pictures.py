@@ -16,7 +16,7 @@ from rows import each
 
 from harvesters.ledger.submissions import find_picture, has_picture, prune_pictures
 from harvesters.participation.api import MAX_UNUSED
-from harvesters.participation.pictures import MAX_FILE, SIDE, encode_picture, encode_webp
+from harvesters.participation.uploads import MAX_PICTURE, SIDE, encode_picture, encode_webp
 from harvesters.problems import HTTPProblem, InvalidValue, TooLarge
 from vocab.iris import BASE
 
@@ -80,7 +80,7 @@ def test_what_is_no_picture_is_refused(name: str) -> None:
 
 @each(
     "content",
-    [png_bomb(60_000, 60_000), png_bomb(6_000, 6_000), png_bomb(20_000, 1), bytes(MAX_FILE + 1)],
+    [png_bomb(60_000, 60_000), png_bomb(6_000, 6_000), png_bomb(20_000, 1), bytes(MAX_PICTURE + 1)],
 )
 def test_a_picture_that_is_too_large_is_refused_before_it_is_decoded(content: bytes) -> None:
     with pytest.raises(TooLarge):
@@ -221,7 +221,7 @@ async def test_files_that_are_no_pictures_are_refused_by_http(client: httpx.Asyn
         await send(client, HOSTILE["html named png"], "image/png"),
         await send(client, HOSTILE["svg"], "image/svg+xml"),
         await send(client, png_bomb(60_000, 60_000), "image/png"),
-        await send(client, bytes(MAX_FILE + 1)),
+        await send(client, bytes(MAX_PICTURE + 1)),
         await client.post("/submissions/pictures", content=picture(), headers=headers),
     ]
 

@@ -7,7 +7,7 @@ import httpx
 from harvesters.ledger import operators, submissions
 from harvesters.ledger.participation import Submission
 from harvesters.participation import moderation
-from harvesters.participation.upkeep import send_reminders
+from harvesters.participation.actions import send_reminders
 from vocab.iris import BASE
 
 from .conftest import SITE, SubmissionWorld, bearer, codes, hidden, submitted

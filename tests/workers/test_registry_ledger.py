@@ -24,14 +24,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LINKS, LinkState, Message, State
 from harvesters.ledger.participation import Notification, ProblemState
 from harvesters.network.settings import NetworkSettings
-from harvesters.notifications.delivery import (
-    Channels,
-    add_notification,
-    deliver,
-    find_notification,
-    parse_mail_server,
-)
-from harvesters.participation.upkeep import CONFIRMATION_AGE
+from harvesters.notifications.coar import add_notification, find_notification
+from harvesters.notifications.delivery import Channels, deliver, parse_mail_server
+from harvesters.participation.actions import CONFIRMATION_AGE
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.reported_problems import FiledProblem, file_problem

@@ -24,10 +24,10 @@ from harvesters.ledger.participation import (
 )
 from harvesters.notifications.delivery import Channels, parse_mail_server
 from harvesters.participation import actions, moderation
+from harvesters.participation.actions import send_reminders
 from harvesters.participation.model import normalize
 from harvesters.participation.submitters import SubmissionContext
 from harvesters.participation.tables import CSV, read_table, submit_rows
-from harvesters.participation.upkeep import send_reminders
 from harvesters.problems import VersionConflict
 from vocab.iris import BASE
 
