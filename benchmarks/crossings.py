@@ -1,5 +1,5 @@
-"""Count the modules that a request and a journal entry cross: ``python -m benchmarks crossings
-DATA``, for a published data folder.
+"""Count the modules that a request, a journal entry and a changed record cross: ``python -m
+benchmarks crossings DATA``, for a published data folder.
 
 A module counts if one of its functions runs between the request and its response, in any thread or
 in the query worker, with an empty cache. Functions of the background tasks count too if they run in
@@ -24,6 +24,10 @@ import httpx
 import typer
 
 from benchmarks.trace import TRACE, profile
+from harvesters.network.settings import NetworkSettings
+from harvesters.runs.context import open_context
+from harvesters.runs.run import harvest
+from harvesters.source import parse
 from journal.journal import Journal
 from journal.processes import preload
 from publisher.app import create_app
@@ -36,6 +40,12 @@ HTML = {"Accept": "text/html"}
 QUERY = (
     "/sparql?query=SELECT%20?p%20(COUNT(*)%20AS%20?n)%20%7B%20?s%20?p%20?o%20%7D%20GROUP%20BY%20?p"
 )
+
+DEFINITION = {
+    "title": "Crossings", "protocol": "json", "mapping": "fields", "url": "https://registry.example/api",
+    "licence": "https://creativecommons.org/licenses/by/4.0/", "language": "en", "pause": 0,
+    "options": {"records": "results", "key": "id"}, "fields": {"key": "id", "title@en": "name"},
+}  # fmt: skip
 
 
 @contextmanager
@@ -108,11 +118,35 @@ def measure_entry(data: Path, folder: Path) -> set[str]:
     return modules
 
 
+def measure_record(folder: Path) -> set[str]:
+    """Return the modules that a changed record crosses from its registry to the journal, in one
+    process; *folder* is for the data.
+    """
+    rows = [{"id": "1", "name": "A"}]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        is_robots = request.url.path == "/robots.txt"
+        return httpx.Response(404) if is_robots else httpx.Response(200, json={"results": rows})
+
+    source = parse("crossings", DEFINITION, "crossings")
+    network = NetworkSettings(transport=httpx.MockTransport(answer))
+    ledger = f"sqlite:///{folder / 'ledger.sqlite'}"
+    with open_context(folder / "data", ledger, Iris().base, network) as context:
+        harvest(source, context)
+        rows[0]["name"] = "B"
+        with recorded_modules() as modules:
+            plan = harvest(source, context)
+    assert plan.counts["changed"] == 1
+    return modules
+
+
 def main(
     data: Annotated[Path, typer.Argument(help="A data folder with a published store.")],
     names: Annotated[bool, typer.Option(help="Print the modules too.")] = False,
 ) -> None:
-    """Print the number of modules for each kind of request, and for a journal entry."""
+    """Print the number of modules for each kind of request, for a journal entry, and for a changed
+    record.
+    """
     with tempfile.TemporaryDirectory() as folder:
         trace = Path(folder) / "trace"
         trace.touch()
@@ -122,6 +156,7 @@ def main(
         with recorded_modules() as seen:
             results = asyncio.run(measure_requests(data, trace, seen))
         results["journal entry"] = measure_entry(data, Path(folder))
+        results["changed record"] = measure_record(Path(folder))
     for request, modules in results.items():
         print(f"{request:<17} {len(modules):>3}", *sorted(modules) if names else ())
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-PACKAGES = ("publisher", "vocab", "journal", "languages", "web")
+PACKAGES = ("harvesters", "publisher", "shapes", "vocab", "journal", "languages", "web")
 TRACE = "STOCKTAKE_TRACE"
 
 
