@@ -13,13 +13,12 @@ from harvesters.mappings.schema import (
     FieldTable,
     Part,
     Schema,
+    doi_links,
     element_texts,
-    find_element,
 )
 from harvesters.page_model import Payload
-from harvesters.payloads.paths import find_elements
+from harvesters.payloads.paths import find_element, find_elements
 from vocab.initiative import Document, Event, Initiative, Resource, Role
-from vocab.iris import is_web
 
 _KINDS: dict[str, type[Resource]] = {"Project": Initiative, "Event": Event}
 _ORGANIZATION: dict[str, Entry] = {
@@ -31,12 +30,6 @@ _ORGANIZATION: dict[str, Entry] = {
 
 def _kind(_: FieldTable, entity: _Element) -> type[Resource]:
     return _KINDS.get(QName(entity).localname, Document)
-
-
-def _dois(entity: _Element) -> list[str]:
-    """Return the DOIs as addresses."""
-    names = element_texts(entity, "*:DOI")
-    return [name if is_web(name) else f"https://doi.org/{name}" for name in names]
 
 
 def _creators(entity: _Element) -> list[str]:
@@ -65,7 +58,7 @@ SCHEMA = Schema(
             "*:ISBN",
             "*:PatentNumber",
         ],
-        "addresses": [_dois, "*:URL"],
+        "addresses": [doi_links("*:DOI"), "*:URL"],
         "languages": "*:Language",
         "licences": "*:License",
         "issued": ("*:PublicationDate", "*:ApprovalDate"),

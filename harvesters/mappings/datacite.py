@@ -18,9 +18,9 @@ from harvesters.mappings.schema import (
     FieldTable,
     Part,
     Schema,
-    find_element,
 )
 from harvesters.page_model import Payload, Record
+from harvesters.payloads.paths import find_element
 from harvesters.payloads.value_parsing import normalize_inline
 from vocab.initiative import Role
 from vocab.iris import is_web

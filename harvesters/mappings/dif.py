@@ -6,24 +6,17 @@ Source: https://www.earthdata.nasa.gov/esdis/esco/standards-and-practices/direct
 
 from __future__ import annotations
 
-from lxml.etree import _Element
-
 from harvesters.mappings.mapping import DocumentOptions
-from harvesters.mappings.schema import Part, Schema, element_texts, find_element
+from harvesters.mappings.schema import Part, Schema, doi_links
 from harvesters.page_model import Payload
+from harvesters.payloads.paths import find_element
 from vocab.initiative import Role
-from vocab.iris import is_web
 
 _CITATION = "*[self::*:Dataset_Citation or self::*:Data_Set_Citation]"
-
-
-def _dois(entry: _Element) -> list[str]:
-    """Return the DOIs as addresses."""
-    paths = "*:Persistent_Identifier[*:Type='DOI']/*:Identifier", "*:Dataset_DOI"
-    names = element_texts(entry, *(f"{_CITATION}/{path}" for path in paths))
-    return [
-        name if is_web(name) else f"https://doi.org/{name.removeprefix('doi:')}" for name in names
-    ]
+_DOIS = (
+    f"{_CITATION}/*:Persistent_Identifier[*:Type='DOI']/*:Identifier",
+    f"{_CITATION}/*:Dataset_DOI",
+)
 
 
 SCHEMA = Schema(
@@ -32,7 +25,7 @@ SCHEMA = Schema(
         "title": "*:Entry_Title",
         "description": ("*:Summary/*:Abstract", "*:Summary"),
         "identifiers": ("*:Entry_ID/*:Short_Name", "*:Entry_ID"),
-        "addresses": [_dois, f"{_CITATION}/*:Online_Resource"],
+        "addresses": [doi_links(*_DOIS), f"{_CITATION}/*:Online_Resource"],
         "languages": "*:Dataset_Language | *:Data_Set_Language",
         "licences": "*:Use_Constraints//*:URL | *:Use_Constraints[starts-with(., 'http')]",
         "access_rights": ("*:Access_Constraints/*:Description", "*:Access_Constraints"),

@@ -16,10 +16,9 @@ from harvesters.mappings.schema import (
     Part,
     Schema,
     element_texts,
-    find_element,
 )
 from harvesters.page_model import Payload
-from harvesters.payloads.paths import find_elements
+from harvesters.payloads.paths import find_element, find_elements
 from vocab.initiative import Role, Text
 
 _TEXT = "*[not(*)]"  # It selects gco:CharacterString or an anchor, and no group of translations.

@@ -13,10 +13,9 @@ from harvesters.mappings.schema import (
     Part,
     Schema,
     element_texts,
-    find_element,
 )
 from harvesters.page_model import Payload
-from harvesters.payloads.paths import find_elements
+from harvesters.payloads.paths import find_element, find_elements
 from vocab.initiative import Role, Text
 
 _ROLES = {

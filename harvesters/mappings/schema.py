@@ -17,7 +17,6 @@ from typing import Any, NamedTuple, TypeAlias, cast
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import ParseError
 from harvesters.mappings.mapping import RecordMapping, normalize_members, record_language
 from harvesters.options import Options, located
 from harvesters.page_model import Payload, Record
@@ -169,26 +168,17 @@ class Schema:
         return map_record
 
 
-def find_element(
-    *names: str, schema: str, hint: str
-) -> Callable[[FieldTable, Record[_Element]], _Element]:
-    """Return the function that finds the element of a *schema* in a payload, which OAI-PMH may
-    wrap. It raises ParseError with the *hint* if there is none.
-    """
-    tags = tuple(f"{{*}}{name}" for name in names)
-
-    def root(_: FieldTable, record: Record[_Element]) -> _Element:
-        element = next(record.payload.iter(*tags), None)
-        if element is None:
-            raise ParseError(f"{record.key}: not {schema} but <{record.payload.tag}>; {hint}")
-        return element
-
-    return root
-
-
 def element_texts(node: _Element, *paths: str) -> list[str]:
     """Return the texts of the elements at each path, except empty ones."""
     return [text for path in paths for each in find_elements(node, path) if (text := _line(each))]
+
+
+def doi_links(*paths: str) -> Find:
+    """Return the function that reads the DOIs of the elements at each path as addresses."""
+    return lambda node: [
+        name if is_web(name) else f"https://doi.org/{name.removeprefix('doi:')}"
+        for name in element_texts(node, *paths)
+    ]
 
 
 def field_location(source: Source, name: str) -> Reason:
@@ -359,7 +349,10 @@ class FieldTable:
 
     def word(self, name: str, row: Any) -> str:
         """Return the first text of a field as one line, "" if there is none."""
-        return next(filter(None, map(_line, self.finds[name](row))), "")
+        for value in self.finds[name](row):
+            if line := _line(value):
+                return line
+        return ""
 
     def translate(self, scheme: str, code: str) -> Coded:
         """Return the concept that a crosswalk has for a code, else the code."""
@@ -642,25 +635,6 @@ def _file(_: Part, values: dict[str, Any]) -> File | None:
     return File(checksum=checksum, **values) if has_address else None
 
 
-def _place(_: Part, values: dict[str, Any]) -> Place | None:
-    has_point = "latitude" in values and "longitude" in values
-    return Place(values.pop("name", None), **values) if has_point else None
-
-
-def _prize(_: Part, values: dict[str, Any]) -> Prize | None:
-    is_prize = "category" in values or "stage" in values
-    return Prize(**{"category": "", "stage": "", **values}) if is_prize else None
-
-
-def _year(word: str) -> int | None:
-    return int(word) if re.fullmatch("[0-9]{4}", word) else None
-
-
-def _is_true(value: Any) -> bool:
-    """Return whether a value is true, as a JSON boolean or a word."""
-    return value is True or _line(value).lower() in _YES
-
-
 def _parties(table: FieldTable, name: str, *_: str) -> Read:
     """Return the function that reads the parties, each once in a role. One leads; other leads are
     partners.
@@ -765,7 +739,11 @@ _MEMBERS: Slots = {
                 "latitude": _parsed(parse_number),
                 "longitude": _parsed(parse_number),
             },
-            _place,
+            lambda _, each: (
+                Place(each.pop("name", None), **each)
+                if "latitude" in each and "longitude" in each
+                else None
+            ),
         ),
         ("places", "latitude", "longitude"),
     ),
@@ -774,12 +752,20 @@ _MEMBERS: Slots = {
             {
                 "category": (_lookup("prize_category"), ("prize_category",)),
                 "stage": (_lookup("prize_stage"), ("prize_stage",)),
-                "year": (_parsed(_year), ("prize_year",)),
+                "year": (
+                    _parsed(lambda word: int(word) if re.fullmatch("[0-9]{4}", word) else None),
+                    ("prize_year",),
+                ),
                 "date": (_date, ("prize_date",)),
                 "edition": (_edition, ("prize_edition",)),
                 "name": (_TITLE, ("prize_name",)),
             },
-            _prize,
+            # A prize has a category or a stage.
+            lambda _, each: (
+                Prize(**{"category": "", "stage": "", **each})
+                if not each.keys().isdisjoint(("category", "stage"))
+                else None
+            ),
         ),
         ("prizes", "prize_category", "prize_stage"),
     ),
@@ -789,7 +775,9 @@ _MEMBERS: Slots = {
     "planned_end": (_END, ("planned_end", "planned_start")),
     "venue": _TITLE,
     "registration": _STATED,
-    "cancelled": lambda table, name: lambda row: any(map(_is_true, table.finds[name](row))),
+    "cancelled": lambda table, name: (
+        lambda row: any(v is True or _line(v).lower() in _YES for v in table.finds[name](row))
+    ),
     "creators": _TITLES,
     "kind": (_STATED, ("type",)),
     "content": _TITLE,

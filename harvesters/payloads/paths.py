@@ -20,9 +20,9 @@ from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import SourceDefinitionError
+from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.options import located
-from harvesters.page_model import Payload
+from harvesters.page_model import Payload, Record
 from harvesters.parsing import with_parser_errors
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
 from harvesters.payloads.value_parsing import as_list
@@ -155,6 +155,23 @@ def find_elements(node: _Element, path: str) -> list[Any]:
 @cache
 def _xpath(path: str) -> etree.XPath:
     return etree.XPath(_expand(path), namespaces=XML_PREFIXES, smart_strings=False)
+
+
+def find_element(
+    *names: str, schema: str, hint: str
+) -> Callable[[object, Record[_Element]], _Element]:
+    """Return the function that finds the element of a *schema* in a payload, which OAI-PMH may
+    wrap. It raises ParseError with the *hint* if there is none.
+    """
+    tags = tuple(f"{{*}}{name}" for name in names)
+
+    def root(_: object, record: Record[_Element]) -> _Element:
+        element = next(record.payload.iter(*tags), None)
+        if element is None:
+            raise ParseError(f"{record.key}: not {schema} but <{record.payload.tag}>; {hint}")
+        return element
+
+    return root
 
 
 def _compile_xpath(text: str, where: str | Reason, prefixes: Mapping[str, str]) -> Search:
