@@ -13,10 +13,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
+import fsspec
 import typer
 from rich.progress import track
 from sqlalchemy import NullPool, create_engine
@@ -39,79 +39,51 @@ class BackupError(HarvestError):
     """A backup cannot be read or written; the message says what to do."""
 
 
-class FolderTarget:
-    """A folder of this machine, such as one on another disk.
+class Target:
+    """The storage of a backup: a folder of this machine, such as one on another disk, or a URL of
+    fsspec (https://filesystem-spec.readthedocs.io/), such as ``s3://bucket/backup``.
 
     Files have names such as ``journal/000000001.rdfp.gz``, and appear under them when complete.
+    Raises BackupError if no library is installed for the URL.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def read(self, name: str) -> bytes | None:
-        """Return the content of a small file, None if it is missing."""
-        try:
-            return (self._folder / name).read_bytes()
-        except FileNotFoundError:
-            return None
-
-    def get(self, name: str, path: Path) -> None:
-        """Copy a file to *path*, with its time; raises OSError."""
-        shutil.copy2(self._folder / name, path)
-
-    def put(self, name: str, path: Path) -> None:
-        """Copy the file at *path*, with its time; it appears when it is complete and on the disk."""
-        target = self._folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f"{target.name}.part")
-        shutil.copy2(path, part)
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        part.replace(target)
-
-    def sizes(self) -> dict[str, int]:
-        """Return the size in bytes of every file."""
-        paths = (path for path in self._folder.rglob("*") if path.is_file())
-        return {str(path.relative_to(self._folder)): path.stat().st_size for path in paths}
-
-    def delete(self, name: str) -> None:
-        (self._folder / name).unlink()
-
-
-class UrlTarget:
-    """An object store, or another file system of fsspec (https://filesystem-spec.readthedocs.io/),
-    with the methods of a ``FolderTarget``.
-    """
-
-    def __init__(self, url: str) -> None:
-        fsspec = import_module("fsspec")  # imported late: most backups are in a folder
+    def __init__(self, address: str) -> None:
         try:
             self._system, root = fsspec.core.url_to_fs(
-                url, use_listings_cache=False, skip_instance_cache=True
+                address, use_listings_cache=False, skip_instance_cache=True
             )
         except (ImportError, ValueError) as error:
             raise BackupError(
-                f"{url} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
+                f"{address} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
             ) from error
         self._root = str(root).rstrip("/")
 
     def read(self, name: str) -> bytes | None:
+        """Return the content of a small file, None if it is missing."""
         try:
             return bytes(self._system.cat_file(f"{self._root}/{name}"))
         except FileNotFoundError:
             return None
 
     def get(self, name: str, path: Path) -> None:
+        """Copy a file to *path*; raises OSError."""
         self._system.get_file(f"{self._root}/{name}", str(path))
 
     def put(self, name: str, path: Path) -> None:
-        """Upload the file at *path*; an object store shows it when it is complete."""
+        """Copy the file at *path*; it appears when it is complete and, in a folder, on the disk."""
         target = f"{self._root}/{name}"
-        if not self._system.async_impl:  # an object store has no folders
-            self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
-        self._system.put_file(str(path), target)
+        if self._system.async_impl:  # an object store, which has no folders
+            self._system.put_file(str(path), target)
+            return
+        self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
+        self._system.put_file(str(path), f"{target}.part")
+        if self._system.protocol == ("file", "local"):
+            with Path(f"{target}.part").open("rb") as file:
+                os.fsync(file.fileno())
+        self._system.mv(f"{target}.part", target)
 
     def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every file."""
         files: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
         prefix = f"{self._root}/".lstrip("/")
         return {
@@ -121,16 +93,6 @@ class UrlTarget:
 
     def delete(self, name: str) -> None:
         self._system.rm_file(f"{self._root}/{name}")
-
-
-Target = FolderTarget | UrlTarget
-
-
-def open_target(address: str) -> Target:
-    """Return the backup at *address*, a folder or a URL. Raises BackupError if no library is
-    installed for the URL.
-    """
-    return UrlTarget(address) if "://" in address else FolderTarget(Path(address))
 
 
 def encrypt(path: Path, target: Path, recipients: Sequence[str]) -> None:
@@ -279,7 +241,7 @@ def restore(context: Context, address: Address, identity: Identity = None) -> No
 
 
 def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
-    target = open_target(address)
+    target = Target(address)
     before = _read_manifest(target, address)
     if before and before.base != settings.base:
         fail(
@@ -357,7 +319,7 @@ def _copy_files(
 
 
 def _restore(settings: Settings, address: str, identity: Path | None) -> Manifest:
-    target, data = open_target(address), settings.data
+    target, data = Target(address), settings.data
     manifest = _read_manifest(target, address)
     if manifest is None or not manifest.created:
         fail(f"{address} holds no complete backup")
@@ -407,12 +369,13 @@ def _fetch(target: Target, name: str, file: SavedFile, staging: Path, identity: 
     try:
         target.get(stored, part)
     except OSError as error:
-        return f"{stored}: {error.strerror or error}"
+        return f"{stored} cannot be read: {error}"
     if _sha256(part) != file.sha256:
         return f"{stored} does not match its SHA-256"
     if identity:
         decrypt(part, path, identity)
         part.unlink()
+    os.utime(path, ns=(file.modified, file.modified))
     return ""
 
 
