@@ -34,20 +34,6 @@ def _print_version(is_set: bool) -> None:
         raise typer.Exit
 
 
-ShowVersion = Annotated[
-    bool,
-    typer.Option(
-        "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
-    ),
-]
-ParentProcess = Annotated[
-    int,
-    typer.Option(
-        "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
-    ),
-]
-
-
 @app.callback()
 def configure(
     context: typer.Context,
@@ -75,9 +61,19 @@ def configure(
     oidc: Annotated[str, option("STOCKTAKE_OIDC_URL")] = "",
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
-    parent: ParentProcess = 0,
+    parent: Annotated[
+        int,
+        typer.Option(
+            "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
+        ),
+    ] = 0,
     log_format: Annotated[str, option("STOCKTAKE_LOG_FORMAT")] = "",
-    show_version: ShowVersion = False,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
     """Check the settings before any command runs; the help of a command needs none."""
     base_source = context.get_parameter_source("base")

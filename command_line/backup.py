@@ -151,14 +151,6 @@ Address = Annotated[
         help="Folder of the backup, on another disk, or a URL such as s3://bucket/backup.",
     ),
 ]
-Recipients = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--encrypt-for",
-        metavar="KEY",
-        help="Public key of age (age1...) to encrypt for; repeatable.",
-    ),
-]
 Identity = Annotated[
     Path | None,
     typer.Option(
@@ -199,7 +191,18 @@ class Manifest:
 
 
 @app.command()
-def backup(context: Context, address: Address, encrypt_for: Recipients = None) -> None:
+def backup(
+    context: Context,
+    address: Address,
+    encrypt_for: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--encrypt-for",
+            metavar="KEY",
+            help="Public key of age (age1...) to encrypt for; repeatable.",
+        ),
+    ] = None,
+) -> None:
     """Back up what cannot be rebuilt. Harvests and servers may keep running; a second backup copies
     only what is new.
     """

@@ -159,15 +159,19 @@ def _decide(
 
 crosswalk = typer.Typer()
 
-OneSource = Annotated[
-    str | None,
-    typer.Argument(metavar="[SOURCE]", help="Only words of this source (default: all sources)."),
-]
-Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Number of words.")]
-
 
 @crosswalk.command()
-def gaps(ctx: Context, source: OneSource = None, limit: Limit = 20, as_json: Json = False) -> None:
+def gaps(
+    ctx: Context,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]", help="Only words of this source (default: all sources)."
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Number of words.")] = 20,
+    as_json: Json = False,
+) -> None:
     """List the most frequent words of published records that no crosswalk translates, with the
     nearest concepts.
 

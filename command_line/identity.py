@@ -53,7 +53,6 @@ _Pair = Annotated[
     str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
 ]
 _COMPARED = ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
-_Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
 
 @contextmanager
@@ -124,7 +123,7 @@ def _print_entry(run: Run | None, text: str) -> None:
 @app.command()
 def queue(
     ctx: Context,
-    limit: _Limit = 20,
+    limit: Annotated[int, typer.Option(min=1, help="Largest number of pairs.")] = 20,
     all_pairs: Annotated[
         bool, typer.Option("--all", help="List automatic and decided pairs too.")
     ] = False,

@@ -76,23 +76,6 @@ _MAX_NAMES = 40  # columns or fields that a finding lists
 # The fields that a record needs: the name in the form, and the name in a definition.
 _NEEDED = {"key": "key", "name": "title"}
 _MEBIBYTE = 1 << 20
-_Definition = Annotated[
-    Path | None,
-    typer.Option(help="Read it by this source definition.", exists=True, dir_okay=False),
-]
-_FormatOfFeed = Annotated[
-    str,
-    typer.Option("--as", help=f"Its format, where it is not recognized: {', '.join(FORMATS)}."),
-]
-_NameOfInput = Annotated[
-    str,
-    typer.Option(help="Name of a feed from standard input; its ending gives the media type."),
-]
-_MaxSize = Annotated[int, typer.Option(help="Largest response or file in MiB.", min=1, max=2048)]
-_Seconds = Annotated[int, typer.Option(help="Seconds after which no further page is read.", min=1)]
-_Memory = Annotated[
-    int, typer.Option(help="Memory in MiB of a process that reads the feed.", min=256)
-]
 
 
 @app.command()
@@ -104,16 +87,31 @@ def preflight(
     source: Annotated[
         str, typer.Option(help="Read it as this source, and compare with what is published of it.")
     ] = "",
-    definition: _Definition = None,
-    kind: _FormatOfFeed = "",
-    name: _NameOfInput = "feed",
+    definition: Annotated[
+        Path | None,
+        typer.Option(help="Read it by this source definition.", exists=True, dir_okay=False),
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option("--as", help=f"Its format, where it is not recognized: {', '.join(FORMATS)}."),
+    ] = "",
+    name: Annotated[
+        str,
+        typer.Option(help="Name of a feed from standard input; its ending gives the media type."),
+    ] = "feed",
     output: Annotated[
         str, typer.Option("--format", help=f"Format of the result: {', '.join(WRITERS)}.")
     ] = "text",
     strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings too.")] = False,
-    max_size: _MaxSize = 64,
-    seconds: _Seconds = 600,
-    memory: _Memory = 4096,
+    max_size: Annotated[
+        int, typer.Option(help="Largest response or file in MiB.", min=1, max=2048)
+    ] = 64,
+    seconds: Annotated[
+        int, typer.Option(help="Seconds after which no further page is read.", min=1)
+    ] = 600,
+    memory: Annotated[
+        int, typer.Option(help="Memory in MiB of a process that reads the feed.", min=256)
+    ] = 4096,
 ) -> None:
     """Check a feed before it is published: what is understood, what is wrong and where, and what
     would change. Nothing is written.

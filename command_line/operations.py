@@ -37,11 +37,6 @@ _ABOUT = {
     "source": Annotated[str, typer.Argument(help="The source.")],
     "id": Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")],
 }
-_OVERRIDE = Annotated[
-    str | None,
-    typer.Option(metavar="LIMIT=VALUE", help="Let one later run exceed a limit: vanished=0.6."),
-]
-_UNTIL = Annotated[str, typer.Option(help="End of the override: a date or number of days.")]
 
 
 def make_command(operation: Operation[..., Any]) -> Any:
@@ -95,7 +90,24 @@ def run_operation(
 
 def _parameters(name: str, field: FieldInfo, *, is_argument: bool) -> list[Parameter]:
     if name == "override":
-        return [_parameter(name, _OVERRIDE, None), _parameter("until", _UNTIL, "7")]
+        return [
+            _parameter(
+                name,
+                Annotated[
+                    str | None,
+                    typer.Option(
+                        metavar="LIMIT=VALUE",
+                        help="Let one later run exceed a limit: vanished=0.6.",
+                    ),
+                ],
+                None,
+            ),
+            _parameter(
+                "until",
+                Annotated[str, typer.Option(help="End of the override: a date or number of days.")],
+                "7",
+            ),
+        ]
     if is_argument:
         return [_parameter(name, Annotated[str, typer.Argument(help=field.description)])]
     kind = Annotated[field.annotation, typer.Option(help=field.description)]  # type: ignore[name-defined]

@@ -18,12 +18,11 @@ from journal.journal import Journal
 from languages.request_locale import LANGUAGES
 from publisher.errors import PublisherError
 from publisher.releases import copies, schedule
-from publisher.releases.builder import KEEP, apply_retention, build_release, to_json
+from publisher.releases.builder import KEEP, apply_retention, build_release, find_release, to_json
 from publisher.releases.dump import write_dumps
 from publisher.store import releases as release_stores
 from publisher.store.releases import Release, list_releases, newest_release
 from vocab.iris import Iris
-from web.branding import NO_CONTACT, Branding
 
 if TYPE_CHECKING:
     from publisher.editions.site import Edition, ExportResult
@@ -226,11 +225,14 @@ def build_edition(settings: Settings, number: int | None, languages: str) -> Edi
         chosen = module.check_languages(languages)
     except ValueError as error:
         raise typer.BadParameter(f"--languages: {error}") from error
-    release = import_module("publisher.releases.builder").find_release(settings.data, number)
-    contact = settings.contact if settings.contact != NO_CONTACT else ""
-    branding = Branding(settings.name, contact, settings.logo, release.demo)
+    release = find_release(settings.data, number)
     edition: Edition = module.Edition(
-        settings.data, Iris(settings.base), release, chosen, branding, settings.public_url
+        settings.data,
+        Iris(settings.base),
+        release,
+        chosen,
+        settings.branding(release.demo),
+        settings.public_url,
     )
     return edition
 

@@ -131,7 +131,6 @@ def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, j
 
 
 plans = typer.Typer()
-_Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
 _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes that change nothing
 
 
@@ -146,7 +145,7 @@ def list_plans(ctx: Context, json: Json = False) -> None:
 @plans.command("show")
 def show_plan(
     ctx: Context,
-    id: _Id,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")],
     diff: Annotated[
         bool, typer.Option("--diff", help="Show the removed and added statements of each record.")
     ] = False,

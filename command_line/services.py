@@ -177,7 +177,7 @@ def serve(context: Context, host: Host = "127.0.0.1", port: Port = 8000) -> None
     exit_on_sigterm()  # uvicorn raises the signal again after its shutdown
     site, url = import_quickly("command_line.site"), public_address(context.obj, host, port)
     if not context.find_root().params["parent"]:  # `up` and `demo` start a schedule beside it
-        site.suggest_schedule(context.obj, url)
+        site.suggest_schedule(context.obj)
     site.serve(context.obj, url, host, port)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import typer
 from typer.models import OptionInfo
 
-from web.branding import NAME
+from web.branding import NAME, NO_CONTACT, Branding
 
 if TYPE_CHECKING:  # few commands need its HTTP client
     from publisher.store.external.client import StoreURLs
@@ -104,6 +104,11 @@ class Settings:
         data folder, since the demo's user has set neither.
         """
         return f"{program_path()} --data {self.data}" if self.demo else "stocktake"
+
+    def branding(self, demo: bool) -> Branding:
+        """Return what pages show of this installation, and whether their data are a demo's."""
+        contact = self.contact if self.contact != NO_CONTACT else ""
+        return Branding(self.name, contact, self.logo, demo)
 
     def environment(self) -> dict[str, str]:
         """Return the environment for a child process with the same settings."""

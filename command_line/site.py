@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from functools import partial, wraps
 from importlib import import_module
 from tempfile import TemporaryFile
-from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar
 from urllib.parse import quote
 
@@ -28,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.services import subcommand
 from command_line.settings import ALL_ADDRESSES, Settings
-from command_line.workspace import network_settings, notification_channels
+from command_line.workspace import network_settings, notification_channels, open_existing
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
 from harvesters.ledger import outbox, readers
@@ -43,7 +42,7 @@ from harvesters.participation.provider import parse_provider
 from harvesters.participation.submitters import KnownOrganization, SubmissionContext
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
-from harvesters.site import LOCK_TIMEOUT, utc_now
+from harvesters.site import utc_now
 from harvesters.source import Notify
 from journal import mirror_origin
 from journal.processes import preload
@@ -57,9 +56,8 @@ from publisher.portal.follow import (
     ComparedResults,
     DueSubscription,
     PublicSubscription,
-    SubscriptionStore,
 )
-from publisher.portal.problems import ProblemStore, PublicProblem
+from publisher.portal.problems import PublicProblem
 from publisher.portal.quality import measure_record
 from publisher.portal.source_definition import fill_in
 from publisher.portal.suggestions import similar_titles
@@ -67,7 +65,6 @@ from publisher.store.query_service import QueryService
 from publisher.store.search.searcher import Searcher, open_searcher
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris, is_web
-from web.branding import NO_CONTACT, Branding
 from web.server import create_config, run
 
 P = ParamSpec("P")
@@ -298,17 +295,15 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
     run(create_config(site, host, port, settings.proxies))
 
 
-def suggest_schedule(settings: Settings, url: str) -> None:
+def suggest_schedule(settings: Settings) -> None:
     """Log how to harvest on schedule if no schedule is running, unless this is a mirror."""
     if mirror_origin.read(settings.data / "journal"):
         return
-    admin = create_admin_context(settings, url)
     try:
-        runs = is_schedule_running(admin.ledger, settings.data)
+        with open_existing(settings) as ledger:
+            runs = is_schedule_running(ledger, settings.data)
     except HarvestError:  # without a ledger file there is no schedule; with a database there may be
         runs = not settings.ledger.startswith("sqlite")
-    finally:
-        admin.close()
     if not runs:
         log.info(
             "no schedule is running, so nothing is harvested by itself",
@@ -319,102 +314,64 @@ def suggest_schedule(settings: Settings, url: str) -> None:
 def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_now) -> Starlette:
     """Return the whole application, which the public reaches at *url*; *now* is its clock."""
     preload(*_UPLOADS)
-    admin_context = create_admin_context(settings, url, now=now)
-    public = build_site(
-        settings,
-        url,
-        visitor_commands(settings),
-        *_stores(admin_context),
-        now=now,
-    )
-    admin_context.positions = partial(portal_positions, public)
-    admin_context.suggest_fields, admin_context.fill_in = suggest_fields, fill_in
-    admin_context.remap = partial(remap_source, settings)
-    context_of_submissions = submission_context(
-        settings, url, DuplicateFinder(partial(find_duplicates, public)), now
-    )
-    context_of_submissions.quality = partial(record_quality, public)
-    context_of_submissions.organizations = partial(find_organizations, public)
-    public.state.waiting_submissions, public.state.submissions_open = (
-        context_of_submissions.waiting,
-        context_of_submissions.is_open,
-    )
-    public.state.comments = partial(shown_comments, context_of_submissions)
-    return combine_apps(public, admin_context, context_of_submissions)
-
-
-def build_site(
-    settings: Settings,
-    url: str,
-    commands: Mapping[str, VisitorCommand] = MappingProxyType({}),
-    problem_store: ProblemStore | None = None,
-    subscription_store: SubscriptionStore | None = None,
-    *,
-    now: Callable[[], datetime] = utc_now,
-) -> FastAPI:
-    """Return the public app at *url*. Visitors may run *commands*.
-
-    *problem_store* stores the problems that readers report, *subscription_store* the subscriptions
-    to searches; None turns these off. *now* is the clock of the pages.
-    """
-    contact = settings.contact if settings.contact != NO_CONTACT else ""
-    branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = SiteOptions(
-        branding,
-        settings.hub,
-        settings.allow_hosts,
-        commands,
-        url,
-        problem_store,
-        subscription_store,
-    )
-    limits = read(settings.limits)
-    service = QueryService(
-        settings.data,
-        Iris(settings.base),
-        limits,
-        elsewhere=settings.elsewhere,
-        now=now,
-    )
-    return create_app(service, about)
-
-
-def create_admin_context(
-    settings: Settings,
-    url: str,
-    lock_timeout: int = LOCK_TIMEOUT,
-    now: Callable[[], datetime] = utc_now,
-) -> AdminContext:
-    """Return the context of the admin app or of submissions; links in its messages begin with
-    *url*.
-    """
-    return AdminContext(
+    iris, limits = Iris(settings.base), read(settings.limits)
+    service = QueryService(settings.data, iris, limits, elsewhere=settings.elsewhere, now=now)
+    create_context = partial(
+        AdminContext,
         settings.data,
         settings.sources,
         settings.ledger,
         settings.base,
         now,
-        lock_timeout=lock_timeout,
         demo=settings.demo,
         network=network_settings(settings),
         channels=replace(notification_channels(settings), public_url=url),
     )
+    admin = create_context(
+        positions=partial(portal_positions, service),
+        suggest_fields=suggest_fields,
+        fill_in=fill_in,
+        remap=partial(remap_source, settings),
+    )
+    submissions = SubmissionContext(
+        create_context(lock_timeout=_SUBMISSION_LOCK_TIMEOUT),
+        url,
+        DuplicateFinder(partial(find_duplicates, service)),
+        quality=partial(record_quality, service),
+        provider=parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None,
+        organizations=partial(find_organizations, service),
+        comments=settings.comments,
+    )
+    is_mirror = mirror_origin.read(settings.data / "journal") is not None  # it has no ledger
+    about = SiteOptions(
+        settings.branding(settings.demo),
+        settings.hub,
+        settings.allow_hosts,
+        visitor_commands(settings),
+        url,
+        None if is_mirror else LedgerProblems(admin),
+        None if is_mirror else LedgerSubscriptions(admin),
+    )
+    public = create_app(service, about)
+    public.state.waiting_submissions = submissions.waiting
+    public.state.submissions_open = submissions.is_open
+    public.state.comments = partial(shown_comments, submissions)
+    return combine_apps(public, admin, submissions)
 
 
-def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
+def find_duplicates(service: QueryService, title: str) -> list[Duplicate]:
     """Return the published things with a title similar to *title*; none until the text index
     exists.
     """
-    search = _open_search(public.state.service)
+    search = _open_search(service)
     similar = similar_titles(search, title, _CANDIDATES, _LIKE) if search else []
     return [Duplicate(thing, text, "title") for thing, text in similar]
 
 
-def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
+def find_organizations(service: QueryService, name: str) -> list[KnownOrganization]:
     """Return the published organizations that *name* may mean, the likeliest first; none until the
     text index exists.
     """
-    service: QueryService = public.state.service
     if (search := _open_search(service)) is None:
         return []
     candidates = Matcher(search, service.iris).candidates(
@@ -427,42 +384,14 @@ def _open_search(service: QueryService) -> Searcher | None:
     return open_searcher(service.current.path) if service.snapshot else None
 
 
-async def record_quality(public: FastAPI, record: str) -> int | None:
+async def record_quality(service: QueryService, record: str) -> int | None:
     """Return the quality of a published record in percent; None if the store does not have it yet."""
-    service: QueryService = public.state.service
     quality = await measure_record(service, record) if service.snapshot else None
     return quality.share if quality else None
 
 
-def submission_context(
-    settings: Settings,
-    url: str,
-    duplicates: DuplicateFinder,
-    now: Callable[[], datetime] = utc_now,
-) -> SubmissionContext:
-    """Return the context of submissions at the public address *url*.
-
-    It waits longer for the ledger than the admin pages do.
-    """
-    provider = parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None
-    admin = create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT, now)
-    return SubmissionContext(admin, url, duplicates, provider=provider, comments=settings.comments)
-
-
-def _stores(admin: AdminContext) -> tuple[LedgerProblems, LedgerSubscriptions] | tuple[None, None]:
-    """Return the stores of reported problems and subscriptions, None on a mirror, which has no
-    ledger.
-    """
-    return (
-        (None, None)
-        if mirror_origin.read(admin.data / "journal")
-        else (LedgerProblems(admin), LedgerSubscriptions(admin))
-    )
-
-
-def portal_positions(public: FastAPI) -> dict[str, int]:
+def portal_positions(service: QueryService) -> dict[str, int]:
     """Return the newest journal entry that the store and each index of the portal show, by name."""
-    service: QueryService = public.state.service
     store = {"store": service.snapshot.position} if service.snapshot else {}
     projections = {
         name: state.get("position") for name, state in service.follower.projections.items()

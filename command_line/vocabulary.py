@@ -38,16 +38,17 @@ _FORMATS = {
 }
 _COLOUR = {Severity.VIOLATION: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
-DataFiles = Annotated[
-    list[Path] | None,
-    typer.Argument(help="Turtle, N-Triples, N-Quads or TriG files; none: the shapes themselves."),
-]
 Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 
 
 @shapes.command("check")
 def check_shapes(
-    files: DataFiles = None,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Turtle, N-Triples, N-Quads or TriG files; none: the shapes themselves."
+        ),
+    ] = None,
     as_json: Json = False,
     base: Base = BASE,
 ) -> None:
@@ -144,24 +145,18 @@ vocabulary = typer.Typer(
     no_args_is_help=True, help="The vocabulary: ontology, concept schemes and crosswalks."
 )
 
-Files = Annotated[
-    list[Path] | None,
-    typer.Argument(help="Turtle files to check with the vocabulary; none: the vocabulary itself."),
-]
-Folder = Annotated[Path, typer.Argument(help="A new or empty folder.", file_okay=False)]
-Since = Annotated[
-    Path | None,
-    typer.Option(
-        "--since",
-        help="The folder of an earlier release, to compare with.",
-        exists=True,
-        file_okay=False,
-    ),
-]
-
 
 @vocabulary.command("check")
-def check_vocabulary(files: Files = None, as_json: Json = False, base: Base = BASE) -> None:
+def check_vocabulary(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Turtle files to check with the vocabulary; none: the vocabulary itself."
+        ),
+    ] = None,
+    as_json: Json = False,
+    base: Base = BASE,
+) -> None:
     """Check Turtle files of the vocabulary, FILES beside the published ones.
 
     A file of the same name replaces the published one. Exit 0: no problem; 1: problems; 2: a file
@@ -241,7 +236,19 @@ def unverified(as_json: Json = False, base: Base = BASE) -> None:
 
 
 @vocabulary.command()
-def release(folder: Folder, since: Since = None, base: Base = BASE) -> None:
+def release(
+    folder: Annotated[Path, typer.Argument(help="A new or empty folder.", file_okay=False)],
+    since: Annotated[
+        Path | None,
+        typer.Option(
+            "--since",
+            help="The folder of an earlier release, to compare with.",
+            exists=True,
+            file_okay=False,
+        ),
+    ] = None,
+    base: Base = BASE,
+) -> None:
     """Write the vocabulary into FOLDER as Turtle, JSON-LD, CSV and SSSOM, with shapes, descriptions
     and checksums.
 

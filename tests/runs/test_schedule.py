@@ -240,14 +240,14 @@ def test_serve_names_what_to_start_where_no_schedule_runs(
     settings = Settings(
         context.data, context.data / "sources", BASE, ledger, frozenset(), "me", "rust"
     )
-    lock, url = ScheduleLock(context), "http://127.0.0.1:8000"
+    lock = ScheduleLock(context)
 
     with capture_logs() as alone:
-        suggest_schedule(replace(settings, ledger="sqlite:////nowhere/ledger"), url)
-        suggest_schedule(settings, url)
+        suggest_schedule(replace(settings, ledger="sqlite:////nowhere/ledger"))
+        suggest_schedule(settings)
     lock.acquire()
     with capture_logs() as beside:
-        suggest_schedule(settings, url)
+        suggest_schedule(settings)
     lock.release()
 
     assert ["stocktake up" in line["action"] for line in alone] == [True, True]
