@@ -5,8 +5,7 @@ from __future__ import annotations
 import resource
 import sys
 import tomllib
-from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
@@ -148,26 +147,29 @@ def _report(
     limits: PreflightLimits,
 ) -> PreflightReport:
     named = load_source(settings, source) if source else load(definition) if definition else None
+    upload: Upload | None = None
     try:
         upload = None if is_web(feed) and named else _read(settings, feed, name, limits)
-    except HarvestError as error:
-        return _single(feed, failure(error))
-    try:
         chosen = named or _recognize(upload, feed, kind, settings.base, limits)
     except HarvestError as error:
-        return _single(feed, failure(error, feed))
-    if isinstance(chosen, Finding):
-        return _single(upload.name if upload else feed, chosen)
-    if is_web(feed):
-        chosen = replace(chosen, url=feed)
-    known = bool(source) and has_ledger(settings.ledger)
-    arguments = (chosen, upload, settings.base, network_settings(settings))
-    if not known:
-        report = check_feed(*arguments, engine=settings.shapes_engine, limits=limits)
-        note = f"plan for {source}: not known, since this machine has no ledger" if source else ""
-        return replace(report, plan_note=note)
-    with closing(Ledger(settings.ledger)) as ledger:
-        return check_feed(*arguments, engine=settings.shapes_engine, ledger=ledger, limits=limits)
+        chosen = failure(error, feed)
+    if isinstance(chosen, Finding):  # the feed could not be read at all
+        count = RuleCount(chosen.rule, chosen.level, chosen.message, chosen.remedy, 1)
+        shown = upload.name if upload else feed
+        return PreflightReport(shown, "unknown", "unknown", rules=(count,), findings=(chosen,))
+    is_known = bool(source) and has_ledger(settings.ledger)
+    with closing(Ledger(settings.ledger)) if is_known else nullcontext() as ledger:
+        report = check_feed(
+            replace(chosen, url=feed) if is_web(feed) else chosen,
+            upload,
+            settings.base,
+            network_settings(settings),
+            engine=settings.shapes_engine,
+            ledger=ledger,
+            limits=limits,
+        )
+    note = f"plan for {source}: not known, since this machine has no ledger"
+    return report if is_known or not source else replace(report, plan_note=note)
 
 
 def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> Upload:
@@ -194,8 +196,8 @@ def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> 
 def _recognize(
     upload: Upload | None, feed: str, kind: str, base: str, limits: PreflightLimits
 ) -> Source | Finding:
-    """Return the definition that the page /join would write for a feed. Raises _UnrecognizedError,
-    and HarvestError for a workbook that cannot be read.
+    """Return the definition that the page /join would write for a feed. Raises
+    HarvestError for a workbook that cannot be read.
     """
     assert upload is not None
     format_ = FORMATS[kind] if kind else detect_format(upload.content, base)
@@ -215,30 +217,19 @@ def _recognize(
         suggestion = suggest_fields(sample_of(upload, format_.protocol, limits.process))
         state = with_suggestion(state, suggestion)
         missing = [title for name, title in _NEEDED.items() if not state.values[name]]
+        if missing and not suggestion.paths:
+            return _NO_RECORDS
         if missing:
-            return _missing(missing, suggestion.paths)
+            needed, listed = " and no ".join(missing), ", ".join(suggestion.paths[:_MAX_NAMES])
+            return Finding(
+                "feed-fields",
+                Level.ERROR,
+                f"The feed has no {needed} that is recognized: which of these fields is it? {listed}",
+                f"Write {' and '.join(f'`{title} = ...`' for title in missing)} below [fields] in a source "
+                "definition, and name it with --definition; the page /join writes one.",
+                line=1,
+            )
     return parse("preflight", tomllib.loads(source_toml(state)), "feed")
-
-
-def _missing(titles: list[str], names: Sequence[str]) -> Finding:
-    """Return the finding that fields were not recognized among *names*."""
-    if not names:
-        return _NO_RECORDS
-    needed, listed = " and no ".join(titles), ", ".join(names[:_MAX_NAMES])
-    return Finding(
-        "feed-fields",
-        Level.ERROR,
-        f"The feed has no {needed} that is recognized: which of these fields is it? {listed}",
-        f"Write {' and '.join(f'`{title} = ...`' for title in titles)} below [fields] in a source "
-        "definition, and name it with --definition; the page /join writes one.",
-        line=1,
-    )
-
-
-def _single(feed: str, finding: Finding) -> PreflightReport:
-    """Return the report of a feed that could not be read at all."""
-    count = RuleCount(finding.rule, finding.level, finding.message, finding.remedy, 1)
-    return PreflightReport(feed, "unknown", "unknown", rules=(count,), findings=(finding,))
 
 
 @app.command("explain")
