@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, NoReturn
 
 import orjson
@@ -21,6 +22,12 @@ def print_lines(*lines: str) -> None:
     """Print lines as they are, however long."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_some(lines: Sequence[str], most: int, indent: str = "") -> None:
+    """Print at most *most* lines, and how many more there are."""
+    more = [f"{indent}and {len(lines) - most} more; --json lists them all"]
+    print_lines(*lines[:most], *(more if len(lines) > most else ()))
 
 
 def print_note(text: str, style: str = "") -> None:

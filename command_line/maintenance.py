@@ -6,13 +6,14 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from command_line.console import Json, print_json, print_note
+from command_line.console import Json, print_json, print_note, print_some
 from command_line.settings import Context, Settings
 from command_line.workspace import harvest_context
 from harvesters.archive import archive_faults
@@ -53,13 +54,13 @@ _NOT_CHECKED = ("not checked, since the journal is damaged", "restore the journa
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the data directory, the function that checks it, and whether it can be repaired
-    from the journal.
+    """A part of the data directory, the function that checks it, and the one that repairs it from
+    the journal, None if that is not possible.
     """
 
     name: str
     check: Callable[[], Iterator[Fault]]
-    is_derived: bool = False
+    repair: Callable[[list[Fault]], object] | None = None
     needs_journal: bool = False  # it is compared with the journal, which must be undamaged
 
 
@@ -75,33 +76,32 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Check every file of the data directory for damage. Exit code 1 if damage remains."""
-    settings = context.obj
     faults: dict[str, list[Fault]] = {}
-    for part in _parts(settings):
+    parts = _parts(context.obj)
+    for part in parts:
         print_note(f"Checking {part.name} ...", "dim")
         is_comparable = not (part.needs_journal and faults["journal"])
         faults[part.name] = (
             list(part.check()) if is_comparable else [Fault(part.name, *_NOT_CHECKED)]
         )
-    repaired = _repair(settings, faults) if repair and not faults["journal"] else {}
+    states = {name: "damaged" if listed else "sound" for name, listed in faults.items()}
+    for part in parts if repair and not faults["journal"] else ():
+        if part.repair and faults[part.name] and _is_repaired(part, faults[part.name]):
+            states[part.name] = "repaired"
     if as_json:
-        print_json(
-            {
-                name: {"state": _state(name, faults, repaired, "repaired"), "faults": part_faults}
-                for name, part_faults in faults.items()
-            },
-            is_indented=True,
-        )
+        document = {name: {"state": states[name], "faults": faults[name]} for name in faults}
+        print_json(document, is_indented=True)
     else:
-        _print(faults, repaired)
-    if any(part_faults and name not in repaired for name, part_faults in faults.items()):
+        for name, state in states.items():
+            print(f"{name + ':':<16}{state}{' from the journal' if state == 'repaired' else ''}")
+            lines = (
+                f"  {fault.name}: {fault.problem}"
+                + ("" if state == "repaired" else f"; {fault.remedy}")
+                for fault in faults[name]
+            )
+            print_some([*lines], SHOWN, indent="  ")
+    if "damaged" in states.values():
         raise typer.Exit(1)
-
-
-def _state(
-    name: str, faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]], text: str
-) -> str:
-    return "sound" if not faults[name] else text if name in repaired else "damaged"
 
 
 def _parts(settings: Settings) -> list[Part]:
@@ -113,39 +113,33 @@ def _parts(settings: Settings) -> list[Part]:
             lambda: ledger_faults(settings.ledger, journal, settings.base),
             needs_journal=True,
         ),
-        Part("status", lambda: status_faults(data, iris), is_derived=True),
+        Part("status", lambda: status_faults(data, iris), lambda _: _repair_status(settings)),
         Part("archive", lambda: archive_faults(data / "archive")),
-        Part("release stores", lambda: release_store_faults(data), is_derived=True),
-        Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
+        Part(
+            "release stores",
+            lambda: release_store_faults(data),
+            partial(repair_files, data, iris),
+        ),
+        Part("dumps", lambda: dump_faults(data / "dumps"), partial(_repair_dumps, data)),
         Part("releases", lambda: release_faults(data / "releases")),
         Part("signing key", lambda: key_faults(data / "signing")),
         Part("reports", lambda: report_faults(data / "reports")),
     ]
     if settings.elsewhere is None:  # stocktake store verify compares an external store
-        parts.insert(4, Part("store", lambda: store_faults(data), is_derived=True))
+        repair = partial(repair_files, data, iris)
+        parts.insert(4, Part("store", lambda: store_faults(data), repair))
     return parts
 
 
-def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, list[Fault]]:
-    """Rebuild the damaged parts that are derived; return the faults of those that are sound now."""
-    damaged = {
-        part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]
-    }
-    if damaged:
-        print_note(f"Repairing {', '.join(damaged)} ...", "dim")
-    stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
-    repairs: list[tuple[object, Callable[[], None]]] = [
-        (stores, lambda: repair_files(settings.data, Iris(settings.base), stores)),
-        ("dumps" in damaged, lambda: _repair_dumps(settings.data, faults["dumps"])),
-        ("status" in damaged, lambda: _repair_status(settings)),
-    ]
-    for is_needed, repair in repairs:
-        try:
-            if is_needed:
-                repair()
-        except (PublisherError, HarvestError) as error:  # the other parts are still repaired
-            print_note(str(error), "red")
-    return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
+def _is_repaired(part: Part, faults: list[Fault]) -> bool:
+    """Repair a part; return whether it is sound now."""
+    print_note(f"Repairing {part.name} ...", "dim")
+    try:
+        assert part.repair
+        part.repair(faults)
+    except (PublisherError, HarvestError) as error:  # the other parts are still repaired
+        print_note(str(error), "red")
+    return not list(part.check())
 
 
 def _repair_status(settings: Settings) -> None:
@@ -167,17 +161,6 @@ def _repair_dumps(data: Path, faults: list[Fault]) -> None:
             path.unlink(missing_ok=True)
     for number in sorted({int(match[1]) for name in names if (match := _DUMP.match(name))}):
         write_dumps(Journal(data / "journal"), data / "dumps", number)
-
-
-def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> None:
-    for name, part_faults in faults.items():
-        state = _state(name, faults, repaired, "repaired from the journal")
-        print(f"{name + ':':<16}{state}")
-        for fault in part_faults[:SHOWN]:
-            remedy = "" if name in repaired else f"; {fault.remedy}"
-            print(f"  {fault.name}: {fault.problem}{remedy}")
-        if len(part_faults) > SHOWN:
-            print(f"  and {len(part_faults) - SHOWN} more; --json lists them all")
 
 
 @app.command()
@@ -227,9 +210,7 @@ MAX_LISTED = 50  # differences that are printed without --json
 @store.command("verify")
 def verify_store(context: Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
-    with _open_store(context.obj) as opened:
-        position = opened.position
-        faults = compare(Journal(context.obj.data / "journal"), opened, _progress)
+    position, faults = _compare(context.obj)
     _print_differences(position, faults, as_json=as_json)
     if faults:
         raise typer.Exit(1)
@@ -255,14 +236,12 @@ def rebuild(
         settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()
     ):
         _rebuild_all(settings, journal)
-    with _open_store(settings) as opened:
-        position, faults = opened.position, compare(journal, opened, _progress)
-        if faults:
-            repair_store(journal, opened, faults)
+    position, faults = _compare(settings)
     remaining = faults
     if faults:
         with _open_store(settings) as opened:
-            position, remaining = opened.position, compare(journal, opened, _progress)
+            repair_store(journal, opened, faults)
+        position, remaining = _compare(settings)
     _print_differences(
         position,
         remaining,
@@ -305,8 +284,13 @@ def _open_store(settings: Settings) -> Iterator[AuditTarget]:
         store.close()
 
 
-def _progress(step: str) -> None:
-    print_note(f"{step} ...", "dim")
+def _compare(settings: Settings) -> tuple[int, list[Difference]]:
+    """Return the journal entry of the store, and what differs from the journal."""
+    journal = Journal(settings.data / "journal")
+    with _open_store(settings) as opened:
+        return opened.position, compare(
+            journal, opened, lambda step: print_note(f"{step} ...", "dim")
+        )
 
 
 def _print_differences(
@@ -324,11 +308,10 @@ def _print_differences(
         print(
             f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many"
         )
-    for fault in faults[:MAX_LISTED]:
-        print(
-            f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many"
-        )
-    if len(faults) > MAX_LISTED:
-        print(f"and {len(faults) - MAX_LISTED} more; --json lists them all")
+    lines = (
+        f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many"
+        for fault in faults
+    )
+    print_some([*lines], MAX_LISTED)
     result = f"{len(faults)} graphs differ from" if faults else "the store matches"
     print(f"{result} the journal at entry {position}")
