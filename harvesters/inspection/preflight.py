@@ -41,7 +41,6 @@ from harvesters.inspection.findings import (
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
-from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings, RetryPolicy
 from harvesters.pipeline.processes import ChildProcesses, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import ProcessingTask
@@ -51,6 +50,7 @@ from harvesters.runs.child import collect
 from harvesters.runs.collect import (
     ProgressCallback,
     last_rules_digest,
+    open_client,
     open_queue,
     read_pages,
     rules_digest,
@@ -257,18 +257,7 @@ def _collect_feed(
     transport: UploadTransport | None,
 ) -> tuple[Run, Finding | None]:
     archive = Archive(context.data / "archive", source.name, run.id, run.archived)
-    live, steps = transport is None, context.pool.steps
-    client = Fetch(
-        replace(context.network, transport=transport),
-        source.pause if live else 0.0,
-        archive,
-        robots=live,
-        robots_override=source.grant,
-        quiet_hours=source.quiet if live else None,
-        base=context.iris.base,
-        stored=archive.find,
-        observe=steps.observe,
-    )
+    client = open_client(source, context, archive, transport=transport)
     unchanged = run.rules == last_rules_digest(source, context)
     task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
     queue = open_queue(context, task, watch)

@@ -10,21 +10,39 @@ the server frees it after a timeout. The holder can check whether it still has t
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import sqlalchemy as sa
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
 from harvesters.errors import EncodingError, LedgerError, LockLostError, SchemaVersionError
-from harvesters.ledger.tables import TABLES, insertable, metadata
+from harvesters.ledger.models import compress, decompress
+from harvesters.reasons import Reason
 from journal.outage import Outage, root_cause
 
 _OLDEST, _LAST_READER = "0021", "15d5d51a"  # the oldest revision that is read, and its commit
@@ -164,6 +182,139 @@ def _release(connection: sa.Connection, parameters: dict[str, object]) -> None:
     except (sa.exc.DBAPIError, sa.exc.InvalidRequestError):
         return  # The lock is lost with its session.
 
+
+# ---- columns, whose values are those of Python: times with their zone, members of enumerations, mappings
+
+metadata = MetaData()
+TABLES: dict[type, Table] = {}  # by the classes of models
+
+
+class Time(sa.TypeDecorator[datetime]):
+    """A time with its zone; stored as UTC without one, since not every database supports zones."""
+
+    impl, cache_ok = sa.DateTime, True
+
+    def process_bind_param(self, value: datetime | None, dialect: object) -> datetime | None:
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: datetime | None, dialect: object) -> datetime | None:
+        return value.replace(tzinfo=UTC) if value else None
+
+
+class Choice(sa.TypeDecorator[Any]):
+    """A member of an enumeration, stored as its value."""
+
+    impl, cache_ok = String, True
+
+    def __init__(self, members: type[Enum]) -> None:
+        super().__init__()
+        self.members = members
+
+    def process_bind_param(self, value: Enum | str | None, dialect: object) -> str | None:
+        return value.value if isinstance(value, Enum) else value
+
+    def process_result_value(self, value: str | None, dialect: object) -> Enum | None:
+        return self.members(value) if value is not None else None
+
+
+class Json(sa.TypeDecorator[Any]):
+    """A value as JSON; *load* converts the parsed JSON, *sort* sorts the names of members."""
+
+    impl, cache_ok = Text, True
+
+    def __init__(
+        self, load: Callable[[Any], Any] = lambda value: value, *, sort: bool = False
+    ) -> None:
+        super().__init__()
+        self.load, self.sort = load, sort
+
+    def process_bind_param(self, value: object, dialect: object) -> str | None:
+        if value is None:
+            return None
+        return json.dumps(value, ensure_ascii=False, sort_keys=self.sort, default=_serializable)
+
+    def coerce_compared_value(self, op: object, value: object) -> Any:
+        """Return the type of a value that is searched in the JSON: a text."""
+        return Text()
+
+    def process_result_value(self, value: str | None, dialect: object) -> Any:
+        return self.load(json.loads(value)) if value is not None else None
+
+
+class PackedJson(Json):
+    """A value as JSON, compressed."""
+
+    impl, cache_ok = LargeBinary, True  # type: ignore[assignment]
+
+    def process_bind_param(self, value: object, dialect: object) -> Any:
+        text = super().process_bind_param(value, dialect)
+        return compress(text) if text is not None else None
+
+    def process_result_value(self, value: Any, dialect: object) -> Any:
+        return super().process_result_value(decompress(value) or None, dialect)
+
+
+def _serializable(value: Any) -> Any:
+    if isinstance(value, Reason):
+        return asdict(value)
+    return dict(value) if isinstance(value, Mapping) else str(value)
+
+
+def load_reasons(rows: list[Mapping[str, Any]]) -> tuple[Reason, ...]:
+    return tuple(map(Reason.from_json, rows))
+
+
+_TYPES: dict[Any, Callable[[], Any]] = {
+    str: String,
+    int: BigInteger,  # counts and bytes
+    float: Float,
+    bool: Boolean,
+    bytes: LargeBinary,
+    datetime: Time,
+    Reason: lambda: Json(Reason.from_json),
+    tuple[Reason, ...]: lambda: Json(load_reasons),
+}
+
+
+def table_of(
+    kind: type,
+    name: str,
+    *more: Column[Any] | Index | UniqueConstraint,
+    key: str = "id",
+    **types: Any,
+) -> Table:
+    """Return the table *name* of the fields of *kind*, whose primary key is the fields in *key*.
+
+    *more* are columns that no object has, and indexes; *types* are those of fields that need their own.
+    """
+    columns = []
+    for field, hint in get_type_hints(kind).items():
+        is_key, is_optional = field in key.split(), type(None) in get_args(hint)
+        column_type = types.get(field) or _column_type(
+            get_args(hint)[0] if is_optional else hint, is_key=is_key
+        )
+        columns.append(Column(field, column_type, primary_key=is_key, nullable=is_optional))
+    TABLES[kind] = Table(name, metadata, *columns, *more)
+    return TABLES[kind]
+
+
+def _column_type(hint: Any, *, is_key: bool) -> Any:
+    if hint is int and is_key:
+        return Integer()  # SQLite assigns numbers to no other type.
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return Choice(hint)
+    return _TYPES.get(hint, Json)()
+
+
+def insertable(item: object) -> dict[str, Any]:
+    """Return the values of an object for its table, without a number that the database assigns."""
+    table = TABLES[type(item)]
+    counted = table.autoincrement_column
+    names = [field.name for field in fields(item)]  # type: ignore[arg-type]  # each class of TABLES is a dataclass
+    return {name: getattr(item, name) for name in names if counted is None or name != counted.key}
+
+
+# ---- the database
 
 Item = TypeVar("Item")
 Condition = sa.ColumnElement[bool]

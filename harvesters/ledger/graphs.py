@@ -10,7 +10,7 @@ from hashlib import sha256
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insert, insert_all
+from harvesters.ledger.database import Database, insert, insert_all, insertable
 from harvesters.ledger.ledger import batches
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink, compress, decompress
 from harvesters.page_model import Validator
@@ -108,7 +108,7 @@ def save_link(ledger: Database, before: RecordLink, link: RecordLink) -> None:
     c = t.link.c
     this_link = sa.and_(c.source == link.source, c.digest == link.digest)
     with ledger.transaction() as connection:
-        connection.execute(sa.update(t.link).where(this_link).values(t.insertable(link)))
+        connection.execute(sa.update(t.link).where(this_link).values(insertable(link)))
         if (
             link.state
             and link.checked

@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from harvesters.errors import HarvestError, LedgerError, SchemaVersionError
 from harvesters.ledger import tables as t
+from harvesters.ledger.database import metadata
 from harvesters.ledger.graphs import iris as iris_of_graphs
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State, decompress
@@ -83,7 +84,7 @@ def _check_sqlite(url: str, pragma: str) -> list[str]:
 
 
 def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iterator[Fault]:
-    for table in t.metadata.sorted_tables:
+    for table in metadata.sorted_tables:
         for _ in ledger.stream(sa.select(table)):
             # Reading every row raises an error for a value of a wrong type and a damaged page.
             pass

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insert, insert_all
+from harvesters.ledger.database import Database, insert, insert_all, insertable
 from harvesters.ledger.models import (
     NOT_PUBLISHED,
     OPEN_STATES,
@@ -173,7 +173,7 @@ class Ledger(Database):
         n = t.notice.c
         with self.transaction() as connection:
             connection.execute(sa.delete(t.notice).where(n.run == run.id, n.kind == kind))
-            rows = [t.insertable(notice) | {"run": run.id} for notice in notices]
+            rows = [insertable(notice) | {"run": run.id} for notice in notices]
             insert_all(connection, t.notice, rows)
 
     def notices(self, run: Run) -> list[Notice]:
@@ -197,7 +197,7 @@ class Ledger(Database):
 
     def append_log(self, lines: Sequence[LogLine]) -> None:
         """Store lines of a run's log."""
-        self.execute(sa.insert(t.run_log), [t.insertable(line) for line in lines])
+        self.execute(sa.insert(t.run_log), [insertable(line) for line in lines])
 
     def log_lines(
         self,
@@ -635,7 +635,7 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _save(connection: sa.Connection, run: Run) -> None:
-    connection.execute(sa.update(t.run).where(_run.id == run.id).values(t.insertable(run)))
+    connection.execute(sa.update(t.run).where(_run.id == run.id).values(insertable(run)))
 
 
 def _position(row: Any) -> SourcePosition | None:

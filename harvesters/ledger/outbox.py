@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insert_all, select_objects
+from harvesters.ledger.database import Database, insert_all, insertable, select_objects
 from harvesters.ledger.models import Alert, Message, QueuedMessage, Silence
 from harvesters.reasons import Reason
 
@@ -51,7 +51,7 @@ def queue_messages(ledger: Database, messages: Iterable[Message], now: datetime)
 def insert_messages(connection: sa.Connection, messages: Iterable[Message], now: datetime) -> None:
     """Queue messages within a transaction; they are due at once."""
     more = {"created": now, "due": now, "attempts": 0}
-    insert_all(connection, t.outbox, [t.insertable(message) | more for message in messages])
+    insert_all(connection, t.outbox, [insertable(message) | more for message in messages])
 
 
 def claim_messages(

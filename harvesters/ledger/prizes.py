@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, select_objects
+from harvesters.ledger.database import Database, insertable, select_objects
 from harvesters.ledger.models import RecordState, decompress
 from harvesters.ledger.participation import Edition, Nomination, Review, Stage
 from harvesters.ledger.submissions import new_id
@@ -116,7 +116,7 @@ def experts(ledger: Database, edition: str) -> list[str]:
 
 def put_review(ledger: Database, review: Review) -> None:
     """Store a review, or replace that of the same expert."""
-    values = t.insertable(review)
+    values = insertable(review)
     key = {name: values.pop(name) for name in ("nomination", "expert")}
     ledger.upsert(t.prize_review, key, values)
 

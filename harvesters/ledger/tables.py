@@ -1,28 +1,18 @@
 """Define the ledger's tables for SQLAlchemy.
 
-``_table`` makes the table of a class of ``models`` of its fields; a table without a class is read and written by SQL alone.
-Values of columns are those of Python: times with their zone, members of enumerations, mappings.
+``table_of`` makes the table of a class of ``models`` of its fields; a table without a class is read and written by SQL alone.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields
-from datetime import UTC, datetime
-from enum import Enum
-from typing import Any, get_args, get_type_hints
-
 import sqlalchemy as sa
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Float,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
@@ -31,140 +21,18 @@ from sqlalchemy import (
 
 from harvesters.ledger import models as m
 from harvesters.ledger import participation as p
-from harvesters.ledger.models import compress, decompress
-from harvesters.reasons import Reason
-
-metadata = MetaData()
-TABLES: dict[type, Table] = {}  # by the classes of models
-
-
-class Time(sa.TypeDecorator[datetime]):
-    """A time with its zone; stored as UTC without one, since not every database supports zones."""
-
-    impl, cache_ok = sa.DateTime, True
-
-    def process_bind_param(self, value: datetime | None, dialect: object) -> datetime | None:
-        return value.astimezone(UTC).replace(tzinfo=None) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: object) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value else None
-
-
-class Choice(sa.TypeDecorator[Any]):
-    """A member of an enumeration, stored as its value."""
-
-    impl, cache_ok = String, True
-
-    def __init__(self, members: type[Enum]) -> None:
-        super().__init__()
-        self.members = members
-
-    def process_bind_param(self, value: Enum | str | None, dialect: object) -> str | None:
-        return value.value if isinstance(value, Enum) else value
-
-    def process_result_value(self, value: str | None, dialect: object) -> Enum | None:
-        return self.members(value) if value is not None else None
-
-
-class Json(sa.TypeDecorator[Any]):
-    """A value as JSON; *load* converts the parsed JSON, *sort* sorts the names of members."""
-
-    impl, cache_ok = Text, True
-
-    def __init__(
-        self, load: Callable[[Any], Any] = lambda value: value, *, sort: bool = False
-    ) -> None:
-        super().__init__()
-        self.load, self.sort = load, sort
-
-    def process_bind_param(self, value: object, dialect: object) -> str | None:
-        if value is None:
-            return None
-        return json.dumps(value, ensure_ascii=False, sort_keys=self.sort, default=_serializable)
-
-    def coerce_compared_value(self, op: object, value: object) -> Any:
-        """Return the type of a value that is searched in the JSON: a text."""
-        return Text()
-
-    def process_result_value(self, value: str | None, dialect: object) -> Any:
-        return self.load(json.loads(value)) if value is not None else None
-
-
-class PackedJson(Json):
-    """A value as JSON, compressed."""
-
-    impl, cache_ok = LargeBinary, True  # type: ignore[assignment]
-
-    def process_bind_param(self, value: object, dialect: object) -> Any:
-        text = super().process_bind_param(value, dialect)
-        return compress(text) if text is not None else None
-
-    def process_result_value(self, value: Any, dialect: object) -> Any:
-        return super().process_result_value(decompress(value) or None, dialect)
-
-
-def _serializable(value: Any) -> Any:
-    if isinstance(value, Reason):
-        return asdict(value)
-    return dict(value) if isinstance(value, Mapping) else str(value)
-
-
-def load_reasons(rows: list[Mapping[str, Any]]) -> tuple[Reason, ...]:
-    return tuple(map(Reason.from_json, rows))
-
-
-_TYPES: dict[Any, Callable[[], Any]] = {
-    str: String,
-    int: BigInteger,  # counts and bytes
-    float: Float,
-    bool: Boolean,
-    bytes: LargeBinary,
-    datetime: Time,
-    Reason: lambda: Json(Reason.from_json),
-    tuple[Reason, ...]: lambda: Json(load_reasons),
-}
-
-
-def _table(
-    kind: type,
-    name: str,
-    *more: Column[Any] | Index | UniqueConstraint,
-    key: str = "id",
-    **types: Any,
-) -> Table:
-    """Return the table *name* of the fields of *kind*, whose primary key is the fields in *key*.
-
-    *more* are columns that no object has, and indexes; *types* are those of fields that need their own.
-    """
-    columns = []
-    for field, hint in get_type_hints(kind).items():
-        is_key, is_optional = field in key.split(), type(None) in get_args(hint)
-        column_type = types.get(field) or _column_type(
-            get_args(hint)[0] if is_optional else hint, is_key=is_key
-        )
-        columns.append(Column(field, column_type, primary_key=is_key, nullable=is_optional))
-    TABLES[kind] = Table(name, metadata, *columns, *more)
-    return TABLES[kind]
-
-
-def _column_type(hint: Any, *, is_key: bool) -> Any:
-    if hint is int and is_key:
-        return Integer()  # SQLite assigns numbers to no other type.
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return Choice(hint)
-    return _TYPES.get(hint, Json)()
-
-
-def insertable(item: object) -> dict[str, Any]:
-    """Return the values of an object for its table, without a number that the database assigns."""
-    table = TABLES[type(item)]
-    counted = table.autoincrement_column
-    names = [field.name for field in fields(item)]  # type: ignore[arg-type]  # each class of TABLES is a dataclass
-    return {name: getattr(item, name) for name in names if counted is None or name != counted.key}
-
+from harvesters.ledger.database import (
+    Choice,
+    Json,
+    PackedJson,
+    Time,
+    load_reasons,
+    metadata,
+    table_of,
+)
 
 # After a full harvest (is_full) the unseen records are missing; an incremental one (since) requests changes.
-run = _table(m.Run, "run", Index("run_by_source", "source", "number", unique=True))
+run = table_of(m.Run, "run", Index("run_by_source", "source", "number", unique=True))
 
 record = Table(
     "record",
@@ -236,7 +104,7 @@ unchanged = Table(
 )
 
 # Notices about a run that do not affect its result.
-notice = _table(
+notice = table_of(
     m.Notice,
     "notice",
     Column("id", Integer, primary_key=True),
@@ -260,22 +128,22 @@ undo = Table(
     Column("statements", LargeBinary),  # sorted, zstd
 )
 
-run_log = _table(m.LogLine, "run_log", Index("ix_run_log_run", "run"), key="number")
-hold = _table(m.SourceHold, "hold", key="source")
-audit_log = _table(m.AuditEntry, "audit_log", Column("id", Integer, primary_key=True), key="")
-override = _table(m.GrantedOverride, "override", Index("override_by_source", "source"))
-run_request = _table(m.RunRequest, "run_request")
+run_log = table_of(m.LogLine, "run_log", Index("ix_run_log_run", "run"), key="number")
+hold = table_of(m.SourceHold, "hold", key="source")
+audit_log = table_of(m.AuditEntry, "audit_log", Column("id", Integer, primary_key=True), key="")
+override = table_of(m.GrantedOverride, "override", Index("override_by_source", "source"))
+run_request = table_of(m.RunRequest, "run_request")
 
 # Removals and retirements are effective from the commit of their run on. A retired source may be resumed ("ended").
-removal = _table(
+removal = table_of(
     m.Removal, "removal", Column("ended", Time), Index("removal_by_source", "source"), key="run"
 )
 
 # The versions of source definitions that were saved on the admin pages.
-definition = _table(m.DefinitionVersion, "definition", Index("definition_by_source", "source"))
+definition = table_of(m.DefinitionVersion, "definition", Index("definition_by_source", "source"))
 
 # Messages to send by mail or webhook, also those delivered lately.
-outbox = _table(
+outbox = table_of(
     m.Message,
     "outbox",
     Column("id", Integer, primary_key=True),
@@ -287,11 +155,11 @@ outbox = _table(
     Index("outbox_by_due", "due"),
     key="",
 )
-alert = _table(m.Alert, "alert", Index("alert_by_end", "ended"))
-silence = _table(m.Silence, "silence")
+alert = table_of(m.Alert, "alert", Index("alert_by_end", "ended"))
+silence = table_of(m.Silence, "silence")
 
-link = _table(m.RecordLink, "link", Index("link_by_due", "source", "due"), key="source digest")
-link_state = _table(
+link = table_of(m.RecordLink, "link", Index("link_by_due", "source", "due"), key="source digest")
+link_state = table_of(
     m.LinkEvent,
     "link_state",
     Column("id", Integer, primary_key=True),
@@ -389,10 +257,10 @@ key = Table(
 )
 
 # Problems that readers report. The address is deleted when the problem is closed.
-problem = _table(p.ReportedProblem, "problem", Index("problem_by_state", "state", "source"))
+problem = table_of(p.ReportedProblem, "problem", Index("problem_by_state", "state", "source"))
 
 # The next comparison is due once the recipient has confirmed the subscription.
-subscription = _table(
+subscription = table_of(
     p.Subscription,
     "subscription",
     Column("due", Time),
@@ -402,11 +270,11 @@ subscription = _table(
 )
 
 # People and organizations that submit records. Only the outbox has their mail addresses as well.
-submitter = _table(
+submitter = table_of(
     p.Submitter, "submitter", UniqueConstraint("mail"), UniqueConstraint("organization")
 )
 
-submission = _table(
+submission = table_of(
     p.Submission,
     "submission",
     Column("picture", String),  # the name of the picture in the content
@@ -419,7 +287,7 @@ submission = _table(
     published=Json(sort=True),
 )
 
-submission_event = _table(
+submission_event = table_of(
     p.SubmissionEvent,
     "submission_event",
     Column("id", Integer, primary_key=True),
@@ -430,7 +298,7 @@ submission_event = _table(
 )
 
 # Links and sessions of submitters; only the SHA-256 of each secret is stored, in hexadecimal.
-submission_link = _table(
+submission_link = table_of(
     p.Link,
     "submission_link",
     Column("hash", String, primary_key=True),
@@ -439,7 +307,7 @@ submission_link = _table(
 )
 
 # A picture without a submitter was sent by form.
-picture = _table(
+picture = table_of(
     p.Picture,
     "picture",
     Column("submitter", String),
@@ -448,7 +316,7 @@ picture = _table(
     key="name",
 )
 
-comment = _table(
+comment = table_of(
     p.Comment,
     "comment",
     Index("comment_by_post", "post"),
@@ -463,8 +331,8 @@ prize_edition = Table(
     Column("content", Json, nullable=False),
 )
 
-prize_nomination = _table(p.Nomination, "prize_nomination", UniqueConstraint("edition", "thing"))
-prize_review = _table(p.Review, "prize_review", key="nomination expert")
+prize_nomination = table_of(p.Nomination, "prize_nomination", UniqueConstraint("edition", "thing"))
+prize_review = table_of(p.Review, "prize_review", key="nomination expert")
 
 prize_expert = Table(
     "prize_expert",
@@ -484,4 +352,4 @@ prize_vote = Table(
     Column("time", Time, nullable=False),
 )
 
-notification = _table(p.Notification, "notification", UniqueConstraint("key"))
+notification = table_of(p.Notification, "notification", UniqueConstraint("key"))

@@ -125,7 +125,7 @@ def collect_pages(
             run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten
         )
         queue = open_queue(context, task, watch)
-    client = _make_client(source, context, archive, known)
+    client = open_client(source, context, archive, known)
     with closing(archive), client:
 
         def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
@@ -198,22 +198,27 @@ def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, 
     return graphs.validators(context.ledger, source.name)
 
 
-def _make_client(
-    source: Source, context: HarvestContext, archive: Archive, known: dict[str, Validator]
+def open_client(
+    source: Source,
+    context: HarvestContext,
+    archive: Archive,
+    known: Mapping[str, Validator] | None = None,
+    transport: httpx.BaseTransport | None = None,
 ) -> Fetch:
-    is_local, network = source.protocol == SUBMISSIONS, context.network
-    if is_local:
-        network = replace(
-            network, transport=SubmissionTransport(context.ledger, source.name, context.now)
-        )
+    """Open the client of a run, which archives each response. A *transport* that answers from here
+    needs no pause, robots.txt or quiet hours.
+    """
+    if source.protocol == SUBMISSIONS:
+        transport = SubmissionTransport(context.ledger, source.name, context.now)
+    is_local = transport is not None
     return Fetch(
-        network,
-        source.pause,
+        replace(context.network, transport=transport) if is_local else context.network,
+        0.0 if is_local else source.pause,
         archive,
-        known,
+        known or {},
         robots=not is_local,
         robots_override=source.grant,
-        quiet_hours=source.quiet,
+        quiet_hours=None if is_local else source.quiet,
         base=context.iris.base,
         now=context.now,
         stored=archive.find,

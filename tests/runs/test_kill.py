@@ -25,7 +25,7 @@ from waiting import WITHIN
 
 from demo.registries import Demo
 from demo.source_definitions import write_sources
-from harvesters.ledger import tables
+from harvesters.ledger.database import metadata
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import VOCABULARY, Run, StagedRecord, State, StateChange
 from harvesters.mirror import Mirror, sync
@@ -279,4 +279,4 @@ def test_a_ledger_whose_creation_was_killed_opens_again(tmp_path: Path, every: i
 
     assert len(ends) > 5
     assert ends == [(True, 0, True)] * len(ends)
-    assert layout(tmp_path / "whole") > set(tables.metadata.tables)
+    assert layout(tmp_path / "whole") > set(metadata.tables)

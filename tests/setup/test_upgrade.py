@@ -19,12 +19,11 @@ from typer.testing import CliRunner, Result
 
 from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger import operators, outbox, prizes, readers, submissions
-from harvesters.ledger.database import MIGRATIONS, pending_migrations
+from harvesters.ledger.database import MIGRATIONS, metadata, pending_migrations
 from harvesters.ledger.graphs import links
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LinkState
 from harvesters.ledger.operators import list_keys
-from harvesters.ledger.tables import metadata
 from harvesters.matching.match import decision_history
 from harvesters.notifications import coar
 from harvesters.reasons import Reason
