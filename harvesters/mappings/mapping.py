@@ -1,4 +1,8 @@
-"""Define what a mapping is, and the rules that all mappings share."""
+"""Define what a mapping is, the registry of mappings, and the rules that all mappings share: the
+form of texts and licences, and a language for texts that declare none, marked as detected.
+
+Source: https://github.com/adbar/py3langid (97 languages and more, by Naive Bayes over byte n-grams)
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,12 @@
 """Compute sets of entities that are one thing, from a threshold of the score on and never against a
-decision, and the published descriptions of the sets.
+decision, and the published descriptions of the sets; decide about many pairs at once: by a rule, or
+by an SSSOM table, of which all lines are stored or none.
 
 The descriptions depend on the entities, pairs and decisions alone, so withdrawing a decision
 restores the same bytes.
+
+Source: https://mapping-commons.github.io/sssom/spec-model/. A negative decision has the predicate
+modifier ``Not``, an unsure one the confidence 0.5.
 """
 
 from __future__ import annotations

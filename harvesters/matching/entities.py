@@ -1,5 +1,8 @@
 """Read initiatives, organizations and documents with a DOI from published descriptions, in the form
 in which they are compared.
+
+They, and what is computed from them, are in temporary databases on disk, so that any number of
+records needs the same memory. The last used entities are cached.
 """
 
 from __future__ import annotations

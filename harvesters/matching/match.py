@@ -1,4 +1,6 @@
-"""Match all published records, or those that are new or changed since the last matching."""
+"""Match all published records, or those that are new or changed since the last matching. Entities
+are read from the ledger's published descriptions; scored pairs and decisions are stored there.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Score a pair of entities, with the bits of each feature.
+"""Choose the pairs that are compared, entities that share an identifier, a page, a name, rare words
+or an acronym, and score each pair with the bits of each feature.
 
 The score is a sum of weights in bits, the logarithm of how much more often the feature is seen in
 pairs of one thing than in pairs of two (Fellegi and Sunter,

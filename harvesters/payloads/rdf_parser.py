@@ -1,6 +1,9 @@
 """Parse RDF with limited depth and our own exceptions; a broken statement affects one node instead
 of the whole document.
 
+Contexts of JSON-LD are here, so that harvested documents cause no requests. They were written for
+this project from each vocabulary's documentation; they contain what records of registries need.
+
 Source: https://www.w3.org/TR/rdf12-turtle/#sec-grammar-grammar (tokens),
 https://www.w3.org/TR/rdf12-xml/#section-Grammar-productions,
 https://pyoxigraph.readthedocs.io/en/stable/io.html

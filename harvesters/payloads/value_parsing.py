@@ -1,5 +1,5 @@
-"""Normalize values of any source: texts, dates, numbers and languages, and remove personal contact
-data.
+"""Normalize values of any source: texts, also those in HTML, dates, timestamps, numbers and
+languages, and remove personal contact data.
 """
 
 from __future__ import annotations

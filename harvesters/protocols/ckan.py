@@ -40,6 +40,9 @@ class CkanOptions(Options):
 class Ckan(PagedProtocol[Row]):
     """The packages of a portal, sorted by id, so that one that changes during the run keeps its
     place. A window is the id from which the list is continued.
+
+    The source's url is the portal's root, or the full address of a response, with /api/ in its path
+    or .json at its end.
     """
 
     probes = ((0, 0),)
@@ -49,6 +52,23 @@ class Ckan(PagedProtocol[Row]):
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options = CkanOptions.of(source)
+
+    def read(self, cursor: str | None) -> Pages[Row]:
+        """Yield the packages that a search returns, else those of the document at the source's url:
+        a package, or a list of them.
+        """
+        if is_search(self.source):
+            return super().read(cursor)
+        accept, parse = "application/json", self._parse_document
+        return read_document(self.source, self.fetch, cursor, accept, parse)
+
+    def _parse_document(self, reply: Reply) -> Iterator[Item[Row]]:
+        result = unwrap_result(self.source, reply)
+        if isinstance(result, dict):
+            result = result.get("results", result)
+        for part in result if isinstance(result, list) else [result]:
+            # DKAN wraps lists in a list.
+            yield from map(self.parse, part if isinstance(part, list) else [part])
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.rows
@@ -135,29 +155,6 @@ def is_response_url(url: str) -> bool:
     return "/api/" in path or path.endswith(".json")
 
 
-def collect(
-    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
-) -> Pages[Row]:
-    """Yield all packages, or those changed since *since* minus a second.
-
-    The source's url is the portal's root, or the full address of a response, with /api/ in its path
-    or .json at its end. The response is a search, or a document with one package or a list of them.
-    """
-    protocol = Ckan(source, fetch, since)
-
-    def parse(reply: Reply) -> Iterator[Item[Row]]:
-        result = unwrap_result(source, reply)
-        if isinstance(result, dict):
-            result = result.get("results", result)
-        for part in result if isinstance(result, list) else [result]:
-            # DKAN wraps lists in a list.
-            yield from map(protocol.parse, part if isinstance(part, list) else [part])
-
-    if is_search(source):
-        return protocol.read(cursor)
-    return read_document(source, fetch, cursor, "application/json", parse)
-
-
 def is_search(source: Source) -> bool:
     """Return whether the source's url leads to the search, which can be asked for changes; a
     document cannot.
@@ -165,4 +162,6 @@ def is_search(source: Source) -> bool:
     return not is_response_url(source.url) or urlsplit(source.url).path.endswith("package_search")
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, CkanOptions, incremental=True, is_incremental=is_search)
+PROTOCOL = Protocol(
+    Ckan.collect, Payload.ROW, CkanOptions, incremental=True, is_incremental=is_search
+)

@@ -1,4 +1,6 @@
-"""Read documents: one that holds many records, and those that lists name one by one."""
+"""Read documents: one that holds many records, and those that lists name one by one, also as files
+of JSON, XML or RDF.
+"""
 
 from __future__ import annotations
 

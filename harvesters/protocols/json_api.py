@@ -118,8 +118,8 @@ class JsonOptions(Options):
 
 
 class JsonPages(PagedProtocol[Row]):
-    """Pages by number, offset, cursor or next link. A window is the time from which records changed,
-    in the registry's form, "" if open.
+    """Pages by number, offset, cursor or next link, one document, or the files of an index. A
+    window is the time from which records changed, in the registry's form, "" if open.
     """
 
     is_exact = True
@@ -135,6 +135,53 @@ class JsonPages(PagedProtocol[Row]):
         self.probes = ((0, 1), (1, 1)) if self.is_sized else ((0, 0),)
         if self.since and options.since:
             self.windows = ((self._format_since(self.since),),)
+
+    def read(self, cursor: str | None) -> Pages[Row]:
+        """Yield all records, or those changed since *since* minus a second if the source definition
+        has the option ``since``. A record's raw bytes are its JSON with sorted keys.
+        """
+        options = self.options
+        if options.is_paged:
+            yield from super().read(cursor)
+            return
+        terms, is_whole = self.terms(self.windows[0][0]), cursor is None and not options.files
+        reply = self.fetch.get(self.source.url, terms, accept=_ACCEPT, conditional=is_whole)
+        if reply.not_modified:
+            yield Page((), None, at=reply.at, unchanged=True)
+            return
+        document = load_json(reply, options.charset)
+        if options.files:
+            yield from self._read_files(reply, document, cursor)
+            return
+        items = tuple(map(self.parse, self.find_rows(reply, document)))
+        yield from paginate(items, reply, cursor, self.total(reply, document))
+
+    def _read_files(self, reply: Reply, index: Any, cursor: str | None) -> Pages[Row]:
+        """Yield the records of each file of an index, in the order of their addresses."""
+        path, charset = self.options.files, self.options.charset
+        listed = _compile(path)(index)
+        if not isinstance(listed, list):
+            text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
+            raise ParseError(text, source=self.source.name, url=reply.url, path=path)
+        names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
+        texts = {name for name in names if isinstance(name, str) and name}
+        documents = []
+        for address in sorted({join_url(reply.url, name) for name in texts}):
+            stem = PurePosixPath(unquote(url_path(address))).stem
+            text = "the file %(file)s cannot be read, so the keys of its records are unknown"
+            # Where the file's name is not its record's key, that is unknown.
+            doubt = Reason(text, file=stem) if self.key_path else None
+            documents.append(ListedDocument(address, stem, unreadable=doubt))
+
+        def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
+            rows = self.find_rows(reply, load_json(reply, charset))
+            return tuple(self.parse((name or document.key, row)) for name, row in rows), None
+
+        reader = DocumentReader(
+            self.source, self.fetch, _ACCEPT, _ACCEPT, parse, is_missing_gone=False
+        )
+        for page in reader.read_lists(cursor, lambda _: [("", documents)]):
+            yield replace(page, reported_total=len(documents))
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.size
@@ -278,59 +325,6 @@ class JsonPages(PagedProtocol[Row]):
         return (moment.astimezone(UTC) - timedelta(seconds=1)).strftime(self.options.since_format)
 
 
-def collect(
-    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
-) -> Pages[Row]:
-    """Yield all records, or those changed since *since* minus a second if the source definition has
-    the option ``since``. A record's raw bytes are its JSON with sorted keys.
-    """
-    protocol = JsonPages(source, fetch, since)
-    options = protocol.options
-    if options.is_paged:
-        yield from protocol.read(cursor)
-        return
-    terms = protocol.terms(protocol.windows[0][0])
-    is_whole = cursor is None and not options.files
-    reply = fetch.get(source.url, terms, accept=_ACCEPT, conditional=is_whole)
-    if reply.not_modified:
-        yield Page((), None, at=reply.at, unchanged=True)
-        return
-    document = load_json(reply, options.charset)
-    if options.files:
-        yield from _read_files(protocol, reply, document, cursor)
-        return
-    items = tuple(map(protocol.parse, protocol.find_rows(reply, document)))
-    yield from paginate(items, reply, cursor, protocol.total(reply, document))
-
-
-def _read_files(protocol: JsonPages, reply: Reply, index: Any, cursor: str | None) -> Pages[Row]:
-    """Yield the records of each file of an index, in the order of their addresses."""
-    path, charset = protocol.options.files, protocol.options.charset
-    listed = _compile(path)(index)
-    if not isinstance(listed, list):
-        text = "%(source)s: %(url)s has no list at '%(path)s' (the option 'files')"
-        raise ParseError(text, source=protocol.source.name, url=reply.url, path=path)
-    names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
-    texts = {name for name in names if isinstance(name, str) and name}
-    documents = []
-    for address in sorted({join_url(reply.url, name) for name in texts}):
-        stem = PurePosixPath(unquote(url_path(address))).stem
-        text = "the file %(file)s cannot be read, so the keys of its records are unknown"
-        # Where the file's name is not its record's key, that is unknown.
-        doubt = Reason(text, file=stem) if protocol.key_path else None
-        documents.append(ListedDocument(address, stem, unreadable=doubt))
-
-    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
-        rows = protocol.find_rows(reply, load_json(reply, charset))
-        return tuple(protocol.parse((name or document.key, row)) for name, row in rows), None
-
-    reader = DocumentReader(
-        protocol.source, protocol.fetch, _ACCEPT, _ACCEPT, parse, is_missing_gone=False
-    )
-    for page in reader.read_lists(cursor, lambda _: [("", documents)]):
-        yield replace(page, reported_total=len(documents))
-
-
 def _compile(path: str) -> Search:
     return compile_jmespath(path) if path else lambda _: None
 
@@ -355,7 +349,7 @@ def _text(value: Any) -> str | None:
 
 
 PROTOCOL = Protocol(
-    collect,
+    JsonPages.collect,
     Payload.ROW,
     JsonOptions,
     incremental=True,

@@ -1,4 +1,6 @@
-"""What the registry of protocols knows of each protocol."""
+"""Define what a protocol is, the registry of protocols, and the position from which one continues
+after a page, which is one line of JSON with a version.
+"""
 
 from __future__ import annotations
 

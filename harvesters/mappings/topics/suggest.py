@@ -1,5 +1,9 @@
-"""Add suggested goals, targets and action lines to records, without those that the record has on
-another basis.
+"""Find goals, targets and action lines that a text names by their number ("SDG 4", "ODD 4", "target
+9.c", "هدف 4", "action line C7"), and add suggestions to records, without those that the record has
+on another basis.
+
+A number alone is no mention. Words that also mean something else ("goal 4", "target 1.5") count
+only if words of the 2030 Agenda are near, or if they are all of the text.
 """
 
 from __future__ import annotations
