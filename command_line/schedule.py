@@ -33,7 +33,6 @@ from harvesters.runs.jobs import (
     REQUEST_INTERVAL,
     Jobs,
     LocalJobs,
-    RequestWatch,
     Timer,
     claim_requests,
     create_scheduler,
@@ -159,9 +158,8 @@ def _create_scheduler(
         sources,
         jobs,
         _create_timers(settings, sources, context, lock),
-        RequestWatch(
-            lambda: claim_requests(context, outage), partial(_read_changes, sources, context)
-        ),
+        claim=lambda: claim_requests(context, outage),
+        changed_sources=partial(_read_changes, sources, context),
         is_postponed=lambda source: context.ledger.open_run(source.name) is not None,
         overdue=interrupted_sources(sources, context),
     )

@@ -56,7 +56,7 @@ from harvesters.runs.collect import (
     rules_digest,
 )
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.plan import GuardResult, Plan
+from harvesters.runs.plan import Plan
 from harvesters.runs.run import plan_run
 from harvesters.source import Source
 from shapes.validate import EngineName
@@ -173,13 +173,13 @@ def check_feed(
         if ledger is not None:
             _copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
-        plan, result = plan_run(source, context, run)
+        plan, _ = plan_run(source, context, run)
         sample = FieldSample()
         if plan.fetched:
             archive = context.data / "archive"
             sample = of_feed.sample_fields(source, run, base, engine, archive, limits.process)
         findings = _findings(source, context, plan, sample, upload, failed)
-        changes = _changes(plan, result, context) if ledger is not None else None
+        changes = _changes(plan, context) if ledger is not None else None
     name, results = upload.name if upload else source.url, of_feed.count_results(plan.outcomes)
     return PreflightReport(
         name,
@@ -324,7 +324,7 @@ def _findings(
     return findings
 
 
-def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> PlannedChanges:
+def _changes(plan: Plan, context: HarvestContext) -> PlannedChanges:
     def keys(*outcomes: Outcome) -> tuple[tuple[str, str], ...]:
         staged = islice(context.ledger.staged_records(plan.run, outcomes), _SHOWN)
         return tuple((record.key or "", record.other or "") for record in staged)
@@ -336,7 +336,7 @@ def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> Planne
         {outcome.value: number for outcome, number in plan.outcomes.items() if number},
         keys(Outcome.REPLACED),
         tuple(key for key, _ in keys(Outcome.VANISHED, Outcome.MISSING, Outcome.LOST)),
-        tuple(reason.text for reason in result.hold_reasons),
+        tuple(reason.text for reason in plan.hold_reasons),
         plan.run.incomplete_reason.text if plan.run.incomplete_reason else "",
     )
 

@@ -150,29 +150,21 @@ class Timer:
     seconds: int = _REFRESH_INTERVAL
 
 
-@dataclass(frozen=True, slots=True)
-class RequestWatch:
-    """How run requests are claimed every three seconds, beside the runs that are due.
-    *changed_sources* is called before *claim*; it returns all sources if a definition has changed,
-    else None.
-    """
-
-    claim: Callable[[], Sequence[RunRequest]]
-    changed_sources: Callable[[], Iterable[Source] | None] = lambda: None
-
-
 def create_scheduler(
     sources: Iterable[Source],
     jobs: Jobs,
     timers: Iterable[Timer] = (),
-    watch: RequestWatch | None = None,
     *,
+    claim: Callable[[], Sequence[RunRequest]] | None = None,
+    changed_sources: Callable[[], Iterable[Source] | None] = lambda: None,
     is_postponed: Callable[[Source], bool] = lambda _: False,
     overdue: Iterable[str] = (),
 ) -> BackgroundScheduler:
     """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
     ``shutdown()``, those of the sources named in *overdue* at once.
 
+    *claim* returns the run requests to execute, and is called every three seconds. Before it,
+    *changed_sources* is called, which returns all sources if a definition has changed, else None.
     When a source's quiet hours end and *is_postponed* returns True for it, its run is resumed.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
@@ -187,11 +179,10 @@ def create_scheduler(
         if is_postponed(source):
             jobs.run_postponed(source)
 
-    def claim() -> None:
-        assert watch
-        if (changed := watch.changed_sources()) is not None:
+    def run_requests() -> None:
+        if (changed := changed_sources()) is not None:
             _schedule_sources(scheduler, changed, jobs.run_due, resume)
-        for request in watch.claim():
+        for request in claim() if claim else ():
             scheduler.add_job(
                 jobs.run_requested,
                 args=(request,),
@@ -204,7 +195,7 @@ def create_scheduler(
     _schedule_sources(scheduler, sources, jobs.run_due, resume)
     for name in overdue:
         scheduler.modify_job(name, next_run_time=datetime.now(UTC))
-    claiming = [Timer("requests", "clock", claim, REQUEST_INTERVAL)] if watch else []
+    claiming = [Timer("requests", "clock", run_requests, REQUEST_INTERVAL)] if claim else []
     for timer in (*timers, *claiming):
         scheduler.add_job(
             timer.action,

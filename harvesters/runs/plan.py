@@ -385,16 +385,6 @@ def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
         yield LimitViolation(None, Reason("journal_too_large", **values))
 
 
-@dataclass(frozen=True, slots=True)
-class GuardResult:
-    """The result of the check: why the plan must be held (empty: it may commit), and the overrides
-    used.
-    """
-
-    hold_reasons: tuple[Reason, ...]
-    used_overrides: tuple[GrantedOverride, ...] = ()
-
-
 def check_limits(
     plan: Plan,
     limits: Limits,
@@ -403,13 +393,16 @@ def check_limits(
     now: datetime,
     *,
     rules_changed: bool,
-) -> GuardResult:
-    """Check *plan* against *limits*, raised by the overrides that are valid at *now* if necessary."""
+) -> tuple[Plan, tuple[GrantedOverride, ...]]:
+    """Check *plan* against *limits*, raised by the overrides that are valid at *now* if necessary.
+
+    Return the plan with the reasons to hold it, none if it may commit, and the overrides used.
+    """
     violations = find_violations(plan, limits, rules_changed=rules_changed)
     if hold is not None and (plan.change_count or violations):
         values = {"by": hold.by, "since": f"{hold.since:%Y-%m-%d %H:%M}", "note": hold.reason}
         reason = Reason("on_hold_because" if hold.reason else "on_hold", **values)
-        return GuardResult(_all_reasons(plan, [LimitViolation(None, reason), *violations]))
+        return _with_reasons(plan, [LimitViolation(None, reason), *violations]), ()
     exceeded = {violation.limit for violation in violations}
     usable = [
         granted
@@ -420,10 +413,13 @@ def check_limits(
     ]
     raised: dict[str, Any] = {granted.limit: granted.value for granted in usable}
     if find_violations(plan, replace(limits, **raised), rules_changed=rules_changed):
-        return GuardResult(_all_reasons(plan, violations))
-    return GuardResult((), tuple(usable))
+        return _with_reasons(plan, violations), ()
+    return replace(plan, hold_reasons=()), tuple(usable)
 
 
-def _all_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> tuple[Reason, ...]:
-    """Return every reason to hold a plan, and why its full harvest was incomplete, if it was."""
-    return (*(violation.reason for violation in violations), *incompleteness_reasons(plan.run))
+def _with_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> Plan:
+    """Return the plan with every reason to hold it, and why its full harvest was incomplete, if it
+    was.
+    """
+    reasons = (violation.reason for violation in violations)
+    return replace(plan, hold_reasons=(*reasons, *incompleteness_reasons(plan.run)))

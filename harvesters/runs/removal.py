@@ -115,10 +115,10 @@ def plan_removal(
                 for key in _served_keys(run, context, key)
             )
             run = _stage(run, deleted, context)
-        plan, result = plan_run(source, context, run)
+        plan, _ = plan_run(source, context, run)
         reason = Reason(f"planned_{kind.value}", by=by, count=plan.tombstoned)
         # The limit of deletions does not apply, since the source itself deleted nothing.
-        limits = [item for item in result.hold_reasons if item.code != _LIMIT]
+        limits = [item for item in plan.hold_reasons if item.code != _LIMIT]
         return hold_plan(replace(plan, hold_reasons=(reason, *limits)), context)
 
 

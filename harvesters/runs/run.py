@@ -8,7 +8,7 @@ code. Each step ends in one transaction of the ledger, so that a run killed anyw
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -27,7 +27,15 @@ from harvesters.errors import (
     QuietHoursError,
 )
 from harvesters.ledger import operators
-from harvesters.ledger.models import NOT_PUBLISHED, PUBLISHED_RUNS, SUCCESSFUL, Notice, Run, State
+from harvesters.ledger.models import (
+    NOT_PUBLISHED,
+    PUBLISHED_RUNS,
+    SUCCESSFUL,
+    GrantedOverride,
+    Notice,
+    Run,
+    State,
+)
 from harvesters.page_model import Validator
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import REVIEW, Reason, without_review
@@ -53,7 +61,6 @@ from harvesters.runs.commit import (
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import (
-    GuardResult,
     Plan,
     check_limits,
     compute_plan,
@@ -153,14 +160,13 @@ def _execute(
     try:
         run, validators = pages()  # fetch, archive, map, validate, stage
         with ledger.one_transaction():
-            plan, result = plan_run(source, context, run)
-            plan = replace(plan, hold_reasons=result.hold_reasons)
+            plan, used_overrides = plan_run(source, context, run)
             if dry_run:
                 return _end_dry_run(plan, context)
             _supersede(run, context)
-            if result.hold_reasons:
+            if plan.hold_reasons:
                 return hold_plan(plan, context)
-            _use_overrides(run, result, context)
+            _use_overrides(run, used_overrides, context)
         return replace(plan, run=commit(plan, source, context, validators))
     except LockLostError:
         raise  # another process has the run now
@@ -310,13 +316,17 @@ def _due_since(run: Run, source: Source, context: HarvestContext) -> bool:
 # ---- plan and guard
 
 
-def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
-    """Return the plan of a run whose pages are staged, and whether its limits permit it."""
+def plan_run(
+    source: Source, context: HarvestContext, run: Run
+) -> tuple[Plan, tuple[GrantedOverride, ...]]:
+    """Return the plan of a run whose pages are staged, with the reasons to hold it, and the
+    overrides that it uses.
+    """
     plan = measure_size(compute_plan(run, context.ledger, source.limits), source.limits, context)
     overrides = operators.overrides(context.ledger, source.name)
     hold = operators.holds(context.ledger).get(source.name)
     rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
-    return plan, check_limits(
+    return check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
     )
 
@@ -360,11 +370,13 @@ def hold_plan(plan: Plan, context: HarvestContext) -> Plan:
     return replace(plan, run=awaiting_review)
 
 
-def _use_overrides(run: Run, result: GuardResult, context: HarvestContext) -> None:
+def _use_overrides(
+    run: Run, used_overrides: Sequence[GrantedOverride], context: HarvestContext
+) -> None:
     """Consume the overrides that the plan needs, and store a notice of each."""
-    if not result.used_overrides:
+    if not used_overrides:
         return
-    operators.consume(context.ledger, [granted.id for granted in result.used_overrides], run.id)
+    operators.consume(context.ledger, [granted.id for granted in used_overrides], run.id)
     notices = [
         Notice(
             _OVERRIDE_NOTICE,
@@ -372,7 +384,7 @@ def _use_overrides(run: Run, result: GuardResult, context: HarvestContext) -> No
                 "override_used", by=granted.by, limit=granted.limit, value=f"{granted.value:g}"
             ).text,
         )
-        for granted in result.used_overrides
+        for granted in used_overrides
     ]
     context.ledger.replace_notices(run, _OVERRIDE_NOTICE, notices)
 

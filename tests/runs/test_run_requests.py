@@ -9,7 +9,6 @@ from harvesters.ledger.models import Removal, RemovalKind
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.jobs import (
     LocalJobs,
-    RequestWatch,
     claim_requests,
     create_scheduler,
 )
@@ -101,7 +100,7 @@ def test_requests_are_claimed_within_five_seconds_and_a_retired_source_is_not_du
     harvester: Harvester,
 ) -> None:
     jobs = jobs_of(harvester.context)
-    scheduler = create_scheduler([harvester.source], jobs, watch=RequestWatch(list))
+    scheduler = create_scheduler([harvester.source], jobs, claim=list)
 
     assert scheduler.get_job(":requests").trigger.interval.total_seconds() < 5
     removal = Removal("projects.1", "projects", RemovalKind.RETIRE)

@@ -12,7 +12,7 @@ from command_line.settings import Settings
 from command_line.site import suggest_schedule
 from harvesters.ledger.models import RunRequest, State
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.jobs import RequestWatch, Timer, create_scheduler, log_missed
+from harvesters.runs.jobs import Timer, create_scheduler, log_missed
 from harvesters.runs.locks import ScheduleLock, is_schedule_running, source_lock
 from harvesters.source import Source, load_all, parse_quiet_hours
 from vocab.iris import BASE
@@ -176,8 +176,12 @@ def test_requests_are_claimed_with_the_definitions_as_they_are_now(source: Sourc
     )
     moved = replace(source, url="https://registry.example/moved")
     changes = iter([[moved, replace(calm, quiet=None), replace(source, name="added")]])
-    watch = RequestWatch(list, lambda: next(changes, None))
-    scheduler = create_scheduler([source, gone, calm], RecordedJobs(), watch=watch)
+    scheduler = create_scheduler(
+        [source, gone, calm],
+        RecordedJobs(),
+        claim=list,
+        changed_sources=lambda: next(changes, None),
+    )
     before = sorted(job.id for job in scheduler.get_jobs())
 
     for _ in range(2):
