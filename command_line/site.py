@@ -316,27 +316,24 @@ def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_
     preload(*_UPLOADS)
     iris, limits = Iris(settings.base), read(settings.limits)
     service = QueryService(settings.data, iris, limits, elsewhere=settings.elsewhere, now=now)
-    create_context = partial(
-        AdminContext,
-        settings.data,
-        settings.sources,
-        settings.ledger,
-        settings.base,
-        now,
+    place = (settings.data, settings.sources, settings.ledger, settings.base, now)
+    channels = replace(notification_channels(settings), public_url=url)
+    admin = AdminContext(
+        *place,
         demo=settings.demo,
+        channels=channels,
         network=network_settings(settings),
-        channels=replace(notification_channels(settings), public_url=url),
-    )
-    admin = create_context(
         positions=partial(portal_positions, service),
         suggest_fields=suggest_fields,
         fill_in=fill_in,
         remap=partial(remap_source, settings),
     )
     submissions = SubmissionContext(
-        create_context(lock_timeout=_SUBMISSION_LOCK_TIMEOUT),
-        url,
-        DuplicateFinder(partial(find_duplicates, service)),
+        *place,
+        lock_timeout=_SUBMISSION_LOCK_TIMEOUT,
+        demo=settings.demo,
+        channels=channels,
+        duplicates=DuplicateFinder(partial(find_duplicates, service)),
         quality=partial(record_quality, service),
         provider=parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None,
         organizations=partial(find_organizations, service),
@@ -489,7 +486,7 @@ def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionCo
             async with public.router.lifespan_context(public):
                 yield
         finally:
-            submissions.site.close()
+            submissions.close()
             admin.close()
 
     routes = [

@@ -360,7 +360,7 @@ def scheme_sections() -> str:
 def _descriptions() -> list[tuple[str, str, dict[str, Any]]]:
     """Return the OpenAPI descriptions, each with the start of its paths and its form of a result."""
     site = AdminContext(DOCS, DOCS, "sqlite://", Iris().base)
-    submissions = create_submissions(SubmissionContext(site, ""))
+    submissions = create_submissions(SubmissionContext(DOCS, DOCS, "sqlite://", Iris().base))
     with TemporaryDirectory() as folder:
         public = create_app(QueryService(Path(folder), Iris()))
     text = "{summary}. {description}"

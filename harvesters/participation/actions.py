@@ -57,7 +57,7 @@ log = structlog.get_logger(component="submissions")
 def check_content(context: SubmissionContext, content: Content, key: str) -> Check:
     """Return the faults of a submission, and the records that it may repeat. Raises Closed."""
     return check(
-        context.site.ledger, content, key, context.source(), context.site.base, context.duplicates
+        context.ledger, content, key, context.submission_source(), context.base, context.duplicates
     )
 
 
@@ -73,15 +73,13 @@ def submit(
 
     Raises Closed, RateLimited, and InvalidValue if the submitter has too many submissions.
     """
-    context.source()
+    context.submission_source()
     count_change(context, submitter)
-    existing = submissions.of_submitter(context.site.ledger, submitter.id)
+    existing = submissions.of_submitter(context.ledger, submitter.id)
     if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
         raise InvalidValue(TOO_MANY, count=MAX_OPEN)
-    submission, event = received(
-        new_id(), submitter, content, language, context.site.now(), seconds
-    )
-    submissions.add(context.site.ledger, submission, event)
+    submission, event = received(new_id(), submitter, content, language, context.now(), seconds)
+    submissions.add(context.ledger, submission, event)
     log.info("submission received", submission=submission.id)
     return submission
 
@@ -114,7 +112,7 @@ def received(
 
 def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submission:
     """Return a submission of this submitter; raise NotFound for any other, even one that exists."""
-    submission = submissions.find(context.site.ledger, id)
+    submission = submissions.find(context.ledger, id)
     if submission is None or submission.submitter != submitter.id:
         raise NotFound("You have no submission with this identifier.")
     return submission
@@ -128,11 +126,11 @@ def update(
 
     Raises NotAllowed, VersionConflict, Closed, RateLimited.
     """
-    context.source()
+    context.submission_source()
     count_change(context, submitter)
     if submission.state not in _EDITABLE:
         raise NotAllowed("A submission that was withdrawn or marked as spam cannot be changed.")
-    now, (state, reason) = context.site.now(), triage(submitter, content)
+    now, (state, reason) = context.now(), triage(submitter, content)
     values = {
         "content": content,
         "title": title_of(content),
@@ -144,7 +142,7 @@ def update(
     event = SubmissionEvent(
         "changed", submitter.name, now, version=submission.version + 1, content=content
     )
-    return apply_change(context.site, submission, values, event)
+    return apply_change(context, submission, values, event)
 
 
 def withdraw(
@@ -189,7 +187,7 @@ _EXPORTED = ("id", "post", "title", "text", "language", "state", "created", "rea
 
 def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     """Return everything that is stored about a submitter, for JSON."""
-    ledger = context.site.ledger
+    ledger = context.ledger
     own = submissions.of_submitter(ledger, submitter.id)
     names = sorted({name for item in own for name in submissions.picture_names(item)})
     stored = (submissions.find_picture(ledger, name) for name in names)
@@ -220,11 +218,11 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
     """Withdraw and delete everything of a submitter; return the number of submissions. Tombstones
     of published records stay.
     """
-    ledger = context.site.ledger
+    ledger = context.ledger
     items = submissions.of_submitter(ledger, submitter.id)
     for item in items:
         if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
-            withdraw(context.site, item, submitter.name)
+            withdraw(context, item, submitter.name)
     prizes.delete_person(ledger, submitter.id, submitter.mail)
     submissions.delete_comments(ledger, submitter.id)
     submissions.delete_submitter(ledger, submitter)
@@ -331,7 +329,7 @@ def check_link(context: SubmissionContext, secret: str) -> Submission:
     """Return the submission that a link confirms; raise LinkInvalid if the link no longer works or
     nothing is published.
     """
-    link, item = open_link(context.site, secret, Purpose.STILL_TRUE, UNCONFIRMED)
+    link, item = open_link(context, secret, Purpose.STILL_TRUE, UNCONFIRMED)
     if item is None or item.published is None or item.submitter != link.submitter:
         raise LinkInvalid(UNCONFIRMED)
     return item

@@ -116,7 +116,7 @@ def csv_template() -> Response:
 @routes.get("/template.xlsx", summary="Download the template of a table as a workbook")
 def xlsx_template(context: SubmissionContextDep) -> Response:
     """Return an empty table whose cells offer the values that they may have."""
-    content = template_xlsx(context.site.base, current_locale().language)
+    content = template_xlsx(context.base, current_locale().language)
     return Response(content, media_type=XLSX, headers=_attachment("submissions.xlsx"))
 
 
@@ -155,7 +155,7 @@ def _row(context: SubmissionContext, result: RowResult) -> dict[str, Any]:
         "outcome": result.outcome.value,
         "title": result.title,
         "id": result.id,
-        "url": f"{context.url}/submissions/{result.id}" if result.id else None,
+        "url": f"{context.channels.public_url}/submissions/{result.id}" if result.id else None,
         **_checked(Check(result.findings, result.duplicates)),
     }
 
@@ -178,19 +178,19 @@ def send_picture(
 
     A picture that no record names is deleted after a day.
     """
-    context.source()
+    context.submission_source()
     if media_type(request) not in MEDIA_TYPES:
         raise UnsupportedMedia("Send %(types)s.", types=", ".join(MEDIA_TYPES))
     count_change(context, submitter)
-    if store.count_unused(context.site.ledger, submitter.id) >= MAX_UNUSED:
+    if store.count_unused(context.ledger, submitter.id) >= MAX_UNUSED:
         raise InvalidValue(
             "You sent %(count)s pictures that no record names. Name them, or wait a day.",
             count=MAX_UNUSED,
         )
     picture = encode_picture(body)
-    store.add_picture(context.site.ledger, picture, context.site.now(), submitter.id)
+    store.add_picture(context.ledger, picture, context.now(), submitter.id)
     about = {
-        "id": Iris(context.site.base).picture(picture.name),
+        "id": Iris(context.base).picture(picture.name),
         "width": picture.width,
         "height": picture.height,
         "bytes": len(picture.content),
@@ -202,7 +202,7 @@ def send_picture(
 def read_picture(name: str, context: SubmissionContextDep) -> Response:
     """The picture is there as long as an accepted submission has it."""
     known = _NAME.match(name)
-    picture = store.find_picture(context.site.ledger, name, published=True) if known else None
+    picture = store.find_picture(context.ledger, name, published=True) if known else None
     headers = {
         "Cache-Control": "public, max-age=3600",
         "Cross-Origin-Resource-Policy": "cross-origin",
@@ -227,7 +227,7 @@ def offer(
     stays yours.
     """
     item = actions.find_own(context, submitter, id)
-    return _sent(actions.offer_transfer(context.site, item, address.mail, submitter.name))
+    return _sent(actions.offer_transfer(context, item, address.mail, submitter.name))
 
 
 def _sent(link: str | None) -> dict[str, str]:
@@ -241,7 +241,7 @@ def _sent(link: str | None) -> dict[str, str]:
 )
 def take(secret: str, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """The submission belongs to the organization or person whose token is sent."""
-    return view(context, actions.take_over(context.site, secret, submitter))
+    return view(context, actions.take_over(context, secret, submitter))
 
 
 @routes.post(
@@ -254,8 +254,8 @@ def ask_confirmation(address: MailAddress, context: SubmissionContextDep) -> dic
     """The answer is the same whether the address is known or not. A demo without a mail server
     answers with the link itself.
     """
-    context.source()
-    return _sent(request_confirmation(context.site, address.mail))
+    context.submission_source()
+    return _sent(request_confirmation(context, address.mail))
 
 
 @routes.post(
@@ -277,9 +277,7 @@ def confirm_address(secret: str, context: SubmissionContextDep) -> dict[str, Any
 @routes.get("", summary="List your submissions")
 def list_own(context: SubmissionContextDep, submitter: SubmitterDep) -> list[dict[str, Any]]:
     """The newest come first."""
-    return [
-        view(context, item) for item in submissions.of_submitter(context.site.ledger, submitter.id)
-    ]
+    return [view(context, item) for item in submissions.of_submitter(context.ledger, submitter.id)]
 
 
 @routes.get("/account", summary="Export all that is stored about you")
@@ -314,11 +312,11 @@ def create(
     A record with violations is refused with a message by member; likely duplicates are in the
     answer.
     """
-    context.source()
+    context.submission_source()
     content = _read(request, body, context)
     checked = _check_valid(context, content, new_id())
     submission = actions.submit(context, submitter, content, current_locale().language)
-    location = {"Location": f"{context.url}/submissions/{submission.id}"}
+    location = {"Location": f"{context.channels.public_url}/submissions/{submission.id}"}
     return _answer(context, submission, checked, HTTPStatus.CREATED, location)
 
 
@@ -375,7 +373,7 @@ def replace(
 )
 def confirm_still_true(id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
     """The record shows the day as `lastReviewed` from the next run on."""
-    actions.confirm(context.site, actions.find_own(context, submitter, id), submitter.name)
+    actions.confirm(context, actions.find_own(context, submitter, id), submitter.name)
     return _answer(context, actions.find_own(context, submitter, id), None)
 
 
@@ -386,7 +384,7 @@ def withdraw(
     """Its content is deleted; if it was published, a tombstone stays. `If-Match` as for a change."""
     submission = actions.find_own(context, submitter, id)
     _check_version(request, submission)
-    return _answer(context, actions.withdraw(context.site, submission, submitter.name), None)
+    return _answer(context, actions.withdraw(context, submission, submitter.name), None)
 
 
 def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
@@ -396,7 +394,7 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
         return read_document(
             body,
             media_type(request),
-            context.site.base,
+            context.base,
             language if _LANGUAGE.match(language) else None,
         )
     except InvalidMembersError as error:
@@ -442,12 +440,12 @@ def view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
     published = submission.first_accepted is not None
     return {
         "id": submission.id,
-        "url": f"{context.url}/submissions/{submission.id}",
+        "url": f"{context.channels.public_url}/submissions/{submission.id}",
         "state": submission.state.value,
         "version": submission.version,
         "title": submission.title,
         **times,
-        "record": Iris(context.site.base).record(SOURCE, submission.id) if published else None,
+        "record": Iris(context.base).record(SOURCE, submission.id) if published else None,
     }
 
 
@@ -466,7 +464,7 @@ def _answer(
         **(_checked(checked) if checked else {}),
     }
     if submitter:
-        events = submissions.history(context.site.ledger, submission.id, internal=False)
+        events = submissions.history(context.ledger, submission.id, internal=False)
         body["history"] = [
             {
                 "time": event.time.isoformat(),

@@ -36,8 +36,8 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         redoc_url=None,
     )
     preload(parse_members, read_lines, encode_webp)
-    app.state.context, app.state.submissions = context.site, context
-    app.state.pages = submission_pages(demo=context.site.demo, provider=context.provider_name)
+    app.state.context = context
+    app.state.pages = submission_pages(demo=context.demo, provider=context.provider_name)
     routers = (
         prize_routes.api_routes,
         prize_routes.routes,

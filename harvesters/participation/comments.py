@@ -82,9 +82,7 @@ def find_post(context: SubmissionContext, path: str) -> CommentedPost:
     require_on(context)
     parts = path.split("/", 2)
     source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
-    statements = (
-        published_statements(context.site.ledger, source, key) if parts[0] == "post" else None
-    )
+    statements = published_statements(context.ledger, source, key) if parts[0] == "post" else None
     if statements is None or not any(
         f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements
     ):
@@ -125,9 +123,7 @@ def find_draft(context: SubmissionContext, secret: str) -> Comment:
     """Return the comment that a link sends; raise LinkInvalid if the link no longer works."""
     require_on(context)
     link = check_confirmation(context, secret)
-    draft = (
-        submissions.find_comment(context.site.ledger, link.submission) if link.submission else None
-    )
+    draft = submissions.find_comment(context.ledger, link.submission) if link.submission else None
     if draft is None or draft.state is not SubmissionState.DRAFT:
         raise LinkInvalid(INVALID)
     return draft
@@ -143,7 +139,7 @@ def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime
         return [
             (item.created, item.text)
             for item in submissions.comments(
-                context.site.ledger, SHOWN, post=post, state=SubmissionState.ACCEPTED
+                context.ledger, SHOWN, post=post, state=SubmissionState.ACCEPTED
             )
         ]
     except LedgerError:
@@ -182,7 +178,7 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
 
 def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
     require_on(context)
-    language, now = current_locale().language, context.site.now()
+    language, now = current_locale().language, context.now()
     return Comment(
         new_id(),
         post.path,
@@ -197,7 +193,7 @@ def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
 
 def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -> SubmissionState:
     """Return the state in which a comment of this person waits. Raises NotAllowed, RateLimited."""
-    own = submissions.comments(context.site.ledger, submitter=submitter.id)
+    own = submissions.comments(context.ledger, submitter=submitter.id)
     if sum(item.state in WAITING for item in own) >= MAX_WAITING:
         raise NotAllowed(
             "%(count)s of your comments wait for a moderator; more are not possible.",
@@ -261,12 +257,12 @@ def write(
     try:
         draft = _new(context, post, text)
         if visitor is None:
-            link = request_confirmation(context.site, mail, draft.id, CONFIRM_PATH)
-            submissions.add_comment(context.site.ledger, draft)
+            link = request_confirmation(context, mail, draft.id, CONFIRM_PATH)
+            submissions.add_comment(context.ledger, draft)
             return pages.render("sent.html", {"secret": None, "link": link})
         state = _admit(context, visitor, draft)
         sent = replace(draft, submitter=visitor.id, state=state)
-        submissions.add_comment(context.site.ledger, sent)
+        submissions.add_comment(context.ledger, sent)
     except (InvalidValue, NotAllowed) as error:
         return _form_page(pages, request, visitor, post, text, mail, error.localized)
     return redirect("mine")
@@ -288,12 +284,12 @@ def confirm_by_link(
     draft = find_draft(context, secret)
     submitter, _, session = confirm(context, secret)
     state = _admit(context, submitter, draft)
-    submissions.change_comment(context.site.ledger, draft, submitter=submitter.id, state=state)
+    submissions.change_comment(context.ledger, draft, submitter=submitter.id, state=state)
     return open_session(request, context, submitter, session, None)
 
 
 @routes.post("/{id}/delete", dependencies=[Writing])
 def delete(id: str, sender: Sender, context: SubmissionContextDep) -> Response:
-    if not submissions.delete_comments(context.site.ledger, sender.id, id):
+    if not submissions.delete_comments(context.ledger, sender.id, id):
         raise NotFound("You have no comment with this identifier.")
     return redirect("mine")

@@ -91,7 +91,7 @@ def send(
     try:
         drafts.check_pace(context, draft)
         if visitor is None:
-            link = request_confirmation(context.site, mail, draft.id)
+            link = request_confirmation(context, mail, draft.id)
             return pages.render("sent.html", {"secret": secret, "link": link})
         if first(form, "replace"):
             draft = drafts.rebase(context, visitor, draft)
@@ -134,7 +134,7 @@ def _summary(
         "secret": secret,
         "organizations": match_names(content, context.organizations),
         "session": signed_in,
-        "licence": context.source().licence,
+        "licence": context.submission_source().licence,
     }
     return pages.render("summary.html", values)
 
@@ -144,14 +144,14 @@ def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -
     values = values_of(draft.content, field, drafts.language_of(draft))
     if not field.choices or field.member == "why":
         return values
-    return labels_of(values, field.choices, context.site.base)
+    return labels_of(values, field.choices, context.base)
 
 
 def _conflict(
     context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
 ) -> Response:
     """Show what another person has changed since; the draft stays."""
-    newest = submissions.find(context.site.ledger, draft.content[drafts.REPLACES]["id"])
+    newest = submissions.find(context.ledger, draft.content[drafts.REPLACES]["id"])
     if newest is None:
         raise NotFound("You have no submission with this identifier.")
     changed = [
@@ -180,7 +180,7 @@ def take_name(secret: str, draft: Draft, form: FormDep, context: SubmissionConte
 @routes.get("/draft/{secret}/picture.webp")
 def show_picture(draft: Draft, context: SubmissionContextDep) -> Response:
     return picture_response(
-        submissions.find_picture(context.site.ledger, picture_of(draft.content) or "")
+        submissions.find_picture(context.ledger, picture_of(draft.content) or "")
     )
 
 
@@ -230,7 +230,7 @@ def answer(
 
 def _store_picture(context: SubmissionContext, file: UploadFile) -> str:
     picture = encode_picture(file.file.read())
-    submissions.add_picture(context.site.ledger, picture, context.site.now())
+    submissions.add_picture(context.ledger, picture, context.now())
     return picture.name
 
 
@@ -242,7 +242,7 @@ def _merge(
     """
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     try:
-        content = drafts.merged(draft, sent, context.site.base)
+        content = drafts.merged(draft, sent, context.base)
     except InvalidMembersError as error:
         return draft.content, dict(error.faults)
     return content, drafts.missing(content, question)
@@ -316,7 +316,7 @@ def _question_page(
         "conflict": status is HTTPStatus.PRECONDITION_FAILED,
         "complete": bool(draft.content.get("title")),
         "language": drafts.language_of(draft),
-        "address": f"{context.url}{ROOT}/draft/{secret}/{question.name}",
+        "address": f"{context.channels.public_url}{ROOT}/draft/{secret}/{question.name}",
     }
     return pages.render("question.html", values, status)
 
@@ -328,9 +328,13 @@ def _fields(
     faults: Mapping[str, str],
     form: Form | None,
 ) -> list[dict[str, object]]:
-    language, base = drafts.language_of(draft), context.site.base
+    language, base = drafts.language_of(draft), context.base
     texts = without_internal(draft.content)
-    suggested = suggest_topics(texts, context.source(), base) if question.name in SUGGESTED else {}
+    suggested = (
+        suggest_topics(texts, context.submission_source(), base)
+        if question.name in SUGGESTED
+        else {}
+    )
     # the first field of each member
     names = {field.member: field.name for field in reversed(question.fields)}
     is_answered = form is None and any(draft.content.get(field.member) for field in question.fields)

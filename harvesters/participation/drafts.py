@@ -61,8 +61,8 @@ def begin(
     context: SubmissionContext, content: Content | None = None, submitter: Submitter | None = None
 ) -> str:
     """Store a new draft; return the secret of its link."""
-    context.source()
-    now, language = context.site.now(), current_locale().language
+    context.submission_source()
+    now, language = context.now(), current_locale().language
     draft = Submission(
         new_id(),
         submitter.id if submitter else None,
@@ -75,21 +75,21 @@ def begin(
         now,
         now,
     )
-    submissions.add(context.site.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
+    submissions.add(context.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
     return create_link(context, draft)
 
 
 def create_link(context: SubmissionContext, draft: Submission) -> str:
-    now = context.site.now()
+    now = context.now()
     return submissions.create_link(
-        context.site.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id)
+        context.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id)
     )
 
 
 def begin_change(context: SubmissionContext, submitter: Submitter, submission: Submission) -> str:
     """Store a draft that changes a submission; return the secret of its link."""
     content = {
-        **_with_codes(submission.content, context.site.base),
+        **_with_codes(submission.content, context.base),
         REPLACES: {"id": submission.id, "version": submission.version},
     }
     language = next(iter(submission.content.get("title", {})), submission.language)
@@ -98,7 +98,7 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
 
 def open_draft(context: SubmissionContext, secret: str) -> Submission:
     """Return the draft with this link; raise LinkInvalid if it was sent or deleted."""
-    _, draft = open_link(context.site, secret, Purpose.DRAFT, GONE)
+    _, draft = open_link(context, secret, Purpose.DRAFT, GONE)
     if draft is None or draft.state is not SubmissionState.DRAFT:
         raise LinkInvalid(GONE)
     return draft
@@ -133,10 +133,10 @@ def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
 
 def save(context: SubmissionContext, draft: Submission, content: Content) -> bool:
     """Store the content of a draft; return whether it still had its version."""
-    now = context.site.now()
+    now = context.now()
     event = SubmissionEvent("saved", SUBMITTER, now, internal=True, version=draft.version + 1)
     values = {"content": content, "title": title_of(content), "updated": now}
-    return submissions.change(context.site.ledger, draft, event, values)
+    return submissions.change(context.ledger, draft, event, values)
 
 
 def missing(content: Content, question: Question) -> dict[str, str]:
@@ -171,11 +171,11 @@ def check_answer(context: SubmissionContext, content: Content, question: Questio
     if not content.get("title"):
         return []
     checked = check(
-        context.site.ledger,
+        context.ledger,
         without_internal(content),
         "draft",
-        context.source(),
-        context.site.base,
+        context.submission_source(),
+        context.base,
         DuplicateFinder(),
     )
     return findings_of(checked, question)
@@ -189,7 +189,7 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
     submission meanwhile.
     """
     try:
-        content = normalize(without_internal(draft.content), context.site.base, language_of(draft))
+        content = normalize(without_internal(draft.content), context.base, language_of(draft))
     except (InvalidMembersError, ParseError) as error:
         raise InvalidValue(
             "The draft is not complete. Open it, and answer what is missing."
@@ -204,9 +204,9 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
             raise VersionConflict(actions.CHANGED)
         sent = actions.update(context, submitter, current, content)
     else:
-        seconds = (context.site.now() - draft.created).total_seconds()
+        seconds = (context.now() - draft.created).total_seconds()
         sent = actions.submit(context, submitter, content, draft.language, seconds)
-    submissions.delete_draft(context.site.ledger, draft.id)
+    submissions.delete_draft(context.ledger, draft.id)
     return sent
 
 
@@ -220,12 +220,12 @@ def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) 
     newest = actions.find_own(context, submitter, replaced["id"])
     content = {**draft.content, REPLACES: {"id": newest.id, "version": newest.version}}
     save(context, draft, content)
-    return submissions.find(context.site.ledger, draft.id) or draft
+    return submissions.find(context.ledger, draft.id) or draft
 
 
 def check_pace(context: SubmissionContext, draft: Submission) -> None:
     """Refuse a draft that is sent so soon that a program must have written it."""
-    if (context.site.now() - draft.created).total_seconds() < MIN_SECONDS:
+    if (context.now() - draft.created).total_seconds() < MIN_SECONDS:
         raise InvalidValue("This was very quick. Read the summary, then send it again.")
 
 

@@ -59,7 +59,7 @@ class InboxLink:
 
 def takes_notifications(context: SubmissionContext) -> bool:
     """Return whether the inbox is open: submissions are, and other installations are named."""
-    return context.is_open() and bool(SubmissionsOptions.of(context.source()).inboxes)
+    return context.is_open() and bool(SubmissionsOptions.of(context.submission_source()).inboxes)
 
 
 _ID = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,20}:[^\s<>\"{}|\\^`]{1,500}\Z")
@@ -86,16 +86,16 @@ def receive(context: SubmissionContext, body: bytes) -> Notification:
     Raises MalformedNotification, UnknownOrigin, Replayed, Closed, and InvalidValue if it cannot be
     carried out; then nothing is stored.
     """
-    known = SubmissionsOptions.of(context.source()).inboxes
+    known = SubmissionsOptions.of(context.submission_source()).inboxes
     item = _read(body, context, known)
-    if not coar.add_notification(context.site.ledger, item):
+    if not coar.add_notification(context.ledger, item):
         raise Replayed(
             "A notification with this id was received before. Each notification needs an id of its own."
         )
     try:
         _CARRIED_OUT[NotificationKind(item.kind)](context, item)
     except HarvestError:
-        coar.delete_notification(context.site.ledger, item.id)
+        coar.delete_notification(context.ledger, item.id)
         raise
     return item
 
@@ -119,9 +119,9 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
             "origin.inbox: this installation takes no notifications from %(inbox)s.",
             inbox=inbox[:200],
         )
-    if target != f"{context.url}/inbox":
+    if target != f"{context.channels.public_url}/inbox":
         raise MalformedNotification(
-            "target.inbox: this inbox is %(inbox)s.", inbox=f"{context.url}/inbox"
+            "target.inbox: this inbox is %(inbox)s.", inbox=f"{context.channels.public_url}/inbox"
         )
     types = sent.get("type")
     kinds = [
@@ -134,7 +134,7 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
             "type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind)
         )
     return Notification(
-        id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.site.now()
+        id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.now()
     )
 
 
@@ -151,15 +151,13 @@ def _text(sent: Mapping[str, Any], *path: str) -> str:
 
 def _offer(context: SubmissionContext, item: Notification) -> None:
     """Submit the record in the object, and answer that it waits for a moderator."""
-    ledger, about = context.site.ledger, item.body["object"]
+    ledger, about = context.ledger, item.body["object"]
     if about.get("mediaType") != JSON or not isinstance(about.get("content"), str):
         raise InvalidValue(
             "object: an offer has the record as text in content, and application/json as mediaType."
         )
     try:
-        content = read_document(
-            about["content"].encode(errors="replace"), JSON, context.site.base, None
-        )
+        content = read_document(about["content"].encode(errors="replace"), JSON, context.base, None)
     except (ParseError, InvalidMembersError) as error:
         raise InvalidValue("object.content: %(error)s", error=error) from error
     # A picture names a file that only the sender has.
@@ -167,13 +165,15 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
     checked = actions.check_content(context, content, new_id())
     if not checked.is_valid:
         raise InvalidValue("object.content: %(error)s", error=checked.violations)
-    now = context.site.now()
+    now = context.now()
     submitter = submissions.ensure_submitter(
         ledger, Submitter(new_id(), None, item.inbox, "en", now)
     )
     submission = actions.submit(context, submitter, content, "en")
     coar.update_notification(ledger, item.id, submission=submission.id)
-    coar.answer(ledger, context.url, submission.id, NotificationKind.TENTATIVE_ACCEPT, now)
+    coar.answer(
+        ledger, context.channels.public_url, submission.id, NotificationKind.TENTATIVE_ACCEPT, now
+    )
 
 
 def _announce(context: SubmissionContext, item: Notification) -> None:
@@ -184,7 +184,7 @@ def _announce(context: SubmissionContext, item: Notification) -> None:
 
 def _answered(context: SubmissionContext, item: Notification) -> None:
     """Store the answer to an offer of this installation."""
-    ledger, offer_id = context.site.ledger, _text(item.body, "inReplyTo")
+    ledger, offer_id = context.ledger, _text(item.body, "inReplyTo")
     offer = coar.find_notification(
         ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value
     )
@@ -199,7 +199,7 @@ def _answered(context: SubmissionContext, item: Notification) -> None:
 
 def _undo(context: SubmissionContext, item: Notification) -> None:
     """Withdraw the submission of an offer by the same installation."""
-    ledger = context.site.ledger
+    ledger = context.ledger
     offer = coar.find_notification(
         ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value
     )
@@ -207,7 +207,7 @@ def _undo(context: SubmissionContext, item: Notification) -> None:
         raise InvalidValue("object.id: %(inbox)s made no such offer.", inbox=item.inbox)
     submission = submissions.find(ledger, offer.submission)
     if submission is not None and submission.state is not SubmissionState.WITHDRAWN:
-        actions.withdraw(context.site, submission, item.inbox)
+        actions.withdraw(context, submission, item.inbox)
     coar.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
 
 
@@ -225,7 +225,7 @@ def describe(context: SubmissionContextDep) -> Response:
     """It lists no notifications: only their senders can read them."""
     container = {
         "@context": "http://www.w3.org/ns/ldp",
-        "@id": f"{context.url}{PATH}",
+        "@id": f"{context.channels.public_url}{PATH}",
         "@type": "Container",
         "contains": [],
     }
@@ -246,13 +246,15 @@ def post(request: Request, body: Body, context: SubmissionContextDep) -> Respons
     if media_type(request) != MEDIA_TYPE:
         raise UnsupportedMedia("Send %(types)s.", types=MEDIA_TYPE)
     item = receive(context, body)
-    return Response(None, HTTPStatus.CREATED, {"Location": f"{context.url}{PATH}/{item.key}"})
+    return Response(
+        None, HTTPStatus.CREATED, {"Location": f"{context.channels.public_url}{PATH}/{item.key}"}
+    )
 
 
 @routes.get("/{key}", summary="Read a notification that you sent")
 def read(key: str, context: SubmissionContextDep) -> Response:
     """Its address is the `Location` of the response to your request."""
-    item = coar.find_notification(context.site.ledger, key=key, sent=False)
+    item = coar.find_notification(context.ledger, key=key, sent=False)
     if item is None:
         raise NotFound("There is no such notification.")
     return JSONResponse(dict(item.body), media_type=MEDIA_TYPE)

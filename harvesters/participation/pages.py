@@ -88,7 +88,7 @@ def style() -> Response:
 @routes.get("")
 def start(visitor: Visitor, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Explain what can be submitted and who decides, or that submissions are closed."""
-    source = context.source() if context.is_open() else None
+    source = context.submission_source() if context.is_open() else None
     return pages.render("start.html", {"source": source, "session": visitor is not None})
 
 
@@ -104,7 +104,7 @@ def begin(visitor: Visitor, context: SubmissionContextDep) -> Response:
 def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show what the link does. A button does it, so that a program that follows links does not."""
     link = check_confirmation(context, secret)
-    linked = submissions.find(context.site.ledger, link.submission) if link.submission else None
+    linked = submissions.find(context.ledger, link.submission) if link.submission else None
     draft = linked if linked and linked.state is SubmissionState.DRAFT else None
     return pages.render("confirm.html", {"secret": secret, "draft": draft})
 
@@ -119,10 +119,10 @@ def confirm_address(
 
 
 def _sign_in(context: SubmissionContext, secret: str = "") -> SignIn:
-    context.source()
+    context.submission_source()
     if context.provider is None:
         raise NotFound("There is no provider to sign in with. Ask for a link instead.")
-    return SignIn(context.provider, secret, f"{context.url}{SIGN_IN_PATH}/answer")
+    return SignIn(context.provider, secret, f"{context.channels.public_url}{SIGN_IN_PATH}/answer")
 
 
 @routes.get("/sign-in", dependencies=[Writing])
@@ -134,9 +134,9 @@ def begin_sign_in(
     """
     check_same_site(request)
     sign_in = _sign_in(context)
-    now, id = context.site.now(), drafts.open_draft(context, draft).id if draft else None
+    now, id = context.now(), drafts.open_draft(context, draft).id if draft else None
     sign_in.secret = submissions.create_link(
-        context.site.ledger, Link(Purpose.SIGN_IN, now, now + SIGN_IN.age, submission=id)
+        context.ledger, Link(Purpose.SIGN_IN, now, now + SIGN_IN.age, submission=id)
     )
     response = pages.render("sign_in.html", {"address": sign_in.address()})
     SIGN_IN.set(request, response, sign_in.secret)
@@ -153,11 +153,11 @@ def finish_sign_in(
     error: Word = "",
 ) -> Response:
     """Check the answer of the provider, once, and begin a session."""
-    secret, now = SIGN_IN.secret(request), context.site.now()
+    secret, now = SIGN_IN.secret(request), context.now()
     sign_in = _sign_in(context, secret)
     is_own = compare_digest(sign_in.derive("state").encode(), state.encode(errors="replace"))
-    link, _ = open_link(context.site, secret if is_own else "", Purpose.SIGN_IN, _EXPIRED)
-    use_link(context.site, secret, _EXPIRED)
+    link, _ = open_link(context, secret if is_own else "", Purpose.SIGN_IN, _EXPIRED)
+    use_link(context, secret, _EXPIRED)
     if error or not code:
         raise InvalidValue("You did not sign in at the provider. Try again, or ask for a link.")
     submitter, session = begin_session(context, sign_in.mail(code, iss, now))
@@ -168,7 +168,7 @@ def finish_sign_in(
 
 @routes.post("/mine/sign-out")
 def sign_out(sender: Sender, request: Request, context: SubmissionContextDep) -> Response:
-    submissions.end_link(context.site.ledger, SESSION.secret(request))
+    submissions.end_link(context.ledger, SESSION.secret(request))
     response = redirect()
     SESSION.delete(response)
     return response
@@ -184,7 +184,7 @@ def show_all(
     """Show a person's own submissions; without a session, ask for the e-mail address."""
     if visitor is None:
         return ask_address(pages)
-    ledger = context.site.ledger
+    ledger = context.ledger
     values = {
         "rows": [
             item
@@ -202,7 +202,7 @@ def show_all(
 def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Send a link to an address, whether it is known or not."""
     try:
-        link = request_confirmation(context.site, first(form, "mail"))
+        link = request_confirmation(context, first(form, "mail"))
     except InvalidValue as error:
         return ask_address(pages, error.localized, first(form, "mail"))
     return pages.render("sent.html", {"secret": None, "link": link})
@@ -231,7 +231,7 @@ def delete_account(
 async def measure_quality(id: str, request: Request, context: SubmissionContextDep) -> int | None:
     """Return the quality of the published record in percent, None without a session or a record."""
     return (
-        await context.quality(Iris(context.site.base).record(SOURCE, id))
+        await context.quality(Iris(context.base).record(SOURCE, id))
         if SESSION.secret(request)
         else None
     )
@@ -250,7 +250,7 @@ def show_one(
     if visitor is None:
         return ask_address(pages)
     item = actions.find_own(context, visitor, id)
-    events = submissions.history(context.site.ledger, id, internal=False)
+    events = submissions.history(context.ledger, id, internal=False)
     values = {
         "item": item,
         "members": shown_members(item.content),
@@ -269,7 +269,7 @@ def show_one(
 @routes.get("/mine/{id}/picture.webp")
 def show_picture(item: Own, context: SubmissionContextDep) -> Response:
     name = picture_of(item.content) or ""
-    return picture_response(submissions.find_picture(context.site.ledger, name))
+    return picture_response(submissions.find_picture(context.ledger, name))
 
 
 @routes.post("/mine/{id}/change", dependencies=[Writing])
@@ -279,7 +279,7 @@ def change(sender: Sender, item: Own, context: SubmissionContextDep) -> Response
 
 @routes.post("/mine/{id}/confirm", dependencies=[Writing])
 def confirm_still_true(sender: Sender, item: Own, context: SubmissionContextDep) -> Response:
-    actions.confirm(context.site, item, sender.name)
+    actions.confirm(context, item, sender.name)
     return redirect("mine", item.id)
 
 
@@ -287,7 +287,7 @@ def confirm_still_true(sender: Sender, item: Own, context: SubmissionContextDep)
 def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep) -> Response:
     if first(form, "version") != str(item.version):
         raise VersionConflict(actions.CHANGED)
-    actions.withdraw(context.site, item, sender.name)
+    actions.withdraw(context, item, sender.name)
     return redirect("mine", item.id)
 
 
@@ -295,7 +295,7 @@ def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContex
 def offer(
     sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
-    link = actions.offer_transfer(context.site, item, first(form, "mail"), sender.name)
+    link = actions.offer_transfer(context, item, first(form, "mail"), sender.name)
     return pages.render("transfer_sent.html", {"item": item, "link": link})
 
 
@@ -305,16 +305,16 @@ def offer(
 
 @routes.get("/transfer/{secret}")
 def show_transfer(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
-    _, item = actions.check_transfer(context.site, secret)
+    _, item = actions.check_transfer(context, secret)
     return pages.render("transfer.html", {"item": item, "secret": secret})
 
 
 @routes.post("/transfer/{secret}", dependencies=[Writing])
 def take(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Take the submission over, once, and begin a session of the address that got the link."""
-    link, item = actions.check_transfer(context.site, secret)
+    link, item = actions.check_transfer(context, secret)
     submitter, session = begin_session(context, str(link.mail))
-    actions.take_over(context.site, secret, submitter)
+    actions.take_over(context, secret, submitter)
     return open_session(request, context, submitter, session, item.id)
 
 
@@ -331,8 +331,8 @@ def confirm_by_link(
 ) -> Response:
     """Record that it is still true, once."""
     item = actions.check_link(context, secret)
-    use_link(context.site, secret, actions.UNCONFIRMED)
-    actions.confirm(context.site, item, SUBMITTER)
+    use_link(context, secret, actions.UNCONFIRMED)
+    actions.confirm(context, item, SUBMITTER)
     return pages.render("confirmed.html", {"record": Iris("/").record(SOURCE, item.id)})
 
 
@@ -344,7 +344,7 @@ def show_upload(
     request: Request, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
 ) -> Response:
     """Show the form for a file; without a session, ask for the address."""
-    context.source()
+    context.submission_source()
     return ask_address(pages) if visitor is None else _upload_page(request, pages)
 
 

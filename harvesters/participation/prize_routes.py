@@ -72,7 +72,7 @@ class ReviewRequest(BaseModel):
 
 def find_edition(edition: str, context: SubmissionContextDep) -> Edition:
     """Return an announced edition; raise NotFound."""
-    return contest.find_edition(context.site.ledger, edition, context.site.now())
+    return contest.find_edition(context.ledger, edition, context.now())
 
 
 EditionDep = Annotated[Edition, Depends(find_edition)]
@@ -81,7 +81,7 @@ EditionDep = Annotated[Edition, Depends(find_edition)]
 @api_routes.get("", summary="List the editions of the prizes")
 def list_editions(context: SubmissionContextDep) -> list[dict[str, Any]]:
     """The newest comes first; an edition is listed from the day on which it is announced."""
-    announced = contest.announced_editions(context.site.ledger, context.site.now())
+    announced = contest.announced_editions(context.ledger, context.now())
     return [describe_edition(item) for item in announced]
 
 
@@ -107,9 +107,13 @@ def nominate(
 ) -> dict[str, Any]:
     """An initiative can be nominated in one category of an edition, and not if it has won before."""
     count_change(context, submitter)
-    site = context.site
     nomination = contest.nominate(
-        site.ledger, site.base, edition, **dict(sent), submitter=submitter.id, now=site.now()
+        context.ledger,
+        context.base,
+        edition,
+        **dict(sent),
+        submitter=submitter.id,
+        now=context.now(),
     )
     return _described(nomination, nomination.stage.value)
 
@@ -124,7 +128,7 @@ def withdraw(
     edition: EditionDep, id: str, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> None:
     """It is possible while nominations are open."""
-    contest.withdraw(context.site.ledger, edition, id, submitter.id, context.site.now())
+    contest.withdraw(context.ledger, edition, id, submitter.id, context.now())
 
 
 @api_routes.get("/{edition}/review", summary="List the nominations that you score as an expert")
@@ -132,7 +136,7 @@ def list_reviews(
     edition: EditionDep, context: SubmissionContextDep, submitter: SubmitterDep
 ) -> list[dict[str, Any]]:
     """Each has your points, or your conflict of interest."""
-    own = contest.reviews_of(context.site.ledger, edition, submitter.mail)
+    own = contest.reviews_of(context.ledger, edition, submitter.mail)
     return [
         {
             **_described(item, item.stage.value),
@@ -141,7 +145,7 @@ def list_reviews(
             if (mine := own.get(item.id))
             else None,
         }
-        for item in prizes.nominations(context.site.ledger, edition.id)
+        for item in prizes.nominations(context.ledger, edition.id)
     ]
 
 
@@ -159,7 +163,7 @@ def review(
 ) -> dict[str, Any]:
     """Who declared a conflict of interest cannot score the nomination."""
     reviewed = contest.review(
-        context.site.ledger, edition, id, submitter.mail, **dict(sent), now=context.site.now()
+        context.ledger, edition, id, submitter.mail, **dict(sent), now=context.now()
     )
     return {"nomination": id, "conflict": reviewed.conflict, "scores": dict(reviewed.scores)}
 
@@ -174,7 +178,7 @@ def vote(
     earlier one.
     """
     count_change(context, submitter)
-    chosen = contest.vote(context.site.ledger, edition, id, submitter.mail, context.site.now())
+    chosen = contest.vote(context.ledger, edition, id, submitter.mail, context.now())
     return {"nomination": chosen.id, "category": chosen.category}
 
 
@@ -197,7 +201,7 @@ def describe_edition(edition: Edition) -> dict[str, Any]:
 
 def public_nominations(edition: Edition, context: SubmissionContext) -> list[dict[str, Any]]:
     """Return the nominations that are public, with the stages that are."""
-    now = context.site.now()
+    now = context.now()
     return [
         {
             **_described(item, stage.value),
@@ -207,7 +211,7 @@ def public_nominations(edition: Edition, context: SubmissionContext) -> list[dic
                 else {}
             ),
         }
-        for item in prizes.nominations(context.site.ledger, edition.id)
+        for item in prizes.nominations(context.ledger, edition.id)
         if (stage := item.public_stage(edition, now))
     ]
 
@@ -244,7 +248,7 @@ def _render(
     error: str = "",
 ) -> Response:
     """Render a page; with *error*, the form that was refused."""
-    stages = dict(choices("prize-stage", context.site.base))
+    stages = dict(choices("prize-stage", context.base))
     names = {"text": text_of, "day": format_date, "day_names": DAYS, "prizes": PATH}
     return pages.render(template, {**names, "stages": stages, "error": error, **values})
 
@@ -256,21 +260,21 @@ def text_of(texts: Texts) -> str:
 
 def _categories(context: SubmissionContext, edition: Edition) -> list[tuple[str, str]]:
     codes = edition.categories
-    return [*zip(codes, labels_of(codes, "prize-category", context.site.base), strict=True)]
+    return [*zip(codes, labels_of(codes, "prize-category", context.base), strict=True)]
 
 
 @routes.get("")
 def show_editions(context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show the editions that are announced, the newest first."""
-    announced = contest.announced_editions(context.site.ledger, context.site.now())
+    announced = contest.announced_editions(context.ledger, context.now())
     return _render(pages, context, "editions.html", {"editions": announced})
 
 
 @routes.get("/nominate")
 def find_open_edition(context: SubmissionContextDep, initiative: Initiative = "") -> Response:
     """Redirect to the form of the edition that takes nominations; without one, to all editions."""
-    now = context.site.now()
-    for edition in contest.announced_editions(context.site.ledger, now):
+    now = context.now()
+    for edition in contest.announced_editions(context.ledger, now):
         if edition.takes_nominations(now):
             path = f"{PATH}/{quote(edition.id)}/nominate?initiative={quote(initiative, safe='')}"
             return RedirectResponse(path, HTTPStatus.SEE_OTHER)
@@ -298,7 +302,7 @@ def download_calendar(edition: EditionDep, context: SubmissionContextDep) -> Res
     calendar = Calendar()
     calendar.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
     calendar.add("version", "2.0")
-    iri = Iris(context.site.base).thing("event", prizes.SOURCE, edition.id)
+    iri = Iris(context.base).thing("event", prizes.SOURCE, edition.id)
     for name, day in edition.days().items():
         event = Event()
         properties = {
@@ -307,7 +311,7 @@ def download_calendar(edition: EditionDep, context: SubmissionContextDep) -> Res
             "dtstart": day,
             "dtend": day + timedelta(days=1),
             "summary": f"{text_of(edition.title)}: {gettext(DAYS[name])}",
-            "url": f"{context.url}{PATH}/{edition.id}",
+            "url": f"{context.channels.public_url}{PATH}/{edition.id}",
         }
         for key, value in properties.items():
             event.add(key, value)
@@ -326,7 +330,7 @@ def show_edition(
     """Show the days, the criteria, and the nominations that are public, with buttons to vote in a
     session.
     """
-    ledger, now = context.site.ledger, context.site.now()
+    ledger, now = context.ledger, context.now()
     listed = public_nominations(edition, context)
     by_category = [
         (code, name, [item for item in listed if item["category"] == code])
@@ -375,8 +379,8 @@ def _nomination_page(
         "edition": edition,
         "categories": _categories(context, edition),
         "sent": {name: sent.get(name, "") for name in _NOMINATION},
-        "own": prizes.nominations(context.site.ledger, edition.id, submitter=submitter.id),
-        "nominating": edition.takes_nominations(context.site.now()),
+        "own": prizes.nominations(context.ledger, edition.id, submitter=submitter.id),
+        "nominating": edition.takes_nominations(context.now()),
         "most": contest.MAX_REASON,
         "csrf": SESSION.token(request),
     }
@@ -394,10 +398,15 @@ def send_nomination(
 ) -> Response:
     """Store a nomination, or show the form again with the reason why not."""
     count_change(context, sender)
-    sent, site = {name: first(form, name) for name in _NOMINATION}, context.site
+    sent = {name: first(form, name) for name in _NOMINATION}
     try:
         contest.nominate(
-            site.ledger, site.base, edition, **sent, submitter=sender.id, now=site.now()
+            context.ledger,
+            context.base,
+            edition,
+            **sent,
+            submitter=sender.id,
+            now=context.now(),
         )
     except (InvalidValue, NotAllowed) as error:
         return _nomination_page(pages, context, request, edition, sender, sent, error.localized)
@@ -408,7 +417,7 @@ def send_nomination(
 def take_back(
     edition: EditionDep, id: str, sender: Sender, context: SubmissionContextDep
 ) -> Response:
-    contest.withdraw(context.site.ledger, edition, id, sender.id, context.site.now())
+    contest.withdraw(context.ledger, edition, id, sender.id, context.now())
     return redirect("prizes", edition.id, "nominate")
 
 
@@ -417,7 +426,7 @@ def send_vote(
     edition: EditionDep, id: str, sender: Sender, context: SubmissionContextDep
 ) -> Response:
     count_change(context, sender)
-    contest.vote(context.site.ledger, edition, id, sender.mail, context.site.now())
+    contest.vote(context.ledger, edition, id, sender.mail, context.now())
     return redirect("prizes", edition.id)
 
 
@@ -428,7 +437,7 @@ def show_reviews(
     """Show an expert the nominations and the own scores; without a session, ask for the address."""
     if visitor is None:
         return ask_address(pages)
-    ledger = context.site.ledger
+    ledger = context.ledger
     values = {
         "edition": edition,
         "own": contest.reviews_of(ledger, edition, visitor.mail),
@@ -458,7 +467,7 @@ def _review_page(
     submitter: Submitter,
     error: str = "",
 ) -> Response:
-    ledger = context.site.ledger
+    ledger = context.ledger
     own = contest.reviews_of(ledger, edition, submitter.mail)
     item = contest.find_nomination(ledger, edition, id)
     values = {
@@ -491,14 +500,14 @@ def send_review(
     }
     try:
         contest.review(
-            context.site.ledger,
+            context.ledger,
             edition,
             id,
             sender.mail,
             scores,
             conflict=bool(first(form, "conflict")),
             note=first(form, "note"),
-            now=context.site.now(),
+            now=context.now(),
         )
     except (InvalidValue, NotAllowed) as error:
         return _review_page(pages, context, request, edition, id, sender, error.localized)

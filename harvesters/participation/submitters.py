@@ -67,17 +67,14 @@ async def _no_quality(record: str) -> int | None:
 
 
 @dataclass(slots=True)
-class SubmissionContext:
-    """The context of the pages and the API of submissions, at the public address *url* (without a
-    slash at its end).
+class SubmissionContext(Site):
+    """The site, for the pages and the API of submissions; ``channels.public_url`` is its address.
 
     *duplicates* finds records that a submission may repeat, *quality* measures a published record,
     and *organizations* finds those of the register by a name. Persons may sign in with *provider*,
     and send *comments* on posts if these are on.
     """
 
-    site: Site
-    url: str
     duplicates: DuplicateFinder = field(default_factory=DuplicateFinder)
     quality: RecordQuality = _no_quality
     provider: OpenIDProvider | None = None
@@ -86,9 +83,8 @@ class SubmissionContext:
     throttles: Mapping[str, Throttle] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.throttles = {
-            what: Throttle(self.site.clock, *limit) for what, limit in _LIMITS.items()
-        }
+        Site.__post_init__(self)
+        self.throttles = {what: Throttle(self.clock, *limit) for what, limit in _LIMITS.items()}
 
     @property
     def provider_name(self) -> str:
@@ -97,11 +93,11 @@ class SubmissionContext:
 
     def _open_source(self) -> Source | None:
         with suppress(SourceDefinitionError):
-            source = load(self.site.source_dir / f"{SOURCE}.toml")
+            source = load(self.source_dir / f"{SOURCE}.toml")
             return source if source.enabled and source.protocol == SOURCE else None
         return None
 
-    def source(self) -> Source:
+    def submission_source(self) -> Source:
         """Return the source of submissions; raise Closed if nothing can be submitted here."""
         if source := self._open_source():
             return source
@@ -117,13 +113,13 @@ class SubmissionContext:
         None if nothing can be submitted here, or the ledger does not answer.
         """
         try:
-            return submissions.waiting(self.site.ledger) if self.is_open() else None
+            return submissions.waiting(self.ledger) if self.is_open() else None
         except LedgerError:
             return None
 
 
 def get_submission_context(request: Request) -> SubmissionContext:
-    context: SubmissionContext = request.app.state.submissions
+    context: SubmissionContext = request.app.state.context
     return context
 
 
@@ -164,16 +160,16 @@ def require_submitter(request: Request, credentials: Credentials) -> Submitter:
         return _of_session(context, request, token.removeprefix(TOKEN_PREFIX))
     key = authenticate(request, token)
     request.state.who = key.display_name
-    now = context.site.now()
+    now = context.now()
     return submissions.ensure_submitter(
-        context.site.ledger, Submitter(new_id(), None, key.name, current_locale().language, now)
+        context.ledger, Submitter(new_id(), None, key.name, current_locale().language, now)
     )
 
 
 def _of_session(context: SubmissionContext, request: Request, secret: str) -> Submitter:
     if submitter := find_session(context, secret):
         return submitter
-    count_failure(context.site, client_address(request))
+    count_failure(context, client_address(request))
     raise Unauthenticated(
         "The token is mistyped or has expired. Confirm your address again.", token_sent=True
     )
@@ -181,10 +177,10 @@ def _of_session(context: SubmissionContext, request: Request, secret: str) -> Su
 
 def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
     """Return the submitter of a session, None if there is none or it has expired."""
-    link = submissions.find_link(context.site.ledger, secret, Purpose.SESSION) if secret else None
-    if link is None or link.submitter is None or not link.works(context.site.now()):
+    link = submissions.find_link(context.ledger, secret, Purpose.SESSION) if secret else None
+    if link is None or link.submitter is None or not link.works(context.now()):
         return None
-    return submissions.submitter_of(context.site.ledger, id=link.submitter)
+    return submissions.submitter_of(context.ledger, id=link.submitter)
 
 
 def request_confirmation(
@@ -244,7 +240,7 @@ def use_link(site: Site, secret: str, text: str = INVALID) -> None:
 
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:
     """Return the link with this secret, without using it; raise LinkInvalid if it no longer works."""
-    link, _ = open_link(context.site, secret, Purpose.CONFIRM)
+    link, _ = open_link(context, secret, Purpose.CONFIRM)
     return link
 
 
@@ -255,14 +251,14 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
     Raises LinkInvalid.
     """
     link = check_confirmation(context, secret)
-    use_link(context.site, secret)
+    use_link(context, secret)
     submitter, session = begin_session(context, str(link.mail))
     return submitter, link, session
 
 
 def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str]:
     """Return the submitter with a confirmed address, and the secret of a new session."""
-    ledger, now = context.site.ledger, context.site.now()
+    ledger, now = context.ledger, context.now()
     submitter = submissions.ensure_submitter(
         ledger, Submitter(new_id(), mail, None, current_locale().language, now)
     )

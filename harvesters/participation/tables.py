@@ -371,7 +371,7 @@ def submit_rows(
 
     Texts without a language are in *language*. Raises Closed, RateLimited.
     """
-    source, ledger, base = context.source(), context.site.ledger, context.site.base
+    source, ledger, base = context.submission_source(), context.ledger, context.base
     if not dry_run:
         count_change(context, submitter)
     own = submissions.of_submitter(ledger, submitter.id)
@@ -394,7 +394,7 @@ def submit_rows(
             checked = Check((violation("record", gettext(TOO_MANY) % {"count": MAX_OPEN}),), ())
         else:
             known.add(digest)
-            accepted.append(received(id, submitter, row.members, language, context.site.now()))
+            accepted.append(received(id, submitter, row.members, language, context.now()))
         stored = id if outcome is RowOutcome.ACCEPTED and not dry_run else None
         title = title_of(row.members)
         results.append(

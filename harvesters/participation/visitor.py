@@ -151,7 +151,7 @@ def open_session(
     """Send the draft with this *id*, if there is one, set the cookie of a session, and redirect to
     the submitter's own pages.
     """
-    submission = submissions.find(context.site.ledger, id) if id else None
+    submission = submissions.find(context.ledger, id) if id else None
     segments: tuple[str, ...] = ("mine",)
     if submission and submission.state is SubmissionState.DRAFT:
         try:

@@ -67,7 +67,7 @@ class SubmissionWorld:
 
     @property
     def ledger(self) -> Ledger:
-        return self.context.site.ledger
+        return self.context.ledger
 
     def mails(self) -> list[tuple[str, str]]:
         return [
@@ -84,7 +84,7 @@ class SubmissionWorld:
         return self.link().rpartition("/")[2]
 
     def accept(self, id: str) -> Submission:
-        admin = self.context.site
+        admin = self.context
         return moderation.accept(
             admin, self.keys["Grace"].display_name, moderation.find(admin, id), ""
         )
@@ -92,7 +92,9 @@ class SubmissionWorld:
     def published_statements(self) -> list[str]:
         request = httpx.Request("GET", SITE)
         body = orjson.loads(SubmissionTransport(self.ledger).handle_request(request).content)
-        mapper = MAPPINGS["submission"].prepare(self.context.source(), load_crosswalks(BASE))
+        mapper = MAPPINGS["submission"].prepare(
+            self.context.submission_source(), load_crosswalks(BASE)
+        )
         return [
             line
             for key, content in body["accepted"].items()
@@ -100,7 +102,7 @@ class SubmissionWorld:
         ]
 
     def stored(self, id: str) -> Submission:
-        return moderation.find(self.context.site, id)
+        return moderation.find(self.context, id)
 
     def read_key(self) -> tuple[Key, str]:
         return operators.create_key(self.ledger, "Reader", Scope.READ, NOON)
@@ -116,7 +118,7 @@ class SubmissionWorld:
         self.clock.advance(timedelta(minutes=1))
         with self._run() as context:
             still = replace(context, now=self.clock.now)
-            return harvest(self.context.site.source(source), still, full=True)
+            return harvest(self.context.source(source), still, full=True)
 
     def entries(self) -> str:
         with self._run() as context:
@@ -148,11 +150,10 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
     copy(empty, tmp_path / "ledger.sqlite")
     clock = ManualClock()
     channels = Channels(parse_mail_server(MAIL), name="The register", public_url=SITE)
-    admin = AdminContext(
-        tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds,
-        channels=channels,
-    )  # fmt: skip
-    submission_world = SubmissionWorld(SubmissionContext(admin, SITE), admin, clock, tmp_path)
+    place = (tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE)
+    admin = AdminContext(*place, clock.now, clock.seconds, channels=channels)
+    context = SubmissionContext(*place, clock.now, clock.seconds, channels=channels)
+    submission_world = SubmissionWorld(context, admin, clock, tmp_path)
     submission_world.set_definition(definition())
     for name, scope in (
         ("Ministry", Scope.SUBMIT),
@@ -165,6 +166,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
         )
     yield submission_world
     admin.close()
+    context.close()
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def check_of(world: SubmissionWorld, candidates: Mapping[str, str], **changes: A
     known = [Duplicate(iri, text, "title") for iri, text in candidates.items()]
     content = normalize({**INITIATIVE, **changes}, BASE, None)
     finder = DuplicateFinder(lambda _: known)
-    return check(world.ledger, content, "new", world.context.source(), BASE, finder)
+    return check(world.ledger, content, "new", world.context.submission_source(), BASE, finder)
 
 
 @pytest.fixture

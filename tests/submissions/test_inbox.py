@@ -50,10 +50,10 @@ class InboxPeer:
             network=NetworkSettings(transport=httpx.MockTransport(self._keep)),
         )
         address = f"sqlite:///{folder}/ledger.sqlite"
-        admin = AdminContext(
-            folder, folder / "sources", address, BASE, clock.now, clock.seconds, channels=channels
-        )
-        self.world = SubmissionWorld(SubmissionContext(admin, url), admin, clock, folder)
+        place = (folder, folder / "sources", address, BASE, clock.now, clock.seconds)
+        admin = AdminContext(*place, channels=channels)
+        context = SubmissionContext(*place, channels=channels)
+        self.world = SubmissionWorld(context, admin, clock, folder)
         self.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{other}/inbox"]\n')
         self.key, _ = operators.create_key(self.world.ledger, "Grace", Scope.OPERATE, NOON)
         _, self.token = operators.create_key(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
@@ -74,7 +74,7 @@ class InboxPeer:
         return answer.output.strip()
 
     async def deliver_to(self, other: InboxPeer) -> list[int]:
-        deliver(self.world.ledger, self.world.context.site.channels, lambda: LATER)
+        deliver(self.world.ledger, self.world.context.channels, lambda: LATER)
         requests, self.posted = self.posted, []
         assert [f"{request.url}" for request in requests] == [other.inbox] * len(requests)
         answers = [
@@ -93,8 +93,8 @@ class InboxPeer:
 
     async def accepted(self) -> str:
         id = (await submitted(self.client, headers=bearer(self.token)))["id"]
-        item = moderation.find(self.world.context.site, id)
-        return moderation.accept(self.world.context.site, self.key.display_name, item, "").id
+        item = moderation.find(self.world.context, id)
+        return moderation.accept(self.world.context, self.key.display_name, item, "").id
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, In
     async with one.client, two.client:
         yield one, two
     for inbox in (one, two):
-        inbox.world.context.site.close()
+        inbox.world.context.close()
 
 
 async def offered(one: InboxPeer, two: InboxPeer) -> Submission:
@@ -123,7 +123,7 @@ async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(
     assert await two.deliver_to(one) == [201]
     tentative = one.newest("Offer", sent=True).answer
 
-    moderation.accept(two.world.context.site, two.key.display_name, submission, "")
+    moderation.accept(two.world.context, two.key.display_name, submission, "")
     statuses = await two.deliver_to(one)
 
     answers = [tentative, one.newest("Offer", sent=True).answer]
@@ -138,9 +138,7 @@ async def test_a_rejected_offer_is_answered_with_the_reason(
     one, two = pair
     submission = await offered(one, two)
 
-    moderation.reject(
-        two.world.context.site, two.key.display_name, submission, "It is ours already."
-    )
+    moderation.reject(two.world.context, two.key.display_name, submission, "It is ours already.")
     await two.deliver_to(one)
 
     assert one.newest("Offer", sent=True).answer == "Reject"

@@ -81,7 +81,7 @@ async def test_a_decision_needs_no_mail_server_and_no_address_is_in_the_journal_
     await signed_in(admin, world)
     token = await person(world, client)
     id = (await submitted(client, headers=token))["id"]
-    world.context.site.channels = type(world.context.site.channels)()
+    world.admin.channels = type(world.admin.channels)()
     answer = await decide(admin, id, "accept")
     read = (await client.get(f"/submissions/{id}", headers=token)).json()
     assert (answer.status_code, read["state"], len(world.mails())) == (303, "accepted", 1)

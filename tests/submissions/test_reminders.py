@@ -21,7 +21,7 @@ async def accepted(world: SubmissionWorld, browser: httpx.AsyncClient) -> Submis
 
 
 def remind(world: SubmissionWorld) -> int:
-    return send_reminders(world.ledger, world.context.site.channels, world.clock.now())
+    return send_reminders(world.ledger, world.context.channels, world.clock.now())
 
 
 def published_day(world: SubmissionWorld) -> list[str]:
@@ -35,7 +35,7 @@ async def test_a_reminder_is_sent_a_year_after_the_last_confirmation(
     item = await accepted(world, browser)
     early = remind(world)
     world.clock.advance(YEAR)
-    channels = world.context.site.channels
+    channels = world.context.channels
     for without in (type(channels)(public_url=SITE), type(channels)(channels.mail)):
         assert send_reminders(world.ledger, without, world.clock.now()) == 0
 
@@ -89,7 +89,7 @@ async def test_a_link_to_what_was_withdrawn_or_is_another_kind_fails(
     confirmation = await browser.post(link.replace("still-true", "confirm"))
     stored = world.stored(item.id)
     moderation.withdraw(
-        world.context.site, world.keys["Grace"].display_name, stored, "The person asked."
+        world.context, world.keys["Grace"].display_name, stored, "The person asked."
     )
 
     assert codes(confirmation, await browser.post(link)) == [410, 410]

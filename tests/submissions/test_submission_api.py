@@ -308,7 +308,7 @@ async def test_a_person_exports_and_deletes_what_is_theirs(
 async def test_without_a_mail_server_no_address_is_confirmed_and_without_the_source_nothing_is_sent(
     world: SubmissionWorld, client: httpx.AsyncClient
 ) -> None:
-    world.context.site.channels = type(world.context.site.channels)()
+    world.context.channels = type(world.context.channels)()
     mail = {"mail": "jane@example.org"}
     unsent = await client.post("/submissions/confirmations", json=mail)
     assert (unsent.status_code, "API key" in unsent.json()["detail"]) == (503, True)

@@ -319,9 +319,9 @@ async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
 async def test_a_demo_without_a_mail_server_shows_the_link(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
-    world.context.site.channels = replace(world.context.site.channels, mail=None)
+    world.context.channels = replace(world.context.channels, mail=None)
     refused = await send(browser, "/submit/mine")
-    world.context.site.demo = True
+    world.context.demo = True
 
     response = await send(browser, "/submit/mine")
     by_http = await browser.post("/submissions/confirmations", json={"mail": "jane@example.org"})

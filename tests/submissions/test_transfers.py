@@ -85,9 +85,7 @@ async def test_a_moderator_recovers_the_submission_of_a_lost_address(
 ) -> None:
     mine = await sent(world, browser)
     item = world.accept(mine.url.path.rpartition("/")[2])
-    moderation.transfer(
-        world.context.site, world.keys["Grace"].display_name, item, "jane@new.example"
-    )
+    moderation.transfer(world.context, world.keys["Grace"].display_name, item, "jane@new.example")
     browser.cookies.clear()
 
     response = await browser.post(world.link("transfer"))

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from harvesters.admin.context import AdminContext
 from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import (
@@ -61,15 +60,17 @@ def context(ledger: str, tmp_path: Path, times: list[datetime]) -> Iterator[Subm
         parse_mail_server("smtp://mail.example?from=a@example.org"),
         public_url="https://site.example",
     )
-    admin = AdminContext(tmp_path, tmp_path, ledger, BASE, lambda: times[-1], channels=channels)
-    yield SubmissionContext(admin, "https://site.example")
-    admin.close()
+    context = SubmissionContext(
+        tmp_path, tmp_path, ledger, BASE, lambda: times[-1], channels=channels
+    )
+    yield context
+    context.close()
 
 
 @pytest.fixture
 def jane(context: SubmissionContext) -> Submitter:
     return submissions.ensure_submitter(
-        context.site.ledger, Submitter("jane", "jane@example.org", None, "en", NOON)
+        context.ledger, Submitter("jane", "jane@example.org", None, "en", NOON)
     )
 
 
@@ -77,15 +78,15 @@ def jane(context: SubmissionContext) -> Submitter:
 def test_a_submission_is_published_confirmed_and_withdrawn(
     context: SubmissionContext, jane: Submitter, times: list[datetime]
 ) -> None:
-    ledger = context.site.ledger
+    ledger = context.ledger
     sent = actions.submit(context, jane, CONTENT, "en")
-    accepted = moderation.accept(context.site, MODERATOR, sent, "Welcome")
+    accepted = moderation.accept(context, MODERATOR, sent, "Welcome")
     first = dict(submissions.published(ledger))
     times.append(NOON + YEAR)
-    reminded = [send_reminders(ledger, context.site.channels, times[-1]) for _ in range(2)]
-    actions.confirm(context.site, accepted, "submitter")
+    reminded = [send_reminders(ledger, context.channels, times[-1]) for _ in range(2)]
+    actions.confirm(context, accepted, "submitter")
     second = dict(submissions.published(ledger))
-    actions.withdraw(context.site, moderation.find(context.site, sent.id), "submitter")
+    actions.withdraw(context, moderation.find(context, sent.id), "submitter")
 
     assert first[sent.id] == {**CONTENT, "lastReviewed": "2026-03-01"}
     assert (reminded, second[sent.id]) == ([1, 0], {**CONTENT, "lastReviewed": "2027-03-02"})
@@ -107,7 +108,7 @@ def test_a_table_is_stored_and_known_when_it_is_sent_again(
     ]
 
     assert outcomes == [["accepted", "refused"], ["known", "refused"]]
-    assert submissions.waiting(context.site.ledger) == (1, NOON)
+    assert submissions.waiting(context.ledger) == (1, NOON)
 
 
 def test_one_of_two_changes_at_once_is_refused(context: SubmissionContext, jane: Submitter) -> None:
@@ -124,13 +125,13 @@ def test_one_of_two_changes_at_once_is_refused(context: SubmissionContext, jane:
         changed = list(pool.map(change, ("One", "Other")))
 
     assert sorted(changed) == [False, True]
-    assert moderation.find(context.site, sent.id).version == 2
+    assert moderation.find(context, sent.id).version == 2
 
 
 def test_one_of_two_uses_of_a_link_counts_and_what_is_old_is_deleted(
     context: SubmissionContext, jane: Submitter
 ) -> None:
-    ledger = context.site.ledger
+    ledger = context.ledger
     secret = submissions.create_link(
         ledger, Link(Purpose.CONFIRM, NOON, NOON + timedelta(hours=1), mail="jane@example.org")
     )
@@ -153,10 +154,10 @@ def test_the_queue_is_in_the_order_of_waiting(
             actions.submit(context, jane, {**CONTENT, "title": {"en": f"Number {number}"}}, "en").id
         )
 
-    rows = submissions.in_states(context.site.ledger, (SubmissionState.SUBMITTED,), 10)
+    rows = submissions.in_states(context.ledger, (SubmissionState.SUBMITTED,), 10)
 
     assert [row.id for row in rows] == sent
-    assert submissions.waiting(context.site.ledger) == (3, NOON)
+    assert submissions.waiting(context.ledger) == (3, NOON)
 
 
 DAYS: dict[str, Any] = {
@@ -171,7 +172,7 @@ PAGE = "https://site.example/id/initiative/a/1"
 def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(
     context: SubmissionContext, jane: Submitter
 ) -> None:
-    ledger = context.site.ledger
+    ledger = context.ledger
     votes: dict[str, Any] = {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
     criteria = [Criterion(code="impact", label={"en": "Impact"})]
     edition = Edition(
