@@ -11,9 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
-from pyoxigraph import Literal, NamedNode, RdfFormat, parse
+from pyoxigraph import Literal, NamedNode
 from rapidfuzz import fuzz, process
 
+from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import decompress
 from harvesters.mappings.topics.suggest import CURATOR
@@ -113,7 +114,7 @@ def _words(
             for line in decompress(statements).splitlines()
             if _property(line) in (*fields, source_word, link)
         ]
-        quads = list(parse("".join(f"{line} .\n" for line in lines), format=RdfFormat.N_TRIPLES))
+        quads = list(parse_statements(lines))
         translated = {quad.object.value for quad in quads if quad.predicate.value == source_word}
         linked = {quad.object.value for quad in quads if quad.predicate.value == link}
         literals = (
@@ -214,9 +215,7 @@ def find_suggestions(ledger: Ledger, source: str, iris: Iris) -> Iterator[Sugges
         if f"{iris.ns}suggested>" not in text:
             continue
         nodes: dict[str, dict[str, str]] = {}
-        for quad in parse(
-            "".join(f"{line} .\n" for line in text.splitlines()), format=RdfFormat.N_TRIPLES
-        ):
+        for quad in parse_statements(text.splitlines()):
             if (
                 isinstance(quad.subject, NamedNode)
                 and "#suggested-" in quad.subject.value

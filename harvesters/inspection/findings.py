@@ -16,6 +16,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pyoxigraph import RdfFormat, parse
+
 from harvesters.archive import Replay
 from harvesters.errors import (
     CharsetError,
@@ -512,6 +514,12 @@ _RESULTS = {
     Outcome.DUPLICATE: "duplicate",
     **dict.fromkeys((Outcome.DELETED, Outcome.ABSENT), "deleted"),
 }
+
+
+def parse_statements(statements: Iterable[str]) -> Iterator[Any]:
+    """Yield the quads of a description's *statements*: N-Triples without the dot."""
+    lines = "".join(f"{line} .\n" for line in statements if line)
+    return parse(lines, format=RdfFormat.N_TRIPLES)
 
 
 def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:

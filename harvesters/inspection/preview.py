@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
+from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import compare_fields
 from harvesters.network.fetch import Fetch
@@ -270,34 +270,19 @@ def _record_preview(staged: StagedRecord) -> RecordPreview:
         return RecordPreview(
             staged.key or "", outcome.value, reason=staged.reason or "", reasons=staged.reasons
         )
-    triples = list(
-        parse(
-            "".join(f"{line} .\n" for line in staged.description.split("\n")).encode(),
-            format=RdfFormat.N_TRIPLES,
-        )
+    triples = list(parse_statements(staged.description.split("\n")))
+    topic = next((each.object for each in triples if each.predicate.value == _PRIMARY), None)
+    titles = (
+        each.object.value
+        for each in triples
+        if each.predicate.value == _TITLE and each.subject == topic
     )
-    topic = next(
-        (triple.object for triple in triples if triple.predicate == NamedNode(_PRIMARY)), None
-    )
-    texts = [
-        (triple.predicate, triple.subject, triple.object)
-        for triple in triples
-        if isinstance(triple.object, Literal)
-    ]
-    title = next(
-        (
-            text.value
-            for name, subject, text in texts
-            if name == NamedNode(_TITLE) and subject == topic
-        ),
-        "",
-    )
-    warnings = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
+    warnings = {each.object.value for each in triples if each.predicate.value == _MESSAGE}
     return RecordPreview(
         staged.key or "",
         "published",
-        title,
-        warnings=warnings,
+        next(titles, ""),
+        warnings=tuple(sorted(warnings)),
         statements=len(triples),
         mapped=_mapped_statements(staged.description),
     )

@@ -19,10 +19,11 @@ from xml.sax.saxutils import escape
 
 import orjson
 import sqlalchemy as sa
-from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse, serialize
+from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
 
 from harvesters.archive import ArchivedResponse, Replay, list_responses, open_body
 from harvesters.errors import ArchiveError, HarvestError, ParseError
+from harvesters.inspection.findings import parse_statements
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, decompress
@@ -66,9 +67,7 @@ def read_classifications(
     """
     nodes: defaultdict[str, dict[str, str]] = defaultdict(dict)
     terms: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for quad in parse(
-        "".join(f"{line} .\n" for line in statements if line).encode(), format=RdfFormat.N_TRIPLES
-    ):
+    for quad in parse_statements(statements):
         if quad.predicate.value.startswith(iris.ns):
             name = quad.predicate.value.removeprefix(iris.ns)
             nodes[str(quad.subject)][name] = str(quad.object)
@@ -429,7 +428,7 @@ def _source_origin(line: str, behind: list[FieldTrace], body: bytes, key: str) -
 def _literal(line: str) -> str:
     """Return the value of a statement's literal, "" for another object."""
     try:
-        term = next(iter(parse(f"{line} .".encode(), format=RdfFormat.N_TRIPLES))).object
+        term = next(parse_statements([line])).object
     except (SyntaxError, StopIteration):
         return ""
     return term.value if isinstance(term, Literal) else ""
@@ -576,7 +575,7 @@ def _triples(subject: NamedNode | BlankNode, *pairs: tuple[str, Any]) -> list[Tr
 def _statement(
     item: StatementOrigin, node: BlankNode, run: NamedNode, response: BlankNode | None, base: str
 ) -> list[Triple]:
-    quad = next(iter(parse(f"{item.statement} .".encode(), format=RdfFormat.N_TRIPLES)))
+    quad = next(parse_statements([item.statement]))
     pairs: list[tuple[str, Any]] = [
         (f"{RDF}type", NamedNode(f"{RDF}Statement")),
         (f"{RDF}subject", quad.subject),
