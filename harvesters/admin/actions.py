@@ -20,11 +20,11 @@ from harvesters.ledger.models import ActionType, Alert
 from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
 from harvesters.notifications.alerts import FILE, RulesError, load_rules, read_rules, write_messages
 from harvesters.options import located
-from harvesters.problems import DefinitionChanged, InvalidValue, KeyNotFound, NotFound
 from harvesters.reasons import Reason
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import Note, Operation, audit, operation
+from harvesters.site import DefinitionChanged, InvalidValue, KeyNotFound, NotFound
 from harvesters.source import Source, read_text
 from journal.files import replace_file
 

@@ -28,8 +28,7 @@ from harvesters.notifications.alerts import (
     parse_rules,
     read_rules,
 )
-from harvesters.problems import DefinitionChanged
-from harvesters.site import render_errors_as_pages
+from harvesters.site import DefinitionChanged, render_errors_as_pages
 from web.templating import get_pages
 
 _PAGE = "/page/alerts"

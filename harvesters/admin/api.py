@@ -23,7 +23,7 @@ from harvesters.admin.schemas import (
 )
 from harvesters.ledger import operators
 from harvesters.ledger.models import LogLine, Outcome, State
-from harvesters.problems import ERROR_RESPONSES, NotFound
+from harvesters.site import ERROR_RESPONSES, NotFound
 from vocab.iris import Iris
 
 routes = APIRouter(responses=ERROR_RESPONSES)

@@ -20,7 +20,7 @@ from harvesters.admin.actions import OPERATIONS
 from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import api_routes, form_routes
 from harvesters.admin.pages import PACKAGE_DIR, create_pages
-from harvesters.problems import install_error_handlers
+from harvesters.site import install_error_handlers
 from web.middleware import MAX_PRIVATE_BODY, RequestMiddleware, SecurityMiddleware
 from web.templating import POLICY
 

@@ -16,13 +16,11 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import BASE_PATH, local_path
 from harvesters.ledger import operators
 from harvesters.ledger.operators import Key, Scope
-from harvesters.problems import (
+from harvesters.site import (
+    Credentials,
     InsufficientScope,
     SessionRequired,
     Unauthenticated,
-)
-from harvesters.site import (
-    Credentials,
     authenticate,
     check_session,
     read_fields,

@@ -37,10 +37,9 @@ from harvesters.participation.model import MEMBERS, choices, labels, readable, s
 from harvesters.participation.prize_routes import text_of
 from harvesters.participation.submitters import SOURCE
 from harvesters.participation.uploads import picture_response
-from harvesters.problems import InvalidValue, NotFound, VersionConflict
 from harvesters.runs.operations import MAX_ANSWER_LENGTH
 from harvesters.runs.reported_problems import problem_target
-from harvesters.site import render_errors_as_pages
+from harvesters.site import InvalidValue, NotFound, VersionConflict, render_errors_as_pages
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris
 from web.templating import get_pages

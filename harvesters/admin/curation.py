@@ -14,9 +14,8 @@ from harvesters.admin.auth import ContextDep, CurrentUser, FormFields, FormOpera
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.curation import find_gaps, undecided
-from harvesters.problems import InvalidValue
 from harvesters.runs.operations import translate
-from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
+from harvesters.site import MAX_NOTE_LENGTH, InvalidValue, check_note, render_errors_as_pages
 from harvesters.source import decision_table, read_decision_table, read_word_table, word_table
 from languages.request_locale import current_locale
 from vocab.curated_topics import SUGGESTED

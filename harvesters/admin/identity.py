@@ -36,10 +36,15 @@ from harvesters.matching.match import (
     read_sides,
 )
 from harvesters.matching.scoring import FEATURES
-from harvesters.problems import InvalidValue, NotFound
 from harvesters.runs.operations import decide_pairs
 from harvesters.runs.publish_graphs import change_kind, plan_clusters
-from harvesters.site import MAX_NOTE_LENGTH, check_note, render_errors_as_pages
+from harvesters.site import (
+    MAX_NOTE_LENGTH,
+    InvalidValue,
+    NotFound,
+    check_note,
+    render_errors_as_pages,
+)
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 from vocab.schemes import label

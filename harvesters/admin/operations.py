@@ -47,9 +47,8 @@ from harvesters.admin.schemas import (
 )
 from harvesters.ledger.models import Run, RunRequest, Scope
 from harvesters.ledger.operators import Key
-from harvesters.problems import ERROR_RESPONSES, InvalidValue
 from harvesters.runs.operations import Operation, OverrideRequest, decide_pairs, translate
-from harvesters.site import render_errors_as_pages
+from harvesters.site import ERROR_RESPONSES, InvalidValue, render_errors_as_pages
 from harvesters.source import SHARES, Source
 
 AnyOperation = Operation[..., Any]

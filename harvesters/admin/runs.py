@@ -28,15 +28,15 @@ from harvesters.ledger.models import Outcome, Run, RunRequest, State
 from harvesters.ledger.participation import SubmissionState
 from harvesters.ledger.submissions import count_comments
 from harvesters.matching.clusters import Status, classify_stored
-from harvesters.problems import (
-    InvalidValue,
-    NotFound,
-    describe_error,
-)
 from harvesters.reasons import Reason
 from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.operations import OVERRIDABLE_LIMITS, approve, reject
-from harvesters.site import render_errors_as_pages
+from harvesters.site import (
+    InvalidValue,
+    NotFound,
+    describe_error,
+    render_errors_as_pages,
+)
 from harvesters.source import NOTHING, SHARES
 from vocab.iris import Iris
 from web.templating import get_pages

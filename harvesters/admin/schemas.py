@@ -14,11 +14,11 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import INTERNAL, Outcome, Run, RunRequest, State
 from harvesters.ledger.operators import Key
-from harvesters.problems import NotFound
 from harvesters.reasons import Reason
 from harvesters.runs.locks import interrupted_runs
 from harvesters.runs.removal import find_undoable
 from harvesters.runs.status_file import source_statuses
+from harvesters.site import NotFound
 from harvesters.source import Source
 from vocab.freshness import freshness
 from vocab.provenance import SourceStatus

@@ -34,9 +34,14 @@ from harvesters.inspection.preview import RETRY_POLICY
 from harvesters.ledger import operators
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
-from harvesters.problems import DefinitionChanged, InvalidValue, NotFound
 from harvesters.runs.locks import is_schedule_running
-from harvesters.site import check_note, render_errors_as_pages
+from harvesters.site import (
+    DefinitionChanged,
+    InvalidValue,
+    NotFound,
+    check_note,
+    render_errors_as_pages,
+)
 from harvesters.source import Source
 from vocab.field_changes import FieldView
 from web.templating import get_pages

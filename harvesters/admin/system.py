@@ -42,11 +42,11 @@ from harvesters.admin.schemas import key_view
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operators import Scope
-from harvesters.problems import (
-    ERROR_RESPONSES,
-)
 from harvesters.runs.locks import interrupted_runs, is_schedule_running
-from harvesters.site import render_errors_as_pages
+from harvesters.site import (
+    ERROR_RESPONSES,
+    render_errors_as_pages,
+)
 from journal.journal import Journal
 from web.templating import get_pages
 

@@ -41,8 +41,7 @@ from harvesters.participation.submitters import (
     send_link,
     use_link,
 )
-from harvesters.problems import InvalidValue, LinkInvalid, NotAllowed, NotFound, VersionConflict
-from harvesters.site import Site
+from harvesters.site import InvalidValue, LinkInvalid, NotAllowed, NotFound, Site, VersionConflict
 from languages.request_locale import use_language
 from languages.translations import gettext
 

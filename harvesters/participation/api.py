@@ -53,14 +53,14 @@ from harvesters.participation.uploads import (
     picture_response,
     read_document,
 )
-from harvesters.problems import (
+from harvesters.reasons import other
+from harvesters.site import (
     HTTPProblem,
     InvalidValue,
     UnsupportedMedia,
     VersionConflict,
     VersionRequired,
 )
-from harvesters.reasons import other
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 

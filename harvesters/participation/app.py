@@ -13,7 +13,7 @@ from harvesters.participation.tables import MAX_FILE, read_lines
 from harvesters.participation.uploads import MAX_PICTURE, encode_webp, parse_members
 from harvesters.participation.visitor import MAX_BODY, POLICY, ROOT, submission_pages
 from harvesters.pipeline.processes import preload
-from harvesters.problems import install_error_handlers
+from harvesters.site import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
 
 # The bytes that a form has besides its file; the form of a picture has a caption.

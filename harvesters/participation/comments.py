@@ -47,8 +47,16 @@ from harvesters.participation.visitor import (
     redirect,
 )
 from harvesters.payloads.value_parsing import strip_contacts
-from harvesters.problems import Closed, InvalidValue, LinkInvalid, NotAllowed, NotFound
-from harvesters.site import Site, check_note, check_session
+from harvesters.site import (
+    Closed,
+    InvalidValue,
+    LinkInvalid,
+    NotAllowed,
+    NotFound,
+    Site,
+    check_note,
+    check_session,
+)
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext
 from vocab.iris import encode

@@ -32,8 +32,7 @@ from harvesters.ledger.participation import (
     Stage,
 )
 from harvesters.ledger.submissions import new_id
-from harvesters.problems import InvalidValue, NotAllowed, NotFound
-from harvesters.site import check_note
+from harvesters.site import InvalidValue, NotAllowed, NotFound, check_note
 from vocab.iris import BASE, Iris
 from vocab.schemes import concepts
 from vocab.terms import DCT, FOAF, SKOS

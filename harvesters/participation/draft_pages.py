@@ -63,7 +63,7 @@ from harvesters.participation.visitor import (
     page_routes,
     redirect,
 )
-from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
+from harvesters.site import HTTPProblem, InvalidValue, NotFound, VersionConflict
 from shapes.result import Severity
 from web.templating import Pages
 

@@ -44,7 +44,7 @@ from harvesters.participation.submitters import (
 )
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
-from harvesters.problems import InvalidValue, LinkInvalid, NotFound, VersionConflict
+from harvesters.site import InvalidValue, LinkInvalid, NotFound, VersionConflict
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import gettext
 from vocab.normalization import fold

@@ -27,8 +27,8 @@ from harvesters.participation.api import Body, body_of, media_type
 from harvesters.participation.model import InvalidMembersError
 from harvesters.participation.submitters import SubmissionContext, SubmissionContextDep, count_write
 from harvesters.participation.uploads import JSON, read_document
-from harvesters.problems import HTTPProblem, InvalidValue, NotFound, UnsupportedMedia
 from harvesters.protocols.submissions import SubmissionsOptions
+from harvesters.site import HTTPProblem, InvalidValue, NotFound, UnsupportedMedia
 from vocab.iris import is_web
 
 PATH = "/inbox"

@@ -14,8 +14,7 @@ from harvesters.participation import actions
 from harvesters.participation.actions import offer_transfer
 from harvesters.participation.model import title_of
 from harvesters.participation.submitters import SOURCE, send_answer
-from harvesters.problems import InvalidValue, NotAllowed, NotFound
-from harvesters.site import Site, check_note
+from harvesters.site import InvalidValue, NotAllowed, NotFound, Site, check_note
 
 ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"

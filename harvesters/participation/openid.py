@@ -27,7 +27,7 @@ from joserfc.jwt import decode
 from harvesters.errors import HarvestError
 from harvesters.network.fetch import read_body
 from harvesters.participation.provider import OpenIDProvider
-from harvesters.problems import InvalidValue, ProviderError
+from harvesters.site import InvalidValue, ProviderError
 from vocab.addresses import is_mail_address
 from web.outbound_client import Deadline, GuardedTransport, create_client
 

@@ -62,8 +62,7 @@ from harvesters.participation.visitor import (
     redirect,
     require_sender,
 )
-from harvesters.problems import HTTPProblem, InvalidValue, NotFound, VersionConflict
-from harvesters.site import check_same_site
+from harvesters.site import HTTPProblem, InvalidValue, NotFound, VersionConflict, check_same_site
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 from web.sessions import SessionCookie

@@ -43,7 +43,7 @@ from harvesters.participation.visitor import (
     page_routes,
     redirect,
 )
-from harvesters.problems import InvalidValue, NotAllowed
+from harvesters.site import InvalidValue, NotAllowed
 from languages.request_locale import current_locale
 from languages.translations import format_date, gettext
 from vocab.iris import Iris

@@ -20,14 +20,18 @@ from harvesters.ledger.submissions import new_id
 from harvesters.notifications.delivery import MAIL
 from harvesters.participation.check import DuplicateFinder
 from harvesters.participation.provider import OpenIDProvider
-from harvesters.problems import (
+from harvesters.site import (
     Closed,
+    Credentials,
     InvalidValue,
     LinkInvalid,
     RateLimited,
+    Site,
     Unauthenticated,
+    authenticate,
+    client_address,
+    count_failure,
 )
-from harvesters.site import Credentials, Site, authenticate, client_address, count_failure
 from harvesters.source import Source, load
 from languages.request_locale import current_locale, use_language
 from languages.translations import gettext

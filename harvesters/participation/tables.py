@@ -51,10 +51,10 @@ from harvesters.participation.model import (
 )
 from harvesters.participation.submitters import SubmissionContext, count_change
 from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
-from harvesters.problems import InvalidValue, TooLarge, UnsupportedMedia
 from harvesters.protocols.csv_file import SAMPLE, detect_dialect
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.protocols.table_rows import name_columns
+from harvesters.site import InvalidValue, TooLarge, UnsupportedMedia
 from languages.translations import gettext, kind_name
 
 CSV = "text/csv"

@@ -37,7 +37,7 @@ from harvesters.participation.model import (
 )
 from harvesters.payloads.rdf_parser import builtin_context, inline_contexts, parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
-from harvesters.problems import InvalidValue, NotFound, TooLarge, UnsupportedMedia
+from harvesters.site import InvalidValue, NotFound, TooLarge, UnsupportedMedia
 from languages.translations import gettext
 from vocab.terms import DCT, FOAF, ORG, RDF, RDFS, SCHEMA, SKOS, WGS
 

@@ -26,8 +26,15 @@ from harvesters.participation.submitters import (
     count_write,
     find_session,
 )
-from harvesters.problems import InvalidValue, NotFound, VersionConflict
-from harvesters.site import check_same_site, check_session, read_fields, render_errors_as_pages
+from harvesters.site import (
+    InvalidValue,
+    NotFound,
+    VersionConflict,
+    check_same_site,
+    check_session,
+    read_fields,
+    render_errors_as_pages,
+)
 from web.templating import POLICY as BASE_POLICY
 from web.templating import Pages, get_pages
 

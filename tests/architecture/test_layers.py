@@ -43,7 +43,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"endpoints", "sessions", "templating"}, {"charts", "middleware"},
     ),
     "harvesters": (
-        {"reasons"}, {"errors"}, {"parsing", "problems", "payloads.graph"}, {"options", "page_model"},
+        {"reasons"}, {"errors"}, {"parsing", "payloads.graph"}, {"options", "page_model"},
         {"source", "archive"}, {"network"},
         {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"compatibility"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},

@@ -13,7 +13,7 @@ import xlsxwriter
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import SubmissionState
 from harvesters.participation.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
-from harvesters.problems import InvalidValue
+from harvesters.site import InvalidValue
 from languages.request_locale import LANGUAGES
 
 from .conftest import SubmissionWorld, hidden

@@ -27,7 +27,7 @@ from harvesters.participation.actions import send_reminders
 from harvesters.participation.model import normalize
 from harvesters.participation.submitters import SubmissionContext
 from harvesters.participation.tables import CSV, read_table, submit_rows
-from harvesters.problems import VersionConflict
+from harvesters.site import VersionConflict
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
