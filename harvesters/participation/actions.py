@@ -77,13 +77,15 @@ def submit(
     existing = submissions.of_submitter(context.ledger, submitter.id)
     if sum(item.state is not SubmissionState.WITHDRAWN for item in existing) >= MAX_OPEN:
         raise InvalidValue(TOO_MANY, count=MAX_OPEN)
-    submission, event = received(new_id(), submitter, content, language, context.now(), seconds)
+    submission, event = new_submission(
+        new_id(), submitter, content, language, context.now(), seconds
+    )
     submissions.add(context.ledger, submission, event)
     log.info("submission received", submission=submission.id)
     return submission
 
 
-def received(
+def new_submission(
     id: str,
     submitter: Submitter,
     content: Content,
@@ -92,7 +94,7 @@ def received(
     seconds: float | None = None,
 ) -> tuple[Submission, SubmissionEvent]:
     """Return a new submission with the first line of its history."""
-    state, reason = triage(submitter, content, seconds)
+    state = triage(submitter, content, seconds)
     item = Submission(
         id,
         submitter.id,
@@ -104,7 +106,7 @@ def received(
         language,
         now,
         now,
-        waiting_since=None if reason else now,
+        waiting_since=now if state is SubmissionState.SUBMITTED else None,
     )
     return item, SubmissionEvent("submitted", submitter.name, now, content=content)
 
@@ -129,13 +131,15 @@ def update(
     count_change(context, submitter)
     if submission.state not in _EDITABLE:
         raise NotAllowed("A submission that was withdrawn or marked as spam cannot be changed.")
-    now, (state, reason) = context.now(), triage(submitter, content)
+    now, state = context.now(), triage(submitter, content)
     values = {
         "content": content,
         "title": title_of(content),
         "updated": now,
         "state": state,
-        "waiting_since": None if reason else submission.waiting_since or now,
+        "waiting_since": (
+            submission.waiting_since or now if state is SubmissionState.SUBMITTED else None
+        ),
         "endorsed_by": None,
     }
     event = SubmissionEvent(

@@ -246,19 +246,13 @@ def suspicions(content: Content, seconds: float | None) -> dict[str, int]:
     return {name: number for name, number in points.items() if number}
 
 
-def triage(
-    submitter: Submitter, content: Content, seconds: float | None = None
-) -> tuple[SubmissionState, str]:
-    """Return the state in which a submission waits, and why it is quarantined ("" if it is not).
-
-    Only persons are scored: organizations have a key.
+def triage(submitter: Submitter, content: Content, seconds: float | None = None) -> SubmissionState:
+    """Return the state in which a submission waits. Only persons are scored: organizations have a
+    key.
     """
     points = suspicions(content, seconds) if submitter.mail else {}
-    if sum(points.values()) < THRESHOLD:
-        return SubmissionState.SUBMITTED, ""
-    return SubmissionState.QUARANTINED, ", ".join(
-        f"{name} {number}" for name, number in points.items()
-    )
+    is_suspicious = sum(points.values()) >= THRESHOLD
+    return SubmissionState.QUARANTINED if is_suspicious else SubmissionState.SUBMITTED
 
 
 def _texts(content: Content) -> Iterator[tuple[str, str]]:

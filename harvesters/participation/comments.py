@@ -208,7 +208,7 @@ def _admit(context: SubmissionContext, submitter: Submitter, comment: Comment) -
             count=MAX_WAITING,
         )
     count_change(context, submitter)
-    return triage(submitter, {"content": {comment.language: comment.text}})[0]
+    return triage(submitter, {"content": {comment.language: comment.text}})
 
 
 routes = page_routes("/comments")

@@ -33,7 +33,7 @@ from harvesters.ledger.participation import (
 )
 from harvesters.ledger.submissions import new_id
 from harvesters.options import suggestion
-from harvesters.participation.actions import MAX_OPEN, TOO_MANY, received
+from harvesters.participation.actions import MAX_OPEN, TOO_MANY, new_submission
 from harvesters.participation.check import Check, Duplicate, MemberFinding, check_many, violation
 from harvesters.participation.model import (
     ADDRESSES,
@@ -394,7 +394,7 @@ def submit_rows(
             checked = Check((violation("record", gettext(TOO_MANY) % {"count": MAX_OPEN}),), ())
         else:
             known.add(digest)
-            accepted.append(received(id, submitter, row.members, language, context.now()))
+            accepted.append(new_submission(id, submitter, row.members, language, context.now()))
         stored = id if outcome is RowOutcome.ACCEPTED and not dry_run else None
         title = title_of(row.members)
         results.append(
