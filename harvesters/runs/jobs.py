@@ -125,6 +125,8 @@ def execute_request(
     operators.complete_request(ledger, request.id, result)
 
 
+# ---- the schedule
+
 # Seconds after its due time in which a run still starts, e.g. after the machine slept.
 _MISFIRE_GRACE = 3600
 _REFRESH_INTERVAL = 60  # seconds

@@ -154,6 +154,8 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
         yield name, "\n".join(sorted(statements))
 
 
+# ---- clusters
+
 _REPLACED = f" <{DCT}isReplacedBy> "
 # The descriptions of each cluster before and after ("" where there is none), and the cluster of
 # each member.

@@ -181,6 +181,8 @@ def existing_releases(data: Path) -> Iterator[dict[str, Any]]:
             yield release
 
 
+# ---- links of records
+
 ROUND_SECONDS = 50.0  # seconds of one call; the next follows within a minute
 _BATCH = 100  # links that are read at once
 _BYTES = 1024  # bytes of a page that are requested

@@ -209,6 +209,8 @@ class QueuedJobs:
             self.stopping.wait(_OUTAGE_SECONDS)
 
 
+# ---- workers
+
 # EX_TEMPFAIL of sysexits.h: another worker may have resumed the run of a worker that exits with it.
 LOCK_LOST_EXIT = 75
 _MISSED_HEARTBEATS = 3  # heartbeats missed before a worker counts as lost

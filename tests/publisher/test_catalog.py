@@ -26,7 +26,7 @@ from suites import folder
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.settings import NetworkSettings
-from harvesters.protocols.ckan import collect
+from harvesters.protocols.ckan import PROTOCOL
 from harvesters.source import Source
 from journal import mirror_origin
 from journal.journal import Journal
@@ -275,7 +275,7 @@ def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
     ) as opened_client:
         return [
             str(item.key)
-            for page in collect(source, opened_client, None, None)
+            for page in PROTOCOL.collect(source, opened_client, None, None)
             for item in page.items
         ]
 
