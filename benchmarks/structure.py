@@ -7,7 +7,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -50,34 +50,6 @@ def read_modules(root: Path) -> dict[str, Module]:
             text = file.read_text()
             modules[name] = Module(name, tuple(text.splitlines()), ast.parse(text))
     return modules
-
-
-def imported_modules(module: Module, known: Iterable[str]) -> set[str]:
-    """Return the names among *known* that *module* imports."""
-    names: set[str] = set()
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-    return names & set(known)
-
-
-def package_arrows(modules: dict[str, Module], package: str) -> dict[str, set[str]]:
-    """Return for each subpackage of *package* the subpackages that it imports; a module at the top
-    counts as one.
-    """
-    arrows: dict[str, set[str]] = {}
-    for module in modules.values():
-        if module.name.startswith(f"{package}."):
-            subpackage = module.name.split(".")[1]
-            others = {
-                name.split(".")[1]
-                for name in imported_modules(module, modules)
-                if name.startswith(f"{package}.")
-            }
-            arrows.setdefault(subpackage, set()).update(others - {subpackage})
-    return arrows
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

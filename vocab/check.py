@@ -88,7 +88,7 @@ _OWN_WORDS = {
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-Statement: TypeAlias = tuple[str, str, Literal | NamedNode | BlankNode]
+Statement: TypeAlias = tuple[str, str, Literal | NamedNode | BlankNode | Triple]
 _Graph: TypeAlias = dict[str, dict[str, set[Any]]]  # values by subject and property
 
 
@@ -142,8 +142,8 @@ def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
     graph: _Graph = {}
     for name, content in files.items():
         try:
-            quads = list(parse(content, format=RdfFormat.TURTLE, base_iri=base))
-            rows = tuple((_value(q.subject), q.predicate.value, q.object) for q in quads)
+            quads = parse(content, format=RdfFormat.TURTLE, base_iri=base)
+            rows = tuple(_statements(quad.triple for quad in quads))
             parsed.append(_File(name, content.decode(), rows))
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
@@ -364,40 +364,27 @@ def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
     """
     for name in schemes(base):
         members = list(concepts(name, base))
-        yield _summary(name, f"{base}scheme/{name}", _rows(graph_triples(name, base)), members)
+        yield _summary(
+            name, f"{base}scheme/{name}", _statements(graph_triples(name, base)), members
+        )
     for name in ONTOLOGIES:
-        rows = _rows(ontology_triples(name, base))
+        rows = _statements(ontology_triples(name, base))
         terms = dict.fromkeys(
-            row.subject for row in rows if row.subject.startswith(f"{base}{name}#")
+            subject for subject, *_ in rows if subject.startswith(f"{base}{name}#")
         )
         yield _summary(name, base + name, rows, list(terms))
 
 
-class _Row(NamedTuple):
-    """A statement; *language* is that of a text, else ""."""
-
-    subject: str
-    predicate: str
-    value: str
-    language: str
+def _statements(triples: Iterable[Triple]) -> list[Statement]:
+    return [(_value(item.subject), item.predicate.value, item.object) for item in triples]
 
 
-def _rows(triples: Iterable[Triple]) -> list[_Row]:
-    return [
-        _Row(
-            str(getattr(triple.subject, "value", "")),
-            triple.predicate.value,
-            str(getattr(triple.object, "value", "")),
-            getattr(triple.object, "language", None) or "",
-        )
-        for triple in triples
-    ]
-
-
-def _summary(name: str, scheme: str, rows: list[_Row], members: list[str]) -> SchemeSummary:
-    sources = {(row.subject, row.value) for row in rows if row.predicate == f"{DCT}source"}
-    owners = {(row.subject, row.value) for row in rows if row.predicate == f"{RDFS}isDefinedBy"}
-    unverified = {row.subject for row in rows if _is_unverified(row)}
+def _summary(name: str, scheme: str, rows: list[Statement], members: list[str]) -> SchemeSummary:
+    sources = {(subject, _value(value)) for subject, name, value in rows if name == f"{DCT}source"}
+    owners = {
+        (subject, _value(value)) for subject, name, value in rows if name == f"{RDFS}isDefinedBy"
+    }
+    unverified = {row[0] for row in rows if _is_unverified(row)}
     return SchemeSummary(
         name,
         len(members),
@@ -409,9 +396,13 @@ def _summary(name: str, scheme: str, rows: list[_Row], members: list[str]) -> Sc
     )
 
 
-def _complete(rows: list[_Row], names: tuple[str, ...], members: list[str]) -> tuple[str, ...]:
+def _complete(rows: list[Statement], names: tuple[str, ...], members: list[str]) -> tuple[str, ...]:
     """Return the languages in which every concept has a text."""
-    texts = {(row.subject, row.language) for row in rows if row.predicate in names}
+    texts = {
+        (subject, getattr(value, "language", None))
+        for subject, name, value in rows
+        if name in names
+    }
     return tuple(
         language
         for language in LANGUAGES
@@ -419,8 +410,9 @@ def _complete(rows: list[_Row], names: tuple[str, ...], members: list[str]) -> t
     )
 
 
-def _is_unverified(row: _Row) -> bool:
-    return row.predicate in _NOTES and _UNVERIFIED in row.value.casefold()
+def _is_unverified(row: Statement) -> bool:
+    _, name, value = row
+    return name in _NOTES and _UNVERIFIED in _value(value).casefold()
 
 
 class UnverifiedNote(NamedTuple):
@@ -438,6 +430,6 @@ def unverified_notes(base: str = BASE) -> Iterator[UnverifiedNote]:
     graphs = {name: graph_triples(name, base) for name in schemes(base)}
     graphs |= {name: ontology_triples(name, base) for name in ONTOLOGIES}
     for name, triples in graphs.items():
-        for row in _rows(triples):
+        for row in _statements(triples):
             if _is_unverified(row):
-                yield UnverifiedNote(name, row.subject.removeprefix(base), row.value)
+                yield UnverifiedNote(name, row[0].removeprefix(base), _value(row[2]))

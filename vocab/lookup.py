@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache, wraps
 
 from vocab.normalization import MAX_LENGTH, fold, sorted_words_key
 from vocab.schemes import Concept, concepts
@@ -41,6 +41,26 @@ def _unique_table(pairs: Iterable[tuple[str, str]]) -> dict[str, str | None]:
         if key:
             table[key] = iri if table.get(key, iri) == iri else None
     return table
+
+
+def _look_up(
+    size: int,
+) -> Callable[[Callable[[str], str | None]], Callable[[str | int], str | None]]:
+    """Return a decorator that remembers what the last *size* texts name; a text of more than
+    MAX_LENGTH characters names nothing.
+    """
+
+    def decorate(find: Callable[[str], str | None]) -> Callable[[str | int], str | None]:
+        cached = lru_cache(maxsize=size)(find)
+
+        @wraps(find)
+        def look_up(text: str | int) -> str | None:
+            words = str(text)
+            return cached(words) if len(words) <= MAX_LENGTH else None
+
+        return look_up
+
+    return decorate
 
 
 AREA = "http://metadata.un.org/sdg/codes/geoArea/"
@@ -88,7 +108,8 @@ def _find_number(stripped: str, iris: Iterable[str]) -> str | None:
     return iri if iri in iris else None
 
 
-def country(text: str | int) -> str | None:
+@_look_up(size=16384)
+def country(text: str) -> str | None:
     """Return the IRI of the country that *text* names (a name in six languages, an ISO 3166 code in
     capitals, or M49), or None.
 
@@ -101,12 +122,6 @@ def country(text: str | int) -> str | None:
     >>> country('Eswatini (fmr. "Swaziland")') == country("Eswatini"), country("Kenya (Uganda)")
     (True, None)
     """
-    value = str(text)
-    return _country(value) if len(value) <= MAX_LENGTH else None
-
-
-@lru_cache(maxsize=16384)
-def _country(text: str) -> str | None:
     stripped = text.strip()
     if _COUNTRY_CODE.match(stripped) and stripped in _country_codes():
         return _country_codes()[stripped]
@@ -125,18 +140,13 @@ def _named_twice(text: str) -> str | None:
     return first if first == second else None
 
 
-def area(text: str | int) -> str | None:
+@_look_up(size=4096)
+def area(text: str) -> str | None:
     """Return the IRI of the country or M49 area (continent, region) that *text* names, or None.
 
     >>> area("Eastern Africa"), area("Kenya") == country("Kenya")
     ('http://metadata.un.org/sdg/codes/geoArea/014', True)
     """
-    value = str(text)
-    return _area(value) if len(value) <= MAX_LENGTH else None
-
-
-@lru_cache(maxsize=4096)
-def _area(text: str) -> str | None:
     stripped = text.strip()
     if _AREA_NUMBER.match(stripped):
         return _find_number(stripped, concepts("area"))
@@ -205,7 +215,8 @@ def _to_ascii(text: str) -> str:
     )
 
 
-def goal(text: str | int) -> str | None:
+@_look_up(size=8192)
+def goal(text: str) -> str | None:
     """Return the IRI of the Sustainable Development Goal named in *text*; None if it names no goal,
     a target, or several goals.
 
@@ -216,12 +227,6 @@ def goal(text: str | int) -> str | None:
     >>> goal("education") is None, goal("SDG 4.4") is None, goal(18) is None
     (True, True, True)
     """
-    words = str(text)
-    return _goal(words) if len(words) <= MAX_LENGTH else None
-
-
-@lru_cache(maxsize=8192)
-def _goal(text: str) -> str | None:
     ascii_text = _to_ascii(text)
     if named := _goals().find(fold(ascii_text)):
         return named
@@ -232,7 +237,8 @@ def _goal(text: str) -> str | None:
     return _check_rest(match["rest"], iri, _goals(), strict=not match["before"])
 
 
-def target(text: str | int) -> str | None:
+@_look_up(size=8192)
+def target(text: str) -> str | None:
     """Return the IRI of the target named in *text*; None if it names no target, or an indicator.
 
     Source: http://metadata.un.org/sdg/ (the United Nations' own IRIs).
@@ -242,12 +248,6 @@ def target(text: str | int) -> str | None:
     >>> target("4.4.1") is None, target("4.9") is None
     (True, True)
     """
-    words = str(text)
-    return _target(words) if len(words) <= MAX_LENGTH else None
-
-
-@lru_cache(maxsize=8192)
-def _target(text: str) -> str | None:
     ascii_text = _to_ascii(text)
     if named := _targets().find(fold(ascii_text)):
         return named
@@ -332,6 +332,7 @@ def _read_code(match: re.Match[str]) -> str | None:
     return None if _APPLICATION.search(rest) or _line_codes().get(rest, otherwise) != code else code
 
 
+@_look_up(size=8192)
 def action_line(text: str) -> str | None:
     """Return the code of the action line that *text* names, or None; an application under C7 rather
     than C7 itself.
@@ -341,11 +342,6 @@ def action_line(text: str) -> str | None:
     >>> action_line("C12") is None, action_line("C1, C2") is None, action_line("health") is None, action_line("C4 plants") is None
     (True, True, True, True)
     """
-    return _action_line(text) if len(text) <= MAX_LENGTH else None
-
-
-@lru_cache(maxsize=8192)
-def _action_line(text: str) -> str | None:
     normalized = _LOOKALIKE_E.sub("e", _LOOKALIKE_C.sub("c", text.strip()))
     for key in (fold(text), fold(normalized)):
         if key in _line_codes():

@@ -311,13 +311,10 @@ def _earlier(since: Path | None) -> Mapping[str, frozenset[tuple[str, str]]]:
     file = since / f"{NAME}.nt"
     try:
         return group_statements(file.read_text("utf-8").splitlines())
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or "not N-Triples"
         raise VocabularyReleaseError(
-            f"{file}: {error.strerror}; --since needs the folder of an earlier release"
-        ) from error
-    except ValueError as error:
-        raise VocabularyReleaseError(
-            f"{file}: not N-Triples; --since needs the folder of an earlier release"
+            f"{file}: {problem}; --since needs the folder of an earlier release"
         ) from error
 
 

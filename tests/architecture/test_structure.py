@@ -20,7 +20,7 @@ from jinja2 import Environment, nodes
 from rows import each
 from starlette.datastructures import QueryParams
 
-from benchmarks.structure import Module, functions, line_count, package_arrows, read_modules
+from benchmarks.structure import Module, functions, line_count, read_modules
 
 FUNCTION = 80  # lines; 60 are better for readers
 FILE = 800  # lines; 400 are better for readers
@@ -30,15 +30,6 @@ FILE = 800  # lines; 400 are better for readers
 def modules() -> dict[str, Module]:
     with without_gc():
         return read_modules(Path(__file__).parents[2])
-
-
-def test_arrows_lead_from_each_subpackage_to_those_that_it_imports(
-    modules: dict[str, Module],
-) -> None:
-    arrows = package_arrows(modules, "publisher")
-
-    assert {"data", "store"} <= arrows["portal"]
-    assert "portal" not in arrows["store"]
 
 
 def test_no_function_and_no_file_is_too_long_to_read(modules: dict[str, Module]) -> None:
