@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, NoReturn
 
 import orjson
@@ -22,6 +22,13 @@ def print_lines(*lines: str) -> None:
     """Print lines as they are, however long."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def check_choice(text: str, known: Collection[str], what: str = "format") -> None:
+    """Exit with 2 if a text is not one of the known ones; "" is among them if it is the default."""
+    if text not in known:
+        names = ", ".join(filter(None, known))
+        raise typer.BadParameter(f"unknown {what} {text!r}; known are {names}")
 
 
 def print_some(lines: Sequence[str], most: int, indent: str = "") -> None:

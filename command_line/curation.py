@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from command_line.console import Json, fail, print_json, print_lines
+from command_line.console import Json, fail, print_lines
 from command_line.operations import run_operation
 from command_line.settings import Context, Settings
 from command_line.workspace import current_user, load_source, open_existing, open_ledger, print_rows
@@ -103,9 +103,6 @@ def queue(
     load_source(settings, source)
     with open_existing(settings) as ledger:
         waiting = undecided(ledger, settings.sources, source, Iris(settings.base))
-    if as_json:
-        print_json(waiting[:limit])
-        return
     rows = [
         {"record": item.key[:80]}
         | _row(
@@ -113,8 +110,8 @@ def queue(
         )
         for item in waiting[:limit]
     ]
-    print_rows(rows, f"{len(waiting):,} undecided", json=False)
-    if waiting:
+    print_rows(waiting[:limit], f"{len(waiting):,} undecided", as_json, table_rows=rows)
+    if waiting and not as_json:
         print_lines("To decide: stocktake topics confirm SOURCE RECORD CONCEPT, or refuse")
 
 
@@ -187,9 +184,6 @@ def gaps(
         chosen = known if source is None else [source]
         curated = {name: read_word_table(word_table(settings.sources, name))[0] for name in chosen}
         gaps = find_gaps(ledger, chosen, Iris(settings.base), limit, curated)
-    if as_json:
-        print_json([{"count": gap.count, **asdict(gap)} for gap in gaps])
-        return
     rows = [
         {
             "records": f"{gap.count:,}",
@@ -203,8 +197,9 @@ def gaps(
         }
         for gap in gaps
     ]
-    print_rows(rows, "Words that no crosswalk translates", json=False)
-    if gaps:
+    listed = [{"count": gap.count, **asdict(gap)} for gap in gaps]
+    print_rows(listed, "Words that no crosswalk translates", as_json, table_rows=rows)
+    if gaps and not as_json:
         print_lines("To translate a word: stocktake crosswalk add SOURCE WORD CONCEPT")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, fail, print_json, print_lines, print_note
+from command_line.console import Json, check_choice, fail, print_json, print_lines, print_note
 from command_line.settings import Context, Settings
 from command_line.sources import source_file
 from command_line.workspace import (
@@ -118,9 +118,8 @@ def preflight(
     Exit code 1 if a record or the change would be held back, 2 if the feed or the definition cannot
     be opened.
     """
-    for text, known in ((output, WRITERS), (kind, FORMATS)):
-        if text and text not in known:
-            raise typer.BadParameter(f"unknown format {text!r}; known are {', '.join(known)}")
+    check_choice(output, WRITERS)
+    check_choice(kind, ["", *FORMATS])
     if sum(map(bool, (source, definition, kind))) > 1:
         raise typer.BadParameter("--source, --definition and --as exclude each other")
     limits = PreflightLimits(
@@ -132,8 +131,7 @@ def preflight(
         report = _report(context.obj, feed, source, definition, kind, name, limits)
     except SourceDefinitionError as error:
         fail(str(error), 2)
-    sys.stdout.buffer.write(WRITERS[output](report, strict))
-    sys.stdout.flush()
+    typer.echo(WRITERS[output](report, strict), nl=False)
     raise typer.Exit(int(is_failure(report, strict=strict)))
 
 
@@ -254,8 +252,7 @@ def explain_record(
     Exit code 1 if there is no such record here, or it has no such property.
     """
     settings: Settings = ctx.obj
-    if output not in TRACE_WRITERS:
-        raise typer.BadParameter(f"unknown format {output!r}; known are {', '.join(TRACE_WRITERS)}")
+    check_choice(output, TRACE_WRITERS)
     source_name, key = parse_iri(iri, settings.base)
     with open_existing(settings) as ledger:
         described = read_record(ledger, source_name, key)
@@ -272,8 +269,7 @@ def explain_record(
         store,
         name,
     )
-    sys.stdout.buffer.write(TRACE_WRITERS[output](explanation, settings.base))
-    sys.stdout.flush()
+    typer.echo(TRACE_WRITERS[output](explanation, settings.base), nl=False)
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from command_line.console import Json, fail, print_json, print_note
+from command_line.console import Json, check_choice, fail, print_json, print_note
 from command_line.services import public_address
 from command_line.settings import Context, Settings
 from command_line.workspace import print_rows
@@ -81,10 +81,7 @@ def query(
     ] = 600.0,
 ) -> None:
     """Run a SPARQL query on the published data, without a server."""
-    if form and form not in TABLES and form not in GRAPHS:
-        raise typer.BadParameter(
-            f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}"
-        )
+    check_choice(form, ["", *TABLES, *GRAPHS])
     text = file.read_text(encoding="utf-8")
     if uses_service(text):
         fail("SERVICE is not supported: query the other endpoint yourself and join the results")
@@ -149,10 +146,8 @@ def diff(
     """Compare the records at two moments: counts, new, vanished, gone and changed, or one record
     field by field.
     """
-    if form not in FORMATS:
-        raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join(FORMATS)}")
-    if only and only not in CHANGES:
-        raise typer.BadParameter(f"--only is one of {', '.join(CHANGES)}, not {only!r}")
+    check_choice(form, FORMATS)
+    check_choice(only, ["", *CHANGES], "change")
     try:
         asyncio.run(_diff(context.obj, (before, after), within, record, only, form))
     except HTTPProblem as error:

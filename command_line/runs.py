@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from importlib import import_module
 from itertools import islice
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from command_line.console import Json, out, print_json, print_lines
 from command_line.settings import Context
@@ -175,8 +175,6 @@ def show_plan(
 
 
 archive = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)([kMGT]?)B?\Z")
-_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 @archive.command("prune")
@@ -202,7 +200,12 @@ def prune_archive(
     """
     if days is None and size is None:
         raise typer.BadParameter("name a limit: --days 365, --size 20GB, or both")
-    limit = _parse_size(size) if size is not None else None
+    try:
+        limit = None if size is None else TypeAdapter(ByteSize).validate_python(size)
+    except ValidationError as error:
+        raise typer.BadParameter(
+            f"--size is {size!r}; use a number with kB, MB, GB or TB, such as 20GB"
+        ) from error
     with harvest_context(ctx.obj) as context:
         before = context.now() - timedelta(days=days) if days is not None else None
         upkeep = import_module("harvesters.runs.upkeep")
@@ -226,13 +229,3 @@ def _print_pruning(pruning: Pruning, *, dry_run: bool, json: bool) -> None:
     remaining = sorted(pruning.remaining.items())
     print_lines(*(f"kept, {reason}: {count:,}" for reason, count in remaining))
     print_lines(f"left: {pruning.bytes_after:,} bytes")
-
-
-def _parse_size(text: str) -> int:
-    """Return a size such as 20GB in bytes; exit with 2 if it cannot be read."""
-    match = _SIZE.match(text)
-    if match is None:
-        raise typer.BadParameter(
-            f"--size is {text!r}; use a number with kB, MB, GB or TB, such as 20GB"
-        )
-    return int(float(match[1]) * _UNITS[match[2]])

@@ -92,14 +92,10 @@ def notification_channels(settings: Settings) -> Channels:
     return channels
 
 
-def _print_fault(_name: str, message: str) -> None:
-    print_note(message, "red")
-
-
 def load_sources(
     settings: Settings,
     names: Sequence[str] = (),
-    report: Callable[[str, str], None] = _print_fault,
+    report: Callable[[str, str], None] = lambda _, message: print_note(message, "red"),
 ) -> Definitions:
     """Load the named source definitions or, without names, all; *report* the name and the faults of
     each invalid one.
@@ -174,7 +170,7 @@ def print_statistics(details: run_report.Row) -> None:
 
 
 def print_rows(
-    rows: Sequence[Mapping[str, object]],
+    rows: Sequence[Any],
     title: str,
     json: bool,
     *,
