@@ -44,7 +44,7 @@ def harvest(
     """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is
     incomplete, 2 if a source definition is invalid; the other sources are harvested.
     """
-    code = import_module(_RUNS).harvest(
+    code = import_module(_RUNS).run_sources(
         ctx.obj, names or [], supersede or [], full=full, dry_run=dry_run, json=json
     )
     raise typer.Exit(code)
@@ -64,7 +64,7 @@ def remap(
     """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or
     was held, 2 if a source definition is invalid; the other sources are re-mapped.
     """
-    code = import_module(_RUNS).remap(
-        ctx.obj, names or [], supersede or [], dry_run=dry_run, json=json
+    code = import_module(_RUNS).run_sources(
+        ctx.obj, names or [], supersede or [], full=None, dry_run=dry_run, json=json
     )
     raise typer.Exit(code)

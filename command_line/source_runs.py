@@ -52,79 +52,46 @@ _MAX_HELPERS = 3  # slow sources that others run beside
 log = structlog.get_logger()
 
 
-def harvest(
+def run_sources(
     settings: Settings,
     names: Sequence[str],
     supersede: Sequence[str],
     *,
-    full: bool,
+    full: bool | None,
     dry_run: bool,
     json: bool,
 ) -> int:
-    """Harvest the sources *names*, all that are enabled if it is empty; return the exit code."""
-    nothing = "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`"
-    action = partial(harvest_and_log, full=full, dry_run=dry_run)
-    return _run_chosen(
-        settings,
-        names,
-        supersede,
-        action,
-        lambda source, context: not operators.is_retired(context.ledger, source.name),
-        nothing,
-        dry_run=dry_run,
-        json=json,
-        on_purpose=settings.demo and not names,
-    )
-
-
-def remap(
-    settings: Settings,
-    names: Sequence[str],
-    supersede: Sequence[str],
-    *,
-    dry_run: bool,
-    json: bool,
-) -> int:
-    """Re-map the archived data of the sources *names*, of all that are enabled if it is empty;
-    return the exit code.
+    """Harvest the sources *names*, or map their archived data again if *full* is None; without
+    names all that are enabled and not retired, or have an archive. Print a row for each source as a
+    table or as JSON; return the exit code.
     """
-    return _run_chosen(
-        settings,
-        names,
-        supersede,
-        partial(remap_and_log, dry_run=dry_run),
-        lambda source, context: bool(context.ledger.fetched_runs(source.name, SUCCESSFUL)),
-        "nothing is archived yet; run `stocktake harvest` first",
-        dry_run=dry_run,
-        json=json,
+    action: SourceAction = (
+        partial(remap_and_log, dry_run=dry_run)
+        if full is None
+        else partial(harvest_and_log, full=full, dry_run=dry_run)
     )
-
-
-def _run_chosen(
-    settings: Settings,
-    names: Sequence[str],
-    supersede: Sequence[str],
-    action: SourceAction,
-    is_ready: Callable[[Source, HarvestContext], bool],
-    nothing: str,
-    *,
-    dry_run: bool,
-    json: bool,
-    on_purpose: bool = False,
-) -> int:
-    """Run the sources *names*, or those that are enabled and ready, one after the other; print
-    *nothing* if there is none. Return the exit code.
-    """
     definitions = load_sources(settings, names)
     with harvest_context(settings) as context:
         context.pool.check_cluster()
         wanted = [
             source
             for source in definitions.sources.values()
-            if names or (source.enabled and is_ready(source, context))
+            if names
+            or (
+                source.enabled
+                and (
+                    context.ledger.fetched_runs(source.name, SUCCESSFUL)
+                    if full is None
+                    else not operators.is_retired(context.ledger, source.name)
+                )
+            )
         ]
         if not wanted and not definitions.errors:
-            print_note(nothing)
+            print_note(
+                "nothing is archived yet; run `stocktake harvest` first"
+                if full is None
+                else "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`"
+            )
         refused: list[Row] = []
         if not dry_run:
             wanted, refused = _confirm_superseding(wanted, context, supersede, json=json)
@@ -132,43 +99,24 @@ def _run_chosen(
         results |= {
             name: FailedRun("invalid", message) for name, message in definitions.errors.items()
         }
-        return _report_results(
-            results,
-            refused,
-            context,
-            settings.program(),
-            dry_run=dry_run,
-            json=json,
-            on_purpose=on_purpose,
-        )
-
-
-def _report_results(
-    results: Mapping[str, Plan | FailedRun],
-    refused: Sequence[Row],
-    context: HarvestContext,
-    program: str,
-    *,
-    dry_run: bool,
-    json: bool,
-    on_purpose: bool = False,
-) -> int:
-    """Print a row for each source as a table or as JSON; return the exit code."""
-    if json:
-        rows = [
-            run_report.failed_row(name, result)
-            if isinstance(result, FailedRun)
-            else run_report.harvest_row(result, context.ledger, dry_run=dry_run)
-            for name, result in results.items()
-        ]
-        print_json([*refused, *rows])
-    elif results:
-        out.print(results_table(results, dry_run=dry_run))
-        for line in _result_lines(results, context, program, on_purpose=on_purpose):
-            out.print(line, soft_wrap=True)
-    if any(
-        isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()
-    ):
+        if json:
+            rows = [
+                run_report.failed_row(name, result)
+                if isinstance(result, FailedRun)
+                else run_report.harvest_row(result, context.ledger, dry_run=dry_run)
+                for name, result in results.items()
+            ]
+            print_json([*refused, *rows])
+        elif results:
+            out.print(results_table(results, dry_run=dry_run))
+            for line in _result_lines(
+                results,
+                context,
+                settings.program(),
+                on_purpose=settings.demo and not names and full is not None,
+            ):
+                out.print(line, soft_wrap=True)
+    if definitions.errors:
         return 2
     return int(bool(refused) or any(map(_needs_attention, results.values())))
 
