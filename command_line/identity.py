@@ -16,7 +16,6 @@ from command_line.settings import Context, Settings
 from command_line.workspace import current_user, harvest_context, open_existing, print_rows
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Run
 from harvesters.matching.clusters import (
     PairRule,
     Status,
@@ -96,7 +95,8 @@ def match(
                 publish_clusters(context, matching.entities) as (run, changes),
             ):
                 if not json:
-                    _print_entry(run, f"{len(changes)} clusters changed")
+                    entry = f"; journal entry {run.entry}" if run and run.entry else ""
+                    print_lines(f"{len(changes)} clusters changed{entry}")
 
 
 def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, object]]:
@@ -114,10 +114,6 @@ def _count_matches(ledger: Ledger, entities: EntityStore) -> list[dict[str, obje
         }
         for kind, total in entities.kinds().items()
     ]
-
-
-def _print_entry(run: Run | None, text: str) -> None:
-    print_lines(f"{text}; journal entry {run.entry}" if run and run.entry else text)
 
 
 @app.command()

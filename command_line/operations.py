@@ -23,7 +23,7 @@ from command_line.workspace import (
     print_runs,
 )
 from harvesters.admin.actions import create_key, revoke_key
-from harvesters.admin.schemas import KeyView, key_view
+from harvesters.admin.schemas import key_view
 from harvesters.errors import InvalidInputError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Run
@@ -187,12 +187,17 @@ def list_keys(context: Context, json: Json = False) -> None:
     """List the keys, including revoked and expired ones. The secrets are not shown."""
     with open_ledger(context.obj) as ledger:
         views = [key_view(key, utc_now()) for key in operators.list_keys(ledger)]
-    rows = [_row(view) for view in views]
     print_rows(
         [asdict(view) for view in views],
         "Keys",
         json,
-        table_rows=rows,
+        table_rows=[  # times as dates, so that a row fits a terminal
+            {
+                name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value
+                for name, value in asdict(view).items()
+            }
+            for view in views
+        ],
         empty="none; create one: stocktake keys create",
     )
 
@@ -211,11 +216,3 @@ def revoke(
         print_json(key_view(key, utc_now()))
     else:
         print(f"{key.display_name} is revoked")
-
-
-def _row(view: KeyView) -> dict[str, object]:
-    """Return a table row that fits a terminal, with times as dates."""
-    return {
-        name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value
-        for name, value in asdict(view).items()
-    }

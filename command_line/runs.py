@@ -87,15 +87,16 @@ def show_log(
         }
         for line in lines
     ]
-    table_rows = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
+    table_rows = [
+        {
+            **{name: row[name] for name in ("time", "level", "event")},
+            "fields": ", ".join(
+                f"{name}={value}" for name, value in line.fields.items() if value not in (None, 0)
+            ),
+        }
+        for row, line in zip(rows, lines, strict=True)
+    ]
     print_rows(rows, f"Log of {id}", json, table_rows=table_rows, empty="no lines")
-
-
-def _join_fields(row: dict[str, object]) -> str:
-    """Return the fields after time, level and event as text."""
-    return ", ".join(
-        f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0)
-    )
 
 
 def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, json: bool) -> None:
