@@ -129,6 +129,16 @@ class FacetIndex:
     def close(self) -> None:
         self._connection.close()
 
+    def numbers(self, iris: Iterable[str]) -> tuple[int, ...]:
+        """Return the numbers of the things *iris* in the tables, in their order."""
+        rows = self._query(
+            """SELECT thing FROM things
+            JOIN (SELECT unnest($iris::VARCHAR[]) AS iri, unnest(range(len($iris))) AS rank) USING (iri)
+            ORDER BY rank""",
+            iris=list(iris),
+        )
+        return tuple(number for (number,) in rows)
+
     def count_different(self, filters: Filter) -> ThingCount:
         """Count the things, those of one cluster once, with the number of records."""
         return self._cached(("different", filters), lambda: self._count_different(filters))
@@ -356,9 +366,7 @@ class FacetIndex:
         self, filters: Filter, order: str, limit: int, offset: int
     ) -> list[tuple[int, ListItem]]:
         is_ranked = order == "relevance" and filters.among is not None
-        ranks = (
-            "JOIN (SELECT unnest($among) AS iri, unnest(range(len($among))) AS rank) USING (iri)"
-        )
+        ranks = "JOIN (SELECT unnest($among::UINTEGER[]) AS thing, unnest(range(len($among))) AS rank) USING (thing)"
         key = "rank" if is_ranked else ORDERS.get(order, ORDERS["newest"])
         rows = self._rows(
             f"""SELECT thing, {_LINE} FROM things {ranks if is_ranked else ""} WHERE $things
@@ -411,9 +419,7 @@ class FacetIndex:
             )
         if filters.among is not None:
             parameters["among"] = list(filters.among)
-            conditions.append(
-                "thing IN (SELECT thing FROM things WHERE iri IN (SELECT unnest($among::VARCHAR[])))"
-            )
+            conditions.append("thing IN (SELECT unnest($among::UINTEGER[]))")
         return conditions, parameters
 
     def _rows(

@@ -53,14 +53,15 @@ class Filter:
     linked by one of *bases*.
 
     *party* is an organization that takes part, under its name in any registry. *words* are a
-    full-text search and *among* the IRIs of its results, None without words.
+    full-text search and *among* the numbers of its results in the tables, the best first, None without
+    words.
     """
 
     chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
     bases: tuple[Basis, ...] = (Basis.DECLARED,)
     party: str = ""
     words: str = ""
-    among: tuple[str, ...] | None = None
+    among: tuple[int, ...] | None = None
 
     def with_codes(self, facet: str, *codes: str) -> Filter:
         """Return the filter with other codes of a facet; without *codes*, the facet is removed."""

@@ -164,7 +164,7 @@ def follow_form(
     """Return the page that offers the ways to follow a search or a thing; the parameters are those
     of `/search`, and `thing`.
     """
-    followed = parse_followed(request.query_params, service.iris)
+    followed = parse_followed(request.query_params, service.iris, tables)
     return _form(request, pages, followed, title_of(followed, tables, names), {})
 
 
@@ -178,7 +178,7 @@ def request_subscription(
     store: StoreDep,
     fields: FieldsDep,
 ) -> Response:
-    followed = parse_followed(QueryParams(fields.get("search", "")), service.iris)
+    followed = parse_followed(QueryParams(fields.get("search", "")), service.iris, tables)
     title = title_of(followed, tables, names)
     channel, address, frequency = (
         fields.get(name, "") for name in ("channel", "address", "frequency")
@@ -274,7 +274,7 @@ def _state(request: Request, pages: Pages, state: str, **values: object) -> Resp
     )
 
 
-def parse_followed(params: QueryParams, iris: Iris) -> Followed:
+def parse_followed(params: QueryParams, iris: Iris, tables: FacetIndex) -> Followed:
     """Parse the parameters of a search, and ``thing``, the path of one thing such as
     ``initiative/demo/7``.
 
@@ -297,7 +297,8 @@ def parse_followed(params: QueryParams, iris: Iris) -> Followed:
             "The parameter thing is the path of one thing, such as initiative/demo/7, without words"
         )
     thing = f"{iris.base}id/{path}"
-    parts = {"party": thing} if kind == "organization" else {"among": (thing,)}
+    is_organization = kind == "organization"
+    parts = {"party": thing} if is_organization else {"among": tables.numbers([thing])}
     return Followed(search, f"/page/{path}", "", replace(filters, **parts), thing)
 
 
@@ -319,15 +320,6 @@ def title_of(followed: Followed, tables: FacetIndex, labels: FacetLabels) -> str
         if facet != "basis"
     ]
     return " · ".join(parts) or _("All records")
-
-
-def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
-    """Return the results, newest first, at most COMPARED. It blocks; raises NotReady while an index
-    is being made.
-    """
-    tables = require_facet_index(service)
-    filters, _matches = match_words(service, SearchParameters(followed.words, followed.filters))
-    return tables.list_things(filters, "newest", COMPARED)
 
 
 def compare(
@@ -366,9 +358,12 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
     due = store.due(snapshot.position)
     for item in due:
         try:
-            followed = parse_followed(QueryParams(item.search), service.iris)
+            tables = require_facet_index(service)
+            followed = parse_followed(QueryParams(item.search), service.iris, tables)
+            parameters = SearchParameters(followed.words, followed.filters)
             with use_language(item.language):
-                rows = list_results(service, followed)
+                filters, _matches = match_words(service, tables, parameters)
+            rows = tables.list_things(filters, "newest", COMPARED)
         except (PublisherError, HTTPProblem) as error:
             log.warning("search not compared", search=item.search, error=str(error))
             store.skip(item.key, snapshot.position)

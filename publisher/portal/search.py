@@ -154,7 +154,7 @@ def search(
     parameters = SearchParameters(q, parse_search(request.query_params), sort, page, per)
     data_format = choose_format(request, {**TABLE_FORMATS, "html": HTML}, format)
     if data_format.suffix == "csv":
-        filters, _matches = match_words(service, parameters)
+        filters, _matches = match_words(service, tables, parameters)
         paged = not {"page", "per"}.isdisjoint(request.query_params)
         part = (per, (page - 1) * per) if paged else ()
         return StreamingResponse(
@@ -294,13 +294,16 @@ def parse_search(parameters: QueryParams) -> Filter:
     return filters
 
 
-def match_words(service: QueryService, parameters: SearchParameters) -> tuple[Filter, Matches]:
+def match_words(
+    service: QueryService, tables: FacetIndex, parameters: SearchParameters
+) -> tuple[Filter, Matches]:
     """Return the filter with the results of the words, and these with their scores."""
     index, words = require_searcher(service), parameters.words
     if not words:
         return parameters.filters, Matches(0, {}, False)
     matches = index.matches(SearchRequest(words, first=parameters.first), MAX_PAGED)
-    return replace(parameters.filters, words=words, among=tuple(matches.scores)), matches
+    among = tables.numbers(matches.scores)
+    return replace(parameters.filters, words=words, among=among), matches
 
 
 def find_page(
@@ -315,7 +318,7 @@ def find_page(
     Raises NotReady while the search index is built.
     """
     index, words, number = require_searcher(service), parameters.words, parameters.page
-    filters, matches = match_words(service, parameters)
+    filters, matches = match_words(service, tables, parameters)
     different = tables.count_different(filters)
     records = matches.total if words and not filters.chosen else different.records
     last = max(1, -(-min(records, MAX_PAGED) // parameters.per))

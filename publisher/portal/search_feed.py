@@ -27,7 +27,7 @@ from publisher.history import change_reader
 from publisher.history.change_reader import Change, History, open_history, read_watermark
 from publisher.portal.facet_filters import facet_parameters
 from publisher.portal.facet_labels import NamesDep
-from publisher.portal.follow import parse_followed
+from publisher.portal.follow import Followed, parse_followed
 from publisher.portal.search import (
     FEED_FORMATS,
     MAX_PAGED,
@@ -103,7 +103,7 @@ def search_feed(
     part in.
     """
     updated, host = read_watermark(service).stamp, origin(request)
-    followed, name = parse_followed(request.query_params, service.iris), pages.branding.name
+    followed, name = parse_followed(request.query_params, service.iris, tables), pages.branding.name
     parameters = SearchParameters(q, followed.filters, per=ENTRIES)
     with use_language("en", current_locale()):
         results = find_page(request, service, tables, parameters, names)["results"]
@@ -111,7 +111,7 @@ def search_feed(
     sent = request.query_params.multi_items()
     words = clean(q) or " ".join(text for key, text in sent if text and key not in PRESENTATION)
     address = f"?{query}" if query else ""
-    removed = _removed(service, tables, followed.filters, q)
+    removed = _removed(service, tables, followed)
     feed: dict[str, Any] = {
         "version": "https://jsonfeed.org/version/1.1",
         "title": f"{name}: {words}" if words else name,
@@ -134,17 +134,18 @@ def search_feed(
 
 
 def _removed(
-    service: QueryService, tables: FacetIndex, filters: Filter, words: str
+    service: QueryService, tables: FacetIndex, followed: Followed
 ) -> list[tuple[str, int]]:
     """Return what changed lately and is not among the results, the newest first."""
+    filters, words = followed.filters, followed.words
     left = possibly_left(open_history(service), filters, service.iris)
     if filters.among is not None:  # one thing is followed
-        left = {iri: stamp for iri, stamp in left.items() if iri in filters.among}
+        left = {iri: stamp for iri, stamp in left.items() if iri == followed.thing}
     among = set(left)
     if words:
         filters = replace(filters, words=words)
         among &= set(require_searcher(service).matches(SearchRequest(words), MAX_PAGED).scores)
-    filters = replace(filters, among=tuple(sorted(among)))
+    filters = replace(filters, among=tables.numbers(among))
     listed = tables.list_things(filters, "newest", len(among)) if among else []
     there = {item.iri for item in listed}
     newest_first = sorted(left.items(), key=lambda pair: (-pair[1], pair[0]))

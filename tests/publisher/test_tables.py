@@ -281,9 +281,8 @@ async def test_things_that_share_most_are_related_and_a_thing_is_not_to_itself(
 
 
 def marks(tables: FacetIndex, thing: str, facet: str) -> list[str]:
-    return list(
-        tables.counts_once(Filter(words="it", among=(thing,), bases=tuple(Basis))).get(facet, {})
-    )
+    filters = Filter(words="it", among=tables.numbers([thing]), bases=tuple(Basis))
+    return list(tables.counts_once(filters).get(facet, {}))
 
 
 async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(
