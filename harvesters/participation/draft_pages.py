@@ -242,10 +242,10 @@ def _merge(
     """
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     try:
-        content = drafts.merged(draft, sent, context.base)
+        content = drafts.merge_answer(draft, sent, context.base)
     except InvalidMembersError as error:
         return draft.content, dict(error.faults)
-    return content, drafts.missing(content, question)
+    return content, drafts.find_missing(content, question)
 
 
 def _next_page(content: Content, question: Question, form: Form) -> str:

@@ -108,7 +108,7 @@ def language_of(draft: Submission) -> str:
     return str(draft.content.get(LANGUAGE.member) or draft.language)
 
 
-def merged(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
+def merge_answer(draft: Submission, answer: Mapping[str, Any], base: str) -> Content:
     """Return the content of a draft with the normalized answer of a page. Raises
     InvalidMembersError.
     """
@@ -139,7 +139,7 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
     return submissions.change(context.ledger, draft, event, values)
 
 
-def missing(content: Content, question: Question) -> dict[str, str]:
+def find_missing(content: Content, question: Question) -> dict[str, str]:
     """Return the messages for missing answers of a page, by member: only the title is required."""
     asks_title = any(field.member == "title" for field in question.fields)
     return {"title": gettext("Write a title.")} if asks_title and not content.get("title") else {}
