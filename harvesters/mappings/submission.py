@@ -4,111 +4,51 @@ harvesters/participation/model.py checks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.mappings.mapping import MAPPINGS, RecordMapping
+from harvesters.mappings.schema import FieldTable, Schema
 from harvesters.page_model import Payload, Record, Row
-from harvesters.payloads.value_parsing import normalize_block, parse_language, strip_contacts
-from harvesters.source import Source
-from vocab.crosswalks import Crosswalks
+from harvesters.payloads.value_parsing import (
+    KINDS,
+    normalize_block,
+    parse_language,
+    strip_contacts,
+)
 from vocab.initiative import Claim, Picture, Resource, Text
 from vocab.iris import Iris, encode
 
-_COMMON = {
-    "title": "title",
-    "description": "description",
-    "identifiers": "identifier",
-    "pages": "page",
-    "licence": "license",
-    "languages": "language",
-    "countries": "country",
-    "action_lines": "actionLine",
-    "goals": "goal",
-    "targets": "target",
-    "subjects": "subject",
-    "lead": "publisher.name",
-    "lead_type": "publisher.classification",
-    "lead_country": "publisher.country",
-    "partners": "partner[].name",
-    "funders": "funder[].name",
-}
-_DATES = {
-    "start": "start",
-    "end": "end",
-    "place": "place.label",
-    "latitude": "place.lat",
-    "longitude": "place.long",
-}
-# The paths of the members, by the name of their class in our JSON.
-FIELDS: Mapping[str, Mapping[str, str]] = {
-    "Initiative": {
-        **_COMMON, **_DATES, "planned_start": "plannedStart", "planned_end": "plannedEnd", "developed_in": "developedIn",
-        "status": "status", "coverage": "coverage", "activity_types": "activityType",
-        "prize_category": "prizeCategory", "prize_stage": "prizeStage", "prize_year": "prizeYear", "prize_date": "prizeDate",
-        "prize_edition": "prizeEdition", "prize_name": "prizeName", "related": "nominated",
-    },
-    "Event": {**_COMMON, **_DATES, "venue": "venue", "registration": "registration"},
-    "Document": {**_COMMON, "issued": "issued", "type": "documentType"},
-    "Post": {**_COMMON, "issued": "issued", "content": "content"},
-}  # fmt: skip
+_TYPES = {name.capitalize(): kind for name, kind in KINDS.items()}
 
 
-def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
-    """Return the function that maps a submission. It raises ParseError for one whose type is
-    unknown.
+def _submission(_: FieldTable, record: Record[Row]) -> Row:
+    kind = record.payload.get("type")
+    if not isinstance(kind, str) or kind not in _TYPES:
+        raise ParseError(f"{record.key}: its type is {kind!r}; it is one of {', '.join(_TYPES)}")
+    return record.payload
+
+
+def _edit(table: FieldTable, row: Row, _: type[Resource], values: dict[str, Any]) -> None:
+    """Add the reason of each goal, a text by the goal's number, the picture, and the day of the last
+    review.
     """
-    mappers = {
-        name: MAPPINGS["fields"].prepare(
-            replace(source, mapping="fields", fields={"kind": name.lower(), **paths}, options={}),
-            crosswalks,
-        )
-        for name, paths in FIELDS.items()
-    }
-
-    iris = crosswalks.iris
-
-    def map_record(record: Record[Row]) -> Resource:
-        kind = record.payload.get("type")
-        if not isinstance(kind, str) or kind not in mappers:
-            raise ParseError(
-                f"{record.key}: its type is {kind!r}; it is one of {', '.join(mappers)}"
-            )
-        resource = _with_reasons(mappers[kind](record), record.payload.get("why"))
-        resource = replace(resource, picture=_picture(record.payload.get("picture"), iris))
-        return (
-            replace(resource, last_reviewed=day)
-            if isinstance(day := record.payload.get("lastReviewed"), str)
-            else resource
-        )
-
-    return map_record
+    if isinstance(reasons := row.get("why"), Mapping):
+        values["goals"] = tuple(_with_reason(claim, reasons) for claim in values["goals"])
+    values["picture"] = _picture(row.get("picture"), table.crosswalks.iris)
+    if isinstance(day := row.get("lastReviewed"), str):
+        values["last_reviewed"] = day
 
 
 def _picture(about: Any, iris: Iris) -> Picture | None:
     """Return the picture, with the first text of what it shows."""
     if not isinstance(about, Mapping) or not isinstance(name := about.get("id"), str):
         return None
-    texts = about.get("caption")
-    caption = (
-        next(
-            (Text(strip_contacts(text), parse_language(tag) or tag) for tag, text in texts.items()),
-            None,
-        )
-        if texts
-        else None
-    )
-    return Picture(iris.picture(encode(name)), caption)
-
-
-def _with_reasons(resource: Resource, reasons: Any) -> Resource:
-    """Return the resource with the reason of each goal: *reasons* has a text by the goal's number."""
-    if not isinstance(reasons, Mapping) or not reasons:
-        return resource
-    goals = tuple(_with_reason(claim, reasons) for claim in resource.goals)
-    return replace(resource, goals=goals)
+    texts = about.get("caption") or {}
+    captions = [
+        Text(strip_contacts(text), parse_language(tag) or tag) for tag, text in texts.items()
+    ]
+    return Picture(iris.picture(encode(name)), next(iter(captions), None))
 
 
 def _with_reason(claim: Claim, reasons: Mapping[str, Any]) -> Claim:
@@ -121,4 +61,53 @@ def _with_reason(claim: Claim, reasons: Mapping[str, Any]) -> Claim:
     )
 
 
-MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}))
+SCHEMA = Schema(
+    Payload.ROW,
+    {
+        "title": "title",
+        "description": "description",
+        "identifiers": "identifier",
+        "pages": "page",
+        "licence": "license",
+        "languages": "language",
+        "countries": "country",
+        "action_lines": "actionLine",
+        "goals": "goal",
+        "targets": "target",
+        "subjects": "subject",
+        "lead": "publisher.name",
+        "lead_type": "publisher.classification",
+        "lead_country": "publisher.country",
+        "partners": "partner[].name",
+        "funders": "funder[].name",
+        "related": "nominated",
+        "issued": "issued",
+        "type": "documentType",
+        "content": "content",
+        "start": "start",
+        "end": "end",
+        "planned_start": "plannedStart",
+        "planned_end": "plannedEnd",
+        "venue": "venue",
+        "registration": "registration",
+        "place": "place.label",
+        "latitude": "place.lat",
+        "longitude": "place.long",
+        "developed_in": "developedIn",
+        "status": "status",
+        "coverage": "coverage",
+        "activity_types": "activityType",
+        "prize_category": "prizeCategory",
+        "prize_stage": "prizeStage",
+        "prize_year": "prizeYear",
+        "prize_date": "prizeDate",
+        "prize_edition": "prizeEdition",
+        "prize_name": "prizeName",
+    },
+    root=_submission,
+    edit=_edit,
+    kind=lambda _, row: _TYPES[row["type"]],
+    nothing=frozenset(),
+    datestamp=True,
+)
+MAPPING = SCHEMA.mapping()
