@@ -56,8 +56,8 @@ from publisher.portal.problems import ProblemStore
 from publisher.portal.suggestions import build_rate_limiter
 from publisher.releases.copies import follow_releases
 from publisher.sparql import endpoint, examples, exports
+from publisher.sparql.endpoint import ENGINE_HEADER, Responses
 from publisher.sparql.exports import ExportQueue
-from publisher.sparql.protocol import ENGINE_HEADER, Responses
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
 from web.branding import PLAIN, Branding

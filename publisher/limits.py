@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, fields, replace
 
+MAX_QUERY_BYTES = 256 * 1024  # the longest hand-written query we know has under 20,000
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(K|M|G)?(?:iB|B)?\Z")
 _TIMES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 _MORE_THAN_NOTHING = frozenset(

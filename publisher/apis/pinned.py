@@ -19,8 +19,8 @@ from typing_extensions import TypedDict
 from publisher.data import filters as filter_query
 from publisher.data.properties import namespaces
 from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
+from publisher.sparql.endpoint import media_type, parse_request
 from publisher.sparql.examples import examples
-from publisher.sparql.protocol import media_type, parse_request
 from publisher.sparql.rewriting import PROPERTY, rewrite
 from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.query_parser import parse, parts_of

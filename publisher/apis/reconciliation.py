@@ -63,7 +63,7 @@ from publisher.dependencies import (
 from publisher.errors import COST
 from publisher.pages import DOCUMENTATION
 from publisher.rdf import Row, Term, iri
-from publisher.sparql.protocol import read_body, read_parameters, single_value
+from publisher.sparql.endpoint import read_body, read_parameters, single_value
 from publisher.store.query_service import QueryService
 from publisher.store.query_service import query as stored_query
 from publisher.store.search.index import parse_thing_iri

@@ -9,7 +9,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from publisher.dependencies import require
-from publisher.sparql.protocol import FORM
+from publisher.sparql.endpoint import FORM
 from web.respond import HTTPProblem
 from web.sessions import check_origin
 

@@ -34,7 +34,7 @@ from publisher.portal.source_definition import (
     wizard_values,
 )
 from publisher.portal.source_report import translated_remedy
-from publisher.sparql.protocol import FORM, read_body
+from publisher.sparql.endpoint import FORM, read_body
 from publisher.store.workers.pool import client_key
 from shapes.rules import message
 from vocab.iris import is_web

@@ -21,26 +21,25 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from itertools import takewhile
 from pathlib import Path
-from typing import Annotated, Any, Literal, NotRequired, cast
+from typing import Annotated, Any, cast
 
 import structlog
 from fastapi import APIRouter, Depends
 from fastapi import Path as PathParameter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from typing_extensions import TypedDict
 
 from journal.files import AlreadyLockedError, FileLock, replace_file
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries
 from publisher.limits import Limits
-from publisher.sparql.protocol import media_type, parse_request, read_body, read_parameters
+from publisher.sparql.endpoint import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Answer, Worker, client_key
 from publisher.store.workers.query_request import QueryRequest
-from web.endpoints import Count, Instant, get, other_contents, problems
+from web.endpoints import contents, get, other_contents, problems
 from web.respond import GRAPHS, HTML, TABLES, HTTPProblem, respond, wants_html
 from web.sessions import check_origin
 
@@ -76,40 +75,10 @@ _BODY = {
 }
 
 
-class QueueJson(TypedDict):
-    """The number of open exports, and the limits of one: seconds, bytes of memory, rows, and bytes
-    of the result.
-    """
-
-    waiting: Count
-    limits: dict[str, float]
-
-
-class ExportJson(TypedDict):
-    """An export. *ahead* is its place in the queue; *result* is the path of the result once it is
-    done.
-    """
-
-    id: str
-    state: Literal["queued", "running", "done", "failed"]
-    query: str
-    requested: Instant
-    ahead: NotRequired[Count]
-    started: NotRequired[Instant]
-    ended: NotRequired[Instant]
-    expires: NotRequired[Instant]
-    position: NotRequired[Count]
-    rows: NotRequired[Count]
-    sha256: NotRequired[str]
-    reason: NotRequired[str]
-    size: NotRequired[Count]
-    result: NotRequired[str]
-    media: NotRequired[str]
-
-
-# What is stored of an export: besides ExportJson, *packed* is its QueryRequest, *client* the key of
-# its client, *tries* how often it was begun, and *suffix* the result's format.
+# What is stored of an export: besides the members of ExportJson, *packed* is its QueryRequest, *client*
+# the key of its client, *tries* how often it was begun, and *suffix* the result's format.
 Export = dict[str, Any]
+_PRIVATE = ("packed", "client", "tries", "suffix")
 
 
 def is_open(export: Export) -> bool:
@@ -328,8 +297,8 @@ router = APIRouter()
     operation_id="exports",
     summary="Return the length of the export queue and the limits of an export",
     tags=["ask"],
-    response_model=QueueJson,
     response_description="The queue",
+    responses=contents(json="QueueJson"),
 )
 async def queue(
     request: Request, service: ServiceDep, pages: PagesDep, exports: ExportsDep
@@ -354,9 +323,11 @@ async def queue(
     summary="Queue a query whose result is too large to wait for",
     tags=["ask"],
     status_code=HTTPStatus.ACCEPTED,
-    response_model=ExportJson,
     response_description="The export is queued",
-    responses=problems(400, 403, 406, 413, 415, 429, 503),
+    responses={
+        202: contents(json="ExportJson")[200],
+        **problems(400, 403, 406, 413, 415, 429, 503),
+    },
     openapi_extra={"requestBody": _BODY},
 )
 async def submit(request: Request, service: ServiceDep, exports: ExportsDep) -> Response:
@@ -381,9 +352,8 @@ async def submit(request: Request, service: ServiceDep, exports: ExportsDep) -> 
     operation_id="exportState",
     summary="Return the state of an export",
     tags=["ask"],
-    response_model=ExportJson,
     response_description="The export",
-    responses=problems(404),
+    responses=contents(json="ExportJson") | problems(404),
 )
 async def state(
     request: Request, pages: PagesDep, exports: ExportsDep, export: FoundExport
@@ -451,5 +421,4 @@ async def result(request: Request, exports: ExportsDep, export: FoundExport) -> 
 
 def _describe(export: Export, exports: ExportQueue) -> Export:
     ahead = {"ahead": exports.ahead(export)} if export["state"] == "queued" else {}
-    members = {**export, **ahead}
-    return {name: members[name] for name in ExportJson.__annotations__ if name in members}
+    return {name: value for name, value in {**export, **ahead}.items() if name not in _PRIVATE}

@@ -51,7 +51,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "publisher": (
         {"background", "database", "errors", "limits", "logs", "rdf"}, {"data"}, {"store"}, {"middleware", "pages"},
         {"dependencies", "error_handlers"}, {"history", "releases"}, {"follower"},
-        {"sparql", "linked_data", "catalog", "feeds"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
+        {"linked_data", "catalog", "feeds"}, {"sparql"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
 # Packages of entries, and the name by which a module is recognized as an entry.

@@ -10,7 +10,7 @@ from pyoxigraph import Store
 from rows import each
 from starlette.requests import Request
 
-from publisher.sparql.protocol import CachedResponse, Responses, digest, last_modified, unchanged
+from publisher.sparql.endpoint import CachedResponse, Responses, digest, last_modified, unchanged
 from publisher.store.snapshots import Snapshot, create_snapshot
 
 SHOWN = Snapshot(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)

@@ -15,9 +15,8 @@ from rows import each
 from w3c_suite import MF, SUITE, Facts, local
 
 from publisher.app import create_app
-from publisher.limits import Limits
-from publisher.sparql.endpoint import FUNCTIONS, LATERAL, PROPERTIES
-from publisher.sparql.protocol import MAX_QUERY_BYTES
+from publisher.catalog.void import FUNCTIONS, LATERAL, PROPERTIES
+from publisher.limits import MAX_QUERY_BYTES, Limits
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE, Iris
 from web.respond import GRAPHS, TABLES

@@ -19,7 +19,7 @@ from waiting import wait_until_async
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.limits import Limits
-from publisher.sparql.protocol import Responses
+from publisher.sparql.endpoint import Responses
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from web.server import LimitedConnection, create_config

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from waiting import wait_until_async
 
 from publisher.limits import Limits
-from publisher.sparql.protocol import BUFFER_MEMORY, Responses, RunningQuery
+from publisher.sparql.endpoint import BUFFER_MEMORY, Responses, RunningQuery
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
 from web.server import LimitedConnection
