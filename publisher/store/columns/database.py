@@ -248,7 +248,7 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     return array
 
 
-FORMAT = 13  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 14  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # Rows that are encoded at once, and their bytes from which on no more are added: about 50 MB.
