@@ -5,9 +5,11 @@ from __future__ import annotations
 import resource
 import sys
 import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated
 
 import typer
@@ -21,7 +23,6 @@ from command_line.workspace import (
     load_source,
     network_settings,
     open_existing,
-    preview_list,
     print_rows,
     print_runs,
 )
@@ -75,6 +76,8 @@ _MAX_NAMES = 40  # columns or fields that a finding lists
 # The fields that a record needs: the name in the form, and the name in a definition.
 _NEEDED = {"key": "key", "name": "title"}
 _MEBIBYTE = 1 << 20
+_LONGEST_VALUE, _MOST_VALUES = 100, 5  # characters of a value, and values of a field, in a preview
+_PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
 
 
 @app.command()
@@ -153,8 +156,8 @@ def _report(
         chosen = failure(error, feed)
     if isinstance(chosen, Finding):  # the feed could not be read at all
         count = RuleCount(chosen.rule, chosen.level, chosen.message, chosen.remedy, 1)
-        shown = upload.name if upload else feed
-        return PreflightReport(shown, "unknown", "unknown", rules=(count,), findings=(chosen,))
+        title = upload.name if upload else feed
+        return PreflightReport(title, "unknown", "unknown", rules=(count,), findings=(chosen,))
     is_known = bool(source) and has_ledger(settings.ledger)
     with closing(Ledger(settings.ledger)) if is_known else nullcontext() as ledger:
         report = check_feed(
@@ -350,6 +353,30 @@ def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
         print_note(note, "yellow")
     if result.error:
         print_note(result.error, "red")
+
+
+def preview_list(result: PreviewResult, base: str) -> list[dict[str, object]]:
+    """Return a row for each record of a preview, with its mapped values, and the reason why it
+    would be withheld or the warnings of its validation.
+    """
+    return [
+        {
+            "key": record.key,
+            "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
+            "mapped values": "\n".join(_mapped_values(record.mapped, base)) or record.title or None,
+            "reasons and warnings": "\n".join(filter(None, (record.reason, *record.warnings)))
+            or None,
+        }
+        for record in result.records
+    ]
+
+
+def _mapped_values(statements: Sequence[str], base: str) -> Iterator[str]:
+    """Yield a line for each field of a record: its name, and its first values."""
+    for field in field_views((), statements, base, "en", str):
+        values = [shorten(value, _LONGEST_VALUE, placeholder="...") for value in field.added]
+        more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
+        yield f"{field.label}: {'; '.join(values[:_MOST_VALUES])}{more}"
 
 
 def _read_source() -> Source:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from importlib import import_module
-from textwrap import shorten
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -40,10 +39,8 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
 from harvesters.runs import run_report
 from harvesters.runs.run_report import FailedRun
-from vocab.field_changes import field_views
 
 if TYPE_CHECKING:  # A listing needs none of these.
-    from harvesters.inspection.preview import PreviewResult
     from harvesters.network.settings import NetworkSettings
     from harvesters.notifications.delivery import Channels
     from harvesters.runs.collect import Progress as Step
@@ -342,30 +339,6 @@ def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
     ]
 
 
-def preview_list(result: PreviewResult, base: str) -> list[dict[str, object]]:
-    """Return a row for each record of a preview, with its mapped values, and the reason why it
-    would be withheld or the warnings of its validation.
-    """
-    return [
-        {
-            "key": record.key,
-            "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
-            "mapped values": "\n".join(_mapped_values(record.mapped, base)) or record.title or None,
-            "reasons and warnings": "\n".join(filter(None, (record.reason, *record.warnings)))
-            or None,
-        }
-        for record in result.records
-    ]
-
-
-def _mapped_values(statements: Sequence[str], base: str) -> Iterator[str]:
-    """Yield a line for each field of a record: its name, and its first values."""
-    for field in field_views((), statements, base, "en", str):
-        values = [shorten(value, _LONGEST_VALUE, placeholder="...") for value in field.added]
-        more = f" and {len(values) - _MOST_VALUES} more" if len(values) > _MOST_VALUES else ""
-        yield f"{field.label}: {'; '.join(values[:_MOST_VALUES])}{more}"
-
-
 def statistics_table(row: Mapping[str, Any]) -> Table:
     """Return a table of a run's statistics (``run_report.run_details``), one number per line, in
     the order of the sum.
@@ -429,8 +402,6 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
-_LONGEST_VALUE, _MOST_VALUES = 100, 5  # characters of a value, and values of a field, in a preview
-_PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
 _UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
 _NOT_RECORDS = {
     VOCABULARY: "the vocabulary and its code lists",
