@@ -23,7 +23,7 @@ from waiting import wait_until
 
 from journal.files import FileLock
 from journal.journal import Journal
-from publisher.errors import DamagedFiles
+from publisher.errors import DamagedFiles, StoreFailure
 from publisher.store.changes import JournalReader, rows_of
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.follow import (
@@ -32,6 +32,7 @@ from publisher.store.follow import (
     SlicedProjection,
     Stated,
     apply,
+    open_runner,
     replace_graph,
 )
 from publisher.store.process import NICE, command, environment, threads
@@ -556,6 +557,28 @@ def test_index_that_fails_or_never_ends_delays_no_other(
         **({"error": "OSError: disk full"} if kind is BrokenIndex else {}),
     }
     assert (faulty.resets > 0) == (kind is BrokenIndex)
+
+
+def test_a_build_ends_with_the_search_index_or_says_why_it_cannot(
+    tmp_path: Path, journal_reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_rows(tmp_path, *map(str, range(20)))
+    monkeypatch.setattr("publisher.store.search.index.BATCH", 1)
+    monkeypatch.setattr("publisher.store.follow.SLICE", 0.0)  # one thing in a step
+    parts = (journal_reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
+
+    with closing(open_runner(*parts)) as runner:
+        runner.finish()
+        built = newest_snapshot(runner.store.snapshots)
+    store = EmbeddedStore(*parts)
+    with (
+        closing(Runner(store, store.sliced, BrokenIndex())) as failing,
+        pytest.raises(StoreFailure, match="disk full"),
+    ):
+        failing.finish()
+
+    assert built is not None
+    assert built.is_indexed
 
 
 class FlakyIndex(BrokenIndex):

@@ -570,10 +570,11 @@ class ColumnUpdater:
             self._database.commit(position, entry)
             self.checkpoint, self.quads = position, self._database.quads
         status = self._status()
-        self._database.replace_status(
-            [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
-        )
-        self._stored_status = status.digest
+        if self._stored_status != status.digest:
+            self._database.replace_status(
+                [f"A {' '.join(map(str, quad))} .".encode() for quad in status.quads]
+            )
+            self._stored_status = status.digest
 
     def write(self, folder: Path) -> None:
         """Write a copy of the file into *folder*, which does not exist yet."""
