@@ -50,7 +50,6 @@ from publisher.apis.matching import Matcher, NameQuery
 from publisher.app import SiteOptions, create_app
 from publisher.errors import StoreBusy
 from publisher.limits import read
-from publisher.portal.commands import EXPLANATIONS, MEMORY, ClientQuota, VisitorCommand
 from publisher.portal.feed_samples import suggest_fields
 from publisher.portal.follow import (
     ComparedResults,
@@ -59,8 +58,9 @@ from publisher.portal.follow import (
 )
 from publisher.portal.problems import PublicProblem
 from publisher.portal.quality import measure_record
-from publisher.portal.source_definition import fill_in
 from publisher.portal.suggestions import similar_titles
+from publisher.portal.visitors import EXPLANATIONS, MEMORY, ClientQuota, VisitorCommand
+from publisher.portal.wizard import fill_in
 from publisher.store.query_service import QueryService
 from publisher.store.search.searcher import Searcher, open_searcher
 from vocab.addresses import is_mail_address

@@ -18,7 +18,7 @@ from publisher.catalog import journal, openapi, portals, void
 from publisher.error_handlers import ErrorHandler
 from publisher.feeds import activities, atom, calendar, ldes, oai, robots
 from publisher.feeds.atom import WebSubNotifier
-from publisher.linked_data import health, lists, mementos, status
+from publisher.linked_data import health, lists, mementos
 from publisher.linked_data.entities import router as entity_links
 from publisher.middleware import (
     HEADER_NAMES,
@@ -42,18 +42,17 @@ from publisher.portal import (
     quality,
     releases,
     search,
-    search_feed,
     source_report,
     suggestions,
     thing_lists,
     vocabulary,
     wizard,
 )  # fmt: skip
-from publisher.portal.commands import ClientQuota, VisitorCommand
 from publisher.portal.first_start import FirstStart, warm_up
 from publisher.portal.follow import SubscriptionStore, settle_forever
 from publisher.portal.problems import ProblemStore
 from publisher.portal.suggestions import build_rate_limiter
+from publisher.portal.visitors import ClientQuota, VisitorCommand
 from publisher.releases.copies import follow_releases
 from publisher.sparql import endpoint, examples, exports
 from publisher.sparql.endpoint import ENGINE_HEADER, Responses
@@ -74,7 +73,6 @@ ROUTERS: dict[str, APIRouter] = {
     "join": wizard.router,
     "explain": pages.explain_router,
     "search": search.router,
-    "search feeds": search_feed.router,
     "follow": follow.router,
     "suggest": suggestions.router,
     "reconcile": reconciliation.router,
@@ -108,7 +106,6 @@ ROUTERS: dict[str, APIRouter] = {
     "openapi": openapi.router,
     "void": void.router,
     "health": health.router,
-    "status": status.router,
 }
 
 

@@ -15,8 +15,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.feeds.records import ChangedRecord, Changes, ChangesDep
-from publisher.feeds.xml import instant
+from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, instant
 from publisher.history.change_reader import ALL, ChangeType
 from web.endpoints import Documentation, get, problems, schema_of, whole_number
 from web.respond import IMMUTABLE, HTTPProblem, origin, respond

@@ -35,11 +35,12 @@ from publisher.feeds.records import (
     ChangesDep,
     RecordValue,
     feed_path,
+    instant,
     preferred_text,
+    render,
     set_concept,
     set_title,
 )
-from publisher.feeds.xml import instant, render
 from publisher.history.change_reader import ALL, ChangeType
 from publisher.pages import Pages
 from publisher.store.query_service import QueryService

@@ -24,8 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangedRecord, ChangesDep, to_ntriples
-from publisher.feeds.xml import instant
+from publisher.feeds.records import ChangedRecord, ChangesDep, instant, to_ntriples
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.rdf import PREFIXES, text_term, typed_term
 from publisher.store.descriptions import Node, node_statements

@@ -41,8 +41,15 @@ from starlette.responses import Response
 from journal.journal import Journal
 from publisher.dependencies import PagesDep
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, set_title
-from publisher.feeds.xml import instant, macro, render
+from publisher.feeds.records import (
+    ChangedRecord,
+    Changes,
+    ChangesDep,
+    instant,
+    macro,
+    render,
+    set_title,
+)
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.rdf import PREFIXES, Row, replace_invalid_characters, to_node
 from publisher.store.query_service import query

@@ -1,22 +1,27 @@
-"""Changed records as catalogues describe them, the iterator of changes that all feeds share, and
-the sets of records that have feeds.
+"""Changed records as catalogues describe them, the iterator of changes that all feeds share, the sets
+of records that have feeds, and the XML templates of ``publisher/templates/feeds``.
 """
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Annotated, NamedTuple, Protocol, TypeVar, cast
+from datetime import UTC, datetime
+from functools import cache, cached_property, lru_cache
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, cast
 
 from fastapi import Depends
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
 from pyoxigraph import NamedNode
 
 from publisher.data.properties import PropertyTable, namespaces, published_properties
 from publisher.dependencies import ServiceDep
-from publisher.history.change_reader import Change, Watermark, open_history
+from publisher.history.change_reader import Change, ChangeType, Watermark, open_history
+from publisher.pages import PACKAGE_FOLDER
 from publisher.rdf import Term, from_node
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -24,6 +29,51 @@ from vocab.lookup import AREA, SDG
 from vocab.schemes import label
 from vocab.terms import FOAF, RDFS, SKOS, WGS, literal
 from web.respond import Link, typed_link
+
+# https://www.w3.org/TR/xml/#charsets
+_ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+
+
+def render(template: str, **values: Any) -> bytes:
+    """Render a document; values are escaped, and characters that XML does not allow are replaced."""
+    return clean(_environment().get_template(template).render(values)).encode()
+
+
+@cache
+def macro(template: str, name: str) -> Callable[..., Markup]:
+    """Return a macro of a template, whose output is to be handed to another template."""
+    return cast(Callable[..., Markup], getattr(_environment().get_template(template).module, name))
+
+
+def clean(text: str) -> str:
+    return _ILLEGAL.sub("\ufffd", text)
+
+
+@lru_cache(1024)  # the records of an entry have one time
+def instant(seconds: int) -> str:
+    """Write seconds since 1970 as a time in UTC.
+
+    >>> instant(0)
+    '1970-01-01T00:00:00Z'
+    """
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_read), autoescape=True, undefined=StrictUndefined
+    )
+    environment.filters["instant"] = instant
+    environment.globals["DELETED"] = ChangeType.DELETED
+    return environment
+
+
+def _read(name: str) -> str:
+    """Return a template without its line breaks, which would be content of the elements."""
+    text = (PACKAGE_FOLDER / "templates" / "feeds" / name).read_text(encoding="utf-8")
+    return re.sub(r"\n\s*", "", text)
+
 
 BATCH = 250  # records that are read at once
 FEED_FAMILIES = ("line", "goal", "country", "source")  # the families of sets that have feeds

@@ -15,8 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.dependencies import PagesDep
-from publisher.feeds.records import ChangesDep
-from publisher.feeds.xml import render
+from publisher.feeds.records import ChangesDep, render
 from web.endpoints import contents, get, problems
 from web.respond import HTTPProblem, origin, respond
 

@@ -23,7 +23,7 @@ from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import DESCRIPTION, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
 from publisher.pages import Pages
-from publisher.portal.commands import VisitorCommand
+from publisher.portal.visitors import VisitorCommand
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.query_service import query
 from publisher.store.workers.pool import client_key

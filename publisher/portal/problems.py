@@ -21,7 +21,7 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.dependencies import PagesDep, require
 from publisher.pages import Pages
-from publisher.portal.forms import FieldsDep, first_fault, optional_store
+from publisher.portal.visitors import FieldsDep, first_fault, optional_store
 from publisher.rdf import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.workers.pool import client_key

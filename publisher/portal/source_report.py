@@ -24,11 +24,11 @@ from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.feeds.atom import write_feed
 from publisher.linked_data.entities import other_formats
 from publisher.pages import Pages
-from publisher.portal.commands import VisitorCommand
 from publisher.portal.datasets import write_csv
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.portal.search import FEED_FORMATS
+from publisher.portal.visitors import VisitorCommand
 from publisher.rdf import Row, iri, to_node
 from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, query

@@ -25,7 +25,7 @@ from harvesters.reasons import Reason
 from harvesters.source import read_text
 from journal.files import FileLock
 from publisher.portal.feed_samples import suggest_fields
-from publisher.portal.source_definition import fill_in
+from publisher.portal.wizard import fill_in
 from vocab.iris import BASE
 
 from .conftest import DEFINITION, HOSTILE, World, registry, staged

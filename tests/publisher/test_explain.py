@@ -14,7 +14,7 @@ from columns_ready import columns_answer
 from event_loops import session_loop
 
 from publisher.app import SiteOptions, create_app
-from publisher.portal.commands import ClientQuota, VisitorCommand
+from publisher.portal.visitors import ClientQuota, VisitorCommand
 from publisher.store.query_service import QueryService
 
 

@@ -24,10 +24,16 @@ from command_line.site import visitor_commands
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.pages import DOCUMENTATION
-from publisher.portal.commands import MOST_PREVIEWS, WINDOW, ClientQuota, VisitorCommand
 from publisher.portal.feed_samples import suggest_fields
-from publisher.portal.source_definition import from_query, source_toml, with_suggestion
-from publisher.portal.wizard import SampleError, fetch_sample, preview
+from publisher.portal.visitors import MOST_PREVIEWS, WINDOW, ClientQuota, VisitorCommand
+from publisher.portal.wizard import (
+    SampleError,
+    fetch_sample,
+    from_query,
+    preview,
+    source_toml,
+    with_suggestion,
+)
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE
 

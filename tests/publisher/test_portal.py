@@ -25,7 +25,7 @@ from harvesters.source import load
 from publisher.data.filters import make_filter, total
 from publisher.pages import sections
 from publisher.portal.feed_samples import SOURCE_FORMATS
-from publisher.portal.source_definition import from_query, source_toml
+from publisher.portal.wizard import from_query, source_toml
 from publisher.releases.tables import LISTED, TABLES
 from vocab.iris import Iris
 from web.charts import load_outlines

@@ -21,8 +21,8 @@ from event_loops import session_loop
 from rdf_terms import solutions
 
 from publisher.app import SiteOptions, create_app
-from publisher.portal.commands import VisitorCommand
 from publisher.portal.source_report import constraint
+from publisher.portal.visitors import VisitorCommand
 from publisher.store.query_service import QueryService
 from shapes.rules import rules
 from vocab.iris import BASE

@@ -20,8 +20,8 @@ from rows import each
 from command_line.settings import Settings
 from command_line.site import visitor_commands
 from publisher.app import SiteOptions, create_app
-from publisher.portal.commands import MOST_PREVIEWS, VisitorCommand
 from publisher.portal.feed_samples import detect_format
+from publisher.portal.visitors import MOST_PREVIEWS, VisitorCommand
 from publisher.portal.wizard import MAX_FEED
 from publisher.store.query_service import QueryService
 from vocab.iris import BASE

@@ -24,7 +24,7 @@ from waiting import wait_until_async
 
 from publisher.app import SiteOptions, create_app
 from publisher.feeds.atom import FILE_NAME, WebSubNotifier
-from publisher.feeds.xml import render
+from publisher.feeds.records import render
 from publisher.history.change_reader import SLICE, read_watermark
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
