@@ -28,7 +28,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal import mirror_origin
 from journal.entry import Entry, count_rows
-from publisher.dependencies import PagesDep, ServiceDep
+from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.rdf import Term, text_term, typed_term
 from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.store.descriptions import (
@@ -164,10 +164,9 @@ def entry(
     ],
 ) -> Response:
     """Range requests are supported. An entry never changes."""
-    match = _ENTRY_NAME.match(name)
-    stored_entry = service.journal.entry(int(match[1])) if match else None
-    if match is None or stored_entry is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
+    unknown = f"The journal has no entry {name}"
+    match = require(_ENTRY_NAME.match(name), unknown)
+    stored_entry = require(service.journal.entry(int(match[1])), unknown)
     as_file, compressed = match[2], accepts_gzip(request.headers.get("accept-encoding"))
     # Each encoding has its own tag (https://www.rfc-editor.org/rfc/rfc9110, section 8.8.3.3).
     plain, gzip, file = (f'"{stored_entry.id}{end}"' for end in ("", "-gzip", "-file"))
@@ -347,7 +346,6 @@ def dump(
 ) -> Response:
     """Range requests are supported."""
     match, path = DUMP_NAME.match(name), service.data / "dumps" / name
-    if match is None or not path.is_file():
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no dump {name}")
+    match = require(match if path.is_file() else None, f"There is no dump {name}")
     media = "text/plain; charset=utf-8" if match[2] else "application/gzip"
     return respond(request, path, media)

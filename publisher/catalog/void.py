@@ -15,7 +15,7 @@ from pyoxigraph import NamedNode, RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import ServiceDep
+from publisher.dependencies import ServiceDep, require
 from publisher.errors import LimitError
 from publisher.limits import MAX_QUERY_BYTES, Limits
 from publisher.rdf import from_node, text_term
@@ -32,7 +32,7 @@ from publisher.store.query_service import QueryService, query
 from publisher.store.releases import Release, list_releases
 from web.branding import NAME
 from web.endpoints import contents, get, problems
-from web.respond import GRAPHS, TABLES, GraphFormat, HTTPProblem, best_match, respond
+from web.respond import GRAPHS, TABLES, GraphFormat, best_match, respond
 
 _FORMATS = "http://www.w3.org/ns/formats/"
 _FORMAT_NAMES = {
@@ -74,8 +74,7 @@ async def void(request: Request, service: ServiceDep) -> Response:
     """The numbers are those of the newest release, if there is one."""
     # Clients that accept none of the formats get Turtle.
     chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
-    if not service.snapshot:
-        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is published yet")
+    require(service.snapshot, "No snapshot is published yet", HTTPStatus.SERVICE_UNAVAILABLE)
     content = serialize_description(await describe(service), chosen_format)
     return respond(request, content, chosen_format, headers={"Vary": "Accept"})
 

@@ -7,7 +7,6 @@ begin at the last page and go back until they reach a change that they have).
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import Annotated
 
 import orjson
@@ -15,10 +14,11 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.dependencies import require
 from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, instant
 from publisher.history.change_reader import ALL, ChangeType
 from web.endpoints import Documentation, get, problems, schema_of, whole_number
-from web.respond import IMMUTABLE, HTTPProblem, origin, respond
+from web.respond import IMMUTABLE, origin, respond
 
 PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"
@@ -83,8 +83,7 @@ def page(
 ) -> Response:
     """Return a page of the collection."""
     size, host = _size(changes), origin(request)
-    if number > size // PAGE_SIZE + 1:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {number}")
+    require(number <= size // PAGE_SIZE + 1, f"The collection has no page {number}")
     first, last = (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size)
     entries = changes.history.changes(ALL, first, last, PAGE_SIZE)
     is_full = number * PAGE_SIZE <= size

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from http import HTTPStatus
 from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -25,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from journal.files import replace_file
-from publisher.dependencies import PagesDep
+from publisher.dependencies import PagesDep, require
 from publisher.errors import NotReady
 from publisher.feeds.records import (
     BASIS_TITLES,
@@ -48,7 +47,7 @@ from vocab.schemes import label
 from vocab.terms import DCT
 from web.endpoints import contents, get, problems
 from web.outbound_client import Deadline, GuardedTransport, create_client
-from web.respond import GRAPHS, HTML, IMMUTABLE, HTTPProblem, Link, media_types, origin, respond
+from web.respond import GRAPHS, HTML, IMMUTABLE, Link, media_types, origin, respond
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive
@@ -148,25 +147,22 @@ def _feed(
     request: Request, changes: Changes, pages: Pages, archive: str | None, *names: str
 ) -> Response:
     """Return the feed of the set that *names* name, or the page of it that *archive* names."""
-    if names[0] not in (*FEED_FAMILIES, ALL):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            f"There are feeds by {', '.join(FEED_FAMILIES)}, and /feeds/all.atom",
-        )
+    require(
+        names[0] in (*FEED_FAMILIES, ALL),
+        f"There are feeds by {', '.join(FEED_FAMILIES)}, and /feeds/all.atom",
+    )
     set_name, history, iris = ":".join(names), changes.history, changes.iris
     size = history.last_number(set_name, changes.watermark.sequence)
-    if not size and set_name != ALL:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            f"No record was ever in {set_name}; /oai?verb=ListSets lists the feeds",
-        )
+    require(
+        size > 0 or set_name == ALL,
+        f"No record was ever in {set_name}; /oai?verb=ListSets lists the feeds",
+    )
     archives = size // PAGE_SIZE
     number = int(archive[:10]) if archive and archive.isascii() and archive.isdecimal() else 0
-    if archive is not None and not 0 < number <= archives:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            f"This feed has no archive {archive}; its archives are 1 to {archives}",
-        )
+    require(
+        archive is None or 0 < number <= archives,
+        f"This feed has no archive {archive}; its archives are 1 to {archives}",
+    )
     if number:
         last = number * PAGE_SIZE
         entries = history.changes(set_name, last - PAGE_SIZE, last, PAGE_SIZE)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -14,14 +13,14 @@ from icalendar import Calendar, Event, vText
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from publisher.dependencies import PagesDep
+from publisher.dependencies import PagesDep, require
 from publisher.feeds.atom import Code
 from publisher.feeds.records import BATCH, ChangedRecord, Changes, ChangesDep
 from publisher.history.change_reader import ChangeType
 from vocab.iris import encode
 from vocab.terms import SCHEMA
 from web.endpoints import contents, get, problems
-from web.respond import HTTPProblem, origin, unchanged
+from web.respond import origin, unchanged
 
 FORMAT_VERSION = "2"  # increase it with every change of the output
 _END = b"END:VCALENDAR\r\n"
@@ -69,9 +68,9 @@ def event(
 ) -> Response:
     """The page of an event links to it."""
     name = f"{source}/{encode(key)}"
-    change = changes.history.latest_change(name, changes.watermark.sequence)
-    if change is None or change.kind != "event" or change.change_type is ChangeType.DELETED:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no event {name}; /events lists them")
+    latest = changes.history.latest_change(name, changes.watermark.sequence)
+    is_event = latest and latest.kind == "event" and latest.change_type is not ChangeType.DELETED
+    change = require(latest if is_event else None, f"There is no event {name}; /events lists them")
     headers = _headers(change.entry, 'attachment; filename="event.ics"')
     if response := unchanged(request, headers):
         return response

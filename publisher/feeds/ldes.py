@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -23,6 +22,7 @@ from pyoxigraph import RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.dependencies import require
 from publisher.errors import NotReady
 from publisher.feeds.records import ChangedRecord, ChangesDep, instant, to_ntriples
 from publisher.history.change_reader import ALL, Change, ChangeType
@@ -30,7 +30,7 @@ from publisher.rdf import PREFIXES, text_term, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, path_segments, problems
-from web.respond import IMMUTABLE, GraphFormat, HTTPProblem, choose_format, origin, respond
+from web.respond import IMMUTABLE, GraphFormat, choose_format, origin, respond
 
 LDES = "https://w3id.org/ldes#"
 TREE = "https://w3id.org/tree#"
@@ -255,8 +255,7 @@ def days_of_month(
     """A past month never changes."""
     days = list(stream.days())
     names = [name for name in days if name[:7] == month]
-    if not names:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are no changes in {month}")
+    require(bool(names), f"There are no changes in {month}")
     relations = ((f"/ldes/time/{name}/1", *_period(name)) for name in names)
     return stream.fragment(f"/ldes/time/{month}", relations, is_closed=names[-1] != days[-1])
 
@@ -278,8 +277,10 @@ def page_of_day(
     first, last = days.get(day, (0, 0))
     # A full page is always followed by another, which may be empty.
     pages = (last - first) // PAGE_SIZE + 1
-    if day not in days or not _NUMBER.match(page) or int(page) > pages:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {day}/{page}")
+    require(
+        day in days and bool(_NUMBER.match(page)) and int(page) <= pages,
+        f"The stream has no page {day}/{page}",
+    )
     number, (begin, end) = int(page), _period(day)
     after = first + (number - 1) * PAGE_SIZE
     changes = stream.changes.history.changes(ALL, after, min(after + PAGE_SIZE, last), PAGE_SIZE)
@@ -320,11 +321,10 @@ def latest_page(
 
 
 def _latest(stream: EventStream, after: str, entry: str) -> Response:
-    if after and not _NUMBER.match(after):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            "A page of the latest versions is /ldes/latest or one that such a page links",
-        )
+    require(
+        not after or bool(_NUMBER.match(after)),
+        "A page of the latest versions is /ldes/latest or one that such a page links",
+    )
     changes, linked = stream.changes, entry if _NUMBER.match(entry) else ""
     # Another publisher, which is ahead of this one, linked this page.
     newest, upto = changes.watermark.entry, changes.watermark.sequence
@@ -367,15 +367,13 @@ def version(
 ) -> Response:
     """A version never changes."""
     _, entry, *names = [*path_segments(request), ""]  # a missing entry is empty
-    change = None
-    if _NUMBER.match(entry):
-        name = "/".join(names[:-1])
-        upto = stream.changes.watermark.sequence
-        change = stream.changes.history.latest_change(name, upto, int(entry))
-    if change is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them"
-        )
+    name, upto = "/".join(names[:-1]), stream.changes.watermark.sequence
+    change = require(
+        stream.changes.history.latest_change(name, upto, int(entry))
+        if _NUMBER.match(entry)
+        else None,
+        "There is no such version; the pages of /ldes name them",
+    )
     return stream.respond((), stream.changes.records([change]), IMMUTABLE)
 
 

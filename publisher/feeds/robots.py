@@ -7,17 +7,16 @@ and https://www.rfc-editor.org/rfc/rfc9116 (security.txt).
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import Annotated
 
 from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import PagesDep
+from publisher.dependencies import PagesDep, require
 from publisher.feeds.records import ChangesDep, render
 from web.endpoints import contents, get, problems
-from web.respond import HTTPProblem, origin, respond
+from web.respond import origin, respond
 
 _TEXT = "text/plain; charset=utf-8"
 _SOON = {"Cache-Control": "public, max-age=60"}
@@ -80,10 +79,7 @@ def sitemap(
     things = changes.history.slice_records(
         int(number) if is_number else 0, changes.watermark.sequence
     )
-    if not things:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, f"There is no sitemap {number}; /sitemap.xml lists them"
-        )
+    require(bool(things), f"There is no sitemap {number}; /sitemap.xml lists them")
     paths = [(f"/page/{thing}", stamp) for thing, stamp in things]
     return _sitemap_response(request, "urlset", "url", paths)
 
@@ -117,11 +113,9 @@ def robots(request: Request) -> Response:
 @get(router, "/.well-known/security.txt", include_in_schema=False)
 def security(request: Request, pages: PagesDep) -> Response:
     """Return the address to which vulnerabilities are reported."""
-    contact = pages.branding.contact_url
-    if contact is None:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, "The operators have given no address (STOCKTAKE_CONTACT)"
-        )
+    contact = require(
+        pages.branding.contact_url, "The operators have given no address (STOCKTAKE_CONTACT)"
+    )
     today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     lines = [
         f"Contact: {contact}",
