@@ -183,6 +183,11 @@ class OaiError(Exception):
         self.code = code
 
 
+def _check(is_valid: object, code: str, detail: str) -> None:
+    if not is_valid:
+        raise OaiError(code, detail)
+
+
 class ResumptionToken(NamedTuple):
     """The rest of a list: of *verb*, *prefix* and the set *set_name*, the changes numbered above
     *after* up to *last*.
@@ -309,25 +314,21 @@ def parse_arguments(sent: bytes) -> dict[str, str]:
         raise OaiError("badArgument", f"The arguments cannot be parsed: {error}") from error
     arguments = dict(pairs)
     for name, count in Counter(name for name, _ in pairs).items():
-        if count > 1:
-            code = "badVerb" if name == "verb" else "badArgument"
-            raise OaiError(code, f"{name} occurs more than once")
+        code = "badVerb" if name == "verb" else "badArgument"
+        _check(count == 1, code, f"{name} occurs more than once")
     verb, names = arguments.get("verb", ""), arguments.keys() - {"verb"}
-    if verb not in VERBS:
-        raise OaiError("badVerb", f"The verb is one of {', '.join(VERBS)}")
+    _check(verb in VERBS, "badVerb", f"The verb is one of {', '.join(VERBS)}")
     required, optional, resumes = VERBS[verb]
     if resumes and "resumptionToken" in names:
-        if len(names) > 1:
-            raise OaiError("badArgument", "With a resumptionToken there is no other argument")
+        _check(len(names) == 1, "badArgument", "With a resumptionToken there is no other argument")
         return arguments
-    if unknown := sorted(names - required - optional):
-        raise OaiError("badArgument", f"{verb} has no argument {', '.join(unknown)}")
-    if missing := sorted(required - names):
-        raise OaiError("badArgument", f"{verb} needs {', '.join(missing)}")
+    unknown, missing = sorted(names - required - optional), sorted(required - names)
+    _check(not unknown, "badArgument", f"{verb} has no argument {', '.join(unknown)}")
+    _check(not missing, "badArgument", f"{verb} needs {', '.join(missing)}")
     for name, value in arguments.items():
         is_valid = {"metadataPrefix": _PREFIX.match, "set": _SET.match}.get(name, bool)
-        if not value or not is_valid(value):
-            raise OaiError("badArgument", f"{value!r} cannot be the value of {name}")
+        text = f"{value!r} cannot be the value of {name}"
+        _check(value and is_valid(value), "badArgument", text)
     return arguments
 
 
@@ -339,10 +340,9 @@ def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int 
     ((0, 86400), (None, 10))
     """
     first, last = _parse_date(since), _parse_date(until)
-    if since and until and len(since) != len(until):
-        raise OaiError("badArgument", "from and until are of one granularity")
-    if first is not None and last is not None and first > last:
-        raise OaiError("badArgument", "from is later than until")
+    if since and until and first is not None and last is not None:
+        _check(len(since) == len(until), "badArgument", "from and until are of one granularity")
+        _check(first <= last, "badArgument", "from is later than until")
     if until and last is not None:
         last += 1 if "T" in until else 86_400
     return first, last
@@ -363,8 +363,8 @@ def _parse_date(text: str | None) -> int | None:
 def _answer(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
     """Return the values of the template for the verb in *arguments*; raises OaiError."""
     verb, history, service = arguments["verb"], changes.history, changes.service
-    if arguments.get("metadataPrefix", "oai_dc") not in FORMATS:
-        raise OaiError("cannotDisseminateFormat", f"The formats are {', '.join(FORMATS)}")
+    is_known = arguments.get("metadataPrefix", "oai_dc") in FORMATS
+    _check(is_known, "cannotDisseminateFormat", f"The formats are {', '.join(FORMATS)}")
     if verb == "Identify":
         first = history.changes(ALL, 0, 1, 1)
         return {"earliest": first[0].announced_at if first else int(time.time())}
@@ -376,8 +376,7 @@ def _answer(changes: Changes, arguments: dict[str, str]) -> dict[str, Any]:
         if "resumptionToken" in arguments:
             read_token(arguments["resumptionToken"], verb, signing_key(service.journal))
         names = history.set_names()
-        if not names:
-            raise OaiError("noSetHierarchy", "There are no sets before the first record")
+        _check(names, "noSetHierarchy", "There are no sets before the first record")
         base = changes.iris.source("")
         registries = {
             f"source:{row['source'].value.removeprefix(base)}": f"Registry: {row['title'].value}"
@@ -440,8 +439,7 @@ def _begin_list(changes: Changes, arguments: dict[str, str]) -> ResumptionToken:
     end = min(sequence, history.last_announced_before(until)) if until else sequence
     after, last = (history.last_number(set_name, bound) for bound in (begin, end))
     total = history.count(set_name, after, last, sequence)
-    if not total:
-        raise OaiError("noRecordsMatch", "No record is in this set and in these bounds of time")
+    _check(total, "noRecordsMatch", "No record is in this set and in these bounds of time")
     return ResumptionToken(
         verb=arguments["verb"],
         prefix=arguments["metadataPrefix"],
@@ -464,11 +462,11 @@ def _resume_list(changes: Changes, token: ResumptionToken) -> ResumptionToken:
         raise NotReady(
             f"the list is of journal entry {token.entry}, but this copy is only at {newest}; try again in a moment"
         )
-    if token.id != _entry_id(changes, token.entry):
-        raise OaiError(
-            "badResumptionToken",
-            "The token is of another journal than the one that is published now; begin the list again",
-        )
+    _check(
+        token.id == _entry_id(changes, token.entry),
+        "badResumptionToken",
+        "The token is of another journal than the one that is published now; begin the list again",
+    )
     return token
 
 
