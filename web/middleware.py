@@ -1,5 +1,5 @@
 """The middleware that requests to the portal and to the admin pages pass first. It checks their host,
-names and measures them, limits their size and time, and sets the security headers of responses.
+names and measures them, limits their size, and sets the security headers of responses.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host),
 https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form),
@@ -57,7 +57,6 @@ _HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decisi
 MAX_QUERY_STRING = 48 << 10
 MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
 MAX_PRIVATE_BODY = 65_536  # bytes: the longest is a note of 2,000 characters
-BODY_TIMEOUT = 30.0  # seconds for the complete body
 # The rest of a too large body is read and discarded up to as many bytes and seconds.
 DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0
 # Private apps answer few requests at once: these may wait for a locked ledger, and the portal needs
@@ -162,8 +161,8 @@ class _RequestRejected(Exception):
 
 
 class SecurityMiddleware:
-    """Add the security headers, reject requests over the limits of size and time, and set the locale
-    of the others.
+    """Add the security headers, reject requests over the limits of size, and set the locale of the
+    others.
 
     A body has at most *max_body* bytes; *uploads* has the limits of single paths, which may be patterns. *url* is the
     public URL with which absolute links begin; "": taken from the request. *exposed* are the
@@ -276,14 +275,13 @@ class SecurityMiddleware:
 
 
 class _LimitedBody:
-    """Receive a request body of at most *longest* bytes within BODY_TIMEOUT. Later messages
-    (disconnect) pass unchanged.
+    """Receive a request body of at most *longest* bytes; ``web.server`` limits its time. Later
+    messages (disconnect) pass unchanged.
     """
 
     def __init__(self, receive: Receive, longest: int) -> None:
         self._receive, self._longest = receive, longest
         self._size, self._ended = 0, False
-        self._deadline: float | None = None
 
     def check_length(self, scope: Scope) -> None:
         """Reject what is too long by its address or by the header Content-Length."""
@@ -299,15 +297,7 @@ class _LimitedBody:
     async def __call__(self) -> Message:
         if self._ended:
             return await self._receive()
-        self._deadline = self._deadline or asyncio.get_running_loop().time() + BODY_TIMEOUT
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise _RequestRejected(
-                HTTPStatus.REQUEST_TIMEOUT,
-                f"The request body was not received within {BODY_TIMEOUT:g} seconds",
-            ) from error
+        message = await self._receive()
         self._size += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         self._check_size(self._size)
