@@ -32,7 +32,6 @@ Documentation = dict[int | str, dict[str, Any]]
 
 # Types of the JSON that we send. We write the values ourselves, so these types are for the
 # description only.
-WebAddress = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
 Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Count = Annotated[int, Field(ge=0)]
 
