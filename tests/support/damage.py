@@ -11,11 +11,9 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import duckdb
 from typer.testing import CliRunner
 
 from stocktake import app
@@ -70,41 +68,6 @@ def verify(data: Path, *options: str) -> dict[str, str]:
     return {name: part["state"] for name, part in parts.items() if part["state"] != "sound"}
 
 
-def _rows(path: Path) -> bytes | None:
-    """Return a digest of the rows of an SQLite or DuckDB file, None for other files and if the rows
-    cannot be read.
-    """
-    if path.suffix == ".duckdb":
-        return _duckdb_rows(path)
-    digest = blake2b()
-    try:
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as file:
-            file.text_factory = bytes
-            for (name,) in file.execute(
-                "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
-            ).fetchall():
-                for row in file.execute(f'SELECT * FROM "{name.decode()}"'):
-                    digest.update(repr(row).encode())
-    except sqlite3.DatabaseError:
-        return None
-    return digest.digest()
-
-
-def _duckdb_rows(path: Path) -> bytes | None:
-    try:
-        with duckdb.connect(path, read_only=True) as file:
-            names = sorted(name for (name,) in file.execute("SHOW TABLES").fetchall())
-            hashes = [
-                file.execute(
-                    f'SELECT count(*), bit_xor(hash(row)), sum(hash(row)) FROM "{name}" AS row'
-                ).fetchone()
-                for name in names
-            ]
-    except duckdb.Error:
-        return None
-    return repr((names, hashes)).encode()
-
-
 def _checkpoint(path: Path) -> None:
     """Move what is in the log beside an SQLite file into the file."""
     if path.with_name(f"{path.name}-wal").exists():
@@ -139,14 +102,12 @@ def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str
             copy = _copy(data, Path(folder) / "data")
             damaged = copy / path.relative_to(data)
             _checkpoint(damaged)
-            before = _rows(damaged)
             invert(damaged)
-            is_unused = before is not None and before == _rows(damaged)
             noticed = verify(copy)
             if noticed:
                 verify(copy, "--repair")
             repaired = noticed and not verify(copy)
-            answer = "yes" if noticed else "no: no row uses the bytes" if is_unused else "no"
+            answer = "yes" if noticed else "no"
             yield (
                 kind,
                 ", ".join(noticed) or "-",
