@@ -394,9 +394,9 @@ class VariableColumn:
     @property
     def properties(self) -> Collection[str]:
         """Return the columns of the term table that describe the terms."""
-        known = () if self.static is None else ("kind",)
-        absent = (item for item, kind in _OWN.items() if kind not in self.terms)
-        return [item for item in _PROPERTIES if item not in (*known, *absent)]
+        absent = {item for item, kind in _OWN.items() if kind not in self.terms}
+        absent |= set() if self.static is None else {"kind"}
+        return [item for item in _PROPERTIES if item not in absent]
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,16 +136,15 @@ def _sort_keys(
         if column.kind is not None:
             return [name], []
     value = Expressions(names, relation.columns).value(expression)
-    kind = value.kind
+    kind, own = value.kind, [value.language] * (value.language != "''")
     if value.static is not None:
-        keys = [value.whole if value.static is TermKind.INTEGER else value.lexical]
-        return keys + [value.language] * (value.static is TermKind.LANGUAGE_STRING), []
+        return [value.whole if value.static is TermKind.INTEGER else value.lexical, *own], []
     # Of two equal texts the store has the one with a language first, by the IRIs of their types.
     if isinstance(expression, Variable) and any(column.terms <= {*pair} for pair in _LIKE):
-        return [value.lexical, f"-({kind})::TINYINT", value.language], []
+        return [value.lexical, f"-({kind})::TINYINT", *own], []
     uncertain = f"{kind} IN ({TermKind.BLANK:d}, {TermKind.DECIMAL:d}, {TermKind.OTHER:d})"
     rank = fallback(uncertain, f"CASE WHEN {kind} > 2 THEN 2 ELSE {kind} END")
-    return [rank, value.whole, value.lexical, f"-({kind})::TINYINT", value.language], [kind]
+    return [rank, value.whole, value.lexical, f"-({kind})::TINYINT", *own], [kind]
 
 
 def _sort_class(kind: str) -> str:
@@ -217,6 +216,8 @@ def _extreme(column: VariableColumn, name: str, function: str) -> str:
     kinds = (TermKind.BLANK, TermKind.LANGUAGE_STRING, TermKind.DECIMAL, TermKind.OTHER)
     listed = ", ".join(f"{item:d}" for item in kinds)
     mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({listed}))"
+    if TermKind.INTEGER not in column.terms:
+        return fallback(mixed, text)
     return fallback(
         mixed, f"CASE min({kind}) WHEN {TermKind.INTEGER:d} THEN {whole} ELSE {text} END"
     )
