@@ -8,6 +8,8 @@ from random import Random
 
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad
 
+from publisher.store.columns.terms import TermKind, term_row
+
 XSD = "http://www.w3.org/2001/XMLSchema#"
 GRAPHS = [NamedNode(f"http://example.org/g{number}") for number in range(3)]
 NODES = [NamedNode(f"http://example.org/n{number}") for number in range(12)]
@@ -90,14 +92,26 @@ def random_quads(random: Random, number: int = 250) -> list[Quad]:
     """Return quads in named graphs; some triples are in several graphs.
 
     Every node is in every graph, since pyoxigraph finds no path without a step from a node that is
-    absent.
+    absent. In half of the cases the values of a predicate are of one kind, and no node is blank.
     """
     quads = [Quad(node, PREDICATES[0], NODES[0], graph) for node in NODES for graph in GRAPHS]
     subjects: list[NamedNode | BlankNode] = [*NODES, *NODES, *BLANK]
+    values = VALUES
+    if random.random() < 0.5:
+        subjects = [*NODES]
+        kinds = {
+            name: term_row(random.choice([*VALUES[name][:1], *VALUES[name]])).kind
+            for name in VALUES
+        }
+        kinds |= dict.fromkeys(PREDICATES[:2], TermKind.IRI)
+        values = {
+            name: [term for term in terms if term_row(term).kind is kinds[name]]
+            for name, terms in VALUES.items()
+        }
     for _ in range(number):
         predicate = random.choice(PREDICATES)
         subject = random.choice(subjects)
-        value: NamedNode | BlankNode | Literal = random.choice(VALUES[predicate])
+        value: NamedNode | BlankNode | Literal = random.choice(values[predicate])
         quads += [
             Quad(subject, predicate, value, graph)
             for graph in random.sample(GRAPHS, random.choice([1, 1, 2]))

@@ -110,7 +110,7 @@ def _equal_answers(seeds: range, folder: Path) -> int:
     Each is also evaluated over the quads that it can match, with and without a binding.
     """
     stored = random_quads(Random(seeds[0]))
-    store, compiled = merged_store(stored), 0
+    store, compiled, reasons = merged_store(stored), 0, list[str]()
     nodes = {str(node) for quad in stored for node in (quad.subject, quad.object)}
     with closing(columns_of(stored, folder)) as columns:
         for seed in seeds:
@@ -131,7 +131,8 @@ def _equal_answers(seeds: range, folder: Path) -> int:
                     ), (seed, query, bindings)
             try:
                 answer = solutions(columns.solutions(columns.compile(query)))
-            except NotCompiled:
+            except NotCompiled as error:
+                reasons.append(f"{error}: {query}")
                 continue
             compiled += 1
 
@@ -139,6 +140,7 @@ def _equal_answers(seeds: range, folder: Path) -> int:
                 seed,
                 query,
             )
+    assert [reason for reason in reasons if "Binder Error" in reason] == []
     return compiled
 
 
