@@ -42,7 +42,7 @@ CALLS = {
 }
 PLACE = re.compile(r"%\((\w+)\)[sr]")
 # The inbox serves programs, which it answers in English.
-INBOX = "receive.py"
+INBOX = "inbox_api.py"
 
 
 @cache
