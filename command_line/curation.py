@@ -36,8 +36,7 @@ from harvesters.runs.operations import decide_topic
 from harvesters.site import utc_now
 from harvesters.source import read_word_table, word_table
 from vocab.addresses import is_mail_address
-from vocab.curated_topics import CONFIRMED, REFUSED
-from vocab.curated_words import short_name
+from vocab.curated import CONFIRMED, REFUSED, short_name
 from vocab.iris import Iris, is_web
 
 _SUGGESTED = "Suggested topics"

@@ -39,14 +39,17 @@ from harvesters.options import (
 from harvesters.reasons import Reason
 from journal.files import FileLock, replace_file
 from languages.request_locale import LANGUAGES
-from vocab import curated_topics, curated_words
-from vocab.curated_topics import TopicDecision, read_decisions, write_decisions
-from vocab.curated_words import (
+from vocab.curated import (
     NO_CONCEPT,
     CuratedWord,
     RowFault,
+    TopicDecision,
+    read_decisions,
     read_words,
     short_name,
+    topic_fault,
+    word_fault,
+    write_decisions,
     write_words,
 )
 from vocab.iris import BASE, is_web
@@ -156,8 +159,8 @@ class Source:
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
     against robots.txt. *suggest* is one of SUGGEST. With *check_links* the web pages that its
     records name are requested from time to time. *words* are the registry's words with the concepts
-    that a curator chose (``vocab.curated_words``), *decisions* those of curators about suggested
-    topics (``vocab.curated_topics``), both from tables beside the definitions.
+    that a curator chose, *decisions* those of curators about suggested topics, both from tables
+    beside the definitions (``vocab.curated``).
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
@@ -509,7 +512,7 @@ def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> 
     """
     word, concept = " ".join(item.word.split()), short_name(item.concept.strip(), base)
     item = replace(item, word=word, concept=concept, day=item.day or f"{date.today()}")
-    _check(curated_words.fault_of(item), word)
+    _check(word_fault(item), word)
     return _replace_line(
         word_table(folder, source),
         item,
@@ -528,7 +531,7 @@ def add_decision(folder: Path, source: str, item: TopicDecision, base: str = BAS
     """
     concept, comment = short_name(item.concept.strip(), base), " ".join(item.comment.split())
     item = replace(item, concept=concept, day=item.day or f"{date.today()}", comment=comment)
-    _check(curated_topics.fault_of(item), item.key)
+    _check(topic_fault(item), item.key)
     return _replace_line(
         decision_table(folder, source),
         item,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from vocab.curated_words import resolve_concept
+from vocab.curated import resolve_concept
 from vocab.iris import Iris
 from vocab.lookup import LabelIndex, action_line, area, country, goal, label_pairs, target
 from vocab.normalization import MAX_LENGTH, fold

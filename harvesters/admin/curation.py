@@ -18,14 +18,14 @@ from harvesters.runs.operations import translate
 from harvesters.site import MAX_NOTE_LENGTH, InvalidValue, check_note, render_errors_as_pages
 from harvesters.source import decision_table, read_decision_table, read_word_table, word_table
 from languages.request_locale import current_locale
-from vocab.curated_topics import SUGGESTED
-from vocab.curated_words import (
+from vocab.curated import (
     NO_CONCEPT,
+    SUGGESTED,
     CuratedWord,
     concept_name,
-    fault_of,
     resolve_concept,
     short_name,
+    word_fault,
 )
 from vocab.iris import Iris
 from vocab.normalization import MAX_LENGTH, fold
@@ -118,7 +118,7 @@ def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, st
             concept=concept[:80],
         )
     word = form.get("word", "")
-    if fault_of(CuratedWord(word, concept, "-")):
+    if word_fault(CuratedWord(word, concept, "-")):
         raise InvalidValue("A word of 1 to %(most)s characters is needed.", most=MAX_LENGTH)
     return {"word": word, "concept": concept, "comment": comment}
 

@@ -20,8 +20,7 @@ from harvesters.ledger.models import decompress
 from harvesters.mappings.topics.suggest import CURATOR
 from harvesters.source import decision_table, read_decision_table
 from vocab.crosswalks import matches_by_word
-from vocab.curated_topics import SUGGESTED
-from vocab.curated_words import NO_CONCEPT, CuratedWord, resolve_concept, short_name
+from vocab.curated import NO_CONCEPT, SUGGESTED, CuratedWord, resolve_concept, short_name
 from vocab.iris import Iris
 from vocab.lookup import AREA, SDG
 from vocab.normalization import fold

@@ -54,8 +54,7 @@ from harvesters.runs.removal import Remaining, erase, find_undoable, plan_remova
 from harvesters.runs.reported_problems import reader_message
 from harvesters.runs.status_file import update_status
 from harvesters.source import SHARES, Source, add_decision, add_word
-from vocab.curated_topics import TopicDecision
-from vocab.curated_words import CuratedWord, short_name
+from vocab.curated import CuratedWord, TopicDecision, short_name
 
 MAX_ANSWER_LENGTH = 4_000  # characters
 MAX_SILENCE_HOURS = 24 * 31

@@ -7,7 +7,7 @@ import pytest
 
 from harvesters.inspection.curation import find_gaps
 from harvesters.source import load, read_word_table, word_table
-from vocab.curated_words import NO_CONCEPT
+from vocab.curated import NO_CONCEPT
 from vocab.initiative import Initiative, Text
 from vocab.iris import BASE, Iris
 

@@ -30,8 +30,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"terms"},
         {"annotations", "provenance", "schemes"},
         {"check", "describe", "field_changes", "lookup", "mapping_sets"},
-        {"curated_words", "release"},
-        {"crosswalks", "curated_topics"},
+        {"curated", "release"},
+        {"crosswalks"},
     ),
     "shapes": ({"result"}, {"reference", "rules"}, {"validate"}),
     "journal": (

@@ -14,7 +14,7 @@ from demo.source_definitions import write_sources
 from harvesters.mappings.topics import classifier
 from harvesters.mappings.topics.classifier import SHIPPED, classify
 from harvesters.source import add_decision, load
-from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
+from vocab.curated import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG
 
 

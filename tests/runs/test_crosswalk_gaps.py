@@ -17,7 +17,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import Source, load, parse
 from stocktake import app
-from vocab.curated_words import CuratedWord, resolve_concept, short_name
+from vocab.curated import CuratedWord, resolve_concept, short_name
 from vocab.iris import BASE, Iris
 
 NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"

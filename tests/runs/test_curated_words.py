@@ -17,7 +17,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import load, word_table
 from stocktake import app
-from vocab.curated_words import COLUMNS, CuratedWord, read_words, write_words
+from vocab.curated import WORD_COLUMNS, CuratedWord, read_words, write_words
 from vocab.iris import Iris
 
 ITEMS = [
@@ -149,5 +149,5 @@ def test_what_is_written_is_read_again() -> None:
 
     text = write_words(words)
 
-    assert text.splitlines()[0] == "\t".join(COLUMNS)
+    assert text.splitlines()[0] == "\t".join(WORD_COLUMNS)
     assert read_words(text) == (words, [])

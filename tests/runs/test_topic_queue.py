@@ -16,7 +16,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
 from harvesters.source import Source, add_decision, decision_table, parse, read_decision_table
 from stocktake import app
-from vocab.curated_topics import CONFIRMED, REFUSED, SUGGESTED, TopicDecision
+from vocab.curated import CONFIRMED, REFUSED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG
 
 ITEMS = [{"id": "1/a", "name": "Schools for SDG 4 and SDG 5"}, {"id": "2", "name": "Water"}]

@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 
 from harvesters.errors import HarvestError
 from harvesters.source import MENTIONS, MODEL, NOTHING, Source
-from vocab.curated_topics import CONFIRMED, SUGGESTED, TopicDecision
-from vocab.curated_words import resolve_concept
+from vocab.curated import CONFIRMED, SUGGESTED, TopicDecision, resolve_concept
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 from vocab.lookup import SDG, action_line, goal

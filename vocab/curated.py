@@ -1,11 +1,14 @@
-"""Read and write a table of words of one registry and the concepts that a curator chose for them.
+"""Read and write what curators decided about one registry: the concepts of its words, and the
+suggested topics of its records.
 
-The table is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose
-subjects are literals. Concepts are ``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea``
-and others of this form, so that the table does not depend on the base of our IRIs.
+The table of words is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose
+subjects are literals. The table of topics has the columns record, concept, decision, author, day
+and comment, and for a suggestion that was computed elsewhere confidence, method and version.
+Concepts are ``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea`` and others of this form,
+so that the tables do not depend on the base of our IRIs.
 
-The table is part of its source. A change of it changes the digest of the rules, so that the next
-full harvest or remap applies it with a plan.
+The tables are part of their source. A change of one changes the digest of the rules, so that the
+next full harvest or remap applies it with a plan.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import date
 from typing import Any, TypeVar
 
@@ -115,7 +118,7 @@ def date_fault(day: str) -> RowFault | None:
     return None
 
 
-COLUMNS = (
+WORD_COLUMNS = (
     *(
         "subject_label",
         "subject_type",
@@ -204,17 +207,17 @@ def write_words(words: Iterable[CuratedWord]) -> str:
         return (*about, item.author, item.day, item.comment)
 
     ordered = sorted(words, key=lambda item: (fold(item.word), item.word))
-    return write_table(COLUMNS, map(row, ordered))
+    return write_table(WORD_COLUMNS, map(row, ordered))
 
 
 def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
     """Return the words of a table, and a fault with its line for each row that cannot be used."""
     return read_table(
         text,
-        COLUMNS,
+        WORD_COLUMNS,
         {"subject_label", "object_id"},
         lambda row: CuratedWord(*(row[name] for name in _STORED)),
-        fault_of,
+        word_fault,
         lambda item: fold(item.word),
         lambda item: RowFault(
             "an earlier line has a concept for the word %(word)s", {"word": repr(item.word[:80])}
@@ -222,7 +225,7 @@ def read_words(text: str) -> tuple[list[CuratedWord], list[RowFault]]:
     )
 
 
-def fault_of(item: CuratedWord) -> RowFault | None:
+def word_fault(item: CuratedWord) -> RowFault | None:
     """Return the fault of a row, None if it has none."""
     if not fold(item.word):
         return RowFault("the word is missing")
@@ -239,3 +242,87 @@ def fault_of(item: CuratedWord) -> RowFault | None:
             {"concept": repr(item.concept[:80]), "schemes": schemes},
         )
     return date_fault(item.day)
+
+
+CONFIRMED, REFUSED, SUGGESTED = DECISIONS = ("confirmed", "refused", "suggested")
+TOPIC_COLUMNS = (
+    "record_id",
+    "object_id",
+    "decision",
+    "author_label",
+    "mapping_date",
+    "comment",
+    "confidence",
+    "mapping_tool",
+    "mapping_tool_version",
+)
+_TOPICS = ("goal", "target", "action-line")
+
+
+@dataclass(frozen=True, slots=True)
+class TopicDecision:
+    """The *decision* (one of ``DECISIONS``) of *author* on *day* (ISO 8601) about a *concept* that is
+    suggested for the record *key*.
+
+    A ``SUGGESTED`` concept is not decided yet: *method* in a *version* suggested it elsewhere with a
+    *confidence* from 0 to 1. Its *comment* has the words of the record that led to it.
+    """
+
+    key: str
+    concept: str
+    decision: str
+    author: str = ""
+    day: str = ""
+    comment: str = ""
+    confidence: str = ""
+    method: str = ""
+    version: str = ""
+
+
+def write_decisions(decisions: Iterable[TopicDecision]) -> str:
+    """Return the table, in the order of the records."""
+    ordered = sorted(decisions, key=lambda item: (item.key, item.concept))
+    return write_table(TOPIC_COLUMNS, map(astuple, ordered))
+
+
+def read_decisions(text: str) -> tuple[list[TopicDecision], list[RowFault]]:
+    """Return the decisions of a table, and a fault with its line for each row that cannot be used."""
+    return read_table(
+        text,
+        TOPIC_COLUMNS,
+        TOPIC_COLUMNS[:3],
+        lambda row: TopicDecision(*row.values()),
+        topic_fault,
+        lambda item: (item.key, item.concept),
+        lambda _: RowFault("an earlier line is about the same record and concept"),
+    )
+
+
+def topic_fault(item: TopicDecision) -> RowFault | None:
+    """Return the fault of a row, None if it has none."""
+    if not item.key:
+        return RowFault("the record is missing")
+    resolved = resolve_concept(item.concept)
+    if resolved is None or resolved[0] not in _TOPICS:
+        return RowFault(
+            "unknown concept %(concept)s; write it as sdg:4, sdg:4.4 or action-line:C7-ehea",
+            {"concept": repr(item.concept[:80])},
+        )
+    if item.decision not in DECISIONS:
+        names = ", ".join(DECISIONS)
+        return RowFault(
+            "%(value)s is not a decision; write one of %(names)s",
+            {"value": repr(item.decision[:80]), "names": names},
+        )
+    if item.decision == SUGGESTED and not (item.method and _is_confidence(item.confidence)):
+        return RowFault(
+            "a suggested topic needs its method in mapping_tool and a confidence from 0 to 1"
+        )
+    return date_fault(item.day)
+
+
+def _is_confidence(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
