@@ -422,6 +422,8 @@ class ColumnDatabase:
         if self._applied > MAX_LOGGED or self._stage.fault:
             self._base.unlink(missing_ok=True)
         self._connection.execute("COMMIT")
+        if not self._base.exists():
+            self.close()  # which frees the memory of many changes before the other stores apply them
 
     @property
     def _is_unsorted(self) -> bool:
