@@ -138,7 +138,7 @@ COMMANDS = {
         "schedule": "command_line.schedule:app.schedule",
         "worker": "command_line.schedule:app.worker",
         "mirror": "command_line.services:app.mirror",
-        "mcp": "command_line.queries:app.mcp",
+        "mcp": "command_line.services:app.mcp",
     },
     "Harvest": {
         "sources": "command_line.commands:sources",
@@ -164,7 +164,7 @@ COMMANDS = {
         "report": "command_line.releases:app.report",
         "dump": "command_line.releases:app.dump",
         "export": "command_line.releases:export",
-        "query": "command_line.queries:app.query",
+        "query": "command_line.services:app.query",
         "diff": "command_line.queries:app.diff",
         "examples": "command_line.queries:example_queries",
     },

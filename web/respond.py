@@ -24,8 +24,8 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import orjson
-from fastapi import FastAPI
 from pyoxigraph import QueryResultsFormat, RdfFormat
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
@@ -307,7 +307,7 @@ class Problem(NamedTuple):
 
 
 def install_error_handler(
-    app: FastAPI,
+    app: Starlette,
     kinds: Iterable[type[Exception]],
     describe: Callable[[Request, Exception], Awaitable[Problem]],
     render: Callable[[Request, Problem], Response | None],
