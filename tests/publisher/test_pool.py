@@ -194,6 +194,22 @@ async def test_readers_do_not_multiply_when_snapshots_change_under_load(
     assert {worker.snapshot for worker in pool._idle} == {pool.snapshot}
 
 
+async def test_a_query_that_ends_while_a_snapshot_is_opened_leaves_no_reader_at_the_old_one(
+    pool: Pool, tmp_path: Path
+) -> None:
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
+    answer = await pool.ask(COUNT)
+
+    switching = asyncio.ensure_future(pool.switch_snapshot(snapshot(tmp_path, 2)))
+    await asyncio.sleep(0)  # the idle reader opens the new one now
+    async for _ in answer.chunks():
+        pass
+    await switching
+    await all_settled(pool)
+
+    assert [worker.snapshot for worker in pool._idle] == [pool.snapshot] * 2
+
+
 async def test_a_wrong_query_leaves_its_reader_at_work_which_opens_no_socket(
     pool: Pool, tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ words.
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,26 @@ def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path) -> No
     assert before.find(SearchRequest("one"), 1).total == 1
     assert Searcher(tmp_path / "first").find(SearchRequest("one"), 1).total == 1
     assert Searcher(tmp_path / "second").find(SearchRequest("one"), 1).total == 15
+
+
+def test_files_that_a_merge_removes_while_they_are_linked_are_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = SearchEntry("https://x.org/id/event/a/1", "event", "a", (("One", "en"),), ())
+    search_index(tmp_path / "before", [entry])
+    search_index(tmp_path / "after", [entry, entry._replace(thing="https://x.org/id/event/a/2")])
+    index, listed = tmp_path / "before" / "index", Path.iterdir
+
+    def merged(folder: Path) -> Iterator[Path]:
+        if folder == index and (after := tmp_path / "after" / "index").exists():
+            shutil.rmtree(index)
+            after.rename(index)
+        return listed(folder)
+
+    monkeypatch.setattr(Path, "iterdir", merged)
+    link_index(index, tmp_path / "linked")
+
+    assert Searcher(tmp_path / "linked").find(SearchRequest("one"), 1).total == 2
 
 
 @pytest.mark.parametrize(

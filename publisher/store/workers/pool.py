@@ -419,7 +419,8 @@ class Pool:
         *,
         internal: bool = False,
     ) -> None:
-        self.snapshot, self.limits = "", limits
+        # *_newest* is the snapshot that idle workers have open, also while it is not used yet.
+        self.snapshot, self._newest, self.limits = "", "", limits
         self.outcomes: Counter[str] = Counter()  # of queries: "answered", or the name of the error
         self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
@@ -436,10 +437,11 @@ class Pool:
 
         Idle workers open it before it is used, one after another, so that no query waits for that.
         """
+        self._newest = snapshot
         for worker in list(self._idle):
             if worker in self._idle:  # no query uses it
                 self._idle.remove(worker)
-                await self._prepare(worker, snapshot)
+                await self._prepare(worker)
         self.snapshot = snapshot
         await self._fill()
 
@@ -525,7 +527,7 @@ class Pool:
             self.replaced_workers += 1
             worker.kill()
             self._start_task(self._replace(worker))
-        elif worker.snapshot != self.snapshot:
+        elif worker.snapshot != self._newest:
             return self._start_task(self._refresh(worker, turn))
         else:
             self._idle.append(worker)
@@ -536,7 +538,7 @@ class Pool:
         one can be removed.
         """
         try:
-            await self._prepare(worker, self.snapshot)
+            await self._prepare(worker)
         finally:
             self.queue.leave(turn)
 
@@ -549,7 +551,7 @@ class Pool:
             while (
                 not self._is_closed
                 and len(self._workers) - self.queue.outside < self._size
-                and await self._prepare(await self._start(), self.snapshot)
+                and await self._prepare(await self._start())
             ):
                 pass  # a damaged snapshot ends it: the next query starts a worker and reports that
 
@@ -565,15 +567,16 @@ class Pool:
             raise NotReady("the store is being closed")
         return worker
 
-    async def _prepare(self, worker: Worker, snapshot: str) -> bool:
-        """Let *worker* open *snapshot* and add it to the idle workers; if it fails, stop it and
-        return False.
+    async def _prepare(self, worker: Worker) -> bool:
+        """Let *worker* open the newest snapshot, also if that changes meanwhile, and add it to the
+        idle workers; if it fails, stop it and return False.
         """
         try:
-            await worker.ask(snapshot)
+            while worker.snapshot != self._newest:
+                await worker.ask(self._newest)
         except PublisherError as error:
             log.warning(
-                "query worker cannot open the snapshot", snapshot=snapshot, error=str(error)
+                "query worker cannot open the snapshot", snapshot=worker.snapshot, error=str(error)
             )
             await self._discard(worker)
             return False
