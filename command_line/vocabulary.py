@@ -20,9 +20,8 @@ from rich.table import Table
 from command_line.console import Json, fail, out, print_json
 from publisher.linked_data.jsonld import jsonld_context
 from shapes.reference import graph
-from shapes.result import EngineError, Report, Severity
-from shapes.rules import examples, published_turtle, rules, turtle
-from shapes.validate import validate, validate_many
+from shapes.rules import Severity, examples, published_turtle, rules, turtle
+from shapes.validate import EngineError, Result, validate, validate_many
 from vocab.check import check_files, summaries, unverified_notes
 from vocab.iris import BASE, Iris
 from vocab.release import VocabularyReleaseError, render, write_release
@@ -59,13 +58,16 @@ def check_shapes(
     """
     problems = [] if files else [*_check_shapes(base), *_check_examples(base)]
     reports = [(str(file), _report(file, base)) for file in files or ()]
+    conforms = not problems and not any(
+        result.severity is Severity.VIOLATION for _, results in reports for result in results
+    )
     if as_json:
-        listed = {name: report.results for name, report in reports}
-        is_sound = not problems and all(report.conforms for _, report in reports)
-        print_json({"conforms": is_sound, "faults": problems, "files": listed}, is_indented=True)
+        print_json(
+            {"conforms": conforms, "faults": problems, "files": dict(reports)}, is_indented=True
+        )
     else:
         _print(reports, problems, len(rules(base)))
-    raise typer.Exit(int(bool(problems) or any(not report.conforms for _, report in reports)))
+    raise typer.Exit(int(not conforms))
 
 
 @shapes.command("list")
@@ -86,7 +88,7 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
     out.print(table)
 
 
-def _report(file: Path, base: str) -> Report:
+def _report(file: Path, base: str) -> tuple[Result, ...]:
     format_ = _FORMATS.get(file.suffix)
     if format_ is None:
         raise typer.BadParameter(f"{file}: unknown file type; use one of {', '.join(_FORMATS)}")
@@ -119,8 +121,8 @@ def _check_examples(base: str) -> Iterator[str]:
             yield f"{example.shape}: its {'good example fails' if example.good else 'bad example passes'}"
 
 
-def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -> None:
-    for name, report in reports:
+def _print(reports: list[tuple[str, tuple[Result, ...]]], problems: list[str], count: int) -> None:
+    for name, results in reports:
         table = Table(
             "node",
             "severity",
@@ -130,11 +132,11 @@ def _print(reports: list[tuple[str, Report]], problems: list[str], count: int) -
             title_justify="left",
             box=SIMPLE,
         )
-        for result in report.results:
+        for result in results:
             severity = f"[{_COLOUR[result.severity]}]{result.severity}[/]"
             cells = map(escape, (result.message, result.value or ""))
             table.add_row(escape(result.focus), severity, *cells)
-        out.print(table if report.results else f"{escape(name)}: no issues")
+        out.print(table if results else f"{escape(name)}: no issues")
     for problem in problems:
         out.print(f"[red]{escape(problem)}[/]")
     if not reports and not problems:

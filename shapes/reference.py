@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import pyoxigraph as ox
 import pyshacl
@@ -13,7 +13,8 @@ from rdflib import BNode, Graph, Literal, URIRef
 from rdflib.namespace import RDF, SH
 from rdflib.term import Node
 
-from shapes.result import Engine, EngineError, Result, Severity
+from shapes.rules import Severity
+from shapes.validate import Engine, EngineError, Result
 from vocab.terms import literal
 
 _QUERY = """
@@ -85,8 +86,11 @@ def check_order(text: str, constraints: list[ComparisonConstraint]) -> Iterator[
     data = ox.Store()
     data.load(text.encode(), format=ox.RdfFormat.N_TRIPLES)
     for constraint in constraints:
-        rows = data.query(_QUERY, substitutions=_substitutions(constraint))
-        for row in cast(ox.QuerySolutions, rows):
+        names = {"class": constraint.target, "path": constraint.path, "other": constraint.other}
+        bound: dict[ox.Variable, Any] = {
+            ox.Variable(name): ox.NamedNode(iri) for name, iri in names.items()
+        }
+        for row in cast(ox.QuerySolutions, data.query(_QUERY, substitutions=bound)):
             yield Result(
                 focus=row["this"].value,
                 path=constraint.path,
@@ -96,13 +100,6 @@ def check_order(text: str, constraints: list[ComparisonConstraint]) -> Iterator[
                 message=constraint.message,
                 shape=constraint.shape,
             )
-
-
-def _substitutions(
-    constraint: ComparisonConstraint,
-) -> dict[ox.Variable, ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple]:
-    names = {"class": constraint.target, "path": constraint.path, "other": constraint.other}
-    return {ox.Variable(name): ox.NamedNode(iri) for name, iri in names.items()}
 
 
 def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:

@@ -7,14 +7,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
 from importlib.resources import files
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
-from shapes.result import Severity
 from vocab.iris import BASE
 from vocab.terms import OWL, RDFS, SH
+
+
+class Severity(StrEnum):
+    """The severity of a result; a value is the local name of SHACL's term."""
+
+    VIOLATION = "Violation"  # The record is withheld.
+    WARNING = "Warning"  # The record is published with a note.
+    INFO = "Info"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import import_module
@@ -11,8 +11,7 @@ from typing import Literal
 
 import shacl
 
-from shapes.result import Engine, EngineError, Report, Result, Severity, sort_unique
-from shapes.rules import turtle
+from shapes.rules import Severity, turtle
 from vocab.iris import BASE
 from vocab.terms import RDF, SH
 
@@ -24,6 +23,49 @@ BATCH_SIZE = 50
 MAX_OPEN_BATCHES = 8
 
 _TYPE = f"<{RDF}type>"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result of a validation. Source: https://www.w3.org/TR/shacl/#results-validation-result.
+
+    *focus*, *shape* and *path* are IRIs without brackets; *path* is None if the shape has no path or
+    several. *component* is the local name of the constraint component, *value* an N-Triples term or
+    None.
+    """
+
+    focus: str
+    path: str | None
+    component: str
+    severity: Severity
+    value: str | None
+    message: str
+    shape: str
+
+
+def sort_unique(results: Iterable[Result]) -> tuple[Result, ...]:
+    """Return the results sorted and unique; batches repeat results on shared nodes."""
+    return tuple(
+        sorted(
+            set(results),
+            key=lambda result: (
+                result.focus,
+                result.path or "",
+                result.component,
+                result.shape,
+                result.value or "",
+                result.message,
+            ),
+        )
+    )
+
+
+# A function that returns the results of a graph, an N-Triples text, or raises EngineError.
+Engine = Callable[[str], list[Result]]
+
+
+class EngineError(Exception):
+    """A graph that the engine cannot parse or validate; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +212,13 @@ def engine(name: EngineName = "rust", base: str = BASE) -> Engine:
     return compile_shapes(name, turtle(base), base)
 
 
-def validate(statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust") -> Report:
+def validate(
+    statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust"
+) -> tuple[Result, ...]:
     """Validate one graph: *statements* as ``vocab.describe`` returns them, without the
     closing dot. Raise EngineError if they are not N-Triples.
     """
-    return Report(sort_unique(engine(name, base)(group_by_subject(0, statements).text)))
+    return sort_unique(engine(name, base)(group_by_subject(0, statements).text))
 
 
 def validate_many(
@@ -203,7 +247,7 @@ def _validate_batch(
     parsed.
     """
     try:
-        report = Report(sort_unique(compiled("".join(item.text for item in batch))))
+        results = sort_unique(compiled("".join(item.text for item in batch)))
     except EngineError as error:
         if len(batch) == 1:
             return [(batch[0].number, (_unreadable(batch[0], error, base),))]
@@ -211,14 +255,16 @@ def _validate_batch(
         return _validate_batch(batch[:half], compiled, base) + _validate_batch(
             batch[half:], compiled, base
         )
-    by_focus = report.by_focus
-    if not by_focus:
-        return [(item.number, ()) for item in batch]
+    by_focus: dict[str, list[Result]] = {}
+    for result in results:
+        by_focus.setdefault(result.focus, []).append(result)
     return [
         (
             item.number,
             tuple(
-                result for subject in item.about for result in by_focus.get(subject.strip("<>"), ())
+                result
+                for subject in (item.about if by_focus else ())
+                for result in by_focus.get(subject.strip("<>"), ())
             ),
         )
         for item in batch

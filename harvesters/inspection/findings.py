@@ -36,8 +36,7 @@ from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
-from shapes.result import Severity
-from shapes.rules import Rule, rules
+from shapes.rules import Rule, Severity, rules
 from shapes.validate import EngineName
 from vocab.terms import SH
 

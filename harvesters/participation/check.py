@@ -42,9 +42,8 @@ from harvesters.pipeline.record_processor import (
 from harvesters.source import MENTIONS, MODEL, Source
 from languages.request_locale import current_locale
 from languages.translations import gettext
-from shapes.result import Result, Severity
-from shapes.rules import message
-from shapes.validate import validate_many
+from shapes.rules import Severity, message
+from shapes.validate import Result, validate_many
 from vocab.describe import KIND, describe
 from vocab.initiative import Basis, Claim, Resource
 from vocab.iris import Iris

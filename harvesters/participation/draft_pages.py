@@ -64,7 +64,7 @@ from harvesters.participation.visitor import (
     redirect,
 )
 from harvesters.site import HTTPProblem, InvalidValue, NotFound, VersionConflict
-from shapes.result import Severity
+from shapes.rules import Severity
 from web.templating import Pages
 
 routes = page_routes()

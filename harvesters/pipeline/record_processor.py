@@ -29,9 +29,8 @@ from harvesters.mappings.topics.suggest import add_suggestions
 from harvesters.page_model import Record, SourcePosition
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
-from shapes.result import Result, Severity
-from shapes.rules import rules
-from shapes.validate import EngineName, validate_many
+from shapes.rules import Severity, rules
+from shapes.validate import EngineName, Result, validate_many
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND, describe
 from vocab.initiative import Resource

@@ -33,8 +33,7 @@ from publisher.rdf import Row, iri, to_node
 from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, query
 from publisher.store.workers.pool import client_key
-from shapes.result import Severity
-from shapes.rules import Rule, message, remedy, rules, triples
+from shapes.rules import Rule, Severity, message, remedy, rules, triples
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from vocab.terms import LANGUAGES, RDF, SH, XSD

@@ -33,7 +33,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"curated", "release"},
         {"crosswalks"},
     ),
-    "shapes": ({"result"}, {"reference", "rules"}, {"validate"}),
+    "shapes": ({"rules"}, {"validate"}, {"reference"}),
     "journal": (
         {"errors", "files", "outage", "processes", "tracing"},
         {"data_format", "entry", "mirror_origin", "store"}, {"journal"},

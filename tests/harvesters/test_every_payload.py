@@ -35,7 +35,7 @@ from harvesters.network.settings import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import parse
-from shapes.result import Severity
+from shapes.rules import Severity
 from shapes.validate import validate_many
 from vocab.describe import describe
 from vocab.iris import Iris

@@ -5,9 +5,8 @@ from itertools import product
 
 import pytest
 
-from shapes.result import Result
 from shapes.rules import rules
-from shapes.validate import validate, validate_many
+from shapes.validate import Result, validate, validate_many
 from vocab.terms import DCAT, DCT, RDF, XSD, literal
 
 Records = Callable[[int, int], list[list[str]]]
@@ -87,8 +86,6 @@ def test_a_day_that_is_none_and_a_word_cannot_be_compared_so_the_record_is_remar
         f'<a:r> <{DCT}modified> "soon"',
     ]
 
-    shapes = [
-        result.shape.rpartition("#")[2] for result in validate(record, name="reference").results
-    ]
+    shapes = [result.shape.rpartition("#")[2] for result in validate(record, name="reference")]
 
     assert "RecordOrder" in shapes

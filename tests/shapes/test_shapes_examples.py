@@ -9,9 +9,8 @@ import pytest
 from generated import generate
 from rows import each
 
-from shapes.result import Result, Severity
-from shapes.rules import Example, examples, message, remedy, rules, shapes_digest, turtle
-from shapes.validate import EngineName, validate, validate_many
+from shapes.rules import Example, Severity, examples, message, remedy, rules, shapes_digest, turtle
+from shapes.validate import EngineName, Result, validate, validate_many
 from vocab.iris import BASE, Iris
 from vocab.provenance import RunStatistics, describe_run
 from vocab.schemes import concepts, schemes, statements
@@ -100,7 +99,7 @@ def test_the_regions_of_a_rule_are_the_areas_that_are_no_countries() -> None:
 def test_every_concept_and_link_of_the_matrix_keeps_the_rules(graph: str) -> None:
     (lines,) = (lines for name, lines in statements() if name == BASE + graph)
 
-    assert validate(lines).results == ()
+    assert validate(lines) == ()
 
 
 def test_the_description_of_a_run_keeps_the_rules() -> None:
@@ -110,9 +109,9 @@ def test_the_description_of_a_run_keeps_the_rules() -> None:
     )  # fmt: skip
     lines = describe_run(run, Iris())
 
-    without = validate([line for line in lines if "#outcome>" not in line]).results
+    without = validate([line for line in lines if "#outcome>" not in line])
 
-    assert validate(lines).results == ()
+    assert validate(lines) == ()
     assert "RunOutcome" in {result.shape.rpartition("#")[2] for result in without}
 
 

@@ -19,8 +19,7 @@ from rdflib.term import Node
 from suites import folder
 
 from shapes.reference import graph
-from shapes.result import EngineError, Result
-from shapes.validate import EngineName, compile_shapes
+from shapes.validate import EngineError, EngineName, Result, compile_shapes
 
 SUITE = folder("w3c-shacl")
 MF = Namespace("http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#")
