@@ -136,7 +136,8 @@ async def crowd(
                 troubles.append(f"{answer.status_code} {page}")
             await asyncio.sleep(dice.expovariate(1 / pause))
 
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=visitors)
+    # The server closes a connection after five seconds without a request.
+    limits = httpx.Limits(None, visitors, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
         await asyncio.gather(*(visitor(client, number) for number in range(visitors)))
     return times, troubles
