@@ -1,5 +1,6 @@
 """The Jinja templates and their functions, and the navigation of the portal; everything is escaped,
-and only http and https become links.
+and only http and https become links. And what route handlers depend on: the renderer, the query
+service and its indexes.
 """
 
 from __future__ import annotations
@@ -8,24 +9,28 @@ import re
 from collections.abc import Collection
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Annotated, NamedTuple, Protocol, TypeVar, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
+from fastapi import Depends
 from starlette.datastructures import State
+from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_seconds
 from languages.translations import gettext as _
-from publisher.data.counts import open_facet_index
-from publisher.data.filters import Filter
+from publisher.data.counts import FacetIndex, Filter, open_facet_index
+from publisher.errors import NotReady
 from publisher.rdf import Term
 from publisher.store.query_service import QueryService, data_version
 from publisher.store.releases import release_numbers
+from publisher.store.search.searcher import Searcher, open_searcher
 from shapes.rules import message
 from vocab.iris import Iris
 from vocab.schemes import label, provisional_mark
 from web.branding import PLAIN, Branding
+from web.respond import HTTPProblem
 from web.templating import ascii_host, create_environment, finalize, font_sheets, static_url
 
 # These parameters belong to one view; all others are filters.
@@ -364,3 +369,53 @@ def licence_name(address: str) -> str:
         return " ".join(filter(None, (name, version, (port or "").upper())))
     plain = address.partition("://")[2] or address
     return _OTHERS.get(plain.lower().rstrip("/").removesuffix(".html"), plain.rstrip("/"))
+
+
+async def get_service(request: Request) -> QueryService:
+    return cast(QueryService, request.app.state.service)
+
+
+async def get_pages(request: Request) -> Pages:
+    return cast(Pages, request.app.state.pages)
+
+
+ServiceDep = Annotated[QueryService, Depends(get_service)]
+PagesDep = Annotated[Pages, Depends(get_pages)]
+
+
+ValueT = TypeVar("ValueT")
+
+
+def require(value: ValueT | None, text: str, status: HTTPStatus = HTTPStatus.NOT_FOUND) -> ValueT:
+    """Return *value*; raises HTTPProblem with *text* if it is None or False."""
+    if value is None or value is False:
+        raise HTTPProblem(status, text)
+    return value
+
+
+def require_facet_index(service: QueryService) -> FacetIndex:
+    """Return the facet index of the snapshot. Only that of an external store may not have it yet:
+    raises NotReady while it is built.
+    """
+    if (index := open_facet_index(service.current.path)) is None:
+        raise NotReady(
+            TranslatableText("the charts and lists are being prepared; try again in a minute")
+        )
+    return index
+
+
+async def get_tables(service: ServiceDep) -> FacetIndex:
+    """Return the facet index of the current snapshot; raises NotReady while it is built."""
+    return require_facet_index(service)
+
+
+TablesDep = Annotated[FacetIndex, Depends(get_tables)]
+
+
+def require_searcher(service: QueryService) -> Searcher:
+    """Return the search index of the snapshot; raises NotReady while it is built."""
+    if (index := open_searcher(service.current.path)) is None:
+        raise NotReady(
+            TranslatableText("the search index is being prepared; try again in a minute")
+        )
+    return index

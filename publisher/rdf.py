@@ -8,20 +8,64 @@ from dataclasses import dataclass
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
-from vocab.terms import XSD
+from vocab.iris import Iris
+from vocab.terms import (
+    ADMS,
+    DCAT,
+    DCT,
+    DQV,
+    FOAF,
+    GEO,
+    ORG,
+    OWL,
+    PROV,
+    RDF,
+    RDFS,
+    SCHEMA,
+    SH,
+    SIOC,
+    SKOS,
+    SPDX,
+    SSSOM,
+    VCARD,
+    VIVO,
+    WGS,
+    XSD,
+)
 
 _STRING = f"{XSD}string"
+NAMESPACES = {
+    "adms": ADMS,
+    "dcat": DCAT,
+    "dct": DCT,
+    "dqv": DQV,
+    "foaf": FOAF,
+    "geo": GEO,
+    "org": ORG,
+    "owl": OWL,
+    "prov": PROV,
+    "rdf": RDF,
+    "rdfs": RDFS,
+    "schema": SCHEMA,
+    "sh": SH,
+    "sioc": SIOC,
+    "skos": SKOS,
+    "spdx": SPDX,
+    "sssom": SSSOM,
+    "vcard": VCARD,
+    "vivo": VIVO,
+    "void": "http://rdfs.org/ns/void#",
+    "wgs": WGS,
+}
 # The prefixes of results in Turtle and RDF/XML.
 PREFIXES = {
-    "dct": "http://purl.org/dc/terms/",
-    "dcat": "http://www.w3.org/ns/dcat#",
-    "foaf": "http://xmlns.com/foaf/0.1/",
-    "prov": "http://www.w3.org/ns/prov#",
-    "rdfs": "http://www.w3.org/2000/01/rdf-schema#",
-    "schema": "https://schema.org/",
-    "skos": "http://www.w3.org/2004/02/skos/core#",
-    "xsd": "http://www.w3.org/2001/XMLSchema#",
-}
+    name: NAMESPACES[name] for name in ("dct", "dcat", "foaf", "prov", "rdfs", "schema", "skos")
+} | {"xsd": XSD}
+
+
+def namespaces(iris: Iris) -> dict[str, str]:
+    """Return the namespaces that pages use by prefix, our own first."""
+    return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ update.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -74,3 +75,33 @@ def next_change(inputs: FreshnessInputs, now: datetime) -> datetime | None:
         ),
         default=None,
     )
+
+
+def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
+    """Return the inputs of a source's freshness from its values in the status graph, by local names
+    of our terms.
+    """
+    return FreshnessInputs(
+        success=parse_time(terms.get("lastSuccess")),
+        failures=int(terms.get("consecutiveFailures", "0")),
+        late_from=parse_time(terms.get("lateFrom")),
+        frozen_from=parse_time(terms.get("frozenFrom")),
+        is_held="hold" in terms,
+        retired=terms.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
+    )
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Parse a timestamp of the status graph; None if *text* is None or empty."""
+    return datetime.fromisoformat(text) if text else None
+
+
+def terms_by_subject(
+    statements: Iterable[tuple[str, str, str]], ns: str
+) -> dict[str, dict[str, str]]:
+    """Group the values of our terms by subject and by the local name of the term."""
+    by_subject: dict[str, dict[str, str]] = {}
+    for subject, predicate, value in statements:
+        if predicate.startswith(ns):
+            by_subject.setdefault(subject, {})[predicate.removeprefix(ns)] = value
+    return by_subject

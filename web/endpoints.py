@@ -13,7 +13,6 @@ from copy import copy
 from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Annotated, Any, TypeVar
-from urllib.parse import unquote
 
 from fastapi import APIRouter, Path, Query
 from fastapi.dependencies.utils import get_flat_params
@@ -24,8 +23,8 @@ from starlette.requests import Request
 from starlette.routing import Match
 
 from languages.translations import TranslatableText
-from vocab.iris import KINDS, encode
-from web.respond import FORMATS, JSON, PROBLEM_MEDIA, Format, HTTPProblem, wants_html
+from vocab.iris import KINDS
+from web.respond import JSON, PROBLEM_MEDIA, Format, HTTPProblem, wants_html
 
 EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 Documentation = dict[int | str, dict[str, Any]]
@@ -138,47 +137,6 @@ def whole_number(default: int | None = None) -> BeforeValidator:
         return text or default
 
     return BeforeValidator(check)
-
-
-def path_segments(request: Request) -> list[str]:
-    """Return the segments of the raw path after the first, percent-encoded as our IRIs are.
-
-    Clients may encode more or fewer characters; both find the same thing.
-    """
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    try:
-        path = raw.partition(b"?")[0].decode()
-        return [encode(unquote(part, errors="strict")) for part in path.strip("/").split("/")[1:]]
-    except UnicodeDecodeError as error:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("The path is not valid UTF-8")
-        ) from error
-
-
-def parse_thing_path(parts: list[str]) -> tuple[str, str, str]:
-    """Return kind, source and key of a path ``{kind}/{source}/{key}``; raises HTTPProblem (404) for
-    any other path.
-    """
-    if len(parts) != 3 or parts[0] not in KINDS or not all(parts):
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            TranslatableText(
-                "The path must be {form}; kinds: {kinds}",
-                form="{kind}/{source}/{key}",
-                kinds=", ".join(KINDS),
-            ),
-        )
-    return parts[0], parts[1], parts[2]
-
-
-def split_suffix(key: str) -> tuple[str, str | None]:
-    """Split a key from a format suffix.
-
-    >>> split_suffix("a.b.ttl"), split_suffix("a.b")
-    (('a.b', 'ttl'), ('a.b', None))
-    """
-    stem, dot, suffix = key.rpartition(".")
-    return (stem, suffix) if dot and stem and suffix in FORMATS else (key, None)
 
 
 def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[EndpointT], EndpointT]:

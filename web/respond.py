@@ -21,7 +21,7 @@ from http import HTTPStatus
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import orjson
 from pyoxigraph import QueryResultsFormat, RdfFormat
@@ -30,6 +30,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
 from languages.translations import TranslatableText
+from vocab.iris import KINDS, encode
 
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -453,6 +454,47 @@ class ResourceURLs:
         self, rel: str = "alternate", formats: Iterable[Format] = FORMATS.values()
     ) -> list[Link]:
         return [typed_link(rel, self.form(item), item.media) for item in formats]
+
+
+def path_segments(request: Request) -> list[str]:
+    """Return the segments of the raw path after the first, percent-encoded as our IRIs are.
+
+    Clients may encode more or fewer characters; both find the same thing.
+    """
+    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
+    try:
+        path = raw.partition(b"?")[0].decode()
+        return [encode(unquote(part, errors="strict")) for part in path.strip("/").split("/")[1:]]
+    except UnicodeDecodeError as error:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, TranslatableText("The path is not valid UTF-8")
+        ) from error
+
+
+def parse_thing_path(parts: list[str]) -> tuple[str, str, str]:
+    """Return kind, source and key of a path ``{kind}/{source}/{key}``; raises HTTPProblem (404) for
+    any other path.
+    """
+    if len(parts) != 3 or parts[0] not in KINDS or not all(parts):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            TranslatableText(
+                "The path must be {form}; kinds: {kinds}",
+                form="{kind}/{source}/{key}",
+                kinds=", ".join(KINDS),
+            ),
+        )
+    return parts[0], parts[1], parts[2]
+
+
+def split_suffix(key: str) -> tuple[str, str | None]:
+    """Split a key from a format suffix.
+
+    >>> split_suffix("a.b.ttl"), split_suffix("a.b")
+    (('a.b', 'ttl'), ('a.b', None))
+    """
+    stem, dot, suffix = key.rpartition(".")
+    return (stem, suffix) if dot and stem and suffix in FORMATS else (key, None)
 
 
 def choose_format(

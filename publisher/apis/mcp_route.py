@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from publisher.dependencies import PagesDep
+from publisher.pages import PagesDep
 from web.endpoints import contents, get
 from web.respond import origin, problem_response, respond
 

@@ -37,8 +37,8 @@ from publisher.apis.pinned import (
     check_terms,
     pin_release,
 )
-from publisher.data import filters as filter_query
-from publisher.data.filters import Filter
+from publisher.data import count_queries
+from publisher.data.counts import Filter
 from publisher.data.properties import FACETS
 from publisher.errors import PublisherError, QueryError, QuerySyntaxError
 from publisher.portal.facet_labels import FacetLabels, facet_title, get_names
@@ -170,7 +170,7 @@ class Tools:
         chosen = await self._filter(pinned, filters, basis, names, words=words.strip())
         try:
             total, note = await self._ask_total(pinned, chosen)
-            text = filter_query.result_table(
+            text = count_queries.result_table(
                 chosen, self.service.iris, max(1, min(limit, MAX_RESULTS)), max(0, offset)
             )
             table, _ = await pinned.ask("results", text)
@@ -281,7 +281,7 @@ class Tools:
         return await pin_release(self.service, release, self.host)
 
     async def _ask_total(self, pinned: PinnedRelease, chosen: Filter) -> tuple[Part, str]:
-        text = filter_query.total(chosen, self.service.iris, has_parts=await pinned.has_parts())
+        text = count_queries.total(chosen, self.service.iris, has_parts=await pinned.has_parts())
         return await pinned.ask("total", text)
 
     async def _count(
@@ -289,7 +289,7 @@ class Tools:
     ) -> tuple[Part, str]:
         """Return the counts of a facet, and its title."""
         try:
-            text = filter_query.counts(
+            text = count_queries.counts(
                 chosen, facet, self.service.iris, has_parts=await pinned.has_parts()
             )
             part, _ = await pinned.ask(f"by {facet}", text)

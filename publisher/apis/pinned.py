@@ -16,9 +16,9 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import URIRef
 from typing_extensions import TypedDict
 
-from publisher.data import filters as filter_query
-from publisher.data.properties import namespaces
+from publisher.data import count_queries
 from publisher.errors import NotReady, QueryError, ReleaseNotFound, RowLimit
+from publisher.rdf import namespaces
 from publisher.sparql.endpoint import media_type, parse_request
 from publisher.sparql.examples import examples
 from publisher.sparql.rewriting import PROPERTY, rewrite
@@ -246,7 +246,7 @@ class PinnedRelease:
 
     async def has_parts(self) -> bool:
         """Return whether initiatives name wholes, with which they count."""
-        part = (await self.ask("parts", filter_query.parts(self.service.iris)))[0]
+        part = (await self.ask("parts", count_queries.parts(self.service.iris)))[0]
         return part["data"].split()[1] != "0"
 
     def file(self, name: str) -> Part:

@@ -48,10 +48,11 @@ from publisher.apis.matching import (
     Property,
     title_of,
 )
-from publisher.data.counts import FacetIndex
-from publisher.data.filters import Filter
-from publisher.data.properties import concept_name, facet_of_concept, namespaces
-from publisher.dependencies import (
+from publisher.data.counts import FacetIndex, Filter
+from publisher.data.properties import concept_name, facet_of_concept
+from publisher.errors import COST
+from publisher.pages import (
+    DOCUMENTATION,
     PagesDep,
     ServiceDep,
     get_pages,
@@ -60,9 +61,7 @@ from publisher.dependencies import (
     require_facet_index,
     require_searcher,
 )
-from publisher.errors import COST
-from publisher.pages import DOCUMENTATION
-from publisher.rdf import Row, Term, iri
+from publisher.rdf import Row, Term, iri, namespaces
 from publisher.sparql.endpoint import read_body, read_parameters, single_value
 from publisher.store.query_service import QueryService
 from publisher.store.query_service import query as stored_query

@@ -28,15 +28,10 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal import mirror_origin
 from journal.entry import Entry, count_rows
-from publisher.dependencies import PagesDep, ServiceDep, require
-from publisher.rdf import Term, text_term, typed_term
+from publisher.pages import PagesDep, ServiceDep, require
+from publisher.rdf import Term, namespaces, text_term, typed_term
 from publisher.releases.dump import DUMP_NAME, list_dumps
-from publisher.store.descriptions import (
-    Description,
-    namespaces,
-    node_statements,
-    serialize_description,
-)
+from publisher.store.descriptions import Description, node_statements, serialize_description
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.terms import PROV

@@ -17,8 +17,7 @@ from starlette.responses import Response
 
 from languages.translations import gettext as _
 from publisher.data.schemas import response_schemas
-from publisher.dependencies import PagesDep
-from publisher.pages import BUNDLE_FOLDER
+from publisher.pages import BUNDLE_FOLDER, PagesDep
 from web.endpoints import get
 from web.respond import HTML, origin, respond
 

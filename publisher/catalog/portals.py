@@ -27,7 +27,7 @@ from publisher.catalog.datasets import (
     DatasetKind,
     load_catalog,
 )
-from publisher.dependencies import ServiceDep
+from publisher.pages import ServiceDep
 from web.branding import NAME
 from web.endpoints import contents, get, problems
 from web.respond import respond

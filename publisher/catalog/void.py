@@ -15,16 +15,15 @@ from pyoxigraph import NamedNode, RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import ServiceDep, require
 from publisher.errors import LimitError
 from publisher.limits import MAX_QUERY_BYTES, Limits
-from publisher.rdf import from_node, text_term
+from publisher.pages import ServiceDep, require
+from publisher.rdf import from_node, namespaces, text_term
 from publisher.releases.dump import list_dumps
 from publisher.releases.void import FILE, TARGETS, VoidCount, void_statements
 from publisher.store.descriptions import (
     Description,
     Statement,
-    namespaces,
     node_statements,
     serialize_description,
 )

@@ -1,11 +1,12 @@
 """Count and list things from the facet tables of one snapshot; results are cached.
 
-``filters`` has the equivalent SPARQL queries; a test compares the results of both.
+``count_queries`` has the equivalent SPARQL queries; a test compares the results of both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple, TypeVar
 
 from cachetools import LRUCache
 
-from publisher.data.filters import Filter
 from publisher.data.properties import (
     BITS,
     FACETS,
@@ -23,7 +23,59 @@ from publisher.data.properties import (
     kind_number,
 )
 from publisher.database import connect, sql
+from vocab.initiative import Basis
 from vocab.iris import KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet,
+    linked by one of *bases*.
+
+    *party* is an organization that takes part, under its name in any registry. *words* are a
+    full-text search and *among* the numbers of its results in the tables, the best first, None without
+    words.
+    """
+
+    chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    bases: tuple[Basis, ...] = (Basis.DECLARED,)
+    party: str = ""
+    words: str = ""
+    among: tuple[int, ...] | None = None
+
+    def with_codes(self, facet: str, *codes: str) -> Filter:
+        """Return the filter with other codes of a facet; without *codes*, the facet is removed."""
+        others = tuple(pair for pair in self.chosen if pair[0] != facet)
+        return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
+
+    def codes(self, facet: str) -> tuple[str, ...]:
+        return dict(self.chosen).get(facet, ())
+
+    def url_parameters(self) -> list[tuple[str, str]]:
+        """Return the accepted codes, without those of the kind, and the bases as the parameters of
+        a URL; declared links alone are the default.
+        """
+        pairs = [
+            (facet, code)
+            for facet, codes in self.chosen
+            if facet not in ("kind", "basis")
+            for code in codes
+        ]
+        if self.bases != (Basis.DECLARED,):
+            pairs += [("basis", basis.value) for basis in self.bases]
+        return pairs
+
+
+def make_filter(*bases: Basis, **chosen: str) -> Filter:
+    """Return the filter with one accepted code for each facet in *chosen*.
+
+    >>> make_filter(kind="initiative", goal="4").chosen
+    (('goal', ('4',)), ('kind', ('initiative',)))
+    """
+    return Filter(
+        tuple(sorted((facet, (code,)) for facet, code in chosen.items())),
+        bases or (Basis.DECLARED,),
+    )
 
 
 class ThingCount(int):

@@ -16,56 +16,21 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
+from publisher.rdf import namespaces
 from vocab.initiative import Basis
 from vocab.iris import BASE, KINDS, Iris
 from vocab.lookup import AREA, SDG
 from vocab.schemes import concepts, label
 from vocab.terms import (
-    ADMS,
-    DCAT,
-    DCT,
-    DQV,
     FOAF,
     GEO,
     ORG,
-    PROV,
     RDF,
-    RDFS,
     SCHEMA,
     SH,
     SIOC,
-    SKOS,
-    SPDX,
-    SSSOM,
-    VCARD,
-    VIVO,
-    WGS,
     XSD,
 )  # fmt: skip
-
-NAMESPACES = {
-    "adms": ADMS,
-    "dcat": DCAT,
-    "dct": DCT,
-    "dqv": DQV,
-    "foaf": FOAF,
-    "geo": GEO,
-    "org": ORG,
-    "owl": "http://www.w3.org/2002/07/owl#",
-    "prov": PROV,
-    "rdf": RDF,
-    "rdfs": RDFS,
-    "schema": SCHEMA,
-    "sh": SH,
-    "sioc": SIOC,
-    "skos": SKOS,
-    "spdx": SPDX,
-    "sssom": SSSOM,
-    "vcard": VCARD,
-    "vivo": VIVO,
-    "void": "http://rdfs.org/ns/void#",
-    "wgs": WGS,
-}
 
 DATATYPES = {
     "date": f"{XSD}date",
@@ -77,11 +42,6 @@ DATATYPES = {
     "wkt": f"{GEO}wktLiteral",
     "hexadecimal": f"{XSD}hexBinary",
 }
-
-
-def namespaces(iris: Iris) -> dict[str, str]:
-    """Return the namespaces that pages use by prefix, our own first."""
-    return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
 class FacetRow(BaseModel):

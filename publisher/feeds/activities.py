@@ -14,9 +14,9 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import require
 from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, instant
 from publisher.history.change_reader import ALL, ChangeType
+from publisher.pages import require
 from web.endpoints import Documentation, get, problems, schema_of, whole_number
 from web.respond import IMMUTABLE, origin, respond
 

@@ -24,7 +24,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from journal.files import replace_file
-from publisher.dependencies import PagesDep, require
 from publisher.errors import NotReady
 from publisher.feeds.records import (
     BASIS_TITLES,
@@ -41,7 +40,7 @@ from publisher.feeds.records import (
     set_title,
 )
 from publisher.history.change_reader import ALL, ChangeType
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, require
 from publisher.store.query_service import QueryService
 from vocab.schemes import label
 from vocab.terms import DCT

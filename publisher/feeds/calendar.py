@@ -13,10 +13,10 @@ from icalendar import Calendar, Event, vText
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from publisher.dependencies import PagesDep, require
 from publisher.feeds.atom import Code
 from publisher.feeds.records import BATCH, ChangedRecord, Changes, ChangesDep
 from publisher.history.change_reader import ChangeType
+from publisher.pages import PagesDep, require
 from vocab.iris import encode
 from vocab.terms import SCHEMA
 from web.endpoints import contents, get, problems

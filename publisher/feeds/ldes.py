@@ -22,15 +22,15 @@ from pyoxigraph import RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import require
 from publisher.errors import NotReady
 from publisher.feeds.records import ChangedRecord, ChangesDep, instant, to_ntriples
 from publisher.history.change_reader import ALL, Change, ChangeType
+from publisher.pages import require
 from publisher.rdf import PREFIXES, text_term, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
-from web.endpoints import contents, format_parameter, get, path_segments, problems
-from web.respond import IMMUTABLE, GraphFormat, choose_format, origin, respond
+from web.endpoints import contents, format_parameter, get, problems
+from web.respond import IMMUTABLE, GraphFormat, choose_format, origin, path_segments, respond
 
 LDES = "https://w3id.org/ldes#"
 TREE = "https://w3id.org/tree#"

@@ -39,7 +39,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from journal.journal import Journal
-from publisher.dependencies import PagesDep
 from publisher.errors import NotReady
 from publisher.feeds.records import (
     ChangedRecord,
@@ -51,6 +50,7 @@ from publisher.feeds.records import (
     set_title,
 )
 from publisher.history.change_reader import ALL, Change, ChangeType
+from publisher.pages import PagesDep
 from publisher.rdf import PREFIXES, Row, replace_invalid_characters, to_node
 from publisher.store.query_service import query
 from vocab.terms import DCT

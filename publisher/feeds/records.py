@@ -18,11 +18,10 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 from pyoxigraph import NamedNode
 
-from publisher.data.properties import PropertyTable, namespaces, published_properties
-from publisher.dependencies import ServiceDep
+from publisher.data.properties import PropertyTable, published_properties
 from publisher.history.change_reader import Change, ChangeType, Watermark, open_history
-from publisher.pages import PACKAGE_FOLDER
-from publisher.rdf import Term, from_node
+from publisher.pages import PACKAGE_FOLDER, ServiceDep
+from publisher.rdf import Term, from_node, namespaces
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.lookup import AREA, SDG

@@ -13,8 +13,8 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.dependencies import PagesDep, require
 from publisher.feeds.records import ChangesDep, render
+from publisher.pages import PagesDep, require
 from web.endpoints import contents, get, problems
 from web.respond import origin, respond
 

@@ -20,32 +20,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import ServiceDep, require
 from publisher.history.versions import read_history
 from publisher.linked_data.jsonld import SCHEMA_TYPES, plain_json
 from publisher.linked_data.lists import ListPage
-from publisher.rdf import iri
+from publisher.pages import ServiceDep, require
+from publisher.rdf import iri, namespaces
 from publisher.store.descriptions import (
     Description,
     Statement,
     describe_graph,
     describe_thing,
-    namespaces,
     prefer_english,
     serialize_description,
 )
 from publisher.store.query_service import QueryService, query
 from vocab.iris import Iris, is_web
 from vocab.terms import ADMS, SCHEMA
-from web.endpoints import (
-    Documentation,
-    contents,
-    get,
-    parse_thing_path,
-    path_segments,
-    problems,
-    split_suffix,
-)
+from web.endpoints import Documentation, contents, get, problems
 from web.respond import (
     DATA_FORMATS,
     FORMATS,
@@ -62,7 +53,10 @@ from web.respond import (
     linkset_json,
     linkset_text,
     origin,
+    parse_thing_path,
+    path_segments,
     respond,
+    split_suffix,
     typed_link,
 )
 

@@ -30,8 +30,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from journal import mirror_origin
 from journal.errors import JournalError
-from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import DamagedRelease
+from publisher.pages import PagesDep, ServiceDep
 from publisher.rdf import iri
 from publisher.store.descriptions import (
     SourceStatus,

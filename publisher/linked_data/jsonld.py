@@ -18,8 +18,8 @@ import orjson
 from markupsafe import Markup
 
 from publisher.data.properties import DATATYPES, PropertyRow, PropertyTable, published_properties
-from publisher.rdf import Term
-from publisher.store.descriptions import Description, Statement, namespaces
+from publisher.rdf import Term, namespaces
+from publisher.store.descriptions import Description, Statement
 from vocab.iris import Iris, is_web
 from vocab.schemes import provisional_mark
 from vocab.terms import RDF

@@ -26,26 +26,27 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.data.counts import LAST
-from publisher.data.filters import Filter
+from publisher.data.counts import LAST, Filter
 from publisher.data.properties import facet_of_concept
-from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, ServiceDep, require, require_facet_index
 from publisher.rdf import Row, Term, iri
 from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
 from vocab.iris import KINDS, is_web
 from vocab.schemes import label
 from vocab.terms import literal
-from web.endpoints import (
-    EndpointT,
-    contents,
-    get,
-    known_parameters,
-    problems,
+from web.endpoints import EndpointT, contents, get, known_parameters, problems
+from web.respond import (
+    HTML,
+    JSON,
+    Format,
+    HTTPProblem,
+    Link,
+    choose_format,
+    origin,
+    respond,
     split_suffix,
 )
-from web.respond import HTML, JSON, Format, HTTPProblem, Link, choose_format, origin, respond
 
 PAGE_SIZE = 50  # things on a page
 Details = dict[str, dict[str, Any]]  # the details of organizations, by IRI and by name in JSON

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.history.change_reader import GraphChange, open_history
 from publisher.history.versions import (
     MEDIA,
@@ -27,17 +26,9 @@ from publisher.history.versions import (
     read_version,
 )
 from publisher.linked_data.entities import DESCRIPTION, GONE, Entity, is_gone, respond_entity
+from publisher.pages import PagesDep, ServiceDep, require
 from publisher.store.query_service import QueryService
-from web.endpoints import (
-    contents,
-    format_parameter,
-    get,
-    other_contents,
-    path_segments,
-    problems,
-    redirects,
-    split_suffix,
-)
+from web.endpoints import contents, format_parameter, get, other_contents, problems, redirects
 from web.respond import (
     DATA_FORMATS,
     FORMATS,
@@ -46,7 +37,9 @@ from web.respond import (
     linkset_text,
     origin,
     parse_http_date,
+    path_segments,
     respond,
+    split_suffix,
 )
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]

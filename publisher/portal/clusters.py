@@ -20,7 +20,6 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
-from publisher.dependencies import require
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import (
     Entity,
@@ -30,6 +29,7 @@ from publisher.linked_data.entities import (
     find_entity,
     record_of,
 )
+from publisher.pages import require
 from publisher.rdf import Term
 from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.query_service import QueryService
@@ -37,8 +37,7 @@ from vocab.annotations import cluster_iri, named_member
 from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
 from vocab.terms import RDF
-from web.endpoints import parse_thing_path, path_segments
-from web.respond import HTTPProblem, Link
+from web.respond import HTTPProblem, Link, parse_thing_path, path_segments
 
 MAX_MEMBERS = 50  # members whose descriptions are compared
 _TYPE = f"{RDF}type"

@@ -17,12 +17,6 @@ from starlette.responses import Response
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
 from publisher.data.counts import NONE
-from publisher.dependencies import (
-    PagesDep,
-    ServiceDep,
-    require,
-    require_facet_index,
-)
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (
     CHANGES,
@@ -36,6 +30,7 @@ from publisher.history.comparison import (
     parse_within,
 )
 from publisher.history.versions import compare_versions
+from publisher.pages import PagesDep, ServiceDep, require, require_facet_index
 from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset, write_csv
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title

@@ -25,12 +25,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.data.counts import FacetIndex, ListedThing, ListItem, Prize
-from publisher.data.filters import Filter
+from publisher.data.counts import FacetIndex, Filter, ListedThing, ListItem, Prize
 from publisher.data.properties import FACETS, describe_area
-from publisher.rdf import Term
+from publisher.rdf import Term, namespaces
 from publisher.releases.tables import LISTED, area_cells
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.descriptions import Description, Statement, serialize_description
 from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.terms import DCT, RDF, RDFS, SCHEMA, XSD

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, ServiceDep, require
 from publisher.portal.datasets import SVG, TABLE_FORMATS, serialize_tables
 from publisher.portal.facet_filters import (
     FiguresDep,

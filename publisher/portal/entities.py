@@ -24,10 +24,8 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, gettext
-from publisher.data.counts import Family
-from publisher.data.filters import Filter
+from publisher.data.counts import Family, Filter
 from publisher.data.properties import FACETS, published_properties
-from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.feeds.records import feed_links
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import (
@@ -50,7 +48,14 @@ from publisher.linked_data.entities import (
 from publisher.linked_data.jsonld import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
 from publisher.middleware import MINUTE, keep_for
-from publisher.pages import Pages, first_in_language
+from publisher.pages import (
+    Pages,
+    PagesDep,
+    ServiceDep,
+    first_in_language,
+    require,
+    require_facet_index,
+)
 from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.releases import find_release, release_links, release_values
@@ -88,7 +93,6 @@ from web.endpoints import (
     format_parameter,
     get,
     other_contents,
-    path_segments,
     problems,
     redirects,
 )
@@ -99,6 +103,7 @@ from web.respond import (
     Link,
     ResourceURLs,
     choose_format,
+    path_segments,
     quality,
     see_other,
     typed_link,

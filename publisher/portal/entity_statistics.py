@@ -18,11 +18,10 @@ from starlette.responses import Response, StreamingResponse
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.data import filters as filter_query
-from publisher.data.counts import NONE, FacetIndex
-from publisher.data.filters import Filter
+from publisher.data import count_queries
+from publisher.data.counts import NONE, FacetIndex, Filter
 from publisher.data.properties import FACETS
-from publisher.dependencies import TablesDep, require, require_facet_index
+from publisher.pages import TablesDep, require, require_facet_index
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     THINGS,
@@ -55,7 +54,8 @@ from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
 from web.charts import MAX_ORGANIZATIONS, network_diagram, point_map, shade, sparkline
-from web.endpoints import get, known_parameters, other_contents, path_segments, problems, redirects
+from web.endpoints import get, known_parameters, other_contents, problems, redirects
+from web.respond import path_segments
 
 # The facets of the panels of a page, in this order.
 PANELS = (
@@ -127,10 +127,10 @@ def entity_statistics(figures: Figures, search: str, without: str) -> dict[str, 
         ],
         "subject": subject,
         "search": search,
-        "query": query_page_url(filter_query.listing(filters, iris)),
+        "query": query_page_url(count_queries.listing(filters, iris)),
         "table": f"{csv}{'&' if '?' in csv else '?'}rows=initiatives",
         "partners": query_page_url(
-            filter_query.partners(filters, iris, has_parts=tables.has_parts)
+            count_queries.partners(filters, iris, has_parts=tables.has_parts)
         ),
         "forms": forms,
         "row": _matrix_row(figures, topics),
@@ -261,14 +261,14 @@ def statistics_tables(figures: Figures) -> list[DataTable]:
             _("Most active organizations"),
             (_organization_column("organization"), THINGS),
             organizations,
-            filter_query.organizations(filters, iris, has_parts=tables.has_parts),
+            count_queries.organizations(filters, iris, has_parts=tables.has_parts),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
             (_organization_column("one"), _organization_column("other"), THINGS),
             tuple(tables.partners(filters, PAIRS)),
-            filter_query.partners(filters, iris, has_parts=tables.has_parts),
+            count_queries.partners(filters, iris, has_parts=tables.has_parts),
         ),
     ]
     if filters.bases == (Basis.DECLARED,):

@@ -14,12 +14,11 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
 from languages.request_locale import current_locale
-from publisher.data import filters as filter_query
-from publisher.data.counts import NONE, ThingCount
-from publisher.data.filters import Filter
+from publisher.data import count_queries
+from publisher.data.counts import NONE, Filter, ThingCount
 from publisher.data.properties import FACETS
-from publisher.dependencies import ServiceDep, TablesDep
 from publisher.errors import QueryError
+from publisher.pages import ServiceDep, TablesDep
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
 from publisher.portal.figures import Figures, official_links, query_page_url, sort_key
 from vocab.initiative import Basis
@@ -159,7 +158,7 @@ def filter_groups(
         ]
         is_short = facet in ("line", "goal") and len(options) <= 20
         visible = len(options) if is_short else max(VISIBLE_VALUES, len(chosen))
-        query = filter_query.counts(counted, facet, names.iris, has_parts=has_parts)
+        query = count_queries.counts(counted, facet, names.iris, has_parts=has_parts)
         group = {
             "facet": facet,
             "title": facet_title(facet),

@@ -15,7 +15,7 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText, term_title
 from languages.translations import gettext as _
 from publisher.data.properties import FACETS, concept_name
-from publisher.dependencies import ServiceDep
+from publisher.pages import ServiceDep
 from publisher.store.descriptions import prefer_english
 from publisher.store.query_service import query
 from vocab.initiative import Basis

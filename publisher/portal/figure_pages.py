@@ -14,14 +14,8 @@ from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.data.counts import NONE, FacetIndex, ThingCount
-from publisher.data.filters import (
-    Filter,
-    coverage_by_source,
-    listing,
-    make_filter,
-)
-from publisher.dependencies import PagesDep, ServiceDep, TablesDep
+from publisher.data.count_queries import coverage_by_source, listing
+from publisher.data.counts import NONE, FacetIndex, Filter, ThingCount, make_filter
 from publisher.linked_data.lists import (
     ListCursor,
     choose_list_format,
@@ -30,6 +24,7 @@ from publisher.linked_data.lists import (
     respond_list,
 )
 from publisher.middleware import MINUTE, keep_for
+from publisher.pages import PagesDep, ServiceDep, TablesDep
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     Column,

@@ -18,9 +18,8 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, format_number, isolate, ngettext
 from languages.translations import gettext as _
-from publisher.data import filters as filter_query
-from publisher.data.counts import NONE, DifferentCounts, FacetIndex, ThingCount
-from publisher.data.filters import Filter, make_filter
+from publisher.data import count_queries
+from publisher.data.counts import NONE, DifferentCounts, FacetIndex, Filter, ThingCount, make_filter
 from publisher.data.properties import FACETS, areas_within
 from publisher.portal.datasets import THINGS, Cell, Column, DataTable
 from publisher.portal.facet_labels import FacetLabels, facet_title
@@ -212,9 +211,9 @@ class FigureView:
     @property
     def sparql(self) -> str:
         write: Callable[..., str] = (
-            filter_query.total,
-            filter_query.counts,
-            filter_query.cross_tabulate,
+            count_queries.total,
+            count_queries.counts,
+            count_queries.cross_tabulate,
         )[len(self.figure.facets)]
         return write(
             self.data.filters,

@@ -28,22 +28,21 @@ from starlette.responses import Response
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.data.counts import FacetIndex, ListItem
-from publisher.data.filters import Filter
+from publisher.data.counts import FacetIndex, Filter, ListItem
 from publisher.data.properties import FACETS
-from publisher.dependencies import (
+from publisher.errors import PublisherError, QueryError
+from publisher.feeds.atom import write_feed
+from publisher.feeds.records import clean, instant
+from publisher.history import change_reader
+from publisher.history.change_reader import Change, History, open_history, read_watermark
+from publisher.pages import (
+    Pages,
     PagesDep,
     ServiceDep,
     TablesDep,
     require_facet_index,
     require_searcher,
 )
-from publisher.errors import PublisherError, QueryError
-from publisher.feeds.atom import write_feed
-from publisher.feeds.records import clean, instant
-from publisher.history import change_reader
-from publisher.history.change_reader import Change, History, open_history, read_watermark
-from publisher.pages import Pages
 from publisher.portal.facet_filters import facet_parameters
 from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.search import (

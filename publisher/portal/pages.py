@@ -19,12 +19,12 @@ from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from publisher.catalog.datasets import available_services, load_catalog
 from publisher.catalog.dcat import catalog_statements
-from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import DESCRIPTION, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, ServiceDep, require
 from publisher.portal.visitors import VisitorCommand
-from publisher.store.descriptions import Description, namespaces
+from publisher.rdf import namespaces
+from publisher.store.descriptions import Description
 from publisher.store.query_service import query
 from publisher.store.workers.pool import client_key
 from shapes.rules import message, published_turtle, remedy, rule_groups, version

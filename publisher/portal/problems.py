@@ -19,11 +19,10 @@ from starlette.responses import RedirectResponse, Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, require
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, require
 from publisher.portal.visitors import FieldsDep, first_fault, optional_store
-from publisher.rdf import Term
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.rdf import Term, namespaces
+from publisher.store.descriptions import Description, Statement, serialize_description
 from publisher.store.workers.pool import client_key
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris

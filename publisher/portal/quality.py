@@ -24,7 +24,7 @@ from starlette.requests import Request
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import ServiceDep, require
+from publisher.pages import ServiceDep, require
 from publisher.portal.datasets import Column, DataPage, DataTable, register_dataset
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.figures import query_page_url

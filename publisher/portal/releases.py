@@ -26,17 +26,17 @@ from languages.translations import TranslatableText
 from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
-from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.linked_data.entities import Entity, EntityPage, Values, first_segment
 from publisher.linked_data.jsonld import jsonld_block
+from publisher.pages import PagesDep, ServiceDep, require
 from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
-from publisher.rdf import Term
+from publisher.rdf import Term, namespaces
 from publisher.releases import metadata
 from publisher.releases.metadata import CODEBOOK, PRINTED_CODEBOOK
 from publisher.releases.signature import PUBLIC, SUFFIX, SUMS
 from publisher.releases.tables import TABLES
-from publisher.store.descriptions import Description, namespaces, node_statements
+from publisher.store.descriptions import Description, node_statements
 from publisher.store.query_service import QueryService
 from publisher.store.releases import (
     MANIFEST,
@@ -46,12 +46,7 @@ from publisher.store.releases import (
     release_numbers,
 )
 from vocab.terms import SCHEMA, XSD
-from web.endpoints import (
-    contents,
-    get,
-    problems,
-    split_suffix,
-)
+from web.endpoints import contents, get, problems
 from web.respond import (
     DATA_FORMATS,
     HTML,
@@ -63,6 +58,7 @@ from web.respond import (
     origin,
     respond,
     see_other,
+    split_suffix,
     typed_link,
 )
 

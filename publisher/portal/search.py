@@ -20,13 +20,12 @@ from starlette.responses import Response, StreamingResponse
 from languages.request_locale import current_locale, use_language
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.data.counts import FacetIndex, ThingCount
-from publisher.data.filters import Filter, listing
+from publisher.data.count_queries import listing
+from publisher.data.counts import FacetIndex, Filter, ThingCount
 from publisher.data.properties import FACETS, facet_of_concept
 from publisher.data.schemas import response_schemas
-from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.feeds.atom import MEDIA as ATOM
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.portal.datasets import TABLE_FORMATS, write_listed
 from publisher.portal.facet_filters import (
     active_filters,
@@ -37,8 +36,8 @@ from publisher.portal.facet_filters import (
 from publisher.portal.facet_labels import FacetLabels, NamesDep
 from publisher.portal.figures import count_note, query_page_url
 from publisher.portal.suggestions import topic_cards
-from publisher.rdf import Term
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.rdf import Term, namespaces
+from publisher.store.descriptions import Description, Statement, serialize_description
 from publisher.store.query_service import QueryService
 from publisher.store.search.index import SearchEntry, Texts
 from publisher.store.search.query import MAX_LENGTH, SearchRequest

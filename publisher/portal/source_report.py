@@ -20,10 +20,9 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText, load_translations
-from publisher.dependencies import PagesDep, ServiceDep, require
 from publisher.feeds.atom import write_feed
 from publisher.linked_data.entities import other_formats
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, ServiceDep, require
 from publisher.portal.datasets import write_csv
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains

@@ -20,13 +20,11 @@ from starlette.responses import Response
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import TranslatableText, kind_name
 from languages.translations import gettext as _
-from publisher.data.counts import NONE, DifferentCounts, FacetIndex
-from publisher.data.filters import make_filter
+from publisher.data.counts import NONE, DifferentCounts, FacetIndex, make_filter
 from publisher.data.properties import facet_of_concept
-from publisher.dependencies import PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
 from publisher.store.search.index import fold, tokens

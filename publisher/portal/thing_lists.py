@@ -16,10 +16,10 @@ from starlette.requests import Request
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from languages.translations import month_names
+from publisher.data.count_queries import listing
 from publisher.data.counts import FacetIndex, ListItem, Prize
-from publisher.data.filters import listing
-from publisher.dependencies import ServiceDep, TablesDep
 from publisher.middleware import MINUTE, keep_for
+from publisher.pages import ServiceDep, TablesDep
 from publisher.portal.datasets import (
     PRIZE,
     DataPage,

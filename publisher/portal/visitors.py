@@ -20,8 +20,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from languages.translations import TranslatableText
-from publisher.dependencies import require
 from publisher.errors import QuotaExceeded, StoreBusy
+from publisher.pages import require
 from publisher.sparql.endpoint import FORM
 from web.respond import HTTPProblem
 from web.sessions import check_origin

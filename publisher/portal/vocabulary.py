@@ -21,9 +21,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, gettext
-from publisher.data.filters import Filter, make_filter
+from publisher.data.counts import Filter, make_filter
 from publisher.data.properties import FACETS, facet_of_concept
-from publisher.dependencies import PagesDep, ServiceDep, require, require_facet_index
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange
@@ -38,7 +37,7 @@ from publisher.linked_data.jsonld import (
     jsonld_frame,
     scheme_markup,
 )
-from publisher.pages import first_in_language
+from publisher.pages import PagesDep, ServiceDep, first_in_language, require, require_facet_index
 from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.facet_filters import (
     active_filters,
@@ -64,8 +63,8 @@ from vocab.release import FORMS, whole_vocabulary
 from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
 from web.charts import render
-from web.endpoints import get, split_suffix
-from web.respond import HTML, Link, ResourceURLs, respond
+from web.endpoints import get
+from web.respond import HTML, Link, ResourceURLs, respond, split_suffix
 
 OWL = "http://www.w3.org/2002/07/owl#"
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}

@@ -27,8 +27,7 @@ from starlette.responses import Response
 from languages.request_locale import current_locale
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.dependencies import PagesDep, require
-from publisher.pages import Pages
+from publisher.pages import Pages, PagesDep, require
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.feed_samples import (
     FORMATS,

@@ -18,6 +18,7 @@ from journal.entry import Entry
 from journal.files import AlreadyLockedError, FileLock, describe_holder, sync
 from journal.journal import Journal
 from publisher.errors import ReleaseError, ReleaseNotFound
+from publisher.rdf import namespaces
 from publisher.releases.dump import (
     TEXT_FORMATS,
     canonical_quads,
@@ -38,7 +39,7 @@ from publisher.releases.tables import (
     write_table,
 )
 from publisher.releases.void import count_void, void_statements
-from publisher.store.descriptions import Description, namespaces
+from publisher.store.descriptions import Description
 from publisher.store.descriptions import serialize_description as write_turtle
 from publisher.store.releases import (
     MANIFEST,

@@ -24,11 +24,10 @@ from publisher.data.properties import (
     PropertyRow,
     PropertyTable,
     describe_area,
-    namespaces,
     published_properties,
 )
 from publisher.database import connect, sql
-from publisher.rdf import parse_node
+from publisher.rdf import namespaces, parse_node
 from publisher.releases.dump import DumpTotals, gzip_writer
 from publisher.store.columns.database import FILE, open_statements
 from publisher.store.releases import (

@@ -38,10 +38,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from publisher.catalog.void import service_description
-from publisher.dependencies import ServiceDep, get_pages, get_service
 from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
 from publisher.limits import MAX_QUERY_BYTES
 from publisher.middleware import RELEASE_HEADER
+from publisher.pages import ServiceDep, get_pages, get_service
 from publisher.rdf import iri, is_iri
 from publisher.sparql.examples import completions, editor_state, is_built, script_texts
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite

@@ -24,11 +24,10 @@ from starlette.responses import Response
 from journal.files import replace_file
 from languages.request_locale import LANGUAGES
 from languages.translations import TranslatableText, gettext
-from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import PublisherError
-from publisher.pages import BUNDLE_FOLDER
+from publisher.pages import BUNDLE_FOLDER, PagesDep, ServiceDep
+from publisher.rdf import namespaces
 from publisher.sparql.rewriting import rewrite
-from publisher.store.descriptions import namespaces
 from publisher.store.query_service import QueryService, query
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris

@@ -31,9 +31,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from journal.files import AlreadyLockedError, FileLock, replace_file
 from languages.translations import TranslatableText
-from publisher.dependencies import PagesDep, ServiceDep
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries
 from publisher.limits import Limits
+from publisher.pages import PagesDep, ServiceDep
 from publisher.sparql.endpoint import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService

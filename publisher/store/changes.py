@@ -37,7 +37,12 @@ from journal.journal import Journal
 from journal.store import Store
 from publisher.database import sql
 from publisher.store.columns.terms import term_id
-from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
+from vocab.freshness import (
+    freshness,
+    freshness_inputs,
+    next_change,
+    terms_by_subject,
+)
 from vocab.iris import KINDS
 from vocab.provenance import check_source_status
 from vocab.terms import ADMS, DCT, FOAF
@@ -149,36 +154,6 @@ def rows_of(entry: Entry) -> Iterator[bytes]:
     ChainError if the file is incomplete.
     """
     return (line for line in entry.lines() if line[:2] in (b"A ", b"D "))
-
-
-def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
-    """Return the inputs of a source's freshness from its values in the status graph, by local names
-    of our terms.
-    """
-    return FreshnessInputs(
-        success=parse_time(terms.get("lastSuccess")),
-        failures=int(terms.get("consecutiveFailures", "0")),
-        late_from=parse_time(terms.get("lateFrom")),
-        frozen_from=parse_time(terms.get("frozenFrom")),
-        is_held="hold" in terms,
-        retired=terms.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
-    )
-
-
-def parse_time(text: str | None) -> datetime | None:
-    """Parse a timestamp of the status graph; None if *text* is None or empty."""
-    return datetime.fromisoformat(text) if text else None
-
-
-def terms_by_subject(
-    statements: Iterable[tuple[str, str, str]], ns: str
-) -> dict[str, dict[str, str]]:
-    """Group the values of our terms by subject and by the local name of the term."""
-    by_subject: dict[str, dict[str, str]] = {}
-    for subject, predicate, value in statements:
-        if predicate.startswith(ns):
-            by_subject.setdefault(subject, {})[predicate.removeprefix(ns)] = value
-    return by_subject
 
 
 def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:

@@ -11,12 +11,16 @@ from typing import Any, NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
 
-from publisher.data.properties import NAMESPACES
-from publisher.data.properties import namespaces as namespaces
-from publisher.rdf import PREFIXES, Row, Term, from_node, iri, to_node
-from publisher.store.changes import freshness_inputs, terms_by_subject
+from publisher.rdf import NAMESPACES, PREFIXES, Row, Term, from_node, iri, namespaces, to_node
 from publisher.store.query_service import QueryService, query
-from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
+from vocab.freshness import (
+    Freshness,
+    FreshnessInputs,
+    freshness,
+    freshness_inputs,
+    next_change,
+    terms_by_subject,
+)
 from web.respond import GraphFormat
 
 

@@ -25,18 +25,17 @@ from rows import each
 from small_world import BODIES, CHANGED, CLUSTER, IRIS, KENYA, LEAD, ONE, TWO, add_clusters
 
 from languages.request_locale import use_language
-from publisher.data.counts import FacetIndex, open_facet_index
-from publisher.data.filters import Filter, make_filter
+from publisher.data.counts import FacetIndex, Filter, make_filter, open_facet_index
 from publisher.database import sql
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import coverage
 from publisher.portal.report.builder import open_figures
 from publisher.portal.report.content import Scope, sections
-from publisher.rdf import Term
+from publisher.rdf import Term, namespaces
 from publisher.releases.builder import build_release
 from publisher.releases.tables import LISTED
-from publisher.store.descriptions import Description, Statement, namespaces
+from publisher.store.descriptions import Description, Statement
 from publisher.store.snapshots import newest_snapshot
 from vocab.annotations import cluster_iri
 from vocab.terms import DCT

@@ -29,14 +29,8 @@ from waiting import wait_until_async
 
 from languages.request_locale import LANGUAGES
 from publisher import store as store_package
-from publisher.data.filters import (
-    counts,
-    cross_tabulate,
-    listing,
-    make_filter,
-    organizations,
-    total,
-)
+from publisher.data.count_queries import counts, cross_tabulate, listing, organizations, total
+from publisher.data.counts import make_filter
 from publisher.data.properties import FACETS
 from publisher.limits import Limits
 from publisher.pages import Pages

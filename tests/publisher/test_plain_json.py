@@ -31,11 +31,11 @@ from publisher.linked_data.jsonld import (
     plain_json,
     thing_markup,
 )
-from publisher.rdf import Term
+from publisher.rdf import Term, namespaces
 from publisher.releases.dump import write_texts
 from publisher.releases.tables import compute_tables, open_tables, read_tables
 from publisher.store.columns.database import ColumnStatements, Subjects
-from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
+from publisher.store.descriptions import Description, Statement, serialize_description
 from publisher.store.search.index import EntryReader
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, RDF, SCHEMA, XSD

@@ -22,7 +22,8 @@ from rows import each
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
-from publisher.data.filters import make_filter, total
+from publisher.data.count_queries import total
+from publisher.data.counts import make_filter
 from publisher.pages import sections
 from publisher.portal.feed_samples import SOURCE_FORMATS
 from publisher.portal.wizard import from_query, source_toml

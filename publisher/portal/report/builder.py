@@ -24,8 +24,7 @@ from journal.journal import Journal
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
-from publisher.data.counts import FacetIndex
-from publisher.data.filters import Filter
+from publisher.data.counts import FacetIndex, Filter
 from publisher.errors import ReleaseError, ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures

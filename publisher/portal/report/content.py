@@ -12,8 +12,7 @@ from typing import Any
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
-from publisher.data.counts import NONE, ListItem
-from publisher.data.filters import Filter, make_filter
+from publisher.data.counts import NONE, Filter, ListItem, make_filter
 from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import (

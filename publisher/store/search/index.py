@@ -36,8 +36,8 @@ import structlog
 import tantivy
 
 from journal.files import replace_file
-from publisher.data.properties import PropertyTable, namespaces, published_properties
-from publisher.rdf import Term
+from publisher.data.properties import PropertyTable, published_properties
+from publisher.rdf import Term, namespaces
 from publisher.store.changes import Checkpoint, JournalReader
 from publisher.store.columns.database import ColumnStatements, Properties, Subjects
 from vocab.iris import KINDS, Iris

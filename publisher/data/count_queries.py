@@ -1,4 +1,4 @@
-"""Filters of things, and the SPARQL queries that count or list the things of a filter.
+"""The SPARQL queries that count or list the things of a filter.
 
 Queries count things that are one only once, as pages do. *has_parts* is whether initiatives may be
 parts of others, which needs a longer and slower query.
@@ -7,28 +7,14 @@ parts of others, which needs a longer and slower query.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from publisher.data.counts import Filter
 from publisher.data.properties import FACETS, Facet, class_iris
-from publisher.rdf import iri
+from publisher.rdf import NAMESPACES, iri
 from vocab.initiative import Basis
 from vocab.iris import Iris
-from vocab.terms import DCAT, DCT, FOAF, ORG, PROV, SCHEMA, SH, SIOC, SKOS, VIVO, literal
-
-_PREFIXES = {
-    "dcat": DCAT,
-    "dct": DCT,
-    "foaf": FOAF,
-    "org": ORG,
-    "prov": PROV,
-    "schema": SCHEMA,
-    "sioc": SIOC,
-    "sh": SH,
-    "skos": SKOS,
-    "text": "http://jena.apache.org/text#",
-    "vivo": VIVO,
-}
-
+from vocab.terms import literal
 
 # What a thing counts as: its cluster, else the whole of an initiative or the title that its parts
 # name, else itself. groups.sql computes the same.
@@ -45,57 +31,6 @@ _PARTS = """OPTIONAL { SELECT ?thing (MIN(?top) AS ?whole) WHERE {
   OPTIONAL { SELECT ?thing (MIN(?name) AS ?named) WHERE {
     ?thing a wsis:Initiative ; dct:isPartOf ?name . FILTER(isLiteral(?name)) } GROUP BY ?thing }"""
 _TAKES_PART = "?thing dct:publisher|wsis:partner|schema:funder"
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet,
-    linked by one of *bases*.
-
-    *party* is an organization that takes part, under its name in any registry. *words* are a
-    full-text search and *among* the numbers of its results in the tables, the best first, None without
-    words.
-    """
-
-    chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    bases: tuple[Basis, ...] = (Basis.DECLARED,)
-    party: str = ""
-    words: str = ""
-    among: tuple[int, ...] | None = None
-
-    def with_codes(self, facet: str, *codes: str) -> Filter:
-        """Return the filter with other codes of a facet; without *codes*, the facet is removed."""
-        others = tuple(pair for pair in self.chosen if pair[0] != facet)
-        return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
-
-    def codes(self, facet: str) -> tuple[str, ...]:
-        return dict(self.chosen).get(facet, ())
-
-    def url_parameters(self) -> list[tuple[str, str]]:
-        """Return the accepted codes, without those of the kind, and the bases as the parameters of
-        a URL; declared links alone are the default.
-        """
-        pairs = [
-            (facet, code)
-            for facet, codes in self.chosen
-            if facet not in ("kind", "basis")
-            for code in codes
-        ]
-        if self.bases != (Basis.DECLARED,):
-            pairs += [("basis", basis.value) for basis in self.bases]
-        return pairs
-
-
-def make_filter(*bases: Basis, **chosen: str) -> Filter:
-    """Return the filter with one accepted code for each facet in *chosen*.
-
-    >>> make_filter(kind="initiative", goal="4").chosen
-    (('goal', ('4',)), ('kind', ('initiative',)))
-    """
-    return Filter(
-        tuple(sorted((facet, (code,)) for facet, code in chosen.items())),
-        bases or (Basis.DECLARED,),
-    )
 
 
 def total(filters: Filter, iris: Iris, *, has_parts: bool) -> str:
@@ -206,7 +141,8 @@ _COLUMNS = (
 def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
     text = "\n  ".join(lines)
     known = {
-        **_PREFIXES,
+        **NAMESPACES,
+        "text": "http://jena.apache.org/text#",
         "wsis": iris.ns,
         "ops": iris.operations,
         "itu-region": iris.scheme("itu-region"),
