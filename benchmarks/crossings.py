@@ -24,7 +24,7 @@ import httpx
 import typer
 
 from benchmarks.trace import TRACE, profile
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.run import harvest
 from harvesters.source import parse

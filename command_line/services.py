@@ -29,8 +29,7 @@ from command_line.workspace import network_settings
 from demo.source_definitions import is_free
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.page_model import Validator
 from journal import mirror_origin
 from journal.errors import JournalError

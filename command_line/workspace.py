@@ -41,7 +41,7 @@ from harvesters.runs import run_report
 from harvesters.runs.run_report import FailedRun
 
 if TYPE_CHECKING:  # A listing needs none of these.
-    from harvesters.network.settings import NetworkSettings
+    from harvesters.network.fetch import NetworkSettings
     from harvesters.notifications.delivery import Channels
     from harvesters.runs.collect import Progress as Step
     from harvesters.runs.context import HarvestContext
@@ -51,7 +51,7 @@ if TYPE_CHECKING:  # A listing needs none of these.
 
 def network_settings(settings: Settings) -> NetworkSettings:
     """Return the settings of requests to registries; each retry is logged."""
-    module = import_module("harvesters.network.settings")
+    module = import_module("harvesters.network.fetch")
     module.install_retry_logging()
     network: NetworkSettings = module.NetworkSettings(settings.contact, settings.allow_hosts)
     return network

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.context import HarvestContext
 from harvesters.site import Site

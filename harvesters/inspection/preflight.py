@@ -41,7 +41,7 @@ from harvesters.inspection.findings import (
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
-from harvesters.network.settings import NetworkSettings, RetryPolicy
+from harvesters.network.fetch import NetworkSettings, RetryPolicy
 from harvesters.pipeline.processes import ChildProcesses, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.spreadsheet import read_sheet

@@ -16,8 +16,7 @@ from harvesters.errors import HarvestError
 from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import compare_fields
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings, RetryPolicy
+from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
 from harvesters.page_model import Page, Record
 from harvesters.pipeline.record_processor import (
     ProcessingTask,

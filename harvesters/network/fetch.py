@@ -1,54 +1,303 @@
-"""Send requests to registries, the only access to the network, and read the bodies of their responses
-in bounded memory and time.
+"""Ask registries, the only access to the network: retries, pauses, robots.txt, redirects and quiet
+hours, and what all requests of an installation have in common.
 """
 
 from __future__ import annotations
 
 import re
 import time
-import zlib
+from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 from types import TracebackType
+from typing import Protocol
 
 import httpx
+import stamina
 import structlog
-import zstandard
+from protego import Protego
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from harvesters.archive import Archive, ArchivedResponse
 from harvesters.errors import (
-    ArchiveError,
     HarvestError,
     InvalidURLError,
     QuietHoursError,
     RefusedError,
     RetryLaterError,
     RobotsError,
-    TooLargeError,
+    TemporaryFetchError,
     TooManyRedirectsError,
     TransferError,
+    UnexpectedStatusError,
 )
 from harvesters.network.reply import (
+    OFFERED,
+    USER_AGENT_TOKEN,
     Reply,
     ResponseCheck,
     check_response,
     check_robots_response,
     is_redirect,
     merge_responses,
+    read_body,
+    read_to_file,
 )
-from harvesters.network.settings import NetworkSettings, RobotsCheck
 from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason, Value
 from harvesters.source import QuietHours
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Timeouts, size limits and retries of requests.
+
+    *read_timeout* and *connect_timeout* are seconds without a byte, *response_timeout* those of a
+    whole response with its headers. *max_bytes* limits a response as received, and as decoded.
+    *file_timeout* and *max_file_bytes* apply to downloads into a file. *max_attempts* counts a
+    request's attempts. The wait between them starts with *wait_initial* seconds and doubles up to
+    *wait_max*; a Retry-After of more than *max_retry_after* seconds ends the run.
+    """
+
+    read_timeout: float = 60.0
+    connect_timeout: float = 15.0
+    response_timeout: float = 300.0
+    max_bytes: int = 512 * 1024 * 1024
+    file_timeout: float = 3600.0
+    max_file_bytes: int = 8 * 1024**3
+    max_attempts: int = 5
+    wait_initial: float = 0.5
+    wait_max: float = 30.0
+    max_retry_after: float = 300.0
+
+    def attempts(self) -> Iterator[stamina.Attempt]:
+        return iter(
+            stamina.retry_context(
+                on=self._retry_decision,
+                attempts=self.max_attempts,
+                timeout=None,
+                wait_initial=self.wait_initial,
+                wait_max=self.wait_max,
+                wait_jitter=min(1.0, self.wait_initial),
+            )
+        )
+
+    def _retry_decision(self, error: Exception) -> bool | float:
+        """Return to stamina whether to retry, or after how many seconds."""
+        if isinstance(error, RetryLaterError) and error.after is not None:
+            return error.after if error.after <= self.max_retry_after else False
+        return isinstance(error, TemporaryFetchError) and not isinstance(
+            error, UnexpectedStatusError
+        )
+
+
+def install_retry_logging() -> None:
+    """Log each retry with structlog, in the whole process."""
+
+    def log_retry(details: RetryDetails) -> None:
+        log.info(
+            "retrying request",
+            reason=str(details.caused_by),
+            wait=round(details.wait_for, 1),
+            retry=details.retry_num,
+        )
+
+    set_on_retry_hooks([log_retry])
+
+
+class RateLimiter(Protocol):
+    """Decides when a host may be requested; durations are in seconds."""
+
+    def acquire(self, host: str, pause: float) -> None:
+        """Wait until *host* may be requested."""
+
+    def block_host(self, host: str, seconds: float) -> None:
+        """Block requests to *host* for *seconds*."""
+
+
+@dataclass(slots=True)
+class LocalRateLimiter:
+    """A rate limiter for the threads of one process; *sleep* takes seconds, *clock* returns
+    monotonic seconds.
+    """
+
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    # The time of the last request to each host, and the pause that it asked for.
+    _last_requests: dict[str, tuple[float, float]] = field(default_factory=dict)
+    _blocked_until: dict[str, float] = field(default_factory=dict)
+    _lock: Lock = field(default_factory=Lock)
+
+    def acquire(self, host: str, pause: float) -> None:
+        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if
+        that one asked for more.
+        """
+        with self._lock:
+            now = self.clock()
+            last_request, last_pause = self._last_requests.get(host, (now, 0.0))
+            due = max(now, self._blocked_until.get(host, now))
+            if host in self._last_requests:
+                due = max(due, last_request + max(pause, last_pause))
+            self._last_requests[host] = (due, pause)
+        if due > now:
+            self.sleep(due - now)
+
+    def block_host(self, host: str, seconds: float) -> None:
+        with self._lock:
+            self._blocked_until[host] = max(
+                self._blocked_until.get(host, 0.0), self.clock() + seconds
+            )
+
+
+_AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """How registries are asked.
+
+    *contact* is sent in the User-Agent. Private addresses are refused except those of the hosts in
+    *allow*. *rate_limiter* is shared by all clients. *transport* replaces the network.
+    """
+
+    contact: str = "no contact given"
+    allow: frozenset[str] = frozenset()
+    retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
+    transport: httpx.BaseTransport | None = None
+    rate_limiter: RateLimiter = field(default_factory=LocalRateLimiter)
+
+    @classmethod
+    def offline(cls, max_attempts: int = 1) -> NetworkSettings:
+        """Return settings for archived responses, which are returned without delay."""
+        return cls(retry_policy=RetryPolicy(max_attempts=max_attempts, wait_initial=0, wait_max=0))
+
+    @property
+    def agent(self) -> str:
+        return _AGENT.format(
+            contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
+        )
+
+
+# Seconds of crawl-delay that are kept: at more, a registry of a hundred pages would take hours.
+MAX_CRAWL_DELAY = 60.0
+_SIZE = 512 * 1024  # Bytes that are read: RFC 9309 asks for at least 500 KiB.
+
+
+@dataclass(frozen=True, slots=True)
+class Robots:
+    """The rules of one host (RFC 9309); *url* is the address of its robots.txt, *lines* its text.
+
+    *delay* is the requested number of seconds between two requests, zero if none is requested.
+    """
+
+    url: str
+    lines: tuple[str, ...]
+    rules: Protego
+    delay: float = 0.0
+
+    def forbids(self, address: str) -> tuple[int, str] | None:
+        """Return the number of the line that forbids *address*, from 1, and its text; None if it is
+        allowed.
+        """
+        if self.rules.can_fetch(address, USER_AGENT_TOKEN):
+            return None
+        numbers = [n for n, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
+
+        def is_allowed(count: int) -> bool:
+            """Return whether *address* is allowed without the first lines that forbid something."""
+            blank = {*numbers[:count]}
+            lines = ("Disallow:" if n in blank else line for n, line in enumerate(self.lines))
+            return Protego.parse("\n".join(lines)).can_fetch(address, USER_AGENT_TOKEN)
+
+        count = bisect_left(range(len(numbers)), True, lo=1, key=is_allowed)
+        number = numbers[count - 1]
+        return number + 1, self.lines[number].strip()[:200]
+
+
+def parse_robots(url: str, content: bytes) -> Robots:
+    """Parse a robots.txt; unknown lines are ignored, as the specification says. An empty one allows
+    all.
+    """
+    text = content[:_SIZE].decode("utf-8-sig", "replace")
+    rules = Protego.parse(text)
+    rate = rules.request_rate(USER_AGENT_TOKEN)
+    paced = rate.seconds / rate.requests if rate and rate.requests else 0.0
+    delay = max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, paced, 0.0)
+    return Robots(url, tuple(text.splitlines()), rules, delay)
+
+
+@dataclass(slots=True)
+class RobotsCheck:
+    """The rules of the hosts that were asked; *request* requests a robots.txt and follows
+    redirects.
+
+    An *override* (who permitted access, in writing) sets Disallow aside, not the crawl-delay.
+    """
+
+    request: Callable[[str], Reply]
+    override: str = ""
+    _rules: dict[str, Robots] = field(default_factory=dict)
+
+    def crawl_delay(self, url: httpx.URL) -> float:
+        """Return the seconds between two requests that the host of *url* asks for, at most
+        ``MAX_CRAWL_DELAY``.
+
+        Raises RobotsError if its robots.txt forbids *url*, or if its server fails.
+        """
+        address = str(url.copy_with(path="/robots.txt", query=None, fragment=None))
+        if address not in self._rules:
+            self._rules[address] = self._request_rules(address)
+        rules = self._rules[address]
+        if not self.override and (line := rules.forbids(str(url))):
+            raise RobotsError(
+                '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
+                'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
+                url=str(url),
+                robots=rules.url,
+                number=line[0],
+                line=line[1],
+                token=USER_AGENT_TOKEN,
+                path=url.path,
+            )
+        return min(rules.delay, MAX_CRAWL_DELAY)
+
+    def _request_rules(self, address: str) -> Robots:
+        """Request a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
+        is allowed at present.
+        """
+        try:
+            reply = self.request(address)
+        except TooManyRedirectsError:
+            return parse_robots(address, b"")
+        except (RetryLaterError, UnexpectedStatusError) as error:
+            raise RobotsError(
+                "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
+                "again later",
+                error=error.reason,
+            ) from error
+        rules = parse_robots(address, reply.content if reply.status == 200 else b"")
+        if rules.delay > MAX_CRAWL_DELAY:
+            log.warning(
+                "crawl-delay reduced to the maximum",
+                robots=address,
+                requested=rules.delay,
+                applied=MAX_CRAWL_DELAY,
+                action="agree on a pause with its publisher",
+            )
+        return rules
+
+
+# ---- requests
 
 # Redirects that are followed: RFC 9309 asks for five, and no honest registry needs three.
 _MAX_REDIRECTS = 5
@@ -407,192 +656,3 @@ def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestErro
         fault = Reason("no answer in time") if isinstance(error, httpx.ConnectTimeout) else fault
     server = f"{url.host}:{url.port or {'http': 80, 'https': 443}[url.scheme]}"
     return TransferError(text, server=server, error=fault)
-
-
-# ---- the bodies of responses
-
-OFFERED = "gzip, deflate, zstd"
-_OUTPUT_CHUNK = 64 * 1024  # Bytes that are decompressed at once.
-# Bytes of zstd that are decompressed at once: 4 can grow to 128 KiB, so 64 to 2 MiB.
-_ZSTD_INPUT_CHUNK = 64
-_WINDOW = (
-    8 * 1024 * 1024
-)  # Bytes of zstd's window: the size that RFC 8878 asks decoders to support.
-_MAX_ENCODINGS = 2  # Nested encodings; honest servers use one.
-
-Parts = Iterable[bytes]
-
-
-def decode_content(parts: Parts, encoding: str) -> Iterator[bytes]:
-    """Decode a body by its Content-Encoding, in chunks of at most 2 MiB. Raise ValueError if it is
-    invalid.
-    """
-    names = [
-        name
-        for name in (part.strip().lower() for part in encoding.split(","))
-        if name and name != "identity"
-    ]
-    if len(names) > _MAX_ENCODINGS:
-        raise ValueError(f"{len(names)} nested encodings")
-    for name in reversed(names):
-        if name not in _DECODERS:
-            raise ValueError(f"encoded as {name[:40]!r}, which was not requested")
-        parts = _DECODERS[name](parts)
-    yield from parts
-
-
-def _gzip(parts: Parts) -> Iterator[bytes]:
-    """Decompress gzip with any number of members; zeros after the last are padding."""
-    member, started = zlib.decompressobj(31), False
-    for part in parts:
-        while part:
-            if member.eof:
-                part = part.lstrip(b"\0")
-                if not part:
-                    break
-                member, started = zlib.decompressobj(31), False
-            started = True
-            yield from _inflate(member, part)
-            part = member.unused_data
-    if not member.eof and started:
-        raise ValueError("its gzip data are truncated")
-
-
-def _deflate(parts: Parts) -> Iterator[bytes]:
-    """Decompress deflate, with zlib's header as specified or without as many servers send it."""
-    stream = None
-    for part in filter(None, parts):
-        stream = stream or zlib.decompressobj(15 if part[0] & 0x0F == 8 else -15)
-        yield from _inflate(stream, part)
-    if stream is not None and not stream.eof:
-        raise ValueError("its deflate data are truncated")
-
-
-def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
-    try:
-        # At the end of the stream, the decoder would return the rest again and again.
-        while part and not stream.eof:
-            yield stream.decompress(part, _OUTPUT_CHUNK)
-            part = stream.unconsumed_tail
-        while not stream.eof and (more := stream.decompress(b"", _OUTPUT_CHUNK)):
-            yield more
-    except zlib.error as error:
-        raise ValueError(str(error)) from error
-
-
-def _zstd(parts: Parts) -> Iterator[bytes]:
-    stream = zstandard.ZstdDecompressor(max_window_size=_WINDOW).decompressobj(
-        read_across_frames=False
-    )
-    started = False
-    try:
-        for part in parts:
-            for start in range(0, len(part), _ZSTD_INPUT_CHUNK):
-                if stream.eof:
-                    raise ValueError("there is data after its zstd frame")
-                started = True
-                yield stream.decompress(part[start : start + _ZSTD_INPUT_CHUNK])
-    except zstandard.ZstdError as error:
-        raise ValueError(str(error)) from error
-    if started and not stream.eof:
-        raise ValueError("its zstd data are truncated")
-
-
-_DECODERS: dict[str, Callable[[Parts], Iterator[bytes]]] = {
-    "gzip": _gzip,
-    "x-gzip": _gzip,
-    "deflate": _deflate,
-    "zstd": _zstd,
-}
-
-
-START = 256 * 1024  # Bytes at the beginning of a file that show its format.
-# An encoded body is refused once it decodes to more bytes than this, and to more than _RATIO times its
-# size: it would else fill the disk up to the limit of a file. A gzip bomb grows 230 to 1,030 times.
-_BOMB = 256 * 1024 * 1024
-_RATIO = 200
-
-
-def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
-    """Read a body of at most *size* bytes, as received and decoded; an incomplete body is never
-    returned.
-
-    Raises TooLargeError or TransferError.
-    """
-    content = bytearray()
-    for part in _decoded_parts(response, size, deadline):
-        content += part
-    return bytes(content)
-
-
-def read_to_file(
-    response: httpx.Response, path: Path, size: int, deadline: Deadline
-) -> tuple[bytes, str]:
-    """Read a body into the file at *path*, like ``read_body``; return its beginning, and a
-    hexadecimal digest of the whole.
-
-    Raises ArchiveError if the disk is full.
-    """
-    start, digest = bytearray(), blake2b(digest_size=8)
-    try:
-        with path.open("wb") as file:
-            for part in _decoded_parts(response, size, deadline):
-                if len(start) < START:
-                    start += part[: START - len(start)]
-                digest.update(part)
-                file.write(part)
-    except OSError as error:
-        raise ArchiveError(
-            "%(url)s: cannot be stored in %(folder)s: %(error)s; free space, then run again",
-            url=str(response.url),
-            folder=str(path.parent),
-            error=error.strerror or "",
-        ) from error
-    return bytes(start), digest.hexdigest()
-
-
-def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
-    """Yield the decoded body in parts. Raise TransferError if it is truncated, too slow, or does not
-    match its encoding, TooLargeError over *size* bytes. The limits also apply to encoded data that
-    decodes to nothing.
-    """
-    url, received, raw = str(response.url), 0, 0
-
-    def raw_parts() -> Iterator[bytes]:
-        nonlocal raw
-        assert isinstance(response.stream, httpx.SyncByteStream)
-        for part in response.stream:
-            raw += len(part)
-            _check(url, raw, size, deadline)
-            yield part
-
-    try:
-        for part in decode_content(raw_parts(), response.headers.get("content-encoding", "")):
-            received += len(part)
-            _check(url, received, size, deadline)
-            if received > max(_BOMB, _RATIO * raw):
-                raise ValueError(f"it decodes to more than {_RATIO} times its size")
-            yield part
-    except ValueError as error:
-        text = "%(url)s: its body is not in the encoding that it declares: %(error)s"
-        raise TransferError(text, "undecodable", url=url, error=str(error)) from error
-    except httpx.TimeoutException as error:
-        text = "%(url)s: stalled after %(size)s bytes: %(error)s"
-        why = str(error) or type(error).__name__
-        raise TransferError(text, "stalled", url=url, size=received, error=why) from error
-    except httpx.TransportError as error:
-        text = "%(url)s: broke off after %(size)s bytes: %(error)s"
-        fault = Reason(text, url=url, size=received, error=str(error))
-        raise TransferError(fault, "truncated") from error
-
-
-def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
-    if received > size:
-        raise TooLargeError(
-            "%(url)s: larger than %(limit)s bytes; request smaller pages in the options of the "
-            "source definition",
-            url=url,
-            limit=size,
-        )
-    if deadline.is_over:
-        raise TransferError("%(url)s: the response exceeded its time limit", "stalled", url=url)

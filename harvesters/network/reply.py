@@ -1,5 +1,5 @@
-"""A response of a registry: raise the error that its status and content mean, or parse its body as XML,
-JSON or text. Errors describe what was received instead.
+"""A response of a registry: read its body in bounded memory and time, raise the error that its status
+and content mean, or parse it as XML, JSON or text. Errors describe what was received instead.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ import codecs
 import html
 import json
 import re
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import (
+    ArchiveError,
     BotProtectionError,
     CharsetError,
     FetchError,
@@ -32,6 +34,8 @@ from harvesters.errors import (
     LimitedError,
     NotFoundError,
     ParseError,
+    TooLargeError,
+    TransferError,
     UnavailableError,
     UnexpectedStatusError,
     WebPageError,
@@ -39,6 +43,7 @@ from harvesters.errors import (
 from harvesters.page_model import SourcePosition
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
+from web.outbound_client import Deadline
 
 USER_AGENT_TOKEN = "Stocktake"  # Our product token, as in the User-agent lines of a robots.txt.
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
@@ -598,3 +603,135 @@ def refuse_html(reply: Reply, expected: str) -> bytes:
     if is_html(reply.content):
         raise WebPageError(web_page_reason(reply.url, reply.content, expected))
     return reply.content
+
+
+# ---- the bodies of responses
+
+OFFERED = "gzip"  # Every server has it, and each further encoding is one more kind of bomb.
+_OUTPUT_CHUNK = 64 * 1024  # Bytes that are decompressed at once.
+_NO_ENCODING, _GZIP = ("", "identity"), (OFFERED, "x-gzip")
+
+
+def decode_content(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
+    """Decode a body by its Content-Encoding, in chunks of at most 64 KiB: gzip with any number of
+    members, after which zeros are padding. Raise ValueError if it is invalid.
+    """
+    name = encoding.strip().lower()
+    if name in _NO_ENCODING:
+        yield from parts
+        return
+    if name not in _GZIP:
+        raise ValueError(f"encoded as {name[:40]!r}, which was not requested")
+    member, started = zlib.decompressobj(31), False
+    for part in parts:
+        while part:
+            if member.eof:
+                part = part.lstrip(b"\0")
+                if not part:
+                    break
+                member = zlib.decompressobj(31)
+            started = True
+            try:
+                # At the end of the stream, the decoder would return the rest again and again.
+                while part and not member.eof:
+                    yield member.decompress(part, _OUTPUT_CHUNK)
+                    part = member.unconsumed_tail
+                while not member.eof and (more := member.decompress(b"", _OUTPUT_CHUNK)):
+                    yield more
+            except zlib.error as error:
+                raise ValueError(str(error)) from error
+            part = member.unused_data
+    if not member.eof and started:
+        raise ValueError("its gzip data are truncated")
+
+
+START = 256 * 1024  # Bytes at the beginning of a file that show its format.
+# An encoded body is refused once it decodes to more bytes than this, and to more than _RATIO times its
+# size: it would else fill the disk up to the limit of a file. A gzip bomb grows 230 to 1,030 times.
+_BOMB = 256 * 1024 * 1024
+_RATIO = 200
+
+
+def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
+    """Read a body of at most *size* bytes, as received and decoded; an incomplete body is never
+    returned.
+
+    Raises TooLargeError or TransferError.
+    """
+    content = bytearray()
+    for part in _decoded_parts(response, size, deadline):
+        content += part
+    return bytes(content)
+
+
+def read_to_file(
+    response: httpx.Response, path: Path, size: int, deadline: Deadline
+) -> tuple[bytes, str]:
+    """Read a body into the file at *path*, like ``read_body``; return its beginning, and a
+    hexadecimal digest of the whole.
+
+    Raises ArchiveError if the disk is full.
+    """
+    start, digest = bytearray(), blake2b(digest_size=8)
+    try:
+        with path.open("wb") as file:
+            for part in _decoded_parts(response, size, deadline):
+                if len(start) < START:
+                    start += part[: START - len(start)]
+                digest.update(part)
+                file.write(part)
+    except OSError as error:
+        raise ArchiveError(
+            "%(url)s: cannot be stored in %(folder)s: %(error)s; free space, then run again",
+            url=str(response.url),
+            folder=str(path.parent),
+            error=error.strerror or "",
+        ) from error
+    return bytes(start), digest.hexdigest()
+
+
+def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
+    """Yield the decoded body in parts. Raise TransferError if it is truncated, too slow, or does not
+    match its encoding, TooLargeError over *size* bytes. The limits also apply to encoded data that
+    decodes to nothing.
+    """
+    url, received, raw = str(response.url), 0, 0
+
+    def raw_parts() -> Iterator[bytes]:
+        nonlocal raw
+        assert isinstance(response.stream, httpx.SyncByteStream)
+        for part in response.stream:
+            raw += len(part)
+            _check(url, raw, size, deadline)
+            yield part
+
+    try:
+        for part in decode_content(raw_parts(), response.headers.get("content-encoding", "")):
+            received += len(part)
+            _check(url, received, size, deadline)
+            if received > max(_BOMB, _RATIO * raw):
+                raise ValueError(f"it decodes to more than {_RATIO} times its size")
+            yield part
+    except ValueError as error:
+        text = "%(url)s: its body is not in the encoding that it declares: %(error)s"
+        raise TransferError(text, "undecodable", url=url, error=str(error)) from error
+    except httpx.TimeoutException as error:
+        text = "%(url)s: stalled after %(size)s bytes: %(error)s"
+        why = str(error) or type(error).__name__
+        raise TransferError(text, "stalled", url=url, size=received, error=why) from error
+    except httpx.TransportError as error:
+        text = "%(url)s: broke off after %(size)s bytes: %(error)s"
+        fault = Reason(text, url=url, size=received, error=str(error))
+        raise TransferError(fault, "truncated") from error
+
+
+def _check(url: str, received: int, size: int, deadline: Deadline) -> None:
+    if received > size:
+        raise TooLargeError(
+            "%(url)s: larger than %(limit)s bytes; request smaller pages in the options of the "
+            "source definition",
+            url=url,
+            limit=size,
+        )
+    if deadline.is_over:
+        raise TransferError("%(url)s: the response exceeded its time limit", "stalled", url=url)

@@ -33,7 +33,7 @@ from harvesters.ledger import outbox, readers
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import QueuedMessage
 from harvesters.ledger.participation import FOLLOW_TOPIC
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications import coar
 from vocab.addresses import is_mail_address
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client

@@ -25,7 +25,7 @@ from joserfc.jwk import KeySet
 from joserfc.jwt import decode
 
 from harvesters.errors import HarvestError
-from harvesters.network.fetch import read_body
+from harvesters.network.reply import read_body
 from harvesters.participation.provider import OpenIDProvider
 from harvesters.site import InvalidValue, ProviderError
 from vocab.addresses import is_mail_address

@@ -23,10 +23,11 @@ from pydantic import Field
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch, decode_content
+from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
     declared_charset,
+    decode_content,
     decode_text,
     dump_json,
     is_charset,

@@ -30,7 +30,7 @@ from harvesters import errors
 from harvesters.errors import CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.network.settings import NetworkSettings, install_retry_logging
+from harvesters.network.fetch import NetworkSettings, install_retry_logging
 from harvesters.pipeline.processes import (
     MEMORY_EXIT,
     Mark,

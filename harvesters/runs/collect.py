@@ -42,9 +42,8 @@ from harvesters.ledger.models import (
     StoredRecord,
 )
 from harvesters.mappings.topics.suggest import method_versions
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.network.reply import merge_responses
-from harvesters.network.settings import NetworkSettings
 from harvesters.page_model import (
     DeletedRecord,
     InvalidRecord,

@@ -13,7 +13,7 @@ import structlog
 from harvesters.ledger.database import SharedRateLimiter
 from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.processes import DEFAULT_WORKERS, ChildProcesses
 from harvesters.pipeline.worker_pool import WorkerPool
 from journal.data_format import record_if_new

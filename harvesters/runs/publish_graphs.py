@@ -29,7 +29,7 @@ from harvesters.matching.match import (
     read_entities,
     stored_pairs,
 )
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.processes import ProcessLimits, call_bounded
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext, open_context

@@ -48,8 +48,7 @@ from harvesters.ledger.models import (
     State,
     decompress,
 )
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import GraphChange, publish_graphs
 from harvesters.source import Source

@@ -25,7 +25,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State, compress
 from harvesters.ledger.operators import Key, Scope
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.reasons import REVIEW, Reason, as_reason, other
 from vocab.describe import describe
 from vocab.initiative import Initiative

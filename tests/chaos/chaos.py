@@ -37,7 +37,7 @@ from rich.console import Console
 from rich.table import Table
 from waiting import wait_until
 
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest

@@ -8,8 +8,7 @@ from demo_counts import expected_counts
 from demo.registries import Demo
 from demo.scenario import SHARES
 from demo.source_definitions import write_sources
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load

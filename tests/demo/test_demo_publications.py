@@ -10,8 +10,7 @@ from demo.publications import DOCUMENTS, EVENTS, POSTS, PRIZES, PUBLICATIONS
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import Record
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load

@@ -31,7 +31,7 @@ import httpx
 import structlog
 from lxml import etree
 
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 sys.path.insert(0, str(Path(__file__).parent))
@@ -42,8 +42,7 @@ import test_every_payload as real
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.mapping import detect_languages
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.page_model import Record
 from harvesters.source import Source, load, parse
 from vocab.describe import describe

@@ -12,8 +12,7 @@ from typing import Any
 
 import httpx
 
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings, RetryPolicy
+from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
 from harvesters.page_model import Validator
 from journal.journal import Journal
 from vocab.annotations import Deletion, write_tombstone

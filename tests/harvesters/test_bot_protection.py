@@ -16,8 +16,7 @@ from harvesters.errors import (
     UnexpectedStatusError,
     WebPageError,
 )
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
 
 URL = "https://registry.example/oai"
 CHALLENGE = b"<!DOCTYPE html><title>Just a moment...</title><script>window._cf_chl_opt={};</script>"

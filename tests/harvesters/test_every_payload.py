@@ -21,7 +21,7 @@ from lxml import etree
 from pyoxigraph import NamedNode, RdfFormat
 from pyoxigraph import parse as triples
 
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -30,8 +30,7 @@ import replay
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.page_model import Record
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import parse

@@ -16,14 +16,14 @@ from harvesters.errors import (
     TemporaryFetchError,
     TooLargeError,
 )
-from harvesters.network.fetch import Fetch
-from harvesters.network.reply import Reply
-from harvesters.network.settings import (
+from harvesters.network.fetch import (
+    Fetch,
     LocalRateLimiter,
     NetworkSettings,
     RetryPolicy,
     install_retry_logging,
 )
+from harvesters.network.reply import Reply
 from harvesters.page_model import Validator
 
 URL = "https://registry.example/records"

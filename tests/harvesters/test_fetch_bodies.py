@@ -3,7 +3,6 @@ from __future__ import annotations
 import gzip
 import os
 import tracemalloc
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import httpcore
 import httpx
 import pytest
-import zstandard
 from fetch_client import fetch_with
 from rows import each
 
@@ -23,23 +21,15 @@ from harvesters.errors import (
     TooLargeError,
     TransferError,
 )
-from harvesters.network.fetch import Fetch, decode_content
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
+from harvesters.network.reply import decode_content
 from web.outbound_client import Deadline, GuardedTransport
 
 URL = "https://registry.example/records"
 TEXT = b'[{"id": 1}]' * 1000
-BODIES = {
-    "gzip": gzip.compress(TEXT),
-    "deflate": zlib.compress(TEXT),
-    "zstd": zstandard.compress(TEXT),
-    "gzip, gzip": gzip.compress(gzip.compress(TEXT)),
-}
+PACKED = gzip.compress(TEXT)
 MANY = b"\0" * 50_000_000
-BOMBS = {
-    "gzip": gzip.compress(MANY, 1), "deflate": zlib.compress(MANY, 1), "zstd": zstandard.compress(MANY),
-    "gzip, gzip": gzip.compress(gzip.compress(MANY, 1)), "zstd, gzip": gzip.compress(zstandard.compress(MANY)),
-}  # fmt: skip
+BOMB = gzip.compress(MANY, 1)
 
 
 def sent(content: bytes, encoding: str) -> httpx.MockTransport:
@@ -61,43 +51,33 @@ def ask(content: bytes, encoding: str, **limits: Any) -> bytes:
         return opened.get(URL).content
 
 
-BARE = zlib.compressobj(wbits=-15)
-# Real servers send these bodies too: bare deflate, gzip with padding, no encoding, and no content.
-REAL = [
-    (BARE.compress(TEXT) + BARE.flush(), "deflate", TEXT),
-    (gzip.compress(TEXT) + gzip.compress(b"[]") + b"\0" * 512, "x-gzip", TEXT + b"[]"),
-    (TEXT, "identity", TEXT), (b"", "gzip", b""),
-]  # fmt: skip
-
-
-@each("content, encoding, text", [*((body, name, TEXT) for name, body in BODIES.items()), *REAL])
+# Real servers send these bodies too: gzip with padding, no encoding, and no content.
+@each(
+    "content, encoding, text",
+    [(PACKED, "gzip", TEXT), (PACKED, " GZIP", TEXT), (TEXT, "identity", TEXT), (b"", "gzip", b""),
+     (PACKED + gzip.compress(b"[]") + b"\0" * 512, "x-gzip", TEXT + b"[]")],
+)  # fmt: skip
 def test_a_body_is_unpacked(content: bytes, encoding: str, text: bytes) -> None:
     assert ask(content, encoding) == text
 
 
-@each("encoding", BODIES)
 @each("share", [0.1, 0.5, 0.9])
-def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(
-    encoding: str, share: float
-) -> None:
-    content = BODIES[encoding]
-
+def test_a_packed_body_that_ends_early_is_never_taken_for_the_whole(share: float) -> None:
     with pytest.raises(TransferError, match="not in the encoding that it declares"):
-        ask(content[: int(len(content) * share)], encoding)
+        ask(PACKED[: int(len(PACKED) * share)], "gzip")
 
 
-@each("encoding", ["gzip", "deflate", "zstd", "br", "compress", "gzip, gzip, gzip"])
+@each("encoding", ["gzip", "deflate", "zstd", "br", "gzip, gzip"])
 def test_what_is_not_as_it_is_declared_or_was_not_asked_for_is_refused(encoding: str) -> None:
-    with pytest.raises(TransferError, match="encod"):
+    with pytest.raises(TransferError, match="not in the encoding that it declares"):
         ask(TEXT, encoding)
 
 
-@each("encoding", BOMBS)
-def test_a_bomb_is_refused_in_bounded_memory(encoding: str) -> None:
+def test_a_bomb_is_refused_in_bounded_memory() -> None:
     tracemalloc.start()
 
     with pytest.raises(TooLargeError, match="larger than 1,000,000 bytes"):
-        ask(BOMBS[encoding], encoding, max_bytes=1_000_000)
+        ask(BOMB, "gzip", max_bytes=1_000_000)
 
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -109,9 +89,8 @@ def test_a_body_that_unfolds_to_nothing_does_not_go_on_for_ever() -> None:
         ask(gzip.compress(b"") * 100_000, "gzip", max_bytes=1_000_000)
 
 
-@each("encoding", ["gzip", "zstd"])
-def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
-    assert max(map(len, decode_content([BOMBS[encoding]], encoding))) <= 2 * 1024 * 1024
+def test_pieces_are_small_however_they_are_packed() -> None:
+    assert max(map(len, decode_content([BOMB], "gzip"))) <= 64 * 1024
 
 
 # ---- addresses
@@ -232,7 +211,7 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
     archive = Archive(tmp_path, "s", "s.1")
     tracemalloc.start()
 
-    with client(sent(BOMBS["gzip"], "gzip"), archive) as opened, opened.download(URL) as reply:
+    with client(sent(BOMB, "gzip"), archive) as opened, opened.download(URL) as reply:
         peak, path = tracemalloc.get_traced_memory()[1], reply.path
         assert path is not None
         size, start = path.stat().st_size, reply.content
@@ -246,7 +225,7 @@ def test_a_file_is_brought_to_disk_in_bounded_memory(tmp_path: Path) -> None:
 
 def test_a_bomb_is_refused_long_before_the_limit_of_a_file() -> None:
     with pytest.raises(TransferError, match="more than 200 times its size"):
-        ask(zstandard.compress(bytes(300_000_000)), "zstd")
+        ask(gzip.compress(bytes(300_000_000), 1), "gzip")
 
 
 def test_a_file_over_its_limit_is_refused() -> None:

@@ -20,9 +20,14 @@ from harvesters.errors import (
     TemporaryFetchError,
     UnexpectedStatusError,
 )
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import (
+    MAX_CRAWL_DELAY,
+    Fetch,
+    LocalRateLimiter,
+    RetryPolicy,
+    parse_robots,
+)
 from harvesters.network.reply import retry_after
-from harvesters.network.settings import MAX_CRAWL_DELAY, LocalRateLimiter, RetryPolicy, parse_robots
 from harvesters.source import parse, parse_quiet_hours
 
 URL = "https://registry.example/api/records"

@@ -10,8 +10,7 @@ from replay import crosswalks
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load

@@ -14,8 +14,7 @@ from simulated import define_source
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import Record
 from harvesters.source import Source, load
 from vocab.crosswalks import Crosswalks

@@ -17,7 +17,7 @@ from rows import each
 from command_line.services import mirror_address
 from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
 from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import RetryPolicy
 from harvesters.page_model import Validator
 from journal import mirror_origin
 from journal.errors import ChainError, DamagedHeadError, ForkError, ReadOnlyMirrorError

@@ -14,7 +14,7 @@ from simulated import Site, define_source, harvest, items
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import RetryPolicy
 from harvesters.page_model import Page, Payload
 from harvesters.protocols.resourcesync import collect
 from harvesters.source import Source

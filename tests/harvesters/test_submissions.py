@@ -14,8 +14,7 @@ from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.participation import Submission, SubmissionEvent, SubmissionState
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.protocols.submissions import collect

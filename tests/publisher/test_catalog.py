@@ -24,8 +24,7 @@ from rdflib.namespace import RDF, SH
 from rows import each
 from suites import folder
 
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.protocols.ckan import PROTOCOL
 from harvesters.source import Source
 from journal import mirror_origin

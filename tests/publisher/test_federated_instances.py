@@ -36,8 +36,8 @@ from waiting import wait_until, wait_until_async
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operators import Scope
-from harvesters.network.settings import NetworkSettings
-from harvesters.network.settings import parse_robots as read_robots
+from harvesters.network.fetch import NetworkSettings
+from harvesters.network.fetch import parse_robots as read_robots
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse

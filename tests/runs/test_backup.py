@@ -19,7 +19,7 @@ from typer.testing import CliRunner, Result
 from command_line import backup
 from command_line.settings import Settings
 from harvesters.ledger.models import Run, State
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run import harvest
 from harvesters.runs.status_file import write_status

@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from harvesters.errors import LedgerError
 from harvesters.ledger.integrity import ledger_faults, require_intact
 from harvesters.ledger.models import compress, decompress
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest

@@ -22,7 +22,7 @@ from rows import each
 from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message, QueuedMessage
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.delivery import (
     MAIL,
     MAX_AGE,

@@ -22,7 +22,7 @@ from command_line.source_runs import run_all
 from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
 from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
 from harvesters.runs import run_report, status_file

@@ -20,7 +20,7 @@ from demo.scenario import Fault
 from demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
-from harvesters.network.settings import LocalRateLimiter, NetworkSettings, RetryPolicy
+from harvesters.network.fetch import LocalRateLimiter, NetworkSettings, RetryPolicy
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.run import harvest
 from harvesters.source import Source, load, parse_quiet_hours

@@ -28,7 +28,7 @@ from waiting import wait_until
 from command_line.source_runs import run_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, State
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.page_model import Record
 from harvesters.pipeline.processes import ChildProcesses, Marks, ProcessLimits, Steps
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor

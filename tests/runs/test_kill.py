@@ -29,7 +29,7 @@ from harvesters.ledger.database import metadata
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import VOCABULARY, Run, StagedRecord, State, StateChange
 from harvesters.mirror import Mirror, sync
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.processes import preload
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context

@@ -21,7 +21,7 @@ from harvesters.ledger import graphs
 from harvesters.ledger import tables as t
 from harvesters.ledger.graphs import due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
-from harvesters.network.settings import LocalRateLimiter, NetworkSettings
+from harvesters.network.fetch import LocalRateLimiter, NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest

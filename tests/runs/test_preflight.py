@@ -33,7 +33,7 @@ from harvesters.inspection.preflight import (
     check_feed,
     is_failure,
 )
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest
 from harvesters.source import Source, parse

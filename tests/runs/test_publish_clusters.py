@@ -26,7 +26,7 @@ from harvesters.matching.match import (
     score_pairs,
     store_pairs,
 )
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import (
     GraphChange,

@@ -10,7 +10,7 @@ import pytest
 from demo.registries import SHARES, Demo
 from demo.source_definitions import write_sources
 from harvesters.ledger.models import SEEN, Outcome, State
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.run import harvest, remap
 from harvesters.source import load_all

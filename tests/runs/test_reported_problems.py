@@ -18,7 +18,7 @@ from harvesters.ledger import outbox
 from harvesters.ledger import readers as ledger_problems
 from harvesters.ledger.models import Run
 from harvesters.ledger.participation import ProblemState
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import approve, forget

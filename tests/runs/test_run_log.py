@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LogLine
-from harvesters.network.settings import install_retry_logging
+from harvesters.network.fetch import install_retry_logging
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest_and_log
 from harvesters.runs.run_log import MAX_LINES, RunLog, record_line

@@ -10,7 +10,7 @@ from projects import ProjectRegistry, define_table, project
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.preview import TIME_LIMIT, PreviewResult, localize, preview_source
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.source import Source
 from languages.request_locale import use_language
 from vocab.iris import BASE

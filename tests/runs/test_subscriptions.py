@@ -14,7 +14,7 @@ from command_line.site import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import outbox, readers
 from harvesters.ledger.ledger import Ledger
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver, sign
 from harvesters.participation.actions import CONFIRMATION_AGE, prune
 from publisher.errors import StoreBusy

@@ -27,7 +27,7 @@ from projects import DEFINITION, NOON
 
 from harvesters.ledger import operators
 from harvesters.ledger.models import State
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.jobs import LocalJobs, claim_requests

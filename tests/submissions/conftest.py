@@ -29,7 +29,7 @@ from harvesters.ledger.models import Scope
 from harvesters.ledger.operators import Key
 from harvesters.ledger.participation import Submission
 from harvesters.mappings.mapping import MAPPINGS
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.delivery import Channels, parse_mail_server
 from harvesters.page_model import Record
 from harvesters.participation import moderation

@@ -18,7 +18,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators, outbox, submissions
 from harvesters.ledger.operators import Scope
 from harvesters.ledger.participation import Submission, SubmissionState
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications import coar
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.participation import moderation

@@ -7,8 +7,7 @@ from typing import Any
 
 import httpx
 
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import Fetch, NetworkSettings
 
 _NETWORK = {field.name for field in fields(NetworkSettings)}
 

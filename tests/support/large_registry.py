@@ -15,7 +15,7 @@ import orjson
 import projects
 from projects import NOON, asking
 
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE

@@ -16,7 +16,7 @@ import orjson
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.plan import Plan

@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 import httpx
 from fetch_client import fetch_with
 
-from harvesters.network.fetch import Fetch
-from harvesters.network.settings import RetryPolicy
+from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.page_model import Page
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import Source

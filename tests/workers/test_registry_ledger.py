@@ -23,7 +23,7 @@ from harvesters.ledger.graphs import link_history, links
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LINKS, LinkState, Message, State
 from harvesters.ledger.participation import Notification, ProblemState
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.coar import add_notification, find_notification
 from harvesters.notifications.delivery import Channels, deliver, parse_mail_server
 from harvesters.participation.actions import CONFIRMATION_AGE

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.locks import ScheduleLock, interrupted_runs, is_schedule_running, source_lock
 from vocab.iris import BASE

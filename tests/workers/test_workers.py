@@ -13,7 +13,7 @@ from queued import committed, put, settled
 from waiting import WITHIN
 
 from harvesters.ledger import operators
-from harvesters.network.settings import NetworkSettings
+from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import open_context
 from harvesters.runs.run import harvest
 from harvesters.runs.workers import JobHandlers, QueuedJobs
