@@ -30,8 +30,8 @@ from publisher.logs import configure_logging
 from publisher.store.changes import JournalReader
 from publisher.store.external.client import from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
-from publisher.store.follow import EmbeddedStore, Runner, open_runner
-from publisher.store.verification import discard, discard_damaged
+from publisher.store.follow import EmbeddedStore, Runner, discard, open_runner
+from publisher.store.verification import discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
 EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position

@@ -24,7 +24,7 @@ from publisher.database import connect, sql
 from publisher.errors import NotReady
 from publisher.store.changes import LEAD, RECORD, VANISHED
 from publisher.store.changes import ChangeType as ChangeType
-from publisher.store.columns.database import BUILD_VERSION, FILE
+from publisher.store.columns.database import FILE
 from publisher.store.columns.terms import TERM_TEXT, term_id
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
@@ -126,8 +126,6 @@ class History:
     def __init__(self, path: Path, at: int, base: str) -> None:
         self._connection = connect(path, read_only=True, memory_limit=MEMORY)
         self._announced, self._base = at + LEAD, base
-        if self.rows("SELECT version FROM checkpoint") != [(BUILD_VERSION,)]:
-            raise NotReady(_NOT_READY)
 
     def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
         """Run *query* with the parameters *values*; callable in any thread."""

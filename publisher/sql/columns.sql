@@ -7,7 +7,7 @@ CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
 CREATE TABLE object_kinds (p UBIGINT, kind UTINYINT);  -- the kinds of terms that the objects of a predicate have had; 0 stands for subjects and graphs
-CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR, fault VARCHAR);
+CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, fault VARCHAR);
 CREATE TABLE status (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);  -- the quads that are not in the journal, which are in "quads" too
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 

@@ -53,11 +53,10 @@ log = structlog.get_logger(component="follower")
 @with_config(ConfigDict(extra="forbid"))
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The last journal entry that is stored, and the *version* of format and libraries that stored it."""
+    """The last journal entry that is stored."""
 
     position: int
     entry: str
-    version: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Checkpoint:

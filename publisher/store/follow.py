@@ -22,17 +22,19 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
-from journal.files import FileLock, describe_holder, is_locked
+from journal.files import FileLock, describe_holder, is_locked, replace_file
 from publisher.errors import StoreBusy, StoreFailure
 from publisher.store.changes import Checkpoint, JournalReader, StatusFile, in_batches, rows_of
 from publisher.store.columns.database import ColumnUpdater, StatusGraph
 from publisher.store.process import lower_merge_priority, lower_thread_priority
-from publisher.store.search.index import SearchUpdater, is_current
+from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import (
+    FORMAT,
     Snapshot,
     create_snapshot,
     newest_snapshot,
     prune,
+    remove_all,
 )
 from vocab.iris import Iris
 
@@ -146,6 +148,26 @@ def writer_lock(path: Path, report: Callable[[str], None] = lambda _reason: None
     if waited:
         report("")
     return lock
+
+
+def discard(store: Path) -> None:
+    """Delete the store and its indexes in the folder *store*; exports and the stores of releases
+    stay.
+    """
+    (store / "position.json").unlink(missing_ok=True)
+    for name in ("store", "text", "columns"):
+        shutil.rmtree(store / name, ignore_errors=True)
+    remove_all(store / "snapshots")
+
+
+def discard_other_format(store: Path) -> None:
+    """Delete what another version of the program wrote into the folder *store*."""
+    path = store / "format"
+    if not path.exists() or path.read_text() != FORMAT:
+        if (store / "columns").exists():
+            log.info("store is of another format; building it from the journal")
+            discard(store)
+        replace_file(path, FORMAT)
 
 
 def require_unlocked(path: Path) -> None:
@@ -330,6 +352,7 @@ class EmbeddedStore:
         self.snapshots = folder / "snapshots"
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._lock = writer_lock(folder / "lock", report)
+        discard_other_format(folder)
         self.columns = ColumnUpdater(folder / "columns", reader, lambda: self._status)
         self.sliced = SlicedProjection(self.columns)
         self._checkpoint_file = folder / "position.json"
@@ -500,13 +523,11 @@ class Runner(Generic[StoreT]):
 
 
 def _has(snapshot: Snapshot, index: SlicedProjection[Projection], state: StoreState) -> bool:
-    """Return whether *snapshot* has *index* at *state*, as this version of the program writes it."""
+    """Return whether *snapshot* has *index* at *state*."""
     name = index.projection.subfolder
-    if index.error or getattr(snapshot, name) != state.position:
-        return False
-    if name == "columns":  # they have the status graph too
-        return snapshot.status == state.status
-    return is_current(Path(snapshot.path) / name)
+    # The columns have the status graph too.
+    is_same = name != "columns" or snapshot.status == state.status
+    return not index.error and getattr(snapshot, name) == state.position and is_same
 
 
 def open_runner(

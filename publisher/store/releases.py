@@ -40,11 +40,11 @@ from publisher.errors import (
     Withdrawn,
 )
 from publisher.store.changes import JournalReader
-from publisher.store.columns.database import BUILD_VERSION, FILE, ColumnDatabase, open_statements
+from publisher.store.columns.database import FILE, ColumnDatabase, open_statements
 from publisher.store.follow import SlicedProjection, load
 from publisher.store.process import command, environment, exit_with_parent
-from publisher.store.search.index import SearchUpdater, is_current
-from publisher.store.snapshots import Snapshot, write_checksums
+from publisher.store.search.index import SearchUpdater
+from publisher.store.snapshots import FORMAT, Snapshot, write_checksums
 from publisher.store.verification import first_fault
 from vocab.iris import Iris
 
@@ -177,7 +177,7 @@ def find_store(data: Path, release: Release) -> Snapshot | None:
         about = json.loads((folder / _ABOUT).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    if about != _about(release) or not is_current(folder / "text"):
+    if about != _about(release):
         return None
     issued = int(datetime.fromisoformat(release.issued).timestamp())
     return Snapshot(
@@ -197,7 +197,7 @@ def _about(release: Release) -> dict[str, object]:
         "position": release.position,
         "columns": release.position,
         "engine": pyoxigraph.__version__,
-        "format": BUILD_VERSION,
+        "format": FORMAT,
     }
 
 
@@ -216,7 +216,7 @@ def create_store(data: Path, release: Release, iris: Iris) -> None:
         database.begin()
         deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
         database.commit(release.position, release.entry)
-        if fault := database.checkpoint()[3]:
+        if fault := database.checkpoint()[2]:
             log.error(
                 "columns cannot hold the release; its store answers",
                 release=release.number,

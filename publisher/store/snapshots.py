@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -28,6 +29,12 @@ from journal.files import is_locked, replace_file, replace_folder
 from journal.journal import Fault
 from publisher.errors import DamagedFiles
 
+# Increase the number with every change of what snapshots and working files contain: those of another
+# format count as none, and are built again.
+FORMAT = (
+    f"15 duckdb-{version('duckdb').partition('.')[0]} "
+    f"tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
+)
 CHECKSUMS = "checksums.json"
 REBUILD = "stop the server, then run stocktake verify --repair"
 # Name prefixes of files that may change: the checksums themselves, logs and locks.
@@ -111,6 +118,7 @@ class Snapshot:
     search index and the columns, -1 if there is none. *applying* is the number of the entry that is
     being loaded into an external store, 0 if there is none: answers may contain a part of it.
     *appeared* is when the first snapshot with these columns appeared, 0 for that snapshot itself.
+    *format* is the FORMAT of its files.
     """
 
     number: int
@@ -124,6 +132,7 @@ class Snapshot:
     columns: int = -1
     applying: int = 0
     appeared: int = 0
+    format: str = ""
 
     @property
     def is_indexed(self) -> bool:
@@ -148,11 +157,12 @@ _SNAPSHOT = TypeAdapter(Snapshot)
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
-    """Return the newest snapshot in *folder*, None while there is none; raises DamagedFiles if its
-    description cannot be read.
+    """Return the newest snapshot in *folder*, None while there is none of this FORMAT; raises
+    DamagedFiles if its description cannot be read.
     """
     numbers = _numbers(folder)
-    return _read(folder, numbers[-1]) if numbers else None
+    newest = _read(folder, numbers[-1]) if numbers else None
+    return newest if newest and newest.format == FORMAT else None
 
 
 def read_snapshot(path: Path) -> Snapshot:
@@ -180,7 +190,7 @@ def create_snapshot(
     others are those of the snapshot before. The folder appears by a rename.
     """
     before = newest_snapshot(folder)
-    number = (before.number if before else _last_removed(folder)) + 1
+    number = _last_number(folder) + 1
     path = folder / f"{number:09d}"
     with replace_folder(path) as part:
         for name in INDEXES:
@@ -195,7 +205,7 @@ def create_snapshot(
         is_same = before and before.columns == positions["columns"]
         appeared = before.first_appeared if before and is_same else 0
         snapshot = replace(state, number=number, path=str(path), appeared=appeared, **positions)
-        snapshot = replace(snapshot, modified=_modified(snapshot, before))
+        snapshot = replace(snapshot, modified=_modified(snapshot, before), format=FORMAT)
         if store is not None:
             store.backup(part / "store")
         (part / "about.json").write_text(json.dumps(asdict(snapshot)))
@@ -232,16 +242,17 @@ def remove_all(folder: Path) -> None:
     one for one that it has open.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    replace_file(folder / _LAST_REMOVED, f"{max([_last_removed(folder), *_numbers(folder)])}")
+    replace_file(folder / _LAST_REMOVED, f"{_last_number(folder)}")
     for number in _numbers(folder):
         _remove(folder, number)
 
 
-def _last_removed(folder: Path) -> int:
-    try:
-        return int((folder / _LAST_REMOVED).read_text())
-    except (OSError, ValueError):
-        return 0
+def _last_number(folder: Path) -> int:
+    """Return the number of the last snapshot, which may be removed."""
+    removed = 0
+    with suppress(OSError, ValueError):
+        removed = int((folder / _LAST_REMOVED).read_text())
+    return max([removed, *_numbers(folder)])
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -17,21 +17,18 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
-import duckdb
 from pyoxigraph import DefaultGraph, Quad, RdfFormat, Store, parse
 
 from journal.journal import Fault, Journal
-from publisher.database import attach
 from publisher.errors import DamagedFiles, NotReady
 from publisher.store.changes import JournalReader, in_batches, recompute, rows_of
-from publisher.store.columns.database import BUILD_VERSION, FILE, MEMORY, open_statements
-from publisher.store.follow import open_runner, require_unlocked
+from publisher.store.columns.database import FILE, open_statements
+from publisher.store.follow import discard, open_runner, require_unlocked
 from publisher.store.snapshots import (
     REBUILD,
     checksum_faults,
     newest_snapshot,
     older_snapshots,
-    remove_all,
 )
 from vocab.iris import Iris
 
@@ -180,16 +177,6 @@ def rebuild_local(data: Path, iris: Iris) -> None:
     build_local(data, iris)
 
 
-def discard(store: Path) -> None:
-    """Delete the store and its indexes in the folder *store*; exports and the stores of releases
-    stay.
-    """
-    (store / "position.json").unlink(missing_ok=True)
-    for name in ("store", "text", "columns"):
-        shutil.rmtree(store / name, ignore_errors=True)
-    remove_all(store / "snapshots")
-
-
 def build_local(data: Path, iris: Iris) -> None:
     """Apply the whole journal to the embedded store and its indexes under *data*."""
     reader = JournalReader(Journal(data / "journal"), iris.base)
@@ -198,24 +185,13 @@ def build_local(data: Path, iris: Iris) -> None:
 
 
 def first_fault(folder: Path) -> str:
-    """Return the first file of the snapshot in *folder* that cannot be used, with its problem: it is
-    damaged, or another version of the program wrote it. Returns "" if there is none.
+    """Return the first damaged file of the snapshot in *folder*, with its problem; "" if there is
+    none.
     """
-    place = f"store/{folder.parent.name}/{folder.name}"
     if not folder.is_dir():
-        return f"{place}/ is missing"
-    if fault := next(checksum_faults(folder), None):
-        return f"{fault.name} {fault.problem}"
-    columns = folder / "columns" / "columns.duckdb"
-    if not columns.exists():
-        return ""
-    try:
-        with attach(columns, memory_limit=MEMORY, threads=1) as connection:
-            ((version,),) = connection.execute("SELECT version FROM checkpoint").fetchall()
-    except duckdb.Error as error:
-        return f"{place}/columns cannot be read: {error}"
-    is_ours = version == BUILD_VERSION
-    return "" if is_ours else f"{place}/columns has another format ({version})"
+        return f"store/{folder.parent.name}/{folder.name}/ is missing"
+    fault = next(checksum_faults(folder), None)
+    return f"{fault.name} {fault.problem}" if fault else ""
 
 
 def store_faults(data: Path) -> Iterator[Fault]:

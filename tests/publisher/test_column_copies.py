@@ -79,21 +79,20 @@ def copied(updater: ColumnUpdater, reader: JournalReader) -> Path:
     return folder / FILE
 
 
-def test_the_columns_of_an_earlier_version_are_built_again_without_a_warning(
+def test_the_columns_of_another_journal_are_built_again_without_a_warning(
     tmp_path: Path, reader: JournalReader
 ) -> None:
     path = tmp_path / "columns" / "work.duckdb"
     path.parent.mkdir()
     with closing(duckdb.connect(str(path))) as connection:
         connection.execute(
-            "CREATE TABLE checkpoint AS"
-            " SELECT 1 AS position, 'x' AS entry, '6 duckdb-1' AS version, '' AS fault"
+            "CREATE TABLE checkpoint AS SELECT 1 AS position, 'x' AS entry, '' AS fault"
         )
 
     with capture_logs() as lines, closing(ColumnUpdater(path.parent, reader)) as updater:
         level(updater, reader)
 
-    reason = "they are of another version (6 duckdb-1) or journal"
+    reason = "they are of another journal, or have a part of an entry"
     assert [(line["log_level"], line["reason"]) for line in lines] == [("info", reason)]
 
 
@@ -357,16 +356,6 @@ def test_the_columns_of_a_snapshot_have_its_status_graph(
         with closing(OpenSnapshot(newest.path)) as opened:
             assert opened.columns is not None
             assert (f"<{BASE}source/a>", f'"{number}"') in values(opened.columns)
-
-
-def test_columns_of_another_version_are_not_used(
-    runner: Runner[EmbeddedStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    newest = step_to_the_end(runner)
-    monkeypatch.setattr(engine, "BUILD_VERSION", "another")
-
-    with closing(OpenSnapshot(newest.path)) as opened:
-        assert opened.columns is None
 
 
 class Discarded:

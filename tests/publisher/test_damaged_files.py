@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 
-import duckdb
 import httpx
 import pytest
 from app_client import asking
@@ -19,7 +19,6 @@ from waiting import wait_until
 from journal.journal import Journal
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import write_checksums
 from publisher.store.verification import build_local, discard_damaged, store_faults
 
 PAGES = (
@@ -83,12 +82,12 @@ def test_files_of_an_older_format_that_nothing_follows_answer_503(
 ) -> None:
     data = Path(copytree(small, tmp_path / "data"))
     [snapshot] = (data / "store/snapshots").glob("0*")
-    with duckdb.connect(str(snapshot / "columns/columns.duckdb")) as former:
-        former.execute("UPDATE checkpoint SET version = '1 duckdb-1'")
-        former.execute("ALTER TABLE groups RENAME TO other_groups")
-    write_checksums(snapshot, None)
+    about = json.loads((snapshot / "about.json").read_text())
+    (snapshot / "about.json").write_text(json.dumps(about | {"format": "14 duckdb-1"}))
+    rmtree(snapshot / "store")  # a worker could not open it
 
     with (
+        capture_logs() as lines,
         running(reading(data)) as transport,
         httpx.Client(transport=transport, base_url=SITE) as client,
     ):
@@ -96,6 +95,7 @@ def test_files_of_an_older_format_that_nothing_follows_answer_503(
 
     assert {answer.status_code for answer in answers} == {503}
     assert all("Retry-After" in answer.headers for answer in answers)
+    assert not [line for line in lines if line["event"] == "query worker cannot open the snapshot"]
 
 
 async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhile(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from followers import follower
 from processes import Process
+from structlog.testing import capture_logs
 from waiting import wait_until
 
 from journal.files import SharedLock
@@ -361,23 +362,29 @@ def copied(leveled: Path, tmp_path: Path) -> Path:
 ALL = ["initiative/demo/1", "initiative/demo/2", "organization/demo/ministry-of-health"]
 
 
-def test_an_index_of_an_older_format_is_not_searched_but_made_anew(
-    copied: Path, follow: Start
+@pytest.mark.parametrize("former", ["1 tantivy-0.25.0 stemmer-3.0.0", ""])
+def test_a_store_of_an_older_format_is_not_read_but_built_again(
+    copied: Path, follow: Start, former: str
 ) -> None:
-    old = newest_snapshot(copied / "store" / "snapshots")
+    store = copied / "store"
+    old = newest_snapshot(store / "snapshots")
     assert old
-    (Path(old.path) / "text" / "made").unlink()  # Older formats did not write this file.
-    mark = json.loads((copied / "store" / "text" / "position.json").read_text())
-    (copied / "store" / "text" / "position.json").write_text(
-        json.dumps(mark | {"version": "1 tantivy-0.25.0 stemmer-3.0.0"})
-    )
+    about = json.loads((Path(old.path) / "about.json").read_text())
+    (Path(old.path) / "about.json").write_text(json.dumps(about | {"format": former}))
+    (store / "format").write_text(former)
+    (store / "columns" / "work.duckdb").write_bytes(b"an older file")
+    (store / "text" / "index" / "meta.json").write_bytes(b"{}")
 
-    meanwhile = open_searcher(old.path)
-    at = latest(follow(copied))
+    meanwhile = newest_snapshot(store / "snapshots")
+    with capture_logs() as lines:
+        at = latest(follow(copied))
 
     assert meanwhile is None
     assert at.number > old.number
     assert things(at, "one") == ["initiative/demo/1"]
+    assert "store is of another format; building it from the journal" in [
+        line["event"] for line in lines
+    ]
 
 
 @pytest.mark.parametrize(

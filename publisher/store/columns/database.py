@@ -26,7 +26,6 @@ import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from importlib.metadata import version
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -248,8 +247,6 @@ def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     return array
 
 
-FORMAT = 14  # increase it with every change of what is written, so that the columns are rebuilt
-BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 # Rows that are encoded at once, and their bytes from which on no more are added: about 50 MB.
 BATCH, BATCH_BYTES = 50_000, 16 << 20
@@ -301,7 +298,7 @@ class ColumnDatabase:
             connection.execute("PRAGMA disable_checkpoint_on_shutdown")
             tables = _tables(connection)
             if "checkpoint" not in tables:
-                first = f"INSERT INTO checkpoint VALUES (0, '', '{BUILD_VERSION}', '')"
+                first = "INSERT INTO checkpoint VALUES (0, '', '')"
                 connection.execute(f"BEGIN; {TABLES} {first}; COMMIT")
             if not self._base.exists():
                 connection.execute("RESET checkpoint_threshold")
@@ -311,13 +308,12 @@ class ColumnDatabase:
             raise
         return connection
 
-    def checkpoint(self) -> tuple[int, str, str, str]:
-        """Return the number and id of the last journal entry, the version that wrote it, and why
-        queries must not be answered from the committed columns, "" if they may be.
+    def checkpoint(self) -> tuple[int, str, str]:
+        """Return the number and id of the last journal entry, -1 if only a part of one is stored, and
+        why queries must not be answered from the committed columns, "" if they may be.
         """
-        query = "SELECT position, entry, version, fault FROM checkpoint"
-        rows = self._connection.execute(query).fetchall()
-        return next(iter(rows), (0, "", "", ""))
+        query = "SELECT position, entry, fault FROM checkpoint"
+        return next(iter(self._connection.execute(query).fetchall()), (-1, "", ""))
 
     def read(self, query: str, parameters: Mapping[str, object]) -> duckdb.DuckDBPyConnection:
         """Run *query* over the tables; the result must be fetched before the next call."""
@@ -342,7 +338,7 @@ class ColumnDatabase:
     def begin(self) -> ChangeWriter:
         """Begin a transaction, which ``commit`` ends; return the writer of what entries change."""
         self._connection.execute("BEGIN")
-        self._stage, self._applied = Stage(self._connection, self.checkpoint()[3]), 0
+        self._stage, self._applied = Stage(self._connection, self.checkpoint()[2]), 0
         self._connection.execute("CREATE OR REPLACE TEMP TABLE touched (g UBIGINT, s UBIGINT)")
         return ChangeWriter(self._connection, self._iris.base)
 
@@ -414,8 +410,8 @@ class ColumnDatabase:
     def commit(self, position: int, entry: str) -> None:
         """Commit the changes together with the journal entry that they lead up to."""
         self._connection.execute("DELETE FROM checkpoint")
-        row = [position, entry, BUILD_VERSION, self._stage.fault]
-        self._connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?, ?)", row)
+        row = [position, entry, self._stage.fault]
+        self._connection.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", row)
         self._commit()
 
     def _commit(self) -> None:
@@ -514,7 +510,7 @@ class ColumnUpdater:
     """The columns and tables in *folder*: the file ``work.duckdb``, with the current *status* graph,
     and the base of its copies in snapshots.
 
-    A file that another version wrote, that belongs to another journal, or that cannot be opened is
+    A file that belongs to another journal, that has a part of an entry, or that cannot be opened is
     built again.
     """
 
@@ -535,10 +531,10 @@ class ColumnUpdater:
         path, iris = self._folder / WORK, Iris(self._reader.base)
         try:
             self._database = ColumnDatabase(path, iris)
-            self.checkpoint, entry, version, _ = self._database.checkpoint()
-            if version != BUILD_VERSION or not self._reader.contains(self.checkpoint, entry):
+            self.checkpoint, entry, _ = self._database.checkpoint()
+            if not self._reader.contains(self.checkpoint, entry):
                 self._database.close()
-                raise ValueError(f"they are of another version ({version}) or journal")
+                raise ValueError("they are of another journal, or have a part of an entry")
         except (duckdb.Error, ValueError) as error:
             log.info("no usable columns; building them", reason=str(error))
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -580,7 +576,7 @@ class ColumnUpdater:
 
     def write(self, folder: Path) -> None:
         """Write a copy of the file into *folder*, which does not exist yet."""
-        if fault := self._database.checkpoint()[3]:
+        if fault := self._database.checkpoint()[2]:
             log.error(
                 "columns cannot hold the data; the RDF store answers queries, but none of named graphs",
                 error=fault,

@@ -41,7 +41,7 @@ from rdflib.term import BNode, URIRef, Variable
 from publisher.database import attach
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import CompiledQuery, compile_query
-from publisher.store.columns.database import BUILD_VERSION, FILE
+from publisher.store.columns.database import FILE
 from publisher.store.columns.query_parser import (
     existences_of,
     parse,
@@ -109,14 +109,6 @@ class ColumnEngine:
         self.connection.execute("SET enable_external_access = false; SET lock_configuration = true")
         self._objects: dict[tuple[int, int], int] = {}
         self._texts: dict[int, str] = {}
-
-    @property
-    def version(self) -> str:
-        """Return the version that wrote the columns, ``database.BUILD_VERSION``; "" if they cannot
-        hold the data.
-        """
-        rows = self.connection.execute("SELECT version FROM checkpoint WHERE fault = ''").fetchall()
-        return str(rows[0][0]) if rows else ""
 
     @cached_property
     def triples(self) -> int:
@@ -584,7 +576,7 @@ def _inline(rows: Sequence[Mapping[Variable, object]]) -> dict[str, Collection[i
 
 def open_columns(folder: Path) -> ColumnEngine | None:
     """Open the columns of the snapshot in *folder*; None if it has none that are at its position,
-    or another version wrote them: a query would look for other numbers of terms.
+    or they cannot hold the data.
     """
     try:
         about = json.loads((folder / "about.json").read_text())
@@ -594,7 +586,7 @@ def open_columns(folder: Path) -> ColumnEngine | None:
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
         engine = ColumnEngine(columns / FILE, limit)
-        if engine.version == BUILD_VERSION:
+        if engine.connection.execute("SELECT fault FROM checkpoint").fetchall() == [("",)]:
             return engine
         engine.close()
     # The file is damaged, or the folder was removed meanwhile.

@@ -51,6 +51,7 @@ from publisher.store.follow import (
     SlicedProjection,
     StoreState,
     digest_of,
+    discard_other_format,
     writer_lock,
 )
 from publisher.store.search.index import SearchUpdater
@@ -93,6 +94,7 @@ class RemoteStore:
         # They are closed if a step fails, so that a new process can lock the folder.
         with ExitStack() as opened:
             opened.enter_context(writer_lock(folder / "lock", report))
+            discard_other_format(folder)
             self.leased = opened.enter_context(closing(LeasedStore(urls, reader.journal, folder)))
             self._status = set(self.leased.client.quads(self._graph))
             self.close = opened.pop_all().close

@@ -24,7 +24,6 @@ from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Iterator
 from contextlib import suppress
 from functools import cache, lru_cache
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -43,11 +42,7 @@ from publisher.store.columns.database import ColumnStatements, Properties, Subje
 from vocab.iris import KINDS, Iris
 from vocab.terms import ORG, RDF, RDFS, SCHEMA, SKOS
 
-# The number increases with every change of what is written: an index of another version cannot be
-# searched, and is rebuilt.
-BUILD_VERSION = f"7 tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
-_VERSION_FILE = "made"
 _HEAP = 30_000_000  # maximum bytes of unwritten documents
 _MAX_ATTEMPTS = 20  # to link the files, since a merge may remove some meanwhile
 
@@ -326,19 +321,10 @@ def link_index(index: Path, folder: Path) -> None:
                 if path.name == TOPICS or re.split(r"[._]", path.name)[0] in segments:
                     os.link(path, folder / path.name)
             (folder / "meta.json").write_bytes(meta)
-            (folder / _VERSION_FILE).write_text(BUILD_VERSION)
             # A merge writes this file before it removes others: all of them were still listed.
             if (index / "meta.json").read_bytes() == meta:
                 return
     raise OSError(f"{index}: no snapshot could be created in {_MAX_ATTEMPTS} attempts")
-
-
-def is_current(folder: Path) -> bool:
-    """Return whether the snapshot in *folder* was written by this version of the index's format."""
-    try:
-        return (folder / _VERSION_FILE).read_text() == BUILD_VERSION
-    except FileNotFoundError:
-        return False
 
 
 BATCH = 5_000  # things read between two checks of the time: about 1.5 s
@@ -488,9 +474,8 @@ class SearchUpdater:
         try:
             (self._index / "meta.json").stat()
             checkpoint = Checkpoint.read(self._checkpoint_file)
-            is_ours = reader.contains(checkpoint.position, checkpoint.entry)
-            if checkpoint.version != BUILD_VERSION or not is_ours:
-                raise ValueError("it is of another version or another journal")
+            if not reader.contains(checkpoint.position, checkpoint.entry):
+                raise ValueError("it is of another journal")
             self._writer, self._committed = open_writer(self._index), checkpoint
         except self.errors as error:
             log.info("no usable search index; building it", reason=str(error))
@@ -522,7 +507,7 @@ class SearchUpdater:
         if is_vocabulary_new:
             write_topics(self._index, read_topics(self._source, self._reader.base))
         self._writer.commit()
-        self._committed = Checkpoint(position, entry, BUILD_VERSION)
+        self._committed = Checkpoint(position, entry)
         self._committed.write(self._checkpoint_file)
 
     def _apply_entries(self, position: int) -> Generator[None, None, bool]:

@@ -23,7 +23,6 @@ from publisher.store.search.index import (
     find_entry,
     find_words,
     fold,
-    is_current,
     open_index,
     primary_language,
     stem,
@@ -203,8 +202,7 @@ def open_searcher(snapshot: str) -> Searcher | None:
     """Open the index of the snapshot in the folder *snapshot*; None if it has none yet."""
     folder = Path(snapshot) / "text"
     try:
-        inode = (folder / "meta.json").stat().st_ino
-        return _open_cached(folder, inode) if is_current(folder) else None
+        return _open_cached(folder, (folder / "meta.json").stat().st_ino)
     except FileNotFoundError:
         return None
 
