@@ -56,7 +56,7 @@ from harvesters.pipeline.processes import ProcessLimits, call_bounded
 from harvesters.runs import operations, run_report
 from harvesters.source import Source, load, parse
 from journal.journal import Journal
-from languages.request_locale import LANGUAGES, use_language
+from languages.translations import LANGUAGES, use_language
 from publisher.portal.feed_samples import FORMATS, detect_format, suggest_fields
 from publisher.portal.wizard import WizardState, from_query, source_toml, with_suggestion
 from vocab.field_changes import field_views

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from command_line.console import err, fail, print_note
 from command_line.settings import Context, Settings
 from journal.journal import Journal
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from publisher.errors import PublisherError
 from publisher.releases import copies, schedule
 from publisher.releases.builder import KEEP, apply_retention, build_release, find_release, to_json

@@ -38,7 +38,7 @@ from harvesters.options import (
 )
 from harvesters.reasons import Reason
 from journal.files import FileLock, replace_file
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from vocab.curated import (
     NO_CONCEPT,
     CuratedWord,

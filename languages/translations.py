@@ -1,15 +1,21 @@
-"""Translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel), and the
+"""The language and the address of the request that is being answered, which a middleware sets; and
+what depends on it: translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel), and the
 terms of our ontologies by the vocabulary; write numbers and dates.
 """
 
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import parse_qsl, urlencode
 
 from babel import Locale, dates
 from babel.messages.mofile import write_mo
@@ -18,12 +24,68 @@ from babel.numbers import format_decimal, format_percent
 from babel.support import Translations
 from babel.units import format_unit
 
-from languages.request_locale import current_locale
 from vocab.schemes import term_labels
 
+LANGUAGES = {
+    "en": "English",
+    "ar": "العربية",
+    "zh": "中文",
+    "fr": "Français",
+    "ru": "Русский",
+    "es": "Español",
+}
+PARAMETER = "lang"  # of an address: the language of the page
 _DAY = 10  # characters of a date
 FOLDER = Path(__file__).parent / "locale"
 TEMPLATES = Path(__file__).parent / "templates"  # what pages of all packages include
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLocale:
+    """A request as templates see it: language, path (percent-encoded), query, method, and the
+    scheme and authority of the site.
+    """
+
+    language: str = "en"
+    path: str = "/"
+    query: str = ""
+    method: str = "GET"
+    origin: str = ""
+
+    @property
+    def direction(self) -> str:
+        return "rtl" if self.language == "ar" else "ltr"
+
+    def url_with(self, **changed: str) -> str:
+        """Return the address of this page with these parameters replaced; the value "" removes one."""
+        parameters = [(name, value) for name, value in parse_qsl(self.query) if name not in changed]
+        parameters += [(name, value) for name, value in changed.items() if value]
+        return self.path + (f"?{urlencode(parameters)}" if parameters else "")
+
+
+_current: ContextVar[RequestLocale] = ContextVar("locale", default=RequestLocale())  # noqa: B039 - frozen
+
+
+def current_locale() -> RequestLocale:
+    return _current.get()
+
+
+@contextmanager
+def use_locale(locale: RequestLocale) -> Iterator[None]:
+    token = _current.set(locale)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def use_language(
+    language: str, within: RequestLocale | None = None
+) -> AbstractContextManager[None]:
+    """Use a language within the context: outside of any request, or at the address of the request
+    *within*.
+    """
+    return use_locale(replace(within or RequestLocale(), language=language))
 
 
 @cache

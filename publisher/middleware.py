@@ -37,8 +37,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale
 from publisher.data.properties import FACETS
 from publisher.errors import COST, PublisherError, QuotaExceeded, StoreBusy
 from publisher.limits import Limits

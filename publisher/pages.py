@@ -17,8 +17,7 @@ from starlette.datastructures import State
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText, format_seconds
+from languages.translations import TranslatableText, current_locale, format_seconds
 from languages.translations import gettext as _
 from publisher.data.counts import FacetIndex, Filter, open_facet_index
 from publisher.errors import NotReady

@@ -1,9 +1,11 @@
 """The middleware that requests to the portal and to the admin pages pass first. It checks their host,
-names and measures them, limits their size, and sets the security headers of responses.
+names and measures them, limits their size, sets their language, and sets the security headers of responses.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host),
 https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form),
-https://prometheus.io/docs/practices/naming/.
+https://prometheus.io/docs/practices/naming/,
+https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language),
+https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (its lookup).
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from fnmatch import fnmatchcase
 from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 import structlog
@@ -26,7 +29,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from languages.request_locale import LocaleMiddleware
+from languages.translations import LANGUAGES, PARAMETER, RequestLocale, use_locale
 from web.respond import problem_response
 
 _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?\Z")
@@ -52,6 +55,7 @@ _HEADERS = {
 _PRIVATE = {"Cache-Control": "no-store", "Cross-Origin-Resource-Policy": "same-origin"}
 FRAMED = "/embed/"  # only pages under this path may be shown in frames of other sites
 FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
+_COOKIE, _YEAR = "language", 31_536_000  # the cookie with the language, and seconds that it is kept
 _HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
 # A query string has at most as many bytes, well below the parser's limit; longer queries need POST.
 MAX_QUERY_STRING = 48 << 10
@@ -183,7 +187,7 @@ class SecurityMiddleware:
         add_headers: Callable[[Scope, MutableHeaders], None] | None = None,
         private: bool = False,
     ) -> None:
-        self._app: ASGIApp = LocaleMiddleware(app)
+        self._app = app
         if exposed:
             self._app = CORSMiddleware(
                 self._app,
@@ -203,7 +207,7 @@ class SecurityMiddleware:
             return await self._app(scope, receive, send)
         if self._url:
             scope = with_public_host(scope, self._url)
-        started = False
+        started, locale = False, _request_locale(scope)
         body = _LimitedBody(receive, self._longest_body(scope["path"]))
 
         async def sending(message: Message) -> None:
@@ -211,15 +215,17 @@ class SecurityMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
+                _set_language(scope, headers, message["status"], locale.language)
                 self._set_headers(scope, headers, message["status"])
             await send(message)
 
         try:
             body.check_length(scope)
-            if self._slots:
-                await self._answer_privately(self._slots, scope, body, sending)
-            else:
-                await self._app(scope, body, sending)
+            with use_locale(locale):
+                if self._slots:
+                    await self._answer_privately(self._slots, scope, body, sending)
+                else:
+                    await self._app(scope, body, sending)
         except _RequestRejected as rejection:
             if rejection.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 await body.drain()
@@ -272,6 +278,91 @@ class SecurityMiddleware:
             headers.setdefault("Strict-Transport-Security", _HSTS)
         if self._add_headers:
             self._add_headers(scope, headers)
+
+
+def _request_locale(scope: Scope) -> RequestLocale:
+    headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
+    language = negotiate_language(
+        query, headers.get("cookie", ""), headers.get("accept-language", "")
+    )
+    # A key may contain %2F.
+    path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]
+    origin = f"{scope['scheme']}://{headers.get('host', '')}"
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]  # it has the same headers
+    return RequestLocale(language, path, query, method, origin)
+
+
+def _set_language(scope: Scope, headers: MutableHeaders, status: int, language: str) -> None:
+    """Name the language of a page; if the address names it, redirects keep it, and a cookie stores it,
+    but for pages in frames of other sites, which store nothing in the visitor's browser.
+    """
+    is_page = headers.get("content-type", "").startswith("text/html")
+    if is_page:
+        headers["Content-Language"] = language
+        headers.add_vary_header("Accept-Language")
+        headers.add_vary_header("Cookie")
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+    if query.get(PARAMETER) != language or scope["path"].startswith(FRAMED):
+        return
+    if location := headers.get("location"):
+        headers["Location"] = _with_language(location, language)
+    if is_page or status == HTTPStatus.NOT_MODIFIED:
+        headers.append("Set-Cookie", f"{_COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
+
+
+def negotiate_language(query: str, cookies: str, accept: str) -> str:
+    """Return the language: of the address, else of the cookie, else of the browser's
+    Accept-Language, else English.
+
+    >>> negotiate_language("lang=ar", "language=fr", "es")
+    'ar'
+    >>> negotiate_language("", "language=fr", "es")
+    'fr'
+    >>> negotiate_language("", "", "pt;q=0.9, es-MX;q=0.8, fr;q=0.1")
+    'es'
+    """
+    requested = dict(parse_qsl(query)).get(PARAMETER, "")
+    if requested in LANGUAGES:
+        return requested
+    stored = _language_cookie(cookies)
+    return stored if stored in LANGUAGES else _accepted_language(accept)
+
+
+def _language_cookie(cookies: str) -> str:
+    try:
+        cookie = SimpleCookie(cookies).get(_COOKIE)
+    except CookieError:
+        return ""
+    return cookie.value if cookie else ""
+
+
+def _accepted_language(accept: str) -> str:
+    ranked: list[tuple[float, int, str]] = []
+    for position, part in enumerate(accept.split(",")[:50]):
+        name, _, weight = part.partition(";")
+        try:
+            quality = float(weight.partition("=")[2] or 1) if weight else 1.0
+        except ValueError:
+            continue
+        ranked.append((-quality, position, name.strip().partition("-")[0].lower()))
+    return next(
+        (name for quality, _, name in sorted(ranked) if name in LANGUAGES and quality < 0), "en"
+    )
+
+
+def _with_language(location: str, language: str) -> str:
+    """Return the path *location* with the language as a parameter; an address elsewhere is
+    unchanged.
+
+    >>> _with_language("/initiative/a/1?tab=history#top", "ar")
+    '/initiative/a/1?tab=history&lang=ar#top'
+    """
+    url = urlsplit(location)
+    if url.netloc or not url.path.startswith("/") or PARAMETER in dict(parse_qsl(url.query)):
+        return location
+    return urlunsplit(
+        url._replace(query="&".join(filter(None, (url.query, urlencode({PARAMETER: language})))))
+    )
 
 
 class _LimitedBody:

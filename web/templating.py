@@ -34,9 +34,10 @@ from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import (
+    LANGUAGES,
     TEMPLATES,
+    current_locale,
     format_datetime,
     format_number,
     format_share,

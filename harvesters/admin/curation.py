@@ -17,7 +17,7 @@ from harvesters.inspection.curation import find_gaps, undecided
 from harvesters.runs.operations import translate
 from harvesters.site import MAX_NOTE_LENGTH, InvalidValue, check_note, render_errors_as_pages
 from harvesters.source import decision_table, read_decision_table, read_word_table, word_table
-from languages.request_locale import current_locale
+from languages.translations import current_locale
 from vocab.curated import (
     NO_CONCEPT,
     SUGGESTED,

@@ -45,7 +45,7 @@ from harvesters.site import (
     check_note,
     render_errors_as_pages,
 )
-from languages.request_locale import current_locale
+from languages.translations import current_locale
 from vocab.iris import Iris
 from vocab.schemes import label
 from web.templating import get_pages

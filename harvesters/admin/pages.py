@@ -16,8 +16,8 @@ from harvesters.admin.schemas import NoticeView
 from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Outcome
 from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason, parse_reason, without_review
-from languages.request_locale import current_locale
 from languages.translations import (
+    current_locale,
     format_bytes,
     format_number,
     format_seconds,

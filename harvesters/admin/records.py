@@ -24,8 +24,7 @@ from harvesters.ledger.models import (
     decompress,
 )
 from harvesters.runs.commit import changed_statements
-from languages.request_locale import current_locale
-from languages.translations import gettext
+from languages.translations import current_locale, gettext
 from vocab.field_changes import FieldView, Value, field_views, last_segment, value_text
 from vocab.iris import Iris
 

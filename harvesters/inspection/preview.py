@@ -26,8 +26,7 @@ from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
 from harvesters.runs.collect import PageProcessor, repeated
 from harvesters.source import Source
-from languages.request_locale import current_locale
-from languages.translations import format_number, gettext, isolate
+from languages.translations import current_locale, format_number, gettext, isolate
 from shapes.rules import translated_message
 from shapes.validate import EngineName
 

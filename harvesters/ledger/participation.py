@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 
 Content = Mapping[str, Any]  # the members of our own JSON that a submission may have
 SUBMITTER = "submitter"  # in the history, in place of the person

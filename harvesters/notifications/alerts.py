@@ -27,8 +27,7 @@ from harvesters.options import expected, located, not_one_of, suggestion
 from harvesters.reasons import Reason, join_reasons
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import source_statuses
-from languages.request_locale import LANGUAGES, use_language
-from languages.translations import format_number, gettext, isolate
+from languages.translations import LANGUAGES, format_number, gettext, isolate, use_language
 from vocab.addresses import is_mail_address
 from vocab.freshness import Freshness, freshness
 from vocab.iris import is_web

@@ -19,8 +19,7 @@ from harvesters.ledger.participation import Subscription
 from harvesters.notifications.delivery import MAIL, Channels
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
-from languages.request_locale import use_language
-from languages.translations import format_number, gettext, isolate
+from languages.translations import format_number, gettext, isolate, use_language
 from shapes.rules import message, remedy, rules
 
 _ENDED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.FAILED, State.HELD)

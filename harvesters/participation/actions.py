@@ -42,8 +42,7 @@ from harvesters.participation.submitters import (
     use_link,
 )
 from harvesters.site import InvalidValue, LinkInvalid, NotAllowed, NotFound, Site, VersionConflict
-from languages.request_locale import use_language
-from languages.translations import gettext
+from languages.translations import gettext, use_language
 
 CHANGED = "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
 TOO_MANY = "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."

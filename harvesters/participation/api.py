@@ -61,7 +61,7 @@ from harvesters.site import (
     VersionConflict,
     VersionRequired,
 )
-from languages.request_locale import current_locale
+from languages.translations import current_locale
 from vocab.iris import Iris
 
 UPLOAD_PATH, PICTURE_PATH = "/submissions/upload", "/submissions/pictures"

@@ -40,8 +40,7 @@ from harvesters.pipeline.record_processor import (
     page_fingerprint,
 )
 from harvesters.source import MENTIONS, MODEL, Source
-from languages.request_locale import current_locale
-from languages.translations import gettext
+from languages.translations import current_locale, gettext
 from shapes.rules import Severity, message
 from shapes.validate import Result, validate_many
 from vocab.describe import KIND, describe

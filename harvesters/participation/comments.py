@@ -57,8 +57,7 @@ from harvesters.site import (
     check_note,
     check_session,
 )
-from languages.request_locale import current_locale, use_language
-from languages.translations import gettext
+from languages.translations import current_locale, gettext, use_language
 from vocab.iris import encode
 from web.templating import Pages
 

@@ -45,8 +45,7 @@ from harvesters.participation.submitters import (
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.site import InvalidValue, LinkInvalid, NotFound, VersionConflict
-from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import gettext
+from languages.translations import LANGUAGES, current_locale, gettext
 from vocab.normalization import fold
 
 LINK_AGE = timedelta(days=90)

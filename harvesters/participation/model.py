@@ -21,8 +21,7 @@ from harvesters.errors import ParseError
 from harvesters.ledger.participation import Content
 from harvesters.options import suggestion
 from harvesters.payloads.value_parsing import html_to_text, normalize_inline, parse_language
-from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import format_number, gettext, term_title
+from languages.translations import LANGUAGES, current_locale, format_number, gettext, term_title
 from vocab.iris import Iris, is_web
 from vocab.lookup import AREA
 from vocab.schemes import concepts, label

@@ -63,7 +63,7 @@ from harvesters.participation.visitor import (
     require_sender,
 )
 from harvesters.site import HTTPProblem, InvalidValue, NotFound, VersionConflict, check_same_site
-from languages.request_locale import current_locale
+from languages.translations import current_locale
 from vocab.iris import Iris
 from web.sessions import SessionCookie
 from web.templating import Pages

@@ -44,8 +44,7 @@ from harvesters.participation.visitor import (
     redirect,
 )
 from harvesters.site import InvalidValue, NotAllowed
-from languages.request_locale import current_locale
-from languages.translations import format_date, gettext
+from languages.translations import current_locale, format_date, gettext
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from web.templating import Pages

@@ -33,8 +33,7 @@ from harvesters.site import (
     count_failure,
 )
 from harvesters.source import Source, load
-from languages.request_locale import current_locale, use_language
-from languages.translations import gettext
+from languages.translations import current_locale, gettext, use_language
 from vocab.addresses import is_mail_address
 from web.sessions import SessionCookie
 from web.throttle import Throttle

@@ -17,8 +17,7 @@ from harvesters.ledger.participation import ProblemState, ReportedProblem
 from harvesters.ledger.readers import TOPIC
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Notify
-from languages.request_locale import use_language
-from languages.translations import gettext
+from languages.translations import gettext, use_language
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SCHEMA
 

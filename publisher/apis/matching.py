@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 from rapidfuzz import fuzz, process
 
-from languages.request_locale import LANGUAGES, current_locale
+from languages.translations import LANGUAGES, current_locale, term_title
 from languages.translations import gettext as _
-from languages.translations import term_title
 from publisher.data.properties import PropertyRow, PropertyTable, concept_name, published_properties
 from publisher.store.search.index import SearchEntry
 from publisher.store.search.searcher import Searcher

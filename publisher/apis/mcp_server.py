@@ -28,7 +28,7 @@ from pydantic import Field
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from languages.request_locale import use_language
+from languages.translations import use_language
 from publisher.apis.pinned import (
     NothingFound,
     Part,

@@ -35,7 +35,7 @@ from pydantic import (
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import current_locale
+from languages.translations import current_locale
 from publisher.apis.matching import (
     CONCEPT_TYPES,
     MAX_CANDIDATES,

@@ -24,7 +24,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 import httpx
 from lxml import etree, html
 
-from languages.request_locale import PARAMETER, use_language
+from languages.translations import PARAMETER, use_language
 from languages.translations import gettext as _
 from publisher.errors import ReleaseError
 

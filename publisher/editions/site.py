@@ -28,7 +28,7 @@ from fastapi import FastAPI
 
 from journal.files import replace_file
 from journal.journal import Journal
-from languages.request_locale import LANGUAGES, RequestLocale, use_language
+from languages.translations import LANGUAGES, RequestLocale, use_language
 from publisher.app import SiteOptions, create_app
 from publisher.editions.crawler import (
     FACETS,

@@ -16,8 +16,8 @@ from typing import Any
 import typst
 from libzim.writer import Creator, FileProvider, Hint, Item
 
-from languages.request_locale import use_language
 from languages.translations import gettext as _
+from languages.translations import use_language
 from publisher.editions.site import Edition
 from publisher.pages import PACKAGE_FOLDER
 

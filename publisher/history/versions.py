@@ -14,8 +14,7 @@ from email.utils import formatdate
 from itertools import islice
 from typing import NamedTuple
 
-from languages.request_locale import current_locale
-from languages.translations import gettext
+from languages.translations import current_locale, gettext
 from publisher.errors import NotReady
 from publisher.history.change_reader import GraphChange, open_history, triples_of
 from publisher.store.descriptions import Description, Statement, describe_triples, with_triples

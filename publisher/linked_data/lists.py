@@ -24,8 +24,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale
 from publisher.data.counts import LAST, Filter
 from publisher.data.properties import facet_of_concept
 from publisher.pages import Pages, PagesDep, ServiceDep, require, require_facet_index

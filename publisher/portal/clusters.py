@@ -18,8 +18,7 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText, gettext
+from languages.translations import TranslatableText, current_locale, gettext
 from publisher.history.versions import read_history, recent_changes
 from publisher.linked_data.entities import (
     Entity,

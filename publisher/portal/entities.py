@@ -22,8 +22,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText, gettext
+from languages.translations import TranslatableText, current_locale, gettext
 from publisher.data.counts import Family, Filter
 from publisher.data.properties import FACETS, published_properties
 from publisher.feeds.records import feed_links

@@ -13,7 +13,7 @@ from fastapi import Depends
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 
-from languages.request_locale import current_locale
+from languages.translations import current_locale
 from publisher.data import count_queries
 from publisher.data.counts import NONE, Filter, ThingCount
 from publisher.data.properties import FACETS

@@ -11,8 +11,7 @@ from typing import Annotated
 from babel import Locale
 from fastapi import Depends
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText, term_title
+from languages.translations import TranslatableText, current_locale, term_title
 from languages.translations import gettext as _
 from publisher.data.properties import FACETS, concept_name
 from publisher.pages import ServiceDep

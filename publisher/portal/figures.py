@@ -15,8 +15,13 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText, format_number, isolate, ngettext
+from languages.translations import (
+    TranslatableText,
+    current_locale,
+    format_number,
+    isolate,
+    ngettext,
+)
 from languages.translations import gettext as _
 from publisher.data import count_queries
 from publisher.data.counts import NONE, DifferentCounts, FacetIndex, Filter, ThingCount, make_filter

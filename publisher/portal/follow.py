@@ -25,8 +25,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import current_locale, use_language
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale, use_language
 from languages.translations import gettext as _
 from publisher.data.counts import FacetIndex, Filter, ListItem
 from publisher.data.properties import FACETS

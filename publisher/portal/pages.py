@@ -15,8 +15,7 @@ from pyoxigraph import RdfFormat, parse, serialize
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale
 from publisher.catalog.datasets import available_services, load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.linked_data.entities import DESCRIPTION, other_formats

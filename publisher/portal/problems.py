@@ -17,8 +17,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale
 from publisher.pages import Pages, PagesDep, require
 from publisher.portal.visitors import FieldsDep, first_fault, optional_store
 from publisher.rdf import Term, namespaces

@@ -21,8 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from languages.request_locale import LANGUAGES
-from languages.translations import TranslatableText
+from languages.translations import LANGUAGES, TranslatableText
 from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup

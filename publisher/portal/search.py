@@ -17,8 +17,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from languages.request_locale import current_locale, use_language
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale, use_language
 from languages.translations import gettext as _
 from publisher.data.count_queries import listing
 from publisher.data.counts import FacetIndex, Filter, ThingCount

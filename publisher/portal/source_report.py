@@ -18,8 +18,7 @@ from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, seriali
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText, load_translations
+from languages.translations import TranslatableText, current_locale, load_translations
 from publisher.feeds.atom import write_feed
 from publisher.linked_data.entities import other_formats
 from publisher.pages import Pages, PagesDep, ServiceDep, require

@@ -17,8 +17,7 @@ from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import TranslatableText, kind_name
+from languages.translations import LANGUAGES, TranslatableText, current_locale, kind_name
 from languages.translations import gettext as _
 from publisher.data.counts import NONE, DifferentCounts, FacetIndex, make_filter
 from publisher.data.properties import facet_of_concept

@@ -13,9 +13,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.requests import Request
 
-from languages.request_locale import current_locale
+from languages.translations import current_locale, month_names
 from languages.translations import gettext as _
-from languages.translations import month_names
 from publisher.data.count_queries import listing
 from publisher.data.counts import FacetIndex, ListItem, Prize
 from publisher.middleware import MINUTE, keep_for

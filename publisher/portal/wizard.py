@@ -24,8 +24,7 @@ from protego import Protego
 from starlette.requests import Request
 from starlette.responses import Response
 
-from languages.request_locale import current_locale
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale
 from languages.translations import gettext as _
 from publisher.pages import Pages, PagesDep, require
 from publisher.portal.facet_labels import NamesDep

@@ -22,8 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from journal.files import replace_file
-from languages.request_locale import LANGUAGES
-from languages.translations import TranslatableText, gettext
+from languages.translations import LANGUAGES, TranslatableText, gettext
 from publisher.errors import PublisherError
 from publisher.pages import BUNDLE_FOLDER, PagesDep, ServiceDep
 from publisher.rdf import namespaces

@@ -11,7 +11,7 @@ from starlette.routing import Mount
 from harvesters.admin.app import create_admin
 from harvesters.ledger.models import Outcome, State
 from harvesters.reasons import Reason
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 
 from .conftest import staged
 from .test_admin_pages import PAGES

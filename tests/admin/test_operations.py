@@ -10,7 +10,7 @@ from typer.main import get_command
 
 from harvesters.admin import pages
 from harvesters.admin.actions import OPERATIONS
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from stocktake import app
 
 from .conftest import staged

@@ -25,8 +25,7 @@ from harvesters.reasons import TEXTS, Reason
 from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.journal import Journal
-from languages.request_locale import LANGUAGES, use_language
-from languages.translations import FOLDER, format_number, gettext
+from languages.translations import FOLDER, LANGUAGES, format_number, gettext, use_language
 
 ROOT = Path(__file__).parents[2]
 URL = "https://registry.example/records"

@@ -24,7 +24,7 @@ from publish_fixture import settle, visiting
 from rows import each
 from small_world import BODIES, CHANGED, CLUSTER, IRIS, KENYA, LEAD, ONE, TWO, add_clusters
 
-from languages.request_locale import use_language
+from languages.translations import use_language
 from publisher.data.counts import FacetIndex, Filter, make_filter, open_facet_index
 from publisher.database import sql
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence

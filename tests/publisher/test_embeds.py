@@ -15,7 +15,7 @@ from app_client import asking
 from event_loops import session_loop
 from rows import each
 
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from publisher.app import ROUTERS, SiteOptions, create_app
 from publisher.portal.embeds import BY_FACET, HEIGHTS
 from publisher.store.query_service import QueryService

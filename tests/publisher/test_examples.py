@@ -27,7 +27,7 @@ from small_world import IRIS
 from typer.testing import CliRunner
 from waiting import wait_until_async
 
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from publisher import store as store_package
 from publisher.data.count_queries import counts, cross_tabulate, listing, organizations, total
 from publisher.data.counts import make_filter

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from rows import each
 
-from languages.request_locale import LANGUAGES, use_language
+from languages.translations import LANGUAGES, use_language
 from publisher.data.counts import ThingCount
 from publisher.portal.figures import Bar, largest_bar
 

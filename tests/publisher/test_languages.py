@@ -30,8 +30,13 @@ from harvesters.participation.drafts import LANGUAGE, QUESTIONS
 from harvesters.participation.model import FIELDS, MEMBERS, TYPE_LABELS, TYPES
 from harvesters.participation.moderation import HISTORY
 from harvesters.participation.prize_routes import DAYS
-from languages.request_locale import LANGUAGES, negotiate_language, use_language
-from languages.translations import FOLDER, format_datetime, load_translations
+from languages.translations import (
+    FOLDER,
+    LANGUAGES,
+    format_datetime,
+    load_translations,
+    use_language,
+)
 from publisher.apis.matching import PROPERTIES
 from publisher.data.counts import ThingCount
 from publisher.portal.facet_labels import FacetLabels, facet_title
@@ -45,6 +50,7 @@ from vocab.iris import BASE, Iris
 from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, schemes
 from vocab.terms import RDFS, SKOS
 from web.endpoints import PARAMETER_ERRORS
+from web.middleware import negotiate_language
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (

@@ -16,7 +16,7 @@ from publish_fixture import copy_data
 from rows import each
 
 from journal.journal import Journal
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from publisher.history.change_reader import GraphChange
 from publisher.portal.vocabulary import former_versions
 from vocab.iris import BASE

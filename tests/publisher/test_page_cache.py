@@ -15,10 +15,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from journal.tracing import open_span
-from languages.request_locale import LocaleMiddleware
 from publisher.limits import Limits
 from publisher.middleware import PageLimits, PageMiddleware, keep_for
-from web.middleware import RequestMetrics
+from web.middleware import RequestMetrics, SecurityMiddleware
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -59,7 +58,7 @@ def site() -> CountingApp:
 
 @pytest_asyncio.fixture
 async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
-    app = LocaleMiddleware(
+    app = SecurityMiddleware(
         PageMiddleware(
             site,
             lambda: site.version,

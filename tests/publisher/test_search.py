@@ -14,7 +14,7 @@ from pyoxigraph import Store
 from rows import each
 from starlette.datastructures import QueryParams
 
-from languages.request_locale import RequestLocale, use_language
+from languages.translations import RequestLocale, use_language
 from publisher.data.counts import NONE
 from publisher.portal.facet_filters import filter_groups, parse_filters
 from publisher.portal.facet_labels import FacetLabels

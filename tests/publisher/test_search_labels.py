@@ -15,7 +15,7 @@ from event_loops import session_loop
 from rows import each
 from search_index import search_index
 
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from publisher.store.columns.database import open_statements
 from publisher.store.search.index import SearchEntry, read_topics, write_topics
 from publisher.store.search.query import SearchRequest

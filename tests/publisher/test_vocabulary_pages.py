@@ -10,7 +10,7 @@ from app_client import read_page
 from pyoxigraph import Literal, NamedNode, Triple
 from rows import each
 
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.release import FORMS, whole_vocabulary

@@ -12,7 +12,7 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.preview import TIME_LIMIT, PreviewResult, localize, preview_source
 from harvesters.network.fetch import NetworkSettings
 from harvesters.source import Source
-from languages.request_locale import use_language
+from languages.translations import use_language
 from vocab.iris import BASE
 
 DefineTable = Callable[[bytes], tuple[Source, NetworkSettings]]

@@ -12,7 +12,7 @@ from harvesters.ledger import submissions
 from harvesters.ledger.participation import SubmissionState, Submitter
 from harvesters.participation.drafts import QUESTIONS
 from harvesters.participation.submitters import KnownOrganization
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 from vocab.iris import BASE
 
 from .conftest import SITE, SubmissionWorld, codes, hidden, submitted

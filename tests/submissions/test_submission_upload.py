@@ -14,7 +14,7 @@ from harvesters.ledger import submissions
 from harvesters.ledger.participation import SubmissionState
 from harvesters.participation.tables import CSV, MAX_FILE, MAX_ROWS, XLSX, parse_column, read_table
 from harvesters.site import InvalidValue
-from languages.request_locale import LANGUAGES
+from languages.translations import LANGUAGES
 
 from .conftest import SubmissionWorld, hidden
 

@@ -21,8 +21,7 @@ import structlog
 import typst
 
 from journal.journal import Journal
-from languages.request_locale import LANGUAGES, current_locale, use_language
-from languages.translations import format_date
+from languages.translations import LANGUAGES, current_locale, format_date, use_language
 from languages.translations import gettext as _
 from publisher.data.counts import FacetIndex, Filter
 from publisher.errors import ReleaseError, ReportError

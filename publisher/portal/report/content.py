@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import format_date, format_number
+from languages.translations import LANGUAGES, current_locale, format_date, format_number
 from languages.translations import gettext as _
 from publisher.data.counts import NONE, Filter, ListItem, make_filter
 from publisher.errors import ReportError

@@ -16,8 +16,7 @@ from importlib.resources import files
 import orjson
 import tantivy
 
-from languages.request_locale import LANGUAGES
-from languages.translations import load_translations
+from languages.translations import LANGUAGES, load_translations
 from publisher.store.search.index import (
     SearchEntry,
     Texts,
