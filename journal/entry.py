@@ -191,27 +191,23 @@ class RowCounts(NamedTuple):
     size: int
 
 
+@lru_cache(maxsize=100_000)
 def count_rows(entry: Entry) -> RowCounts:
     """Count the rows that an entry adds and removes; cached, since an entry never changes.
 
     Counts some 500 MB of uncompressed patch a second. Raises ChainError if the file is incomplete.
     """
-    return _count(entry.path, entry.id)
-
-
-@lru_cache(maxsize=100_000)
-def _count(path: Path, name: str) -> RowCounts:
     added = removed = size = 0
     end = b"\n"  # A row begins after a line end, which may be in the block before.
     try:
-        with igzip.open(path, "rb") as file:
+        with igzip.open(entry.path, "rb") as file:
             while block := file.read(_BLOCK):
                 size += len(block)
                 text = end + block
                 added, removed = added + text.count(b"\nA "), removed + text.count(b"\nD ")
                 end = text[-2:]
     except (EOFError, OSError, isal_zlib.IsalError) as error:
-        raise ChainError(f"{path} cannot be read to its end: {error}") from error
+        raise ChainError(f"{entry.path} cannot be read to its end: {error}") from error
     return RowCounts(added, removed, size)
 
 
@@ -295,33 +291,17 @@ def _read_header_rows(file: BufferedIOBase, digest: hashlib._Hash, number: int) 
 
 
 def _check_rows(rows: bytes, number: int) -> None:
-    match, quads = _ROWS.match(rows), _SIGN.sub(b"", rows)
-    end = match.end() if match else 0
-    fault = _excerpt(rows[end:]) if end != len(rows) else ""
-    if fault or not _is_canonical(quads):
-        raise ChainError(
-            f"entry {number} has a row that is no quad in canonical form: {fault or _first_fault(quads)}"
-        )
+    if not _are_canonical(rows):
+        lines = rows.splitlines(keepends=True)
+        wrong = next((line for line in lines if not _are_canonical(line)), rows)
+        excerpt = wrong[:200].decode("utf-8", "replace").rstrip("\n")
+        raise ChainError(f"entry {number} has a row that is no quad in canonical form: {excerpt}")
 
 
-def _is_canonical(quads: bytes) -> bool:
+def _are_canonical(rows: bytes) -> bool:
+    quads = _SIGN.sub(b"", rows)
     try:
-        return serialize(parse(quads, RdfFormat.N_QUADS), format=RdfFormat.N_QUADS) == quads
+        written = serialize(parse(quads, RdfFormat.N_QUADS), format=RdfFormat.N_QUADS)
     except (SyntaxError, ValueError):
         return False
-
-
-def _first_fault(quads: bytes) -> str:
-    """Return the first line that is not a canonical quad, with the parser's message."""
-    for line in quads.splitlines(keepends=True):
-        try:
-            written = serialize(parse(line, RdfFormat.N_QUADS), format=RdfFormat.N_QUADS)
-        except (SyntaxError, ValueError) as error:
-            return f"{_excerpt(line)} ({getattr(error, 'msg', error)})"
-        if written != line:
-            return f"{_excerpt(line)} (stores write it as {_excerpt(written or b'')})"
-    raise AssertionError("the lines are canonical, each by itself")
-
-
-def _excerpt(rows: bytes) -> str:
-    return rows[:200].split(b"\n")[0].decode("utf-8", "replace")
+    return written == quads and _ROWS.fullmatch(rows) is not None
