@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 import structlog
+from pydantic import BeforeValidator, ConfigDict, PlainValidator, ValidationError
+from pydantic.dataclasses import dataclass as checked
 
 from harvesters.errors import HarvestError
 from harvesters.ledger import outbox, prizes, submissions
@@ -23,7 +25,15 @@ from harvesters.ledger.models import Alert, Message
 from harvesters.ledger.participation import SubmissionState
 from harvesters.ledger.submissions import count_comments
 from harvesters.notifications.delivery import Channels
-from harvesters.options import expected, located, not_one_of, suggestion
+from harvesters.options import (
+    expected,
+    is_number,
+    located,
+    must_be,
+    one_of,
+    suggestion,
+    value_fault,
+)
 from harvesters.reasons import Reason, join_reasons
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import source_statuses
@@ -34,7 +44,6 @@ from vocab.iris import is_web
 from vocab.provenance import SourceStatus
 
 FILE = "alerts.toml"
-MAX_BYTES = 40_000
 EXAMPLE = """\
 # Who is notified of what. Check it on the admin pages, or with a test message.
 [[rule]]
@@ -63,7 +72,6 @@ CONDITIONS: Mapping[str, float | None] = {
 }
 # Conditions of the installation, not of a source.
 GLOBAL = ("disk_low", "submission_waits", "comment_waits", "nomination_waits")
-_KEYS = {"name", "when", "limit", "sources", "mail", "webhook", "language"}
 
 
 class RulesError(HarvestError):
@@ -74,17 +82,34 @@ class RulesError(HarvestError):
         self.faults = faults
 
 
-@dataclass(frozen=True, slots=True)
+def _check_name(value: object) -> object:
+    if not isinstance(value, str) or not 0 < len(value) <= 60 or not value.isprintable():
+        raise ValueError(Reason("give it a name of 1 to 60 visible characters"))
+    return value
+
+
+def _check_list(value: object) -> object:
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError(lambda key: expected(key, value, "a list of texts"))
+    return tuple(value)
+
+
+_Mail = Annotated[str, must_be("a mail address", is_mail_address)]
+_Web = Annotated[str, must_be("an http or https address", is_web)]
+_AsTuple = BeforeValidator(_check_list)
+
+
+@checked(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
 class Rule:
     """The recipients of an alert about a condition; *sources* are names or patterns with ``*``."""
 
-    name: str
-    when: str
-    limit: float
-    sources: tuple[str, ...]
-    mail: tuple[str, ...]
-    webhook: tuple[str, ...]
-    language: str
+    name: Annotated[str, PlainValidator(_check_name)]
+    when: Annotated[str, one_of(CONDITIONS)]
+    limit: Annotated[float, must_be("a number from 0 up", partial(is_number, most=1e6))]
+    sources: Annotated[tuple[str, ...], _AsTuple] = ("*",)
+    mail: Annotated[tuple[_Mail, ...], _AsTuple] = ()
+    webhook: Annotated[tuple[_Web, ...], _AsTuple] = ()
+    language: Annotated[str, one_of(LANGUAGES)] = "en"
 
     def covers(self, source: str) -> bool:
         return any(fnmatchcase(source, pattern) for pattern in self.sources)
@@ -99,7 +124,7 @@ def read_rules(data: Path) -> str:
     """Return the text of the rules, empty without a file; raise RulesError if it cannot be read."""
     file = data / FILE
     try:
-        return file.read_bytes()[: MAX_BYTES + 1].decode() if file.exists() else ""
+        return file.read_text(encoding="utf-8") if file.exists() else ""
     except (OSError, UnicodeDecodeError) as error:
         raise RulesError(
             [
@@ -117,101 +142,56 @@ def parse_rules(text: str) -> list[Rule]:
     >>> [rule.name for rule in parse_rules(EXAMPLE)]
     ['waiting', 'failing']
     """
-    if len(text.encode()) > MAX_BYTES:
-        raise RulesError([located(FILE, Reason("more than %(most)s bytes", most=MAX_BYTES))])
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RulesError(
             [located(FILE, Reason("invalid TOML: %(error)s", error=str(error)))]
         ) from error
-    tables = document.get("rule", [])
-    unknown = sorted(set(document) - {"rule"})
-    faults = [
-        located(
-            FILE,
-            Reason(
-                "unknown key %(name)s; %(suggestion)s",
-                name=repr(name),
-                suggestion=suggestion(name, ["rule"]),
-            ),
-        )
-        for name in unknown
-    ]
+    tables = document.pop("rule", [])
+    faults = [located(FILE, _unknown(name, ["rule"])) for name in sorted(document)]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise RulesError([*faults, located(FILE, Reason("write each rule as a table [[rule]]"))])
-    rules: list[Rule] = []
+    rules: dict[str, Rule] = {}
     for number, table in enumerate(tables, 1):
-        name = table.get("name", "")
-        wrong = [*_faults(table)]
-        if not wrong and any(rule.name == name for rule in rules):
-            wrong = [Reason("two rules have this name")]
-        named = Reason("rule %(name)s", name=repr(name or number))
+        wrong = [*_read_rule(table, rules)]
+        named = Reason("rule %(name)s", name=repr(table.get("name") or number))
         faults += (located(FILE, located(named, fault)) for fault in wrong)
-        if not wrong:
-            rules.append(_rule(table))
     if faults:
         raise RulesError(faults)
-    return rules
+    return [*rules.values()]
 
 
-def _rule(table: Mapping[str, Any]) -> Rule:
-    when = table["when"]
-    return Rule(
-        table["name"],
-        when,
-        float(table.get("limit", CONDITIONS[when] or 0)),
-        tuple(table.get("sources", ["*"])),
-        tuple(table.get("mail", [])),
-        tuple(table.get("webhook", [])),
-        table.get("language", "en"),
-    )
-
-
-def _faults(table: Mapping[str, Any]) -> Iterator[Reason]:
-    for key in sorted(set(table) - _KEYS):
-        yield Reason(
-            "unknown key %(name)s; %(suggestion)s",
-            name=repr(key),
-            suggestion=suggestion(key, _KEYS),
-        )
-    name, when, limit = table.get("name"), table.get("when"), table.get("limit", 0)
-    if not isinstance(name, str) or not 0 < len(name) <= 60 or not name.isprintable():
-        yield Reason("give it a name of 1 to 60 visible characters")
-    if not isinstance(when, str) or when not in CONDITIONS:
-        yield not_one_of("when", when, CONDITIONS)
-    elif "limit" in table and CONDITIONS[when] is None:
+def _read_rule(table: Mapping[str, Any], rules: dict[str, Rule]) -> Iterator[Reason]:
+    """Add the rule of a table to *rules*, or yield its faults."""
+    when = str(table.get("when", ""))
+    try:
+        rule = Rule(**{"name": "", "when": "", "limit": CONDITIONS.get(when) or 0, **table})
+        if rules.setdefault(rule.name, rule) is not rule:
+            yield Reason("two rules have this name")
+    except ValidationError as error:
+        for detail in error.errors():
+            key = str(detail["loc"][0])
+            is_unknown = detail["type"] == "unexpected_keyword_argument"
+            yield (
+                _unknown(key, Rule.__dataclass_fields__)
+                if is_unknown
+                else value_fault(key, detail["input"], [detail])
+            )
+    if "limit" in table and CONDITIONS.get(when, 0) is None:
         yield Reason("%(condition)s has no limit; remove it", condition=when)
-    elif when in GLOBAL and "sources" in table:
+    if when in GLOBAL and "sources" in table:
         yield Reason(
             "%(condition)s is about the whole installation; remove sources", condition=when
         )
-    if isinstance(limit, bool) or not isinstance(limit, int | float) or not 0 <= limit <= 1e6:
-        yield expected("limit", limit, "a number from 0 up")
-    if table.get("language", "en") not in LANGUAGES:
-        yield not_one_of("language", table.get("language"), LANGUAGES)
-    yield from _address_faults(table)
-
-
-def _address_faults(table: Mapping[str, Any]) -> Iterator[Reason]:
-    for key in ("sources", "mail", "webhook"):
-        values = table.get(key, [])
-        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-            yield expected(key, values, "a list of texts")
-        elif key == "mail":
-            yield from (
-                expected(key, value, "a mail address")
-                for value in values
-                if not is_mail_address(value)
-            )
-        elif key == "webhook":
-            yield from (
-                expected(key, value, "an http or https address")
-                for value in values
-                if not is_web(value)
-            )
     if not table.get("mail") and not table.get("webhook"):
         yield Reason("name who is notified: mail = [...], webhook = [...], or both")
+
+
+def _unknown(name: str, known: Iterable[str]) -> Reason:
+    return Reason(
+        "unknown key %(name)s; %(suggestion)s", name=repr(name), suggestion=suggestion(name, known)
+    )
 
 
 _GIGABYTE = 1_000_000_000
