@@ -13,16 +13,16 @@ from harvesters.admin.auth import Administrator, ContextDep, Reader
 from harvesters.admin.schemas import (
     MAX_ROWS,
     KeyView,
-    RunRequestView,
+    Page,
+    RecordView,
     RunView,
     SourceView,
     key_view,
-    run_request_view,
     source_view,
     source_views,
 )
 from harvesters.ledger import operators
-from harvesters.ledger.models import LogLine, Outcome, State
+from harvesters.ledger.models import AuditEntry, LogLine, Outcome, RunRequest, State
 from harvesters.site import ERROR_RESPONSES, NotFound
 from vocab.iris import Iris
 
@@ -52,18 +52,18 @@ def show_source(name: str, key: Reader, context: ContextDep) -> SourceView:
 
 
 @routes.get("/run-requests", tags=["sources"])
-def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequestView]:
+def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequest]:
     """List the latest run requests."""
-    return [run_request_view(request) for request in operators.run_requests(context.ledger)]
+    return operators.run_requests(context.ledger)
 
 
 @routes.get("/run-requests/{id}", tags=["sources"])
-def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequestView:
+def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequest:
     """Show a run request: when it was claimed, and the id of its run once there is one."""
     request = operators.run_request(context.ledger, id)
     if request is None:
         raise NotFound("There is no queued run %(number)s.", number=id)
-    return run_request_view(request)
+    return request
 
 
 @routes.get("/plans", tags=["plans"])
@@ -74,7 +74,7 @@ def list_plans(
     limit: Limit = 50,
     source: str | None = None,
     after: str | None = None,
-) -> schemas.RunPage:
+) -> Page[RunView]:
     """List the plans that await approval."""
     page = schemas.list_runs(context, limit, after, source, State.HELD)
     _add_next_link(response, page.next, limit=limit, source=source)
@@ -97,7 +97,7 @@ def list_changes(
     limit: Limit = 50,
     after: int | None = None,
     diff: bool = True,
-) -> records.Records:
+) -> Page[RecordView]:
     """List the records that a plan would change in one way, each with the statements that it
     removes and adds.
     """
@@ -122,7 +122,7 @@ def list_runs(
     source: str | None = None,
     state: State | None = None,
     after: str | None = None,
-) -> schemas.RunPage:
+) -> Page[RunView]:
     """List the runs, newest first, of one source or of all."""
     page = schemas.list_runs(context, limit, after, source, state)
     _add_next_link(
@@ -146,7 +146,7 @@ def list_records(
     outcome: Outcome,
     limit: Limit = 50,
     after: int | None = None,
-) -> records.Records:
+) -> Page[RecordView]:
     """List the records behind a count of the run."""
     page = records.list_records(
         context.ledger, schemas.get_run(context.ledger, id), [outcome], limit, after
@@ -173,7 +173,7 @@ def list_acts(
     limit: Limit = 50,
     source: str | None = None,
     after: Annotated[int | None, Query(ge=0)] = None,
-) -> schemas.AuditPage:
+) -> Page[AuditEntry]:
     """List the audit log, newest first."""
     page = schemas.list_audit_entries(context.ledger, limit, after, source)
     _add_next_link(response, page.next, limit=limit, source=source)

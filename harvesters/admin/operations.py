@@ -36,12 +36,10 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import (
     KeyView,
     NewKey,
-    RunRequestView,
     RunView,
     SourceView,
     get_run,
     key_view,
-    run_request_view,
     run_view,
     source_view,
 )
@@ -96,9 +94,9 @@ def _show_run(context: AdminContext, about: str, run: Run, response: Response) -
 
 def _show_request(
     context: AdminContext, about: str, request: RunRequest, response: Response
-) -> RunRequestView:
+) -> RunRequest:
     response.headers["Location"] = f"/admin/run-requests/{request.id}"
-    return run_request_view(request)
+    return request
 
 
 def _show_source(context: AdminContext, about: str, done: None, response: Response) -> SourceView:
@@ -120,7 +118,7 @@ def _show_token(
 # The response of the API, by the type that an operation returns.
 _ANSWERS: Mapping[Any, tuple[type, HTTPStatus, Callable[..., Any]]] = {
     Run: (RunView, HTTPStatus.OK, _show_run),
-    RunRequest: (RunRequestView, HTTPStatus.ACCEPTED, _show_request),
+    RunRequest: (RunRequest, HTTPStatus.ACCEPTED, _show_request),
     Key: (KeyView, HTTPStatus.OK, _show_key),
     CreatedKey: (NewKey, HTTPStatus.CREATED, _show_token),
     type(None): (SourceView, HTTPStatus.OK, _show_source),

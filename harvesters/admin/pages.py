@@ -12,8 +12,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from harvesters.admin.schemas import NoticeView
-from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Outcome
+from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Notice, Outcome
 from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.translations import (
@@ -202,7 +201,7 @@ def _describe_reasons(reasons: Iterable[Reason]) -> Markup:
     return Markup(gettext("; ")).join(_describe_each(reasons))
 
 
-def _describe_notice(notice: NoticeView) -> Markup:
+def _describe_notice(notice: Notice) -> Markup:
     """Return a notice of a run, which the ledger has in English, in the language of the request."""
     if notice.key is not None and notice.source is not None and notice.other is not None:
         known = {"key": notice.key, "other": notice.other, "source": notice.source}

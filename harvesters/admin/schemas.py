@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Generic, TypeVar
 
 import sqlalchemy as sa
+from pydantic import BaseModel
 
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators
 from harvesters.ledger import tables as t
+from harvesters.ledger.database import select_objects
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import INTERNAL, Outcome, Run, RunRequest, State
+from harvesters.ledger.models import INTERNAL, AuditEntry, Notice, Outcome, Run, State
 from harvesters.ledger.operators import Key
 from harvesters.reasons import Reason
 from harvesters.runs.locks import interrupted_runs
@@ -22,6 +25,8 @@ from harvesters.site import NotFound
 from harvesters.source import Source
 from vocab.freshness import freshness
 from vocab.provenance import SourceStatus
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,31 +115,6 @@ class SourceView:
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequestView:
-    """A requested run; *run* is the id of the run once it exists."""
-
-    id: int
-    source: str
-    full: bool
-    requested: datetime
-    by: str
-    claimed: datetime | None
-    run: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AuditEntryView:
-    """What a person did."""
-
-    when: datetime
-    who: str
-    what: str
-    source: str | None
-    run: str | None
-    note: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class RecordView:
     """A record of a run; *reason* is the English text of *reasons*, *other* is the key of the same
     record before or after.
@@ -191,19 +171,6 @@ def run_view(run: Run, *, is_interrupted: bool = False) -> RunView:
     )
 
 
-def run_request_view(request: RunRequest) -> RunRequestView:
-    """Return the view of a run request."""
-    return RunRequestView(
-        request.id,
-        request.source,
-        request.full,
-        request.requested,
-        request.by,
-        request.claimed,
-        request.run,
-    )
-
-
 def source_views(context: AdminContext) -> list[SourceView]:
     """Return all sources with a valid definition, by name."""
     harvest, now = context.reader(), context.now()
@@ -256,38 +223,23 @@ def _view(source: Source, status: SourceStatus, fresh: str, hold: HoldView | Non
 MAX_ROWS = 500  # rows a page
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPage:
-    """Audit entries, newest first; *next* is the value of ``after`` for the next page, None at the
-    end.
-    """
+class Page(BaseModel, Generic[Item]):
+    """Rows of a long list; *next* is the value of ``after`` for the next page, None at the end."""
 
-    items: list[AuditEntryView]
-    next: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunPage:
-    """Runs, newest first; *next* is the value of ``after`` for the next page, None at the end."""
-
-    items: list[RunView]
+    items: list[Item]
     next: str | None
 
 
 def list_audit_entries(
     ledger: Ledger, limit: int, after: int | None = None, source: str | None = None
-) -> AuditPage:
+) -> Page[AuditEntry]:
     """Return audit entries older than the one numbered *after*, of one source or of all."""
     c = t.audit_log.c
-    query = sa.select(t.audit_log).order_by(c.id.desc()).limit(limit + 1)
+    query = select_objects(AuditEntry).add_columns(c.id).order_by(c.id.desc()).limit(limit + 1)
     query = query.where(c.id < after) if after is not None else query
-    with ledger.transaction() as connection:
-        rows = connection.execute(query.where(c.source == source) if source else query).all()
-    items = [
-        AuditEntryView(row.when, row.who, row.what, row.source, row.run, row.note)
-        for row in rows[:limit]
-    ]
-    return AuditPage(items, str(rows[limit - 1].id) if len(rows) > limit else None)
+    rows = ledger.rows(query.where(c.source == source) if source else query)
+    items = [AuditEntry(*row[:-1]) for row in rows[:limit]]
+    return Page(items=items, next=str(rows[limit - 1].id) if len(rows) > limit else None)
 
 
 def list_runs(
@@ -299,7 +251,7 @@ def list_runs(
     text: str = "",
     *,
     internal: bool = True,
-) -> RunPage:
+) -> Page[RunView]:
     """Return runs started before the run *after*, filtered by source, state and a *text* of their
     reasons and notices; with *internal* also those of the vocabulary, the clusters and the links.
 
@@ -328,7 +280,7 @@ def list_runs(
             query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
         ids = connection.scalars(query.where(c.state == state) if state else query).all()
     items = run_views(context, [get_run(ledger, run_id) for run_id in ids[:limit]])
-    return RunPage(items, items[-1].id if len(ids) > limit else None)
+    return Page(items=items, next=items[-1].id if len(ids) > limit else None)
 
 
 def run_views(context: AdminContext, runs: Sequence[Run]) -> list[RunView]:
@@ -358,17 +310,6 @@ class OverrideView:
 
 
 @dataclass(frozen=True, slots=True)
-class NoticeView:
-    """A notice about a run that does not affect its result."""
-
-    kind: str
-    text: str
-    key: str | None
-    source: str | None
-    other: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PlanView:
     """A plan: its run, whether it is open, records by outcome, the source's limits, and granted
     overrides.
@@ -380,7 +321,7 @@ class PlanView:
     outcomes: dict[str, int]
     limits: dict[str, float]
     overrides: list[OverrideView]
-    notices: list[NoticeView]
+    notices: list[Notice]
     hold: HoldView | None
     undoable: bool
     approved_by: list[str]
@@ -402,10 +343,7 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},
         limits=asdict(source.limits),
         overrides=overrides,
-        notices=[
-            NoticeView(item.kind, item.text, item.key, item.source, item.other)
-            for item in ledger.notices(run)
-        ],
+        notices=[*ledger.notices(run)],
         hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
         approved_by=operators.endorsements(ledger, run.id) if run.state is State.HELD else [],
         undoable=(undoable := find_undoable(ledger, run.source)) is not None

@@ -24,6 +24,8 @@ CLUSTERS = "identity.clusters"
 LINKS = "links.states"
 INTERNAL = frozenset({VOCABULARY, CLUSTERS, LINKS})
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
+# The API answers with objects of these classes as they are, and never omits a member.
+ANSWERED = {"json_schema_serialization_defaults_required": True}
 
 
 class State(Enum):
@@ -225,6 +227,8 @@ class Notice:
     *key* is compared with.
     """
 
+    __pydantic_config__ = ANSWERED
+
     kind: str
     text: str
     key: str | None = None
@@ -324,6 +328,8 @@ class AuditEntry:
     another text.
     """
 
+    __pydantic_config__ = ANSWERED
+
     when: datetime
     who: str
     what: str
@@ -370,6 +376,8 @@ class SourceHold:
 @dataclass(frozen=True, slots=True)
 class RunRequest:
     """A requested run; *claimed* is when the scheduler claimed it, *run* its result."""
+
+    __pydantic_config__ = ANSWERED
 
     id: int
     source: str
