@@ -1,21 +1,18 @@
-"""Define the commands that run a service: serve, up, mirror and mcp; and query, which answers as it
-without a server.
+"""Define the commands that run a service: serve, up and mirror, with few imports, since the process of
+`up` only watches others.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -23,25 +20,12 @@ import structlog
 import typer
 
 from command_line.commands import import_quickly
-from command_line.console import check_choice, fail, print_note
 from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings
-from command_line.workspace import network_settings
 from demo.source_definitions import is_free
-from harvesters.errors import HarvestError, MirrorError
-from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
-from harvesters.network.fetch import Fetch, RetryPolicy
-from harvesters.page_model import Validator
 from journal import mirror_origin
-from journal.errors import JournalError
-from journal.mirror_origin import Origin
+from journal.mirror_origin import LARGEST
 from journal.processes import StopSignal, exit_on_sigterm
-from publisher.errors import NoFormat, QuerySyntaxError
-from publisher.limits import Limits, read
-from publisher.sparql.rewriting import TEXT_HEADER, rewrite
-from publisher.store.query_service import QueryService
-from publisher.store.workers.query_request import QueryRequest, uses_service
-from vocab.iris import Iris, is_web
-from web.respond import GRAPHS, TABLES
+from vocab.iris import is_web
 
 _RESTART_DELAY = 2.0  # seconds before a process that exited is restarted
 _STABLE_AFTER = 30.0  # seconds after which a restarted process counts as running
@@ -146,7 +130,6 @@ def _stop_processes(children: Sequence[subprocess.Popen[bytes]]) -> None:
 
 _CHECK_INTERVAL = 60.0  # seconds between checks: harvests publish a few times a day
 _PAUSE = 0.1  # seconds between requests: entries are static files
-_MAX_ANSWER_BYTES = 64 << 20  # bytes of a response: four parts, for servers without range requests
 
 app = typer.Typer()
 
@@ -237,14 +220,19 @@ def mirror(
     """
     address = mirror_address(url)
     base = context.obj.base if context.obj.is_base_set else None
-    with _open_mirror(context.obj, address, base, pause, largest) as item:
+    # These are imported late: `up` and `serve` need none of them.
+    mirrors, workspace = (
+        import_module(name) for name in ("harvesters.mirror", "command_line.workspace")
+    )
+    network = workspace.network_settings(context.obj)
+    with mirrors.open_mirror(context.obj.data, address, base, network, pause, largest) as item:
         if once and not serving:
-            print(_mirror_summary(item, sync(item)))
+            print(mirrors.describe_copy(item, mirrors.sync(item)))
         elif not serving:
             exit_on_sigterm()
-            follow(item, every, threading.Event().wait)
+            mirrors.follow(item, every, threading.Event().wait)
         else:
-            origin = _handshake_or_cached(item)
+            origin = mirrors.handshake_or_cached(item)
     if serving:
         options = [f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
         words = ["mirror", address, "--follow", *options]
@@ -260,109 +248,3 @@ def mirror_address(url: str) -> str:
             f"{url!r} is not the URL of a Stocktake home page, e.g. https://stocktaking.example/"
         )
     return url.removesuffix("journal/").rstrip("/") + "/"
-
-
-@contextmanager
-def _open_mirror(
-    settings: Settings, url: str, base: str | None, pause: float, largest: int
-) -> Iterator[Mirror]:
-    """Open a client for the other Stocktake, and yield the mirror."""
-    validators: dict[str, Validator] = {}
-    retry_policy = RetryPolicy(max_bytes=_MAX_ANSWER_BYTES)
-    network = replace(network_settings(settings), retry_policy=retry_policy)
-    with Fetch(network, pause, validators=validators) as client:
-        yield Mirror(settings.data, url, client, base, largest, validators=validators)
-
-
-def _handshake_or_cached(mirror: Mirror) -> Origin:
-    """Return the origin; if it does not respond, the one that was mirrored before."""
-    try:
-        return handshake(mirror)
-    except (HarvestError, JournalError) as error:
-        known = mirror_origin.read(mirror.journal.folder)
-        if known is None or isinstance(error, MirrorError | JournalError):
-            raise
-        log.warning(
-            "origin does not respond; serving the local copy", origin=mirror.url, reason=str(error)
-        )
-        return known
-
-
-def _mirror_summary(mirror: Mirror, copied: int) -> str:
-    """Return a line about the content of a mirror after a sync."""
-    head = mirror.journal.head
-    content = f"{head.number} entries, the last {head.id}" if head else "no entries"
-    return f"{mirror.data} is a mirror of {mirror.url}: {content}; {copied} copied now"
-
-
-def open_service(settings: Settings, limits: Limits) -> QueryService:
-    """Return the service of the published data, with one worker."""
-    iris = Iris(settings.base)
-    return QueryService(settings.data, iris, limits, readers=1, elsewhere=settings.elsewhere)
-
-
-@app.command()
-def mcp(context: Context) -> None:
-    """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the
-    input ends.
-    """
-    settings, server = context.obj, import_module("publisher.apis.mcp_server")  # a second's imports
-    url = public_address(settings, "127.0.0.1", 8000)
-
-    async def answer() -> None:
-        async with open_service(settings, read(settings.limits)) as service:
-            await server.create_server(service, url).run_stdio_async()
-
-    asyncio.run(answer())
-
-
-@app.command()
-def query(
-    context: Context,
-    file: Annotated[
-        Path, typer.Argument(help="A file with a SPARQL query.", exists=True, dir_okay=False)
-    ],
-    form: Annotated[
-        str, typer.Option("--format", help=f"Result format: {', '.join([*TABLES, *GRAPHS])}.")
-    ] = "",
-    seconds: Annotated[
-        float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)
-    ] = 600.0,
-) -> None:
-    """Run a SPARQL query on the published data, without a server."""
-    check_choice(form, ["", *TABLES, *GRAPHS])
-    text = file.read_text(encoding="utf-8")
-    if uses_service(text):
-        fail("SERVICE is not supported: query the other endpoint yourself and join the results")
-    table, graph = (
-        (form if form in TABLES else None, form if form in GRAPHS else None)
-        if form
-        else ("tsv", "ttl")
-    )
-    try:
-        asyncio.run(
-            _run_query(context.obj, QueryRequest(text, table, graph, context.obj.base), seconds)
-        )
-    except NoFormat as error:
-        kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
-        kind, formats, *_ = kinds if table is None else kinds[2:]
-        raise typer.BadParameter(
-            f"--format {form}: the query returns {kind}, which has the formats {', '.join(formats)}"
-        ) from error
-    except QuerySyntaxError as fault:
-        fail(f"{file}:{fault.line}:{fault.column}: {fault}" if fault.line else f"{file}: {fault}")
-
-
-async def _run_query(settings: Settings, query_request: QueryRequest, seconds: float) -> None:
-    async with open_service(settings, Limits(seconds=seconds)) as service:
-        await service.wait_until_current(is_indexed=query_request.has_search)
-        query_request = await rewrite(service, query_request)
-        if query_request.note:
-            print_note(f"{TEXT_HEADER}: {query_request.note}")
-        answer = await service.query(query_request)
-        try:
-            async for chunk in answer.chunks():
-                sys.stdout.buffer.write(chunk)
-        finally:
-            answer.close()
-    sys.stdout.flush()

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 import typer
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
 
 from command_line.settings import SITE_URL, Settings, variable
 from demo.source_definitions import is_demo
@@ -90,9 +88,10 @@ def _check_hosts(text: str) -> None:
 
 
 def _check_database(url: str) -> None:
+    sqlalchemy = import_module("sqlalchemy")  # late: the process of `up` opens no database
     try:
-        make_url(url)
-    except ArgumentError as error:
+        sqlalchemy.make_url(url)
+    except sqlalchemy.exc.ArgumentError as error:
         raise ValueError(
             "not a SQLAlchemy URL, e.g. postgresql+psycopg://user@host/name"
         ) from error

@@ -27,7 +27,7 @@ from harvesters.errors import (
     SourceLockedError,
     TooLargeError,
 )
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
 from harvesters.network.reply import Reply, load_json
 from harvesters.page_model import Validator
 from harvesters.parsing import parser_errors
@@ -39,13 +39,11 @@ from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, DamagedHeadError, ForkError, JournalError
 from journal.files import AlreadyLockedError, FileLock, describe_holder, replace_file
 from journal.journal import Journal
-from journal.mirror_origin import Origin, RefusedEntry
+from journal.mirror_origin import LARGEST, Origin, RefusedEntry
 from journal.outage import Outage
 from vocab.iris import Iris, is_web
 from vocab.provenance import check_source_status
 
-# Bytes of an unpacked entry: the first harvest of ten million records has about so many.
-LARGEST = 64 << 30
 REFUSED = "refused"  # the folder of quarantined entries, below that of the mirror
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 log = structlog.get_logger(component="mirror")
@@ -82,6 +80,44 @@ class Mirror:
     def journal(self) -> Journal:
         """Return the journal that is written."""
         return Journal(self.data / "journal")
+
+
+# Bytes of a response: four parts, for servers without range requests.
+_MAX_ANSWER_BYTES = 64 << 20
+
+
+@contextmanager
+def open_mirror(
+    data: Path, url: str, base: str | None, network: NetworkSettings, pause: float, largest: int
+) -> Iterator[Mirror]:
+    """Open a client for the Stocktake at *url* with a *pause* in seconds between requests, and yield
+    its mirror in *data*.
+    """
+    validators: dict[str, Validator] = {}
+    network = replace(network, retry_policy=RetryPolicy(max_bytes=_MAX_ANSWER_BYTES))
+    with Fetch(network, pause, validators=validators) as client:
+        yield Mirror(data, url, client, base, largest, validators=validators)
+
+
+def handshake_or_cached(mirror: Mirror) -> Origin:
+    """Return the origin; if it does not respond, the one that was mirrored before."""
+    try:
+        return handshake(mirror)
+    except (HarvestError, JournalError) as error:
+        known = mirror_origin.read(mirror.journal.folder)
+        if known is None or isinstance(error, MirrorError | JournalError):
+            raise
+        log.warning(
+            "origin does not respond; serving the local copy", origin=mirror.url, reason=str(error)
+        )
+        return known
+
+
+def describe_copy(mirror: Mirror, copied: int) -> str:
+    """Return a line about the content of a mirror after a sync."""
+    head = mirror.journal.head
+    content = f"{head.number} entries, the last {head.id}" if head else "no entries"
+    return f"{mirror.data} is a mirror of {mirror.url}: {content}; {copied} copied now"
 
 
 def sync(mirror: Mirror) -> int:

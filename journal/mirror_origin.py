@@ -11,6 +11,9 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from journal.errors import JournalError
 from journal.files import replace_file
 
+# Bytes of an unpacked entry: the first harvest of ten million records has about so many.
+LARGEST = 64 << 30
+
 NAME = "origin.json"
 
 

@@ -13,14 +13,16 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LogLine
+
+if TYPE_CHECKING:  # Every process has this log; only those of runs have a ledger.
+    from harvesters.ledger.ledger import Ledger
 
 MAX_LINES = 2_000  # lines of a run, so that a registry that fails on every page fills no ledger
 _PAUSE = 1.0  # seconds between two writes

@@ -16,12 +16,13 @@ from rows import each
 
 from command_line.services import mirror_address
 from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedError, TooLargeError
-from harvesters.mirror import LARGEST, Mirror, follow, handshake, sync
+from harvesters.mirror import Mirror, follow, handshake, sync
 from harvesters.network.fetch import RetryPolicy
 from harvesters.page_model import Validator
 from journal import mirror_origin
 from journal.errors import ChainError, DamagedHeadError, ForkError, ReadOnlyMirrorError
 from journal.journal import Journal
+from journal.mirror_origin import LARGEST
 
 URL = "https://origin.example/"
 BASE = "https://w3id.org/wsis-stocktaking/"
