@@ -13,7 +13,7 @@ from harvesters.admin.auth import Administrator, ContextDep, Reader
 from harvesters.admin.schemas import (
     MAX_ROWS,
     KeyView,
-    Page,
+    Listing,
     RecordView,
     RunView,
     SourceView,
@@ -74,7 +74,7 @@ def list_plans(
     limit: Limit = 50,
     source: str | None = None,
     after: str | None = None,
-) -> Page[RunView]:
+) -> Listing[RunView]:
     """List the plans that await approval."""
     page = schemas.list_runs(context, limit, after, source, State.HELD)
     _add_next_link(response, page.next, limit=limit, source=source)
@@ -97,7 +97,7 @@ def list_changes(
     limit: Limit = 50,
     after: int | None = None,
     diff: bool = True,
-) -> Page[RecordView]:
+) -> Listing[RecordView]:
     """List the records that a plan would change in one way, each with the statements that it
     removes and adds.
     """
@@ -122,7 +122,7 @@ def list_runs(
     source: str | None = None,
     state: State | None = None,
     after: str | None = None,
-) -> Page[RunView]:
+) -> Listing[RunView]:
     """List the runs, newest first, of one source or of all."""
     page = schemas.list_runs(context, limit, after, source, state)
     _add_next_link(
@@ -146,7 +146,7 @@ def list_records(
     outcome: Outcome,
     limit: Limit = 50,
     after: int | None = None,
-) -> Page[RecordView]:
+) -> Listing[RecordView]:
     """List the records behind a count of the run."""
     page = records.list_records(
         context.ledger, schemas.get_run(context.ledger, id), [outcome], limit, after
@@ -173,7 +173,7 @@ def list_acts(
     limit: Limit = 50,
     source: str | None = None,
     after: Annotated[int | None, Query(ge=0)] = None,
-) -> Page[AuditEntry]:
+) -> Listing[AuditEntry]:
     """List the audit log, newest first."""
     page = schemas.list_audit_entries(context.ledger, limit, after, source)
     _add_next_link(response, page.next, limit=limit, source=source)

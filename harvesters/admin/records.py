@@ -11,7 +11,7 @@ from itertools import islice
 
 import sqlalchemy as sa
 
-from harvesters.admin.schemas import Page, RecordView
+from harvesters.admin.schemas import Listing, RecordView
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
@@ -43,7 +43,7 @@ def list_records(
     after: int | None = None,
     *,
     diff: Iris | None = None,
-) -> Page[RecordView]:
+) -> Listing[RecordView]:
     """List the run's records with any of these outcomes; the unchanged ones come last.
 
     With *diff*, each has also its changes, which only an open plan has.
@@ -55,7 +55,7 @@ def list_records(
             return page
         if page.items:
             is_more = ledger.outcomes(run)[Outcome.UNCHANGED] > 0
-            return Page(items=page.items, next=str(_UNCHANGED) if is_more else None)
+            return Listing(items=page.items, next=str(_UNCHANGED) if is_more else None)
     return _list_unchanged(ledger, run, limit, (after or 0) % _UNCHANGED)
 
 
@@ -66,11 +66,11 @@ def _list_staged(
     limit: int,
     after: int | None,
     diff: Iris | None,
-) -> Page[RecordView]:
+) -> Listing[RecordView]:
     changes = list(ledger.changes(run, outcomes, after=after, limit=limit + 1))
     iris = diff if run.state is State.HELD else None
     items = [_view(run, change, iris) for change in changes[:limit]]
-    return Page(items=items, next=str(items[-1].seq) if len(changes) > limit else None)
+    return Listing(items=items, next=str(items[-1].seq) if len(changes) > limit else None)
 
 
 def _view(run: Run, change: StagedDiff, iris: Iris | None) -> RecordView:
@@ -105,7 +105,7 @@ def _title(description: str) -> str | None:
     )
 
 
-def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Page[RecordView]:
+def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Listing[RecordView]:
     """List unchanged records, stored as one row for each source page; *after* is the number already
     shown.
     """
@@ -132,7 +132,7 @@ def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Page[Re
         for number, key in enumerate(keys_found[:limit], after)
     ]
     is_more = len(keys_found) > limit
-    return Page(items=items, next=str(_UNCHANGED + after + limit) if is_more else None)
+    return Listing(items=items, next=str(_UNCHANGED + after + limit) if is_more else None)
 
 
 # The records of a plan that are read for its effect: a page must not wait for a large plan.

@@ -20,7 +20,7 @@ from harvesters.admin.auth import (
 )
 from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import AnyOperation, perform, read_input
-from harvesters.admin.schemas import Page, RecordView, RunView, SourceView, source_views
+from harvesters.admin.schemas import Listing, RecordView, RunView, SourceView, source_views
 from harvesters.errors import PlanError, SourceLockedError
 from harvesters.inspection.curation import undecided
 from harvesters.ledger import operators, prizes, readers, submissions
@@ -253,10 +253,10 @@ def _can_retry(context: AdminContext) -> set[str]:
 
 def _list_records(
     context: AdminContext, harvest_run: Run, chosen: str, after: int | None
-) -> Page[RecordView]:
+) -> Listing[RecordView]:
     """List a page of the records behind a count of a run."""
     if not chosen:
-        return Page(items=[], next=None)
+        return Listing(items=[], next=None)
     group = pages.GROUPS.get(chosen)
     return records.list_records(
         context.ledger,

@@ -223,7 +223,7 @@ def _view(source: Source, status: SourceStatus, fresh: str, hold: HoldView | Non
 MAX_ROWS = 500  # rows a page
 
 
-class Page(BaseModel, Generic[Item]):
+class Listing(BaseModel, Generic[Item]):
     """Rows of a long list; *next* is the value of ``after`` for the next page, None at the end."""
 
     items: list[Item]
@@ -232,14 +232,14 @@ class Page(BaseModel, Generic[Item]):
 
 def list_audit_entries(
     ledger: Ledger, limit: int, after: int | None = None, source: str | None = None
-) -> Page[AuditEntry]:
+) -> Listing[AuditEntry]:
     """Return audit entries older than the one numbered *after*, of one source or of all."""
     c = t.audit_log.c
     query = select_objects(AuditEntry).add_columns(c.id).order_by(c.id.desc()).limit(limit + 1)
     query = query.where(c.id < after) if after is not None else query
     rows = ledger.rows(query.where(c.source == source) if source else query)
     items = [AuditEntry(*row[:-1]) for row in rows[:limit]]
-    return Page(items=items, next=str(rows[limit - 1].id) if len(rows) > limit else None)
+    return Listing(items=items, next=str(rows[limit - 1].id) if len(rows) > limit else None)
 
 
 def list_runs(
@@ -251,7 +251,7 @@ def list_runs(
     text: str = "",
     *,
     internal: bool = True,
-) -> Page[RunView]:
+) -> Listing[RunView]:
     """Return runs started before the run *after*, filtered by source, state and a *text* of their
     reasons and notices; with *internal* also those of the vocabulary, the clusters and the links.
 
@@ -280,7 +280,7 @@ def list_runs(
             query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
         ids = connection.scalars(query.where(c.state == state) if state else query).all()
     items = run_views(context, [get_run(ledger, run_id) for run_id in ids[:limit]])
-    return Page(items=items, next=items[-1].id if len(ids) > limit else None)
+    return Listing(items=items, next=items[-1].id if len(ids) > limit else None)
 
 
 def run_views(context: AdminContext, runs: Sequence[Run]) -> list[RunView]:
