@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Annotated, NoReturn
+from collections.abc import Collection, Mapping, Sequence
+from typing import Annotated, Any, NoReturn
 
 import orjson
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
 
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -22,6 +26,62 @@ def print_lines(*lines: str) -> None:
     """Print lines as they are, however long."""
     for line in lines:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+_NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
+# A listing shows what a run did, not totals.
+_OMITTED_COUNTS = (
+    "published_before",
+    "published_after",
+    "gone",
+)
+
+
+def format_cell(value: object) -> str:
+    """Return a value of a table as text; counts without those that are 0."""
+    if isinstance(value, dict):
+        return ", ".join(
+            f"{name} {count:,}"
+            for name, count in value.items()
+            if count and name not in _OMITTED_COUNTS
+        )
+    return "" if value is None else str(value)
+
+
+def make_table(
+    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none"
+) -> Table | Text:
+    """Return a table of rows, or a line that ends in *empty* if there are none.
+
+    Columns are the keys of all rows in order of appearance, without empty columns.
+    """
+    if not rows:
+        return Text(f"{title}: {empty}")
+    used = {name for row in rows for name, value in row.items() if value is not None}
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
+    table = Table(title=title, title_justify="left", box=SIMPLE)
+    for name in names:
+        table.add_column(name, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
+    for row in rows:
+        table.add_row(*(escape(format_cell(row.get(name))) for name in names))
+    return table
+
+
+def print_rows(
+    rows: Sequence[Any],
+    title: str,
+    json: bool,
+    *,
+    table_rows: Sequence[Mapping[str, object]] | None = None,
+    empty: str = "none",
+) -> None:
+    """Print rows as JSON, or as a table: *table_rows* if the table has other columns, or the line
+    *empty*.
+    """
+    if json:
+        print_json(rows)
+    else:
+        out.print(make_table(rows if table_rows is None else table_rows, title, empty))
 
 
 def check_choice(text: str, known: Collection[str], what: str = "format") -> None:

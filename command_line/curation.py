@@ -14,10 +14,10 @@ from typing import Annotated, Any
 
 import typer
 
-from command_line.console import Json, fail, print_lines
+from command_line.console import Json, fail, print_lines, print_rows
 from command_line.operations import run_operation
 from command_line.settings import Context, Settings
-from command_line.workspace import current_user, load_source, open_existing, open_ledger, print_rows
+from command_line.workspace import current_user, load_source, open_existing, open_ledger
 from harvesters.errors import DeliveryError, HarvestError, PrizeError
 from harvesters.inspection.curation import find_gaps, undecided
 from harvesters.ledger import operators, submissions

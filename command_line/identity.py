@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from command_line.console import Json, print_json, print_lines
+from command_line.console import Json, print_json, print_lines, print_rows
 from command_line.settings import Context, Settings
-from command_line.workspace import current_user, harvest_context, open_existing, print_rows
+from command_line.workspace import current_user, harvest_context, open_existing
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.clusters import (

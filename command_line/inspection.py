@@ -14,7 +14,15 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, check_choice, fail, print_json, print_lines, print_note
+from command_line.console import (
+    Json,
+    check_choice,
+    fail,
+    print_json,
+    print_lines,
+    print_note,
+    print_rows,
+)
 from command_line.settings import Context, Settings
 from command_line.sources import source_file
 from command_line.workspace import (
@@ -23,7 +31,6 @@ from command_line.workspace import (
     load_source,
     network_settings,
     open_existing,
-    print_rows,
     print_runs,
 )
 from harvesters.errors import HarvestError, SourceDefinitionError

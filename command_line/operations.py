@@ -12,14 +12,13 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from typer.main import get_group
 
-from command_line.console import Json, print_json, print_note
+from command_line.console import Json, print_json, print_note, print_rows
 from command_line.settings import Context, Settings
 from command_line.workspace import (
     current_user,
     harvest_context,
     load_source,
     open_ledger,
-    print_rows,
     print_runs,
 )
 from harvesters.admin.actions import create_key, revoke_key

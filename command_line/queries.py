@@ -12,10 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from command_line.console import Json, check_choice, fail, print_json, print_note
+from command_line.console import Json, check_choice, fail, print_json, print_note, print_rows
 from command_line.services import public_address
 from command_line.settings import Context, Settings
-from command_line.workspace import print_rows
 from publisher.errors import NoFormat, QuerySyntaxError
 from publisher.history.change_reader import open_history
 from publisher.history.comparison import (

@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
-from command_line.console import Json, out, print_json, print_lines
+from command_line.console import Json, make_table, out, print_json, print_lines, print_rows
 from command_line.settings import Context
 from command_line.workspace import (
     diff_lines,
     harvest_context,
-    make_table,
     open_ledger,
-    print_rows,
     print_runs,
     print_statistics,
 )

@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 
-from command_line.console import Json, fail
+from command_line.console import Json, fail, print_rows
 from command_line.settings import Context
 from command_line.workspace import (
     harvest_context,
     load_source,
     load_sources,
     open_ledger,
-    print_rows,
     source_list,
 )
 from harvesters.compatibility import compatibility_faults

@@ -7,7 +7,6 @@ from __future__ import annotations
 import getpass
 import os
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -31,7 +30,15 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from command_line.console import fail, out, print_json, print_lines, print_note
+from command_line.console import (
+    fail,
+    format_cell,
+    make_table,
+    out,
+    print_lines,
+    print_note,
+    print_rows,
+)
 from command_line.settings import Settings
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.integrity import has_ledger, require_intact
@@ -166,23 +173,6 @@ def print_statistics(details: run_report.Row) -> None:
     print_lines(*statistics_lines(details))
 
 
-def print_rows(
-    rows: Sequence[Any],
-    title: str,
-    json: bool,
-    *,
-    table_rows: Sequence[Mapping[str, object]] | None = None,
-    empty: str = "none",
-) -> None:
-    """Print rows as JSON, or as a table: *table_rows* if the table has other columns, or the line
-    *empty*.
-    """
-    if json:
-        print_json(rows)
-    else:
-        out.print(make_table(rows if table_rows is None else table_rows, title, empty))
-
-
 def print_runs(
     rows: Sequence[Mapping[str, object]], title: str, json: bool, *, empty: str = "none"
 ) -> None:
@@ -194,28 +184,27 @@ def print_runs(
 
 # ---- rows as tables, and the progress of runs
 
-_NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
 _MAX_REASONS = 5  # printed for each source
 
 
-def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> Table:
-    """Return a table with a row per source, with the reason of each run that failed."""
-    title = "Dry run: nothing was changed" if dry_run else "Runs"
-    table = Table(title=title, title_justify="left", show_footer=len(results) > 1, box=SIMPLE)
-    totals = Counter[str]()
-    for result in results.values():
-        totals.update({} if isinstance(result, FailedRun) else result.counts)
-    totals.pop("reported", None)  # not every source reports a total
-    table.add_column("source", footer="total", no_wrap=True)
-    table.add_column("outcome", no_wrap=True)
-    table.add_column("records", footer=_cell(dict(totals)), overflow="fold")
-    for source, result in results.items():
-        if isinstance(result, FailedRun):
-            colour = "yellow" if result.outcome == "postponed" else "red"
-            table.add_row(source, f"[{colour}]{result.outcome}[/]", _reason_cell(result.reason))
-        else:
-            table.add_row(source, _outcome_cell(result, dry_run=dry_run), _records_cell(result))
-    return table
+def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> Table | Text:
+    """Return a table with a row per source, with the reason of each run that failed or is held."""
+    rows = [
+        {
+            "source": source,
+            "outcome": result.outcome
+            if isinstance(result, FailedRun)
+            else run_report.describe_outcome(result, dry_run=dry_run),
+            "records": result.reason if isinstance(result, FailedRun) else _records(result),
+        }
+        for source, result in results.items()
+    ]
+    return make_table(rows, "Dry run: nothing was changed" if dry_run else "Runs")
+
+
+def _records(plan: Plan) -> str:
+    counts = _describe_counts(plan.counts, plan.run.network)
+    return "\n".join(filter(None, (counts, plan.run.reason or plan.hold_reason)))
 
 
 def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
@@ -252,40 +241,6 @@ def purpose_line(withheld: int, program: str) -> str:
     )
 
 
-def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:
-    text = run_report.describe_outcome(plan, dry_run=dry_run)
-    return f"[yellow]{text}[/yellow]" if plan.hold_reason or plan.run.reason else text
-
-
-def _records_cell(plan: Plan) -> str:
-    reason = plan.run.reason or plan.hold_reason
-    text = _describe_counts(plan.counts, plan.run.network)
-    return escape(text) + (f"\n{_reason_cell(reason)}" if reason else "")
-
-
-def _reason_cell(text: str) -> str:
-    return f"[yellow]{escape(text)}[/yellow]"
-
-
-def make_table(
-    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none"
-) -> Table | Text:
-    """Return a table of rows, or a line that ends in *empty* if there are none.
-
-    Columns are the keys of all rows in order of appearance, without empty columns.
-    """
-    if not rows:
-        return Text(f"{title}: {empty}")
-    used = {name for row in rows for name, value in row.items() if value is not None}
-    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
-    table = Table(title=title, title_justify="left", box=SIMPLE)
-    for name in names:
-        table.add_column(name, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
-    for row in rows:
-        table.add_row(*(escape(_cell(row.get(name))) for name in names))
-    return table
-
-
 def run_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
     """Return the columns of runs (``run_report.run_row``) that fit on a line of 80."""
     return [
@@ -313,7 +268,7 @@ def _describe_counts(counts: Mapping[str, int], network: Mapping[str, int]) -> s
     """Return the counts of a run, or that its source was not read since it reported no change."""
     if network.get("unchanged") and not counts.get("fetched"):
         return f"not read: unchanged; {counts.get('published_after', 0):,} stay published"
-    return _cell(counts) or "none"
+    return format_cell(counts) or "none"
 
 
 def reason_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -349,16 +304,26 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
     for name in ("number", "what", "more"):
         table.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
     counts, quads = row["counts"], row["quads"]
-    for name, text in _STATISTICS.items():
-        if name in counts and (counts[name] or name in _ALWAYS_SHOWN):
-            is_pending = name == "published_after" and row["outcome"] in _UNPUBLISHED
-            label = "published if approved" if is_pending else name.replace("_", " ")
-            table.add_row(f"{counts[name]:,}", label, text)
-    for name, text in _QUAD_STATISTICS.items():
-        if quads[name] is not None:
-            table.add_row(f"{quads[name]:,}", f"quads {name}", text)
-    for name, count in sorted(row["network"].items()):
-        table.add_row(f"{count:,}", f"requests: {name.replace('_', ' ')}", _REQUESTS.get(name, ""))
+    is_pending = row["outcome"] in _UNPUBLISHED
+    listed = (
+        *(
+            (counts[name], name.replace("_", " "), text)
+            for name, text in _STATISTICS.items()
+            if name in counts and (counts[name] or name in _ALWAYS_SHOWN)
+        ),
+        *(
+            (quads[name], f"quads {name}", text)
+            for name, text in _QUAD_STATISTICS.items()
+            if quads[name] is not None
+        ),
+        *(
+            (count, f"requests: {name.replace('_', ' ')}", _REQUESTS.get(name, ""))
+            for name, count in sorted(row["network"].items())
+        ),
+    )
+    for number, name, text in listed:
+        is_planned = is_pending and name == "published after"
+        table.add_row(f"{number:,}", "published if approved" if is_planned else name, text)
     return table
 
 
@@ -450,22 +415,6 @@ _QUAD_STATISTICS = {
     "removed": "in the journal entry",
     "after": "in a store of all entries up to it",
 }
-# A listing shows what a run did, not totals.
-_OMITTED_COUNTS = (
-    "published_before",
-    "published_after",
-    "gone",
-)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(
-            f"{name} {count:,}"
-            for name, count in value.items()
-            if count and name not in _OMITTED_COUNTS
-        )
-    return "" if value is None else str(value)
 
 
 class ProgressBar:

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from rich.console import Console, RenderableType
 from rows import each
 
+from command_line.console import make_table
 from command_line.inspection import preview_list
 from command_line.workspace import (
     ProgressBar,
-    make_table,
     reason_lines,
     run_list,
     statistics_lines,
