@@ -23,7 +23,8 @@ from publisher.sparql.endpoint import media_type, parse_request
 from publisher.sparql.examples import examples
 from publisher.sparql.rewriting import PROPERTY, rewrite
 from publisher.store.columns.algebra import NotCompiled
-from publisher.store.columns.query_parser import parse, parts_of
+from publisher.store.columns.compiler import parts_of
+from publisher.store.columns.engine import parse
 from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, data_version, query
 from publisher.store.releases import Release, newest_release

@@ -17,9 +17,9 @@ from rdflib.term import Literal as ParsedLiteral
 from small_world import IRIS
 
 from publisher.sparql.examples import examples
-from publisher.store.columns import query_parser
+from publisher.store.columns import engine
 from publisher.store.columns.algebra import NotCompiled
-from publisher.store.columns.query_parser import parse, shape_of
+from publisher.store.columns.engine import parse, shape_of
 
 PREFIXES = "PREFIX e: <http://example.org/> PREFIX r: <relative#> "
 QUERIES = [
@@ -67,9 +67,7 @@ def plain(node: object) -> object:
 )  # fmt: skip
 def test_the_algebra_is_that_of_the_text(text: str) -> None:
     whole = "\n".join(line.partition(" # ")[0] for line in text.splitlines() if line[:1] != "#")
-    expected = translateQuery(
-        query_parser._GRAMMAR.parse_string(whole, parse_all=True), base=IRIS.base
-    )
+    expected = translateQuery(engine._GRAMMAR.parse_string(whole, parse_all=True), base=IRIS.base)
 
     assert plain(parse(text, IRIS.base)) == plain(expected.algebra)
 
@@ -80,7 +78,7 @@ def test_queries_that_differ_in_constants_are_parsed_once(tmp_path: Path) -> Non
         for number in range(6)
     ]
     columns = columns_of(stored, tmp_path)
-    query_parser._parsed.cache_clear()
+    engine._parsed.cache_clear()
 
     answers = [
         solutions(
@@ -96,7 +94,7 @@ def test_queries_that_differ_in_constants_are_parsed_once(tmp_path: Path) -> Non
 
     integer = "^^<http://www.w3.org/2001/XMLSchema#integer>"
     assert answers == [[(f'"{number}"{integer}',)] for number in (1, 0, 1, 0, 1, 0)]
-    assert query_parser._parsed.cache_info().misses == 1
+    assert engine._parsed.cache_info().misses == 1
 
 
 def test_equal_constants_have_one_placeholder() -> None:

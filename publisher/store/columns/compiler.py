@@ -6,10 +6,13 @@ depends on a value, the SQL query fails by ``error()`` when it reads such a valu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
+from rdflib.paths import Path
+from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translatePath, traverse
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
@@ -33,15 +36,11 @@ from publisher.store.columns.algebra import (
     with_unbound,
 )
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.query_parser import (
-    Modifiers,
-    existences_of,
-    modifiers_of,
-    pattern_of,
-    variables_of,
-)
 from publisher.store.columns.terms import SCALE, TermKind, text_sql
 
+EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
+# Patterns in EXISTS that the parser has translated to the algebra.
+_TRANSLATED = ("BGP", "Join", "Filter", "Union")
 # Pairs of kinds that are ordered together.
 _LIKE = (
     (TermKind.LANGUAGE_STRING, TermKind.STRING),
@@ -51,6 +50,75 @@ _LIKE = (
 # triples and solutions that are visited: the second sort costs a millisecond.
 _MAX_FIRST, MANY = 1000, 50_000
 _MAX_SUM = 10**18  # sums from here on are left to the RDF store, whose integers have 64 bits
+
+
+class Modifiers(NamedTuple):
+    """The solution modifiers of a SELECT and the pattern below them."""
+
+    pattern: CompValue
+    variables: tuple[str, ...]
+    order: tuple[CompValue, ...]
+    distinct: bool
+    start: int
+    length: int | None
+
+
+def modifiers_of(node: CompValue) -> Modifiers:
+    """Return the modifiers of a SELECT. Raises NotCompiled if *node* is not a projection."""
+    part = node if node.name == "Slice" else CompValue("Slice", p=node)
+    distinct = part.p if part.p.name == "Distinct" else CompValue("All", p=part.p)
+    project = distinct.p
+    if project.name != "Project":
+        raise NotCompiled(project.name)
+    order = project.p if project.p.name == "OrderBy" else CompValue("All", p=project.p, expr=())
+    return Modifiers(
+        order.p,
+        tuple(map(str, project.PV)),
+        tuple(order.expr),
+        distinct.name == "Distinct",
+        int(part.start or 0),
+        None if part.length is None else int(part.length),
+    )
+
+
+def parts_of(node: object, *, with_exists: bool = False) -> Iterator[object]:
+    """Yield *node*, part of the algebra or a path, and all its parts; what is in EXISTS only
+    *with_exists*.
+    """
+    yield node
+    children: Iterable[object] = ()
+    if isinstance(node, Path):
+        children = vars(node).values()
+    elif isinstance(node, list | tuple | set):
+        children = node
+    elif isinstance(node, Mapping):
+        is_open = with_exists or not (isinstance(node, CompValue) and node.name in EXISTS)
+        items = node.items() if is_open else ()
+        # The keys of the rows of VALUES are variables.
+        children = (part for item in items if item[0] != "_vars" for part in item)
+    for child in children:
+        yield from parts_of(child, with_exists=with_exists)
+
+
+def variables_of(node: object, *, with_exists: bool = False) -> list[str]:
+    """Return the names of the variables in *node*, as ``parts_of`` yields them."""
+    parts = parts_of(node, with_exists=with_exists)
+    return [str(part) for part in parts if isinstance(part, Variable)]
+
+
+def existences_of(expression: object) -> list[CompValue]:
+    parts = parts_of(expression)
+    return [part for part in parts if isinstance(part, CompValue) and part.name in EXISTS]
+
+
+def pattern_of(existence: CompValue) -> CompValue:
+    """Return the algebra of the pattern in EXISTS or NOT EXISTS."""
+    inner: CompValue = existence.graph
+    if inner.name in _TRANSLATED:
+        return inner
+    # The parser has not read the paths of one outside WHERE: in a projection, or in HAVING.
+    translated: CompValue = translateGroupGraphPattern(traverse(inner, visitPost=translatePath))
+    return translated
 
 
 def ordered_solutions(

@@ -9,6 +9,7 @@ that must match with it.
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import logging
@@ -16,9 +17,11 @@ import re
 import resource
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cached_property, partial
+from copy import copy
+from functools import cached_property, lru_cache, partial
 from itertools import count, islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -33,27 +36,31 @@ from pyoxigraph import (
     Store,
     parse_query_results,
 )
+from pyparsing import ParserElement
 from rdflib import paths
 from rdflib.paths import AlternativePath, MulPath, NegatedPath
+from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.term import BNode, URIRef, Variable
+from rdflib.term import BNode, Literal, URIRef, Variable
 
 from publisher.database import attach
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
-from publisher.store.columns.compiler import CompiledQuery, compile_query
-from publisher.store.columns.database import FILE
-from publisher.store.columns.query_parser import (
+from publisher.store.columns.compiler import (
+    CompiledQuery,
+    compile_query,
     existences_of,
-    parse,
     parts_of,
     pattern_of,
 )
+from publisher.store.columns.database import FILE
 from publisher.store.columns.terms import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
 from publisher.store.workers.query_request import (
     QueryDataset,
     QueryRequest,
     dataset_graphs,
     in_written_order,
+    string_value,
+    tokenize,
 )
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
@@ -77,6 +84,131 @@ _FAILURES = (
 )
 
 log = logging.getLogger(__name__)
+
+SHAPES = 500  # whose algebra is cached
+_FORMS = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
+_ABSOLUTE = re.compile(r"<[A-Za-z][A-Za-z0-9+.-]*:[^<>]*>")
+# A character that is allowed in strings, IRIs and local names, but is in no query. With a number it
+# stands for a constant; in an IRI it follows a scheme.
+MARK = "\U000e0000"
+_SCHEME = "urn:x-stocktake:"
+_PLACEHOLDER = re.compile(rf"(?:{_SCHEME})?{MARK}([0-9]+)$")
+
+
+def _load_grammar() -> ParserElement:
+    """Return rdflib's grammar of a query without comments; tabs in strings stay tabs. Looking for a
+    comment before each token would take four tenths of the time of parsing.
+
+    The module is loaded a second time, so that rdflib's own queries may have comments.
+    """
+    spec = importlib.util.find_spec("rdflib.plugins.sparql.parser")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    query: ParserElement = module.Query
+    for element in query.visit_all():  # type: ignore[no-untyped-call]
+        element.ignoreExprs.clear()
+    return query.parse_with_tabs()
+
+
+# It is loaded before query workers are forked, so that they share it.
+_GRAMMAR = _load_grammar()
+
+
+class Shape(NamedTuple):
+    """The *text* of a query with placeholders for *constants*, its strings, IRIs and the local
+    parts of its prefixed names, and without comments.
+    """
+
+    text: str
+    constants: tuple[str, ...]
+
+
+@lru_cache(SHAPES)
+def shape_of(text: str) -> Shape:
+    """Return the shape of a query.
+
+    >>> shape_of('ASK { ?s x:y <urn:a> , "b" # a comment\\n }').constants
+    ('y', 'urn:a', 'b')
+    """
+    parts: list[str] = []
+    constants: dict[str, int] = {}  # numbers by their tokens: equal ones have one placeholder
+    has_constants = False  # after the prologue
+    for token in tokenize(text, with_gaps=True):
+        has_constants = has_constants or token.word() in _FORMS
+        is_absolute = token.kind == "iri" and _ABSOLUTE.fullmatch(token.text) is not None
+        if token.kind == "gap":
+            parts.append(" ")
+        elif has_constants and (is_absolute or token.kind in ("string", "name")):
+            mark = f"{MARK}{constants.setdefault(token.text, len(constants))}"
+            prefix = token.text.partition(":")[0]
+            named = f"<{_SCHEME}{mark}>" if is_absolute else f"{prefix}:{mark}"
+            parts.append(f'"{mark}"' if token.kind == "string" else named)
+        else:
+            parts.append(token.text)
+    return Shape("".join(parts), tuple(map(_constant_value, constants)))
+
+
+def _constant_value(token: str) -> str:
+    if token[0] in "\"'":
+        return string_value(token)
+    return token[1:-1] if token[0] == "<" else token.partition(":")[2]
+
+
+def parse(text: str, base: str | None = None) -> CompValue:
+    """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
+    if "\\" in text and any("\\" in item.text for item in tokenize(text) if item.kind != "string"):
+        raise NotCompiled("an escape in a name, which the two parsers may read differently")
+    if MARK in text:
+        raise NotCompiled("a character that stands for constants")
+    shape = shape_of(text)
+    parsed = _parsed(shape.text, base)
+    if isinstance(parsed, str):
+        raise NotCompiled(parsed)
+    algebra: CompValue = _replaced(parsed, shape.constants)
+    return algebra
+
+
+@lru_cache(SHAPES)
+def _parsed(shape: str, base: str | None) -> CompValue | str:
+    """Return the algebra of a shape, which must not be changed, or why the parser rejects it."""
+    try:
+        algebra: CompValue = translateQuery(
+            _GRAMMAR.parse_string(shape, parse_all=True), base=base
+        ).algebra
+    except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
+        if isinstance(error, MemoryError):
+            raise
+        return f"not a query for the parser: {error}"
+    return algebra
+
+
+def _replaced(node: Any, constants: Sequence[str]) -> Any:
+    """Return a copy of the algebra *node* with *constants* in place of their placeholders."""
+    if isinstance(node, Literal):
+        datatype = _replaced(node.datatype, constants)
+        text = _filled(node, constants)
+        return Literal(text, lang=node.language, datatype=datatype, normalize=False)
+    if isinstance(node, URIRef):
+        return URIRef(_filled(node, constants))
+    if isinstance(node, CompValue | paths.Path):
+        copied: Any = node.clone() if isinstance(node, CompValue) else copy(node)
+        if isinstance(node, CompValue):
+            copied.update(_replaced(dict(node), constants))
+        # Paths have attributes only, and the translated pattern of EXISTS is an attribute.
+        vars(copied).update(_replaced(vars(node), constants))
+        return copied
+    if isinstance(node, Mapping):
+        return {name: _replaced(value, constants) for name, value in node.items()}
+    if isinstance(node, list | tuple):
+        return type(node)(_replaced(part, constants) for part in node)
+    return node
+
+
+def _filled(text: str, constants: Sequence[str]) -> str:
+    match = _PLACEHOLDER.search(text)
+    return text[: match.start()] + constants[int(match[1])] if match else text
 
 
 class ColumnEngine:

@@ -53,8 +53,7 @@ from publisher.errors import (
     StoreFailure,
 )
 from publisher.rdf import PREFIXES, parse_node, replace_invalid_characters
-from publisher.store.columns import query_parser
-from publisher.store.columns.engine import SMALL, open_columns
+from publisher.store.columns.engine import SMALL, open_columns, parse
 from publisher.store.workers.query_request import (
     CHUNK_SIZE,
     MEMORY_TEXT,
@@ -124,7 +123,7 @@ def run(
     # rdflib logs a warning for every ill-typed literal in a query.
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)
     # The first query to be parsed takes 50 ms more, since a forked process copies what it changes.
-    query_parser.parse(_FIRST_QUERY)
+    parse(_FIRST_QUERY)
     serve(connection, open_snapshot or OpenSnapshot)
 
 
