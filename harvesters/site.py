@@ -62,10 +62,10 @@ from harvesters.reasons import Reason
 from harvesters.source import Source, load
 from journal.errors import JournalError
 from languages.translations import format_number, gettext
+from web.middleware import Throttle
 from web.respond import PROBLEM_MEDIA, Problem, install_error_handler
 from web.sessions import SessionCookie, is_own_form
 from web.templating import Pages
-from web.throttle import Throttle
 
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
 

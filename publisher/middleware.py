@@ -48,7 +48,8 @@ from publisher.store.descriptions import (
     source_statuses,
 )
 from publisher.store.query_service import QueryService, data_version
-from publisher.store.workers.pool import RateLimiter, client_key
+from publisher.store.workers.pool import RateLimiter
+from web.middleware import client_key
 from web.respond import REVALIDATED, accepts_gzip, is_not_modified, parse_http_date
 
 DEEP = 3  # pages with at least as many facet values are rendered a few at a time

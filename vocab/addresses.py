@@ -1,5 +1,5 @@
-"""Rules for addresses: which IP addresses belong to the public internet, which ones to one client,
-and which texts are mail addresses. All clients and limits use them.
+"""Rules for addresses: which IP addresses belong to the public internet, and which texts are mail
+addresses. All clients use them.
 
 Sources: https://www.iana.org/assignments/iana-ipv4-special-registry/,
 https://www.iana.org/assignments/iana-ipv6-special-registry/ and
@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from email.errors import MessageError
 from email.headerregistry import Address
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 # The only range from which addresses are assigned to hosts of the public internet.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -58,21 +58,3 @@ def is_public(address: str) -> bool:
     if isinstance(ip, IPv4Address):
         return ip.is_global and not ip.is_multicast
     return ip in _GLOBAL_UNICAST and ip.is_global and not any(ip in network for network in _SPECIAL)
-
-
-def address_key(address: str) -> str:
-    """Return the key of the client at an address: for IPv6 its /64 network, since one client has all
-    addresses of it.
-
-    >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
-    ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
-    """
-    try:
-        address_ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if not isinstance(address_ip, IPv6Address):
-        return str(address_ip)
-    if address_ip.ipv4_mapped:
-        return str(address_ip.ipv4_mapped)
-    return f"{IPv6Address(int(address_ip) >> 64 << 64)}/64"

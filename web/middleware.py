@@ -1,5 +1,6 @@
 """The middleware that requests to the portal and to the admin pages pass first. It checks their host,
-names and measures them, limits their size, sets their language, and sets the security headers of responses.
+names and measures them, limits their size, sets their language, and sets the security headers of
+responses. Limits count what a client does by its address.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host),
 https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form),
@@ -12,17 +13,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from fnmatch import fnmatchcase
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from uuid import uuid4
 
 import structlog
+from cachetools import TLRUCache
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.cors import CORSMiddleware
@@ -448,3 +452,65 @@ def own_path(location: str, url: str) -> str | None:
     """
     path = location.removeprefix(url)
     return path if location.startswith(f"{url}/") and not path.startswith("//") else None
+
+
+def address_key(address: str) -> str:
+    """Return the key of the client at an address: for IPv6 its /64 network, since one client has all
+    addresses of it.
+
+    >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
+    ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
+    """
+    try:
+        address_ip = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(address_ip, IPv6Address):
+        return str(address_ip)
+    if address_ip.ipv4_mapped:
+        return str(address_ip.ipv4_mapped)
+    return f"{IPv6Address(int(address_ip) >> 64 << 64)}/64"
+
+
+def client_key(scope: Mapping[str, Any]) -> str:
+    """Return the key of the client that sent a request with this ASGI *scope*; "" if it has no
+    address.
+    """
+    return address_key(scope["client"][0]) if scope.get("client") else ""
+
+
+MAX_FAILURES = 10  # failures in a window: enough for typing errors, too few for guessing
+WINDOW_SECONDS = 60.0
+_MAX_CLIENTS = 10_000  # about 2 MB; the longest inactive one is dropped first
+
+
+class Throttle:
+    """Count each client's failed attempts, at most *limit* in *window* seconds; *clock* returns
+    monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        limit: int = MAX_FAILURES,
+        window: float = WINDOW_SECONDS,
+    ) -> None:
+        self._clock, self._limit, self._window = clock, limit, window
+        # The end of each client's window, and its failures in the window.
+        self._failures: TLRUCache[str, tuple[float, int]] = TLRUCache(
+            _MAX_CLIENTS, lambda _client, failures, _now: failures[0], clock
+        )
+        self._lock = threading.Lock()
+
+    def retry_after(self, client: str) -> int:
+        """Return the whole seconds until *client* may try again, 0 if it may now."""
+        with self._lock:
+            end, count = self._failures.get(address_key(client), (0.0, 0))
+        return max(1, int(end - self._clock()) + 1) if count >= self._limit else 0
+
+    def record_failure(self, client: str) -> None:
+        """Count a failed attempt; the first one starts a window."""
+        key = address_key(client)
+        with self._lock:
+            end, count = self._failures.get(key, (self._clock() + self._window, 0))
+            self._failures[key] = end, count + 1

@@ -35,8 +35,8 @@ from harvesters.site import (
 from harvesters.source import Source, load
 from languages.translations import current_locale, gettext, use_language
 from vocab.addresses import is_mail_address
+from web.middleware import Throttle
 from web.sessions import SessionCookie
-from web.throttle import Throttle
 
 SOURCE = "submissions"
 SESSION = SessionCookie("submitter", "/submit", timedelta(hours=12))

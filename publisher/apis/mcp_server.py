@@ -49,10 +49,10 @@ from publisher.store.query_service import QueryService
 from publisher.store.query_service import query as stored_query
 from publisher.store.search.query import MAX_LENGTH
 from publisher.store.search.searcher import open_searcher, suggest_spelling
-from publisher.store.workers.pool import client_key
 from vocab.initiative import Basis
 from vocab.iris import KINDS
 from vocab.lookup import AREA, country
+from web.middleware import client_key
 from web.respond import GRAPHS, TABLES, HTTPProblem, origin
 
 NAME = "stocktake"

@@ -66,13 +66,12 @@ from publisher.sparql.endpoint import read_body, read_parameters, single_value
 from publisher.store.query_service import QueryService
 from publisher.store.query_service import query as stored_query
 from publisher.store.search.index import parse_thing_iri
-from publisher.store.workers.pool import client_key
 from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import Concept, concepts
 from web.branding import Branding
 from web.endpoints import get, problems, redirects, whole_number
-from web.middleware import FRAMED_POLICY, MAX_BODY
+from web.middleware import FRAMED_POLICY, MAX_BODY, client_key
 from web.respond import HTML, JSON, HTTPProblem, origin, respond, see_other
 
 BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension

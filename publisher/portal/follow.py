@@ -60,9 +60,9 @@ from publisher.portal.search import (
 from publisher.portal.visitors import FieldsDep, first_fault, optional_store
 from publisher.store.query_service import QueryService
 from publisher.store.search.query import MAX_LENGTH, SearchRequest
-from publisher.store.workers.pool import client_key
 from vocab.iris import KINDS, Iris
 from web.endpoints import get, known_parameters, other_contents, problems
+from web.middleware import client_key
 from web.respond import HTML, NO_STORE, HTTPProblem, Link, origin, respond
 
 FREQUENCIES = ("change", "day", "week")

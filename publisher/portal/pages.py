@@ -25,12 +25,12 @@ from publisher.portal.visitors import VisitorCommand
 from publisher.rdf import namespaces
 from publisher.store.descriptions import Description
 from publisher.store.query_service import query
-from publisher.store.workers.pool import client_key
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.schemes import label
 from vocab.terms import DCT, FOAF, LANGUAGES, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 from web.branding import LOGO, LOGO_TYPES
 from web.endpoints import contents, get, other_contents, problems
+from web.middleware import client_key
 from web.respond import (
     DATA_FORMATS,
     FORMATS,

@@ -22,11 +22,11 @@ from publisher.pages import Pages, PagesDep, require
 from publisher.portal.visitors import FieldsDep, first_fault, optional_store
 from publisher.rdf import Term, namespaces
 from publisher.store.descriptions import Description, Statement, serialize_description
-from publisher.store.workers.pool import client_key
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
 from web.endpoints import contents, get, problems
+from web.middleware import client_key
 from web.respond import GRAPHS, HTML, JSON, NO_STORE, Format, GraphFormat, choose_format, respond
 
 OA = "http://www.w3.org/ns/oa#"

@@ -30,13 +30,13 @@ from publisher.portal.visitors import VisitorCommand
 from publisher.rdf import Row, iri, to_node
 from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, query
-from publisher.store.workers.pool import client_key
 from shapes.rules import Rule, Severity, message, remedy, rules, triples
 from vocab.iris import Iris
 from vocab.normalization import escape_formula
 from vocab.terms import LANGUAGES, RDF, SH, XSD
 from web.branding import NAME
 from web.endpoints import SourcePath, contents, get, problems
+from web.middleware import client_key
 from web.respond import GRAPHS, HTML, JSON, Format, ResourceURLs, choose_format, origin, respond
 
 _EXAMPLES = 3

@@ -29,8 +29,9 @@ from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
 from publisher.store.search.index import fold, tokens
 from publisher.store.search.query import SearchRequest, parse_clauses
 from publisher.store.search.searcher import Marker, Searcher, best_text
-from publisher.store.workers.pool import RateLimiter, client_key
+from publisher.store.workers.pool import RateLimiter
 from web.endpoints import format_parameter, get, other_contents, problems, whole_number
+from web.middleware import client_key
 from web.respond import HTML, JSON, choose_format, respond
 
 MAX_CARDS = 6  # topics above the results of a search

@@ -23,9 +23,9 @@ from languages.translations import TranslatableText
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.pages import require
 from publisher.sparql.endpoint import FORM
+from web.middleware import Throttle
 from web.respond import HTTPProblem
 from web.sessions import check_origin
-from web.throttle import Throttle
 
 MULTIPART = "multipart/form-data"
 MAX_FIELDS = 64 * 1024  # bytes of a form without files

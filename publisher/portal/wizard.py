@@ -46,10 +46,10 @@ from publisher.portal.visitors import (
     read_form,
 )
 from publisher.sparql.endpoint import FORM, read_body
-from publisher.store.workers.pool import client_key
 from shapes.rules import message
 from vocab.iris import is_web
 from web.endpoints import contents, get, problems
+from web.middleware import client_key
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 from web.respond import HTML, JSON, NO_STORE, Format, choose_format, respond
 from web.sessions import check_origin

@@ -41,13 +41,13 @@ from publisher.catalog.void import service_description
 from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
 from publisher.limits import MAX_QUERY_BYTES
 from publisher.middleware import RELEASE_HEADER
-from publisher.pages import ServiceDep, get_pages, get_service
+from publisher.pages import ServiceDep, get_pages
 from publisher.rdf import iri, is_iri
 from publisher.sparql.examples import completions, editor_state, is_built, script_texts
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
-from publisher.store.workers.pool import Answer, client_key
+from publisher.store.workers.pool import Answer
 from publisher.store.workers.query_request import (
     CHUNK_SIZE,
     FIELD,
@@ -56,6 +56,7 @@ from publisher.store.workers.query_request import (
     uses_service,
 )
 from web.endpoints import contents, format_parameter, get, problems, schema_of
+from web.middleware import client_key
 from web.respond import (
     GRAPHS,
     HTML,
@@ -652,7 +653,7 @@ router, graphs = APIRouter(), APIRouter()
 
 @router.post("/sparql", include_in_schema=False)
 async def answer_request(request: Request) -> Response:
-    service = await get_service(request)
+    service: QueryService = request.app.state.service
     params = read_parameters(request, await read_body(request))
     if request.method != "POST" and not params.keys() - {"example", "show", "lang"}:
         return await _introduction(

@@ -37,9 +37,10 @@ from publisher.pages import PagesDep, ServiceDep
 from publisher.sparql.endpoint import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
-from publisher.store.workers.pool import Answer, Worker, client_key
+from publisher.store.workers.pool import Answer, Worker
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, get, other_contents, problems
+from web.middleware import client_key
 from web.respond import GRAPHS, HTML, TABLES, HTTPProblem, respond, wants_html
 from web.sessions import check_origin
 

@@ -188,6 +188,7 @@ def find_store(data: Path, release: Release) -> Snapshot | None:
         str(folder),
         modified=issued,
         text=release.position,
+        version=f"release-{release.entry}",
     )
 
 

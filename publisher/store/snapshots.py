@@ -118,7 +118,8 @@ class Snapshot:
     search index and the columns, -1 if there is none. *applying* is the number of the entry that is
     being loaded into an external store, 0 if there is none: answers may contain a part of it.
     *appeared* is when the first snapshot with these columns appeared, 0 for that snapshot itself.
-    *format* is the FORMAT of its files.
+    *format* is the FORMAT of its files. *version* identifies the published data: two states with the
+    same version contain the same quads.
     """
 
     number: int
@@ -133,6 +134,7 @@ class Snapshot:
     applying: int = 0
     appeared: int = 0
     format: str = ""
+    version: str = ""
 
     @property
     def is_indexed(self) -> bool:
@@ -143,14 +145,6 @@ class Snapshot:
     def first_appeared(self) -> int:
         """Return when a snapshot with these columns first appeared, in seconds since 1970."""
         return self.appeared or int((Path(self.path) / CHECKSUMS).stat().st_mtime)
-
-    @property
-    def version(self) -> str:
-        """Return an identifier of the published data: two states with the same version contain the
-        same quads.
-        """
-        version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.columns}"
-        return f"{version}-{self.number}" if self.applying else version
 
 
 _SNAPSHOT = TypeAdapter(Snapshot)
@@ -204,8 +198,18 @@ def create_snapshot(
         }
         is_same = before and before.columns == positions["columns"]
         appeared = before.first_appeared if before and is_same else 0
-        snapshot = replace(state, number=number, path=str(path), appeared=appeared, **positions)
-        snapshot = replace(snapshot, modified=_modified(snapshot, before), format=FORMAT)
+        indexed = "-".join(map(str, positions.values()))
+        part_of = f"-{number}" if state.applying else ""
+        snapshot = replace(
+            state,
+            number=number,
+            path=str(path),
+            appeared=appeared,
+            format=FORMAT,
+            version=f"{state.position}-{state.entry}-{state.status}-{indexed}{part_of}",
+            **positions,
+        )
+        snapshot = replace(snapshot, modified=_modified(snapshot, before))
         if store is not None:
             store.backup(part / "store")
         (part / "about.json").write_text(json.dumps(asdict(snapshot)))

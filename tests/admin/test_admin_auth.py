@@ -17,8 +17,7 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.ledger import operators
 from harvesters.ledger.operators import Scope
-from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_PRIVATE_BODY
-from web.throttle import MAX_FAILURES, WINDOW_SECONDS
+from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_FAILURES, MAX_PRIVATE_BODY, WINDOW_SECONDS
 
 SCOPES = ("read", "operate", "admin")
 WRONG_KEY = "stk_00000000_" + "A" * 43

@@ -11,8 +11,8 @@ import pytest
 
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, StagedRecord, State
+from web.middleware import MAX_FAILURES
 from web.sessions import IDLE_TIMEOUT, MAX_AGE
-from web.throttle import MAX_FAILURES
 
 from .conftest import HOSTILE, staged
 

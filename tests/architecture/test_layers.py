@@ -39,7 +39,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"data_format", "entry", "mirror_origin", "store"}, {"journal"},
     ),
     "web": (
-        {"branding", "outbound_client", "respond", "server", "throttle"},
+        {"branding", "outbound_client", "respond", "server"},
         {"endpoints", "sessions", "templating"}, {"charts", "middleware"},
     ),
     "harvesters": (

@@ -23,7 +23,6 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import structlog
 from cachetools import LRUCache
@@ -53,7 +52,6 @@ from publisher.store.workers.query_request import (
     ResponsePart,
     Truncation,
 )
-from vocab.addresses import address_key
 
 log = structlog.get_logger()
 
@@ -652,10 +650,3 @@ class RateLimiter:
         left = self.remaining(client)
         if left is not None:
             self._balances[client] = self._quota - left + seconds, self._now()
-
-
-def client_key(scope: Mapping[str, Any]) -> str:
-    """Return the key of the client that sent a request with this ASGI *scope*; "" if it has no
-    address.
-    """
-    return address_key(scope["client"][0]) if scope.get("client") else ""

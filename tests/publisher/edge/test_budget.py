@@ -13,7 +13,7 @@ from rows import each
 from publisher.errors import QuotaExceeded, StoreBusy, TooManyQueries
 from publisher.limits import Limits, read
 from publisher.store.workers.pool import AdmissionQueue, RateLimiter, Turn
-from vocab.addresses import address_key
+from web.middleware import address_key
 
 from .conftest import Serve
 
