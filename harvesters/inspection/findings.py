@@ -9,6 +9,7 @@ import codecs
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from enum import StrEnum
@@ -30,14 +31,16 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
-from harvesters.mappings.fields import FieldTrace, FieldTracing
 from harvesters.page_model import Page, Record
+from harvesters.payloads.paths import fields_of, noting
 from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
 from shapes.rules import Rule, Severity, rules
 from shapes.validate import EngineName
+from vocab.describe import describe
+from vocab.iris import Iris
 from vocab.terms import SH
 
 _POSITION = re.compile(r"\bline (\d+)(?:[,:]? column (\d+))?")
@@ -204,10 +207,10 @@ def position_in(message: str) -> tuple[int | None, int | None]:
     ) else None
 
 
-SAMPLE = 20  # records of a feed whose fields are left out one by one
+SAMPLE = 20  # records of a feed whose fields are listed
+_MAX_LENGTH = 300  # characters of the example of a field
 _MAX_PAGES = 3  # pages that are read for the sample
 _NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, plain or quoted (JMESPath)
-_PREDICATE = re.compile(r"^\S+ <([^>]+)> ")
 
 
 class FieldSample(NamedTuple):
@@ -219,6 +222,66 @@ class FieldSample(NamedTuple):
     guessed_charset: str = ""
 
 
+class MappedRecord:
+    """A record that is mapped once, with notes of what the mapping reads: its *statements*, and the
+    values of its *fields*, whose names are those of its publisher (``fields_of``).
+
+    Raises ParseError, or one of MAPPING_ERRORS.
+    """
+
+    def __init__(self, record: Record[Any], task: ProcessingTask) -> None:
+        payload, source, iris = record.payload, task.source.name, Iris(task.base)
+        self.fields = fields_of(payload)
+        with noting() as self._reads:
+            view = replace(record, content=self._reads.view(payload))
+            resource = create_processor(task).resource(view)
+        self.statements = frozenset(describe(resource, iris, source))
+
+        def describe_members(*members: str) -> frozenset[str]:
+            values = {name: getattr(resource, name) for name in members if hasattr(resource, name)}
+            return frozenset(describe(type(resource)(key=resource.key, **values), iris, source))
+
+        own = describe_members()
+        noted = {member for members in self._reads.members.values() for member in members}
+        self._lines = {name: describe_members(*name.split()) - own for name in noted}
+
+    def is_read(self, name: str) -> bool:
+        return self._reads.has(name)
+
+    def fields_behind(self, statement: str, word: str = "") -> list[str]:
+        """Return the fields from which a statement is made, by what was read for its member: those
+        with its value or the *word* that it translates, else all of them.
+        """
+        members = {name for name, lines in self._lines.items() if statement in lines}
+        term = " ".join(str(getattr(object_of(statement), "value", "")).split())
+
+        def distance(name: str) -> int:
+            texts = list(filter(None, (" ".join(text.split()) for text in self.fields[name])))
+            if not {term, word}.isdisjoint(texts):
+                return 0
+            if word and any(word in text for text in texts):
+                return 1
+            return 2 if any(text in term or text in word for text in texts) else 3
+
+        own, free = list[str](), list[str]()
+        for name in self.fields:
+            noted = self._reads.members.get(name.rstrip("[]"), set())
+            if not members.isdisjoint(noted):
+                own.append(name)
+            elif noted == {""}:
+                free.append(name)
+        for names in (own, free):
+            nearest = min(map(distance, names), default=3)
+            if nearest < 3:
+                return [name for name in names if distance(name) == nearest]
+        return own
+
+    @property
+    def has_free_reads(self) -> bool:
+        """Return whether functions of the mapping read fields by themselves."""
+        return any(members == {""} for members in self._reads.members.values())
+
+
 def traced_fields(
     source: Source, run: Run, base: str, engine: EngineName, archive: Path
 ) -> FieldSample:
@@ -227,15 +290,12 @@ def traced_fields(
     """
     pages = list(_pages(source, run, base, archive))
     records = (item for page in pages for item in page.items if isinstance(item, Record))
-    traces: list[tuple[str, list[FieldTrace]]] = []
-    processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
-    errors = (*MAPPING_ERRORS, ParseError)
+    task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
+    mapped: list[tuple[str, MappedRecord]] = []
     for record in islice(records, SAMPLE):
-        try:
-            traces.append((record.key, FieldTracing(record, processor.statements, errors).traces))
-        except errors:
-            continue  # The run has a finding of this record already.
-    return FieldSample(_merge(traces), next((page.guessed_charset for page in pages), ""))
+        with suppress(ParseError, *MAPPING_ERRORS):  # The run has a finding of this record already.
+            mapped.append((record.key, MappedRecord(record, task)))
+    return FieldSample(_merge(mapped), next((page.guessed_charset for page in pages), ""))
 
 
 def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding]:
@@ -275,29 +335,27 @@ def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[
         return  # The error that ended the run is a finding already.
 
 
-def _merge(traces: list[tuple[str, list[FieldTrace]]]) -> tuple[FieldUse, ...]:
-    """Return the use of each field, from the keys and traces of records. The protocol reads a field
-    that has the key.
+def _merge(mapped: list[tuple[str, MappedRecord]]) -> tuple[FieldUse, ...]:
+    """Return the use of each field of some records, which are with their keys. The protocol reads a
+    field that has the key.
     """
     records: Counter[str] = Counter()
     read: set[str] = set()
     examples: dict[str, str] = {}
-    properties: dict[str, Counter[str]] = {}
-    for key, fields in traces:
-        for trace in fields:
-            records[trace.name] += 1
-            examples.setdefault(trace.name, trace.values[0] if trace.values else "")
-            counts = properties.setdefault(trace.name, Counter())
-            if trace.is_read or trace.values == (key,):
-                read.add(trace.name)
-            if not trace.is_required:
-                counts.update(
-                    {
-                        match.group(1)
-                        for line in trace.statements
-                        if (match := _PREDICATE.match(line))
-                    }
-                )
+    properties: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for key, record in mapped:
+        for name, values in record.fields.items():
+            records[name] += 1
+            examples.setdefault(name, values[0][:_MAX_LENGTH])
+            if record.is_read(name) or values == [key]:
+                read.add(name)
+        used = {
+            (name, statement.split(" ", 2)[1].strip("<>"))
+            for statement in record.statements
+            for name in record.fields_behind(statement)
+        }
+        for name, iri in used:
+            properties[name][iri] += 1
     return tuple(
         FieldUse(
             name,
@@ -519,6 +577,12 @@ def parse_statements(statements: Iterable[str]) -> Iterator[Any]:
     """Yield the quads of a description's *statements*: N-Triples without the dot."""
     lines = "".join(f"{line} .\n" for line in statements if line)
     return parse(lines, format=RdfFormat.N_TRIPLES)
+
+
+def object_of(statement: str) -> Any:
+    """Return the object of a statement, None if its text has no RDF term there."""
+    with suppress(SyntaxError, StopIteration):
+        return next(parse_statements([statement])).object
 
 
 def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:

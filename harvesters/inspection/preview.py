@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,12 +13,13 @@ from typing import Any
 import structlog
 
 from harvesters.compatibility import check_compatible
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, ParseError
 from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.mappings.fields import compare_fields
+from harvesters.mappings.fields import unmatched_fields
 from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
 from harvesters.page_model import Page, Record
+from harvesters.payloads.paths import Reads, fields_of, noting
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
     create_processor,
@@ -128,10 +130,11 @@ def preview_source(
     protocol, _ = check_compatible(source)
     run = Run("trial", source.name, 1, State.RUNNING, True, None, datetime.now(UTC), "")
     task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
-    processor = PageProcessor(create_processor(task), WorkerPool(base, engine, workers=0))
     read, deadline = _PagesRead(), clock() + TIME_LIMIT
     try:
-        with _open_client(source, network) as client:
+        with noting() as reads, _open_client(source, network) as client:
+            read.reads = reads if source.fields else None
+            processor = PageProcessor(create_processor(task), WorkerPool(base, engine, workers=0))
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
                 read.add(page, records, processor)
@@ -147,16 +150,17 @@ def preview_source(
             error.reason,
             read.notes(),
         )
-    notes = (*_notes(source, read.records), *read.notes())
+    notes = (*_notes(source, read), *read.notes())
     return PreviewResult(tuple(read.previews), read.reported_total, read.has_more, notes=notes)
 
 
 @dataclass(slots=True)
 class _PagesRead:
-    """The pages that a preview has read: *previews* and *records* of the first records, and what a
-    run would remark on all of them.
+    """The pages that a preview has read: *previews* and *records* of the first records, what the
+    definition *reads* of them, and what a run would remark on all of them.
     """
 
+    reads: Reads | None = None  # None if the mapping is none of the definition's [fields].
     previews: list[RecordPreview] = field(default_factory=list)
     records: list[Record[Any]] = field(default_factory=list)
     reported_total: int | None = None
@@ -174,10 +178,9 @@ class _PagesRead:
         self._incomplete = self._incomplete or page.incomplete_reason
         self._guessed_charset = self._guessed_charset or page.guessed_charset
         left = most - len(self.previews)
-        first = replace(page, items=page.items[:left])
+        first = replace(page, items=tuple(map(self._view, page.items[:left])))
         results = processor.results(processor.submit(first, {}, self._digests))
         self.previews += map(_record_preview, results)
-        self.records += (item for item in first.items if isinstance(item, Record))
         for item in page.items[left:]:
             digest = processor.digest(item)
             if not page.again and (result := repeated(item, digest, self._digests, page)):
@@ -189,6 +192,17 @@ class _PagesRead:
             result.reasons[0] for result in results if result.outcome is Outcome.DUPLICATE
         )
         self.has_more = len(page.items) > len(first.items) or page.cursor is not None
+
+    def _view(self, item: Any) -> Any:
+        """Return a record that notes what is read of it; any other item, and one that cannot be parsed,
+        unchanged.
+        """
+        if isinstance(item, Record) and self.reads:
+            with suppress(ParseError):
+                record = item.parsed()
+                self.records.append(record)
+                return replace(record, content=self.reads.view(record.payload))
+        return item
 
     def notes(self) -> tuple[Reason, ...]:
         """Return what a run would remark on all records: duplicates, an incomplete list, a charset that
@@ -237,27 +251,28 @@ def _open_client(source: Source, network: NetworkSettings) -> Fetch:
     )
 
 
-def _notes(source: Source, records: list[Record[Any]]) -> Iterator[Reason]:
-    """Yield a note that names the fields of the definition that match nothing in *records*, and one
-    that names the fields of the records that the definition does not read.
+def _notes(source: Source, read: _PagesRead) -> Iterator[Reason]:
+    """Yield a note that names the fields of the definition that match nothing in the records, and one
+    that names the fields of the records that the definition does not read. The protocol reads a
+    field that has the key.
     """
-    if not source.fields:
+    if not read.reads or not read.records:
         return
-    try:
-        use = compare_fields(source, [record.parsed() for record in records])
-    except HarvestError:
-        return
-    if records and use.unmatched:
+    is_read: dict[str, bool] = {}
+    for record in read.records:
+        for name, values in fields_of(record.payload).items():
+            is_read[name] = is_read.get(name) or read.reads.has(name) or record.key in values
+    if unmatched := unmatched_fields(source, [record.payload for record in read.records]):
         yield Reason(
             "these fields of the definition match nothing in the records: %(fields)s; the "
             "records have the fields %(names)s",
-            fields=", ".join(f"{name} = {source.fields[name]!r}" for name in use.unmatched),
-            names=", ".join(use.names[:MOST_FIELD_NAMES]),
+            fields=", ".join(f"{name} = {source.fields[name]!r}" for name in unmatched),
+            names=", ".join(sorted(is_read)[:MOST_FIELD_NAMES]),
         )
-    if use.unread:
+    if unread := [name for name in is_read if not is_read[name]]:
         yield Reason(
             "the definition does not read these fields of the records: %(names)s",
-            names=", ".join(use.unread[:MOST_FIELD_NAMES]),
+            names=", ".join(unread[:MOST_FIELD_NAMES]),
         )
 
 

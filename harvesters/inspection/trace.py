@@ -9,7 +9,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
@@ -22,22 +22,13 @@ import sqlalchemy as sa
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
 
 from harvesters.archive import ArchivedResponse, Replay, list_responses, open_body
-from harvesters.errors import ArchiveError, HarvestError, ParseError
-from harvesters.inspection.findings import parse_statements
+from harvesters.errors import ArchiveError, HarvestError
+from harvesters.inspection.findings import MappedRecord, object_of, parse_statements
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, decompress
-from harvesters.mappings.fields import (
-    FieldTrace,
-    FieldTracing,
-)
 from harvesters.page_model import Record, SourcePosition
-from harvesters.pipeline.record_processor import (
-    MAPPING_ERRORS,
-    ProcessingTask,
-    RecordProcessor,
-    create_processor,
-)
+from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
 from journal.store import Store
@@ -88,7 +79,6 @@ def read_classifications(
 _CONTEXT = 120  # bytes of an excerpt before and after a value
 _MAIL = re.compile(r"[^\s\"'<>,;@]{0,64}@[^\s\"'<>,;@]{0,64}")
 _MAX_BODY = 64 << 20  # bytes of a response in which a value is searched
-_ERRORS = (*MAPPING_ERRORS, ParseError)
 
 
 class ExplainError(HarvestError):
@@ -114,8 +104,8 @@ class StatementOrigin:
     archived record yields it again, ``validation`` if it is part of a validation result, ``ours``
     if we made it, ``unknown`` if the archive is not here.
 
-    *fields* are the publisher's fields from which it comes, the likeliest first, or alternatives:
-    each of them alone would be enough. *is_constant*: the mapping or the source definition makes it
+    *fields* are the publisher's fields that the mapping read for it, those with its value if any
+    has it. *is_constant*: the mapping or the source definition makes it
     of every record, whatever its fields are. *classification* is the origin of its concept.
     """
 
@@ -288,9 +278,9 @@ def explain(
     except HarvestError as error:
         unknown = tuple(StatementOrigin(line, "unknown") for line in chosen)
         return Explanation(*common, unknown, note=str(error), history=described.history)
-    processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
+    task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
     request, body = _request(archive, position, store)
-    origins = _trace_origins(chosen, described, record, processor, body)
+    origins = _trace_origins(chosen, described, record, task, body)
     return Explanation(*common, origins, request, history=described.history)
 
 
@@ -298,28 +288,22 @@ def _trace_origins(
     chosen: Iterable[str],
     described: Described,
     record: Record[Any],
-    processor: RecordProcessor,
+    task: ProcessingTask,
     body: bytes,
 ) -> tuple[StatementOrigin, ...]:
     """Return the origin of each of the *chosen* statements of a record, whose response is *body*."""
-    tracing = FieldTracing(record, processor.statements, _ERRORS)
-    classifications = read_classifications(described.statements, processor.iris)
+    mapped, iris = MappedRecord(record, task), Iris(task.base)
+    classifications = read_classifications(described.statements, iris)
     # No field of a record's metadata has its datestamp at an OAI-PMH repository (describe_record).
-    iri = processor.iris.record(described.source, described.key)
+    iri = iris.record(described.source, described.key)
     dated = f"<{iri}> <{DCT}date> "
 
     def trace_origin(line: str) -> StatementOrigin:
-        if line in tracing.statements:
-            behind = tracing.fields_behind(line)
-            # Without a required field there is no record, and thus no statement at all.
-            if not any(
-                not trace.is_required or any(value in line for value in trace.values)
-                for trace in behind
-            ):
-                behind = tracing.alternatives(line) or behind
-            origin = _source_origin(line, behind, body, described.key)
+        if line in mapped.statements:
             subject, _, value = line.split(" ", 2)
-            return replace(origin, classification=classifications.get((subject, value)))
+            return _source_origin(
+                line, mapped, classifications.get((subject, value)), body, described.key
+            )
         if record.modified and line.startswith(dated):
             place = find_value(body, record.modified, described.key)
             return StatementOrigin(line, "source", ("datestamp",), record.modified, place)
@@ -408,30 +392,25 @@ def _request(
     ), bytes(begin)
 
 
-def _source_origin(line: str, behind: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
-    literal = _literal(line)
-    values = {value for trace in behind for value in trace.values}
-    single = behind[0].values[0] if behind and len(behind[0].values) == 1 else ""
-    value = literal if literal in values or not single else single
-    is_constant = not behind and literal != key and quote(key, safe="") not in line.split(" ", 2)[2]
+def _source_origin(
+    line: str, mapped: MappedRecord, classification: Classification | None, body: bytes, key: str
+) -> StatementOrigin:
+    term = object_of(line)
+    literal = term.value if isinstance(term, Literal) else ""
+    names = mapped.fields_behind(line, classification.word if classification else "")
+    single = mapped.fields[names[0]] if names else []
+    is_value = len(single) != 1 or any(literal in mapped.fields[name] for name in names)
+    value = literal if is_value else single[0]
+    is_constant = (
+        not names
+        and not mapped.has_free_reads
+        and literal != key
+        and quote(key, safe="") not in line.split(" ", 2)[2]
+    )
     place = None if is_constant else find_value(body, value, key)
     return StatementOrigin(
-        line,
-        "source",
-        tuple(trace.name for trace in behind[:5]),
-        value,
-        place,
-        is_constant=is_constant,
+        line, "source", tuple(names[:5]), value, place, classification, is_constant
     )
-
-
-def _literal(line: str) -> str:
-    """Return the value of a statement's literal, "" for another object."""
-    try:
-        term = next(parse_statements([line])).object
-    except (SyntaxError, StopIteration):
-        return ""
-    return term.value if isinstance(term, Literal) else ""
 
 
 def find_value(body: bytes, value: str, key: str) -> ValueLocation | None:

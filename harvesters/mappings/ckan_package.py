@@ -116,7 +116,7 @@ _PERIOD: Mapping[str, Entry] = {
 }
 
 
-def _fields(table: FieldTable, record: Record[Row]) -> Fields:
+def _fields(table: FieldTable, record: Record[Any]) -> Fields:
     """Return the fields of the package and its extras, with what several of them make."""
     package, lexicon = record.payload, table.lexicon
     if not ("title" in package or "title_translated" in package or "name" in package):
@@ -136,8 +136,7 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
         if not is_web(theme) or lexicon.goal(theme) or lexicon.target(theme)
     ]
     words += [group for group in groups if group not in places]
-    return {
-        **fields,
+    fields |= {
         "_title": _translated(package, "title"),
         "_notes": _translated(package, "notes"),
         "_keywords": [*_tags(package), *words],
@@ -153,21 +152,23 @@ def _fields(table: FieldTable, record: Record[Row]) -> Fields:
             for resource in _objects(package.get("resources"))
         ],
     }
+    return fields
 
 
-def _all_fields(package: Row) -> dict[str, Any]:
+def _all_fields(package: dict[str, Any]) -> dict[str, Any]:
     """Return the fields with normalized keys (hyphens, case), and lists and objects in texts decoded;
     own fields win over extras.
     """
     fields: dict[str, Any] = {}
     extras = [(extra.get("key"), extra.get("value")) for extra in _objects(package.get("extras"))]
-    for key, item in [*package.items(), *extras]:
+    # The copy notes which of the fields are read where a preview asks for it.
+    for key, item in [*dict.items(package), *extras]:
         if isinstance(key, str) and (item or item not in (None, "", [])):
             is_json = isinstance(item, str) and item.startswith(("[", "{"))
             fields.setdefault(
                 key.replace("-", "_").lower(), _decode_json(item) if is_json else item
             )
-    return fields
+    return type(package)(fields)
 
 
 def _countries(fields: Fields, groups: Iterable[str], lexicon: CrosswalkLookup) -> list[str]:

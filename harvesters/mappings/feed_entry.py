@@ -27,14 +27,14 @@ class FeedEntryOptions(Options):
     )
 
 
-def _entry(_: FieldTable, record: Record[Row]) -> Row:
+def _entry(_: FieldTable, record: Record[Any]) -> Row:
     entry = record.payload
     if not isinstance(entry.get("feed"), dict):
         raise ParseError(
             f"{record.key}: not a feed entry but {', '.join(map(str, entry))[:200]}; use the protocol `feed`"
         )
     language = entry["feed"].get("language")
-    row = dict(entry)
+    row: dict[str, Any] = type(entry)(entry)
     for name in ("title", "summary", "content"):
         if isinstance(text := entry.get(name), dict):
             row[name] = {**text, "language": text.get("language") or language}

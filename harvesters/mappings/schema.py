@@ -26,7 +26,7 @@ from harvesters.payloads.crosswalk_lookup import (
     classify_words,
     merge_subjects,
 )
-from harvesters.payloads.paths import Find, compile_path, find_elements
+from harvesters.payloads.paths import READS, Find, compile_path, find_elements
 from harvesters.payloads.value_parsing import (
     KINDS,
     as_list,
@@ -279,6 +279,9 @@ class FieldTable:
         self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
         self._subject_words, self._keywords = map(self._read_tagged, ("subjects", "keywords"))
         self._plans: dict[type[Resource], Plan] = {}
+        if reads := READS.get():
+            self._subjects = reads.of("action_lines goals targets subjects", self._subjects)  # type: ignore[method-assign]
+            self._identify = reads.of("identifiers pages", self._identify)  # type: ignore[method-assign]
 
     def _separator(self, name: str) -> str:
         split = self.schema.split
@@ -337,15 +340,16 @@ class FieldTable:
 
     def bind(self, slots: Slots) -> Plan:
         """Return the functions that read those of *slots* of which the table has a field."""
-        known = {*self.finds, *self.parts}
+        known, reads = {*self.finds, *self.parts}, READS.get()
         rows = {
             slot: row if isinstance(row, tuple) else (row, (slot,)) for slot, row in slots.items()
         }
-        return [
+        plan = [
             (slot, bind(self, *names))
             for slot, (bind, names) in rows.items()
             if not known.isdisjoint(names)
         ]
+        return [(slot, reads.of(slot, read)) for slot, read in plan] if reads else plan
 
     def word(self, name: str, row: Any) -> str:
         """Return the first text of a field as one line, "" if there is none."""
@@ -366,17 +370,21 @@ class FieldTable:
             self._plans[kind] = [each for each in self.bind(_MEMBERS) if each[0] in members]
         values = _read_members(self._plans[kind], row)
         values |= self._subjects(row, kind)
-        words = self.words["identifiers"](row)
-        if "addresses" in self.finds:
-            addresses = unique_urls(words if self._is_same else self.words["addresses"](row))
-            values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
-            words = [text for text in words if text not in addresses]
-        values["identifiers"] = unique_non_contact([text for text in words if text != record.key])
+        self._identify(row, record.key, values)
         if self.schema.datestamp and not values.get("modified"):
             values["modified"] = record.modified
         if self.schema.edit:
             self.schema.edit(self, row, kind, values)
         return values
+
+    def _identify(self, row: Any, key: str, values: dict[str, Any]) -> None:
+        """Add the identifiers but the record's key, and the pages among them."""
+        words = self.words["identifiers"](row)
+        if "addresses" in self.finds:
+            addresses = unique_urls(words if self._is_same else self.words["addresses"](row))
+            values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
+            words = [text for text in words if text not in addresses]
+        values["identifiers"] = unique_non_contact([text for text in words if text != key])
 
     def _subjects(self, row: Any, kind: type[Resource]) -> dict[str, Any]:
         """Return what fields declare, what a curator or the source's crosswalks have for the words

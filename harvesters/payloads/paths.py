@@ -1,5 +1,5 @@
 """Compile the paths by which tables select values: JMESPath in rows, XPath in XML, and property paths
-in RDF graphs.
+in RDF graphs; and note which fields of a payload a mapping reads.
 
 Source: https://jmespath.org/specification.html, https://www.w3.org/TR/xpath-10/ and
 https://www.w3.org/TR/sparql11-query/#propertypaths
@@ -8,8 +8,13 @@ https://www.w3.org/TR/sparql11-query/#propertypaths
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from functools import cache, partial
+from itertools import islice
 from typing import Any, cast
 
 import jmespath
@@ -49,6 +54,8 @@ _TOKEN = re.compile(
     rf"\s*(?:'(?P<text>[^']*)'|(?P<property>{_PROPERTY})|(?P<group>\([^()]*\)?)|(?P<self>\.)"
     r"|(?P<mark>\|\||[|/)]))\s*"
 )
+_WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # It matches a name in a path with its prefix.
+_ATTRIBUTE_NAME = re.compile(r"@(?:[\w.-]+:)?([\w.-]+)")
 _GROUP = re.compile(rf"\(\s*(?:{_PROPERTY})\s*(?:\|\s*(?:{_PROPERTY})\s*)*\)")
 
 
@@ -64,6 +71,8 @@ def compile_path(
         if _MEMBER.match(text):
             return _find_member(_STEP.findall(text))
         search = compile_jmespath(text, where)
+        if reads := READS.get():
+            reads.expressions.append(set(_WORD.findall(text)))
     elif _ATTRIBUTE.match(text):
         name = text[1:]
         return lambda node: [] if (value := node.get(name)) is None else [value]
@@ -149,12 +158,19 @@ def _expand(text: str) -> str:
 
 def find_elements(node: _Element, path: str) -> list[Any]:
     """Return what an XPath of a module of ours, not of a source definition, selects."""
-    return cast("list[Any]", _xpath(path)(node))
+    search = _build_xpath(path, XML_PREFIXES) if READS.get() else _xpath(path)
+    return cast("list[Any]", search(node))
 
 
 @cache
-def _xpath(path: str) -> etree.XPath:
-    return etree.XPath(_expand(path), namespaces=XML_PREFIXES, smart_strings=False)
+def _xpath(path: str) -> Search:
+    return _build_xpath(path, XML_PREFIXES)
+
+
+def _build_xpath(text: str, namespaces: Mapping[str, str]) -> Search:
+    reads = READS.get()
+    path = etree.XPath(_expand(text), namespaces=namespaces, smart_strings=reads is not None)
+    return reads.of_path(text, path) if reads else path
 
 
 def find_element(
@@ -177,7 +193,7 @@ def find_element(
 def _compile_xpath(text: str, where: str | Reason, prefixes: Mapping[str, str]) -> Search:
     namespaces = {**XML_PREFIXES, **prefixes}
     try:
-        path = etree.XPath(_expand(text), namespaces=namespaces, smart_strings=False)
+        path = _build_xpath(text, namespaces)
     except (etree.XPathSyntaxError, ValueError) as error:
         fault = Reason("%(text)s is not an XPath: %(error)s", text=repr(text), error=str(error))
         raise SourceDefinitionError(located(where, fault)) from error
@@ -286,3 +302,225 @@ def _follow(graph: Graph, path: list[list[str]]) -> list[Term]:
     for step in filter(None, path):
         nodes = list(dict.fromkeys(term for node in nodes for term in graph.all(node, *step)))
     return [node for node in nodes if isinstance(node, NamedNode | Literal)]
+
+
+class Reads:
+    """The names of the fields that a mapping reads, as ``fields_of`` has them: *members* has those of
+    the resource for which a field is read, "" if a function of the schema reads it by itself.
+    """
+
+    def __init__(self) -> None:
+        self.members: defaultdict[str, set[str]] = defaultdict(set)
+        self.expressions: list[set[str]] = []  # The names in expressions of JMESPath.
+        self._member = ""
+        self._names: set[str] = set()
+
+    def note(self, name: str) -> None:
+        self.members[name].add(self._member)
+
+    def of_path(self, text: str, path: etree.XPath) -> Search:
+        """Return what searches by an XPath, and notes the texts and attributes that it selects. Those
+        from which it makes a value, and the attributes in its conditions, are noted by their names.
+        """
+        self._names.update(f"@{name}" for name in _ATTRIBUTE_NAME.findall(text))
+
+        def search(node: _Element) -> Any:
+            values: Any = path(node)
+            if not isinstance(values, list):
+                self._names.update(name.rpartition(":")[2] for name in _WORD.findall(text))
+                return values
+            for value in filter(lambda value: isinstance(value, str), values):
+                _ = (
+                    value.getparent().get(value.attrname)
+                    if value.attrname
+                    else value.getparent().text
+                )
+            return values
+
+        return search
+
+    def of(self, member: str, read: Callable[..., Any]) -> Callable[..., Any]:
+        """Return *read*, whose reads are noted for *member*, or for the one of which it is a part."""
+
+        def read_member(*arguments: Any) -> Any:
+            outer, self._member = self._member, self._member or member
+            try:
+                return read(*arguments)
+            finally:
+                self._member = outer
+
+        return read_member
+
+    def has(self, name: str) -> bool:
+        """Return whether the field was read, or is named in a path that may read it."""
+        names = set(_WORD.findall(name))
+        return (
+            name.rstrip("[]") in self.members
+            or name.rpartition("/")[2] in self._names
+            or any(names <= each for each in self.expressions)
+        )
+
+    def view(self, payload: Any) -> Any:
+        """Return a copy of a payload that notes what is read of it."""
+        if isinstance(payload, _Element):
+            return _element_view(payload, self.note)
+        if isinstance(payload, Graph):
+            row = _row_type(lambda name: self.note(_prefixed(name)))
+            nodes = {node: row(about) for node, about in payload.properties.items()}
+            return replace(payload, properties=nodes)
+        return _row_type(self.note)(payload)
+
+
+# Tables that are compiled and paths that are searched while it is set note what they read.
+READS: ContextVar[Reads | None] = ContextVar("READS", default=None)
+
+
+@contextmanager
+def noting() -> Iterator[Reads]:
+    """Note what mappings that are prepared and called inside read of the views of payloads."""
+    token = READS.set(reads := Reads())
+    try:
+        yield reads
+    finally:
+        READS.reset(token)
+
+
+def _row_type(note: Callable[[str], None]) -> type[dict[str, Any]]:
+    """Return the class of rows that note the names of the values that they are asked for. ``dict.items``
+    copies a row without reading it.
+    """
+
+    class Row(dict[str, Any]):
+        def __init__(self, row: dict[str, Any], path: str = "") -> None:
+            self._path = path
+            super().__init__(
+                {key: self._view(value, f"{path}{key}") for key, value in dict.items(row)}
+            )
+
+        def _view(self, value: Any, name: str) -> Any:
+            if isinstance(value, list):
+                return [self._view(each, f"{name}[]") for each in value]
+            return Row(value, f"{name}.") if type(value) is dict else value
+
+        def __getitem__(self, key: str) -> Any:
+            note(f"{self._path}{key}")
+            return super().__getitem__(key)
+
+        def get(self, key: str, default: Any = None) -> Any:
+            note(f"{self._path}{key}")
+            return super().get(key, default)
+
+        def __iter__(
+            self,
+        ) -> Iterator[str]:  # With it, ``dict(row)`` and ``{**row}`` read each value.
+            return super().__iter__()
+
+        def items(self) -> Any:
+            return [(key, self[key]) for key in self]
+
+        def values(self) -> Any:
+            return [self[key] for key in self]
+
+    Row.__name__ = "dict"  # The functions of JMESPath know types by their names.
+    return Row
+
+
+def _element_view(root: _Element, note: Callable[[str], None]) -> _Element:
+    """Return a copy of an element, and of the page around it, whose texts and attributes note that
+    they are read.
+    """
+
+    def name(node: _Element, attribute: str = "") -> str:
+        names = [attribute] if attribute else []
+        while node is not copy and node is not None:
+            names.append(_local(str(node.tag)))
+            node = cast("_Element", node.getparent())
+        return "/".join(reversed(names)) or _local(str(copy.tag))
+
+    class Element(etree.ElementBase):
+        @property
+        def text(self) -> str | None:  # type: ignore[override]
+            note(name(self))
+            return super().text
+
+        def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
+            note(name(self, f"@{_local(key)}"))
+            return super().get(key, default)
+
+        def itertext(self, *tags: Any, with_tail: bool = True) -> Any:
+            for node in self.iter():
+                note(name(node))
+            return super().itertext(*tags, with_tail=with_tail)
+
+    parser = etree.XMLParser(huge_tree=True, recover=True)
+    parser.set_element_class_lookup(etree.ElementDefaultClassLookup(element=Element))
+    page = root.getroottree().getroot()
+    position = next(number for number, node in enumerate(page.iter()) if node is root)
+    nodes = etree.fromstring(etree.tostring(page), parser).iter()
+    copy: _Element = next(islice(nodes, position, None))
+    return copy
+
+
+def fields_of(payload: Any) -> dict[str, list[str]]:
+    """Return the names of a record's fields with their values as text, as its publisher names them:
+    ``results[].name`` in JSON, a column's name in a table, ``description/narrative`` or ``@iso`` in
+    XML, a prefixed property in RDF.
+
+    >>> fields_of({"id": 7, "places": [{"iso": "KE"}, {"iso": "UG"}], "tags": ["a", "b"], "note": None})
+    {'id': ['7'], 'places[].iso': ['KE', 'UG'], 'tags[]': ['a', 'b']}
+    """
+    fields: dict[str, list[str]] = {}
+    leaves = (
+        _elements
+        if isinstance(payload, _Element)
+        else _properties
+        if isinstance(payload, Graph)
+        else _leaves
+    )
+    for name, value in leaves(payload):
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+def _leaves(node: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for each in node:
+            yield from _leaves(each, f"{path}[]")
+    elif node is not None and node != "":
+        yield path, str(node)
+
+
+def _properties(graph: Graph) -> Iterator[tuple[str, str]]:
+    for about in graph.properties.values():
+        for name, terms in about.items():
+            yield from ((_prefixed(name), str(getattr(term, "value", term))) for term in terms)
+
+
+def _elements(node: _Element, path: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in node.attrib.items():
+        yield f"{path}/@{_local(str(name))}".lstrip("/"), str(value).strip()
+    if text := (node.text or "").strip():
+        yield path or _local(str(node.tag)), text
+    for child in node.iterchildren("*"):
+        yield from _elements(child, f"{path}/{_local(str(child.tag))}".lstrip("/"))
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _prefixed(iri: str) -> str:
+    """Return a property's prefixed name, its IRI where no prefix is known.
+
+    >>> _prefixed("http://purl.org/dc/terms/title"), _prefixed("urn:a")
+    ('dct:title', 'urn:a')
+    """
+    names = (
+        f"{prefix}:{iri.removeprefix(start)}"
+        for prefix, start in PREFIXES.items()
+        if iri.startswith(start)
+    )
+    return next(names, iri)

@@ -144,14 +144,8 @@ class RecordProcessor:
             for item in mapped
         ]
 
-    def statements(self, record: Record[Any]) -> frozenset[str]:
-        """Return the statements to which a record is mapped, without provenance and validation results.
-
-        Raises ParseError, or one of MAPPING_ERRORS.
-        """
-        return frozenset(describe(self._resource(record), self.iris, self.task.source.name))
-
-    def _resource(self, record: Record[Any]) -> Resource:
+    def resource(self, record: Record[Any]) -> Resource:
+        """Return what a record is mapped to. Raises ParseError, or one of MAPPING_ERRORS."""
         resource = detect_languages(self.map_record(record.parsed()))
         if record.lineage and not resource.lineage:
             resource = replace(resource, lineage=record.lineage)
@@ -174,7 +168,7 @@ class RecordProcessor:
                 record.key, Outcome.WITHHELD, item.digest, reasons=ERASED, position=item.position
             )
         try:
-            resource = self._resource(record)
+            resource = self.resource(record)
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
             return _unreadable(item, error.reason)
