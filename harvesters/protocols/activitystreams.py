@@ -23,6 +23,7 @@ from harvesters.parsing import join_url
 from harvesters.payloads.value_parsing import as_list, parse_timestamp
 from harvesters.protocols.document import (
     FORMATS,
+    DocumentCursor,
     ListedDocument,
     file_reader,
     payload_type,
@@ -135,7 +136,8 @@ class ActivityStreams(PagedProtocol[Any]):
         address = _object_id(_first(row.get("seeAlso"))) if self.options.also else key
         if not address:
             return (*gone, InvalidRecord(key, Reason("its object has no address in seeAlso")))
-        return gone + self.reader.read(ListedDocument(address, key, stamp))[0]
+        pages = self.reader.read(ListedDocument(address, key, stamp), DocumentCursor())
+        return gone + tuple(item for items, _, _ in pages for item in items)
 
 
 def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[str, Any]]:

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any, NamedTuple
 
@@ -80,46 +81,51 @@ def read_document(
 
 @dataclass(frozen=True, slots=True)
 class DocumentCursor(Cursor):
-    """Position in a document: the *mark* that identifies the document, and the number of items
-    *passed*.
+    """Position in documents: after the document *last* of the list *list*. If *mark*, which
+    identifies its content, is set, only *passed* items of it were read.
     """
 
-    mark: str
+    list: str = ""
+    last: str = ""
+    mark: str = ""
     passed: int = 0
 
 
 def paginate(
     items: Iterable[Item[P]], reply: Reply, cursor: str | None, total: int | None = None
 ) -> Pages[P]:
-    """Yield a document's items in pages of MAX_RECORDS, or fewer if they are large; *total* is the
-    number that it reports.
+    """Yield a document's items in pages; *total* is the number that it reports."""
+    state = read_cursor(DocumentCursor, cursor) or DocumentCursor(again=cursor is not None)
+    for page, after in _divide(items, reply, state):
+        yield after.page(page, bool(after.mark), reply.at, reported_total=total)
+
+
+def _divide(
+    items: Iterable[Item[P]], reply: Reply, state: DocumentCursor
+) -> Iterator[tuple[tuple[Item[P], ...], DocumentCursor]]:
+    """Yield the items from *state* on in pages of MAX_RECORDS, or fewer if they are large, each with
+    the cursor after it. Those before an error are yielded before it is raised.
 
     If the document has changed since the cursor was written, start again; its pages may then repeat
     records.
     """
-    state = read_cursor(DocumentCursor, cursor)
-    if state is None or state.mark != reply.digest:
-        state = DocumentCursor(reply.digest, again=cursor is not None)
-    left = islice(items, state.passed, None)
-    page, has_next = take_page(left), True
-    while has_next:
-        following = take_page(left)
-        has_next = bool(following)
-        state = replace(state, passed=state.passed + len(page))
-        yield state.page(page, has_next, reply.at, reported_total=total)
-        page = following
-
-
-def take_page(left: Iterator[Item[P]]) -> tuple[Item[P], ...]:
-    """Return the next page's items: at most MAX_RECORDS, and none after MAX_BYTES are reached."""
-    page: list[Item[P]] = []
-    size = 0
-    for item in islice(left, MAX_RECORDS):
-        page.append(item)
-        size += len(item.raw) if isinstance(item, Record) else 0
-        if size >= MAX_BYTES:
-            break
-    return tuple(page)
+    if state.mark != reply.digest:
+        again = state.again or state.mark != ""
+        state = replace(state, mark=reply.digest, passed=0, again=again)
+    page, size = list[Item[P]](), 0
+    try:
+        for item in islice(items, state.passed, None):
+            if len(page) == MAX_RECORDS or size >= MAX_BYTES:
+                state = replace(state, passed=state.passed + len(page))
+                yield tuple(page), state
+                page, size = [], 0
+            page.append(item)
+            size += len(item.raw) if isinstance(item, Record) else 0
+    except ParseError:
+        if page:
+            yield tuple(page), replace(state, passed=state.passed + len(page))
+        raise
+    yield tuple(page), replace(state, mark="", passed=0)
 
 
 def row_record(
@@ -168,34 +174,30 @@ class ListedDocument:
     unreadable: Reason | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListedCursor(Cursor):
-    """Position in lists: after the document *last* of the list *list*."""
-
-    list: str = ""
-    last: str = ""
-
-
 @dataclass(slots=True)
 class DocumentReader:
     """How the documents of a source's lists are read.
 
     *accept* is their Accept header, *probe* that of the source's own document, which shows whether
-    the whole server is down. *parse* returns the records of a document, and why the harvest is
-    incomplete, or None. A listed document that is missing is gone if *is_missing_gone*, else
-    unreadable. *faults* counts unreadable documents in a row.
+    the whole server is down; "" if the documents are on servers of others. *parse* returns the
+    records of a document. A listed document that is missing is gone if *is_missing_gone*, else
+    unreadable. *on_disk* downloads each into a file. *faults* counts unreadable documents in a row.
     """
 
     source: Source
     fetch: Fetch
     accept: str
     probe: str
-    parse: Callable[[ListedDocument, Reply], tuple[Items, Reason | None]]
+    parse: Callable[[ListedDocument, Reply], Iterable[Item[Any]]]
     is_missing_gone: bool = True
+    on_disk: bool = False
     faults: int = 0
 
-    def read(self, document: ListedDocument) -> tuple[Items, SourcePosition | None, Reason | None]:
-        """Return the records of a document, its position, and why the harvest is incomplete.
+    def read(
+        self, document: ListedDocument, state: DocumentCursor
+    ) -> Iterator[tuple[Items, DocumentCursor, SourcePosition | None]]:
+        """Yield the records of a document in pages, each with the cursor after it and the position
+        of the document.
 
         One that cannot be read does not stop the others while the source's own document can be
         read.
@@ -203,62 +205,76 @@ class DocumentReader:
         key, position = document.key, None
         gone = () if key is None else (DeletedRecord(key, document.modified),)
         if document.deleted:
-            return gone, None, None
+            yield gone, state, None
+            return
         try:
-            reply = document.reply or self.fetch.get(document.address, accept=self.accept)
-            position = reply.at
-            items, reason = self.parse(document, reply)
+            with self._open(document) as reply:
+                position = reply.at
+                for items, after in _divide(self.parse(document, reply), reply, state):
+                    state = after
+                    yield items, state, position
             self.faults = 0
-            return items, position, reason
         except RECORD_ERRORS as error:
+            state = replace(state, mark="", passed=0)
             if isinstance(error, NotFoundError) and self.is_missing_gone:
                 name = self.source.name
                 log.info("listed document not found", source=name, address=document.address)
                 self.faults = 0
-                return gone, position, None
-            self.faults = count_unreadable(self.source.name, self.faults, error)
-            check_reachable(self.source, self.fetch, error, self.probe)
-            return (InvalidRecord(key, error.reason),), position, document.unreadable
+                yield gone, state, position
+                return
+            if self.probe:
+                self.faults = count_unreadable(self.source.name, self.faults, error)
+                self._check_reachable(error)
+            lost = InvalidRecord(key, error.reason)
+            yield (lost,), state.mark_incomplete(document.unreadable), position
+
+    def _open(self, document: ListedDocument) -> AbstractContextManager[Reply]:
+        if self.on_disk:
+            return self.fetch.download(document.address, accept=self.accept)
+        return nullcontext(document.reply or self.fetch.get(document.address, accept=self.accept))
+
+    def _check_reachable(self, error: HarvestError) -> None:
+        """Raise *error* if the source's own document can no longer be read either: the fault is
+        then not a single document's. An answer that was refused or cannot be parsed is that
+        document's.
+        """
+        if isinstance(error, ForbiddenError | ParseError):
+            return
+        try:
+            self.fetch.get(self.source.url, accept=self.probe)
+        except RECORD_ERRORS as probe_error:
+            raise error from probe_error
 
     def read_lists(
         self,
         cursor: str | None,
-        lists: Callable[[ListedCursor], Iterable[tuple[str, Iterable[ListedDocument | Reason]]]],
+        lists: Callable[[DocumentCursor], Iterable[tuple[str, Iterable[ListedDocument | Reason]]]],
     ) -> Pages[Any]:
-        """Yield a page for each document of *lists*: their names, and their documents sorted by
+        """Yield the pages of each document of *lists*: their names, and their documents sorted by
         address. A reason among these says why the list is incomplete.
 
         All lists start again if the one that the cursor names does not exist any more.
         """
-        state = read_cursor(ListedCursor, cursor) or ListedCursor(again=cursor is not None)
+        state = read_cursor(DocumentCursor, cursor) or DocumentCursor(again=cursor is not None)
         passed = not state.list
         for name, documents in lists(state):
             passed = passed or name == state.list
             for document in documents if passed else ():
                 if isinstance(document, Reason):
                     state = state.mark_incomplete(document)
-                elif name != state.list or document.address > state.last:
-                    items, position, reason = self.read(document)
-                    state = replace(state, list=name, last=document.address)
-                    state = state.mark_incomplete(reason)
+                    continue
+                if name != state.list or document.address > state.last:
+                    state = replace(state, list=name, last=document.address, mark="", passed=0)
+                elif not state.mark or document.address != state.last:
+                    continue
+                for items, after, position in self.read(document, state):
+                    state = after
                     yield state.page(items, True, position)
         if passed:
             yield state.page((), False)
         else:
-            start = ListedCursor(again=True, incomplete_reason=state.incomplete_reason)
+            start = DocumentCursor(again=True, incomplete_reason=state.incomplete_reason)
             yield from self.read_lists(write_cursor(start), lists)
-
-
-def check_reachable(source: Source, fetch: Fetch, error: HarvestError, accept: str) -> None:
-    """Raise *error* if the source's own document can no longer be read either: the fault is then
-    not a single document's. An answer that was refused or cannot be parsed is that document's.
-    """
-    if isinstance(error, ForbiddenError | ParseError):
-        return
-    try:
-        fetch.get(source.url, accept=accept)
-    except RECORD_ERRORS as probe_error:
-        raise error from probe_error
 
 
 class Format(NamedTuple):
@@ -298,11 +314,7 @@ def payload_type(source: Source) -> Payload:
 def file_reader(source: Source, fetch: Fetch, probe: str) -> DocumentReader:
     """Return a reader of files in the source's format; *probe* as in DocumentReader."""
     accept = FORMATS[FileOptions.of(source).format].accept
-
-    def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
-        return _parse_file(source, fetch, document, reply), None
-
-    return DocumentReader(source, fetch, accept, probe, parse)
+    return DocumentReader(source, fetch, accept, probe, partial(_parse_file, source, fetch))
 
 
 def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: Reply) -> Items:

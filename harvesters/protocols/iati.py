@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from mmap import ACCESS_READ, mmap
@@ -27,11 +27,10 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
-from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Record
+from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record
 from harvesters.parsing import parser_errors
-from harvesters.protocols.document import read_document, take_page
-from harvesters.protocols.lists import RECORD_ERRORS
-from harvesters.protocols.protocol import PROTOCOLS, Cursor, Protocol, read_cursor
+from harvesters.protocols.document import DocumentReader, ListedDocument, read_document
+from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -77,18 +76,6 @@ class IatiOptions(Options):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class IatiCursor(Cursor):
-    """Position in a harvest: in the file at *url*, the *position*-th, identified by its *mark*,
-    after *passed* activities.
-    """
-
-    url: str
-    position: int
-    mark: str = ""
-    passed: int = 0
-
-
 def _is_single_file(source: Source) -> bool:
     return IatiOptions.of(source).file or urlsplit(source.url).path.endswith(".xml")
 
@@ -107,7 +94,8 @@ def is_incremental(source: Source) -> bool:
 def collect(
     source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
 ) -> Pages[_Element]:
-    """Yield the activities of all files, or of those that changed since *since*.
+    """Yield the activities of all files, or of those that changed since *since*, in the order of
+    their addresses.
 
     Each file is downloaded to disk and read activity by activity. A file that is missing or broken
     is reported with its address and marks the full harvest incomplete; all others are read. Raises
@@ -117,60 +105,17 @@ def collect(
         parse = partial(parse_activities, source)
         yield from read_document(source, fetch, cursor, _XML, parse, on_disk=True)
         return
-    files = _list_copies(source, fetch) if _is_index(source) else _list_files(source, fetch, since)
-    state = read_cursor(IatiCursor, cursor) or IatiCursor("", 0)
-    begin = files.index(state.url) if state.url in files else state.position
-    if not files[begin:]:
-        yield Page((), None, incomplete_reason=state.incomplete_reason)
-    for position, url in enumerate(files[begin:], begin):
-        if url != state.url:
-            state = IatiCursor(url, position, incomplete_reason=state.incomplete_reason)
-        following = files[position + 1] if position + 1 < len(files) else None
-        for page, after in _read_file(source, fetch, state, following):
-            state = after
-            yield page
-
-
-def _read_file(
-    source: Source, fetch: Fetch, state: IatiCursor, following: str | None
-) -> Iterator[tuple[Page[_Element], IatiCursor]]:
-    """Yield a file's pages, each with the cursor after it; *following* is the address of the next
-    file.
-    """
-    lost: tuple[InvalidRecord, ...] = ()
-    again, faults = False, list[ParseError]()
-    try:
-        with fetch.download(state.url, accept=_XML) as reply:
-            if state.mark != reply.digest:
-                state, again = replace(state, mark=reply.digest, passed=0), state.passed > 0
-            left = _until_error(parse_activities(source, reply), faults)
-            for _ in range(state.passed):
-                next(left, None)
-            while items := take_page(left):
-                state = replace(state, passed=state.passed + len(items))
-                yield state.page(items, True, reply.at, again=again), state
-            if faults:
-                raise faults[0]
-    except RECORD_ERRORS as error:
-        # An index lists the files of organisations too.
-        if error.reason.values.get("element") != _ORGANISATIONS:
-            text = "an activity file that cannot be read to its end: %(error)s"
-            lost = (InvalidRecord(None, Reason(text, error=error.reason)),)
-            doubt = Reason("a file cannot be read: %(error)s", error=error.reason)
-            state = state.mark_incomplete(doubt)
-    if following:
-        state = IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)
-    yield state.page(lost, following is not None), state
-
-
-def _until_error(
-    items: Iterator[Item[_Element]], faults: list[ParseError]
-) -> Iterator[Item[_Element]]:
-    """Yield the items before an error, and append the error to *faults*."""
-    try:
-        yield from items
-    except ParseError as error:
-        faults.append(error)
+    addresses = _list_copies(source, fetch) if _is_index(source) else _list_files(source, fetch, since)  # fmt: skip
+    text = "the file %(file)s cannot be read, so the keys of its records are unknown"
+    files = [
+        ListedDocument(address, None, unreadable=Reason(text, file=address))
+        for address in sorted(addresses)
+    ]
+    reader = DocumentReader(
+        source, fetch, _XML, "", lambda _, reply: parse_activities(source, reply),
+        is_missing_gone=False, on_disk=True,
+    )  # fmt: skip
+    yield from reader.read_lists(cursor, lambda _: [("", files)])
 
 
 def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
@@ -192,6 +137,9 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
             )
             text = mmap(file.fileno(), 0, access=ACCESS_READ)
         refuse_doctype(reply, root)
+        # An index lists the files of organisations too.
+        if root.tag == _ORGANISATIONS and not _is_single_file(source):
+            return
         if root.tag != "iati-activities":
             raise ParseError(
                 "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
@@ -288,27 +236,25 @@ def _parse_activity(reply: Reply, node: _Element) -> Item[_Element]:
         return InvalidRecord(key, error.reason)
 
 
-def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[str]:
-    """Return the addresses of the files, without duplicates, in the order of the packages' ids.
-    Raise an error if the list of packages is not whole.
-    """
+def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> set[str]:
+    """Return the addresses of the files. Raise an error if the list of packages is not whole."""
     options = IatiOptions.of(source)
     parts = ["extras_filetype:activity", options.fq]
     if options.publishers:
         parts.append(f"organization:({' OR '.join(options.publishers)})")
     query = " AND ".join(f"({part})" for part in parts if part)
     portal = replace(source, options={"rows": _ROWS, "fq": query})
-    addresses: dict[str, None] = {}
+    addresses = set[str]()
     for page in PROTOCOLS["ckan"].collect(portal, fetch, since):
         for item in page.items:
             if isinstance(item, InvalidRecord):
                 raise ParseError(item.cause)
             if isinstance(item, Record):
-                addresses.update(dict.fromkeys(_file_urls(source, item.payload, options.secondary)))
+                addresses.update(_file_urls(source, item.payload, options.secondary))
         if why := page.incomplete_reason:
             text = "%(source)s: %(url)s: %(error)s; run again"
             raise HarvestError(text, source=source.name, url=source.url, error=why)
-    return list(addresses)
+    return addresses
 
 
 def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
@@ -334,9 +280,9 @@ def _file_urls(source: Source, package: Any, secondary: bool) -> list[str]:
     return [url for url in urls if is_web(url)]
 
 
-def _list_copies(source: Source, fetch: Fetch) -> list[str]:
+def _list_copies(source: Source, fetch: Fetch) -> set[str]:
     """Return the addresses of the last good copies of all datasets, or of those of the chosen
-    publishers, in the order of the index.
+    publishers.
     """
     reply = fetch.get(source.url, accept="application/json")
     index, chosen = load_json(reply), IatiOptions.of(source).publishers
@@ -347,7 +293,7 @@ def _list_copies(source: Source, fetch: Fetch) -> list[str]:
             source=source.name,
             url=reply.url,
         )
-    addresses: dict[str, None] = {}
+    addresses = set[str]()
     for dataset in filter(lambda row: isinstance(row, dict), datasets):
         if chosen and dataset.get("reporting_org_short_name") not in chosen:
             continue
@@ -355,11 +301,11 @@ def _list_copies(source: Source, fetch: Fetch) -> list[str]:
         copy = copy if isinstance(copy, Mapping) else {}
         url = copy.get("cached_dataset_xml_url") or copy.get("cached_dataset_url_xml")
         if isinstance(url, str) and is_web(url):
-            addresses[url] = None
+            addresses.add(url)
         else:
             name = dataset.get("short_name")
             log.info("dataset without a copy", source=source.name, dataset=name)
-    return list(addresses)
+    return addresses
 
 
 PROTOCOL = Protocol(

@@ -173,9 +173,9 @@ class JsonPages(PagedProtocol[Row]):
             doubt = Reason(text, file=stem) if self.key_path else None
             documents.append(ListedDocument(address, stem, unreadable=doubt))
 
-        def parse(document: ListedDocument, reply: Reply) -> tuple[Items, None]:
+        def parse(document: ListedDocument, reply: Reply) -> Items:
             rows = self.find_rows(reply, load_json(reply, charset))
-            return tuple(self.parse((name or document.key, row)) for name, row in rows), None
+            return tuple(self.parse((name or document.key, row)) for name, row in rows)
 
         reader = DocumentReader(
             self.source, self.fetch, _ACCEPT, _ACCEPT, parse, is_missing_gone=False

@@ -24,7 +24,12 @@ from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload
 from harvesters.parsing import join_url
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import NodeErrors
-from harvesters.protocols.document import MAX_RECORDS, DocumentReader, ListedDocument
+from harvesters.protocols.document import (
+    MAX_RECORDS,
+    DocumentCursor,
+    DocumentReader,
+    ListedDocument,
+)
 from harvesters.protocols.lists import (
     RECORD_ERRORS,
     LoopDetector,
@@ -245,7 +250,7 @@ def _read_document(
         has_next = bool(state.todo)
         yield state.page((*items,), has_next, reply.at, reported_total=whole, again=again), state
     for address in members:
-        member, at, _ = documents.read(ListedDocument(address, address))
+        ((member, _, at),) = documents.read(ListedDocument(address, address), DocumentCursor())
         state = replace(state, last=("m", address))
         if address == members[-1]:
             state = _next_document(state, following)
@@ -260,13 +265,13 @@ def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
     return replace(state, todo=state.todo[1:], last=(), paged=False, below=True, total=None)
 
 
-def _parse_member(reader: RdfReader, member: ListedDocument, reply: Reply) -> tuple[Items, None]:
+def _parse_member(reader: RdfReader, member: ListedDocument, reply: Reply) -> Items:
     node, item = NamedNode(member.address), None
     with reader.open_store(reply) as store:
         if is_described(store, node):
             item = reader.parse_record(store, member.address, node)
     fault = Reason("%(url)s has no statements about it", url=reply.url)
-    return (item or InvalidRecord(member.address, fault),), None
+    return (item or InvalidRecord(member.address, fault),)
 
 
 PROTOCOL = Protocol(collect, Payload.GRAPH, CatalogueOptions, incremental=False)

@@ -92,7 +92,7 @@ def collect(
     moment = in_utc(since) - _OVERLAP if since else None
     reader, root = RdfReader(source, fetch), fetch.get(source.url, accept=_SITEMAP)
     if is_html(root.content):
-        items, _ = _parse_page(reader, ListedDocument(root.url, urldefrag(root.url).url), root)
+        items = _parse_page(reader, ListedDocument(root.url, urldefrag(root.url).url), root)
         if not items:
             raise ParseError(
                 "%(source)s: %(url)s is a page without a record of a known class; set the option "
@@ -215,34 +215,24 @@ def _decompress(reply: Reply) -> Reply:
     return replace(reply, content=bytes(content))
 
 
-def _parse_page(
-    reader: RdfReader, document: ListedDocument, reply: Reply
-) -> tuple[Items, Reason | None]:
-    """Return the records of a page; if its markup is invalid and has none, the page is unreadable,
-    and the harvest incomplete.
-    """
+def _parse_page(reader: RdfReader, document: ListedDocument, reply: Reply) -> Items:
+    """Return the records of a page. Raise ParseError if its markup is invalid and has none."""
     if reply.media_type not in _PAGE_TYPES:
-        return (), None
+        return ()
     store, problems = parse_page(reply)
     page = str(document.key)
     result = reader.find_records(store, page)
     if problems and not result.records:
-        lost = InvalidRecord(page, "; ".join(problems))
-        return (lost,), Reason("the markup of %(page)s cannot be read", page=page)
+        raise ParseError("; ".join(problems))
     if problems:
         name = reader.source.name
         log.warning("page has invalid markup", source=name, page=page, problems=problems)
-    items = reader.parse_records(store, result)
-    unreadable = any(isinstance(item, InvalidRecord) and item.key == page for item in items)
-    dated = (
+    return tuple(
         item
         if isinstance(item, InvalidRecord)
         else replace(item, modified=item.modified or document.modified)
-        for item in items
+        for item in reader.parse_records(store, result)
     )
-    return tuple(dated), Reason(
-        "the markup of %(page)s cannot be read", page=page
-    ) if unreadable else None
 
 
 @cache

@@ -11,6 +11,7 @@ from simulated import define_source, harvest, items, keys
 
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page
+from harvesters.protocols.document import MAX_RECORDS
 
 ROOT = "https://registry.example"
 
@@ -72,14 +73,14 @@ def test_the_files_of_all_publishers_come_one_after_the_other() -> None:
 
 
 def test_a_file_that_changed_meanwhile_is_read_anew() -> None:
-    before, after = (
-        IatiPortal({"a": file(*map(activity, names))}) for names in (("A-1", "A-2"), ("A-0", "A-1"))
-    )
+    names = [f"A-{number}" for number in range(MAX_RECORDS + 1)]
+    before, after = (IatiPortal({"a": file(*map(activity, rows))}) for rows in (names, names[1:]))
     cursor = pages(before)[0].cursor
 
-    result = pages(after, cursor=cursor)
+    result, unchanged = pages(after, cursor=cursor), pages(before, cursor=cursor)
 
-    assert (keys(result), result[0].again) == (["A-0", "A-1"], True)
+    assert (keys(result), result[0].again) == (names[1:], True)
+    assert (keys(unchanged), unchanged[0].again) == (names[MAX_RECORDS:], False)
 
 
 UNNAMED = file(activity("A-1"), "<iati-activity><title>&</title></iati-activity>", activity("A-3"))

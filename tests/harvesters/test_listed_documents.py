@@ -13,7 +13,7 @@ from simulated import Site, define_source, harvest, items, keys
 
 from harvesters.errors import UnavailableError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.protocols.document import ListedCursor
+from harvesters.protocols.document import DocumentCursor
 from harvesters.protocols.protocol import write_cursor
 from harvesters.source import Source
 
@@ -106,7 +106,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(name: str) -> None:
 
 @each("name", ["resourcesync", "web"])
 def test_a_harvest_whose_list_is_gone_begins_anew(name: str) -> None:
-    cursor = write_cursor(ListedCursor(list=f"{HOST}/old", last=f"{HOST}/x"))
+    cursor = write_cursor(DocumentCursor(list=f"{HOST}/old", last=f"{HOST}/x"))
 
     pages = harvest(*site(name), cursor=cursor)
 
