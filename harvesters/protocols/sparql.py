@@ -9,7 +9,6 @@ Source: https://www.w3.org/TR/sparql11-protocol/
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -151,7 +150,6 @@ class Sparql(PagedProtocol[Graph]):
     which they changed, "" if open.
     """
 
-    kind = None
     moves = False
     overlap = timedelta(days=1)
 
@@ -159,8 +157,7 @@ class Sparql(PagedProtocol[Graph]):
         super().__init__(source, fetch, since)
         self.options = SparqlOptions.of(source)
         self.limit = self.options.page
-        # The next subjects, each with the endpoint's count of its statements.
-        self.listed: list[tuple[str, int]] = []
+        self.listed: list[str] = []  # The next subjects.
 
     def page_size(self, cursor: ListCursor) -> int:
         return self.options.size
@@ -185,37 +182,31 @@ class Sparql(PagedProtocol[Graph]):
 
     def request(self, cursor: ListCursor, size: int) -> Batch:
         """Describe the next subjects. Raise ParseError if the endpoint truncates that, which its
-        counts show.
+        count shows.
         """
-        while self.listed and self.listed[0][0] <= cursor.position:
-            self.listed.pop(0)
-        if not self.listed:
-            self.listed = self._list_next(cursor)
+        self.listed = [name for name in self.listed if name > cursor.position]
+        self.listed = self.listed or self._list_next(cursor)
         subjects = [*self._fitting(size)]
         if not subjects:
             return Batch(None, (), self._final_total(cursor), "")
-        names = [name for name, _ in subjects if _is_iri(name)]
+        names = [*filter(_is_iri, subjects)]
         items: list[Item[Graph]] = []
         reply = None
         if names:
             branches = self._branches(names)
             reply = self._send(_GRAPH, "description", branches=branches)
             with parse_rdf(reply, builtin_context) as store:
-                subject_counts = Counter(str(quad.subject) for quad in store)
-                is_cut = any(
-                    subject_counts[f"<{name}>"] < count for name, count in subjects if name in names
-                )
-                if is_cut or _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
+                if _MIN_TRUNCATED <= len(store) < self._number("size", branches=branches):
                     text = "%(url)s: truncates its responses (here to %(count)s statements)"
                     raise ParseError(text, url=self.source.url, count=len(store))
                 steps = self.options.steps
                 items = [describe(store, name, NamedNode(name), steps) for name in names]
         items += [
             InvalidRecord(name, Reason("the endpoint's name for it is not an IRI"))
-            for name, _ in subjects
+            for name in subjects
             if name not in names
         ]
-        return Batch(reply, items, cursor.total, subjects[-1][0])
+        return Batch(reply, items, cursor.total, subjects[-1])
 
     def probe(self, cursor: ListCursor, error: HarvestError) -> int | None:
         """List one subject, unless the endpoint has answered."""
@@ -227,19 +218,19 @@ class Sparql(PagedProtocol[Graph]):
         return None
 
     def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
-        name = self.listed[0][0]
+        name = self.listed[0]
         return InvalidRecord(name, error.reason), replace(cursor, position=name)
 
-    def _fitting(self, size: int) -> Iterator[tuple[str, int]]:
+    def _fitting(self, size: int) -> Iterator[str]:
         """Yield the next subjects whose IRIs fit into an address."""
         length = 0
         for subject in self.listed[:size]:
-            length += len(subject[0])
-            if length > _MAX_SUBJECT_CHARS and length > len(subject[0]):
+            length += len(subject)
+            if length > _MAX_SUBJECT_CHARS and length > len(subject):
                 return
             yield subject
 
-    def _list_next(self, cursor: ListCursor) -> list[tuple[str, int]]:
+    def _list_next(self, cursor: ListCursor) -> list[str]:
         """List the next subjects; fewer at once if the endpoint refuses so many or lists none."""
         while True:
             try:
@@ -251,20 +242,11 @@ class Sparql(PagedProtocol[Graph]):
                     raise ServiceError(error.reason) from error
             self.limit = max(1, self.limit // 4)
 
-    def _list(self, cursor: ListCursor, limit: int) -> list[tuple[str, int]]:
+    def _list(self, cursor: ListCursor, limit: int) -> list[str]:
         after, pattern = cursor.position, self.options.selection(cursor.windows[0][0])
         rows = self._table("subjects", pattern=pattern, after=str(Literal(after)), limit=str(limit))
-        try:
-            listed = [(row["subject"], int(row["statements"])) for row in rows]
-        except (KeyError, ValueError) as error:
-            raise ParseError(
-                "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s",
-                source=self.source.name,
-                url=self.source.url,
-                error=str(error),
-            ) from error
-        names = [after, *(name for name, _ in listed)]
-        if any(later <= earlier for earlier, later in pairwise(names)):
+        listed = [row.get("subject", "") for row in rows]
+        if any(later <= earlier for earlier, later in pairwise((after, *listed))):
             text = "%(source)s: %(url)s does not list its subjects sorted by IRI"
             raise ParseError(text, source=self.source.name, url=self.source.url)
         return listed

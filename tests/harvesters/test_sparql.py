@@ -133,12 +133,15 @@ def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(rows: int) -> None:
     assert pages[-1].incomplete_reason is None
 
 
-@each("triples", [5, 17, 60])
+WIDE = "; dct:relation " + ", ".join(map(str, range(100)))
+
+
+@each("triples", [1000, 1050, 2000])
 def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(triples: int) -> None:
-    result = items(harvest(SourceEndpoint(projects(20), triples=triples), source()))
+    result = items(harvest(SourceEndpoint(projects(20, WIDE), triples=triples), source()))
 
     assert [type(item) for item in result] == [Record] * 20
-    assert {len(item.raw.splitlines()) for item in result} == {4}
+    assert {len(item.raw.splitlines()) for item in result} == {104}
 
 
 def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count() -> None:
@@ -152,11 +155,11 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count() ->
     assert pages[-1].incomplete_reason is None
 
 
-LARGE = projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " ."
+LARGE = projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(1500)) + " ."
 
 
 def test_a_record_that_the_endpoint_never_sends_whole_is_unreadable_alone() -> None:
-    result = items(harvest(SourceEndpoint(LARGE, triples=20), source()))
+    result = items(harvest(SourceEndpoint(LARGE, triples=1200), source()))
 
     assert (unreadable(result), len(result)) == (["p004"], 9)
 
