@@ -44,9 +44,6 @@ class PodOptions(Options):
 
 
 Item = Record[Graph] | InvalidRecord
-# The class of a dataset, its raw bytes, its key and its time of change. All are copies, since a part
-# of the parsed document would keep the memory around it.
-_Row = tuple[str, bytes, bytes, bytes] | InvalidRecord
 _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
 _NESTED = ("catalog", "hasPart")
@@ -92,21 +89,24 @@ def _parse_catalogue(source: Source, reply: Reply) -> Iterator[Item]:
             kind=kind,
         )
     wanted = _LISTS if options.series else {"dataset": "Dataset"}
-    return _parse_rows(deque(_walk_catalogue(members, wanted)), reply.url)
+    records = deque(_walk_catalogue(members, wanted, reply.url))
+    return (records.popleft() for _ in range(len(records)))
 
 
-def _walk_catalogue(catalogue: Mapping[str, Any], wanted: Mapping[str, str]) -> Iterator[_Row]:
+def _walk_catalogue(
+    catalogue: Mapping[str, Any], wanted: Mapping[str, str], base: str
+) -> Iterator[Item]:
     """Yield the datasets of a catalogue, then those of nested catalogues."""
     lists = {name: rows for name, rows in catalogue.items() if isinstance(rows, list)}
     for name, kind in wanted.items():
         for row in lists.get(name, ()):
-            yield _dump_dataset(row, kind)
+            yield _dump_dataset(row, kind, base)
     for row in chain.from_iterable(lists.get(name, ()) for name in _NESTED):
         if isinstance(row, dict) and row.keys() & _MEMBERS:
-            yield from _walk_catalogue(row, wanted)
+            yield from _walk_catalogue(row, wanted, base)
 
 
-def _dump_dataset(row: Any, kind: str) -> _Row:
+def _dump_dataset(row: Any, kind: str, base: str) -> Item:
     if not isinstance(row, dict):
         return no_object(row)
     key = _find_key(row)
@@ -126,19 +126,8 @@ def _dump_dataset(row: Any, kind: str) -> _Row:
             Reason("a record that cannot be read: %(error)s", error=str(error)),
         )
     modified = row.get("modified")
-    return kind, raw, key.encode(), modified.encode() if isinstance(modified, str) else b""
-
-
-def _parse_rows(rows: deque[_Row], base: str) -> Iterator[Item]:
-    """Yield the records, and remove each from *rows*."""
-    while rows:
-        row = rows.popleft()
-        if isinstance(row, InvalidRecord):
-            yield row
-            continue
-        kind, raw, key, modified = row
-        parse = partial(_parse_graph, raw, kind, base)
-        yield Record(key.decode(), Unparsed(parse), raw, modified.decode() or None)
+    content: Unparsed[Graph] = Unparsed(partial(_parse_graph, raw, kind, base))
+    return Record(key, content, raw, modified if isinstance(modified, str) else None)
 
 
 def _find_key(row: Mapping[str, Any]) -> str | None:
