@@ -73,7 +73,6 @@ class ActivityStreams(PagedProtocol[Any]):
     re-announced everything else.
     """
 
-    kind = "the page"
     is_linked = True
     repeats = True
     moves = False
@@ -93,7 +92,7 @@ class ActivityStreams(PagedProtocol[Any]):
         following = "" if document.get("last") else _object_id(document.get("first"))
         while following:
             pages.insert(0, join_url(reply.url, following))
-            self.detector.check_token(reply.url, pages[0], self.kind)
+            self.detector.check_token(reply.url, pages[0])
             reply, document = _fetch_page(self.source, self.fetch, pages[0])
             following = _object_id(document.get("next"))
         self.detector.reset()

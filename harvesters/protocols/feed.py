@@ -68,7 +68,6 @@ class Feed(PagedProtocol[Row]):
     harvest incomplete, as does a feed without its older entries.
     """
 
-    kind = "the older page"
     is_linked = True
     moves = False
 

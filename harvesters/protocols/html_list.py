@@ -83,7 +83,6 @@ class HtmlList(PagedProtocol[_Element]):
     records that were read if some are left.
     """
 
-    kind = "the next page"
     is_linked = True
     moves = False
 

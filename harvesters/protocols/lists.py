@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import Any, ClassVar, Generic, Literal, TypeAlias
+from typing import Any, ClassVar, Generic, TypeAlias
 
 from harvesters.errors import (
     ForbiddenError,
@@ -51,15 +51,6 @@ MAX_UNREADABLE = 300  # Responses in a row: a page of 100 broken records causes 
 MAX_FAILURES = 3  # Failures of the server in a row for neighbouring records: it fails for all.
 MAX_EMPTY_PAGES = 100  # Pages in a row: repositories that filter after paging send some.
 
-# The things that a list may repeat, as error messages name them.
-Kind = Literal[
-    "the resumption token",
-    "the cursor",
-    "the page",
-    "the next page",
-    "the older page",
-    "the document",
-]
 # Each protocol decides how a part of a list is bounded: by moments, keys or a set.
 Window: TypeAlias = tuple[Any, ...]
 
@@ -92,13 +83,11 @@ class LoopDetector:
         self.tokens.clear()
         self.pages.clear()
 
-    def check_token(self, url: str, token: str | None, kind: Kind = "the resumption token") -> None:
+    def check_token(self, url: str, token: str | None) -> None:
         """Raise PaginationLoopError if *token* was seen before: following it would never end."""
         if token is not None and token in self.tokens:
-            text = "%(source)s: %(url)s repeats %(kind)s '%(token)s'"
-            raise PaginationLoopError(
-                text, source=self.name, url=url, kind=Reason(kind), token=token
-            )
+            text = "%(source)s: %(url)s repeats '%(token)s'"
+            raise PaginationLoopError(text, source=self.name, url=url, token=token)
         self.tokens.add(token or "")
 
     def check_page(self, url: str, items: Items, content: bytes) -> None:
@@ -223,8 +212,7 @@ class PagedProtocol(ABC, Generic[P]):
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
     *is_dated*: the list may be sorted by time. *is_exact*: a piece of a page must have the size that
     was requested. *is_linked*: only the page before names a page, so that none can be skipped.
-    *kind* says what positions are, None if they cannot repeat. *moves* is ``unstable_list`` of the
-    pages; if the list *repeats*, all its pages have ``again``.
+    *moves* is ``unstable_list`` of the pages; if the list *repeats*, all its pages have ``again``.
     """
 
     windows: tuple[Window, ...] = (("",),)
@@ -232,7 +220,6 @@ class PagedProtocol(ABC, Generic[P]):
     is_dated: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
     is_linked: ClassVar[bool] = False
-    kind: ClassVar[Kind | None] = "the cursor"
     moves: ClassVar[bool] = True
     repeats: ClassVar[bool] = False
     overlap: ClassVar[timedelta] = timedelta()
@@ -356,9 +343,8 @@ class PagedProtocol(ABC, Generic[P]):
         """
         before, count, total = state, len(batch.records), batch.total
         url = batch.reply.url if batch.reply else self.source.url
-        if self.kind:
-            self.detector.check_page(url, items, batch.reply.content if batch.reply else b"")
-            self.detector.check_token(url, batch.next or None, self.kind)
+        self.detector.check_page(url, items, batch.reply.content if batch.reply else b"")
+        self.detector.check_token(url, batch.next or None)
         passed = count if batch.passed is None else batch.passed
         is_short = self.is_exact and 0 < count < size and state.offset + count < (total or 0)
         if state.sizes and (count > size or is_short):

@@ -196,8 +196,6 @@ class OaiPmh(PagedProtocol[Any]):
     key of the last record, else a resumption token.
     """
 
-    kind = "the resumption token"
-
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options = OaiOptions.of(source)
@@ -455,29 +453,11 @@ class OaiPmh(PagedProtocol[Any]):
         self, verb: str, token: str, **terms: str
     ) -> tuple[Reply, list[_Element] | None, _Element | None]:
         """Request a page of a list: the one that *token* stands for, else the first. Return its
-        parts, None for noRecordsMatch, and its resumption token.
+        parts, None for noRecordsMatch, and its resumption token. Raise OaiError if the repository
+        reports an error, ParseError if the response has no element *verb*.
         """
-        terms = {"resumptionToken": token} if token else terms
-        reply, container = self._send(verb, **terms)
-        if container is None:
-            return reply, None, None
-        nodes = container.findall(f"{_NS}{_PARTS[verb]}")
-        return reply, nodes, container.find(f"{_NS}resumptionToken")
-
-    def _follow(self, verb: str, **terms: str) -> Iterator[_Element]:
-        empty, token, detector = 0, "", LoopDetector(self.source.name)
-        while token or not detector.tokens:
-            detector.check_token(self.source.url, token)
-            reply, nodes, last = self._list(verb, token, **terms)
-            yield from nodes or ()
-            token = _text(last)
-            empty = count_empty_pages(self.source.name, reply.url, empty, nodes or ())
-
-    def _send(self, verb: str, **terms: str) -> tuple[Reply, _Element | None]:
-        """Return the response and its element *verb*, None for noRecordsMatch. Raise OaiError if the
-        repository reports an error, ParseError if the response lacks both.
-        """
-        present = {name: text for name, text in {"verb": verb, **terms}.items() if text}
+        terms = {"verb": verb, **({"resumptionToken": token} if token else terms)}
+        present = {name: text for name, text in terms.items() if text}
         reply = self.fetch.get(self.source.url, present, accept=_ACCEPT)
         root = parse_xml(reply)
         if root.tag != f"{_NS}OAI-PMH":
@@ -505,7 +485,19 @@ class OaiPmh(PagedProtocol[Any]):
                 url=reply.url,
                 verb=verb,
             )
-        return reply, container
+        if container is None:
+            return reply, None, None
+        nodes = container.findall(f"{_NS}{_PARTS[verb]}")
+        return reply, nodes, container.find(f"{_NS}resumptionToken")
+
+    def _follow(self, verb: str, **terms: str) -> Iterator[_Element]:
+        empty, token, detector = 0, "", LoopDetector(self.source.name)
+        while token or not detector.tokens:
+            detector.check_token(self.source.url, token)
+            reply, nodes, last = self._list(verb, token, **terms)
+            yield from nodes or ()
+            token = _text(last)
+            empty = count_empty_pages(self.source.name, reply.url, empty, nodes or ())
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
         """Return the repository's date format. If Identify fails too, raise *error*: the fault is

@@ -126,7 +126,7 @@ def collect(
                 following = find_next_page(store)
                 following = join_url(reply.url, following) if following else None
                 is_only = first and not following and not result.elsewhere and len(state.todo) == 1
-                loop_detector.check_token(reply.url, following, "the next page")
+                loop_detector.check_token(reply.url, following)
                 pages = _read_document(
                     reader, members, state, reply, store, result, broken, following
                 )

@@ -143,7 +143,7 @@ def _walk_lists(
     to which the source's url leads, sorted by address.
     """
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
-    loop_detector.check_token(address, address, "the document")
+    loop_detector.check_token(address, address)
     if depth > _MAX_DEPTH:
         raise ParseError(
             "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",

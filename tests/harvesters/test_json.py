@@ -128,7 +128,7 @@ def test_what_json_forbids_makes_one_record_unreadable(text: bytes, reason: str)
 @each(
     "options, document, message",
     [({"page": "page"}, lambda number: rows("a"), "repeats the records"),
-     ({"cursor": "c", "next": "next", "records": "d"}, lambda number: {"d": rows(number), "next": "same"}, "repeats the cursor 'same'")],
+     ({"cursor": "c", "next": "next", "records": "d"}, lambda number: {"d": rows(number), "next": "same"}, "repeats 'same'")],
 )  # fmt: skip
 def test_pages_and_cursors_that_repeat_are_reported(
     options: dict[str, str], document: Any, message: str

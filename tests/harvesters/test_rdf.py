@@ -208,7 +208,8 @@ def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key() -> None:
 
 @each(
     "second, error, message",
-    [(catalogue("c", "d2", more="; hydra:nextPage :api"), ParseError, "repeats the next page"), (404, NotFoundError, "404")],
+    [(catalogue("c", "d2", more="; hydra:nextPage :api"), ParseError, "repeats 'https://registry.example/api'"),
+     (404, NotFoundError, "404")],
 )  # fmt: skip
 def test_next_pages_that_lead_back_or_are_missing_end_the_harvest(
     second: Any, error: type[Exception], message: str

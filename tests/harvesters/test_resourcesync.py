@@ -116,7 +116,7 @@ def test_resources_are_what_the_definition_says(
 @each(
     "pages, why",
     [({"cap": document("capabilitylist")}, "leads to neither a resource list"),
-     ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document")],
+     ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats 'https://registry.example/all'")],
 )  # fmt: skip
 def test_what_leads_to_no_list_is_reported(pages: dict[str, bytes], why: str) -> None:
     with pytest.raises(ParseError, match=why):
