@@ -137,7 +137,7 @@ async def crowd(
             await asyncio.sleep(dice.expovariate(1 / pause))
 
     # The server closes a connection after five seconds without a request.
-    limits = httpx.Limits(None, visitors, keepalive_expiry=2.0)
+    limits = httpx.Limits(max_keepalive_connections=visitors, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=url, timeout=120, limits=limits) as client:
         await asyncio.gather(*(visitor(client, number) for number in range(visitors)))
     return times, troubles

@@ -22,8 +22,9 @@ from harvesters.ledger.database import Migration, pending_migrations
 from harvesters.ledger.integrity import ledger_faults
 from harvesters.ledger.ledger import Ledger
 from harvesters.runs.status_file import write_status
-from journal import data_format, mirror_origin
+from journal import data_format
 from journal.journal import Fault, Journal, journal_faults
+from journal.store import read_origin
 from publisher.errors import PublisherError
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import dump_faults, key_faults, release_faults, report_faults
@@ -146,7 +147,7 @@ def _repair_status(settings: Settings) -> None:
     """Rewrite the status of sources from the ledger. On a mirror, delete it: the mirror copies it
     from its origin again.
     """
-    if mirror_origin.read(settings.data / "journal"):
+    if read_origin(settings.data / "journal"):
         (settings.data / "status.nq").unlink()
         return
     with harvest_context(settings) as context:

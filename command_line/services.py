@@ -22,9 +22,8 @@ import typer
 from command_line.commands import import_quickly
 from command_line.settings import ALL_ADDRESSES, SITE_URL, Context, Settings
 from demo.source_definitions import is_free
-from journal import mirror_origin
-from journal.mirror_origin import LARGEST
 from journal.processes import StopSignal, exit_on_sigterm
+from journal.store import LARGEST, read_origin
 from vocab.iris import is_web
 
 _RESTART_DELAY = 2.0  # seconds before a process that exited is restarted
@@ -144,7 +143,7 @@ def public_address(settings: Settings, host: str, port: int) -> str:
     """
     if settings.public_url:
         return settings.public_url
-    if SITE_URL.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
+    if SITE_URL.match(settings.base) and read_origin(settings.data / "journal") is None:
         return settings.base.rstrip("/")
     name = "localhost" if host in ALL_ADDRESSES else host
     return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

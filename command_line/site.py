@@ -44,8 +44,8 @@ from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
 from harvesters.site import utc_now
 from harvesters.source import Notify
-from journal import mirror_origin
 from journal.processes import preload
+from journal.store import read_origin
 from publisher.apis.matching import Matcher, NameQuery
 from publisher.app import SiteOptions, create_app
 from publisher.errors import StoreBusy
@@ -297,7 +297,7 @@ def serve(settings: Settings, url: str, host: str, port: int) -> None:
 
 def suggest_schedule(settings: Settings) -> None:
     """Log how to harvest on schedule if no schedule is running, unless this is a mirror."""
-    if mirror_origin.read(settings.data / "journal"):
+    if read_origin(settings.data / "journal"):
         return
     try:
         with open_existing(settings) as ledger:
@@ -339,7 +339,7 @@ def create_site(settings: Settings, url: str, now: Callable[[], datetime] = utc_
         organizations=partial(find_organizations, service),
         comments=settings.comments,
     )
-    is_mirror = mirror_origin.read(settings.data / "journal") is not None  # it has no ledger
+    is_mirror = read_origin(settings.data / "journal") is not None  # it has no ledger
     about = SiteOptions(
         settings.branding(settings.demo),
         settings.hub,

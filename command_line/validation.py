@@ -19,10 +19,11 @@ import typer
 from command_line.settings import SITE_URL, Settings, variable
 from demo.source_definitions import is_demo
 from harvesters.runs.run_log import record_line
-from journal import mirror_origin
 from journal import store as shared
 from journal.data_format import check_formats
 from journal.errors import JournalError
+from journal.processes import exit_with_parent
+from journal.store import read_origin
 from journal.tracing import configure_tracing
 from publisher.logs import LOG_FORMATS, configure_logging
 from vocab.iris import is_web
@@ -44,7 +45,7 @@ def prepare_process(parent: int, log_format: str) -> None:
     if reason := configure_tracing(os.environ):
         structlog.get_logger().warning("tracing disabled", reason=reason)
     if parent:
-        import_module("publisher.store.process").exit_with_parent(parent, _STOP_TIMEOUT)
+        exit_with_parent(parent, _STOP_TIMEOUT)
 
 
 # By the name of an option: the check of its text, and the remedy.
@@ -228,7 +229,7 @@ def _external_store(*urls: str) -> StoreURLs | None:
 
 def _base(base: str, data: Path, *, is_set: bool) -> str:
     """Return the base. A mirror uses its origin's base, which need not be set."""
-    origin = mirror_origin.read(data / "journal")
+    origin = read_origin(data / "journal")
     if origin and is_set and origin.base != base:
         raise typer.BadParameter(
             f"STOCKTAKE_BASE is {base!r}, but {data} is a mirror of {origin.url}, whose IRIs begin with {origin.base}; remove the setting"

@@ -33,14 +33,13 @@ from harvesters.page_model import Validator
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
-from journal import mirror_origin
 from journal.data_format import record_if_new
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, DamagedHeadError, ForkError, JournalError
 from journal.files import AlreadyLockedError, FileLock, describe_holder, replace_file
 from journal.journal import Journal
-from journal.mirror_origin import LARGEST, Origin, RefusedEntry
 from journal.outage import Outage
+from journal.store import LARGEST, Origin, RefusedEntry, read_origin, write_origin
 from vocab.iris import Iris, is_web
 from vocab.provenance import check_source_status
 
@@ -104,7 +103,7 @@ def handshake_or_cached(mirror: Mirror) -> Origin:
     try:
         return handshake(mirror)
     except (HarvestError, JournalError) as error:
-        known = mirror_origin.read(mirror.journal.folder)
+        known = read_origin(mirror.journal.folder)
         if known is None or isinstance(error, MirrorError | JournalError):
             raise
         log.warning(
@@ -134,7 +133,7 @@ def sync(mirror: Mirror) -> int:
             remote_head = _fetch_head(mirror)
             known = _origin(mirror, remote_head, known)
             _check_not_diverged(mirror, remote_head)
-            mirror_origin.write(mirror.journal.folder, known)
+            write_origin(mirror.journal.folder, known)
             local_head = mirror.journal.head
             first = local_head.number + 1 if local_head else 1
             for number in range(first, remote_head.number + 1):
@@ -145,8 +144,8 @@ def sync(mirror: Mirror) -> int:
             _download_status(mirror, remote_head.base)
         except (HarvestError, JournalError) as error:
             if known:
-                before = mirror_origin.read(mirror.journal.folder)
-                mirror_origin.write(
+                before = read_origin(mirror.journal.folder)
+                write_origin(
                     mirror.journal.folder,
                     replace(known, error=str(error), refused=before.refused if before else None),
                 )
@@ -159,7 +158,7 @@ def handshake(mirror: Mirror) -> Origin:
     with _mirror_lock(mirror.data):
         known = _check_journal(mirror)
         known = _origin(mirror, _fetch_head(mirror), known)
-        mirror_origin.write(mirror.journal.folder, known)
+        write_origin(mirror.journal.folder, known)
         return known
 
 
@@ -217,7 +216,7 @@ def _check_journal(mirror: Mirror) -> Origin | None:
     """Return the origin that the journal has been mirroring; raises MirrorError if the journal is
     not a mirror.
     """
-    journal, known = mirror.journal, mirror_origin.read(mirror.journal.folder)
+    journal, known = mirror.journal, read_origin(mirror.journal.folder)
     if moved_aside := journal.recover():
         log.warning(
             "incomplete journal entry moved aside",
@@ -250,9 +249,7 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
             f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; "
             "unset STOCKTAKE_BASE to use that of the origin"
         )
-    if (
-        known := mirror_origin.read(mirror.journal.folder)
-    ) and known.base != mirror.remote_head.base:
+    if (known := read_origin(mirror.journal.folder)) and known.base != mirror.remote_head.base:
         raise MirrorError(
             f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those stored here with {known.base}; "
             "use an empty directory for this mirror (--data)"
@@ -345,7 +342,7 @@ def _quarantine(mirror: Mirror, number: int, part: Path, error: ChainError, know
     part.replace(mirror.data / file)
     discard(part)
     refused = RefusedEntry(number, reason, _timestamp(mirror), str(file), etag)
-    mirror_origin.write(mirror.journal.folder, replace(known, error=reason, refused=refused))
+    write_origin(mirror.journal.folder, replace(known, error=reason, refused=refused))
     log.error(
         "journal entry refused",
         number=number,
@@ -363,7 +360,7 @@ def _clear_quarantine(mirror: Mirror, known: Origin) -> Origin:
         return known
     (mirror.data / known.refused.file).unlink(missing_ok=True)
     known = replace(known, error="", refused=None)
-    mirror_origin.write(mirror.journal.folder, known)
+    write_origin(mirror.journal.folder, known)
     return known
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from threading import get_ident
 from time import monotonic
 
-from journal import mirror_origin
 from journal.entry import SUFFIX, Entry, read_header, verify_file, write
 from journal.errors import (
     ChainError,
@@ -25,8 +24,7 @@ from journal.errors import (
     ReadOnlyMirrorError,
 )
 from journal.files import FileLock, sync
-from journal.store import PATIENCE, Store, peek
-from journal.store import read as read_store
+from journal.store import PATIENCE, Store, peek, read_origin, read_store
 
 _REMEDY = "restore this file from a backup or a mirror (docs: How to back up)"
 _STORE_FOLDER = "journal"  # the journal's folder in a store
@@ -126,7 +124,7 @@ class Journal:
         ReadOnlyMirrorError if the journal is a mirror, and ChainError if our head is damaged or is
         not the store's newest entry.
         """
-        if mirrored := mirror_origin.read(self.folder):
+        if mirrored := read_origin(self.folder):
             raise ReadOnlyMirrorError(
                 "journal %(folder)s is a mirror of %(url)s, so run %(run)s is not written to it; harvest "
                 "into another directory (--data)",

@@ -66,13 +66,23 @@ def start(process: BaseProcess) -> None:
         process.start()
 
 
-def exit_with_parent() -> None:
-    """Let this process exit when the one that started it has ended for any reason."""
+def exit_with_parent(parent: int = 0, grace: float = 0.0) -> None:
+    """Let this process exit when the one that started it has ended for any reason: a process of
+    multiprocessing, or the process with the id *parent*.
+
+    With *grace* the process first receives SIGTERM and has *grace* seconds to exit by itself.
+    """
 
     def wait() -> None:
-        if parent := multiprocessing.parent_process():
-            parent.join()
-            os._exit(1)
+        if starter := multiprocessing.parent_process():
+            starter.join()
+        else:
+            while os.getppid() == parent:
+                time.sleep(1)
+        if grace:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(grace)
+        os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
 

@@ -1,7 +1,7 @@
-"""Share a journal between machines in an object store, at any URL that fsspec supports, such as
-``s3://bucket/stocktake``.
+"""Where a journal comes from: the object store in which machines share it, at any URL that fsspec
+supports, such as ``s3://bucket/stocktake``; or the installation whose journal a mirror copies.
 
-Only the status is ever replaced. Any other name is written once, by a conditional put, so that the
+Of a store, only the status is ever replaced. Any other name is written once, by a conditional put, so that the
 second of two writers fails; an incomplete upload has no name. Source:
 https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 """
@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
+
+from pydantic import ConfigDict, TypeAdapter, with_config
 
 from journal.errors import JournalError, JournalWriteError
 from journal.files import replace_file
@@ -33,7 +35,11 @@ _THEIRS = (
     "gcsfs",
     "azure",
 )  # packages whose errors are a store's
-NAME = "store.json"  # beside the journal's entries: where they are stored
+# Beside the journal's entries: the store that they are in, and the installation that they come from.
+NAME, ORIGIN = "store.json", "origin.json"
+# Bytes of an unpacked entry of another journal: the first harvest of ten million records has about
+# so many.
+LARGEST = 64 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +208,7 @@ def _system(url: str) -> tuple[Any, str]:
     return system, root.rstrip("/")
 
 
-def read(folder: Path, patience: float = PATIENCE) -> Store | None:
+def read_store(folder: Path, patience: float = PATIENCE) -> Store | None:
     """Return the object store of the journal in *folder*, None if the folder itself is the journal."""
     try:
         return Store(json.loads((folder / NAME).read_bytes())["url"], patience)
@@ -218,7 +224,7 @@ def bind_replica(folder: Path, url: str) -> None:
     """Record that the journal in *folder* is a copy of the one in the store at *url*; raises
     JournalError if it belongs to another one.
     """
-    known = read(folder)
+    known = read_store(folder)
     if known and known.url != url.rstrip("/"):
         raise JournalError(
             f"{folder} is a copy of the journal in {known.url}, not in {url}; use another data folder"
@@ -229,3 +235,62 @@ def bind_replica(folder: Path, url: str) -> None:
             raise JournalError(f"{folder} has a journal of its own; {remedy}")
         folder.mkdir(parents=True, exist_ok=True)
         replace_file(folder / NAME, json.dumps({"url": url.rstrip("/")}))
+
+
+_FORBID = ConfigDict(extra="forbid")
+
+
+@with_config(_FORBID)
+@dataclass(frozen=True, slots=True)
+class RefusedEntry:
+    """An entry of the origin that failed a check of the mirror, at *time* (UTC), for *reason*.
+
+    *file* is its path in quarantine, in the data folder; *etag* is its ETag at the origin, None if
+    it sent none.
+    """
+
+    number: int
+    reason: str
+    time: str
+    file: str
+    etag: str | None = None
+
+
+@with_config(_FORBID)
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The Stocktake at *url* whose IRIs begin with *base*.
+
+    *head* is the number of its newest entry at the last request, at *checked* (UTC, "" before the
+    first answer); *error* is why the mirror could not follow it then, "" if it could. *refused* is
+    the entry that failed a check, None if there is none.
+    """
+
+    url: str
+    base: str
+    head: int = 0
+    checked: str = ""
+    error: str = ""
+    refused: RefusedEntry | None = None
+
+
+_ORIGIN = TypeAdapter(Origin)
+
+
+def read_origin(folder: Path) -> Origin | None:
+    """Return the origin of the journal in *folder*, None if the journal is not a mirror; raises
+    JournalError if the file is invalid.
+    """
+    try:
+        return _ORIGIN.validate_json((folder / ORIGIN).read_bytes(), strict=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        problem = " ".join(str(error).split())
+        raise JournalError(
+            f"{folder / ORIGIN} cannot be read ({problem}); write it again with stocktake mirror URL, or remove it"
+        ) from error
+
+
+def write_origin(folder: Path, origin: Origin) -> None:
+    replace_file(folder / ORIGIN, json.dumps(asdict(origin)))

@@ -12,9 +12,8 @@ from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.context import HarvestContext
 from harvesters.site import Site
-from journal import mirror_origin
 from journal.journal import Journal
-from journal.mirror_origin import Origin
+from journal.store import Origin, read_origin
 from vocab.iris import Iris
 from web.sessions import Sessions
 
@@ -64,7 +63,7 @@ class AdminContext(Site):
 
     def origin(self) -> Origin | None:
         """Return the Stocktake that this one mirrors, or None. Raises JournalError."""
-        return mirror_origin.read(self.data / "journal")
+        return read_origin(self.data / "journal")
 
     def count_invalid_definitions(self) -> int:
         """Return the number of source definitions that have a fault."""

@@ -37,9 +37,9 @@ from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.runs.reported_problems import close_fixed_problems
 from harvesters.runs.run_report import Row, record_row
 from harvesters.source import Limits, Source
-from journal import mirror_origin
 from journal.entry import COMPRESSION_LEVEL, Entry
 from journal.errors import JournalError
+from journal.store import read_origin
 from vocab.annotations import Deletion, cluster_members, mark_vanished, strip_mark, write_tombstone
 from vocab.iris import Iris
 from vocab.provenance import Registry, RunStatistics, describe_run, describe_source
@@ -308,7 +308,7 @@ def check_ledger_matches_journal(context: HarvestContext) -> None:
     if (
         head is None
         or context.ledger.run(head.run) is not None
-        or mirror_origin.read(context.journal.folder)
+        or read_origin(context.journal.folder)
     ):
         return
     raise LedgerError(

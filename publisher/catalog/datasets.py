@@ -18,7 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Match
 
-from journal import mirror_origin
+from journal.store import read_origin
 from publisher.rdf import Row
 from publisher.releases import metadata
 from publisher.releases.dump import DUMP_NAME, list_dumps
@@ -139,7 +139,7 @@ async def load_catalog(service: QueryService, request: Request) -> Catalog:
     shares = await _shares(service, started)
     licences = {share.licence for share in shares}
     licence = licences.pop() if len(licences) == 1 else None
-    origin = mirror_origin.read(service.journal.folder)
+    origin = read_origin(service.journal.folder)
     current = Dataset(
         kind=DatasetKind.CURRENT,
         name="wsis-stocktaking",

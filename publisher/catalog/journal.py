@@ -26,8 +26,8 @@ from isal import igzip, isal_zlib
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from journal import mirror_origin
 from journal.entry import Entry, count_rows
+from journal.store import read_origin
 from publisher.pages import PagesDep, ServiceDep, require
 from publisher.rdf import Term, namespaces, text_term, typed_term
 from publisher.releases.dump import DUMP_NAME, list_dumps
@@ -254,7 +254,7 @@ def _single_member(path: FilePath, size: int) -> tuple[int, Iterable[bytes]]:
 
 def _read_page(service: QueryService, before: int, per: int) -> dict[str, Any]:
     """Return at most *per* entries numbered below *before*, the newest first."""
-    newest, mirror = service.journal.head, mirror_origin.read(service.journal.folder)
+    newest, mirror = service.journal.head, read_origin(service.journal.folder)
     total = newest.number if newest else 0
     before = min(before, total + 1)
     numbers = range(before - 1, 0, -1)[:per]

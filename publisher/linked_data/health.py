@@ -28,8 +28,8 @@ from prometheus_client import (
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from journal import mirror_origin
 from journal.errors import JournalError
+from journal.store import read_origin
 from publisher.errors import DamagedRelease
 from publisher.pages import PagesDep, ServiceDep
 from publisher.rdf import iri
@@ -191,7 +191,7 @@ async def find_faults(service: QueryService, faults: Faults) -> tuple[int, dict[
     entries that are not published yet, and the state of the journal and of its origin.
     """
     lag, snapshot, journal = service.behind, service.snapshot, service.journal
-    reading = asyncio.to_thread(mirror_origin.read, journal.folder)
+    reading = asyncio.to_thread(read_origin, journal.folder)
     origin = await faults.attempt("origin of the mirror", reading, None, "file")
     # A shared journal is checked in the background: while its store is down, a response would take
     # as long as its timeouts.
@@ -424,7 +424,7 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     suffix = "json" if request.url.path.endswith(".json") else None
     chosen_format = choose_format(request, _FORMATS, suffix)
     now, statuses = service.now(), await source_statuses(service)
-    counts, origin = count_by_state(statuses, now), mirror_origin.read(service.journal.folder)
+    counts, origin = count_by_state(statuses, now), read_origin(service.journal.folder)
     submissions, store = await _submissions(request), await _store(service)
     content: bytes | Response
     if isinstance(chosen_format, GraphFormat):

@@ -17,10 +17,9 @@ from pathlib import Path
 import httpx
 import structlog
 
-from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.journal import Journal
-from journal.store import Store, read
+from journal.store import Store, read_origin, read_store
 from publisher.background import in_background
 from publisher.errors import ReleaseError
 from publisher.releases.builder import build_lock
@@ -43,7 +42,7 @@ def follow_releases(
 
     *allow* are hosts that may be on a private network.
     """
-    elsewhere = read(data / "journal") or mirror_origin.read(data / "journal")
+    elsewhere = read_store(data / "journal") or read_origin(data / "journal")
     return in_background(_poll(data, allow) if elsewhere else None)
 
 
@@ -62,7 +61,7 @@ async def _poll(data: Path, allow: frozenset[str]) -> None:
 
 
 def _fetch_new(data: Path, allow: frozenset[str], deadline: Deadline) -> list[int]:
-    origin = mirror_origin.read(data / "journal")
+    origin = read_origin(data / "journal")
     if origin is None:
         return download(data)
     with create_client(GuardedTransport(allow, deadline)) as client:
@@ -84,7 +83,7 @@ def download(data: Path) -> list[int]:
     """Download the releases that other machines built since ours from the object store, if there is
     one; return their numbers. Raises ChainError and ReleaseError as ``fetch`` does.
     """
-    store = read(data / "journal")
+    store = read_store(data / "journal")
     return _copy_all(data, store.url, store.get) if store else []
 
 
@@ -157,7 +156,7 @@ def upload(data: Path, number: int) -> None:
 
     Raises ReleaseError if another machine has built the same number.
     """
-    store = read(data / "journal")
+    store = read_store(data / "journal")
     if store is None:
         return
     folder = data / "releases" / str(number)

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -47,24 +46,6 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         **(extra or {}),
         "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT),
     }
-
-
-def exit_with_parent(parent: int, grace: float = 0.0) -> None:
-    """Exit this process when the process *parent* has exited for any reason.
-
-    A thread checks once a second. With *grace* the process first receives SIGTERM and has *grace*
-    seconds to exit by itself.
-    """
-    threading.Thread(target=_watch, args=(parent, grace), daemon=True).start()
-
-
-def _watch(parent: int, grace: float) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    if grace:
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(grace)
-    os._exit(1)
 
 
 def threads() -> list[int]:

@@ -15,9 +15,9 @@ from pathlib import Path
 import structlog
 from cachetools import LRUCache
 
-from journal import mirror_origin
 from journal.errors import JournalError
 from journal.journal import Journal
+from journal.store import read_origin
 from languages.translations import TranslatableText
 from publisher.background import in_background
 from publisher.errors import NotReady, StoreError
@@ -314,7 +314,7 @@ class QueryService:
     async def _count_lag(self) -> None:
         snapshot = self.snapshot
         with suppress(JournalError, OSError):
-            origin = await asyncio.to_thread(mirror_origin.read, self.journal.folder)
+            origin = await asyncio.to_thread(read_origin, self.journal.folder)
             lag = max(0, await asyncio.to_thread(lambda: self.lag))
             if snapshot is self.snapshot:  # else the counts belong to the previous snapshot
                 uncopied = origin.head - snapshot.position if origin and snapshot else 0

@@ -30,6 +30,7 @@ from pyoxigraph import Store
 
 from journal.files import replace_file
 from journal.journal import Journal
+from journal.processes import exit_with_parent
 from languages.translations import TranslatableText
 from publisher.errors import (
     DamagedRelease,
@@ -42,7 +43,7 @@ from publisher.errors import (
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, ColumnDatabase, open_statements
 from publisher.store.follow import SlicedProjection, load
-from publisher.store.process import command, environment, exit_with_parent
+from publisher.store.process import command, environment
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import FORMAT, Snapshot, write_checksums
 from publisher.store.verification import first_fault

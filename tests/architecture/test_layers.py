@@ -36,7 +36,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "shapes": ({"rules"}, {"validate"}, {"reference"}),
     "journal": (
         {"errors", "files", "outage", "processes", "tracing"},
-        {"data_format", "entry", "mirror_origin", "store"}, {"journal"},
+        {"data_format", "entry", "store"}, {"journal"},
     ),
     "web": (
         {"branding", "outbound_client", "respond", "server"},

@@ -19,10 +19,10 @@ from harvesters.errors import FetchError, MirrorError, ParseError, SourceLockedE
 from harvesters.mirror import Mirror, follow, handshake, sync
 from harvesters.network.fetch import RetryPolicy
 from harvesters.page_model import Validator
-from journal import mirror_origin
+from journal import store
 from journal.errors import ChainError, DamagedHeadError, ForkError, ReadOnlyMirrorError
 from journal.journal import Journal
-from journal.mirror_origin import LARGEST
+from journal.store import LARGEST, read_origin
 
 URL = "https://origin.example/"
 BASE = "https://w3id.org/wsis-stocktaking/"
@@ -129,8 +129,8 @@ def fails(item: Mirror, error: type[Exception], message: str = "") -> None:
         sync(item)
 
 
-def known(item: Mirror) -> mirror_origin.Origin:
-    read = mirror_origin.read(item.journal.folder)
+def known(item: Mirror) -> store.Origin:
+    read = read_origin(item.journal.folder)
     assert read
     return read
 
@@ -151,7 +151,7 @@ def test_a_mirror_holds_the_same_bytes_and_the_status_graph(item: Mirror, origin
 
     assert files(item.journal) == files(origin.journal)
     assert item.journal.verify() == 3
-    assert known(item) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert known(item) == store.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
     status = f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" <{BASE}status> .\n'
     assert (item.data / "status.nq").read_text() == status
 
@@ -344,7 +344,7 @@ def test_repaired_entry_replaces_the_refused_one(refusing: Mirror, origin: Origi
     assert sync(refusing) == 2
 
     assert files(refusing.journal) == files(origin.journal)
-    assert known(refusing) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert known(refusing) == store.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
     assert list((refusing.data / "mirror" / "refused").iterdir()) == []
 
 
@@ -468,7 +468,7 @@ def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, origin: Ori
 
     fails(mirror(tmp_path, origin), MirrorError, "already contains data")
 
-    assert mirror_origin.read(own.folder) is None
+    assert read_origin(own.folder) is None
     assert origin.request_log == []
 
 

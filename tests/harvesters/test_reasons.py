@@ -21,9 +21,9 @@ from harvesters.errors import FetchError, NotFoundError, ParseError, error_reaso
 from harvesters.network.reply import Reply, load_json, parse_xml
 from harvesters.options import _KINDS, _MINIMA
 from harvesters.reasons import TEXTS, Reason
-from journal import mirror_origin
 from journal.errors import ChainError, JournalError
 from journal.journal import Journal
+from journal.store import Origin, write_origin
 from languages.translations import FOLDER, LANGUAGES, format_number, gettext, use_language
 
 ROOT = Path(__file__).parents[2]
@@ -208,7 +208,7 @@ NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
 
 def test_an_entry_for_a_mirror_is_refused_with_a_reason_of_the_same_text(tmp_path: Path) -> None:
     journal, url = Journal(tmp_path / "journal"), "https://origin.example/"
-    mirror_origin.write(journal.folder, mirror_origin.Origin(url, url, 1, "2026-01-01T00:00:00Z"))
+    write_origin(journal.folder, Origin(url, url, 1, "2026-01-01T00:00:00Z"))
 
     check_append(
         journal, "journal %(folder)s is a mirror of %(url)s, so run %(run)s is not written"

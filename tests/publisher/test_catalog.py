@@ -27,9 +27,8 @@ from suites import folder
 from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.protocols.ckan import PROTOCOL
 from harvesters.source import Source
-from journal import mirror_origin
 from journal.journal import Journal
-from journal.mirror_origin import Origin
+from journal.store import Origin, write_origin
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from vocab.iris import Iris
@@ -223,7 +222,7 @@ async def test_before_the_first_release_the_dumps_are_listed_and_a_mirror_names_
 ) -> None:
     copy_data(small, tmp_path, "store")
     write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
-    mirror_origin.write(tmp_path / "journal", Origin("https://other.example/", BASE))
+    write_origin(tmp_path / "journal", Origin("https://other.example/", BASE))
     async with served(tmp_path, follow=False) as client:
         store = await read_catalog(client)
 

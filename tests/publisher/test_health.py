@@ -23,8 +23,7 @@ from small_world import IRIS
 from waiting import wait_until, wait_until_async
 
 from harvesters.admin import system
-from journal import mirror_origin
-from journal.mirror_origin import Origin, RefusedEntry
+from journal.store import Origin, RefusedEntry, write_origin
 from publisher.app import create_app
 from publisher.errors import DamagedFiles
 from publisher.store.query_service import QueryService
@@ -93,7 +92,7 @@ INVALID = (
 def mirrored(small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the data folder of a mirror whose store is up to date with its journal."""
     data: Path = copy_data(small, tmp_path_factory.mktemp("mirrored"), "store")
-    mirror_origin.write(data / "journal", ORIGIN)
+    write_origin(data / "journal", ORIGIN)
     return data
 
 
@@ -133,7 +132,7 @@ async def test_a_sound_mirror_has_no_faults(mirrored: Path) -> None:
 async def test_invalid_description_of_the_origin_is_a_fault(data: Path) -> None:
     async with opened(data) as (_, client):
         for content in INVALID:
-            (data / "journal" / mirror_origin.NAME).write_bytes(content)
+            (data / "journal" / "origin.json").write_bytes(content)
             fault = (await faults_of(client))["origin of the mirror"]
             assert "journal/origin.json cannot be read" in fault["cause"]
             assert "stocktake mirror" in fault["remedy"]
@@ -149,7 +148,7 @@ async def test_invalid_description_of_the_origin_is_a_fault(data: Path) -> None:
 async def test_mirror_that_cannot_follow_is_degraded(
     data: Path, origin: Origin, remedy: str
 ) -> None:
-    mirror_origin.write(data / "journal", origin)
+    write_origin(data / "journal", origin)
 
     async with opened(data) as (_, client):
         faults = await faults_of(client)
@@ -294,7 +293,7 @@ async def test_a_refused_origin_degrades_health_and_metrics(tmp_path: Path, refu
     reason = "entry 7 follows another entry 6"
     entry = RefusedEntry(7, reason, "2026-03-01T12:00:00Z", "quarantine/7")
     origin = Origin("https://origin.example/", IRIS.base, refused=entry if refused else None)
-    mirror_origin.write(service.journal.folder, origin)
+    write_origin(service.journal.folder, origin)
 
     async with asking(create_app(service)) as client:
         health, result = (await client.get("/health")).json(), await samples(client)
