@@ -1,5 +1,5 @@
 -- What the other files need: the kinds of things, the names of the properties that are read, those whose values count in a facet
--- (coded_properties of facets.py), the areas within areas, and the things that this transaction has changed.
+-- (coded_properties of properties.py), the areas within areas, and the things that this transaction has changed.
 CREATE OR REPLACE TEMP TABLE kinds (kind UTINYINT, name VARCHAR);
 CREATE OR REPLACE TEMP TABLE names (p UBIGINT, name VARCHAR, of_organizations BOOLEAN, has_text BOOLEAN);
 CREATE OR REPLACE TEMP TABLE coded (

@@ -28,7 +28,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import duckdb
 import numpy as np
@@ -62,81 +62,6 @@ from vocab.terms import ORG, PROV
 log = structlog.get_logger(component="columns")
 
 READ_BATCH = 10_000  # graphs or organizations that are read at once: about 0.7 s
-
-
-class FacetTables:
-    """The tables of things in the file of *connection*; *iris* are those of the installation."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection, iris: Iris) -> None:
-        self._connection, self._iris = connection, iris
-
-    def begin(self) -> None:
-        """Prepare for a transaction, which fills the table ``touched (g, s)``."""
-        self._run(sql("temporary"))
-        for name, value in (
-            ("base", self._iris.base),
-            ("organization", f"{ORG}Organization"),
-            ("country", AREA),
-            ("region", f"{self._iris.scheme('itu-region')}/"),
-            ("in_region", term_id(f"<{self._iris.ns}ituRegion>")),
-            ("has_member", term_id(f"<{PROV}hadMember>")),
-            ("clusters", self._iris.clusters),
-        ):
-            self._run(f"SET VARIABLE {name} = $value", value=value)
-        named = [(term_id(f"<{iri}>"), *row) for iri, *row in named_properties(self._iris)]
-        areas = [(area, code) for code, within in areas_within().items() for area in sorted(within)]
-        for table, rows in (
-            ("kinds", list(enumerate(KINDS, 1))),
-            ("names", named),
-            ("coded", coded_properties(self._iris)),
-            ("areas", areas),
-        ):
-            columns = {
-                f"c{place}": np.array(values, dtype=object)
-                for place, values in enumerate(zip(*rows, strict=True))
-            }
-            read_arrived(self._connection, f"INSERT INTO {table} FROM arrived", columns)
-
-    @property
-    def marks(self) -> int:
-        query = "SELECT count(*) FROM marks SEMI JOIN changed USING (thing)"
-        ((number,),) = self._run(query).fetchall()
-        return int(number)
-
-    def update(self) -> Iterator[None]:
-        """Read the touched things again; yield between batches."""
-        self._run(sql("due"))
-        for is_organization, kind in ((True, "organization"), (False, "record")):
-            ((count,),) = self._run(
-                "SELECT count(*) FROM due WHERE is_organization = $kind", kind=is_organization
-            ).fetchall()
-            for start in range(0, count, READ_BATCH):
-                self._run(
-                    """CREATE OR REPLACE TEMP TABLE batch AS SELECT id, iri FROM due
-                    WHERE is_organization = $kind AND n > $start AND n <= $end""",
-                    kind=is_organization,
-                    start=start,
-                    end=start + READ_BATCH,
-                )
-                for name in (f"{kind}-statements", "texts", f"{kind}-topics", "delete", "insert"):
-                    self._run(sql(name))
-                yield
-        self._run(sql("relations"))
-        self._run(sql("derive"))
-        self._replace("containers", "area, facet, code")
-        self._replace("clusters", "iri, cluster")
-        self._run(sql("groups"))
-        self._replace("groups", "thing, cluster")
-
-    def _replace(self, table: str, columns: str) -> None:
-        """Replace the rows of *table* by those of the temporary one; write only what differs."""
-        self._run(
-            f"""DELETE FROM {table} WHERE ({columns}) IN (FROM {table} EXCEPT FROM {table}_now);
-            INSERT INTO {table} (FROM {table}_now EXCEPT FROM {table})"""
-        )
-
-    def _run(self, text: str, **parameters: object) -> duckdb.DuckDBPyConnection:
-        return self._connection.execute(text, parameters)
 
 
 # The terms of at most CACHED_LENGTH bytes whose numbers are cached: about 100 MB.
@@ -279,7 +204,8 @@ class ColumnDatabase:
 
     def __init__(self, path: Path, iris: Iris, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._iris, self._memory = path, iris, memory
+        self._path, self._base_iri, self._memory = path, iris.base, memory
+        self._variables, self._constants = _constants(iris)
         # The last full copy, while it and the log beside the file are all that is committed.
         self._base = path.with_name("base.duckdb")
         self._connection  # noqa: B018 - opens the file: an error is raised here
@@ -340,7 +266,7 @@ class ColumnDatabase:
         self._connection.execute("BEGIN")
         self._stage, self._applied = Stage(self._connection, self.checkpoint()[2]), 0
         self._connection.execute("CREATE OR REPLACE TEMP TABLE touched (g UBIGINT, s UBIGINT)")
-        return ChangeWriter(self._connection, self._iris.base)
+        return ChangeWriter(self._connection, self._base_iri)
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
         """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between
@@ -361,13 +287,53 @@ class ColumnDatabase:
                 self._commit_part()
             yield
         self._apply()
-        facets = FacetTables(self._connection, self._iris)
-        facets.begin()
-        for number, _ in enumerate(facets.update(), 1):
+        for number, _ in enumerate(self._update_things(), 1):
             if number % FLUSHED == 0:
                 self._commit_part()
             yield
-        self._applied = max(self._applied, facets.marks // TERMS)
+        query = "SELECT count(*) FROM marks SEMI JOIN changed USING (thing)"
+        ((marks,),) = self._run(query).fetchall()
+        self._applied = max(self._applied, marks // TERMS)
+
+    def _update_things(self) -> Iterator[None]:
+        """Read the touched things again; yield between batches."""
+        self._run(sql("temporary"))
+        for name, value in self._variables.items():
+            self._run(f"SET VARIABLE {name} = $value", value=value)
+        for table, columns in self._constants.items():
+            read_arrived(self._connection, f"INSERT INTO {table} FROM arrived", columns)
+        self._run(sql("due"))
+        for is_organization, kind in ((True, "organization"), (False, "record")):
+            ((count,),) = self._run(
+                "SELECT count(*) FROM due WHERE is_organization = $kind", kind=is_organization
+            ).fetchall()
+            for start in range(0, count, READ_BATCH):
+                self._run(
+                    """CREATE OR REPLACE TEMP TABLE batch AS SELECT id, iri FROM due
+                    WHERE is_organization = $kind AND n > $start AND n <= $end""",
+                    kind=is_organization,
+                    start=start,
+                    end=start + READ_BATCH,
+                )
+                for name in (f"{kind}-statements", "texts", f"{kind}-topics", "delete", "insert"):
+                    self._run(sql(name))
+                yield
+        self._run(sql("relations"))
+        self._run(sql("derive"))
+        self._replace("containers", "area, facet, code")
+        self._replace("clusters", "iri, cluster")
+        self._run(sql("groups"))
+        self._replace("groups", "thing, cluster")
+
+    def _replace(self, table: str, columns: str) -> None:
+        """Replace the rows of *table* by those of the temporary one; write only what differs."""
+        self._run(
+            f"""DELETE FROM {table} WHERE ({columns}) IN (FROM {table} EXCEPT FROM {table}_now);
+            INSERT INTO {table} (FROM {table}_now EXCEPT FROM {table})"""
+        )
+
+    def _run(self, text: str, **parameters: object) -> duckdb.DuckDBPyConnection:
+        return self._connection.execute(text, parameters)
 
     def _commit_part(self) -> None:
         """Commit what is applied, since DuckDB frees memory only then, and delete the checkpoint, so
@@ -483,6 +449,33 @@ class ColumnDatabase:
         if "_connection" in self.__dict__:
             self._connection.close()
             del self._connection
+
+
+def _constants(iris: Iris) -> tuple[dict[str, object], dict[str, dict[str, NDArray[Any]]]]:
+    """Return the variables, and the columns of the temporary tables, that are the same in each
+    transaction.
+    """
+    variables = {
+        "base": iris.base,
+        "organization": f"{ORG}Organization",
+        "country": AREA,
+        "region": f"{iris.scheme('itu-region')}/",
+        "in_region": term_id(f"<{iris.ns}ituRegion>"),
+        "has_member": term_id(f"<{PROV}hadMember>"),
+        "clusters": iris.clusters,
+    }
+    tables: dict[str, list[Any]] = {
+        "kinds": list(enumerate(KINDS, 1)),
+        "names": [(term_id(f"<{iri}>"), *row) for iri, *row in named_properties(iris)],
+        "coded": coded_properties(iris),
+        "areas": [(area, code) for area, codes in areas_within().items() for code in sorted(codes)],
+    }
+    return variables, {
+        table: {
+            f"c{place}": _objects(values) for place, values in enumerate(zip(*rows, strict=True))
+        }
+        for table, rows in tables.items()
+    }
 
 
 def _tables(connection: duckdb.DuckDBPyConnection) -> set[str]:
