@@ -25,9 +25,9 @@ from harvesters.ledger import prizes as editions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import Edition, Stage
-from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classifier import classify
-from harvesters.mappings.topics.suggest import find_mentions
+from harvesters.mappings import classifier
+from harvesters.mappings.classifier import classify
+from harvesters.mappings.topics import find_mentions
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation import contest
@@ -58,7 +58,7 @@ def suggest(
 ) -> None:
     """List what is suggested for a text, with confidence, method and words, or why nothing is.
 
-    Exit 0: listed; 1: the model is not installed, or a file of it is missing or damaged.
+    Exit 0: listed; 1: the model is not installed.
     """
     content = sys.stdin.read() if text == "-" else text
     rows = [

@@ -8,7 +8,7 @@ from dataclasses import replace
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import fields
 from harvesters.mappings.mapping import MAPPINGS, RecordMapping
-from harvesters.mappings.topics.suggest import model_fault
+from harvesters.mappings.topics import model_fault
 from harvesters.options import located, suggestion
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason

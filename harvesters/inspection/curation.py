@@ -17,7 +17,7 @@ from rapidfuzz import fuzz, process
 from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import decompress
-from harvesters.mappings.topics.suggest import CURATOR
+from harvesters.mappings.topics import CURATOR
 from harvesters.source import decision_table, read_decision_table
 from vocab.crosswalks import matches_by_word
 from vocab.curated import NO_CONCEPT, SUGGESTED, CuratedWord, resolve_concept, short_name

@@ -26,7 +26,7 @@ from harvesters.ledger.participation import Content, SubmissionState, Submitter
 from harvesters.ledger.prizes import published_statements
 from harvesters.ledger.submissions import has_picture, picture_of
 from harvesters.mappings.mapping import MAPPINGS, detect_languages
-from harvesters.mappings.topics.suggest import add_suggestions
+from harvesters.mappings.topics import add_suggestions
 from harvesters.matching.entities import Entity, EntityReader, name_words
 from harvesters.matching.scoring import QUEUED, Score, WordWeights, score
 from harvesters.page_model import Record

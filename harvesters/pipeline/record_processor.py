@@ -25,7 +25,7 @@ from harvesters.ledger.models import (
     key_digest,
 )
 from harvesters.mappings.mapping import MAPPINGS, detect_languages
-from harvesters.mappings.topics.suggest import add_suggestions
+from harvesters.mappings.topics import add_suggestions
 from harvesters.page_model import Record, SourcePosition
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source

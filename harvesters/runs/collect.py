@@ -41,7 +41,7 @@ from harvesters.ledger.models import (
     StagedRecord,
     StoredRecord,
 )
-from harvesters.mappings.topics.suggest import method_versions
+from harvesters.mappings.topics import method_versions
 from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.network.reply import merge_responses
 from harvesters.page_model import (

@@ -11,8 +11,8 @@ from demo.publications import PUBLICATIONS
 from demo.registries import SHARES, SIZE, Demo, Fault
 from demo.scenario import ScenarioState, record_histories, registries, serialize_record
 from demo.source_definitions import write_sources
-from harvesters.mappings.topics import classifier
-from harvesters.mappings.topics.classifier import SHIPPED, classify
+from harvesters.mappings import classifier
+from harvesters.mappings.classifier import classify
 from harvesters.source import add_decision, load
 from vocab.curated import CONFIRMED, SUGGESTED, TopicDecision
 from vocab.lookup import SDG
@@ -79,7 +79,7 @@ def test_suggestions_are_those_of_the_shipped_model_and_marked(tmp_path: Path) -
         if not history.deleted
         for record in (serialize_record(registry, history),)
     }
-    model = classifier.load(SHIPPED)
+    model = classifier.load()
     source = load(write_sources("http://127.0.0.1:1", tmp_path, only=("all",))[0])
     first, *others = source.decisions
 

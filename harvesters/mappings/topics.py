@@ -309,10 +309,8 @@ def method_versions(source: Source) -> tuple[str, ...]:
     results = (f"{METHOD} {VERSION}",)
     if source.suggest == MENTIONS:
         return results
-    try:
-        return (*results, _classification().method_version())
-    except HarvestError:  # ``model_fault`` reports it.
-        return results
+    model = _classification()
+    return (*results, f"{model.NAME} {model.load().version}")
 
 
 def model_fault(source: Source) -> str:
@@ -322,7 +320,7 @@ def model_fault(source: Source) -> str:
     if source.suggest != MODEL:
         return ""
     try:
-        _classification().check()
+        _classification().check_model()
     except HarvestError as error:
         return str(error)
     return ""
@@ -332,7 +330,7 @@ def _classification() -> Any:
     """Import the classifier on first use: NumPy takes a tenth of a second, which a listing should
     not wait for.
     """
-    return import_module("harvesters.mappings.topics.classifier")
+    return import_module("harvesters.mappings.classifier")
 
 
 def _confidence(claim: Claim) -> float:
