@@ -408,7 +408,7 @@ def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
 
 @contextmanager
 def _commits_stopped(settings: Settings) -> Iterator[None]:
-    """Hold the lock that every commit takes (``harvesters.runs.locks``), so that runs wait."""
+    """Hold the lock that every commit takes (``harvesters.runs.context``), so that runs wait."""
     if make_url(settings.ledger).get_backend_name() == "sqlite":
         (settings.data / "locks").mkdir(parents=True, exist_ok=True)
         with FileLock(settings.data / "locks" / ".journal.lock"):

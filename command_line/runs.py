@@ -23,7 +23,7 @@ from command_line.workspace import (
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report
-from harvesters.runs.locks import interrupted_runs
+from harvesters.runs.run_log import interrupted_runs
 
 if TYPE_CHECKING:
     from harvesters.runs.upkeep import Pruning

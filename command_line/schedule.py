@@ -18,7 +18,6 @@ from command_line.console import fail
 from command_line.settings import Context, Settings
 from command_line.source_runs import run_source
 from command_line.workspace import harvest_context, load_sources, notification_channels
-from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, SourceDefinitionError
 from harvesters.ledger.database import name_worker, wait_for_database
 from harvesters.ledger.models import State
@@ -28,7 +27,8 @@ from harvesters.notifications.reports import send_reports
 from harvesters.parsing import import_optional
 from harvesters.participation.actions import prune, send_reminders
 from harvesters.pipeline.processes import reduced_gc
-from harvesters.runs.context import HarvestContext
+from harvesters.pipeline.record_processor import check_compatible
+from harvesters.runs.context import HarvestContext, ScheduleLock
 from harvesters.runs.jobs import (
     REQUEST_INTERVAL,
     Jobs,
@@ -37,9 +37,9 @@ from harvesters.runs.jobs import (
     claim_requests,
     create_scheduler,
 )
-from harvesters.runs.locks import ScheduleLock, interrupted_runs
 from harvesters.runs.publish_graphs import create_matcher, publish_vocabulary
 from harvesters.runs.run import harvest_and_log
+from harvesters.runs.run_log import interrupted_runs
 from harvesters.runs.status_file import update_status
 from harvesters.runs.upkeep import LinkProgress, check_due_links
 from harvesters.source import Definitions, Source, load_all

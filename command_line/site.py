@@ -30,9 +30,9 @@ from command_line.settings import ALL_ADDRESSES, Settings
 from command_line.workspace import network_settings, notification_channels, open_existing
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
-from harvesters.ledger import outbox, readers
+from harvesters.ledger import outbox
 from harvesters.ledger.integrity import has_ledger
-from harvesters.ledger.participation import Subscription
+from harvesters.ledger.participation import ProblemState, ReportedProblem, Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
 from harvesters.notifications.reports import FoundChange, write_confirmation, write_digest
 from harvesters.participation.check import Duplicate, DuplicateFinder
@@ -40,8 +40,8 @@ from harvesters.participation.comments import shown_comments
 from harvesters.participation.inbox_api import InboxLink, takes_notifications
 from harvesters.participation.provider import parse_provider
 from harvesters.participation.submitters import KnownOrganization, SubmissionContext
-from harvesters.runs.locks import is_schedule_running
-from harvesters.runs.reported_problems import FiledProblem, file_problem, problem_target
+from harvesters.runs.reported_problems import file_problem, problem_target, reported_problem
+from harvesters.runs.run_log import is_schedule_running
 from harvesters.site import utc_now
 from harvesters.source import Notify
 from journal.processes import preload
@@ -106,10 +106,11 @@ class LedgerProblems:
         if source and not key and definition is None:
             return None
         notify = definition.notify if definition else Notify()
-        filed = FiledProblem(category, text, address, language)
-        return file_problem(
-            self.admin.reader(), source, key, filed, notify, self.admin.channels.name
+        now, state = self.admin.now(), ProblemState.OPEN
+        filed = ReportedProblem(
+            0, source, key, category, text, address or None, language, state, "", now, now
         )
+        return file_problem(self.admin.reader(), filed, notify)
 
     @_or_busy("Problems")
     def find(self, number: int) -> PublicProblem | None:
@@ -117,7 +118,7 @@ class LedgerProblems:
         Raises StoreBusy.
         """
         is_there = has_ledger(self.admin.url)
-        problem = readers.reported_problem(self.admin.ledger, number) if is_there else None
+        problem = reported_problem(self.admin.ledger, number) if is_there else None
         if problem is None:
             return None
         return PublicProblem(
@@ -175,13 +176,13 @@ class LedgerSubscriptions:
         """
         address = address.lower() if channel == MAIL else address
         now, ledger = self.admin.now(), self.admin.ledger
-        if readers.count_subscriptions(ledger, address, now - _HOUR) >= MAX_OF_ADDRESS:
+        if outbox.count_subscriptions(ledger, address, now - _HOUR) >= MAX_OF_ADDRESS:
             return ""
-        if readers.count_subscriptions(ledger) >= MAX_SUBSCRIPTIONS:
+        if outbox.count_subscriptions(ledger) >= MAX_SUBSCRIPTIONS:
             raise StoreBusy(
                 "The limit of subscriptions is reached; use the feed of the search instead"
             )
-        item = readers.add_subscription(
+        item = outbox.add_subscription(
             ledger, channel, address, search, title, language, frequency, now
         )
         if channel == MAIL and self.admin.channels.mail is None:
@@ -199,7 +200,7 @@ class LedgerSubscriptions:
     @_or_busy("Subscriptions")
     def _find(self, secret: str) -> Subscription | None:
         is_there = has_ledger(self.admin.url)
-        return readers.subscription(self.admin.ledger, secret) if is_there else None
+        return outbox.subscription(self.admin.ledger, secret) if is_there else None
 
     def _public(self, item: Subscription) -> PublicSubscription:
         signing = (
@@ -220,14 +221,14 @@ class LedgerSubscriptions:
         item = self._find(secret)
         if item is None:
             return None
-        readers.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
+        outbox.confirm_subscription(self.admin.ledger, item.id, self.admin.now())
         return self.find(secret)
 
     @_or_busy("Subscriptions")
     def end(self, secret: str) -> bool:
         """Delete a subscription and its messages; return whether there was one. Raises StoreBusy."""
         item = self._find(secret)
-        return item is not None and readers.end_subscription(self.admin.ledger, item.topic)
+        return item is not None and outbox.end_subscription(self.admin.ledger, item.topic)
 
     @_or_busy("Subscriptions")
     def due(self, position: int) -> Sequence[DueSubscription]:
@@ -236,7 +237,7 @@ class LedgerSubscriptions:
             return ()
         now = self.admin.now()
         ledger = self.admin.ledger
-        items = readers.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
+        items = outbox.claim_subscriptions(ledger, position, now, now + _LEASE, _BATCH)
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
     @_or_busy("Subscriptions")
@@ -254,7 +255,7 @@ class LedgerSubscriptions:
         }
         message = write_digest(key, changes, comparison.position, self.admin.channels, now)
         messages = [message] if message else []
-        readers.settle_subscription(
+        outbox.settle_subscription(
             self.admin.ledger, key, comparison.position, comparison.results, messages, now
         )
 
@@ -263,7 +264,7 @@ class LedgerSubscriptions:
         """Leave the stored results as they are. Raises StoreBusy."""
         assert isinstance(key, Subscription)
         now = self.admin.now()
-        readers.settle_subscription(self.admin.ledger, key, position, None, (), now)
+        outbox.settle_subscription(self.admin.ledger, key, position, None, (), now)
 
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits

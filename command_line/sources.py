@@ -18,9 +18,7 @@ from command_line.workspace import (
     open_ledger,
     source_list,
 )
-from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.ledger.graphs import link_history, links
 from harvesters.ledger.models import LinkEvent, LinkState, RecordLink
 from harvesters.runs import run_report
 from harvesters.source import read
@@ -96,7 +94,8 @@ def _check_source(file: Path) -> dict[str, object]:
     except SourceDefinitionError as error:
         return {"definition": str(file), "result": str(error)}
     if source.protocol and source.mapping:
-        faults += compatibility_faults(source)
+        processor = import_module("harvesters.pipeline.record_processor")
+        faults += processor.compatibility_faults(source)
     if faults:
         return {"definition": str(file), "result": "\n".join(fault.text for fault in faults)}
     return {
@@ -125,12 +124,12 @@ def list_links(
     """List the web pages that a source's records name, with their states and earlier states."""
     source = load_source(ctx.obj, name)
     with harvest_context(ctx.obj) as context:
+        upkeep = import_module("harvesters.runs.upkeep")
         if check:
-            checks = import_module("harvesters.runs.upkeep")
-            checks.check_source(context, source, checks.LinkProgress(), lambda: True)
+            upkeep.check_source(context, source, upkeep.LinkProgress(), lambda: True)
         rows = [
-            _link_row(link, link_history(context.ledger, name, link.url))
-            for link in links(context.ledger, name, state)
+            _link_row(link, upkeep.link_history(context.ledger, name, link.url))
+            for link in upkeep.links(context.ledger, name, state)
         ]
     table = [
         {name: value for name, value in row.items() if name not in ("since", "history")}

@@ -108,7 +108,7 @@ def load_sources(
     there is no directory of definitions.
     """
     try:
-        check = import_module("harvesters.compatibility").check_compatible
+        check = import_module("harvesters.pipeline.record_processor").check_compatible
         definitions: Definitions
         definitions = import_module("harvesters.source").load_all(settings.sources, check)
     except SourceDefinitionError as error:

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from harvesters.admin.context import AdminContext
-from harvesters.compatibility import compatibility_faults
 from harvesters.errors import InvalidInputError
 from harvesters.inspection.preview import PreviewResult, localize, preview_source
 from harvesters.ledger import operators, outbox
@@ -20,6 +19,7 @@ from harvesters.ledger.models import ActionType, Alert
 from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
 from harvesters.notifications.alerts import FILE, RulesError, load_rules, read_rules, write_messages
 from harvesters.options import located
+from harvesters.pipeline.record_processor import compatibility_faults
 from harvesters.reasons import Reason
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext

@@ -21,7 +21,7 @@ from harvesters.admin.auth import (
 )
 from harvesters.admin.context import AdminContext
 from harvesters.errors import PrizeError
-from harvesters.ledger import operators, prizes, readers, submissions
+from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import STAGES, Edition, Submission, SubmissionState, Submitter
 from harvesters.ledger.submissions import (
@@ -38,7 +38,7 @@ from harvesters.participation.prize_routes import text_of
 from harvesters.participation.submitters import SOURCE
 from harvesters.participation.uploads import picture_response
 from harvesters.runs.operations import MAX_ANSWER_LENGTH
-from harvesters.runs.reported_problems import problem_target
+from harvesters.runs.reported_problems import problem_target, undecided_problems
 from harvesters.site import InvalidValue, NotFound, VersionConflict, render_errors_as_pages
 from vocab.addresses import is_mail_address
 from vocab.iris import Iris
@@ -308,7 +308,7 @@ def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> R
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
     waiting = [
         (item, problem_target(item, Iris(context.base)))
-        for item in readers.undecided_problems(context.ledger)
+        for item in undecided_problems(context.ledger)
     ]
     values = {"user": user, "problems": waiting, "most": MAX_ANSWER_LENGTH}
     return get_pages(request).render("problems.html", values)

@@ -23,14 +23,15 @@ from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.schemas import Listing, RecordView, RunView, SourceView, source_views
 from harvesters.errors import PlanError, SourceLockedError
 from harvesters.inspection.curation import undecided
-from harvesters.ledger import operators, prizes, readers, submissions
+from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.models import Outcome, Run, RunRequest, State
 from harvesters.ledger.participation import SubmissionState
 from harvesters.ledger.submissions import count_comments
 from harvesters.matching.clusters import Status, classify_stored
 from harvesters.reasons import Reason
-from harvesters.runs.locks import is_schedule_running
 from harvesters.runs.operations import OVERRIDABLE_LIMITS, approve, reject
+from harvesters.runs.reported_problems import undecided_problems
+from harvesters.runs.run_log import is_schedule_running
 from harvesters.site import (
     InvalidValue,
     NotFound,
@@ -85,7 +86,7 @@ def count_waiting(context: AdminContext) -> Mapping[str, int]:
             for source in context.sources()
             if source.suggest != NOTHING or source.decisions
         ),
-        "problems": len(readers.undecided_problems(ledger)),
+        "problems": len(undecided_problems(ledger)),
     }
 
 

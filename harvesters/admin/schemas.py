@@ -18,8 +18,8 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import INTERNAL, AuditEntry, Notice, Outcome, Run, State
 from harvesters.ledger.operators import Key
 from harvesters.reasons import Reason
-from harvesters.runs.locks import interrupted_runs
 from harvesters.runs.removal import find_undoable
+from harvesters.runs.run_log import interrupted_runs
 from harvesters.runs.status_file import source_statuses
 from harvesters.site import NotFound
 from harvesters.source import Source

@@ -34,7 +34,7 @@ from harvesters.inspection.preview import RETRY_POLICY
 from harvesters.ledger import operators
 from harvesters.ledger.models import Run, State
 from harvesters.network.fetch import Fetch
-from harvesters.runs.locks import is_schedule_running
+from harvesters.runs.run_log import is_schedule_running
 from harvesters.site import (
     DefinitionChanged,
     InvalidValue,

@@ -42,7 +42,7 @@ from harvesters.admin.schemas import key_view
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operators import Scope
-from harvesters.runs.locks import interrupted_runs, is_schedule_running
+from harvesters.runs.run_log import interrupted_runs, is_schedule_running
 from harvesters.site import (
     ERROR_RESPONSES,
     render_errors_as_pages,

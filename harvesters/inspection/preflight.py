@@ -25,7 +25,6 @@ import sqlalchemy as sa
 from lxml import etree
 
 from harvesters.archive import Archive
-from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.inspection import findings as of_feed
 from harvesters.inspection.findings import (
@@ -43,7 +42,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import NetworkSettings, RetryPolicy
 from harvesters.pipeline.processes import ChildProcesses, ProcessLimits, call_bounded
-from harvesters.pipeline.record_processor import ProcessingTask
+from harvesters.pipeline.record_processor import ProcessingTask, check_compatible
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
 from harvesters.runs.child import collect

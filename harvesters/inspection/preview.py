@@ -12,7 +12,6 @@ from typing import Any
 
 import structlog
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
@@ -22,6 +21,7 @@ from harvesters.page_model import Page, Record
 from harvesters.payloads.paths import Reads, fields_of, noting
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
+    check_compatible,
     create_processor,
 )
 from harvesters.pipeline.worker_pool import WorkerPool

@@ -15,7 +15,6 @@ from sqlalchemy.engine import make_url
 from harvesters.errors import HarvestError, LedgerError, SchemaVersionError
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import metadata
-from harvesters.ledger.graphs import iris as iris_of_graphs
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State, decompress
 from journal.errors import JournalError
@@ -95,7 +94,7 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
             name, problem, "restore the missing entries of the journal from a backup or a mirror"
         )
         return
-    published = _published_tallies(journal, iris, set(iris_of_graphs(ledger)))
+    published = _published_tallies(journal, iris, set(ledger.graph_iris()))
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     # The next run of these sources completes the commit.

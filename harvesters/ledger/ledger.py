@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from operator import itemgetter
@@ -18,12 +19,10 @@ from harvesters.ledger.models import (
     NOT_PUBLISHED,
     OPEN_STATES,
     SERVED,
-    TOMBSTONED,
     UPSERTED,
     LogLine,
     Notice,
     Outcome,
-    PreviousRecord,
     RecordState,
     Run,
     StagedDiff,
@@ -35,7 +34,7 @@ from harvesters.ledger.models import (
     compress,
     decompress,
 )
-from harvesters.page_model import SourcePosition
+from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason, other
 
 Item = TypeVar("Item")
@@ -44,13 +43,11 @@ LISTED_RUNS = 30  # runs of a source whose records stay listed: a month of daily
 KEY_CONFLICTS = ("key_repeated", "key_repeated_in_table")
 _BATCH_SIZE = 500  # records whose descriptions are in memory at once: one or two megabytes
 _NEW = (Outcome.NEW, Outcome.REIDENTIFIED)  # An earlier plan may have changed one to the other.
-_COMPLETE = ""  # key of the row that says that all rows of an undo are stored
-_HASHES = ("digest", "content", "first_seen", "fingerprint", "page")
 
 _run, _record, _staged = t.run.c, t.record.c, t.staged.c
 _description, _unchanged, _undo = t.description.c, t.unchanged.c, t.undo.c
-_is_current = sa.and_(_description.run == _record.run, _description.seq == _record.seq)
-_is_stored = sa.and_(_record.source == _staged.source, _record.key == _staged.key)
+is_current = sa.and_(_description.run == _record.run, _description.seq == _record.seq)
+is_stored = sa.and_(_record.source == _staged.source, _record.key == _staged.key)
 _newest_first = _run.number.desc()
 
 
@@ -484,57 +481,46 @@ class Ledger(Database):
                     by_key.setdefault(key, (key, below or above, other_key, name == "page"))
         return list(by_key.values())[:limit]
 
-    # ---- undoing an approval
+    # ---- graphs that belong to no record, and the HTTP validators of sources
 
-    def save_previous(self, run: Run) -> None:
-        """Store the current state of the records that the plan of *run* will change. Idempotent
-        before the commit.
-        """
-        hashes = (_record[name] for name in _HASHES)
-        values = (_staged.run, _record.key, _staged.outcome, _record.state, *hashes)
-        joined = t.staged.join(t.record, _is_stored).outerjoin(t.description, _is_current)
-        query = sa.select(*values, _description.statements).select_from(joined)
-        columns = ["run", "key", "outcome", "state", *_HASHES, "statements"]
-        changing = _staged.outcome.in_((*UPSERTED, *TOMBSTONED, Outcome.VANISHED))
-        # A record that is listed again loses its mark.
-        unmarked = sa.and_(_record.state == RecordState.VANISHED, _staged.seq >= 0)
-        marker = dict.fromkeys(("outcome", "state", "digest", "content"), "")
-        with self.transaction() as connection:
-            connection.execute(sa.delete(t.undo).where(_undo.run == run.id))
-            for condition in (changing, unmarked):
-                previous = query.where(_staged.run == run.id, condition)
-                rows = self.insert(t.undo).from_select(columns, previous)
-                connection.execute(rows.on_conflict_do_nothing())
-            connection.execute(sa.insert(t.undo).values(run=run.id, key=_COMPLETE, **marker))
+    def graph(self, iri: str) -> str:
+        """Return the last description of a graph, empty if there is none."""
+        query = sa.select(t.graph.c.description).where(t.graph.c.iri == iri)
+        return decompress(next(iter(self.scalars(query)), None))
 
-    def has_previous(self, run: Run) -> bool:
-        """Return whether the records before the run are stored."""
-        return self.count(t.undo, _undo.run == run.id, _undo.key == _COMPLETE) > 0
+    def graph_iris(self) -> list[str]:
+        return self.scalars(sa.select(t.graph.c.iri).order_by(t.graph.c.iri))
 
-    def previous_records(self, run: Run) -> Iterator[PreviousRecord]:
-        """Yield the records that the run changed as they were before, then those that it added."""
-        of_run = sa.select(t.undo).where(_undo.run == run.id, _undo.key != _COMPLETE)
-        for row in self.stream(of_run.order_by(_undo.key)):
-            staged = StagedRecord(
-                row.key,
-                Outcome.CHANGED,
-                row.digest,
-                row.content,
-                row.first_seen,
-                decompress(row.statements),
-                fingerprint=row.fingerprint,
-                page=row.page,
-            )
-            yield PreviousRecord(Outcome(row.outcome), RecordState(row.state), staged)
-        known = sa.select(_undo.key).where(_undo.run == run.id)
-        added = sa.select(_staged.key, _staged.outcome, _staged.other, _staged.first_seen).where(
-            _staged.run == run.id, _staged.outcome.in_(UPSERTED), _staged.key.not_in(known)
+    def graphs_below(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield the IRI and the last description of each graph whose IRI begins with *prefix*."""
+        c = t.graph.c
+        query = sa.select(c.iri, c.description).where(c.iri.startswith(prefix, autoescape=True))
+        return ((iri, decompress(description)) for iri, description in self.stream(query))
+
+    def set_graphs(self, graphs: Iterable[tuple[str, str]]) -> None:
+        """Store the descriptions of graphs, by IRI, in one transaction."""
+        insert = self.insert(t.graph)
+        insert = insert.on_conflict_do_update(
+            index_elements=["iri"], set_={"description": insert.excluded.description}
         )
-        for row in self.stream(added.order_by(_staged.key)):
-            staged = StagedRecord(
-                row.key, Outcome.DELETED, first_seen=row.first_seen, other=row.other
-            )
-            yield PreviousRecord(row.outcome, None, staged)
+        if rows := [{"iri": iri, "description": compress(text)} for iri, text in graphs]:
+            self.execute(insert, rows)
+
+    def validators(self, source: str) -> dict[str, Validator]:
+        """Return the validators of the source's last complete run, by address."""
+        c = t.validator.c
+        query = sa.select(c.url, c.etag, c.modified, c.digest).where(c.source == source)
+        return {url: Validator(*values) for url, *values in self.rows(query)}
+
+    def set_validators(self, source: str, seen: Mapping[str, Validator]) -> None:
+        rows = [
+            {"source": source, "url": url, **values}
+            for url, item in seen.items()
+            if any((values := asdict(item)).values())
+        ]
+        with self.transaction() as connection:
+            connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
+            insert_all(connection, t.validator, rows)
 
     # ---- the end of a run
 
@@ -591,7 +577,7 @@ class Ledger(Database):
     def _upsert_records(self, connection: sa.Connection, run: Run) -> None:
         """Delete the descriptions that this run replaces, and store its records."""
         upserted = sa.and_(_staged.run == run.id, _staged.outcome.in_(UPSERTED))
-        replaced = sa.select(_record.run, _record.seq).join(t.staged, _is_stored).where(upserted)
+        replaced = sa.select(_record.run, _record.seq).join(t.staged, is_stored).where(upserted)
         _delete_descriptions(connection, replaced)
         values: dict[str, Any] = {
             column.name: _staged[column.name] for column in _record if column.name in _staged
@@ -693,7 +679,7 @@ def row_to_staged(row: Any, description: str = "") -> StagedRecord:
 
 
 def _current_descriptions(source: str) -> sa.Select[Any]:
-    joined = t.record.join(t.description, _is_current)
+    joined = t.record.join(t.description, is_current)
     query = sa.select(_record.key, _description.statements).select_from(joined)
     return query.where(_record.source == source)
 
@@ -706,7 +692,7 @@ def _changes(
     """
     now, old = t.description.alias("now"), t.description.alias("old")
     joined = t.staged.outerjoin(now, sa.and_(now.c.run == _staged.run, now.c.seq == _staged.seq))
-    joined = joined.outerjoin(t.record, _is_stored)
+    joined = joined.outerjoin(t.record, is_stored)
     joined = joined.outerjoin(old, sa.and_(old.c.run == _record.run, old.c.seq == _record.seq))
     query = sa.select(*columns).select_from(joined)
     of_run = (_staged.run == run.id, _staged.outcome.in_(list(outcomes)))
@@ -756,7 +742,7 @@ def _delete_descriptions(connection: sa.Connection, numbers: sa.Select[Any]) -> 
 
 def _update_seen(connection: sa.Connection, run: Run) -> None:
     """Update the digests of unchanged records (their bytes may differ), and count misses."""
-    of_run = sa.and_(_staged.run == run.id, _is_stored)
+    of_run = sa.and_(_staged.run == run.id, is_stored)
     is_unchanged = _staged.outcome.in_((Outcome.UNCHANGED, Outcome.RETURNED))
     is_other = sa.and_(of_run, is_unchanged, _record.digest != _staged.digest)
     is_seen = sa.and_(of_run, _staged.seq >= 0, _record.misses > 0)

@@ -237,17 +237,6 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class PreviousRecord:
-    """A record before an approval: *state* is None if it did not exist, *outcome* is the approved
-    one. *staged* has its description, digest, hashes and date, which are staged again to undo it.
-    """
-
-    outcome: Outcome
-    state: RecordState | None
-    staged: StagedRecord
-
-
-@dataclass(frozen=True, slots=True)
 class UnseenRecord:
     """A published record that was not seen; *misses* counts the earlier full harvests that did not
     see it either.

@@ -29,12 +29,13 @@ import httpx
 import structlog
 
 from harvesters.errors import DeliveryError
-from harvesters.ledger import outbox, readers
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import QueuedMessage
 from harvesters.ledger.participation import FOLLOW_TOPIC
 from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications import coar
+from harvesters.runs.reported_problems import mark_problem_sent
 from vocab.addresses import is_mail_address
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
 
@@ -270,14 +271,14 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             except DeliveryError as error:
                 unreachable = error if error.is_unreachable else unreachable
                 _postpone(queued, error, ledger, now())
-                if error.is_permanent and readers.end_subscription(ledger, queued.message.topic):
+                if error.is_permanent and outbox.end_subscription(ledger, queued.message.topic):
                     log.info(
                         "subscription ended: its receiver refuses messages",
                         topic=queued.message.topic,
                     )
             else:
                 outbox.settle_message(ledger, queued.id, sent=now())
-                readers.mark_problem_sent(ledger, queued.message.topic, now())
+                mark_problem_sent(ledger, queued.message.topic, now())
                 delivered += 1
                 log.info("message delivered", message=queued.id, channel=queued.message.channel)
     return delivered

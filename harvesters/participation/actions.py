@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from harvesters.ledger import operators, outbox, prizes, readers, submissions
+from harvesters.ledger import operators, outbox, prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Message
 from harvesters.ledger.participation import (
@@ -408,4 +408,4 @@ def prune(ledger: Ledger, now: datetime) -> None:
     submissions.prune(ledger, now, now - DRAFT_RETENTION, now - QUARANTINE_RETENTION)
     prune_pictures(ledger, now - PICTURE_RETENTION)
     prizes.forget_persons(ledger, (now - PRIZE_RETENTION).date())
-    readers.prune_subscriptions(ledger, now - CONFIRMATION_AGE)
+    outbox.prune_subscriptions(ledger, now - CONFIRMATION_AGE)

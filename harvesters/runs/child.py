@@ -49,8 +49,7 @@ from harvesters.pipeline.processes import (
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
 from harvesters.runs.collect import ProgressCallback
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import child_lock
+from harvesters.runs.context import HarvestContext, child_lock
 from journal.journal import Journal
 from vocab.iris import Iris
 

@@ -18,7 +18,6 @@ import orjson
 import structlog
 
 from harvesters.archive import Archive, ArchivedResponse, Replay
-from harvesters.compatibility import check_compatible
 from harvesters.errors import (
     CharsetError,
     CrashingReplyError,
@@ -31,7 +30,7 @@ from harvesters.errors import (
     RepeatedPageError,
     ValidationCrashError,
 )
-from harvesters.ledger import graphs, operators, prizes, submissions
+from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     SUCCESSFUL,
@@ -60,6 +59,7 @@ from harvesters.pipeline.record_processor import (
     ProcessingTask,
     RecordInput,
     RecordProcessor,
+    check_compatible,
     create_processor,
 )
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
@@ -194,7 +194,7 @@ def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, 
         or context.ledger.count_missing(source.name)
     ):
         return {}
-    return graphs.validators(context.ledger, source.name)
+    return context.ledger.validators(source.name)
 
 
 def open_client(
@@ -312,7 +312,7 @@ def collect_archived_pages(
                 if early is None or early.code != READ_UP_TO:
                     raise
         run = queue.run
-    return run, graphs.validators(ledger, source.name)
+    return run, ledger.validators(source.name)
 
 
 # ---- the records of a page

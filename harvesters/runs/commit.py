@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from isal import isal_zlib
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError, error_reason
-from harvesters.ledger import graphs, operators
+from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     ERASED,
@@ -31,8 +31,7 @@ from harvesters.ledger.models import (
 )
 from harvesters.page_model import Validator
 from harvesters.reasons import Reason
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import journal_lock
+from harvesters.runs.context import HarvestContext, journal_lock
 from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.runs.reported_problems import close_fixed_problems
 from harvesters.runs.run_report import Row, record_row
@@ -167,7 +166,7 @@ def commit(
         reasons=incompleteness_reasons(plan.run),
     )
     with ledger.one_transaction():
-        described = graphs.graph(ledger, context.iris.source(source.name))
+        described = ledger.graph(context.iris.source(source.name))
         is_unchanged = (
             described == _source_description(source, context, run)
             and not plan.change_count
@@ -179,7 +178,7 @@ def commit(
         run = replace(run, state=State.COMMITTING, entry=context.journal.position)
         with ledger.one_transaction(durable=True):
             # The stored validators are of what was published until now.
-            graphs.set_validators(ledger, source.name, {})
+            ledger.set_validators(source.name, {})
             ledger.save(run)
         return _write_entry(run, source, context, None, validators)
 
@@ -275,7 +274,7 @@ def _write_entry(
     )
     with ledger.one_transaction():
         ledger.set_balance(entry.number, count.added, count.removed, after)
-        graphs.set_graphs(ledger, [(graph, description)])
+        ledger.set_graphs([(graph, description)])
         return _close_run(committed, context, validators)
 
 
@@ -293,7 +292,7 @@ def _close_run(
         ledger.save(ended)
     # After an incomplete run, "not modified" would not mean that every record was read.
     if validators is not None and ended.state in SUCCESSFUL:
-        graphs.set_validators(ledger, run.source, validators)
+        ledger.set_validators(run.source, validators)
     return ended
 
 
@@ -350,7 +349,7 @@ def successors(run: Run, context: HarvestContext) -> dict[str, str]:
     """
     iris, by_key = context.iris, dict[str, str]()
     gone = {record.key for record in context.ledger.staged_records(run, TOMBSTONED)}
-    for _, description in graphs.below(context.ledger, iris.clusters) if gone else ():
+    for _, description in context.ledger.graphs_below(iris.clusters) if gone else ():
         parts = [
             iri.removeprefix(f"{iris.base}id/").split("/") for iri in cluster_members(description)
         ]
@@ -454,7 +453,7 @@ def _blocks(
     for change, new_state in _state_changes(run, context):
         graph = iris.record(run.source, new_state.key)
         yield from diff_block(change.previous, new_state.description, graph)
-    yield from diff_block(graphs.graph(context.ledger, source_graph), description, source_graph)
+    yield from diff_block(context.ledger.graph(source_graph), description, source_graph)
     statements = _run_description(run, context, before, count)
     yield from diff_block("", "\n".join(statements), iris.run(run.id))
 

@@ -26,7 +26,7 @@ from harvesters.errors import (
     SourceDefinitionError,
     UnknownError,
 )
-from harvesters.ledger import operators, outbox, readers
+from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     MAX_NOTE_LENGTH,
@@ -42,16 +42,21 @@ from harvesters.ledger.models import (
     State,
     key_digest,
 )
-from harvesters.ledger.participation import ProblemState
 from harvesters.matching.match import Decision, Judgement, add_decisions, pair_id
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs import publish_graphs
 from harvesters.runs.commit import commit, finish_commit
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import source_lock
+from harvesters.runs.context import HarvestContext, source_lock
 from harvesters.runs.plan import find_held_plan, load_plan
-from harvesters.runs.removal import Remaining, erase, find_undoable, plan_removal, restore
-from harvesters.runs.reported_problems import reader_message
+from harvesters.runs.removal import (
+    Remaining,
+    erase,
+    find_undoable,
+    plan_removal,
+    restore,
+    save_previous,
+)
+from harvesters.runs.reported_problems import close_problem, reported_problem
 from harvesters.runs.status_file import update_status
 from harvesters.source import SHARES, Source, add_decision, add_word
 from vocab.curated import CuratedWord, TopicDecision, short_name
@@ -309,7 +314,7 @@ def approve(
         _record_approval(context, waiting, by, note, override)
         planned = operators.removal(context.ledger, id)
         if planned is None or planned.kind is not RemovalKind.FORGET:
-            context.ledger.save_previous(waiting)
+            save_previous(context.ledger, waiting)
         return commit(load_plan(waiting, context.ledger), source, context)
 
 
@@ -610,15 +615,9 @@ def answer_problem(
     """Close a reported problem with an answer, which is sent to the reader's address if there is
     one.
     """
-    ledger, now = context.ledger, context.now()
-    problem = readers.reported_problem(ledger, int(number)) if number.isdecimal() else None
-    if problem is None or not readers.decide_problem(
-        ledger, problem.id, ProblemState.ANSWERED, now, answer=answer
-    ):
+    problem = reported_problem(context.ledger, int(number)) if number.isdecimal() else None
+    if problem is None or not close_problem(context, problem, answer):
         raise UnknownError(Reason("There is no open problem with this number."))
-    message = reader_message(problem, ProblemState.ANSWERED, answer, context.name, context.iris)
-    if message is not None:
-        outbox.queue_messages(ledger, [message], now)
     audit(context, by, ActionType.ANSWERED, problem.source, note=f"problem {problem.id}")
 
 

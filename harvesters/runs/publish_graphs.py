@@ -18,7 +18,6 @@ from typing import Any
 import structlog
 
 from harvesters.errors import HarvestError, error_reason
-from harvesters.ledger import graphs
 from harvesters.ledger.models import CLUSTERS, VOCABULARY, Run, State
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.entities import EntityStore, open_scratch
@@ -32,8 +31,7 @@ from harvesters.matching.match import (
 from harvesters.network.fetch import NetworkSettings
 from harvesters.pipeline.processes import ProcessLimits, call_bounded
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
-from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.locks import journal_lock
+from harvesters.runs.context import HarvestContext, journal_lock, open_context
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.outage import Outage
@@ -118,9 +116,9 @@ def publish_vocabulary(context: HarvestContext, only: Collection[str] | None = N
             for graph, lines in statements(iris.base)
             if only is None or graph.removeprefix(iris.base) in only
         }
-        stored = {graph for graph in graphs.iris(ledger) if not graph.startswith(others)}
+        stored = {graph for graph in ledger.graph_iris() if not graph.startswith(others)}
         changes = (
-            GraphChange(graph, graphs.graph(ledger, graph), current.get(graph, ""))
+            GraphChange(graph, ledger.graph(graph), current.get(graph, ""))
             for graph in sorted(stored | current.keys())
         )
         return [change for change in changes if change.before != change.after]
@@ -136,7 +134,7 @@ def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
     """
     final = _final_graphs(entry, context)
     while some := list(islice(final, _TOGETHER)):
-        graphs.set_graphs(context.ledger, some)
+        context.ledger.set_graphs(some)
     ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
@@ -146,7 +144,7 @@ def _final_graphs(entry: Entry, context: HarvestContext) -> Iterator[tuple[str, 
     """Yield each graph of an entry and what it leaves of it. The rows of a graph follow each other."""
     for graph, rows in groupby(entry.rows(), lambda row: row[2:-2].rpartition(" ")[2]):
         name = graph[1:-1]
-        statements = {line for line in graphs.graph(context.ledger, name).split("\n") if line}
+        statements = {line for line in context.ledger.graph(name).split("\n") if line}
         for row in rows:
             (statements.add if row.startswith("A ") else statements.discard)(
                 row[2:-2].rpartition(" ")[0]
@@ -222,7 +220,7 @@ def plan_clusters(
     ledger, iris = context.ledger, context.iris
     opened = read_entities(ledger, iris) if entities is None else nullcontext(entities)
     with opened as published, open_scratch(_SCHEMA) as database:
-        before = graphs.below(ledger, iris.clusters)
+        before = ledger.graphs_below(iris.clusters)
         database.executemany("INSERT INTO cluster (iri, before) VALUES (?, ?)", before)
         for cluster, its_members, text in cluster_descriptions(
             published, stored_pairs(ledger), current_decisions(ledger), iris

@@ -17,13 +17,15 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from itertools import islice
 
+import sqlalchemy as sa
+
 from harvesters.archive import erase_response, list_responses
 from harvesters.errors import ArchiveError, PlanError
-from harvesters.ledger import graphs, operators
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger import operators
+from harvesters.ledger import tables as t
+from harvesters.ledger.ledger import Ledger, is_current, is_stored
 from harvesters.ledger.models import (
     ERASED,
-    SEEN,
     SERVED,
     SUCCESSFUL,
     TOMBSTONED,
@@ -33,20 +35,19 @@ from harvesters.ledger.models import (
     AuditEntry,
     Notice,
     Outcome,
-    PreviousRecord,
     RecordState,
     Removal,
     RemovalKind,
     Run,
     StagedRecord,
     State,
+    decompress,
     key_digest,
 )
 from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import source_lock
+from harvesters.runs.context import HarvestContext, source_lock
 from harvesters.runs.plan import Plan, load_plan
 from harvesters.runs.run import check_not_retired, hold_plan, open_error, plan_run
 from harvesters.runs.upkeep import existing_releases
@@ -206,8 +207,38 @@ def _releases_with(entries: Sequence[int], context: HarvestContext) -> Iterator[
             yield release["number"]
 
 
+# ---- undoing an approval
+
 _NOTICE = "undo"
-_LISTED = tuple(outcome for outcome in SEEN if outcome not in (*UPSERTED, *TOMBSTONED))
+_COMPLETE = ""  # key of the row that says that all rows of an undo are stored
+_undo = t.undo.c
+
+
+def save_previous(ledger: Ledger, run: Run) -> None:
+    """Store the current state of the records that the plan of *run* will change. Idempotent before
+    the commit.
+    """
+    r, s = t.record.c, t.staged.c
+    hashes = (r.digest, r.content, r.first_seen, r.fingerprint, r.page, t.description.c.statements)
+    joined = t.staged.join(t.record, is_stored).outerjoin(t.description, is_current)
+    query = sa.select(s.run, r.key, s.outcome, r.state, *hashes).select_from(joined)
+    columns = ["run", "key", "outcome", "state", *(column.name for column in hashes)]
+    changing = s.outcome.in_((*UPSERTED, *TOMBSTONED, Outcome.VANISHED))
+    # A record that is listed again loses its mark.
+    unmarked = sa.and_(r.state == RecordState.VANISHED, s.seq >= 0)
+    marker = dict.fromkeys(("outcome", "state", "digest", "content"), "")
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(t.undo).where(_undo.run == run.id))
+        # Of two rows of a key, that of the change counts.
+        previous = query.where(s.run == run.id, sa.or_(changing, unmarked)).order_by(~changing)
+        rows = ledger.insert(t.undo).from_select(columns, previous)
+        connection.execute(rows.on_conflict_do_nothing())
+        connection.execute(sa.insert(t.undo).values(run=run.id, key=_COMPLETE, **marker))
+
+
+def has_previous(ledger: Ledger, run: Run) -> bool:
+    """Return whether the records before the run are stored."""
+    return ledger.count(t.undo, _undo.run == run.id, _undo.key == _COMPLETE) > 0
 
 
 def find_undoable(ledger: Ledger, source: str) -> Run | None:
@@ -216,7 +247,7 @@ def find_undoable(ledger: Ledger, source: str) -> Run | None:
     if (
         newest
         and newest.state in (State.COMMITTED, State.INCOMPLETE)
-        and ledger.has_previous(newest)
+        and has_previous(ledger, newest)
     ):
         return newest
     return None
@@ -229,14 +260,10 @@ def restore(context: HarvestContext, source: Source, approved: Run, by: str, not
     ledger = context.ledger
     before = ledger.last_run(source.name, SUCCESSFUL, before=approved.number)
     run = create_idle_run(source.name, context, before or approved, (before or approved).rules)
-    restored = (
-        _restored(previous, approved, context.iris)
-        for previous in ledger.previous_records(approved)
-    )
-    restoring = _stage(run, restored, context)
+    restoring = _stage(run, _restored_records(approved, ledger, context.iris), context)
     text = Reason("restores", run=approved.id).text
     ledger.replace_notices(restoring, _NOTICE, [Notice(_NOTICE, text)])
-    graphs.set_validators(ledger, source.name, {})
+    ledger.set_validators(source.name, {})
     restoring = replace(
         restoring,
         state=State.COMMITTING,
@@ -268,23 +295,42 @@ def _stage(run: Run, staged_records: Iterator[StagedRecord], context: HarvestCon
     return run
 
 
-def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedRecord:
-    """Return the staged record that restores a record: its description, its mark, or a tombstone."""
-    staged, outcome = previous.staged, previous.outcome
-    key = staged.key or ""
-    if previous.state not in SERVED:
-        reasons = (Reason("its publication by %(run)s was undone by an operator", run=approved.id),)
-        return StagedRecord(
-            key, Outcome.DELETED, first_seen=staged.first_seen, reasons=reasons, other=staged.other
+def _restored_records(approved: Run, ledger: Ledger, iris: Iris) -> Iterator[StagedRecord]:
+    """Yield the staged records that restore what a run changed, then those that it added: with the
+    former description, its mark, or a tombstone.
+    """
+    undone = (Reason("its publication by %(run)s was undone by an operator", run=approved.id),)
+    of_run = sa.select(t.undo).where(_undo.run == approved.id, _undo.key != _COMPLETE)
+    for row in ledger.stream(of_run.order_by(_undo.key)):
+        outcome, state, description = Outcome(row.outcome), RecordState(row.state), ""
+        if state not in SERVED:
+            yield StagedRecord(row.key, Outcome.DELETED, first_seen=row.first_seen, reasons=undone)
+            continue
+        if outcome not in UPSERTED and outcome not in (*TOMBSTONED, Outcome.VANISHED):
+            reasons = (Reason("not seen before the approval that was undone; still served"),)
+            yield StagedRecord(row.key, Outcome.VANISHED, reasons=reasons)
+            continue
+        if outcome is not Outcome.VANISHED:
+            description = strip_mark(decompress(row.statements), row.key, approved.source, iris)
+        yield StagedRecord(
+            row.key,
+            Outcome.RETURNED
+            if outcome is Outcome.VANISHED
+            else Outcome.NEW
+            if outcome in TOMBSTONED
+            else Outcome.CHANGED,
+            row.digest,
+            row.content,
+            row.first_seen,
+            description,
+            fingerprint=row.fingerprint,
+            page=row.page,
         )
-    if outcome is Outcome.VANISHED:
-        return replace(staged, outcome=Outcome.RETURNED, description="")
-    if previous.state is RecordState.VANISHED and outcome in _LISTED:
-        return StagedRecord(
-            key,
-            Outcome.VANISHED,
-            reasons=(Reason("not seen before the approval that was undone; still served"),),
+    s, known = t.staged.c, sa.select(_undo.key).where(_undo.run == approved.id)
+    added = sa.select(s.key, s.other, s.first_seen).where(
+        s.run == approved.id, s.outcome.in_(UPSERTED), s.key.not_in(known)
+    )
+    for row in ledger.stream(added.order_by(s.key)):
+        yield StagedRecord(
+            row.key, Outcome.DELETED, first_seen=row.first_seen, reasons=undone, other=row.other
         )
-    description = strip_mark(staged.description, key, approved.source, iris)
-    restored = Outcome.NEW if outcome in TOMBSTONED else Outcome.CHANGED
-    return replace(staged, outcome=restored, description=description)

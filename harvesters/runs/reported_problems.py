@@ -5,22 +5,24 @@ later harvest changes the statements that it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
 from urllib.parse import quote, urlencode
 
 from harvesters.errors import HarvestError
-from harvesters.ledger import outbox, readers
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger import outbox
+from harvesters.ledger import tables as t
+from harvesters.ledger.database import Database
 from harvesters.ledger.models import SERVED, Message, Run, decompress
-from harvesters.ledger.participation import ProblemState, ReportedProblem
-from harvesters.ledger.readers import TOPIC
+from harvesters.ledger.participation import UNDECIDED, ProblemState, ReportedProblem
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Notify
 from languages.translations import gettext, use_language
 from vocab.iris import Iris
 from vocab.terms import DCT, FOAF, SCHEMA
 
+TOPIC = "problem "  # begins the topic of a problem's messages to the registry; the number follows
 MAX_UNDECIDED = 1000  # problems of all sources that may wait for an answer
 MAX_OF_RECORD = 10  # problems of one record that may wait
 # The form of the portal has the same labels.
@@ -40,79 +42,47 @@ CATEGORIES = tuple(_LABELS)
 _MAX_LINK = 1_500  # characters of a problem's text that are put into a link
 
 
-@dataclass(frozen=True, slots=True)
-class FiledProblem:
-    """The form that a reader sends: *category* is one of CATEGORIES, *address* a mail address or
-    "", *language* that of the page.
-    """
-
-    category: str
-    text: str
-    address: str = ""
-    language: str = "en"
-
-
 class ProblemsFullError(HarvestError):
     """No more problems are accepted until some have been answered."""
 
 
-def file_problem(
-    context: HarvestContext,
-    source: str,
-    key: str,
-    filed: FiledProblem,
-    notify: Notify,
-    installation: str,
-) -> int | None:
+def file_problem(context: HarvestContext, filed: ReportedProblem, notify: Notify) -> int | None:
     """Store a problem with a record and queue it for its registry; return its number, None if there
     is no such record.
 
-    Without *key* the problem is about the source, without *source* about the page of the portal at
-    the path *key*: a person answers these. *installation* is our name in mails. Raises
+    A problem with a source or with a page of the portal is answered by a person. Raises
     ProblemsFullError if too many wait.
     """
-    ledger, iris, is_record = context.ledger, context.iris, bool(source and key)
-    if is_record:
-        stored = ledger.stored_records(source, [key]).get(key)
+    ledger, about = context.ledger, (filed.source, filed.key)
+    if filed.is_about_record:
+        stored = ledger.stored_records(filed.source, [filed.key]).get(filed.key)
         if stored is None or stored.state not in SERVED:
             return None
-    waiting = readers.undecided_problems(ledger)
+    waiting = undecided_problems(ledger)
     if (
         len(waiting) >= MAX_UNDECIDED
-        or sum((item.source, item.key) == (source, key) for item in waiting) >= MAX_OF_RECORD
+        or sum((item.source, item.key) == about for item in waiting) >= MAX_OF_RECORD
     ):
         raise ProblemsFullError(
             "too many reported problems wait for an answer; try again in some days"
         )
-    now = context.now()
-    digest = statements_digest(ledger, iris, source, key, filed.category) if is_record else ""
-    number = readers.add_problem(
-        ledger,
-        source,
-        key,
-        filed.category,
-        filed.text,
-        filed.address or None,
-        filed.language,
-        digest,
-        now,
-    )
-    problem = readers.reported_problem(ledger, number)
-    if problem is not None:
-        outbox.queue_messages(ledger, _registry_messages(problem, iris, installation, notify), now)
-    return number
+    filed = replace(filed, digest=_statements_digest(context, filed))
+    filed = replace(filed, id=ledger.add(filed))
+    outbox.queue_messages(ledger, _registry_messages(filed, context, notify), filed.created)
+    return filed.id
 
 
-def statements_digest(ledger: Ledger, iris: Iris, source: str, key: str, category: str) -> str:
-    """Return the SHA-256 of the statements that a category is about, "" if the record is not
-    published.
+def _statements_digest(context: HarvestContext, problem: ReportedProblem) -> str:
+    """Return the SHA-256 of the statements that a problem is about, "" if it is about no published
+    record.
 
     A category without properties of its own is about all of the record, apart from our provenance.
     """
+    ledger, source, key = context.ledger, problem.source, problem.key
     stored = ledger.stored_records(source, [key]).get(key)
     if stored is None or stored.state not in SERVED:
         return ""
-    properties = _properties(category, iris)
+    properties = _properties(problem.category, context.iris)
     if not properties:
         return stored.content
     lines = decompress(ledger.current_descriptions(source, [key]).get(key)).split("\n")
@@ -143,25 +113,57 @@ def _properties(category: str, iris: Iris) -> frozenset[str]:
     return frozenset(f"<{name}>" for name in names.get(category, ()))
 
 
+def reported_problem(ledger: Database, id: int) -> ReportedProblem | None:
+    return ledger.first(ReportedProblem, t.problem.c.id == id)
+
+
+def undecided_problems(
+    ledger: Database, source: str | None = None, limit: int = 1000
+) -> list[ReportedProblem]:
+    """Return the problems that are neither answered nor fixed, of one source or of all, oldest
+    first.
+    """
+    c = t.problem.c
+    where = [c.state.in_(UNDECIDED), *([c.source == source] if source else [])]
+    return ledger.select(ReportedProblem, *where, order=[c.id], limit=limit)
+
+
+def mark_problem_sent(ledger: Database, topic: str, now: datetime) -> None:
+    """Mark the open problem of a delivered message as sent; other topics are ignored."""
+    number = topic.removeprefix(TOPIC)
+    if topic.startswith(TOPIC) and number.isdecimal():
+        c = t.problem.c
+        is_open = (c.id == int(number), c.state == ProblemState.OPEN)
+        ledger.update(t.problem, *is_open, state=ProblemState.SENT, changed=now)
+
+
+def close_problem(
+    context: HarvestContext,
+    problem: ReportedProblem,
+    answer: str | None = None,
+    run: str | None = None,
+) -> bool:
+    """Close an undecided problem, with the *answer* of a person or as fixed by a *run*; its reader
+    gets a message, and the address is deleted. Return whether it was undecided.
+    """
+    ledger, now, c = context.ledger, context.now(), t.problem.c
+    state = ProblemState.FIXED if answer is None else ProblemState.ANSWERED
+    values = {"state": state, "changed": now, "answer": answer, "run": run, "address": None}
+    if not ledger.update(t.problem, c.id == problem.id, c.state.in_(UNDECIDED), **values):
+        return False
+    if problem.address:
+        message = _reader_message(problem, problem.address, answer, context)
+        outbox.queue_messages(ledger, [message], now)
+    return True
+
+
 def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     """Close the problems of the run's source whose statements are no longer those that were
-    reported; their readers get a message.
+    reported.
     """
-    ledger, now = context.ledger, context.now()
-    for problem in filter(
-        lambda item: item.is_about_record, readers.undecided_problems(ledger, run.source)
-    ):
-        if (
-            statements_digest(ledger, context.iris, problem.source, problem.key, problem.category)
-            == problem.digest
-        ):
-            continue
-        message = reader_message(problem, ProblemState.FIXED, "", context.name, context.iris)
-        if (
-            readers.decide_problem(ledger, problem.id, ProblemState.FIXED, now, run=run.id)
-            and message is not None
-        ):
-            outbox.queue_messages(ledger, [message], now)
+    for problem in undecided_problems(context.ledger, run.source):
+        if problem.is_about_record and _statements_digest(context, problem) != problem.digest:
+            close_problem(context, problem, run=run.id)
 
 
 def problem_target(problem: ReportedProblem, iris: Iris) -> str:
@@ -171,46 +173,37 @@ def problem_target(problem: ReportedProblem, iris: Iris) -> str:
     return iris.record(problem.source, problem.key) if problem.key else iris.source(problem.source)
 
 
-def reader_message(
-    problem: ReportedProblem, state: ProblemState, answer: str, installation: str, iris: Iris
-) -> Message | None:
-    """Return the mail with the result of a problem, in the reader's language; None without an
-    address.
-    """
-    if not problem.address:
-        return None
+def _reader_message(
+    problem: ReportedProblem, address: str, answer: str | None, context: HarvestContext
+) -> Message:
+    """Return the mail with the result of a problem, in the reader's language."""
     with use_language(problem.language):
-        subject = f"{installation}: {gettext('The problem that you reported')}"
-        outcome = (
-            gettext("The record was changed.") if state is ProblemState.FIXED else gettext("Answer")
-        )
+        subject = f"{context.name}: {gettext('The problem that you reported')}"
         about = f"{gettext('What is it about?')} {gettext(_LABELS[problem.category])}"
         lines = [
-            outcome,
-            *([answer] if answer else []),
+            *(
+                [gettext("The record was changed.")]
+                if answer is None
+                else [gettext("Answer"), answer]
+            ),
             "",
             about,
-            problem_target(problem, iris),
+            problem_target(problem, context.iris),
             "",
-        ]
-        lines += [
             *(f"> {line}" for line in problem.text.splitlines()),
             "",
-            f"{gettext('State')}: {iris.base}problem/{problem.id}",
+            f"{gettext('State')}: {context.iris.base}problem/{problem.id}",
         ]
-    return Message(
-        "mail", problem.address, f"answer {problem.id}", subject, "\n".join(lines) + "\n"
-    )
+    return Message("mail", address, f"answer {problem.id}", subject, "\n".join(lines) + "\n")
 
 
 def _registry_messages(
-    problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
+    problem: ReportedProblem, context: HarvestContext, notify: Notify
 ) -> list[Message]:
     """Return the messages to the registry, in its language. The reader's address is not in them."""
-    record = problem_target(problem, iris)
-    issue = registry_issue(problem, iris, installation, notify)
     with use_language(notify.language):
-        subject = f"{installation}: {issue['title']}"
+        issue = _registry_issue(problem, context)
+        subject = f"{context.name}: {issue['title']}"
         lines = [issue["body"]]
         if notify.tracker:
             lines += ["", f"{gettext('To follow it up')}: {issue_link(notify.tracker, issue)}"]
@@ -218,31 +211,29 @@ def _registry_messages(
         "type": "problem.reported",
         "timestamp": problem.created.isoformat(),
         "data": {
-            "number": problem.id, "record": record, "key": problem.key, "category": problem.category, "text": problem.text, "issue": issue,
+            "number": problem.id, "record": problem_target(problem, context.iris), "key": problem.key,
+            "category": problem.category, "text": problem.text, "issue": issue,
         },
     }  # fmt: skip
     return outbox.messages_to(notify, f"{TOPIC}{problem.id}", subject, lines, data)
 
 
-def registry_issue(
-    problem: ReportedProblem, iris: Iris, installation: str, notify: Notify
-) -> dict[str, str]:
-    """Return ``title`` and ``body`` of an issue about a problem, in the registry's language."""
-    with use_language(notify.language):
-        about = gettext(_LABELS[problem.category])
-        values = {
-            "number": problem.id,
-            "key": problem.key or f"source/{problem.source}",
-            "about": about,
-        }
-        if problem.is_about_record:
-            title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
-            start = gettext("A reader of %(name)s reports a problem with this record:")
-            end = [gettext("The problem is closed when a later harvest changes the record.")]
-        else:
-            title = gettext("Problem %(number)s with the page %(key)s: %(about)s") % values
-            start, end = gettext("A reader of %(name)s reports a problem with this page:"), []
-        lines = [start % {"name": installation}, problem_target(problem, iris), problem.text, *end]
+def _registry_issue(problem: ReportedProblem, context: HarvestContext) -> dict[str, str]:
+    """Return ``title`` and ``body`` of an issue about a problem, in the language in use."""
+    values = {
+        "number": problem.id,
+        "key": problem.key or f"source/{problem.source}",
+        "about": gettext(_LABELS[problem.category]),
+    }
+    if problem.is_about_record:
+        title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
+        start = gettext("A reader of %(name)s reports a problem with this record:")
+        end = [gettext("The problem is closed when a later harvest changes the record.")]
+    else:
+        title = gettext("Problem %(number)s with the page %(key)s: %(about)s") % values
+        start, end = gettext("A reader of %(name)s reports a problem with this page:"), []
+    target = problem_target(problem, context.iris)
+    lines = [start % {"name": context.name}, target, problem.text, *end]
     return {"title": title, "body": "\n\n".join(lines)}
 
 

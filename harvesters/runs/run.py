@@ -18,7 +18,6 @@ from itertools import islice
 import structlog
 
 from harvesters.archive import discard_file
-from harvesters.compatibility import check_compatible
 from harvesters.errors import (
     CrashLoopError,
     HarvestError,
@@ -37,6 +36,7 @@ from harvesters.ledger.models import (
     State,
 )
 from harvesters.page_model import Validator
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import REVIEW, Reason, without_review
 from harvesters.runs import run_report
@@ -58,8 +58,7 @@ from harvesters.runs.commit import (
     finish_commit,
     measure_size,
 )
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import source_lock
+from harvesters.runs.context import HarvestContext, source_lock
 from harvesters.runs.plan import (
     Plan,
     check_limits,

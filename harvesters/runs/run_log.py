@@ -1,4 +1,5 @@
-"""Keep the log lines of a run in the ledger, while they are written to standard error as well.
+"""Say which runs a process executes, by its locks, and keep their log lines in the ledger, while they
+are written to standard error as well.
 
 ``record_line`` is a processor of structlog: it passes every event on. Lines are stored by the
 thread of the run, at most once a second and at its end, so that pages show a run that is in
@@ -8,21 +9,58 @@ progress.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 from harvesters.errors import LedgerError
-from harvesters.ledger.models import LogLine
+from harvesters.ledger.models import LogLine, Run, State
+from journal.files import is_locked
 
 if TYPE_CHECKING:  # Every process has this log; only those of runs have a ledger.
     from harvesters.ledger.ledger import Ledger
+
+# No source has such a name, since names have no spaces and do not start with a dot.
+SCHEDULE, SCHEDULE_FILE = "the schedule", ".schedule.lock"
+
+
+def source_lock_name(source: str) -> str:
+    """Return the name of a source's advisory lock."""
+    return f"source {source}"
+
+
+def lock_path(data: Path, name: str) -> Path:
+    """Return the file of a lock in the data directory."""
+    return data / "locks" / name
+
+
+def interrupted_runs(ledger: Ledger, data: Path, runs: Iterable[Run]) -> set[str]:
+    """Return the ids of those of *runs* that have not ended and that no process executes any more.
+
+    *data* is the data directory.
+    """
+    running = [run for run in runs if run.state is State.RUNNING]
+    if ledger.is_shared and running:
+        locked = ledger.locked_names({source_lock_name(run.source) for run in running})
+        return {run.id for run in running if source_lock_name(run.source) not in locked}
+    return {run.id for run in running if not is_locked(lock_path(data, f"{run.source}.lock"))}
+
+
+def is_schedule_running(ledger: Ledger, data: Path) -> bool:
+    """Return whether a schedule claims the run requests of the ledger."""
+    if ledger.is_shared:
+        return bool(ledger.locked_names({SCHEDULE}))
+    return is_locked(lock_path(data, SCHEDULE_FILE))
+
+
+# ---- log lines
 
 MAX_LINES = 2_000  # lines of a run, so that a registry that fails on every page fills no ledger
 _PAUSE = 1.0  # seconds between two writes

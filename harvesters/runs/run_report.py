@@ -14,7 +14,7 @@ from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.reasons import Reason
-from harvesters.runs.locks import interrupted_runs
+from harvesters.runs.run_log import interrupted_runs
 
 if TYPE_CHECKING:
     from harvesters.runs.plan import Plan

@@ -19,8 +19,7 @@ from harvesters.ledger import operators
 from harvesters.ledger import tables as t
 from harvesters.ledger.models import ENDED_STATES, INTERNAL, PUBLISHED_RUNS, SUCCESSFUL, Run, State
 from harvesters.runs.commit import run_statistics
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import status_lock
+from harvesters.runs.context import HarvestContext, status_lock
 from harvesters.source import Source, frozen_after, late_after, load_all, next_due
 from journal.errors import JournalWriteError
 from journal.files import replace_file

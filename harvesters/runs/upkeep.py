@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,14 +36,16 @@ from harvesters.errors import (
     TooLargeError,
     UnexpectedStatusError,
 )
-from harvesters.ledger import graphs, operators
+from harvesters.ledger import operators
 from harvesters.ledger import tables as t
-from harvesters.ledger.graphs import due_links, links, save_link, set_links
+from harvesters.ledger.database import insert, insert_all, insertable
+from harvesters.ledger.ledger import Ledger, batches
 from harvesters.ledger.models import (
     LINKS,
     OPEN_STATES,
     PUBLISHED_RUNS,
     LinkCheck,
+    LinkEvent,
     LinkState,
     RecordLink,
     State,
@@ -183,7 +186,8 @@ def existing_releases(data: Path) -> Iterator[dict[str, Any]]:
 # ---- links of records
 
 ROUND_SECONDS = 50.0  # seconds of one call; the next follows within a minute
-_BATCH = 100  # links that are read at once
+_BATCH = 100  # links that are checked at once
+_STATEMENT_LINKS = 500  # links of one statement
 _BYTES = 1024  # bytes of a page that are requested
 # After a request that takes longer, the host rests for this many times as long.
 _SLOW_SECONDS, _REST_FACTOR = 5.0, 20
@@ -329,6 +333,69 @@ def _publish_complete(context: HarvestContext, source: str, progress: LinkProgre
     progress.published[source] = now
 
 
+def set_links(ledger: Ledger, source: str, urls: Collection[str], now: datetime) -> None:
+    """Store the links of a source's records: new ones are due, those that no record has any more
+    are deleted with their history.
+    """
+    link, event = t.link.c, t.link_state.c
+    wanted = {_link_digest(url): url for url in urls}
+    with ledger.transaction() as connection:
+        known = set(connection.scalars(sa.select(link.digest).where(link.source == source)))
+        for part in batches(sorted(known - wanted.keys()), _STATEMENT_LINKS):
+            for table, c in ((t.link, link), (t.link_state, event)):
+                old = sa.delete(table).where(c.source == source, c.digest.in_(part))
+                connection.execute(old)
+        rows = [
+            {"source": source, "digest": digest, "url": wanted[digest], "failures": 0, "due": now}
+            for digest in sorted(wanted.keys() - known)
+        ]
+        insert_all(connection, t.link, rows)
+
+
+def due_links(ledger: Ledger, source: str, now: datetime, limit: int) -> list[RecordLink]:
+    """Return the links of a source to check, the longest due first."""
+    c = t.link.c
+    is_due = (c.source == source, c.due <= now)
+    return ledger.select(RecordLink, *is_due, order=[c.due, c.digest], limit=limit)
+
+
+def links(ledger: Ledger, source: str, state: LinkState | None = None) -> Iterator[RecordLink]:
+    """Yield the links of a source by digest, only those in *state* unless it is None."""
+    c = t.link.c
+    where = [c.source == source, *([c.state == state] if state else [])]
+    last = ""
+    while batch := ledger.select(
+        RecordLink, *where, c.digest > last, order=[c.digest], limit=_STATEMENT_LINKS
+    ):
+        yield from batch
+        last = batch[-1].digest
+
+
+def save_link(ledger: Ledger, before: RecordLink, link: RecordLink) -> None:
+    """Store a link after a check, and the change of its state if there is one, in one transaction."""
+    c = t.link.c
+    this_link = sa.and_(c.source == link.source, c.digest == link.digest)
+    with ledger.transaction() as connection:
+        connection.execute(sa.update(t.link).where(this_link).values(insertable(link)))
+        if (
+            link.state
+            and link.checked
+            and (link.state, link.location) != (before.state, before.location)
+        ):
+            event = LinkEvent(link.state, link.checked, link.answer or "", link.location)
+            insert(connection, event, source=link.source, digest=link.digest)
+
+
+def link_history(ledger: Ledger, source: str, url: str) -> list[LinkEvent]:
+    """Return the states that a link had, the oldest first."""
+    c = t.link_state.c
+    return ledger.select(LinkEvent, c.source == source, c.digest == _link_digest(url), order=[c.id])
+
+
+def _link_digest(url: str) -> str:
+    return sha256(url.encode()).hexdigest()[:32]
+
+
 def read_links(context: HarvestContext, source: str) -> set[str]:
     """Return the web addresses that the published records of a source name as pages or downloads."""
     result = set[str]()
@@ -403,7 +470,7 @@ def publish_states(context: HarvestContext, source: str) -> None:
             for link in links(context.ledger, source)
             if link.state and link.since
         )
-        before = graphs.graph(context.ledger, graph)
+        before = context.ledger.graph(graph)
         after = "\n".join(describe_links(source, states, context.iris))
         return [GraphChange(graph, before, after)] if before != after else []
 

@@ -43,11 +43,11 @@ from harvesters.errors import (
 from harvesters.ledger import operators
 from harvesters.ledger.database import Database, keepalive_params, wait_for_database
 from harvesters.ledger.models import ENDED_STATES, RunRequest
-from harvesters.runs.context import HarvestContext
+from harvesters.runs.context import HarvestContext, source_lock
 from harvesters.runs.jobs import execute_request, find_run
-from harvesters.runs.locks import source_lock, source_lock_name
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest_and_log
+from harvesters.runs.run_log import source_lock_name
 from harvesters.source import Source, last_due, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause

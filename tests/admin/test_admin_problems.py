@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from clocks import NOON
 
-from harvesters.ledger import outbox, readers
-from harvesters.ledger.participation import ProblemState
+from harvesters.ledger import outbox
+from harvesters.ledger.participation import ProblemState, ReportedProblem
+from harvesters.runs.reported_problems import reported_problem
 from vocab.iris import BASE
 
 from .conftest import HOSTILE
@@ -14,9 +16,12 @@ PAGE = "/admin/page/problems"
 
 
 def add(world: Any, address: str | None = "reader@example.org") -> int:
-    number: int = readers.add_problem(
-        world.ledger, "projects", "p1", "title", HOSTILE, address, "es", "digest", NOON
-    )
+    return store(world, "projects", "p1", "title", HOSTILE, address, "es")
+
+
+def store(world: Any, *values: Any) -> int:
+    problem: Any = partial(ReportedProblem, 0, *values)
+    number: int = world.ledger.add(problem(ProblemState.OPEN, "digest", NOON, NOON))
     return number
 
 
@@ -34,8 +39,8 @@ async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(reader: Any) ->
 
 
 async def test_a_problem_with_a_page_leads_to_it(reader: Any) -> None:
-    readers.add_problem(reader.ledger, "", "/map", "other", "It is empty.", None, "en", "", NOON)
-    readers.add_problem(reader.ledger, "projects", "", "other", "It is late.", None, "en", "", NOON)
+    store(reader, "", "/map", "other", "It is empty.", None, "en")
+    store(reader, "projects", "", "other", "It is late.", None, "en")
 
     page = await reader.page(PAGE)
 
@@ -51,7 +56,7 @@ async def test_an_answer_closes_the_problem_and_is_mailed(operator: Any) -> None
     answered = await operator.send(f"{PAGE}/{number}", {"answer": "We asked the registry."})
     again = await operator.send(f"{PAGE}/{number}", {"answer": "Twice"})
 
-    problem = readers.reported_problem(operator.ledger, number)
+    problem = reported_problem(operator.ledger, number)
     [queued] = outbox.messages(operator.ledger)
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert problem
@@ -66,6 +71,6 @@ async def test_an_answer_wants_an_operator(reader: Any) -> None:
     number = add(reader)
 
     assert (await reader.send(f"{PAGE}/{number}", {"answer": "no"})).status_code == 403
-    problem = readers.reported_problem(reader.ledger, number)
+    problem = reported_problem(reader.ledger, number)
     assert problem
     assert problem.state is ProblemState.OPEN

@@ -6,7 +6,7 @@ from pathlib import Path
 from rows import each
 
 from demo.source_definitions import write_sources
-from harvesters.compatibility import check_compatible
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 

@@ -45,7 +45,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "harvesters": (
         {"reasons"}, {"errors"}, {"parsing", "payloads.graph"}, {"options", "page_model"},
         {"source", "archive"}, {"network"},
-        {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"compatibility"}, {"pipeline"},
+        {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},
     ),
     "publisher": (

@@ -39,11 +39,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 import replay
 import test_every_payload as real
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.mapping import detect_languages
 from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.page_model import Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import Source, load, parse
 from vocab.describe import describe
 from vocab.iris import Iris

@@ -8,9 +8,9 @@ import pytest
 from rows import each
 from simulated import Site, define_source, harvest, items
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.page_model import InvalidRecord, Page, Payload, Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import Source
 
 HOST = "https://registry.example"

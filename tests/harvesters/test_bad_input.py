@@ -14,9 +14,9 @@ from replay import crosswalks
 from rows import each
 from simulated import define_source
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import InvalidRecord, Record
+from harvesters.pipeline.record_processor import check_compatible
 
 # A harvest of an answer that never ends stops after this many pages.
 MOST = 50

@@ -10,11 +10,11 @@ from pydantic import Field
 from rows import each
 from simulated import define_source
 
-from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.options import LazyRegistry, Options, Positive, Regex, Texts, one_of
 from harvesters.page_model import Payload
+from harvesters.pipeline.record_processor import check_compatible, compatibility_faults
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 
 FIELDS = {"title": "name"}

@@ -9,8 +9,8 @@ from lxml import etree
 from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
-from harvesters.compatibility import check_compatible
 from harvesters.page_model import InvalidRecord, Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import Source
 
 RESULTS = (

@@ -27,11 +27,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import replay
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch, RetryPolicy
 from harvesters.page_model import Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import parse
 from shapes.rules import Severity

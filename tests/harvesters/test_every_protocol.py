@@ -7,9 +7,9 @@ import pytest
 from rows import each
 from simulated import ScriptedRegistry, define_source, open_client
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import Validator
+from harvesters.pipeline.record_processor import check_compatible
 
 from .test_spreadsheet import ROWS, xlsx
 

@@ -9,8 +9,8 @@ from replay import crosswalks
 from rows import each
 from simulated import ScriptedRegistry, define_source
 
-from harvesters.compatibility import check_compatible
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.reasons import Reason
 from vocab.initiative import Document, Post
 

@@ -11,9 +11,9 @@ import replay
 from rows import each
 from simulated import Site, define_source, harvest, items, keys
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, SourceDefinitionError
 from harvesters.page_model import Payload
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import Source
 
 HOST = "https://registry.example"

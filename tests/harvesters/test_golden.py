@@ -7,11 +7,11 @@ import pytest
 import replay
 from replay import crosswalks
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import DeletedRecord, Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 from vocab.describe import describe

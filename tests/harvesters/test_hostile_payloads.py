@@ -16,12 +16,12 @@ from pyoxigraph import RdfFormat
 from rows import each
 from simulated import define_source, open_client
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
 from harvesters.network.reply import Reply, dump_json, load_json
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.rdf_parser import MAX_DEPTH, parse_quads
 from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.ical import time_zones
 from harvesters.protocols.spreadsheet import read_sheet
 

@@ -9,8 +9,8 @@ import pytest
 from rows import each
 from simulated import define_source, items, keys, open_client
 
-from harvesters.compatibility import check_compatible
 from harvesters.page_model import InvalidRecord, Page, Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.ical import CallBudget, RecurrenceLimitError, expand_series
 
 URL = "https://registry.example/calendar.ics"

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from rows import each
 
 from harvesters.errors import LedgerError, SchemaVersionError
-from harvesters.ledger import graphs
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger, is_unseen
 from harvesters.ledger.models import (
     Outcome,
@@ -281,11 +280,11 @@ def test_a_part_of_a_page_is_discarded_and_the_checkpoint_stays(ledger: Ledger) 
 
 def test_validators_are_replaced_whole(ledger: Ledger) -> None:
     second, third = ("https://x.example/2", Validator(None, "yesterday")), ("https://x.example/3", Validator(None, None))  # fmt: skip
-    graphs.set_validators(ledger, "s", {"https://x.example/1": Validator('"1"', None)})
+    ledger.set_validators("s", {"https://x.example/1": Validator('"1"', None)})
 
-    graphs.set_validators(ledger, "s", dict([second, third]))
+    ledger.set_validators("s", dict([second, third]))
 
-    assert graphs.validators(ledger, "s") == dict([second])
+    assert ledger.validators("s") == dict([second])
 
 
 def test_a_ledger_is_opened_again_as_it_was(ledger: Ledger, tmp_path: Path) -> None:

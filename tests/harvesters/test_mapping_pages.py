@@ -11,11 +11,11 @@ from replay import crosswalks
 from rows import each
 from simulated import define_source
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import Source, load
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris

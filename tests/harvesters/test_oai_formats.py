@@ -11,11 +11,11 @@ from replay import crosswalks
 from rows import each
 from simulated import START, Oai, SimulatedRecord, define_source, harvest, items, keys, records
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.payloads.paths import compile_property_path
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols import oai
 from harvesters.source import Source
 

@@ -11,10 +11,10 @@ from replay import crosswalks
 from rows import each
 from simulated import ScriptedRegistry, define_source, harvest, items, keys
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.paths import compile_property_path
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.rdf import collect
 

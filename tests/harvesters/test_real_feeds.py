@@ -12,10 +12,10 @@ from rdf_terms import value
 from rows import each
 from simulated import define_source, harvest
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import InvalidRecord, Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import load
 from vocab.crosswalks import Crosswalks
 from vocab.describe import describe

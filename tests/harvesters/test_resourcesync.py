@@ -12,10 +12,10 @@ from fetch_client import fetch_with
 from rows import each
 from simulated import Site, define_source, harvest, items
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.network.fetch import RetryPolicy
 from harvesters.page_model import Page, Payload
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.resourcesync import collect
 from harvesters.source import Source
 

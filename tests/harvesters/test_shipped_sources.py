@@ -17,10 +17,10 @@ from replay import crosswalks
 from rows import each
 from simulated import open_client
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings import fields
 from harvesters.page_model import Record
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.source import load
 from vocab.initiative import Basis, Initiative, Resource, Role
 

@@ -11,9 +11,9 @@ from pyoxigraph import NamedNode
 from rows import each
 from simulated import define_source, items
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, Page, Record, Validator
+from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols import peer as peer_harvest
 from harvesters.protocols.peer import collect
 from harvesters.source import Source, load

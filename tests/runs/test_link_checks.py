@@ -17,15 +17,21 @@ from clocks import NOON, TickingClock
 from projects import DEFINITION, Harvester, asking
 from rdf_terms import solutions
 
-from harvesters.ledger import graphs
 from harvesters.ledger import tables as t
-from harvesters.ledger.graphs import due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, LinkCheck, LinkState, State
 from harvesters.network.fetch import LocalRateLimiter, NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
 from harvesters.runs.run import harvest
-from harvesters.runs.upkeep import LinkProgress, check_due_links, check_source
+from harvesters.runs.upkeep import (
+    LinkProgress,
+    check_due_links,
+    check_source,
+    due_links,
+    link_history,
+    links,
+    save_link,
+)
 from harvesters.source import Source, parse
 from journal.outage import Outage
 from vocab.iris import BASE
@@ -239,7 +245,7 @@ def test_a_moved_link_names_where_it_answers(filled: Harvester, web: Web) -> Non
     web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
     check(filled.context, filled.source)
 
-    graph = graphs.graph(filled.ledger, filled.iris.links("projects"))
+    graph = filled.ledger.graph(filled.iris.links("projects"))
     assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
     assert published(filled.context)["1"] == "moved"
 

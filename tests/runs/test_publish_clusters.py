@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy as sa
 from ledger_records import put_records
 
-from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
@@ -235,7 +234,7 @@ def test_a_kill_while_publishing_is_recovered(
     graphs = published(ready)
 
     assert members(graphs) == {OF_B: [A, B, C]}
-    assert {iri: ledger_graphs.graph(ready.ledger, iri) for iri in graphs} == graphs
+    assert {iri: ready.ledger.graph(iri) for iri in graphs} == graphs
     last = ready.ledger.last_run(CLUSTERS, State)
     assert last is not None
     assert last.state is State.COMMITTED

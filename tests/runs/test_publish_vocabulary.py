@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harvesters.ledger import graphs
 from harvesters.ledger.models import Run, State
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.publish_graphs import publish_vocabulary
@@ -32,7 +31,7 @@ def test_the_vocabulary_is_published_once_for_each_base_and_what_was_removed_fro
     counts = [len(lines) for _, lines in statements(context.iris.base)]
     assert len(rows(context, first)) == sum(counts)
 
-    graphs.set_graphs(context.ledger, [(GONE, f'<{GONE}> <https://x.org/p> "old"')])
+    context.ledger.set_graphs([(GONE, f'<{GONE}> <https://x.org/p> "old"')])
     context.ledger.save(replace(first, rules="of other files"))
 
     second = published(context)

@@ -15,18 +15,17 @@ from command_line.site import LedgerProblems
 from harvesters.admin.context import AdminContext
 from harvesters.errors import SourceDefinitionError
 from harvesters.ledger import outbox
-from harvesters.ledger import readers as ledger_problems
 from harvesters.ledger.models import Run
-from harvesters.ledger.participation import ProblemState
+from harvesters.ledger.participation import ProblemState, ReportedProblem
 from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.operations import approve, forget
 from harvesters.runs.reported_problems import (
     MAX_OF_RECORD,
-    FiledProblem,
     ProblemsFullError,
     file_problem,
+    reported_problem,
 )
 from harvesters.runs.run import harvest
 from harvesters.source import Notify, Source, parse
@@ -40,16 +39,22 @@ NOTIFY = Notify(
 )
 
 
+def new_problem(
+    context: HarvestContext, source: str, key: str, category: str = "title", address: str = ""
+) -> ReportedProblem:
+    now, state = context.now(), ProblemState.OPEN
+    values = (0, source, key, category, TEXT, address or None, "fr", state, "", now, now)
+    return ReportedProblem(*values)
+
+
 def report(
     context: HarvestContext, key: str = "p1", category: str = "title", address: str = ""
 ) -> int | None:
-    return file_problem(
-        context, "projects", key, FiledProblem(category, TEXT, address, "fr"), NOTIFY, "Stocktake"
-    )
+    return file_problem(context, new_problem(context, "projects", key, category, address), NOTIFY)
 
 
 def state(context: HarvestContext, number: int | None) -> ProblemState:
-    problem = ledger_problems.reported_problem(context.ledger, number or 0)
+    problem = reported_problem(context.ledger, number or 0)
     assert problem is not None
     return problem.state
 
@@ -100,9 +105,7 @@ def test_the_registry_reads_in_the_language_of_its_definition(
 ) -> None:
     notify = replace(NOTIFY, language=language)
 
-    file_problem(
-        filled.context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake"
-    )
+    file_problem(filled.context, new_problem(filled.context, "projects", "p1"), notify)
 
     [mail] = [
         item.message for item in outbox.messages(filled.ledger) if item.message.channel == "mail"
@@ -123,7 +126,7 @@ def test_a_later_harvest_closes_only_what_it_changed(filled: Harvester) -> None:
 
     states = [state(filled.context, number) for number in (title, goals, other)]
     assert states == [ProblemState.FIXED, ProblemState.OPEN, ProblemState.OPEN]
-    fixed = ledger_problems.reported_problem(filled.ledger, title or 0)
+    fixed = reported_problem(filled.ledger, title or 0)
     assert fixed is not None
     assert fixed.run == run.id
 
@@ -136,7 +139,7 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
 
     harvest(filled.source, replace(filled.context, name="Registre national"))
 
-    problem = ledger_problems.reported_problem(filled.ledger, number or 0)
+    problem = reported_problem(filled.ledger, number or 0)
     newest = outbox.messages(filled.ledger, 1)[0].message
     assert problem is not None
     assert problem.address is None
@@ -150,11 +153,14 @@ def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_del
 def test_a_problem_with_a_source_or_a_page_is_open_until_a_person_answers(
     filled: Harvester,
 ) -> None:
-    filed = FiledProblem("other", TEXT, "reader@example.org", "fr")
+    late, page = (
+        new_problem(filled.context, source, key, "other", "reader@example.org")
+        for source, key in (("projects", ""), ("", "/map"))
+    )
 
     numbers = [
-        file_problem(filled.context, "projects", "", filed, NOTIFY, "Stocktake"),
-        file_problem(filled.context, "", "/map", filed, Notify(), "Stocktake"),
+        file_problem(filled.context, late, NOTIFY),
+        file_problem(filled.context, page, Notify()),
     ]
     filled.harvest(full=True)
 

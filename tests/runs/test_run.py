@@ -13,7 +13,6 @@ from projects import Harvester, project
 
 from command_line.runs import print_run
 from harvesters.errors import HarvestError, PlanError
-from harvesters.ledger import graphs as ledger_graphs
 from harvesters.ledger.ledger import LISTED_RUNS, Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.runs.run import harvest_and_log
@@ -169,7 +168,7 @@ def test_a_tombstone_names_the_record_of_another_registry_of_its_cluster(
     one, other = (iris.thing("initiative", name, "p10") for name in ("projects", "atlas"))
     cluster = cluster_iri(one, iris)
     members = describe_cluster(cluster, (one, other), (), iris)
-    ledger_graphs.set_graphs(filled.ledger, [(cluster, "\n".join(members))])
+    filled.ledger.set_graphs([(cluster, "\n".join(members))])
     del filled.registry.projects[9]
 
     for _ in range(3):

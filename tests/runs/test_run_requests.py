@@ -6,13 +6,12 @@ from structlog.testing import capture_logs
 
 from harvesters.ledger import operators
 from harvesters.ledger.models import Removal, RemovalKind
-from harvesters.runs.context import HarvestContext
+from harvesters.runs.context import HarvestContext, source_lock
 from harvesters.runs.jobs import (
     LocalJobs,
     claim_requests,
     create_scheduler,
 )
-from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
 from harvesters.source import Source

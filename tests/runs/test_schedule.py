@@ -11,9 +11,9 @@ from command_line.schedule import CurrentSources, file_states, interrupted_sourc
 from command_line.settings import Settings
 from command_line.site import suggest_schedule
 from harvesters.ledger.models import RunRequest, State
-from harvesters.runs.context import HarvestContext
+from harvesters.runs.context import HarvestContext, ScheduleLock, source_lock
 from harvesters.runs.jobs import Timer, create_scheduler, log_missed
-from harvesters.runs.locks import ScheduleLock, is_schedule_running, source_lock
+from harvesters.runs.run_log import is_schedule_running
 from harvesters.source import Source, load_all, parse_quiet_hours
 from vocab.iris import BASE
 

@@ -12,7 +12,7 @@ import pytest
 
 from command_line.site import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import outbox, readers
+from harvesters.ledger import outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.delivery import Channels, deliver, sign
@@ -173,7 +173,7 @@ def test_ending_deletes_the_address_everywhere(
         "other@example.org"
     }
     assert store.find(other) is not None
-    assert readers.count_subscriptions(store.admin.ledger) == 1
+    assert outbox.count_subscriptions(store.admin.ledger) == 1
 
 
 def test_what_nobody_confirms_is_deleted_after_a_day(
@@ -185,7 +185,7 @@ def test_what_nobody_confirms_is_deleted_after_a_day(
 
     prune(store.admin.ledger, clock())
 
-    assert readers.count_subscriptions(store.admin.ledger) == 1
+    assert outbox.count_subscriptions(store.admin.ledger) == 1
     assert store.find(stored) is not None
     assert {queued.message.address for queued in outbox.messages(store.admin.ledger)} == {
         "other@example.org"
@@ -239,7 +239,7 @@ def test_a_receiver_that_refuses_for_good_or_is_private_follows_no_more(
     deliver(store.admin.ledger, replace(store.admin.channels, network=network), clock)
 
     assert store.find(secret) is None
-    assert readers.count_subscriptions(store.admin.ledger) == 0
+    assert outbox.count_subscriptions(store.admin.ledger) == 0
     assert outbox.messages(store.admin.ledger) == []
 
 

@@ -18,15 +18,17 @@ import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from harvesters.errors import LedgerError, SchemaVersionError
-from harvesters.ledger import operators, outbox, prizes, readers, submissions
+from harvesters.ledger import operators, outbox, prizes, submissions
 from harvesters.ledger.database import MIGRATIONS, metadata, pending_migrations
-from harvesters.ledger.graphs import links
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LinkState
 from harvesters.ledger.operators import list_keys
 from harvesters.matching.match import decision_history
 from harvesters.notifications import coar
 from harvesters.reasons import Reason
+from harvesters.runs.removal import has_previous
+from harvesters.runs.reported_problems import undecided_problems
+from harvesters.runs.upkeep import links
 from journal import data_format
 from journal.errors import DataFormatError
 from stocktake import app
@@ -163,7 +165,7 @@ def check_contents(ledger: Ledger) -> None:
     assert withheld.reason == "It has no title. (title)"
     approved = ledger.run("projects.3")
     assert approved
-    assert ledger.has_previous(approved)
+    assert has_previous(ledger, approved)
     counts = {name: ledger.count_published(name) for name in ledger.sources()}
     assert counts == {"events": 6, "prizes": 2, "projects": 4, "submissions": 1}
     check_operators(ledger)
@@ -180,8 +182,8 @@ def check_operators(ledger: Ledger) -> None:
     assert [item.note for item in operators.definition_versions(ledger, "events")] == ["first"]
     assert operators.proposals(ledger) == ["events"]
     assert {key.name for key in list_keys(ledger)} == {"Ada", "Ministry"}
-    assert [item.text for item in readers.undecided_problems(ledger)] == ["The date is wrong."]
-    [due] = readers.claim_subscriptions(ledger, 99, LATER, LATER, 9)
+    assert [item.text for item in undecided_problems(ledger)] == ["The date is wrong."]
+    [due] = outbox.claim_subscriptions(ledger, 99, LATER, LATER, 9)
     assert due.results == {"https://w3id.org/x": "2026-12-01"}
     [message] = outbox.messages(ledger)
     assert (message.message.topic, message.message.data) == ("report events", {"count": 2})

@@ -16,22 +16,20 @@ from definitions import paged_json
 
 from command_line.site import LedgerSubscriptions
 from harvesters.admin.context import AdminContext
-from harvesters.ledger import graphs, operators, outbox, readers
-from harvesters.ledger import readers as ledger_problems
+from harvesters.ledger import operators, outbox
 from harvesters.ledger import tables as t
-from harvesters.ledger.graphs import link_history, links
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import LINKS, LinkState, Message, State
-from harvesters.ledger.participation import Notification, ProblemState
+from harvesters.ledger.participation import Notification, ProblemState, ReportedProblem
 from harvesters.network.fetch import NetworkSettings
 from harvesters.notifications.coar import add_notification, find_notification
 from harvesters.notifications.delivery import Channels, deliver, parse_mail_server
 from harvesters.participation.actions import CONFIRMATION_AGE
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.reported_problems import FiledProblem, file_problem
+from harvesters.runs.reported_problems import file_problem, reported_problem, undecided_problems
 from harvesters.runs.run import harvest
-from harvesters.runs.upkeep import LinkProgress, check_source
+from harvesters.runs.upkeep import LinkProgress, check_source, link_history, links
 from harvesters.source import Notify, Source, load
 from publisher.portal.follow import ChangedThing, ComparedResults
 from vocab.iris import BASE
@@ -106,7 +104,7 @@ def test_links_are_checked_published_and_forgotten(
         clock.now += DAY
     states = {link.url.rpartition("/")[2]: link.state for link in links(context.ledger, "projects")}
     gone = [link.url for link in links(context.ledger, "projects", LinkState.GONE)]
-    graph = graphs.graph(context.ledger, context.iris.links("projects"))
+    graph = context.ledger.graph(context.iris.links("projects"))
     web.projects[0]["page"] = "https://pages.example/new"
     harvest(source, context, full=True)
     check_source(context, source, LinkProgress(), lambda: True)
@@ -125,20 +123,21 @@ def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements
     source: Source, context: HarvestContext, web: ProjectsWithPages
 ) -> None:
     harvest(source, context)
-    filed = FiledProblem("title", "Wrong", "", "en")
+    now, text = context.now(), ("title", "Wrong", None, "en", ProblemState.OPEN, "")
     numbers = [
-        file_problem(context, "projects", key, filed, NOTIFY, "Name") for key in ("p1", "p2")
+        file_problem(context, ReportedProblem(0, "projects", key, *text, now, now), NOTIFY)
+        for key in ("p1", "p2")
     ]
     sending = Channels(secret="s", network=NetworkSettings(transport=httpx.MockTransport(web)))
     delivered = deliver(context.ledger, sending, context.now)
     web.projects[0]["name"] = "Another name"
     harvest(source, context)
 
-    problems = [ledger_problems.reported_problem(context.ledger, number or 0) for number in numbers]
+    problems = [reported_problem(context.ledger, number or 0) for number in numbers]
     assert (delivered, len(web.hooks)) == (2, 2)
     states = [problem and problem.state for problem in problems]
     assert states == [ProblemState.FIXED, ProblemState.SENT]
-    undecided = ledger_problems.undecided_problems(context.ledger, "projects")
+    undecided = undecided_problems(context.ledger, "projects")
     assert [problem.id for problem in undecided] == numbers[1:]
 
 
@@ -189,7 +188,7 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(
         for due in store.due(position):
             store.settle(due.key, ComparedResults(position, results, added))
     digest = outbox.messages(admin.ledger, 1)[0].message
-    readers.prune_subscriptions(admin.ledger, clock.now + CONFIRMATION_AGE + DAY)
+    outbox.prune_subscriptions(admin.ledger, clock.now + CONFIRMATION_AGE + DAY)
     ended = [store.end(confirmation), store.end(confirmation), store.end(old)]
 
     assert "- B é" in digest.text

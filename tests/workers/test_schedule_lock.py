@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harvesters.network.fetch import NetworkSettings
-from harvesters.runs.context import open_context
-from harvesters.runs.locks import ScheduleLock, interrupted_runs, is_schedule_running, source_lock
+from harvesters.runs.context import ScheduleLock, open_context, source_lock
+from harvesters.runs.run_log import interrupted_runs, is_schedule_running
 from vocab.iris import BASE
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)

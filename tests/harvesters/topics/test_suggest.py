@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.topics import add_suggestions, method_versions
+from harvesters.pipeline.record_processor import compatibility_faults
 from harvesters.source import load, parse
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
