@@ -260,14 +260,9 @@ def _collect_feed(
     unchanged = run.rules == last_rules_digest(source, context)
     task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
     queue = open_queue(context, task, watch)
-
-    def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
-        context.check_lock()
-        return archive.length, client.outcome_counts, client.responses
-
     with closing(archive), client:
         try:
-            read_pages(client, None, queue, page)
+            read_pages(context, client, None, queue)
         except HarvestError as error:
             return queue.run, _early_end(error, transport, queue.run)
     return queue.run, None

@@ -126,15 +126,8 @@ def collect_pages(
         queue = open_queue(context, task, watch)
     client = open_client(source, context, archive, known)
     with closing(archive), client:
-
-        def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
-            context.check_lock()
-            archive.publish_file()
-            responses = merge_responses(run.responses, client.responses)
-            return archive.length, client.outcome_counts, responses
-
         try:
-            read_pages(client, run.since, queue, page)
+            read_pages(context, client, run.since, queue)
         except LockLostError:
             raise
         except HarvestError as error:
@@ -274,13 +267,7 @@ def collect_archived_pages(
 
     Records that come out unchanged, or that are no longer at their source, are not touched.
     """
-    ledger, iris = context.ledger, context.iris
-    forgotten = operators.forgotten_keys(ledger, source.name)
-
-    def page() -> tuple[int, Mapping[str, int], Mapping[str, int]]:
-        context.check_lock()
-        return 0, {}, {}
-
+    forgotten = operators.forgotten_keys(context.ledger, source.name)
     for archived in archived_runs:
         log.debug("re-mapping the archived responses", source=source.name, run=archived.id)
         replay = Replay(
@@ -289,9 +276,8 @@ def collect_archived_pages(
             context.journal.store,
             is_complete=set(archived.network) <= _ARCHIVED_OUTCOMES,
         )
-        task = ProcessingTask(
-            run, source, iris.base, context.pool.name, False, is_remap=True, forgotten=forgotten
-        )
+        base, engine = context.iris.base, context.pool.name
+        task = ProcessingTask(run, source, base, engine, False, is_remap=True, forgotten=forgotten)
         queue = open_queue(context, task, watch)
         client = Fetch(
             NetworkSettings.offline(max_attempts=3),
@@ -305,14 +291,14 @@ def collect_archived_pages(
         )
         with client:
             try:
-                read_pages(client, archived.since, queue, page)
+                read_pages(context, client, archived.since, queue)
             except SOURCE_ERRORS:
                 # The archived run ended early as well, since its source failed.
                 early = archived.incomplete_reason
                 if early is None or early.code != READ_UP_TO:
                     raise
         run = queue.run
-    return run, ledger.validators(source.name)
+    return run, context.ledger.validators(source.name)
 
 
 # ---- the records of a page
@@ -455,10 +441,9 @@ class PendingPage:
     is pending.
 
     *is_repeat*: the run had seen all its records before. *listed_twice* counts those seen on
-    earlier pages of a list that changes. Of a page in parts, all but the last have *is_part*, and
-    the last has these values for the whole page. *archived* is the length of the archive after the
-    page was read, *network* the outcomes of the requests up to it, *responses* the run's responses
-    as in ``Run``.
+    earlier pages of a list that changes. Of a page in parts, the last has these values for the whole
+    page, and *checkpoint*: the archive's length, the outcomes of requests and the responses up to
+    it, as in ``Run``.
     """
 
     page: Page[Any]
@@ -466,10 +451,7 @@ class PendingPage:
     pending: PendingResults
     is_repeat: bool = False
     listed_twice: int = 0
-    is_part: bool = False
-    archived: int = 0
-    network: Counter[str] = field(default_factory=Counter)
-    responses: Mapping[str, int] = field(default_factory=dict)
+    checkpoint: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,7 +481,6 @@ class StagingQueue:
     on_progress: ProgressCallback
     _pending: deque[PendingPage] = field(default_factory=deque)
     _staged_count: int = field(init=False)
-    _earlier_requests: Counter[str] = field(init=False)
     # Counts of repeated pages and decreased totals, by outcome.
     irregularities: Counter[str] = field(default_factory=Counter)
 
@@ -507,7 +488,6 @@ class StagingQueue:
         """Go on behind the last checkpoint of an interrupted run."""
         self.ledger.discard_part(self.run)
         self._staged_count = self.run.fetched
-        self._earlier_requests = Counter(self.run.network)
 
     def submit_page(
         self,
@@ -516,13 +496,14 @@ class StagingQueue:
         network: Mapping[str, int],
         responses: Mapping[str, int],
     ) -> None:
-        """Process a page, and stage the pages that are ready. The arguments are as in
-        ``PendingPage``.
+        """Process a page, and stage the pages that are ready. The other arguments are the page's
+        ``PendingPage.checkpoint``.
         """
         parts = [
             replace(page, items=page.items[first : first + MAX_PART])
             for first in range(0, len(page.items), MAX_PART)
         ] or [page]
+        checkpoint = {"archived": archived, "network": Counter(network), "responses": {**responses}}
         is_repeat, listed_twice = True, 0
         for number, part in enumerate(parts, 1):
             pending = self._submit_part(part)
@@ -530,16 +511,10 @@ class StagingQueue:
                 is_repeat and pending.is_repeat,
                 listed_twice + pending.listed_twice,
             )
-            whole = replace(
-                pending,
-                is_repeat=is_repeat,
-                listed_twice=listed_twice,
-                is_part=number < len(parts),
-                archived=archived,
-                network=Counter(network),
-                responses=responses,
+            pending = replace(pending, is_repeat=is_repeat, listed_twice=listed_twice)
+            self._pending.append(
+                replace(pending, checkpoint=checkpoint) if number == len(parts) else pending
             )
-            self._pending.append(whole)
             while self._pending and (self._pending[0].pending.is_ready or self._is_full()):
                 self._stage(self._pending.popleft())
 
@@ -572,7 +547,7 @@ class StagingQueue:
     def _stage(self, pending: PendingPage) -> None:
         staged, page, run = self.processor.results(pending), pending.page, self.run
         first, self._staged_count = self._staged_count, self._staged_count + len(staged)
-        if pending.is_part:
+        if pending.checkpoint is None:
             self.ledger.stage(run, staged, first, is_checkpoint=False)
             return
         reported_total = max(
@@ -593,14 +568,18 @@ class StagingQueue:
             run,
             # Requests of pages that were read ahead count when these are staged: a resumed run
             # counts the responses behind its checkpoint again.
-            network=dict(self._earlier_requests + pending.network + self.irregularities),
-            responses=dict(pending.responses),
+            network=dict(
+                Counter(self.processor.processor.task.run.network)
+                + pending.checkpoint["network"]
+                + self.irregularities
+            ),
+            responses=pending.checkpoint["responses"],
             # If the source reports no change, nothing is missing, but this is not a full harvest.
             is_full=run.is_full and not page.unchanged,
             cursor=page.cursor,
             pages=run.pages + 1,
             reported_total=reported_total,
-            archived=pending.archived,
+            archived=pending.checkpoint["archived"],
             counts=counts,
             fetched=self._staged_count,
             incomplete_reason=incomplete_reason,
@@ -651,17 +630,11 @@ def _incompleteness_reason(pending: PendingPage, run: Run) -> Reason | None:
     return None
 
 
-PageCallback = Callable[[], tuple[int, Mapping[str, int], Mapping[str, int]]]
-
-
 def read_pages(
-    client: Fetch, since: datetime | None, queue: StagingQueue, on_page: PageCallback
+    context: HarvestContext, client: Fetch, since: datetime | None, queue: StagingQueue
 ) -> None:
     """Read every page of the run, and stage its records. Raises HarvestError as the protocol does:
     the pages before an error of the source are staged.
-
-    *on_page* is called for each page before it is staged. It returns the length of the archive in
-    bytes, the outcome counts of the requests so far, and the run's responses so far.
     """
     task, steps = queue.processor.processor.task, queue.processor.pool.steps
     protocol, _ = check_compatible(task.source)
@@ -669,7 +642,14 @@ def read_pages(
     try:
         for page in protocol.collect(task.source, client, since, queue.run.cursor):
             steps.begin(Phase.OTHER)
-            queue.submit_page(archived_page(page) if task.is_remap else page, *on_page())
+            context.check_lock()
+            if task.is_remap:
+                queue.submit_page(archived_page(page), 0, {}, {})
+            else:
+                assert client.archive is not None
+                client.archive.publish_file()
+                responses = merge_responses(task.run.responses, client.responses)
+                queue.submit_page(page, client.archive.length, client.outcome_counts, responses)
             steps.begin(Phase.READING)
     except SOURCE_ERRORS:
         steps.begin(Phase.OTHER)
