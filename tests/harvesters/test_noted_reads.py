@@ -12,14 +12,13 @@ from record_fields import without_each_field
 from replay import crosswalks
 from rows import each
 
-from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.network.fetch import Fetch, NetworkSettings
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.paths import compile_jmespath, fields_of, find_elements, noting
-from harvesters.pipeline.record_processor import MAPPING_ERRORS
+from harvesters.pipeline.record_processor import MAPPING_ERRORS, check_compatible
 from harvesters.source import load
 from vocab.describe import describe
 
