@@ -230,11 +230,10 @@ class MappedRecord:
     """
 
     def __init__(self, record: Record[Any], task: ProcessingTask) -> None:
-        payload, source, iris = record.payload, task.source.name, Iris(task.base)
-        self.fields = fields_of(payload)
+        source, iris = task.source.name, Iris(task.base)
         with noting() as self._reads:
-            view = replace(record, content=self._reads.view(payload))
-            resource = create_processor(task).resource(view)
+            resource = create_processor(task).resource(record)
+        self.fields = fields_of(self._reads.records[0].payload)
         self.statements = frozenset(describe(resource, iris, source))
 
         def describe_members(*members: str) -> frozenset[str]:

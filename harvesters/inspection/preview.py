@@ -5,19 +5,18 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError
 from harvesters.inspection.findings import parse_statements
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import unmatched_fields
 from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
-from harvesters.page_model import Page, Record
+from harvesters.page_model import Page
 from harvesters.payloads.paths import Reads, fields_of, noting
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
@@ -133,7 +132,6 @@ def preview_source(
     read, deadline = _PagesRead(), clock() + TIME_LIMIT
     try:
         with noting() as reads, _open_client(source, network) as client:
-            read.reads = reads if source.fields else None
             processor = PageProcessor(create_processor(task), WorkerPool(base, engine, workers=0))
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
@@ -150,19 +148,17 @@ def preview_source(
             error.reason,
             read.notes(),
         )
-    notes = (*_notes(source, read), *read.notes())
+    notes = (*_notes(source, reads), *read.notes())
     return PreviewResult(tuple(read.previews), read.reported_total, read.has_more, notes=notes)
 
 
 @dataclass(slots=True)
 class _PagesRead:
-    """The pages that a preview has read: *previews* and *records* of the first records, what the
-    definition *reads* of them, and what a run would remark on all of them.
+    """The pages that a preview has read: *previews* of the first records, and what a run would remark
+    on all of them.
     """
 
-    reads: Reads | None = None  # None if the mapping is none of the definition's [fields].
     previews: list[RecordPreview] = field(default_factory=list)
-    records: list[Record[Any]] = field(default_factory=list)
     reported_total: int | None = None
     has_more: bool = False
     _count: int = 0
@@ -178,7 +174,7 @@ class _PagesRead:
         self._incomplete = self._incomplete or page.incomplete_reason
         self._guessed_charset = self._guessed_charset or page.guessed_charset
         left = most - len(self.previews)
-        first = replace(page, items=tuple(map(self._view, page.items[:left])))
+        first = replace(page, items=page.items[:left])
         results = processor.results(processor.submit(first, {}, self._digests))
         self.previews += map(_record_preview, results)
         for item in page.items[left:]:
@@ -192,17 +188,6 @@ class _PagesRead:
             result.reasons[0] for result in results if result.outcome is Outcome.DUPLICATE
         )
         self.has_more = len(page.items) > len(first.items) or page.cursor is not None
-
-    def _view(self, item: Any) -> Any:
-        """Return a record that notes what is read of it; any other item, and one that cannot be parsed,
-        unchanged.
-        """
-        if isinstance(item, Record) and self.reads:
-            with suppress(ParseError):
-                record = item.parsed()
-                self.records.append(record)
-                return replace(record, content=self.reads.view(record.payload))
-        return item
 
     def notes(self) -> tuple[Reason, ...]:
         """Return what a run would remark on all records: duplicates, an incomplete list, a charset that
@@ -251,18 +236,18 @@ def _open_client(source: Source, network: NetworkSettings) -> Fetch:
     )
 
 
-def _notes(source: Source, read: _PagesRead) -> Iterator[Reason]:
+def _notes(source: Source, reads: Reads) -> Iterator[Reason]:
     """Yield a note that names the fields of the definition that match nothing in the records, and one
     that names the fields of the records that the definition does not read. The protocol reads a
     field that has the key.
     """
-    if not read.reads or not read.records:
+    if not source.fields or not reads.records:
         return
     is_read: dict[str, bool] = {}
-    for record in read.records:
+    for record in reads.records:
         for name, values in fields_of(record.payload).items():
-            is_read[name] = is_read.get(name) or read.reads.has(name) or record.key in values
-    if unmatched := unmatched_fields(source, [record.payload for record in read.records]):
+            is_read[name] = is_read.get(name) or reads.has(name) or record.key in values
+    if unmatched := unmatched_fields(source, [record.payload for record in reads.records]):
         yield Reason(
             "these fields of the definition match nothing in the records: %(fields)s; the "
             "records have the fields %(names)s",

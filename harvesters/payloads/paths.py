@@ -307,11 +307,13 @@ def _follow(graph: Graph, path: list[list[str]]) -> list[Term]:
 class Reads:
     """The names of the fields that a mapping reads, as ``fields_of`` has them: *members* has those of
     the resource for which a field is read, "" if a function of the schema reads it by itself.
+    *records* are those that were opened, *expressions* the names in paths of JMESPath.
     """
 
     def __init__(self) -> None:
         self.members: defaultdict[str, set[str]] = defaultdict(set)
-        self.expressions: list[set[str]] = []  # The names in expressions of JMESPath.
+        self.expressions: list[set[str]] = []
+        self.records: list[Record[Any]] = []
         self._member = ""
         self._names: set[str] = set()
 
@@ -359,6 +361,12 @@ class Reads:
             or name.rpartition("/")[2] in self._names
             or any(names <= each for each in self.expressions)
         )
+
+    def open(self, record: Record[Any]) -> Record[Any]:
+        """Return a record with a copy of its payload that notes what is read of it. Raises ParseError."""
+        record = record.parsed()
+        self.records.append(record)
+        return replace(record, content=self.view(record.payload))
 
     def view(self, payload: Any) -> Any:
         """Return a copy of a payload that notes what is read of it."""

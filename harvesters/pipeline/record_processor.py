@@ -31,6 +31,7 @@ from harvesters.mappings.mapping import MAPPINGS, RecordMapping, detect_language
 from harvesters.mappings.topics import add_suggestions, model_fault
 from harvesters.options import located, suggestion
 from harvesters.page_model import Record, SourcePosition
+from harvesters.payloads.paths import READS
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
@@ -263,7 +264,8 @@ class RecordProcessor:
 
     def resource(self, record: Record[Any]) -> Resource:
         """Return what a record is mapped to. Raises ParseError, or one of MAPPING_ERRORS."""
-        resource = detect_languages(self.map_record(record.parsed()))
+        record = reads.open(record) if (reads := READS.get()) else record.parsed()
+        resource = detect_languages(self.map_record(record))
         if record.lineage and not resource.lineage:
             resource = replace(resource, lineage=record.lineage)
         source = self.task.source
