@@ -45,7 +45,7 @@ def _creators(entity: _Element) -> list[str]:
     return names
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": ("*:Title", "*:Name"),
@@ -94,5 +94,4 @@ SCHEMA = Schema(
     kind=_kind,
     untagged=frozenset({"creators"}),
     nothing=frozenset(),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

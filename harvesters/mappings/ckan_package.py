@@ -313,7 +313,7 @@ def _contacts(fields: Fields, parties: Iterable[Party]) -> Iterator[Contact]:
     yield from (contact for contact in contacts.values() if contact.email or contact.page)
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.ROW,
     _PATHS,
     {
@@ -358,5 +358,4 @@ SCHEMA = Schema(
         _LIST_SEPARATOR,
     ),
     untagged=frozenset({"keywords", "creators"}),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

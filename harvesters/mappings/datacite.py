@@ -130,7 +130,7 @@ _IDENTIFIERS: list[Entry] = [
     _addresses("identifier", "identifierType"),
     _addresses("alternateIdentifiers_alternateIdentifier", "alternateIdentifierType"),
 ]
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": (_with("titles_title", "titleType", None), "titles_title"),
@@ -212,5 +212,4 @@ SCHEMA = Schema(
     payload_type=Payload.ROW,
     options=DocumentOptions,
     untagged=frozenset({"creators"}),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

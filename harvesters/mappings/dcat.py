@@ -130,7 +130,7 @@ _FILE: dict[str, Entry] = {
     "checksum": inside(_checksums, _find_digits),
     "algorithm": inside(_checksums, _find_algorithm),
 }
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.GRAPH,
     {
         "title": tuple(map(texts, ("dct:title", "doap:name", *LABELS))),
@@ -184,5 +184,4 @@ SCHEMA = Schema(
     edit=_edit,
     options=DcatOptions,
     untagged=TAGGED,
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

@@ -19,7 +19,7 @@ _DOIS = (
 )
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": "*:Entry_Title",
@@ -88,5 +88,4 @@ SCHEMA = Schema(
     options=DocumentOptions,
     untagged=frozenset({"creators"}),
     nothing=frozenset(),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

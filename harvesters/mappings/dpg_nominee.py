@@ -76,7 +76,7 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
     values["stage"] = table.crosswalks.find_by_name("dpga-stage", word) or word or None
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.ROW,
     {
         "title": "name",
@@ -110,5 +110,4 @@ SCHEMA = Schema(
     kind="initiative",
     crosswalks=("dpga-sector",),
     untagged=frozenset({"name"}),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

@@ -52,7 +52,7 @@ def _edit(table: FieldTable, entry: Row, kind: type[Resource], values: dict[str,
         values["descriptions"] = parse_titles(table.texts["content"](entry))
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.ROW,
     {
         "title": "title",
@@ -76,5 +76,4 @@ SCHEMA = Schema(
     kind="post",
     options=FeedEntryOptions,
     publisher_leads=True,
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

@@ -242,7 +242,7 @@ _ORGANIZATION: dict[str, Entry] = {
     "role": "@role",
     "identifiers": "@ref",
 }
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": _by_language("title"),
@@ -318,5 +318,4 @@ SCHEMA = Schema(
         "status": "iati-activity-status",
     },
     datestamp=True,
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

@@ -26,7 +26,7 @@ def _venue_countries(event: Row) -> list[str]:
     return [normalize_inline(venue).rpartition(",")[2].strip() for venue in venues]
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.ROW,
     {
         "title": "summary",
@@ -49,5 +49,4 @@ SCHEMA = Schema(
     root=_event,
     kind="event",
     publisher_leads=True,
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

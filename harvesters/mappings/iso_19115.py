@@ -65,7 +65,7 @@ def _languages(path: str) -> str:
     return f"{path}//*:LanguageCode/@codeListValue | {path}/*:CharacterString"
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": _texts(f"{_CITATION}/*:title"),
@@ -154,5 +154,4 @@ SCHEMA = Schema(
     options=DocumentOptions,
     untagged=frozenset({"creators"}),
     nothing=frozenset(),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

@@ -54,7 +54,7 @@ def _authors(mods: _Element) -> list[str]:
     return names
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": _titles,
@@ -97,5 +97,4 @@ SCHEMA = Schema(
     root=find_element("mods", schema="MODS", hint="set the option 'prefix' to mods"),
     options=DocumentOptions,
     untagged=frozenset({"creators"}),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

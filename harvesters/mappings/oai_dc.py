@@ -205,7 +205,7 @@ def _add_parties(
     values["parties"] = tuple(dict.fromkeys(parties))
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.XML,
     {
         "title": "title",
@@ -233,5 +233,4 @@ SCHEMA = Schema(
     options=DublinCoreOptions,
     split={"keywords": ";"},
     untagged=frozenset({"types"}),
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

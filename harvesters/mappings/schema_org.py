@@ -151,7 +151,7 @@ _FILE: dict[str, Entry] = {
 }
 _LEADS = ("organizer", "publisher", "provider", "parentOrganization", "producer")
 _PARTNERS = ("member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner")  # fmt: skip
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.GRAPH,
     {
         "title": (_find_names, _texts("headline", "alternateName")),
@@ -203,5 +203,4 @@ SCHEMA = Schema(
     options=SchemaOrgOptions,
     split={"keywords": ","},
     untagged=TAGGED,
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

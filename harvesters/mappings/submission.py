@@ -61,7 +61,7 @@ def _with_reason(claim: Claim, reasons: Mapping[str, Any]) -> Claim:
     )
 
 
-SCHEMA = Schema(
+MAPPING = Schema(
     Payload.ROW,
     {
         "title": "title",
@@ -109,5 +109,4 @@ SCHEMA = Schema(
     kind=lambda _, row: _TYPES[row["type"]],
     nothing=frozenset(),
     datestamp=True,
-)
-MAPPING = SCHEMA.mapping()
+).mapping()

@@ -50,13 +50,13 @@ _MEMBER = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d{1,9}\])*\Z", re.ASCII)
 _STEP = re.compile(r"\w+", re.ASCII)
 _ANY_NAMESPACE = re.compile(r"\*:([\w.-]+)")
 _PROPERTY = r"<[^<>\s]+>|[A-Za-z][\w.-]*:[\w.%-]+|a\b"
-_TOKEN = re.compile(
-    rf"\s*(?:'(?P<text>[^']*)'|(?P<property>{_PROPERTY})|(?P<group>\([^()]*\)?)|(?P<self>\.)"
-    r"|(?P<mark>\|\||[|/)]))\s*"
+_PROPERTY_STEP = rf"{_PROPERTY}|\.|\(\s*(?:{_PROPERTY})\s*(?:\|\s*(?:{_PROPERTY})\s*)*\)"
+_PART = re.compile(rf"{_PROPERTY_STEP}|[/|]")
+_CHOICE = re.compile(
+    rf"\s*(?:'(?P<text>[^']*)'|(?P<path>(?:{_PROPERTY_STEP})(?:\s*(?:/|\|(?!\|))\s*(?:{_PROPERTY_STEP}))*))\s*(?P<end>\|\|)?"
 )
 _WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # It matches a name in a path with its prefix.
 _ATTRIBUTE_NAME = re.compile(r"@(?:[\w.-]+:)?([\w.-]+)")
-_GROUP = re.compile(rf"\(\s*(?:{_PROPERTY})\s*(?:\|\s*(?:{_PROPERTY})\s*)*\)")
 
 
 def compile_path(
@@ -217,89 +217,63 @@ def compile_property_path(
     [<Literal value=Wells language=en>]
     """
     known = {**PREFIXES, **(prefixes or {})}
-    choices: list[list[tuple[str, str]]] = [[]]
-    position = 0
-    try:
-        while position < len(text):
-            match = _TOKEN.match(text, position)
-            if match is None or match.lastgroup is None:
-                fault = Reason(
-                    "%(text)s is not a path at character %(position)s: write e.g. dct:title, or "
-                    "dct:publisher/foaf:name",
-                    text=repr(text),
-                    position=position + 1,
-                )
-                raise SourceDefinitionError(fault)
-            if match["mark"] == "||":
-                choices.append([])
-            else:
-                choices[-1].append((match.lastgroup, match[match.lastgroup]))
-            position = match.end()
-        finds = [_compile_choice(tokens, known) for tokens in choices]
-    except SourceDefinitionError as error:
-        raise SourceDefinitionError(located(where, *error.faults)) from error
+    finds: list[Callable[[Graph], list[Term]]] = []
+    position, is_open = 0, True
+    while is_open:
+        match = _CHOICE.match(text, position)
+        position = match.end() if match else position
+        if match is None or not (match["end"] or position == len(text)):
+            fault = Reason(
+                "%(text)s is not a path at character %(position)s: write e.g. dct:title, or "
+                "dct:publisher/foaf:name",
+                text=repr(text),
+                position=position + 1,
+            )
+            raise SourceDefinitionError(located(where, fault))
+        finds.append(_find_choice(match, known, where))
+        is_open = bool(match["end"])
     return lambda graph: next((terms for find in finds if (terms := find(graph))), [])
 
 
-def _compile_choice(
-    tokens: list[tuple[str, str]], prefixes: Mapping[str, str]
+def _find_choice(
+    choice: re.Match[str], prefixes: Mapping[str, str], where: str | Reason
 ) -> Callable[[Graph], list[Term]]:
     """Return the function that finds the values of a path without ``||``.
 
     Each of its paths between ``|`` is a list of steps. A step is a list of alternative properties;
     an empty one stays at the node.
     """
-    if [kind for kind, _ in tokens] == ["text"]:
-        literal = Literal(tokens[0][1])
+    if choice["path"] is None:
+        literal = Literal(choice["text"])
         return lambda graph: [literal]
     paths: list[list[list[str]]] = [[]]
-    needs_step = True
-    for kind, value in [*tokens, ("end", "")]:
-        if needs_step and kind == "end":
-            raise SourceDefinitionError(Reason("a property is missing at the end of the path"))
-        if needs_step and kind in {"mark", "text"}:
-            raise SourceDefinitionError(
-                Reason("a property is missing before %(text)s", text=repr(value))
-            )
-        if not needs_step and (kind not in {"mark", "end"} or value == ")"):
-            raise SourceDefinitionError(
-                Reason("a / or | is missing before %(text)s", text=repr(value))
-            )
-        if kind == "group" and not _GROUP.fullmatch(value):
-            raise SourceDefinitionError(
-                Reason(
-                    "brackets hold properties with | between them, such as "
-                    "(dct:creator|dct:publisher)/foaf:name"
-                )
-            )
-        if kind in {"property", "group", "self"}:
-            names = [] if kind == "self" else value.strip("()").split("|")
-            paths[-1].append([_resolve(name.strip(), prefixes) for name in names])
-        elif value == "|":
+    for part in _PART.findall(choice["path"]):
+        if part == "|":
             paths.append([])
-        needs_step = kind == "mark"
+        elif part not in {"/", "."}:
+            names = map(str.strip, part.strip("()").split("|")) if part[0] == "(" else [part]
+            paths[-1].append([_resolve(name, prefixes, where) for name in names])
     return lambda graph: list(
         dict.fromkeys(term for path in paths for term in _follow(graph, path))
     )
 
 
-def _resolve(name: str, prefixes: Mapping[str, str]) -> str:
+def _resolve(name: str, prefixes: Mapping[str, str], where: str | Reason) -> str:
     if name == "a" or name[0] == "<":
         return TYPE if name == "a" else name[1:-1]
     prefix, _, local = name.partition(":")
     if prefix not in prefixes:
-        raise SourceDefinitionError(
-            Reason(
-                "the prefix %(prefix)s is not known; give its address in the option `namespaces`",
-                prefix=repr(prefix),
-            )
+        fault = Reason(
+            "the prefix %(prefix)s is not known; give its address in the option `namespaces`",
+            prefix=repr(prefix),
         )
+        raise SourceDefinitionError(located(where, fault))
     return prefixes[prefix] + local
 
 
 def _follow(graph: Graph, path: list[list[str]]) -> list[Term]:
     nodes: list[Term] = [graph.subject]
-    for step in filter(None, path):
+    for step in path:
         nodes = list(dict.fromkeys(term for node in nodes for term in graph.all(node, *step)))
     return [node for node in nodes if isinstance(node, NamedNode | Literal)]
 

@@ -46,10 +46,11 @@ def test_a_path_finds_what_sparqls_would(path: str, values: list[str]) -> None:
 
 @each(
     "path, why",
-    [("", "a property is missing at the end"), ("dct:title/", "a property is missing at the end"),
-     ("dct:title ||", "a property is missing at the end"), ("dct:title dct:b", "a / or | is missing before"),
-     ("nope:title", "the prefix 'nope' is not known"), ("(dct:title", "brackets hold"), ("(dct:title/dct:b)", "brackets hold"),
-     ("name", "not a path at character 1"), ("dct:title[1]", "path at character 10"), ("/dct:title", "a property is missing before '/'")],
+    [("", "path at character 1:"), ("dct:title/", "path at character 10:"),
+     ("dct:title ||", "path at character 13:"), ("dct:title dct:b", "path at character 11:"),
+     ("nope:title", "the prefix 'nope' is not known"), ("(dct:title", "path at character 1:"),
+     ("(dct:title/dct:b)", "path at character 1:"),
+     ("name", "path at character 1"), ("dct:title[1]", "path at character 10"), ("/dct:title", "path at character 1:")],
 )  # fmt: skip
 def test_what_is_no_path_is_reported_with_its_field(path: str, why: str) -> None:
     with pytest.raises(
