@@ -5,17 +5,14 @@ paging (page, offset, cursor, next link, a single document, a folder), CSV, and 
 
 from __future__ import annotations
 
-import asyncio
 import codecs
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
-from typing import Any
-from urllib.parse import parse_qsl
 from zlib import crc32
 
 import orjson
@@ -40,91 +37,32 @@ from demo.scenario import (
     robots,
 )
 
-_MAX_ROWS = 1000  # ckan.search.rows_max
-_RANGE = re.compile(r"\s*metadata_modified:\s*([\[{])\s*(\S+)\s+TO\s+(\S+?)\s*([\]}])\s*\Z")
-_SORTS = re.compile(r"\s*(?:metadata_modified|metadata_created|id|name|score)\s+(?:asc|desc)\s*\Z")
-
-
-def error_body(url: str, kind: str, message: str) -> bytes:
-    return orjson.dumps(
-        {
-            "help": f"{url}/help_show",
-            "success": False,
-            "error": {"__type": kind, "message": message},
-        }
-    )
+_MAX_PAGE_SIZE = 1000  # records a page, even if a request asks for more; CKAN's rows_max
+_SINCE = re.compile(r"^metadata_modified:\[(\S+)Z TO \*\]\Z")
 
 
 def search(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
-    """Respond to package_search; *parameters* has the query or the posted object, all values as
-    text.
-    """
+    """Respond to package_search: all packages, or those modified since a time, by their ids."""
+    since, fq = 0, parameters.get("fq", "")
     try:
-        start = int(parameters.get("start") or 0)
-        rows = min(int(parameters.get("rows") or 10), _MAX_ROWS)
-        selected = _sort(index, _select(index, parameters), parameters.get("sort", ""))
-    except ValueError as error:
-        return 409, error_body(url, "Validation Error", str(error))
-    if start < 0 or rows < 0:
-        return 409, error_body(url, "Validation Error", "start and rows are natural numbers")
-    records = index.read_many(index.slice(selected, start, rows)) if start < len(selected) else b""
-    count = index.total(selected, start)
-    sort = parameters.get("sort") or "score desc, metadata_modified desc"
-    head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{count},"facets":{{}},"sort":'
-    return 200, head.encode() + orjson.dumps(sort) + b',"search_facets":{},"results":[' + records[
-        :-2
-    ] + b"]}}"
-
-
-def show(index: RecordIndex, parameters: Mapping[str, str], url: str) -> tuple[int, bytes]:
-    """Respond to package_show, by name or by id."""
-    name_or_id = parameters.get("id", "")
-    position = index.positions.get(name_or_id.upper())
-    if position is None:
-        marker = f'{{"id":"{name_or_id}",'.encode()
-        position = next((n for n in range(len(index)) if index.read(n).startswith(marker)), None)
-    if position is None:
-        return 404, error_body(url, "Not Found Error", "Not found")
-    head = f'{{"help":"{url}/help_show?name=package_show","success":true,"result":'
-    return 200, head.encode() + index.read(position)[:-2] + b"}"
-
-
-def _select(index: RecordIndex, parameters: Mapping[str, str]) -> Sequence[int]:
-    start, until = 0, 1 << 40
-    for text in (parameters.get("q", ""), parameters.get("fq", "")):
-        if text.strip() in {"", "*:*"}:
-            continue
-        match = _RANGE.match(text)
-        if not match:
-            raise ValueError(
-                f"the demo's search knows *:* and metadata_modified:[... TO ...], not {text!r}"
-            )
-        start = max(start, _second(match[2], 0) + (match[1] == "{"))
-        until = min(until, _second(match[3], 1 << 40) - (match[4] == "}"))
-    return index.select(start, until)
-
-
-def _second(text: str, otherwise: int) -> int:
-    if text == "*":
-        return otherwise
-    time = datetime.fromisoformat(text.removesuffix("Z"))
-    return int(time.replace(tzinfo=UTC).timestamp())
-
-
-def _sort(index: RecordIndex, selected: Sequence[int], sort: str) -> Sequence[int]:
-    first = sort.partition(",")[0]
-    if first and not _SORTS.match(first):
-        raise ValueError(f"cannot sort by {first!r}")
-    field, _, order = first.strip().partition(" ")
-    is_descending = order.strip() == "desc"
-    if field == "metadata_modified":
-        return index.sort_by_time(selected, is_descending)
-    if field == "name":
-        return sorted(selected, key=index.keys.__getitem__, reverse=is_descending)
-    return selected[::-1] if is_descending and field != "score" else selected
-
-
-_MAX_PAGE_SIZE = 1000  # records a page, even if a request asks for more
+        start, rows = int(parameters.get("start", "0")), int(parameters.get("rows", "10"))
+        if fq:
+            [text] = _SINCE.findall(fq)
+            since = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        message = "the demo's search knows start, rows and fq=metadata_modified:[... TO *]"
+        error = {"__type": "Validation Error", "message": message}
+        return 409, orjson.dumps({"success": False, "error": error})
+    selected = index.select(since)
+    records = index.read_many(index.slice(selected, start, min(rows, _MAX_PAGE_SIZE)))
+    head = f'{{"help":"{url}/help_show?name=package_search","success":true,"result":{{"count":{index.total(selected, start)},'
+    return (
+        200,
+        head.encode()
+        + b'"facets":{},"sort":"id asc","search_facets":{},"results":['
+        + records[:-2]
+        + b"]}}",
+    )
 
 
 def _number(parameters: Mapping[str, str], name: str, default: int) -> int:
@@ -132,104 +70,54 @@ def _number(parameters: Mapping[str, str], name: str, default: int) -> int:
     return int(text) if text.isdecimal() and len(text) < 10 else default
 
 
-def _page(index: RecordIndex, first: int, size: int) -> bytes:
-    return b"[" + index.read_many(index.slice(index.select(), first, size))[:-2] + b"]"
+# The members before the list of records, the name of the list, and its position and size.
+Page = tuple[Mapping[str, object], str, int, int]
 
 
-def _total(index: RecordIndex, first: int) -> int:
-    return index.total(index.select(), first)
-
-
-def _cursor(index: RecordIndex, first: int, page: int) -> str | None:
-    if Fault.TOKEN in index.state.faults:
-        return f"c{page}"
-    return (
-        f"c{first + page}"
-        if first + page < len(index.select()) or Fault.ENDLESS in index.state.faults
-        else None
-    )
-
-
-def _wrap(head: Mapping[str, object], name: str, records: bytes) -> bytes:
-    """Return an object with the list of records as its last member."""
-    return orjson.dumps(head)[:-1] + f',"{name}":'.encode() + records + b"}"
-
-
-def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
-    """Page by number: count, page_size, next_page, previous_page, results; pages start at 1."""
+def projects(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> Page:
+    """Page by number, from 1."""
     number = max(1, _number(parameters, "page", 1))
     size = min(_number(parameters, "page_size", page) or page, _MAX_PAGE_SIZE)
-    total = _total(index, number - 1)
-    later = f"{url}?page={number + 1}&page_size={size}" if number * size < total else None
-    earlier = f"{url}?page={number - 1}&page_size={size}" if number > 1 else None
-    head = {"count": total, "page_size": size, "next_page": later, "previous_page": earlier}
-    return _wrap(head, "results", _page(index, (number - 1) * size, size))
+    total = index.total(index.select(), number - 1)
+    head = {
+        "count": total,
+        "page_size": size,
+        "next_page": f"{url}?page={number + 1}&page_size={size}" if number * size < total else None,
+        "previous_page": f"{url}?page={number - 1}&page_size={size}" if number > 1 else None,
+    }
+    return head, "results", (number - 1) * size, size
 
 
-def offset(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
-    """Page by offset and limit: total, offset, limit, items."""
+def offset(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> Page:
+    """Page by offset and limit."""
     first = _number(parameters, "offset", 0)
     size = min(_number(parameters, "limit", page) or page, _MAX_PAGE_SIZE)
-    return _wrap(
-        {"total": _total(index, first), "offset": first, "limit": size},
-        "items",
-        _page(index, first, size),
-    )
+    head = {"total": index.total(index.select(), first), "offset": first, "limit": size}
+    return head, "items", first, size
 
 
-def cursor(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
-    """Page by an opaque cursor: meta.next_cursor (null at the end) and data."""
+def cursor(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> Page:
+    """Page by an opaque cursor, which is null at the end."""
     first = _number({"cursor": parameters.get("cursor", "").removeprefix("c")}, "cursor", 0)
-    after = _cursor(index, first, page)
-    return _wrap(
-        {"meta": {"total": _total(index, first), "next_cursor": after}},
-        "data",
-        _page(index, first, page),
-    )
+    faults, selected = index.state.faults, index.select()
+    after = page if Fault.TOKEN in faults else first + page
+    is_last = after >= len(selected) and not faults & {Fault.TOKEN, Fault.ENDLESS}
+    following = None if is_last else f"c{after}"
+    head = {"meta": {"total": index.total(selected, first), "next_cursor": following}}
+    return head, "data", first, page
 
 
-def next_links(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
-    """Page by links: links.self, links.next (null at the end) and value."""
+def next_links(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> Page:
+    """Page by links, of which the next one is null at the end."""
     first = _number(parameters, "after", 0)
     later = f"{url}?after={first + page}" if first + page < len(index.select()) else None
-    return _wrap(
-        {"links": {"self": f"{url}?after={first}", "next": later}},
-        "value",
-        _page(index, first, page),
-    )
+    return {"links": {"self": f"{url}?after={first}", "next": later}}, "value", first, page
 
 
-def all_records(index: RecordIndex, parameters: Mapping[str, str], url: str, page: int) -> bytes:
-    return _page(index, 0, len(index))
+LISTS = {"projects": projects, "offset": offset, "cursor": cursor, "next": next_links}
 
-
-def list_files(index: RecordIndex) -> bytes:
-    return orjson.dumps({"files": [f"{index.keys[position]}.json" for position in index.select()]})
-
-
-def get_file(index: RecordIndex, name: str) -> bytes | None:
-    position = index.positions.get(name.removesuffix(".json"))
-    return None if position is None else index.read(position)[:-2]
-
-
-def csv_table(index: RecordIndex) -> bytes:
-    return csv_line(list(COLUMNS)) + index.read_many(index.select())
-
-
-LISTS = {
-    "projects": projects,
-    "offset": offset,
-    "cursor": cursor,
-    "next": next_links,
-    "all": all_records,
-}
-
-
-Headers = Mapping[str, str]
-Pairs = list[tuple[str, str]]
 
 _JSON = "application/json"
-_SLOW = 0.3  # seconds
 _PAGE = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>We will be back soon</h1></body></html>\n"
 
 
@@ -248,7 +136,6 @@ class DemoState:
     publications: Collection[str] = ()
     seed: int = 1
     requests: Counter[str] = field(default_factory=Counter)
-    responses: Counter[str] = field(default_factory=Counter)
     since_change: Counter[str] = field(default_factory=Counter)
     indexes: dict[str, RecordIndex] = field(default_factory=dict)
 
@@ -265,37 +152,33 @@ class DemoState:
         for index in self.indexes.values():
             index.close()
 
-    def count(self, name: str) -> int:
-        """Count a request; return the registry's number of requests since the last change."""
-        self.requests[name] += 1
-        self.since_change[name] += 1
-        return self.since_change[name]
-
     def reply(
-        self, name: str, body: bytes, kind: str, status: int = 200, headers: Headers | None = None
+        self,
+        name: str,
+        body: bytes,
+        kind: str,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Return the response of a registry, with the faults that change a part of it."""
         faults, number, now = self.state.faults, self.since_change[name], self.state.now
-        if Fault.CUT in faults and number == 2:
-            body = body[: len(body) // 2]
         if self.state.fault_active(Fault.CHARSET, number):
             body = body.decode().encode("latin-1", "replace")
         if Fault.BOM in faults and kind.startswith(_JSON):
             body = codecs.BOM_UTF8 + body
         if Fault.CLOCK in faults:
             now -= timedelta(hours=number)
-        self.responses[f"{name} {status}"] += 1
         stamped = {"Date": format_datetime(now, usegmt=True), **(headers or {})}
         return Response(body, status, stamped, kind)
 
-    async def fault(self, name: str, url: str) -> Response | None:
+    def fault(self, name: str, url: str) -> Response | None:
         """Count a request; return the response of a fault that replaces the whole one, or None."""
-        number, faults = self.count(name), self.state.faults
+        self.requests[name] += 1
+        self.since_change[name] += 1
+        number, faults = self.since_change[name], self.state.faults
         if Fault.BUSY in faults and number == 2 and name in {"oai", "projects"}:
             body = b"busy, come back in a second\n"
             return self.reply(name, body, "text/plain", 503, {"Retry-After": "1"})
-        if Fault.SLOW in faults and number == 2 and name in {"ckan", "offset"}:
-            await asyncio.sleep(_SLOW)
         if Fault.HTML in faults:
             return Response(_PAGE, media_type="text/html")
         for fault, script in SCRIPTS.items():
@@ -320,139 +203,121 @@ class DemoState:
         )
 
 
-async def _read_arguments(request: Request) -> Pairs:
-    """Return the arguments in order, from the query and from a posted form or JSON object."""
-    pairs = list(request.query_params.multi_items())
-    body = await request.body()
-    if not request.headers.get("content-type", "").startswith(_JSON):
-        return pairs + parse_qsl(body.decode(errors="replace"), keep_blank_values=True)
-    return pairs + [
-        (name, value if isinstance(value, str) else orjson.dumps(value).decode())
-        for name, value in _read_json(body).items()
-    ]
-
-
-def _read_json(body: bytes) -> dict[str, Any]:
-    try:
-        posted = orjson.loads(body or b"{}")
-    except orjson.JSONDecodeError as error:
-        raise HTTPException(400, f"not JSON: {error}") from error
-    if not isinstance(posted, dict):
-        raise HTTPException(400, "post a JSON object")
-    return posted
-
-
 def _url(request: Request) -> str:
     return str(request.url.replace(query=""))
 
 
-def _oai(request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    if Fault.EXPIRED in demo.state.faults and demo.since_change["oai"] == 3:
-        pairs = [(name, "expired" if name == "resumptionToken" else value) for name, value in pairs]
+def _oai(request: Request, demo: DemoState) -> Response:
+    pairs = request.query_params.multi_items()
     body = oai.answer(demo.indexes["oai"], pairs, _url(request), demo.page)
     return demo.reply("oai", body, "text/xml; charset=utf-8")
 
 
-def _ckan(request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    url, _, action = _url(request).rpartition("/")
-    answer = {"package_search": search, "package_show": show}.get(action)
-    if answer is None:
-        body = error_body(url, "Not Found Error", f"no action {action}")
-        return demo.reply("ckan", body, _JSON, 404)
-    status, body = answer(demo.indexes["ckan"], dict(pairs), url)
+def _ckan(request: Request, demo: DemoState) -> Response:
+    url = _url(request).rpartition("/")[0]
+    status, body = search(demo.indexes["ckan"], request.query_params, url)
     return demo.reply("ckan", body, f"{_JSON};charset=utf-8", status)
 
 
-def _file(request: Request, demo: DemoState, pairs: Pairs) -> Response:
+def _file(request: Request, demo: DemoState) -> Response:
+    """Return the list of the files, or the file of a record."""
     name, index = request.path_params["name"], demo.indexes["files"]
-    is_list = name in {"", "index.json"}
-    body = list_files(index) if is_list else get_file(index, name)
-    if body is None:
-        return PlainTextResponse("no such file\n", 404)
+    body = orjson.dumps({"files": [f"{key}.json" for key in index.keys]})
+    if name not in ("", "index.json"):
+        body = index.read(index.positions[name.removesuffix(".json")])[:-2]
     return demo.cached(request, "files", body, _JSON)
 
 
-def _csv(request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    body = csv_table(demo.indexes["csv"])
+def _csv(request: Request, demo: DemoState) -> Response:
+    index = demo.indexes["csv"]
+    body = csv_line(list(COLUMNS)) + index.read_many(index.select())
     return demo.cached(request, "csv", body, "text/csv; charset=utf-8")
 
 
-def _list(name: str, request: Request, demo: DemoState, pairs: Pairs) -> Response:
-    answer = LISTS[name]
-    body = answer(demo.indexes[name], request.query_params, _url(request), demo.page)
+def _all(request: Request, demo: DemoState) -> Response:
+    index = demo.indexes["all"]
+    return demo.cached(request, "all", _page(index, 0, len(index)), _JSON)
+
+
+def _list(name: str, request: Request, demo: DemoState) -> Response:
+    """Return a page: an object with the list of records as its last member."""
+    index = demo.indexes[name]
+    head, member, first, size = LISTS[name](index, request.query_params, _url(request), demo.page)
+    body = orjson.dumps(head)[:-1] + f',"{member}":'.encode() + _page(index, first, size) + b"}"
     return demo.cached(request, name, body, _JSON)
 
 
+def _page(index: RecordIndex, first: int, size: int) -> bytes:
+    return b"[" + index.read_many(index.slice(index.select(), first, size))[:-2] + b"]"
+
+
+def _publication(name: str, request: Request, demo: DemoState) -> Response:
+    _, kind, content = PUBLICATIONS[name]
+    return demo.cached(request, name, content(demo.seed), kind)
+
+
 # The path and the handler of each registry.
-_REGISTRIES: Mapping[str, tuple[str, Callable[[Request, DemoState, Pairs], Response]]] = {
+_REGISTRIES: Mapping[str, tuple[str, Callable[[Request, DemoState], Response]]] = {
     "oai": ("/oai", _oai),
-    "ckan": ("/ckan/api/3/action/{action}", _ckan),
+    "ckan": ("/ckan/api/3/action/package_search", _ckan),
     "csv": ("/csv/projects.csv", _csv),
     "files": ("/json/files/{name:path}", _file),
+    "all": ("/json/all", _all),
     **{name: (f"/json/{name}", partial(_list, name)) for name in LISTS},
+    **{name: (PUBLICATIONS[name][0], partial(_publication, name)) for name in PUBLICATIONS},
 }
-_POSTED = {"oai", "ckan"}  # these registries accept POST too
 
 
-def _endpoint(demo: DemoState, name: str) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    demo: DemoState, name: str, answer: Callable[[Request, DemoState], Response]
+) -> Callable[[Request], Awaitable[Response]]:
     """Return the endpoint of a registry; a fault may replace its response."""
 
     async def endpoint(request: Request) -> Response:
-        pairs, fault = await _read_arguments(request), await demo.fault(name, str(request.url))
-        return fault or _REGISTRIES[name][1](request, demo, pairs)
+        fault = demo.fault(name, str(request.url))
+        return fault if fault and name not in PUBLICATIONS else answer(request, demo)
 
     return endpoint
-
-
-def _publication(demo: DemoState, name: str) -> Callable[[Request], Response]:
-    def endpoint(request: Request) -> Response:
-        demo.count(name)
-        _, kind, content = PUBLICATIONS[name]
-        return demo.cached(request, name, content(demo.seed), kind)
-
-    return endpoint
-
-
-def _next_state(state: ScenarioState, requested: Mapping[str, Any]) -> ScenarioState:
-    version, times = int(requested.get("version", state.version)), state.release_times
-    if requested.get("at"):
-        times = {**times, version: datetime.fromisoformat(requested["at"])}
-    faults = frozenset(map(Fault, requested.get("faults", state.faults)))
-    return ScenarioState(version, faults, times, bool(requested.get("stays", state.persistent)))
 
 
 def create_app(demo: DemoState) -> Starlette:
     """Create the demo's ASGI app; paths of registries not in the demo are 404."""
 
     async def control(request: Request) -> Response:
-        """Return the state and the counters; a POST of version, faults, stays and at (ISO 8601, the
-        version's time) changes the state.
-        """
+        """Return the state and the counters; a POST of version, faults and stays changes the state."""
         if request.method == "POST":
             try:
-                demo.set_state(_next_state(demo.state, _read_json(await request.body())))
+                requested = orjson.loads(await request.body())
+                demo.set_state(
+                    ScenarioState(
+                        int(requested.get("version", demo.state.version)),
+                        frozenset(map(Fault, requested.get("faults", demo.state.faults))),
+                        bool(requested.get("stays", demo.state.persistent)),
+                    )
+                )
             except (ValueError, TypeError) as error:
-                message = f"post version, faults ({', '.join(Fault)}) and at: {error}"
+                message = f"post version and faults ({', '.join(Fault)}): {error}"
                 raise HTTPException(400, message) from error
-        state = {
-            "version": demo.state.version,
-            "faults": sorted(demo.state.faults),
-            "now": demo.state.now.isoformat(),
-        }
-        counters = {"requests": dict(demo.requests), "answers": dict(demo.responses)}
-        return JSONResponse(state | counters)
+        return JSONResponse(
+            {
+                "version": demo.state.version,
+                "faults": sorted(demo.state.faults),
+                "now": demo.state.now.isoformat(),
+                "requests": dict(demo.requests),
+            }
+        )
 
-    async def robots_txt(request: Request) -> Response:
-        status, text = robots(demo.state.faults)
-        return PlainTextResponse(text, status)
+    def robots_txt(request: Request) -> Response:
+        return PlainTextResponse(*robots(demo.state.faults))
 
-    routes = [
-        Route("/control", control, methods=["GET", "POST"]),
-        Route("/robots.txt", robots_txt),
-    ]
-    for name in demo.indexes:
-        methods = ["GET", "POST"] if name in _POSTED else ["GET"]
-        routes.append(Route(_REGISTRIES[name][0], _endpoint(demo, name), methods=methods))
-    for name in demo.publications:
-        routes.append(Route(PUBLICATIONS[name][0], _publication(demo, name)))
-    return Starlette(routes=routes)
+    return Starlette(
+        routes=[
+            Route("/control", control, methods=["GET", "POST"]),
+            Route("/robots.txt", robots_txt),
+            *(
+                Route(path, _endpoint(demo, name, answer))
+                for name, (path, answer) in _REGISTRIES.items()
+                if name in demo.indexes or name in demo.publications
+            ),
+        ]
+    )

@@ -263,7 +263,6 @@ class RecordIndex:
             mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if self.keys else b""
         )
         self._selections: dict[tuple[int, int, str], Sequence[int]] = {}
-        self._ordered: dict[bool, Sequence[int]] = {}
         self.positions = {key: position for position, key in enumerate(self.keys)}
 
     def _fragments(self) -> Iterator[bytes]:
@@ -305,8 +304,6 @@ class RecordIndex:
         """Return the positions of records modified from *start* to *until* (seconds, inclusive), in
         the set *set_spec* or below it.
         """
-        if Fault.EMPTY in self.state.faults:
-            return range(0)
         if start <= 0 and until >= _ALWAYS and not set_spec:
             return range(len(self))
         selection = (start, until, set_spec)
@@ -330,15 +327,6 @@ class RecordIndex:
         """Return the number of *positions*, or fewer from the second page on if the total shrinks."""
         count = len(positions)
         return count - count // 10 if Fault.SHRINK in self.state.faults and first else count
-
-    def sort_by_time(self, positions: Sequence[int], newest_first: bool) -> Sequence[int]:
-        """Return *positions* by modification time; the order of all is cached."""
-        if isinstance(positions, range) and newest_first in self._ordered:
-            return self._ordered[newest_first]
-        ordered = sorted(positions, key=self.modified.__getitem__, reverse=newest_first)
-        if isinstance(positions, range):
-            self._ordered[newest_first] = ordered
-        return ordered
 
     def _in_set(self, position: int, set_spec: str) -> bool:
         return any(

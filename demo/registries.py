@@ -14,7 +14,6 @@ import threading
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -104,23 +103,17 @@ class Demo:
         self,
         version: int | None = None,
         faults: Collection[Fault] | None = None,
-        at: datetime | None = None,
         *,
         stays: bool = False,
     ) -> dict[str, Any]:
-        """Change to another version or other faults; *at* is the version's time (None: a fixed
-        date). Return the new state.
+        """Change to another version or other faults, and return the new state.
 
         With *stays*, faults of the second request also affect all later ones.
         """
-        request = {
-            "at": at and at.isoformat(),
-            "stays": stays,
-            "version": version,
-            "faults": None if faults is None else sorted(faults),
-        }
-        given = {name: value for name, value in request.items() if value is not None}
-        return self._ask(json.dumps(given).encode())
+        changed: dict[str, object] = {"stays": stays}
+        changed |= {} if version is None else {"version": version}
+        changed |= {} if faults is None else {"faults": sorted(faults)}
+        return self._ask(json.dumps(changed).encode())
 
     def counters(self) -> dict[str, Any]:
         return self._ask(None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from enum import StrEnum
@@ -28,17 +28,13 @@ _UNKNOWN = ("Atlantis", "Sub-region East", "Worldwide", "Country office", "n/a")
 
 
 class Fault(StrEnum):
-    """A fault of a registry; the first six are on by default."""
+    """A fault of a registry; the first five are on by default."""
 
     DATES = "dates"  # some start dates are invalid
     TITLES = "titles"  # some records have no title
     COUNTRIES = "countries"  # some countries are unknown
     DELETIONS = "deletions"  # some records are deleted from the start
-    SLOW = "slow"  # the second page is slow, once
     BUSY = "busy"  # the second request gets 503 with Retry-After, once
-    EXPIRED = "expired"  # the third OAI-PMH page's token has expired, once
-    CUT = "cut"  # the second page is truncated, once
-    EMPTY = "empty"  # lists are empty
     REPEAT = "repeat"  # each page is the first one again
     HTML = "html"  # a web page instead of data
     TWICE = "twice"  # each page begins with the last record of the page before
@@ -69,9 +65,7 @@ class Fault(StrEnum):
     ALIEN = "alien"  # not HTTP
 
 
-DEFAULT = frozenset(
-    {Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS, Fault.SLOW, Fault.BUSY}
-)
+DEFAULT = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS, Fault.BUSY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,37 +110,29 @@ def registries(size: int, seed: int, only: Collection[str] = ()) -> list[Registr
 
 @dataclass(frozen=True, slots=True)
 class ScenarioState:
-    """The demo's *version*, its faults, and the times of versions; a version not in *release_times*
-    has a fixed date.
-
-    If *persistent*, faults of the second request also affect all later ones.
+    """The demo's *version* and its faults. If *persistent*, faults of the second request also affect
+    all later ones.
     """
 
     version: int = 1
     faults: frozenset[Fault] = DEFAULT
-    release_times: Mapping[int, datetime] = field(default_factory=dict)
     persistent: bool = False
 
     def fault_active(self, fault: Fault, nth: int) -> bool:
         """Return whether *fault* affects a registry's *nth* request."""
         return fault in self.faults and (nth == 2 or (self.persistent and nth > 2))
 
-    def released_at(self, version: int) -> datetime:
-        """Return the time of a version from 2 on."""
-        return self.release_times.get(version) or datetime(2025, 9, 1, tzinfo=UTC) + timedelta(
-            days=30 * (version - 2)
-        )
-
     @property
     def now(self) -> datetime:
         """Return the demo's time: after every datestamp and before the next version's."""
-        if self.version in self.release_times:
-            return self.release_times[self.version]
-        return (
-            datetime(2025, 7, 1, tzinfo=UTC)
-            if self.version < 2
-            else self.released_at(self.version) + timedelta(days=1)
-        )
+        if self.version < 2:
+            return datetime(2025, 7, 1, tzinfo=UTC)
+        return datetime.fromtimestamp(_release_time(self.version), UTC) + timedelta(days=1)
+
+
+def _release_time(version: int) -> int:
+    """Return the time of a version from 2 on, in seconds since 1970."""
+    return int((datetime(2025, 9, 1, tzinfo=UTC) + timedelta(days=30 * (version - 2))).timestamp())
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +146,6 @@ class RecordHistory:
     revision: int
     modified: int
     faults: frozenset[Fault]
-
-
-def _modified(state: ScenarioState, version: int, roll: int) -> int:
-    start = int(state.released_at(version).timestamp())
-    return start if version in state.release_times else start + roll % 86400
 
 
 def _record_faults(state: ScenarioState, d: tuple[int, ...]) -> frozenset[Fault]:
@@ -200,7 +181,7 @@ def record_history(registry: Registry, number: int, state: ScenarioState) -> Rec
     modified = (
         _FIRST + (d[50] << 16 | d[51]) % _SPAN
         if first_version == 1
-        else _modified(state, first_version, d[50])
+        else _release_time(first_version) + d[50] % 86400
     )
     deleted = first_version == 1 and Fault.DELETIONS in state.faults and d[43] % _FAULT_RATE == 0
     revision = 0
@@ -210,7 +191,7 @@ def record_history(registry: Registry, number: int, state: ScenarioState) -> Rec
             continue
         deleted = roll < 3  # 3 of 256
         revision += not deleted  # 12 of 256
-        modified = _modified(state, version, d[50])
+        modified = _release_time(version) + d[50] % 86400
     return RecordHistory(
         number, deleted, revision, modified, frozenset() if deleted else _record_faults(state, d)
     )
@@ -342,9 +323,9 @@ def error_responses(url: str, now: datetime) -> Mapping[Fault, ErrorResponse]:
     }
 
 
-def robots(faults: frozenset[Fault]) -> tuple[int, str]:
+def robots(faults: frozenset[Fault]) -> tuple[str, int]:
     if Fault.MUTE in faults:
-        return 503, "out of service\n"
+        return "out of service\n", 503
     lines = "Disallow: /\n" if Fault.FORBIDS in faults else ""
     lines += "Crawl-delay: 1.5\n" if Fault.CRAWL in faults else ""
-    return 200, _ROBOTS + (f"\nUser-agent: Stocktake\n{lines}Disallow: /control\n" if lines else "")
+    return _ROBOTS + (f"\nUser-agent: Stocktake\n{lines}Disallow: /control\n" if lines else ""), 200

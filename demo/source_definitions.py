@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from collections.abc import Iterator
@@ -35,22 +34,14 @@ def demo_folder(data: Path, url: str) -> Iterator[None]:
     Raises FolderInUseError if another demo uses it.
     """
     data.mkdir(parents=True, exist_ok=True)
-    content = json.dumps({"url": url, "pid": os.getpid()})
     try:
-        lock = FileLock(data / MARK, wait=False, content=content)
+        lock = FileLock(data / MARK, wait=False, content=url)
     except AlreadyLockedError as error:
         raise FolderInUseError(
-            f"{data}: another demo uses it, at {_url_of(error.content)}; end that one, or use another directory (--data)"
+            f"{data}: another demo uses it, at {error.content}; end that one, or use another directory (--data)"
         ) from error
     with lock:
         yield
-
-
-def _url_of(content: str) -> str:
-    try:
-        return str(json.loads(content)["url"])
-    except (ValueError, KeyError, TypeError):
-        return "an unknown URL"
 
 
 def is_free(host: str, port: int) -> bool:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from demo_counts import expected_counts
 from rows import each
@@ -53,18 +51,6 @@ def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
     stamps = [history.modified for history in record_histories(REGISTRY, new) if history.revision]
 
     assert all(old.now.timestamp() < stamp <= new.now.timestamp() for stamp in stamps)
-
-
-def test_a_version_comes_when_the_test_says() -> None:
-    day = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-    stamps = {
-        history.modified
-        for history in record_histories(REGISTRY, ScenarioState(2, release_times={2: day}))
-        if history.revision
-    }
-
-    assert stamps == {int(day.timestamp())}
 
 
 def test_a_deleted_record_stays_deleted() -> None:

