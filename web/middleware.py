@@ -191,7 +191,7 @@ class SecurityMiddleware:
         add_headers: Callable[[Scope, MutableHeaders], None] | None = None,
         private: bool = False,
     ) -> None:
-        self._app = app
+        self._page_app, self._app = app, self._answer_in_language
         if exposed:
             self._app = CORSMiddleware(
                 self._app,
@@ -211,7 +211,7 @@ class SecurityMiddleware:
             return await self._app(scope, receive, send)
         if self._url:
             scope = with_public_host(scope, self._url)
-        started, locale = False, _request_locale(scope)
+        started = False
         body = _LimitedBody(receive, self._longest_body(scope["path"]))
 
         async def sending(message: Message) -> None:
@@ -219,17 +219,15 @@ class SecurityMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 headers = MutableHeaders(raw=message.setdefault("headers", []))
-                _set_language(scope, headers, message["status"], locale.language)
                 self._set_headers(scope, headers, message["status"])
             await send(message)
 
         try:
             body.check_length(scope)
-            with use_locale(locale):
-                if self._slots:
-                    await self._answer_privately(self._slots, scope, body, sending)
-                else:
-                    await self._app(scope, body, sending)
+            if self._slots:
+                await self._answer_privately(self._slots, scope, body, sending)
+            else:
+                await self._app(scope, body, sending)
         except _RequestRejected as rejection:
             if rejection.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
                 await body.drain()
@@ -266,6 +264,18 @@ class SecurityMiddleware:
                 {**scope, "method": "GET" if is_head else scope["method"]}, receive, sending
             )
 
+    async def _answer_in_language(self, scope: Scope, receive: Receive, send: Send) -> None:
+        locale = _request_locale(scope)
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                _set_language(scope, headers, message["status"], locale.language)
+            await send(message)
+
+        with use_locale(locale):
+            await self._page_app(scope, receive, sending)
+
     def _set_headers(self, scope: Scope, headers: MutableHeaders, status: int) -> None:
         if scope["path"].startswith(FRAMED) and status in (200, HTTPStatus.NOT_MODIFIED):
             headers["Content-Security-Policy"] = FRAMED_POLICY
@@ -292,8 +302,7 @@ def _request_locale(scope: Scope) -> RequestLocale:
     # A key may contain %2F.
     path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]
     origin = f"{scope['scheme']}://{headers.get('host', '')}"
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]  # it has the same headers
-    return RequestLocale(language, path, query, method, origin)
+    return RequestLocale(language, path, query, scope["method"], origin)
 
 
 def _set_language(scope: Scope, headers: MutableHeaders, status: int, language: str) -> None:
