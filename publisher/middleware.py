@@ -47,7 +47,7 @@ from publisher.store.descriptions import (
     next_status_change,
     source_statuses,
 )
-from publisher.store.query_service import QueryService, data_version
+from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import RateLimiter
 from web.middleware import client_key
 from web.respond import REVALIDATED, accepts_gzip, is_not_modified, parse_http_date
@@ -218,15 +218,14 @@ class FreshnessMiddleware:
             await response(scope, receive, send_with_headers)
 
     async def _headers(self, parts: list[str]) -> dict[str, str]:
-        snapshot = data_version(self._service)
+        snapshot = self._service.published
         if snapshot is None:
             return {}
-        applying = self._service.snapshot.applying if self._service.snapshot else 0
         headers = {
             "Stocktake-Position": str(snapshot.position),
             "Stocktake-Time": snapshot.time,
             LAG_HEADER: str(self._service.behind or ""),
-            APPLYING_HEADER: str(applying or ""),
+            APPLYING_HEADER: str(snapshot.applying or ""),
         }
         with suppress(PublisherError):  # the response itself reports the error
             headers |= await self._freshness(parts)

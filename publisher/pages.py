@@ -22,7 +22,7 @@ from languages.translations import gettext as _
 from publisher.data.counts import FacetIndex, Filter, open_facet_index
 from publisher.errors import NotReady
 from publisher.rdf import Term
-from publisher.store.query_service import QueryService, data_version
+from publisher.store.query_service import QueryService
 from publisher.store.releases import release_numbers
 from publisher.store.search.searcher import Searcher, open_searcher
 from shapes.rules import message
@@ -258,7 +258,7 @@ class Pages:
             label_of=self.label,
             licence_name=licence_name,
             logo_url=branding.logo_url,
-            newest_entry=lambda: service and data_version(service),
+            newest_entry=lambda: service and service.published,
             newest_release=self.newest_release,
             path=self.path,
             plain_host=ascii_host,

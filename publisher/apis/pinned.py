@@ -26,7 +26,7 @@ from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.compiler import parts_of
 from publisher.store.columns.engine import parse
 from publisher.store.descriptions import source_statuses
-from publisher.store.query_service import QueryService, data_version, query
+from publisher.store.query_service import QueryService, query
 from publisher.store.releases import Release, newest_release
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import QueryRequest, line_and_column, tokenize
@@ -274,7 +274,7 @@ class PinnedRelease:
         """Return the answer with these *parts*; *sources* are the names of the registries of its
         data, all if empty.
         """
-        now, version = self.service.now(), data_version(self.service)
+        now, version = self.service.now(), self.service.published
         statuses = await source_statuses(self.service)
         return PinnedAnswer(
             summary=summary,

@@ -24,7 +24,7 @@ from publisher.releases import metadata
 from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.releases.metadata import DEMO_NOTE, DEMO_PREFIX
 from publisher.store.descriptions import SourceStatus, source_statuses
-from publisher.store.query_service import QueryService, data_version, query
+from publisher.store.query_service import QueryService, query
 from publisher.store.releases import Release, list_releases
 from vocab.iris import Iris, is_web
 from web.branding import NAME
@@ -134,7 +134,7 @@ async def load_catalog(service: QueryService, request: Request) -> Catalog:
     """Return all datasets of this installation. Those of a demo installation say in their titles
     that the data are made up.
     """
-    first, version = service.journal.entry(1), data_version(service)
+    first, version = service.journal.entry(1), service.published
     started = f"{first.time:%Y-%m-%dT%H:%M:%SZ}" if first else "1970-01-01T00:00:00Z"
     shares = await _shares(service, started)
     licences = {share.licence for share in shares}

@@ -40,7 +40,7 @@ from publisher.store.descriptions import (
     serialize_description,
     source_statuses,
 )
-from publisher.store.query_service import QueryService, data_version, query
+from publisher.store.query_service import QueryService, query
 from publisher.store.releases import list_releases
 from publisher.store.snapshots import Snapshot
 from vocab.freshness import Freshness
@@ -465,7 +465,7 @@ async def _submissions(request: Request) -> dict[str, Any] | None:
 
 
 async def _store(service: QueryService) -> dict[str, Any]:
-    version, stored, reported = data_version(service), service.current.quads, None
+    version, stored, reported = service.published, service.current.quads, None
     if version and version.run:
         rows = await service.rows(query("run-quads"), {"run": iri(service.iris.run(version.run))})
         reported = int(rows[0]["quads"].value) if rows else None

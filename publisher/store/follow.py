@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from itertools import chain, islice
 from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
@@ -35,6 +35,7 @@ from publisher.store.snapshots import (
     newest_snapshot,
     prune,
     remove_all,
+    state_after,
 )
 from vocab.iris import Iris
 
@@ -105,9 +106,9 @@ def _remove(store: Store, rows: Sequence[bytes], stated: Stated) -> None:
             store.remove(quad)
 
 
-def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad], stated: Stated) -> bool:
-    """Replace the triples of *graph* in the merge by *quads*; return whether that changed anything.
-    The store has this graph under its name too, so that its old triples are known.
+def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad], stated: Stated) -> None:
+    """Replace the triples of *graph* in the merge by *quads*. The store has this graph under its name
+    too, so that its old triples are known.
     """
     old = set(store.quads_for_pattern(None, None, None, graph))
     new = {quad for quad in quads if quad.graph_name == graph}
@@ -119,7 +120,6 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad], stated:
             store.remove(Quad(*quad.triple))
         store.remove(quad)
     store.extend(new - old)
-    return old != new
 
 
 def digest_of(quads: Iterable[Quad]) -> str:
@@ -299,27 +299,19 @@ class SlicedProjection(Generic[ProjectionT]):
         self.projection.close()
 
 
-class StoreState(NamedTuple):
-    """The last journal entry in the store, the digest of its status graph, and whether the last
-    update changed anything.
-    """
-
-    position: int
-    entry: str
-    status: str
-    changed: bool
-
-
 class FollowingStore(Protocol):
     """The RDF store, embedded or external."""
 
     snapshots: Path
 
-    def update(self) -> StoreState | None:
-        """Apply what is new in the journal and the status file; None if nothing may be published."""
+    @property
+    def merge(self) -> Store | None:
+        """Return the store that snapshots copy; None if it is an external one."""
 
-    def create_snapshot(self, indexes: Indexes) -> Snapshot:
-        """Create a snapshot of the store with *indexes*, as ``snapshots.create_snapshot``."""
+    def update(self) -> Snapshot | None:
+        """Apply what is new in the journal and the status file; return the state, of which no
+        snapshot is created yet, None if nothing may be published.
+        """
 
     def close(self) -> None:
         """Close the store and release its lock."""
@@ -361,7 +353,7 @@ class EmbeddedStore:
         merged = [*self.merge.quads_for_pattern(None, None, None, self._graph)]
         self._status = StatusGraph(digest_of(merged), merged)
 
-    def update(self) -> StoreState | None:
+    def update(self) -> Snapshot | None:
         """Apply new journal entries and the new status file; None if the columns, which come first,
         cannot be written.
         """
@@ -370,37 +362,24 @@ class EmbeddedStore:
         position, entry = (head.number, head.id) if head else (0, "")
         if not self.sliced.step(position, entry, math.inf):
             return None
-        changed = self._apply_entries()
-        changed |= replace_graph(self.merge, self._graph, self._status.quads, self.columns.stated)
-        return StoreState(
-            self.checkpoint.position, self.checkpoint.entry, self._status.digest, changed
-        )
-
-    def create_snapshot(self, indexes: Indexes) -> Snapshot:
-        """Create a snapshot of the store with *indexes*, as ``snapshots.create_snapshot``."""
-        checkpoint, status = self.checkpoint, self._status.digest
-        state = Snapshot(0, checkpoint.position, checkpoint.entry, self.columns.quads, "", status)
-        return create_snapshot(self.snapshots, self.merge, state, indexes)
+        self._apply_entries(position)
+        replace_graph(self.merge, self._graph, self._status.quads, self.columns.stated)
+        return state_after(head, self.columns.quads, self._status.digest)
 
     def close(self) -> None:
         del self.merge
         self._lock.close()
 
-    def _apply_entries(self) -> bool:
-        """Apply the entries that the columns have; return whether there were any."""
+    def _apply_entries(self, position: int) -> None:
+        """Apply the entries up to *position*, which the columns have."""
         before, since = self.checkpoint.position, time.monotonic()
-        if before == self.columns.checkpoint:
-            return False
-        for entry in self._reader.journal.entries(before):
-            if entry.number > self.columns.checkpoint:
-                break
+        for entry in islice(self._reader.journal.entries(before), position - before):
             apply(self.merge, rows_of(entry), self.columns.stated)
             self.checkpoint = Checkpoint(entry.number, entry.id)
-            if time.monotonic() - since > CHECKPOINT_INTERVAL:
-                self._store_checkpoint()
+            if entry.number == position or time.monotonic() - since > CHECKPOINT_INTERVAL:
+                self.merge.flush()
+                self.checkpoint.write(self._checkpoint_file)
                 since = time.monotonic()
-        self._store_checkpoint()
-        return self.checkpoint.position != before
 
     def _read_status(self) -> None:
         now = self._now()
@@ -422,10 +401,6 @@ class EmbeddedStore:
         self._checkpoint_file.unlink(missing_ok=True)
         shutil.rmtree(path, ignore_errors=True)
         return Store(path)
-
-    def _store_checkpoint(self) -> None:
-        self.merge.flush()
-        self.checkpoint.write(self._checkpoint_file)
 
 
 StoreT = TypeVar("StoreT", bound=FollowingStore)
@@ -455,22 +430,21 @@ class Runner(Generic[StoreT]):
         state = self.store.update()
         if state is None:
             return None
-        self.position = state.position
-        # Indexes are updated in a thread of low priority, so that queries are not delayed.
-        ready = self._executor.submit(self._update_indexes, state).result()
-        current = newest_snapshot(self.store.snapshots)
-        new = [index for index in ready if not (current and _has(current, index, state))]
+        self.position, current = state.position, newest_snapshot(self.store.snapshots)
         is_same = (
-            current
+            current is not None
             and not current.applying
-            and (current.position, current.entry, current.status) == state[:3]
+            and ((current.entry, current.status) == (state.entry, state.status))
         )
+        # Indexes are updated in a thread of low priority, so that queries are not delayed.
+        ready = self._executor.submit(self._update_indexes, state, is_same).result()
+        new = [index for index in ready if not (current and _has(current, index, state))]
         snapshot = None
-        if new or state.changed or not is_same:
+        if new or not is_same:
             # A projection that cannot be written is rebuilt, and the next step tries again.
             with suppress(ProjectionFailure):
                 writers = {index.projection.subfolder: index.write for index in new}
-                snapshot = self.store.create_snapshot(writers)
+                snapshot = create_snapshot(self.store.snapshots, self.store.merge, state, writers)
                 prune(self.store.snapshots)
         self._columns.close()  # which frees memory, until it is used again
         return snapshot
@@ -488,11 +462,13 @@ class Runner(Generic[StoreT]):
         progress = self.progress().items()
         return [name for name, state in progress if state["position"] != self.position]
 
-    def _update_indexes(self, state: StoreState) -> list[SlicedProjection[Projection]]:
-        """Return the indexes that are at *state* now."""
+    def _update_indexes(self, state: Snapshot, is_same: bool) -> list[SlicedProjection[Projection]]:
+        """Return the indexes that are at *state* now. A new snapshot waits for each for a moment,
+        unless the store *is_same* as in the newest one.
+        """
         ready = list[SlicedProjection[Projection]]()
         for index in self._indexes:
-            seconds = min(index.projection.snapshot_wait, SLICE) if state.changed else SLICE
+            seconds = SLICE if is_same else min(index.projection.snapshot_wait, SLICE)
             if index.step(state.position, state.entry, seconds):
                 ready.append(index)
             if self._columns.checkpoint != state.position:
@@ -522,7 +498,7 @@ class Runner(Generic[StoreT]):
         self.store.close()
 
 
-def _has(snapshot: Snapshot, index: SlicedProjection[Projection], state: StoreState) -> bool:
+def _has(snapshot: Snapshot, index: SlicedProjection[Projection], state: Snapshot) -> bool:
     """Return whether *snapshot* has *index* at *state*."""
     name = index.projection.subfolder
     # The columns have the status graph too.

@@ -7,9 +7,9 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache, lru_cache
+from functools import cache
 from pathlib import Path
 
 import structlog
@@ -141,6 +141,13 @@ class QueryService:
         if self.snapshot is None:
             raise NotReady(self.starting)
         return self.snapshot
+
+    @property
+    def published(self) -> Snapshot | None:
+        """Return the current snapshot, whose last entry is the newest published one; None before
+        the first entry.
+        """
+        return self.snapshot if self.snapshot and self.snapshot.position else None
 
     async def find_damage(self) -> str:
         """Verify the files of the current snapshot and of the stores of releases after a failure;
@@ -320,35 +327,3 @@ class QueryService:
                 uncopied = origin.head - snapshot.position if origin and snapshot else 0
                 self.behind = max(lag, uncopied)
                 self.awaited = 0 if origin and origin.refused and not lag else self.behind
-
-
-@dataclass(frozen=True, slots=True)
-class DataVersion:
-    """The last published journal entry: its number (*position*), the start time of its run, and the
-    id of its run.
-    """
-
-    position: int
-    time: str | None
-    run: str | None
-
-
-def data_version(service: QueryService) -> DataVersion | None:
-    """Return the newest published entry; None before the first."""
-    current = service.snapshot
-    if not current or not current.position:
-        return None
-    try:
-        return _version_at(service.journal.folder, current.position)
-    except JournalError:  # the snapshot is served even if its entry is damaged; /health says so
-        return DataVersion(current.position, None, None)
-
-
-@lru_cache(maxsize=8)
-def _version_at(folder: Path, position: int) -> DataVersion:
-    entry = Journal(folder).entry(position)
-    return DataVersion(
-        position,
-        f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None,
-        entry.run if entry else None,
-    )

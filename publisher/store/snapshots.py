@@ -25,6 +25,7 @@ from isal import isal_zlib
 from pydantic import TypeAdapter
 from pyoxigraph import Store
 
+from journal.entry import Entry
 from journal.files import is_locked, replace_file, replace_folder
 from journal.journal import Fault
 from publisher.errors import DamagedFiles
@@ -32,7 +33,7 @@ from publisher.errors import DamagedFiles
 # Increase the number with every change of what snapshots and working files contain: those of another
 # format count as none, and are built again.
 FORMAT = (
-    f"15 duckdb-{version('duckdb').partition('.')[0]} "
+    f"16 duckdb-{version('duckdb').partition('.')[0]} "
     f"tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"
 )
 CHECKSUMS = "checksums.json"
@@ -109,8 +110,8 @@ _LAST_REMOVED = "last-removed"
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One state: *position* is the number of its last journal entry, *entry* the id of that;
-    *quads* excludes the status graph.
+    """One state: *position* is the number of its last journal entry, *entry* the id of that, *run* the
+    id and *time* the start of its run; *quads* excludes the status graph.
 
     *status* is a digest of the status graph, which changes without a journal entry. *modified* is
     the time of the last change in whole seconds since 1970; it increases with every change, even if
@@ -135,6 +136,8 @@ class Snapshot:
     appeared: int = 0
     format: str = ""
     version: str = ""
+    run: str = ""
+    time: str = ""
 
     @property
     def is_indexed(self) -> bool:
@@ -148,6 +151,15 @@ class Snapshot:
 
 
 _SNAPSHOT = TypeAdapter(Snapshot)
+
+
+def state_after(entry: Entry | None, quads: int, status: str) -> Snapshot:
+    """Return the description of a snapshot after *entry*, None before the first."""
+    state = Snapshot(0, 0, "", quads, "", status)
+    if entry is None:
+        return state
+    time = f"{entry.time:%Y-%m-%dT%H:%M:%SZ}"
+    return replace(state, position=entry.number, entry=entry.id, run=entry.run, time=time)
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:

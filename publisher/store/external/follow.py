@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from http.client import HTTPException
 from pathlib import Path
-from types import MappingProxyType
 
 import httpx
 import structlog
@@ -46,16 +45,14 @@ from publisher.store.external.client import (
     without_password,
 )
 from publisher.store.follow import (
-    Indexes,
     Runner,
     SlicedProjection,
-    StoreState,
     digest_of,
     discard_other_format,
     writer_lock,
 )
 from publisher.store.search.index import SearchUpdater
-from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
+from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot, state_after
 from publisher.store.verification import Difference
 from vocab.iris import Iris
 
@@ -90,7 +87,7 @@ class RemoteStore:
         self._status_file = StatusFile(status, operations, reader.journal.store)
         self.snapshots = folder / "snapshots"
         self.snapshots.mkdir(parents=True, exist_ok=True)
-        self._last = State()
+        self.merge, self._last = None, State()
         # They are closed if a step fails, so that a new process can lock the folder.
         with ExitStack() as opened:
             opened.enter_context(writer_lock(folder / "lock", report))
@@ -99,23 +96,20 @@ class RemoteStore:
             self._status = set(self.leased.client.quads(self._graph))
             self.close = opened.pop_all().close
 
-    def update(self) -> StoreState:
+    def update(self) -> Snapshot:
         """Load new journal entries and a new status file."""
         before, published = self.leased.read(), self._published()
         if before.position < self._last.position:  # it is opened again, and reads the state anew
             raise NotReady(missing_data(before, self._last.position, ""))
         # A store that lost its data answers as soon as it is at its last entry, so the status must
         # be loaded before.
-        is_restored = before.position < published and self._load_status()
+        if before.position < published:
+            self._load_status()
         self._last = self._load_entries(before, published)
         if self._last.position < published:  # another publisher loads it
             raise NotReady(missing_data(self._last, published, ""))
-        changed = self._load_status() or is_restored or self._last.position != before.position
-        return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
-
-    def create_snapshot(self, indexes: Indexes) -> Snapshot:
-        """Record the state of the store in a snapshot with *indexes*."""
-        return self._register(self._last, indexes)
+        self._load_status()
+        return self._state(self._last)
 
     def _published(self) -> int:
         """Return the newest published entry that the journal has, 0 if there is none."""
@@ -128,7 +122,8 @@ class RemoteStore:
             return state
         # A store that is loaded again answers nothing before it has what was published.
         if newest_snapshot(self.snapshots) and state.position >= published:
-            self._register(replace(state, applying=head.number))
+            applying = replace(self._state(state), applying=head.number)
+            create_snapshot(self.snapshots, None, applying)
             self._wait(GRACE)
         for entry in self._reader.journal.entries(state.position):
             state = self._load(entry, state)
@@ -148,31 +143,20 @@ class RemoteStore:
         self.leased.write_state(state, self._now())
         return state
 
-    def _load_status(self) -> bool:
-        """Load the status file, or read what another publisher has loaded; return whether it
-        has changed.
-        """
-        now, before = self._now(), self._status
+    def _load_status(self) -> None:
+        """Load the status file, or read what another publisher has loaded."""
+        now = self._now()
         if not self._status_file.is_due(now):
-            return False
+            return
         if not self.leased.claim(now):
             self._status = set(self.leased.client.quads(self._graph))
         elif (new := self._status_file.read(now)) is not None:
-            self.leased.writer.replace(before, new)
+            self.leased.writer.replace(self._status, new)
             self._status = new
-        return self._status != before
 
-    def _register(self, state: State, indexes: Indexes = MappingProxyType({})) -> Snapshot:
-        snapshot = Snapshot(
-            0,
-            state.position,
-            state.entry,
-            state.quads,
-            "",
-            digest_of(self._status),
-            applying=state.applying,
-        )
-        return create_snapshot(self.snapshots, None, snapshot, indexes)
+    def _state(self, state: State) -> Snapshot:
+        entry = self._reader.journal.entry(state.position)
+        return state_after(entry, state.quads, digest_of(self._status))
 
 
 def net_changes(rows: list[bytes]) -> tuple[list[bytes], list[bytes]]:
