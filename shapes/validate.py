@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import import_module
 from itertools import chain
@@ -12,8 +12,8 @@ from typing import Literal
 import shacl
 
 from shapes.rules import Severity, turtle
-from vocab.iris import BASE
-from vocab.terms import RDF, SH
+from vocab.iris import BASE, Iris
+from vocab.terms import RDF, SH, iri_or_literal, literal
 
 EngineName = Literal["rust", "reference"]
 
@@ -282,3 +282,34 @@ def _unreadable(item: Description, error: EngineError, base: str) -> Result:
         f"It cannot be read: {error}",
         f"{base}shapes#Readable",
     )
+
+
+def describe_results(record: str, iris: Iris, results: Iterable[Result]) -> list[str]:
+    """Describe the distinct results of a record, which are published with it, as
+    ``sh:ValidationResult`` in an order that is the same in every run; the statements are unsorted.
+    """
+    out = list[str]()
+    distinct = sorted(
+        {replace(result, value=None) for result in results},
+        key=lambda item: (item.path or "", item.component, item.message, item.focus, item.shape),
+    )
+    for number, result in enumerate(distinct, 1):
+        part = f"<{record}#result-{number}> "
+        out += [
+            f"{part}<{RDF}type> <{SH}ValidationResult>",
+            f"<{record}> <{iris.operations}result> {part[:-1]}",
+            f"{part}<{SH}resultMessage> {literal(result.message, 'en')}",
+            f"{part}<{SH}resultSeverity> <{SH}{result.severity}>",
+            f"{part}<{SH}sourceConstraintComponent> <{SH}{result.component}>",
+        ]
+        iris_by_name = {
+            "resultPath": result.path,
+            "focusNode": result.focus,
+            "sourceShape": result.shape,
+        }
+        out += [
+            f"{part}<{SH}{name}> {iri_or_literal(value)}"
+            for name, value in iris_by_name.items()
+            if value
+        ]
+    return out

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import date
 from typing import Any, TypeVar
@@ -42,39 +42,6 @@ class RowFault:
     line: int = 0
 
 
-class TableError(Exception):
-    """The rest of a table cannot be read, because of *fault*."""
-
-    def __init__(self, fault: RowFault) -> None:
-        super().__init__(fault)
-        self.fault = fault
-
-
-def read_rows(
-    text: str, columns: Sequence[str], needed: Collection[str]
-) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the line and the values of *columns* of each row; a missing value is "".
-
-    Raises TableError if a column of *needed* is missing, or at a line that is not CSV.
-    """
-    csv.field_size_limit(_MAX_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
-    try:
-        if missing := set(needed) - set(reader.fieldnames or ()):
-            values = {"missing": ", ".join(sorted(missing)), "columns": ", ".join(columns)}
-            raise TableError(
-                RowFault(
-                    "no column %(missing)s; the columns are %(columns)s, separated by tabs",
-                    values,
-                    1,
-                )
-            )
-        for row in reader:
-            yield reader.line_num, {name: (row.get(name) or "").strip() for name in columns}
-    except csv.Error as error:
-        raise TableError(RowFault("other", {"text": str(error)}, reader.line_num)) from error
-
-
 def read_table(
     text: str,
     columns: Sequence[str],
@@ -84,20 +51,27 @@ def read_table(
     key: Callable[[Item], Any],
     repeated: Callable[[Item], RowFault],
 ) -> tuple[list[Item], list[RowFault]]:
-    """Return what *build* makes of the rows of a table, each *key* once, and a fault with its line
-    for each row that cannot be used.
+    """Return what *build* makes of the values of *columns* of each row of a table, "" for a missing
+    one, each *key* once; and a fault with its line for each row that cannot be used, for a missing
+    column of *needed*, and for a line that is not CSV, after which nothing is read.
     """
     items: dict[Any, Item] = {}
     faults: list[RowFault] = []
+    csv.field_size_limit(_MAX_FIELD)
+    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
     try:
-        for line, row in read_rows(text, columns, needed):
-            item = build(row)
+        if missing := set(needed) - set(reader.fieldnames or ()):
+            values = {"missing": ", ".join(sorted(missing)), "columns": ", ".join(columns)}
+            message = "no column %(missing)s; the columns are %(columns)s, separated by tabs"
+            return [], [RowFault(message, values, 1)]
+        for row in reader:
+            item = build({name: (row.get(name) or "").strip() for name in columns})
             if fault := fault_of(item) or (repeated(item) if key(item) in items else None):
-                faults.append(replace(fault, line=line))
+                faults.append(replace(fault, line=reader.line_num))
             else:
                 items[key(item)] = item
-    except TableError as error:
-        faults.append(error.fault)
+    except csv.Error as error:
+        faults.append(RowFault("other", {"text": str(error)}, reader.line_num))
     return list(items.values()), faults
 
 

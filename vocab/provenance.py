@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
+from operator import attrgetter
+from typing import Any
 
 from vocab.freshness import FreshnessInputs, freshness
 from vocab.iris import Iris, encode
@@ -18,7 +20,6 @@ from vocab.terms import (
     FOAF,
     PROV,
     RDF,
-    SH,
     XSD,
     date_literal,
     instant,
@@ -131,20 +132,6 @@ _TYPE = f"<{RDF}type>"
 
 
 @dataclass(frozen=True, slots=True)
-class ValidationNote:
-    """A validation warning that is published with the record; *path*, *focus* and *shape* are IRIs,
-    or None if unknown.
-    """
-
-    component: str
-    severity: str
-    message: str
-    path: str | None
-    focus: str | None = None  # the node that breaks the rule
-    shape: str | None = None  # the rule
-
-
-@dataclass(frozen=True, slots=True)
 class Provenance:
     """The source and the run of a record's current state; *digest* is hexadecimal, the times are
     UTC.
@@ -159,7 +146,6 @@ class Provenance:
     digest: str
     first_seen: datetime
     modified: datetime
-    notes: tuple[ValidationNote, ...] = ()
     datestamp: str | None = None
 
 
@@ -220,15 +206,28 @@ _FREQUENCIES = (
     (re.compile(r"^\d+ \d+ \d+ \w+,\w+ \*"), "ANNUAL_2"),
     (re.compile(r"^\d+ \d+ \d+ \w+ \*"), "ANNUAL"),
 )
-_COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
-_TIMES = (
-    "lastAttempt",
-    "lastSuccess",
-    "lastFullHarvest",
-    "lastChange",
-    "nextDue",
-    "lateFrom",
-    "frozenFrom",
+
+
+def _english(text: str) -> str:
+    return literal(text, "en")
+
+
+# The properties of a source in the status graph, the members of SourceStatus that have their values,
+# and how these are written.
+_STATUS: tuple[tuple[str, str, Callable[[Any], str]], ...] = (
+    ("publishedRecords", "published", integer),
+    ("missingRecords", "missing", integer),
+    ("consecutiveFailures", "marks.failures", integer),
+    ("lastAttempt", "attempt", instant),
+    ("lastSuccess", "success", instant),
+    ("lastFullHarvest", "full_harvest", instant),
+    ("lastChange", "change", instant),
+    ("nextDue", "due", instant),
+    ("lateFrom", "marks.late_from", instant),
+    ("frozenFrom", "marks.frozen_from", instant),
+    ("lastReason", "reason", _english),
+    ("hold", "hold", _english),
+    ("lastOutcome", "outcome", literal),
 )
 
 
@@ -241,11 +240,10 @@ def check_source_status(values: Mapping[str, str]) -> None:
     Traceback (most recent call last):
     ValueError: Invalid isoformat string: 'yesterday'
     """
-    for name in _COUNTS:
-        if int(values.get(name, "0")) < 0:
+    for name, _, write in _STATUS:
+        if write is integer and int(values.get(name, "0")) < 0:
             raise ValueError(f"{name} is {values[name]}, less than 0")
-    for name in _TIMES:
-        if name in values and datetime.fromisoformat(values[name]).tzinfo is None:
+        if write is instant and name in values and not datetime.fromisoformat(values[name]).tzinfo:
             raise ValueError(f"{name} is {values[name]}, which has no time zone")
 
 
@@ -269,8 +267,6 @@ def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
     ]
     if about.datestamp:
         out.append(f"{prefix}<{DCT}date> {date_literal(about.datestamp)}")
-    if about.notes:
-        out += describe_results(key, iris, about.source, about.notes)
     out.sort()
     return out
 
@@ -295,32 +291,6 @@ def _run_statements(
         f"<{ops}mapping> {literal(mapping)}",
     )
     return tails, f"<{iris.source(source)}> <{DCAT}record> ", f"<{ops}digest> "
-
-
-def describe_results(
-    key: str, iris: Iris, source: str, notes: Iterable[ValidationNote]
-) -> list[str]:
-    """Describe validation notes as ``sh:ValidationResult``; the statements are unsorted."""
-    record, out = iris.record(source, key), list[str]()
-    prefix, has_result = f"<{record}> ", f"<{iris.operations}result> "
-    for number, note in enumerate(notes, 1):
-        part = f"<{record}#result-{number}> "
-        out += [
-            f"{part}<{RDF}type> <{SH}ValidationResult>",
-            f"{prefix}{has_result}{part[:-1]}",
-            f"{part}<{SH}resultMessage> {literal(note.message, 'en')}",
-            f"{part}<{SH}resultSeverity> <{SH}{note.severity}>",
-            f"{part}<{SH}sourceConstraintComponent> <{SH}{note.component}>",
-        ]
-        properties = (
-            ("resultPath", note.path),
-            ("focusNode", note.focus),
-            ("sourceShape", note.shape),
-        )
-        out += [
-            f"{part}<{SH}{name}> {iri_or_literal(value)}" for name, value in properties if value
-        ]
-    return out
 
 
 def describe_source(registry: Registry, iris: Iris) -> list[str]:
@@ -375,38 +345,16 @@ def describe_source_statuses(
     """
     out: set[str] = set()
     for status in statuses:
-        source = f"<{iris.source(status.source)}> "
-        out.update(
-            f"{source}<{iris.operations}{name}> {value}"
-            for name, value in _status_values(status, iris)
-        )
+        prefix = f"<{iris.source(status.source)}> <{iris.operations}"
+        for name, member, write in _STATUS:
+            if (value := attrgetter(member)(status)) not in (None, ""):
+                out.add(f"{prefix}{name}> {write(value)}")
+        for name, run in (("lastRun", status.run), ("heldPlan", status.plan)):
+            if run:
+                out.add(f"{prefix}{name}> <{iris.run(run)}>")
         if at is not None:
-            out.add(
-                f"{source}<{iris.operations}freshness> <{iris.operations}{freshness(status.marks, at).value}>"
-            )
+            value = freshness(status.marks, at).value
+            out.add(f"{prefix}freshness> <{iris.operations}{value}>")
         if status.account is not None:
             out.update(describe_run(status.account, iris))
     return sorted(out)
-
-
-def _status_values(status: SourceStatus, iris: Iris) -> Iterator[tuple[str, str]]:
-    """Yield name and value of each property of a source in the status graph."""
-    yield "publishedRecords", integer(status.published)
-    yield "missingRecords", integer(status.missing)
-    yield "consecutiveFailures", integer(status.marks.failures)
-    times = {
-        "lastAttempt": status.attempt,
-        "lastSuccess": status.success,
-        "lastFullHarvest": status.full_harvest,
-        "lastChange": status.change,
-        "nextDue": status.due,
-        "lateFrom": status.marks.late_from,
-        "frozenFrom": status.marks.frozen_from,
-    }
-    yield from ((name, instant(time)) for name, time in times.items() if time is not None)
-    texts = {"lastReason": status.reason, "hold": status.hold}
-    yield from ((name, literal(text, "en")) for name, text in texts.items() if text)
-    if status.outcome:
-        yield "lastOutcome", literal(status.outcome)
-    runs = {"lastRun": status.run, "heldPlan": status.plan}
-    yield from ((name, f"<{iris.run(run)}>") for name, run in runs.items() if run)

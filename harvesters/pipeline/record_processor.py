@@ -36,16 +36,14 @@ from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
 from shapes.rules import Severity, rules
-from shapes.validate import EngineName, Result, validate_many
+from shapes.validate import EngineName, Result, describe_results, validate_many
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris, encode
 from vocab.provenance import (
     Provenance,
-    ValidationNote,
     describe_record,
-    describe_results,
 )
 from vocab.terms import DCT, FOAF, PROV, literal
 
@@ -370,8 +368,8 @@ class RecordProcessor:
             return StagedRecord(
                 key, Outcome.WITHHELD, digest, reasons=reasons, position=item.position
             )
-        notes = _validation_notes((*markup, *results))
-        statements = sorted(statements + describe_results(key, self.iris, source, notes))
+        record = self.iris.record(source, key)
+        statements = sorted(statements + describe_results(record, self.iris, (*markup, *results)))
         if item.current_description is not None and self._equals_current(item, statements):
             return StagedRecord(key, Outcome.UNCHANGED, digest, position=item.position)
         return replace(staged, description="\n".join(statements))
@@ -411,31 +409,6 @@ def _violation_reasons(violations: Sequence[Result]) -> tuple[Reason, ...]:
     broken = {(result.message, _local_name(result.path)) for result in violations}
     return tuple(
         Reason("broken_rule", message=message, property=name) for message, name in sorted(broken)
-    )
-
-
-def _validation_notes(results: Sequence[Result]) -> list[ValidationNote]:
-    """Return the distinct *results* as notes, in an order that is the same in every run."""
-    notes = {
-        ValidationNote(
-            result.component,
-            result.severity.value,
-            result.message,
-            result.path,
-            result.focus,
-            result.shape,
-        )
-        for result in results
-    }
-    return sorted(
-        notes,
-        key=lambda note: (
-            note.path or "",
-            note.component,
-            note.message,
-            note.focus or "",
-            note.shape or "",
-        ),
     )
 
 

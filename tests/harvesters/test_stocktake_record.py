@@ -14,6 +14,8 @@ from harvesters.mappings.stocktake_record import build_mapper
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.peer import parse_name, parse_record, parse_statements
+from shapes.rules import Severity
+from shapes.validate import Result, describe_results
 from vocab.describe import describe
 from vocab.initiative import (
     Amount,
@@ -38,7 +40,7 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import Iris
-from vocab.provenance import Provenance, ValidationNote, describe_record, describe_source
+from vocab.provenance import Provenance, describe_record, describe_source
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 FILE = File(
@@ -99,12 +101,16 @@ def things(iris: Iris) -> dict[str, Resource]:
 
 
 def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
-    note = ValidationNote("MinCount", "Warning", "No lead", None)
-    about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (note,))
+    result = Result("", None, "MinCount", Severity.WARNING, None, "No lead", "")
+    about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN)
     graph = THEIRS.record(registry, resource.key)
     name = parse_name(graph, BASE)
     assert name
-    lines = [*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)]
+    lines = [
+        *describe(resource, THEIRS, registry),
+        *describe_record(resource.key, THEIRS, about),
+        *describe_results(graph, THEIRS, [result]),
+    ]
     source = parse_statements(describe_source(KENYA, THEIRS)) if known else []
     record = parse_record(BASE, name[1], graph, parse_statements(lines), source)
     assert isinstance(record, Record)

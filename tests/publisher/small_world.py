@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from journal.journal import Journal
+from shapes.rules import Severity
+from shapes.validate import Result, describe_results
 from vocab.annotations import (
     Deletion,
     Match,
@@ -42,7 +44,6 @@ from vocab.provenance import (
     Registry,
     RunStatistics,
     SourceStatus,
-    ValidationNote,
     describe_record,
     describe_run,
     describe_source,
@@ -178,20 +179,16 @@ THINGS: tuple[Resource, ...] = (
 )
 
 REMARKS = (
-    ValidationNote(
-        "MinCountConstraintComponent",
-        "Warning",
-        "No target is named.",
-        IRIS.ns + "target",
-        None,
+    Result(
+        "", IRIS.ns + "target", "MinCountConstraintComponent", Severity.WARNING, None, "No target is named.",
         IRIS.base + "shapes#NoTarget",
     ),
-)
+)  # fmt: skip
 
 
-def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provenance:
+def provenance(source: str) -> Provenance:
     """Return the provenance of all records of the world."""
-    return Provenance(source, "run-2", "fields", "ab" * 32, SEEN, CHANGED, remarks)
+    return Provenance(source, "run-2", "fields", "ab" * 32, SEEN, CHANGED)
 
 
 def record_rows(source: str, resource: Resource) -> list[str]:
@@ -199,7 +196,8 @@ def record_rows(source: str, resource: Resource) -> list[str]:
     remarks = REMARKS if resource is RICH else ()
     results = [
         *describe(resource, IRIS, source),
-        *describe_record(resource.key, IRIS, provenance(source, remarks)),
+        *describe_record(resource.key, IRIS, provenance(source)),
+        *describe_results(IRIS.record(source, resource.key), IRIS, remarks),
     ]
     return [f"A {quad}" for quad in quads(results, IRIS.record(source, resource.key))]
 

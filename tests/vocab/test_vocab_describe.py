@@ -8,6 +8,8 @@ import pyoxigraph
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shapes.rules import Severity
+from shapes.validate import Result, describe_results
 from vocab.annotations import Deletion, mark_vanished, write_tombstone
 from vocab.describe import describe, quads
 from vocab.initiative import (
@@ -36,7 +38,6 @@ from vocab.provenance import (
     Registry,
     RunStatistics,
     SourceStatus,
-    ValidationNote,
     describe_record,
     describe_run,
     describe_source,
@@ -137,21 +138,22 @@ def test_a_store_gives_back_a_description_as_it_was_written(resource: Resource) 
 def test_a_store_gives_back_a_record_and_its_remarks_as_they_were_written(
     key: str, message: str, path: str | None
 ) -> None:
-    remark = ValidationNote("MinCountConstraintComponent", "Warning", message, path)
-    about = Provenance(
-        "source", "20260131T120000Z-1", "ckan_package", "00ff", NOON, NOON, (remark,)
-    )
+    remark = Result("", path, "MinCountConstraintComponent", Severity.WARNING, None, message, "")
+    about = Provenance("source", "20260131T120000Z-1", "ckan_package", "00ff", NOON, NOON)
+    record = IRIS.record("source", key)
 
-    lines = quads(describe_record(key, IRIS, about), IRIS.record("source", key))
+    lines = quads(
+        [*describe_record(key, IRIS, about), *describe_results(record, IRIS, [remark])], record
+    )
 
     assert dumped(lines) == sorted(lines)
 
 
 def test_a_published_result_names_its_node_and_its_rule() -> None:
     node, shape = "https://example.org/thing", f"{IRIS.base}shapes#Title"
-    note = ValidationNote("c", "Warning", "m", None, node, shape)
+    result = Result(node, None, "c", Severity.WARNING, None, "m", shape)
 
-    lines = describe_record("k", IRIS, Provenance("source", "r", "m", "00", NOON, NOON, (note,)))
+    lines = describe_results(IRIS.record("source", "k"), IRIS, [result])
 
     part = f"<{IRIS.record('source', 'k')}#result-1> <http://www.w3.org/ns/shacl#"
     assert {f"{part}focusNode> <{node}>", f"{part}sourceShape> <{shape}>"} <= {*lines}
@@ -178,8 +180,9 @@ def full() -> Initiative:
 
 
 def written() -> list[str]:
-    note = ValidationNote("c", "Warning", "m", None)
-    record = describe_record("1", IRIS, Provenance("s", "r", "m", "00", NOON, NOON, (note,)))
+    result = Result("", None, "c", Severity.WARNING, None, "m", "")
+    record = describe_record("1", IRIS, Provenance("s", "r", "m", "00", NOON, NOON))
+    record += describe_results(IRIS.record("s", "1"), IRIS, [result])
     deletion = Deletion("r", NOON, "deleted", IRIS.record("s", "2"))
     event = Event(key="2", venue=Text("Hall"), registration="https://register.example/")
     registry = Registry("s", "S", "P", "https://s.org/", "", "csv", "fields", "0 3 * * *")
