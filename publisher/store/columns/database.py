@@ -468,7 +468,9 @@ def _constants(iris: Iris) -> tuple[dict[str, object], dict[str, dict[str, NDArr
         "kinds": list(enumerate(KINDS, 1)),
         "names": [(term_id(f"<{iri}>"), *row) for iri, *row in named_properties(iris)],
         "coded": coded_properties(iris),
-        "areas": [(area, code) for area, codes in areas_within().items() for code in sorted(codes)],
+        "areas": [
+            (area, code) for code, within in areas_within().items() for area in sorted(within)
+        ],
     }
     return variables, {
         table: {
