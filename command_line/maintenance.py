@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,7 @@ from command_line.settings import Context, Settings
 from command_line.workspace import harvest_context
 from harvesters.archive import archive_faults
 from harvesters.errors import HarvestError
-from harvesters.ledger.database import Migration, pending_migrations
+from harvesters.ledger.database import MIGRATION, NEWEST, needs_migration
 from harvesters.ledger.integrity import ledger_faults
 from harvesters.ledger.ledger import Ledger
 from harvesters.runs.status_file import write_status
@@ -175,30 +174,25 @@ def upgrade(
     continues at its next step.
     """
     settings: Settings = context.obj
-    migrations = pending_migrations(settings.ledger)
+    is_outdated = needs_migration(settings.ledger)
     is_recorded = data_format.are_recorded(settings.data)
-    if not migrations and is_recorded:
+    if not is_outdated and is_recorded:
         print("nothing to upgrade")
         return
     if dry_run:
-        for migration in migrations:
-            print(f"ledger {migration.revision}: {migration.description}")
+        if is_outdated:
+            print(f"ledger {NEWEST}: {MIGRATION}")
         if not is_recorded:
             file = settings.data / data_format.FILE
             print(f"data directory: record the formats of its folders in {file}")
         return
-    numbers = count(1)
-
-    def show(migration: Migration) -> None:
-        step = f"Ledger step {next(numbers)} of {len(migrations)}"
-        print_note(f"{step}: {migration.description}", "dim")
-
-    if migrations:
-        Ledger(settings.ledger, on_migration=show).close()
+    if is_outdated:
+        print_note(f"Ledger step 1 of 1: {MIGRATION}", "dim")
+        Ledger(settings.ledger, migrate=True).close()
     if not is_recorded:
         settings.data.mkdir(parents=True, exist_ok=True)
         data_format.record_formats(settings.data)
-    print(f"upgraded: ledger steps {len(migrations)}, data directory {settings.data}")
+    print(f"upgraded: ledger steps {int(is_outdated)}, data directory {settings.data}")
     print(
         "next: stocktake verify; what is built from the journal is rebuilt by `stocktake serve` if its format has changed"
     )

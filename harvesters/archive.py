@@ -113,44 +113,27 @@ class Archive:
         url: str,
         status: int,
         headers: Sequence[tuple[str, str]],
-        content: bytes,
+        content: bytes | Path,
         request: str = "",
     ) -> SourcePosition:
-        """Write one response as a gzip member of its own and return its position."""
-        with _archive_errors(self.folder / self.name):
-            return self._append(url, status, headers, io.BytesIO(content), len(content), request)
-
-    def write_file(
-        self,
-        url: str,
-        status: int,
-        headers: Sequence[tuple[str, str]],
-        path: Path,
-        request: str = "",
-    ) -> SourcePosition:
-        """Write one response whose body is the file at *path*, in chunks, and return its position."""
-        with _archive_errors(self.folder / self.name), path.open("rb") as body:
-            return self._append(url, status, headers, body, path.stat().st_size, request)
-
-    def _append(
-        self,
-        url: str,
-        status: int,
-        headers: Sequence[tuple[str, str]],
-        body: BinaryIO,
-        length: int,
-        request: str,
-    ) -> SourcePosition:
-        offset, self._is_whole = self._file.tell(), False
-        # A record is written in many small pieces, which are slow to compress one by one.
+        """Write one response as a gzip member of its own and return its position; a body in a file
+        is read in chunks.
+        """
         with (
-            igzip.GzipFile("", "wb", compresslevel=1, fileobj=self._file) as member,
-            io.BufferedWriter(member, _TAIL_BLOCK) as whole,
+            _archive_errors(self.folder / self.name),
+            content.open("rb") if isinstance(content, Path) else io.BytesIO(content) as body,
         ):
-            _write(whole, url, status, headers, body, length, request)
-        self._file.flush()
-        self._whole = self._used = self._file.tell()
-        self._is_whole = True
+            length = content.stat().st_size if isinstance(content, Path) else len(content)
+            offset, self._is_whole = self._file.tell(), False
+            # A record is written in many small pieces, which are slow to compress one by one.
+            with (
+                igzip.GzipFile("", "wb", compresslevel=1, fileobj=self._file) as member,
+                io.BufferedWriter(member, _TAIL_BLOCK) as whole,
+            ):
+                _write(whole, url, status, headers, body, length, request)
+            self._file.flush()
+            self._whole = self._used = self._file.tell()
+            self._is_whole = True
         return SourcePosition(self.name, offset, self._whole - offset)
 
     def publish_file(self) -> None:
@@ -245,15 +228,6 @@ def _archive_errors(path: Path) -> Iterator[None]:
                 error=error.strerror or "",
             )
         ) from error
-
-
-def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:
-    """Return the body of the response at *position*; a file written by another machine is
-    downloaded from *store*.
-    """
-    _fetch(folder, position.file, store)
-    with open_body(folder, position) as body:
-        return bytes(body.read())
 
 
 @contextmanager

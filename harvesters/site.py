@@ -82,7 +82,7 @@ class HTTPProblem(HarvestError):
     """
 
     status = HTTPStatus.BAD_REQUEST
-    more_headers: Mapping[str, str] = {}
+    headers: Mapping[str, str] = {}  # more headers of the response
 
     def __init__(
         self, text: str | Reason, extensions: Mapping[str, Any] | None = None, **values: object
@@ -100,11 +100,6 @@ class HTTPProblem(HarvestError):
         """Return the message in the language of the request."""
         return self.reason.describe(gettext, format_number)
 
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return additional response headers."""
-        return self.more_headers
-
 
 class Unauthenticated(HTTPProblem):
     """No key, or no valid one; *token_sent* says which."""
@@ -114,12 +109,9 @@ class Unauthenticated(HTTPProblem):
     def __init__(self, text: str, *, token_sent: bool) -> None:
         super().__init__(text)
         self.token_sent = token_sent
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return the challenge; `invalid_token` only if a token was sent (RFC 6750, section 3.1)."""
-        return {
-            "WWW-Authenticate": f'{_BEARER}, error="invalid_token"' if self.token_sent else _BEARER
+        # RFC 6750, section 3.1: an error only if a token was sent.
+        self.headers = {
+            "WWW-Authenticate": f'{_BEARER}, error="invalid_token"' if token_sent else _BEARER
         }
 
 
@@ -138,13 +130,8 @@ class InsufficientScope(HTTPProblem):
             needed=Reason(required),
             yours=Reason(actual),
         )
-        self._required = required
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return the challenge that names the required scope."""
-        return {
-            "WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self._required}"'
+        self.headers = {
+            "WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{required}"'
         }
 
 
@@ -170,7 +157,7 @@ class DefinitionChanged(HTTPProblem):
 
 class DatabaseUnavailable(HTTPProblem):
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    more_headers: Mapping[str, str] = {"Retry-After": "5"}
+    headers: Mapping[str, str] = {"Retry-After": "5"}
 
 
 class RateLimited(HTTPProblem):
@@ -180,12 +167,7 @@ class RateLimited(HTTPProblem):
 
     def __init__(self, text: str, *, seconds: int) -> None:
         super().__init__(text, seconds=seconds)
-        self.seconds = seconds
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Return Retry-After."""
-        return {"Retry-After": str(self.seconds)}
+        self.headers = {"Retry-After": str(seconds)}
 
 
 class Closed(HTTPProblem):

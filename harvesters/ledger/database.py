@@ -45,27 +45,16 @@ from harvesters.ledger.models import compress, decompress
 from harvesters.reasons import Reason
 from journal.outage import Outage, root_cause
 
-_OLDEST, _LAST_READER = "0021", "15d5d51a"  # the oldest revision that is read, and its commit
+# The oldest revision that is read, the commit that wrote it, and the revision of the tables here.
+_OLDEST, _LAST_READER, NEWEST = "0021", "15d5d51a", "0022"
 _VERSION_TABLE = "alembic_version"  # the name that older versions gave it
-
-
-@dataclass(frozen=True, slots=True)
-class Migration:
-    """A step from the revision before to *revision*; *description* is a sentence."""
-
-    revision: str
-    description: str
-    apply: Callable[[sa.Connection], None]
-
-
-def _rename(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("ALTER TABLE act RENAME TO audit_log")
-    connection.exec_driver_sql("ALTER TABLE override RENAME COLUMN given TO granted")
-    connection.exec_driver_sql("ALTER TABLE run_log RENAME COLUMN id TO number")
-
-
-MIGRATIONS = (Migration("0022", "Tables and columns have the names of what they hold.", _rename),)
-_NEWEST = MIGRATIONS[-1].revision
+# What the migration to the newest revision does.
+MIGRATION = "Tables and columns have the names of what they hold."
+_RENAMES = (
+    "act RENAME TO audit_log",
+    "override RENAME COLUMN given TO granted",
+    "run_log RENAME COLUMN id TO number",
+)
 
 
 def read_revision(connection: sa.Connection) -> str | None:
@@ -83,14 +72,13 @@ def write_revision(connection: sa.Connection, revision: str) -> None:
     connection.exec_driver_sql(f"INSERT INTO {_VERSION_TABLE} VALUES ('{revision}')")
 
 
-def migrations_after(current: str) -> list[Migration]:
-    """Return the migrations that tables of the revision *current* lack, the oldest first.
+def is_outdated(current: str) -> bool:
+    """Return whether tables of the revision *current* must be migrated.
 
     Raises SchemaVersionError for tables that are too old, or of a newer version.
     """
-    known = [_OLDEST, *(migration.revision for migration in MIGRATIONS)]
-    if current in known:
-        return [*MIGRATIONS[known.index(current) :]]
+    if current in (_OLDEST, NEWEST):
+        return current == _OLDEST
     if current < _OLDEST:
         raise SchemaVersionError(
             f"ledger: its tables have the revision {current!r}; the last version of Stocktake that reads them is commit "
@@ -322,15 +310,14 @@ _RETRY_SECONDS = 5.0  # seconds between two attempts to reach a database that do
 _FETCH_ROWS = 500  # rows: less than a megabyte of compressed descriptions
 
 
-def pending_migrations(url: str) -> list[Migration]:
-    """Return the migrations that the ledger at *url* lacks, the oldest first; none if there is no
-    ledger yet.
+def needs_migration(url: str) -> bool:
+    """Return whether the ledger at *url* must be migrated; it need not if there is none yet.
 
     Raises SchemaVersionError if a newer version has migrated it, LedgerError if it cannot be read.
     """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
-        return []
+        return False
     engine = sa.create_engine(
         url, connect_args=_connect_args(url, _TIMEOUT_SECONDS), poolclass=sa.NullPool
     )
@@ -339,7 +326,7 @@ def pending_migrations(url: str) -> list[Migration]:
             current = read_revision(connection)
     except sa.exc.DBAPIError as error:
         raise LedgerError(f"ledger: {root_cause(error)}; nothing was changed") from error
-    return migrations_after(current) if current else []
+    return current is not None and is_outdated(current)
 
 
 class _Joined(threading.local):
@@ -351,17 +338,10 @@ class Database:
 
     *lock_timeout* is the number of seconds to wait for another process's lock. Every method raises
     LedgerError if the database is locked, full or not reachable. Opening raises SchemaVersionError
-    if another version wrote the tables. With *on_migration*, which is called before each migration,
-    those of an older version are migrated.
+    if another version wrote the tables; with *migrate*, those of an older version are migrated.
     """
 
-    def __init__(
-        self,
-        url: str,
-        lock_timeout: int = 60,
-        *,
-        on_migration: Callable[[Migration], None] | None = None,
-    ) -> None:
+    def __init__(self, url: str, lock_timeout: int = 60, *, migrate: bool = False) -> None:
         self.url = url
         try:
             self._engine = sa.create_engine(url, connect_args=_connect_args(url, lock_timeout))
@@ -377,7 +357,7 @@ class Database:
         if self.is_shared:
             self._check_encoding()
         try:
-            self._migrate(on_migration)
+            self._create_or_migrate(migrate=migrate)
         except SchemaVersionError:
             self.close()
             raise
@@ -394,31 +374,25 @@ class Database:
                 f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
             )
 
-    def _migrate(self, on_migration: Callable[[Migration], None] | None) -> None:
-        """Create the tables, or migrate those of an older version, each migration in a transaction
-        of its own.
-        """
+    def _create_or_migrate(self, *, migrate: bool) -> None:
+        """Create the tables, or with *migrate* migrate those of an older version, in one transaction."""
         with self.transaction() as connection:
             current = read_revision(connection)
-        if current is None:
-            with self._changing_tables() as connection:
-                if read_revision(connection) is None:  # Another process may have created them.
-                    metadata.create_all(connection)
-                    write_revision(connection, _NEWEST)
+        if current is not None and not is_outdated(current):
             return
-        pending = migrations_after(current)
-        if pending and on_migration is None:
+        if current is not None and not migrate:
             raise SchemaVersionError(
                 f"ledger: its tables are of an older version of Stocktake (revision {current}); back up, stop all other "
                 "processes, then run `stocktake upgrade`"
             )
-        for migration in pending:
-            assert on_migration is not None
-            on_migration(migration)
-            with self._changing_tables() as connection:
-                if migration in migrations_after(read_revision(connection) or current):
-                    migration.apply(connection)
-                    write_revision(connection, migration.revision)
+        with self._changing_tables() as connection:
+            current = read_revision(connection)  # Another process may have written one.
+            if current is None:
+                metadata.create_all(connection)
+            elif is_outdated(current):
+                for change in _RENAMES:
+                    connection.exec_driver_sql(f"ALTER TABLE {change}")
+            write_revision(connection, NEWEST)
 
     @contextmanager
     def _changing_tables(self) -> Iterator[sa.Connection]:

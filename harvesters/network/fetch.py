@@ -615,14 +615,8 @@ class Fetch(AbstractContextManager["Fetch"]):
     def _archive(self, reply: Reply, request: _Request) -> SourcePosition | None:
         if self.archive is None:
             return None
-        pairs = list(reply.headers.multi_items())
-        if reply.path is not None:
-            return self.archive.write_file(
-                reply.url, reply.status, pairs, reply.path, request.digest
-            )
-        return self.archive.write_response(
-            reply.url, reply.status, pairs, reply.content, request.digest
-        )
+        pairs, content = list(reply.headers.multi_items()), reply.path or reply.content
+        return self.archive.write_response(reply.url, reply.status, pairs, content, request.digest)
 
 
 def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:

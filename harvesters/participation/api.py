@@ -362,7 +362,7 @@ def replace(
         newest = actions.find_own(context, submitter, id)
         changed = differences(newest.content, content)
         error.extensions = {"version": newest.version, "differences": changed}
-        error.more_headers = {"ETag": _etag(newest)}
+        error.headers = {"ETag": _etag(newest)}
         raise
 
 

@@ -13,7 +13,6 @@ import multiprocessing
 import os
 import resource
 import signal
-import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,9 +22,8 @@ from hashlib import blake2b
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.sharedctypes import RawArray
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import structlog
 from structlog.typing import EventDict, WrappedLogger
@@ -44,8 +42,7 @@ _OOM_SCORE = "1000"  # when the system runs out of memory, it kills this process
 # Seconds between two renewals of a time limit; a system call for each record is too slow.
 _RENEWAL = 0.25
 _MEBIBYTE = 1 << 20
-_STEP = struct.Struct("<QB16s")  # steps, phase, digest of a record
-_REPLY = struct.Struct("<16sQ512s")  # digest of a reply, size of its body, its address
+_ADDRESS_BYTES = 512  # of the address of a reply
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -107,45 +104,22 @@ class Phase(IntEnum):
     VALIDATING = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """The last mark of a process: the number of steps so far, the phase, the digests of the last
-    record and reply in hexadecimal, and the size in bytes and the address of the reply.
+class Marks(ctypes.Structure):
+    """The last mark of a process, in memory that it shares with its parent, which can read it after
+    the process has died: the number of steps so far, the phase, the digests of the last record and
+    reply in hexadecimal, and the size in bytes and the address of the reply.
     """
 
     steps: int
-    phase: Phase
-    record: str
-    reply: str
+    phase: int
+    record: bytes
+    reply: bytes
     size: int
-    address: str
-
-
-class Marks:
-    """A few bytes of memory that a process and its parent share. The process that writes them gets
-    them as an argument; its parent can read them after it has died.
-    """
-
-    def __init__(self) -> None:
-        self._memory = RawArray("B", _STEP.size + _REPLY.size)
-        self._steps = 0
-
-    def set(self, phase: Phase, digest: str = "") -> None:
-        """Count a step, and write its phase and the digest of its record."""
-        self._steps += 1
-        _STEP.pack_into(self._memory, 0, self._steps, phase, bytes.fromhex(digest))
-
-    def set_reply(self, digest: str, size: int, address: str) -> None:
-        """Write digest, size and address of the reply that is read."""
-        values = (bytes.fromhex(digest), size, address.encode())
-        _REPLY.pack_into(self._memory, _STEP.size, *values)
-
-    def read(self) -> Mark:
-        """Return the last mark."""
-        steps, phase, record = _STEP.unpack_from(self._memory, 0)
-        reply, size, address = _REPLY.unpack_from(self._memory, _STEP.size)
-        text = address.rstrip(b"\0").decode(errors="ignore")
-        return Mark(steps, Phase(phase), record.hex(), reply.hex(), size, text)
+    address: bytes
+    _fields_ = (
+        ("steps", ctypes.c_uint64), ("phase", ctypes.c_uint8), ("record", ctypes.c_char * 32),
+        ("reply", ctypes.c_char * 32), ("size", ctypes.c_uint64), ("address", ctypes.c_char * _ADDRESS_BYTES),
+    )  # fmt: skip
 
 
 class Meter:
@@ -208,7 +182,8 @@ class Steps:
         """Begin a step; *digest* is that of the record it is about."""
         if self.marks and self.meter:
             self.meter.step()
-            self.marks.set(phase, digest)
+            self.marks.steps += 1
+            self.marks.phase, self.marks.record = phase, digest.encode()
 
     def observe(self, reply: Reply | None) -> None:
         """Begin a request (*reply* is None), or the reading of its reply. Raises CrashingReplyError
@@ -222,7 +197,8 @@ class Steps:
         size = max(len(reply.content), reply.path.stat().st_size if reply.path else 0)
         digest = blake2b(f"{reply.url} {reply.digest}".encode(), digest_size=16).hexdigest()
         self.meter.set_body_size(size)
-        self.marks.set_reply(digest, size, reply.url)
+        self.marks.reply, self.marks.size = digest.encode(), size
+        self.marks.address = reply.url.encode()[:_ADDRESS_BYTES]
         self.begin(Phase.READING)
         if reason := self.rejected.get(digest):
             raise CrashingReplyError(reason)
@@ -272,13 +248,6 @@ _PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.
 
 class BoundedCallError(HarvestError):
     """The process ended at one of its limits; the message says at which, as the end of a sentence."""
-
-
-class ForwardedLine(NamedTuple):
-    """A line that the process logs; its parent writes it."""
-
-    method: str  # of the logger
-    event: dict[str, int | float | str | None]
 
 
 def forward_logs(send: Callable[[str, dict[str, int | float | str | None]], object]) -> None:
@@ -368,17 +337,17 @@ def call_bounded(
     limits = limits or ProcessLimits()
     process, ours = start_process(_run, limits, function, arguments)
     try:
-        while isinstance(result := ours.recv(), ForwardedLine):
-            write_log_line(*result)
+        while (message := ours.recv())[0] == "log":
+            write_log_line(*message[1:])
     except (EOFError, ConnectionResetError) as error:
         raise BoundedCallError(describe_exit(wait_for(process), limits)) from error
     finally:
         ours.close()
         process.kill()
         wait_for(process)
-    if isinstance(result, HarvestError):
-        raise result
-    return cast(T, result)
+    if message[0] == "error":
+        raise message[1]
+    return cast(T, message[1])
 
 
 def _run(
@@ -387,12 +356,12 @@ def _run(
     function: Callable[..., Any],
     arguments: tuple[Any, ...],
 ) -> None:
-    forward_logs(lambda method, event: connection.send(ForwardedLine(method, event)))
+    forward_logs(lambda method, event: connection.send(("log", method, event)))
     Meter(limits, alarm=True).step()
     try:
-        connection.send(function(*arguments))
+        connection.send(("result", function(*arguments)))
     except HarvestError as error:
-        connection.send(error)
+        connection.send(("error", error))
     except MemoryError:
         os._exit(MEMORY_EXIT)
 

@@ -21,6 +21,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -33,7 +34,6 @@ from harvesters.ledger.models import Run
 from harvesters.network.fetch import NetworkSettings, install_retry_logging
 from harvesters.pipeline.processes import (
     MEMORY_EXIT,
-    Mark,
     Marks,
     Meter,
     Phase,
@@ -123,8 +123,7 @@ def collect(
             reason = str(error)
         finally:
             child.end()
-        mark = child.marks.read()
-        suspect, activity = _suspect(mark, one_by_one=job.one_by_one)
+        suspect, activity = _suspect(child.marks, one_by_one=job.one_by_one)
         deaths[suspect] += 1
         exits, run = deaths.total(), context.ledger.run(run.id) or run
         log.warning(
@@ -142,26 +141,30 @@ def collect(
             )
         rejected = {**job.rejected}
         if suspect and suspect != _BATCH and deaths[suspect] >= _MAX_DEATHS:
-            where = f"{mark.address}: " if mark.phase is Phase.READING else ""
-            rejected[suspect] = f"{where}{mark.phase.name.lower()} it {reason}"
+            where = f"{_address(child.marks)}: " if child.marks.phase == Phase.READING else ""
+            rejected[suspect] = f"{where}{Phase(child.marks.phase).name.lower()} it {reason}"
         one_by_one = job.one_by_one or suspect == _BATCH
         job = replace(job, run=run, rejected=rejected, one_by_one=one_by_one)
 
 
-def _suspect(mark: Mark, *, one_by_one: bool) -> tuple[str, str]:
+def _suspect(marks: Marks, *, one_by_one: bool) -> tuple[str, str]:
     """Return the digest of the record or reply at which a child died, and what it did with it; two
     empty texts if it died at neither.
     """
-    match mark.phase:
-        case Phase.READING if mark.reply.strip("0"):
-            return mark.reply, f"reading {mark.address}"
+    match marks.phase:
+        case Phase.READING if marks.reply:
+            return marks.reply.decode(), f"reading {_address(marks)}"
         case Phase.MAPPING:
-            return mark.record, "mapping a record"
+            return marks.record.decode(), "mapping a record"
         case Phase.VALIDATING if one_by_one:
-            return mark.record, "validating a record"
+            return marks.record.decode(), "validating a record"
         case Phase.VALIDATING:
             return _BATCH, "validating a batch of records"
     return "", ""
+
+
+def _address(marks: Marks) -> str:
+    return marks.address.decode(errors="ignore")
 
 
 def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Callable[..., Any]]:
@@ -181,7 +184,7 @@ class _Child:
     """A child process; ``end`` must be called in any case."""
 
     def __init__(self, limits: ProcessLimits, run: Callable[..., None], job: _Job) -> None:
-        self._limits, self.marks = limits, Marks()
+        self._limits, self.marks = limits, RawValue(Marks)
         # The folder is deleted with what a killed process left in it.
         self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
         try:
@@ -218,22 +221,19 @@ class _Child:
                 self._connection.send(answer)
 
     def _receive(self) -> tuple[str, tuple[Any, ...]]:
-        mark, since = self.marks.read(), time.monotonic()
+        steps, since = self.marks.steps, time.monotonic()
         try:
             while not self._connection.poll(_POLL_INTERVAL):
-                last, mark = mark, self.marks.read()
-                most = self._limits.silence_for(mark.size)
-                if mark.steps != last.steps or mark.phase is Phase.REQUESTING:
-                    since = time.monotonic()
+                most = self._limits.silence_for(self.marks.size)
+                if self.marks.steps != steps or self.marks.phase == Phase.REQUESTING:
+                    steps, since = self.marks.steps, time.monotonic()
                 elif time.monotonic() - since > most:
                     raise ChildExitedError(f"does not end within {most:.0f} s")
             name, arguments = self._connection.recv()
             return name, arguments
         except (EOFError, ConnectionResetError) as error:
             code = wait_for(self._process)
-            raise ChildExitedError(
-                describe_exit(code, self._limits, self.marks.read().size)
-            ) from error
+            raise ChildExitedError(describe_exit(code, self._limits, self.marks.size)) from error
 
     def end(self) -> None:
         """Kill the process and remove its files."""

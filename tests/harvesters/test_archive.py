@@ -6,9 +6,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from fetch_client import read_body
 from warcio.archiveiterator import ArchiveIterator
 
-from harvesters.archive import Archive, archive_faults, read_body
+from harvesters.archive import Archive, archive_faults
 from harvesters.errors import ArchiveError
 
 HEADERS = [("Content-Type", "application/json"), ("Content-Encoding", "gzip"), ("ETag", '"v1"')]
@@ -71,7 +72,7 @@ def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) 
     body.write_bytes(bytes(range(256)) * 5000)
     archive = Archive(tmp_path, "s", "s.1")
     archive.write_response("https://registry.example/1", 200, HEADERS, b"one")
-    at = archive.write_file("https://registry.example/2", 200, HEADERS, body)
+    at = archive.write_response("https://registry.example/2", 200, HEADERS, body)
     after = archive.write_response("https://registry.example/3", 200, HEADERS, three)
     archive.close()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from fetch_client import read_body
 from pyoxigraph import Store
 
-from harvesters.archive import read_body
 from harvesters.page_model import SourcePosition
 from publisher.store.columns.database import FILE
 from publisher.store.search.query import SearchRequest

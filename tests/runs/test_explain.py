@@ -13,12 +13,12 @@ import orjson
 import pyoxigraph as ox
 import pytest
 import sqlalchemy as sa
+from fetch_client import read_body
 from projects import Harvester, asking
 from rdf_terms import solutions
 from rows import each
 from typer.testing import CliRunner
 
-from harvesters.archive import read_body
 from harvesters.inspection.trace import (
     ExplainError,
     Explanation,

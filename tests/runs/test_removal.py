@@ -5,9 +5,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from fetch_client import read_body
 from projects import Harvester
 
-from harvesters.archive import archive_faults, list_responses, read_body
+from harvesters.archive import archive_faults, list_responses
 from harvesters.errors import PlanError
 from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger import operators

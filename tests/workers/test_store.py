@@ -12,13 +12,14 @@ from typing import Any
 
 import boto3
 import pytest
+from fetch_client import read_body
 from moto.core.authorization import enable_iam_authentication
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.s3.models import s3_backends
 from moto.server import ThreadedMotoServer
 from waiting import wait_until
 
-from harvesters.archive import Archive, read_body
+from harvesters.archive import Archive
 from journal import store
 from journal.entry import Entry, write
 from journal.errors import ChainError, JournalError, JournalWriteError
