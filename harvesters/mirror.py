@@ -12,7 +12,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,7 +29,6 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
 from harvesters.network.reply import Reply, load_json
-from harvesters.page_model import Validator
 from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
@@ -62,8 +61,7 @@ class Mirror:
     """A mirror of the Stocktake at *url*, which ends with a slash, in the data directory *data*.
 
     *base* is the required prefix of IRIs, None to accept the origin's. *max_entry_bytes* limits an
-    entry's uncompressed size. *client* sends *validators*, so that an origin without new entries
-    answers in a few bytes.
+    entry's uncompressed size.
     """
 
     data: Path
@@ -72,8 +70,6 @@ class Mirror:
     base: str | None = None
     max_entry_bytes: int = LARGEST
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    validators: dict[str, Validator] = field(default_factory=dict)
-    remote_head: RemoteHead | None = None
 
     @property
     def journal(self) -> Journal:
@@ -92,10 +88,9 @@ def open_mirror(
     """Open a client for the Stocktake at *url* with a *pause* in seconds between requests, and yield
     its mirror in *data*.
     """
-    validators: dict[str, Validator] = {}
     network = replace(network, retry_policy=RetryPolicy(max_bytes=_MAX_ANSWER_BYTES))
-    with Fetch(network, pause, validators=validators) as client:
-        yield Mirror(data, url, client, base, largest, validators=validators)
+    with Fetch(network, pause) as client:
+        yield Mirror(data, url, client, base, largest)
 
 
 def handshake_or_cached(mirror: Mirror) -> Origin:
@@ -234,27 +229,23 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
     """Return the origin's newest entry; raises MirrorError if its base is not ours."""
     address = f"{mirror.url}journal/head"
     try:
-        reply = mirror.client.get(
-            address, accept="application/json", conditional=mirror.remote_head is not None
-        )
+        reply = mirror.client.get(address, accept="application/json")
     except NotFoundError as error:
         raise MirrorError(
             f"{address}: there is no journal; give the address of a Stocktake's front page"
         ) from error
-    mirror.validators.update(mirror.client.seen)
-    if not reply.not_modified or mirror.remote_head is None:
-        mirror.remote_head = _parse_head(load_json(reply), address)
-    if mirror.base not in (None, mirror.remote_head.base):
+    head = _parse_head(load_json(reply), address)
+    if mirror.base not in (None, head.base):
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; "
+            f"{mirror.url}: its IRIs begin with {head.base}, but STOCKTAKE_BASE is {mirror.base}; "
             "unset STOCKTAKE_BASE to use that of the origin"
         )
-    if (known := read_origin(mirror.journal.folder)) and known.base != mirror.remote_head.base:
+    if (known := read_origin(mirror.journal.folder)) and known.base != head.base:
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those stored here with {known.base}; "
+            f"{mirror.url}: its IRIs begin with {head.base}, but those stored here with {known.base}; "
             "use an empty directory for this mirror (--data)"
         )
-    return mirror.remote_head
+    return head
 
 
 def _parse_head(document: object, address: str) -> RemoteHead:

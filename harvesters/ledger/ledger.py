@@ -552,20 +552,20 @@ class Ledger(Database):
         }
         update = sa.update(t.record).where(this_record).values(run=run.id, **new)
         for batch in batches(state_changes, _BATCH_SIZE):
-            connection.execute(drop, [{"its_key": change.key} for change in batch])
+            connection.execute(drop, [{"its_key": change.staged.key} for change, *_ in batch])
             texts = [
-                {"run": run.id, "seq": change.seq, "statements": compress(change.description)}
-                for change in batch
+                {"run": run.id, "seq": change.seq, "statements": compress(description)}
+                for change, _, description in batch
             ]
             connection.execute(sa.insert(t.description), texts)
             states = [
                 {
-                    "its_key": change.key,
-                    "new_state": change.state,
+                    "its_key": change.staged.key,
+                    "new_state": state,
                     "new_seq": change.seq,
-                    "new_vanished_since": change.since,
+                    "new_vanished_since": run.started if state is RecordState.VANISHED else None,
                 }
-                for change in batch
+                for change, state, _ in batch
             ]
             connection.execute(update, states)
         deleted = sa.and_(

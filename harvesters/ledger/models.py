@@ -208,17 +208,9 @@ class StagedDiff:
     state: RecordState | None
 
 
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """A new state of the record staged as *seq* that its staged description does not express: a
-    tombstone, or a mark set or removed.
-    """
-
-    seq: int
-    key: str
-    state: RecordState
-    description: str
-    since: datetime | None = None
+# A staged record whose stored state changes in a way that its description does not express: with the
+# new state, and the description with the tombstone or the mark.
+StateChange = tuple[StagedDiff, RecordState, str]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from harvesters.ledger.models import StagedRecord
 from harvesters.pipeline.worker_pool import (
     WorkUnit,
     code_fingerprint,
-    describe_code_mismatch,
     execute,
 )
 from journal.outage import root_cause
@@ -30,7 +29,7 @@ _CONNECTION_ERRORS = (CancelledError, CommClosedError, OSError)
 def connect(address: str) -> DaskExecutor:
     """Connect to the cluster of the scheduler at *address*.
 
-    Raises ClusterError if it does not answer, has no workers, or has workers with other code.
+    Raises ClusterError if it does not answer or has no workers.
     """
     library = logging.getLogger("distributed")
     library.handlers.clear()  # its messages go through our log, one line each
@@ -44,31 +43,13 @@ def connect(address: str) -> DaskExecutor:
             f"no Dask scheduler answers at {address} ({error}); start one with `dask scheduler`, or unset STOCKTAKE_DASK"
         ) from error
     try:
-        _check_workers(client, address)
-    except ClusterError:
-        client.close()
-        raise
-    return DaskExecutor(client, address)
-
-
-def _check_workers(client: Any, address: str) -> None:
-    """Check that there are workers, and that they have our code."""
-    try:
         client.wait_for_workers(1, timeout=_TIMEOUT)
-        fingerprints = client.run(code_fingerprint, on_error="return")
     except (TimeoutError, *_CONNECTION_ERRORS) as error:
+        client.close()
         raise ClusterError(
             f"the Dask scheduler at {address} has no workers; start some with `dask worker {address}`"
         ) from error
-    ours = code_fingerprint()
-    for worker, theirs in fingerprints.items():
-        if isinstance(theirs, BaseException):
-            problem = f"stocktake cannot be imported there ({type(theirs).__name__}: {theirs}); install the same version as here"
-            raise ClusterError(f"the Dask worker at {worker}: {problem}")
-        if theirs != ours:
-            raise ClusterError(
-                f"the Dask worker at {worker}: {describe_code_mismatch(theirs, ours)}"
-            )
+    return DaskExecutor(client, address)
 
 
 class DaskExecutor:

@@ -145,7 +145,7 @@ class WorkerPool:
     def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         """Submit records for processing.
 
-        Raises ClusterError if the Dask cluster does not answer, or if its workers have other code.
+        Raises ClusterError if the Dask cluster does not answer.
         """
         self.record_count += len(inputs)
         if (
@@ -305,17 +305,12 @@ def execute(unit: WorkUnit, on_step: StepCallback = lambda _: None) -> list[Stag
     before each step.
     """
     if unit.code and unit.code != code_fingerprint():
-        raise ClusterError(describe_code_mismatch(code_fingerprint(), unit.code))
+        raise ClusterError(
+            f"a worker has other code ({code_fingerprint()}) than this process ({unit.code}), so results could "
+            "differ; install the same version there, with the same Python and the same packages"
+        )
     return _cached_processor(unit.task).process(
         [_from_tuple(*values) for values in pickle.loads(unit.records)], on_step
-    )
-
-
-def describe_code_mismatch(theirs: str, ours: str) -> str:
-    """Return the message that two processes have different code."""
-    return (
-        f"a worker has other code ({theirs}) than this process ({ours}), so results could differ; "
-        "install the same version there, with the same Python and the same packages"
     )
 
 

@@ -285,7 +285,7 @@ def _close_run(
     ledger = context.ledger
     state = State.INCOMPLETE if run.reasons else run.state
     ended = replace(run, state=state, ended=max(context.now(), run.planned or run.started))
-    ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
+    ledger.apply_run(ended, _state_changes(ended, context))
     close_fixed_problems(ended, context)
     if errors := inconsistencies(ended, ledger):
         ended = replace(ended, state=State.INCOMPLETE, reasons=(*ended.reasons, *errors))
@@ -369,8 +369,8 @@ def _is_published(source: str, key: str, context: HarvestContext) -> bool:
 def state_change(
     run: Run, change: StagedDiff, iris: Iris, moved: Mapping[str, str]
 ) -> StateChange | None:
-    """Return the change of a record's state that its staged description does not express, None if
-    there is none. *moved* are the ``successors``.
+    """Return the change of a record's state, None if its staged description expresses it. *moved*
+    are the ``successors``.
     """
     staged = change.staged
     key, before, outcome = staged.key or "", change.previous, staged.outcome
@@ -386,20 +386,13 @@ def state_change(
             replacement = None
         deletion = Deletion(run.id, run.planned or run.started, reason, replacement)
         tombstone = write_tombstone(key, run.source, deletion, first_seen, known, iris)
-        return StateChange(change.seq, key, RecordState.GONE, "\n".join(tombstone))
+        return change, RecordState.GONE, "\n".join(tombstone)
     if outcome is Outcome.VANISHED:
-        return StateChange(
-            change.seq,
-            key,
-            RecordState.VANISHED,
-            mark_vanished(before, key, run.source, run.started, iris),
-            run.started,
-        )
+        marked = mark_vanished(before, key, run.source, run.started, iris)
+        return change, RecordState.VANISHED, marked
     # A record that is listed again is published, even if it cannot be read.
     if outcome in _STILL_LISTED and change.state is RecordState.VANISHED:
-        return StateChange(
-            change.seq, key, RecordState.PUBLISHED, strip_mark(before, key, run.source, iris)
-        )
+        return change, RecordState.PUBLISHED, strip_mark(before, key, run.source, iris)
     return None
 
 
@@ -407,18 +400,18 @@ def _returned_records(run: Run, context: HarvestContext) -> Iterator[StagedDiff]
     return context.ledger.changes(run, _STILL_LISTED, RecordState.VANISHED)
 
 
-def _state_changes(run: Run, context: HarvestContext) -> Iterator[tuple[StagedDiff, StateChange]]:
+def _state_changes(run: Run, context: HarvestContext) -> Iterator[StateChange]:
     moved = successors(run, context)
     for change in context.ledger.changes(run, (*TOMBSTONED, Outcome.VANISHED)):
-        if (new_state := state_change(run, change, context.iris, moved)) is not None:
-            yield change, new_state
-    seen_keys: set[str] = set()
+        if new_state := state_change(run, change, context.iris, moved):
+            yield new_state
+    seen_keys: set[str | None] = set()
     for change in _returned_records(run, context):
-        new_state = state_change(run, change, context.iris, {})
         # A source may list a key twice.
-        if new_state is not None and new_state.key not in seen_keys:
-            seen_keys.add(new_state.key)
-            yield change, new_state
+        if change.staged.key not in seen_keys:
+            seen_keys.add(change.staged.key)
+            if new_state := state_change(run, change, context.iris, {}):
+                yield new_state
 
 
 def _source_description(source: Source, context: HarvestContext, run: Run) -> str:
@@ -450,9 +443,9 @@ def _blocks(
     iris = context.iris
     for key, new, old in context.ledger.changed_descriptions(run):
         yield from diff_block(old, new, iris.record(run.source, key))
-    for change, new_state in _state_changes(run, context):
-        graph = iris.record(run.source, new_state.key)
-        yield from diff_block(change.previous, new_state.description, graph)
+    for change, _, after in _state_changes(run, context):
+        graph = iris.record(run.source, change.staged.key or "")
+        yield from diff_block(change.previous, after, graph)
     yield from diff_block(context.ledger.graph(source_graph), description, source_graph)
     statements = _run_description(run, context, before, count)
     yield from diff_block("", "\n".join(statements), iris.run(run.id))
@@ -519,9 +512,9 @@ def changed_statements(
     """Return the statements that a held run would remove and add: by a new description, a tombstone,
     or a mark that is set or removed. *moved* are the ``successors``.
     """
-    new_state = state_change(run, change, iris, moved)
     after = change.staged.description
     if change.staged.outcome not in UPSERTED:
-        after = new_state.description if new_state else change.previous
+        new_state = state_change(run, change, iris, moved)
+        after = new_state[2] if new_state else change.previous
     old, new = ({line for line in text.split("\n") if line} for text in (change.previous, after))
     return sorted(old - new), sorted(new - old)

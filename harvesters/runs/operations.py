@@ -616,7 +616,7 @@ def answer_problem(
     one.
     """
     problem = reported_problem(context.ledger, int(number)) if number.isdecimal() else None
-    if problem is None or not close_problem(context, problem, answer):
+    if problem is None or not close_problem(context, problem, context.now(), answer):
         raise UnknownError(Reason("There is no open problem with this number."))
     audit(context, by, ActionType.ANSWERED, problem.source, note=f"problem {problem.id}")
 

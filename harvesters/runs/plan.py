@@ -297,14 +297,8 @@ def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
 _IGNORED_COUNT = 1  # a single record never holds a plan, however small the source
 
 
-@dataclass(frozen=True, slots=True)
-class LimitViolation:
-    """A reason to hold a plan; *limit* is the exceeded limit, None if no limit can be raised for
-    it.
-    """
-
-    limit: str | None
-    reason: Reason
+# A reason to hold a plan, with the exceeded limit, None if no limit can be raised for it.
+LimitViolation = tuple[str | None, Reason]
 
 
 def find_violations(
@@ -326,10 +320,10 @@ def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
     if not plan.run.is_full:
         return
     if plan.fetched == 0:
-        yield LimitViolation(None, Reason("no_records"))
+        yield None, Reason("no_records")
     elif plan.fetched < limits.expect:
         values: dict[str, Value] = {"fetched": plan.fetched, "expected": f"{limits.expect:g}"}
-        yield LimitViolation("expect", Reason("too_few_records", **values))
+        yield "expect", Reason("too_few_records", **values)
 
 
 def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterator[LimitViolation]:
@@ -358,10 +352,10 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
                 "deleted": deleted,
                 **shares,
             }
-            yield LimitViolation(name, Reason(code, **values))
+            yield name, Reason(code, **values)
             if name == "withheld" and lost:
                 conflict: dict[str, Value] = {"count": lost, "reason": plan.key_conflicts[0][0]}
-                yield LimitViolation(name, Reason("keys_repeated", **conflict))
+                yield name, Reason("keys_repeated", **conflict)
 
 
 def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
@@ -369,11 +363,11 @@ def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
     if plan.largest:
         key, count = plan.largest
         values: dict[str, Value] = {"key": key, "count": count, "limit": int(limits.statements)}
-        yield LimitViolation(None, Reason("too_many_statements", **values))
+        yield None, Reason("too_many_statements", **values)
     dates = plan.run.counts.get(DATES, 0)
     if dates > limits.dates and any(plan.outcomes[outcome] for outcome in UPSERTED):
         values = {"count": dates, "limit": int(limits.dates)}
-        yield LimitViolation(None, Reason("too_many_dates", **values))
+        yield None, Reason("too_many_dates", **values)
     received = plan.run.responses.get("bytes", 0)
     if received and plan.journal_bytes > limits.journal * received:
         values = {
@@ -382,7 +376,7 @@ def _check_size(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
             "ratio": round(plan.journal_bytes / received),
             "limit": f"{limits.journal:g}",
         }
-        yield LimitViolation(None, Reason("journal_too_large", **values))
+        yield None, Reason("journal_too_large", **values)
 
 
 def check_limits(
@@ -402,8 +396,8 @@ def check_limits(
     if hold is not None and (plan.change_count or violations):
         values = {"by": hold.by, "since": f"{hold.since:%Y-%m-%d %H:%M}", "note": hold.reason}
         reason = Reason("on_hold_because" if hold.reason else "on_hold", **values)
-        return _with_reasons(plan, [LimitViolation(None, reason), *violations]), ()
-    exceeded = {violation.limit for violation in violations}
+        return _with_reasons(plan, [(None, reason), *violations]), ()
+    exceeded = {limit for limit, _ in violations}
     usable = [
         granted
         for granted in overrides
@@ -421,5 +415,5 @@ def _with_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> Plan:
     """Return the plan with every reason to hold it, and why its full harvest was incomplete, if it
     was.
     """
-    reasons = (violation.reason for violation in violations)
+    reasons = (reason for _, reason in violations)
     return replace(plan, hold_reasons=(*reasons, *incompleteness_reasons(plan.run)))

@@ -140,13 +140,14 @@ def mark_problem_sent(ledger: Database, topic: str, now: datetime) -> None:
 def close_problem(
     context: HarvestContext,
     problem: ReportedProblem,
+    now: datetime,
     answer: str | None = None,
     run: str | None = None,
 ) -> bool:
     """Close an undecided problem, with the *answer* of a person or as fixed by a *run*; its reader
     gets a message, and the address is deleted. Return whether it was undecided.
     """
-    ledger, now, c = context.ledger, context.now(), t.problem.c
+    ledger, c = context.ledger, t.problem.c
     state = ProblemState.FIXED if answer is None else ProblemState.ANSWERED
     values = {"state": state, "changed": now, "answer": answer, "run": run, "address": None}
     if not ledger.update(t.problem, c.id == problem.id, c.state.in_(UNDECIDED), **values):
@@ -161,9 +162,10 @@ def close_fixed_problems(run: Run, context: HarvestContext) -> None:
     """Close the problems of the run's source whose statements are no longer those that were
     reported.
     """
+    now = context.now()
     for problem in undecided_problems(context.ledger, run.source):
         if problem.is_about_record and _statements_digest(context, problem) != problem.digest:
-            close_problem(context, problem, run=run.id)
+            close_problem(context, problem, now, run=run.id)
 
 
 def problem_target(problem: ReportedProblem, iris: Iris) -> str:

@@ -56,6 +56,10 @@ def start_run(ledger: Ledger, *staged: StagedRecord) -> Run:
     return run
 
 
+def changed(seq: int, key: str, state: RecordState, text: str) -> StateChange:
+    return StagedDiff(seq, StagedRecord(key, Outcome.NEW), "", None), state, text
+
+
 def commit_run(
     ledger: Ledger, *staged_records: StagedRecord, rewritten: Iterable[StateChange] = ()
 ) -> Run:
@@ -124,7 +128,7 @@ def test_a_settled_run_has_published_its_new_records(ledger: Ledger) -> None:
 
 def vanish(ledger: Ledger, run: Run, *keys: str) -> None:
     ledger.save_plan(run, {}, [StagedRecord(key, Outcome.VANISHED) for key in keys])
-    marked = StateChange(-len(keys), "b", RecordState.VANISHED, "<b> <p> <marked>", NOW)
+    marked = changed(-len(keys), "b", RecordState.VANISHED, "<b> <p> <marked>")
     ledger.apply_run(run, [marked])
 
 
@@ -154,7 +158,7 @@ def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
     vanish(ledger, start_run(ledger), "a", "b")
     back = start_run(ledger, StagedRecord("b", Outcome.RETURNED, "digest of b"))
 
-    ledger.apply_run(back, [StateChange(0, "b", RecordState.PUBLISHED, "<b> <p> <o>")])
+    ledger.apply_run(back, [changed(0, "b", RecordState.PUBLISHED, "<b> <p> <o>")])
 
     unseen = list(ledger.unseen(start_run(ledger)))
     assert unseen[1] == UnseenRecord("b", RecordState.PUBLISHED, 0, None)
@@ -162,16 +166,16 @@ def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
 
 def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) -> None:
     commit_run(ledger, new("a", "<a> <p> <old>"))
-    changed = new("a", "<a> <p> <new>", outcome=Outcome.CHANGED)
-    run = start_run(ledger, changed)
+    draft = new("a", "<a> <p> <new>", outcome=Outcome.CHANGED)
+    run = start_run(ledger, draft)
 
-    diff = StagedDiff(0, changed, "<a> <p> <old>", RecordState.PUBLISHED)
+    diff = StagedDiff(0, draft, "<a> <p> <old>", RecordState.PUBLISHED)
     assert list(ledger.changes(run, [Outcome.CHANGED])) == [diff]
 
 
 def test_a_gone_record_keeps_its_tombstone_and_is_no_longer_published(ledger: Ledger) -> None:
     commit_run(ledger, new("a"))
-    gone = [StateChange(0, "a", RecordState.GONE, "<a> <p> <tombstone>")]
+    gone = [changed(0, "a", RecordState.GONE, "<a> <p> <tombstone>")]
     commit_run(ledger, StagedRecord("a", Outcome.DELETED), rewritten=gone)
 
     assert ledger.stored_records("s", ["a"])["a"].is_deleted

@@ -122,9 +122,7 @@ def test_a_worker_with_other_code_is_refused(tmp_path: Path) -> None:
             tmp_path / "data", large_registry.Projects(), 0, dask.address
         ) as context,
     ):
-        with pytest.raises(
-            ClusterError, match=r"the Dask worker at tcp://127\.0\.0\.1:.* has other code"
-        ):
+        with pytest.raises(ClusterError, match="a worker has other code"):
             harvest(large_registry.source(), context)
 
         assert context.ledger.runs("projects")[0].state is State.FAILED
