@@ -158,8 +158,14 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
                 break
             stated = _IDENTIFIER.search(part)
             key = " ".join(stated[1].decode("utf-8", "replace").split()) if stated else ""
+            where = Reason(
+                "%(url)s: the activity %(key)s cannot be read", url=reply.url, key=repr(key)
+            )
             try:
-                node = _parse(reply, key, head + part + b"</iati-activities>")[0]
+                with parser_errors(where):
+                    root = etree.fromstring(head + part + b"</iati-activities>", _BARE)
+                    node = root[0]
+                    root.remove(node)
             except ParseError as error:
                 lost += [] if key else [error]
                 yield InvalidRecord(key or None, error.reason)
@@ -216,24 +222,13 @@ def _exclusion(options: IatiOptions, activity: _Element) -> str:
     return "hierarchy" if options.hierarchy and level != str(options.hierarchy) else ""
 
 
-def _parse(reply: Reply, key: str, text: bytes) -> _Element:
-    with parser_errors(
-        Reason("%(url)s: the activity %(key)s cannot be read", url=reply.url, key=repr(key))
-    ):
-        return etree.fromstring(text, _BARE)
-
-
 def _parse_activity(reply: Reply, node: _Element) -> Item[_Element]:
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
-    key = " ".join((node.findtext("iati-identifier") or "").split())
-    if not key:
-        title = " ".join(str(node.xpath("string(title)")).split())
-        text = "an activity without an iati-identifier, titled %(title)s"
-        return InvalidRecord(None, located(reply.url, Reason(text, title=repr(title[:80]))))
-    try:
-        return Record(key, _parse(reply, key, raw), raw, node.get("last-updated-datetime") or None)
-    except ParseError as error:
-        return InvalidRecord(key, error.reason)
+    if key := " ".join((node.findtext("iati-identifier") or "").split()):
+        return Record(key, node, raw, node.get("last-updated-datetime") or None)
+    title = " ".join(str(node.xpath("string(title)")).split())
+    text = "an activity without an iati-identifier, titled %(title)s"
+    return InvalidRecord(None, located(reply.url, Reason(text, title=repr(title[:80]))))
 
 
 def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> set[str]:

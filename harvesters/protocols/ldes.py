@@ -32,7 +32,6 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 _ACCEPT = "application/trig, application/n-quads, text/turtle;q=0.9, application/n-triples;q=0.8, application/ld+json;q=0.7"
-_MAX_PAGES = 100_000  # A longer stream is treated as endless.
 _TABLE = "CREATE TABLE latest (entity TEXT PRIMARY KEY, rank TEXT, stamp TEXT, gone INTEGER, text TEXT, fault TEXT) WITHOUT ROWID"
 _UPSERT = (
     "INSERT INTO latest VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (entity) DO UPDATE SET rank = excluded.rank, stamp = excluded.stamp,"
@@ -134,12 +133,6 @@ class StreamReader:
             if address in seen:
                 continue
             seen.add(address)
-            if len(seen) > _MAX_PAGES:
-                raise ParseError(
-                    "%(source)s: its stream has more than %(limit)s pages; it does not end",
-                    source=source.name,
-                    limit=_MAX_PAGES,
-                )
             reply = fetch.get(address, accept=_ACCEPT)
             seen.add(urldefrag(reply.url).url)
             links, members = self._parse_page(reply)

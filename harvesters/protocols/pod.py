@@ -24,7 +24,7 @@ from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import builtin_context, parse_quads
-from harvesters.protocols.document import no_object, read_document
+from harvesters.protocols.document import no_object, read_document, row_record
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -118,16 +118,12 @@ def _dump_dataset(row: Any, kind: str, base: str) -> Item:
                 title=repr(str(row.get("title"))[:80]),
             ),
         )
-    try:
-        raw = dump_json(row)
-    except (ParseError, ValueError, RecursionError) as error:
-        return InvalidRecord(
-            key.encode("utf-8", "replace").decode(),
-            Reason("a record that cannot be read: %(error)s", error=str(error)),
-        )
     modified = row.get("modified")
-    content: Unparsed[Graph] = Unparsed(partial(_parse_graph, raw, kind, base))
-    return Record(key, content, raw, modified if isinstance(modified, str) else None)
+    item = row_record(key, row, modified if isinstance(modified, str) else None)
+    if isinstance(item, InvalidRecord):
+        return item
+    content: Unparsed[Graph] = Unparsed(partial(_parse_graph, item.raw, kind, base))
+    return Record(key, content, item.raw, item.modified)
 
 
 def _find_key(row: Mapping[str, Any]) -> str | None:

@@ -43,7 +43,6 @@ from vocab.iris import is_web
 
 _ACCEPT = "application/xml, text/xml;q=0.9"
 _RS = "{http://www.openarchives.org/rs/terms/}"
-_MAX_DEPTH = 4  # A source description leads to a capability list, an index and a list.
 _OVERLAP = timedelta(days=1)  # A lastmod may be a date without a time.
 _MANIFEST_NAME = "manifest.xml"
 _MAX_MANIFEST_BYTES = 256 << 20  # About a manifest of a million resources.
@@ -137,20 +136,12 @@ def _walk_lists(
     wanted: str,
     address: str = "",
     loop_detector: LoopDetector | None = None,
-    depth: int = 0,
 ) -> Iterator[tuple[str, Metadata, list[Metadata]]]:
     """Yield the address, metadata and entries of all lists of a capability, such as `resourcelist`,
     to which the source's url leads, sorted by address.
     """
     address, loop_detector = address or source.url, loop_detector or LoopDetector(source.name)
     loop_detector.check_token(address, address)
-    if depth > _MAX_DEPTH:
-        raise ParseError(
-            "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end",
-            source=source.name,
-            url=address,
-            limit=_MAX_DEPTH,
-        )
     reply = fetch.get(address, accept=_ACCEPT)
     root = parse_xml(reply)
     metadata, kind = _metadata(root), etree.QName(root).localname
@@ -169,8 +160,7 @@ def _walk_lists(
         return
     for entry in entries:
         if capability == wanted or entry["capability"] in {wanted, "capabilitylist"}:
-            after = depth + 1
-            yield from _walk_lists(source, fetch, wanted, entry["address"], loop_detector, after)
+            yield from _walk_lists(source, fetch, wanted, entry["address"], loop_detector)
 
 
 def _metadata(node: _Element) -> Metadata:

@@ -295,7 +295,6 @@ class Sparql(PagedProtocol[Graph]):
         """Send a SELECT query. Return its rows of IRIs and literals as texts; an IRI may be
         invalid.
         """
-        text = "%(source)s: %(url)s did not answer a SELECT query with SPARQL results"
         match load_json(self._send(_TABLE, query, **terms)):
             case {"results": {"bindings": list(rows)}} if all(
                 isinstance(row, dict) for row in rows
@@ -304,9 +303,11 @@ class Sparql(PagedProtocol[Graph]):
                     {name: term["value"] for name, term in row.items() if _is_named(term)}
                     for row in rows
                 ]
-            case {"boolean": _}:
-                text = "%(source)s: %(url)s answered a SELECT query with a boolean"
-        raise ParseError(text, source=self.source.name, url=self.source.url)
+        raise ParseError(
+            "%(source)s: %(url)s did not answer a SELECT query with SPARQL results",
+            source=self.source.name,
+            url=self.source.url,
+        )
 
     def _send(self, accept: str, query: str, **terms: str) -> Reply:
         options = self.options

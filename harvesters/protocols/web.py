@@ -65,7 +65,6 @@ _PAGE_TYPES = (
 _MAX_HOSTS = 5  # Hosts that an error names.
 _MAX_DEPTH = 3  # An index should list sitemaps only, some list indexes.
 _MAX_BYTES = 64 * 1024 * 1024  # Bytes of a decompressed sitemap; the protocol allows 50 MB.
-_MAX_ENTRIES = 50_000  # The protocol's limit of a sitemap.
 _OVERLAP = timedelta(days=1)  # A lastmod is often a date without a time.
 
 log = structlog.get_logger()
@@ -164,7 +163,7 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
     Return whether it is an index, the time of change by address, as it is written, "" if unknown,
     and the number of entries that are not web addresses.
 
-    Raises ParseError if it is none of these, or has more entries than the protocol allows.
+    Raises ParseError if it is none of these.
     """
     reply = _decompress(reply)
     is_text = not reply.content.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<")
@@ -184,13 +183,6 @@ def _parse_sitemap(reply: Reply) -> tuple[bool, dict[str, str], int]:
         entries = [(address, stamp) for _, address, stamp in sitemap_entries(root, reply.url)]
         is_index = kind == "sitemapindex"
     listed = {address: stamp for address, stamp in entries if is_web(address)}
-    if len(listed) > _MAX_ENTRIES:
-        raise ParseError(
-            "%(url)s: has %(count)s entries, more than the %(limit)s that a sitemap may have",
-            url=reply.url,
-            count=len(listed),
-            limit=_MAX_ENTRIES,
-        )
     if is_text and not listed:
         raise ParseError(
             "%(url)s: not a sitemap: neither XML nor a list of web addresses", url=reply.url
