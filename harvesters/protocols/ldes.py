@@ -10,23 +10,24 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
 from pydantic import Field
-from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, Store
+from pyoxigraph import Literal, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Payload
-from harvesters.payloads.graph import TYPE, Graph, Node, Term, bounded_description
+from harvesters.payloads.graph import TYPE, Graph, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import MAX_RECORDS
 from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
-from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions, is_described
+from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions, iris, is_described, objects
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -38,6 +39,7 @@ _UPSERT = (
     " gone = excluded.gone, text = excluded.text, fault = excluded.fault WHERE excluded.rank > latest.rank"
 )
 _LDES, _TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
+_POLICY = f"{_LDES}retentionPolicy"
 # What a stream says of its members: their properties for time, sequence and entity, and the property
 # and the value that mark a deletion.
 _DEFAULTS = {
@@ -163,8 +165,11 @@ class StreamReader:
             if _parse_relations(store, page, _DEFAULTS) or any(_parse_members(store, _DEFAULTS, 0)):
                 return source.url
             views = [
-                (view, f"{_LDES}LatestVersionSubset" in _policies(store, NamedNode(view)))
-                for view in sorted({*_iris(store, None, f"{_TREE}view")})
+                (
+                    view,
+                    any(map(partial(_is_latest, store), objects(store, NamedNode(view), _POLICY))),
+                )
+                for view in sorted({*iris(store, None, f"{_TREE}view")})
                 if is_web(view) and urlsplit(view).hostname == host
             ]
         if not views:
@@ -224,17 +229,20 @@ def _retention_limit(store: Store) -> Reason | None:
     """Return why a stream may lack entities: a retention policy that drops old members, even the
     latest of their entity.
     """
-    for policy in _objects(store, None, f"{_LDES}retentionPolicy"):
+    for policy in objects(store, None, _POLICY):
         by_amount, by_time = (
-            any(_objects(store, policy, f"{_LDES}{name}") for name in names)
+            any(objects(store, policy, f"{_LDES}{name}") for name in names)
             for names in (_AMOUNTS, _DURATIONS)
         )
-        is_latest = f"{_LDES}LatestVersionSubset" in _iris(store, policy, TYPE)
-        if not is_latest and (by_time or not by_amount):
+        if not _is_latest(store, policy) and (by_time or not by_amount):
             return Reason(
                 "the stream's retention policy drops old members, so missing entities may still exist"
             )
     return None
+
+
+def _is_latest(store: Store, policy: Term) -> bool:
+    return f"{_LDES}LatestVersionSubset" in iris(store, policy, TYPE)
 
 
 def _parse_relations(store: Store, page: str, stream: Stream) -> dict[str, datetime | None]:
@@ -242,15 +250,15 @@ def _parse_relations(store: Store, page: str, stream: Stream) -> dict[str, datet
     newer, None if it is unknown.
     """
     relation = f"{_TREE}relation"
-    links = _objects(store, NamedNode(page), relation) or _objects(store, None, relation)
+    links = objects(store, NamedNode(page), relation) or objects(store, None, relation)
     bounds: dict[str, datetime | None] = {}
     for link in links:
-        paths = {*map(_normalize_iri, _iris(store, link, f"{_TREE}path"))}
+        paths = {*map(_normalize_iri, iris(store, link, f"{_TREE}path"))}
         is_bound = stream["timestampPath"] in paths and not _BOUNDS.isdisjoint(
-            _iris(store, link, TYPE)
+            iris(store, link, TYPE)
         )
         bound = parse_timestamp(_literal(store, link, f"{_TREE}value")) if is_bound else None
-        for address in _iris(store, link, f"{_TREE}node"):
+        for address in iris(store, link, f"{_TREE}node"):
             bounds[address] = min(filter(None, (bound, bounds.get(address))), default=None)
     return bounds
 
@@ -259,16 +267,16 @@ def _parse_members(
     store: Store, stream: Stream, steps: int, broken: Mapping[str, str] = {}
 ) -> Iterator[StreamMember]:
     """Yield a page's members. *broken* are the nodes that cannot be read."""
-    terms = {*_objects(store, None, f"{_TREE}member")}
+    terms = {*objects(store, None, f"{_TREE}member")}
     for node in sorted((term for term in terms if isinstance(term, NamedNode)), key=str):
         name = node.value
-        entity = next(iter(_iris(store, node, stream["versionOfPath"])), name)
+        entity = next(iter(iris(store, node, stream["versionOfPath"])), name)
         stamp = _literal(store, node, stream["timestampPath"])
         moment = parse_timestamp(stamp)
         sequence = _literal(store, node, stream["sequencePath"])
         time = moment.isoformat(timespec="microseconds") if moment else stamp
         rank = f"{time} {int(sequence) if sequence.isdigit() else 0:020} {name}"
-        states = _objects(store, node, stream["versionDeletePath"])
+        states = objects(store, node, stream["versionDeletePath"])
         deleted = stream["versionDeleteObject"]
         is_gone = any(getattr(term, "value", None) == deleted for term in states)
         if why := broken.get(str(node)) or broken.get(f"<{entity}>"):
@@ -303,34 +311,13 @@ def _normalize_iri(name: str) -> str:
     return "http" + name[5:] if name.startswith("https://schema.org/") else name
 
 
-def _policies(store: Store, view: Node) -> set[str]:
-    policies = _objects(store, view, f"{_LDES}retentionPolicy")
-    return {name for policy in policies for name in _iris(store, policy, TYPE)}
-
-
 def _text(store: Store, node: Term | None, name: str) -> str:
-    return next((str(getattr(term, "value", "")) for term in _objects(store, node, name)), "")
+    return next((str(getattr(term, "value", "")) for term in objects(store, node, name)), "")
 
 
 def _literal(store: Store, node: Term, name: str) -> str:
-    terms = _objects(store, node, name) if name else []
+    terms = objects(store, node, name) if name else []
     return next((term.value for term in terms if isinstance(term, Literal)), "").strip()
-
-
-def _iris(store: Store, node: Term | None, name: str) -> list[str]:
-    return [term.value for term in _objects(store, node, name) if isinstance(term, NamedNode)]
-
-
-def _objects(store: Store, node: Term | None, name: str) -> list[Term]:
-    if isinstance(node, Literal):
-        return []
-    try:
-        predicate = NamedNode(name)
-    except ValueError:  # The stream's path is not an IRI.
-        return []
-    subject = node if isinstance(node, NamedNode | BlankNode) else None
-    quads = store.quads_for_pattern(subject, predicate, None, DefaultGraph())
-    return [quad.object for quad in quads]
 
 
 PROTOCOL = Protocol(collect, Payload.GRAPH, LdesOptions, incremental=True)

@@ -30,7 +30,7 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import InvalidRecord, Item, P, Page, Pages
+from harvesters.page_model import InvalidRecord, Item, P, Page, Pages, SourcePosition
 from harvesters.payloads.value_parsing import in_utc
 from harvesters.protocols.protocol import Cursor, Items, read_cursor
 from harvesters.reasons import Reason
@@ -146,7 +146,8 @@ class Batch:
     next page, "" if this is the last; None if the next page follows by the number of records.
     *passed* is the number of places that the page takes if that is not the number of its records.
     *place* is the place of the next page's first record as the registry counts. *doubt* is a reason
-    why the list may lack records, *window* the rest of the current window.
+    why the list may lack records, *window* the rest of the current window. *at* is the position of
+    the records in the archive if that is not the position of *reply*.
     """
 
     reply: Reply | None
@@ -157,6 +158,7 @@ class Batch:
     place: int | None = None
     doubt: Reason | None = None
     window: Window | None = None
+    at: SourcePosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +310,7 @@ class PagedProtocol(ABC, Generic[P]):
         again = self.repeats or cursor is not None
         state = read_cursor(ListCursor, cursor) or replace(self.start(), again=again)
         is_single = len(self.windows) == 1
-        self.detector.check_token("", state.position or None)
+        self.detector.check_token("", state.position or self.source.url)
         while state.windows:
             before, batch, items = state, None, Items()
             size = state.sizes[0] if state.sizes else self.page_size(state)
@@ -330,7 +332,7 @@ class PagedProtocol(ABC, Generic[P]):
                 yield state.page(
                     items,
                     bool(state.windows),
-                    batch.reply.at if batch and batch.reply else None,
+                    (batch.at or (batch.reply.at if batch.reply else None)) if batch else None,
                     reported_total=(state.total or before.total) if is_single else None,
                     again=before.again,
                     unstable_list=self.moves,

@@ -6,23 +6,23 @@ Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/lates
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
+from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
 from pydantic import Field
-from pyoxigraph import NamedNode, Store
+from pyoxigraph import NamedNode
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload
-from harvesters.parsing import join_url
-from harvesters.payloads.graph import Graph
+from harvesters.page_model import InvalidRecord, Item, Pages, Payload, SourcePosition
+from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.protocols.document import (
     MAX_RECORDS,
@@ -32,14 +32,13 @@ from harvesters.protocols.document import (
 )
 from harvesters.protocols.lists import (
     RECORD_ERRORS,
-    LoopDetector,
-    count_empty_pages,
-    total_changed,
+    Batch,
+    ListCursor,
+    PagedProtocol,
 )
-from harvesters.protocols.protocol import Cursor, Items, Protocol, read_cursor
+from harvesters.protocols.protocol import Items, Protocol
 from harvesters.protocols.rdf_reader import (
     ACCEPT,
-    DiscoveredRecords,
     RdfOptions,
     RdfReader,
     find_next_page,
@@ -62,128 +61,152 @@ class CatalogueOptions(RdfOptions):
     elsewhere: bool = Field(False, description="Follow links to other hosts too.")
 
 
-# A catalogue that links to more does not end; no known one has as many.
-_MAX_CATALOGUES = 10_000
-
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class RdfCursor(Cursor):
-    """Position in a crawl.
-
-    *todo* are the documents to read, the current one first; *seen* are digests of all that were
-    ever queued, so that catalogues that contain each other end. *last* is the last item read of the
-    current document: a record by its key, or a member by its address. *paged*: the current document
-    is a next page. *below*: it is not the source's own. *total* is the total that the collection
-    declares, *empty* the number of pages without records in a row.
+class _Document(NamedTuple):
+    """A document that was requested: its *entries* are the records by key ("d" and the key), what
+    cannot be read ("l"), and the members that it only names ("m" and the address), sorted.
     """
 
-    todo: tuple[str, ...]
-    seen: tuple[str, ...] = ()
-    last: tuple[str, ...] = ()
-    paged: bool = False
-    below: bool = False
+    address: str
+    reply: Reply
+    entries: Sequence[tuple[str, Node | InvalidRecord | None]] = ()
+    catalogues: Sequence[str] = ()
     total: int | None = None
-    empty: int = 0
+    following: str = ""
+    doubt: Reason | None = None
 
 
-def collect(
-    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
-) -> Pages[Graph]:
-    """Yield all records of a document, of its next pages and of its catalogues. Changes alone
-    cannot be requested.
+class Rdf(PagedProtocol[Graph]):
+    """The records of a document, of its next pages and of the catalogues that it links to. Changes
+    alone cannot be requested.
 
     A record's payload is a graph of its statements and of those about the nodes that it points to;
     its raw bytes are the same as sorted N-Triples. A member that is only named is requested by its
-    address. A catalogue that was read is not read again. Raises ParseError if a response is not RDF, has no
-    record, or pages do not end.
+    address. A catalogue that was read is not read again.
+
+    A window is the documents to read, the current one first, and digests of all that were ever
+    queued, so that catalogues that contain each other end. The position is the address of a page of
+    the current one, after the last of its entries that were read if some are left.
     """
-    reader, first, loop_detector = (
-        RdfReader(source, fetch),
-        cursor is None,
-        LoopDetector(source.name),
-    )
-    parse = partial(_parse_member, reader)
-    members = DocumentReader(source, fetch, ACCEPT, ACCEPT, parse, is_missing_gone=False)
-    state = read_cursor(RdfCursor, cursor)
-    state = state or RdfCursor((source.url,), (_digest(source.url),), again=not first)
-    while state.todo:
-        address = state.todo[0]
-        if not state.paged:
-            loop_detector.reset()
-            loop_detector.check_token("", address)
+
+    is_linked = True
+    moves = False
+
+    def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
+        super().__init__(source, fetch, since)
+        self.reader, self.stack = RdfReader(source, fetch), ExitStack()
+        parse = partial(_parse_member, self.reader)
+        self.members = DocumentReader(source, fetch, ACCEPT, ACCEPT, parse, is_missing_gone=False)
+        self.windows = (((source.url,), (_digest(source.url),)),)
+        self.opened: _Document | None = None
+
+    def read(self, cursor: str | None) -> Pages[Graph]:
+        with self.stack:
+            yield from super().read(cursor)
+
+    def request(self, cursor: ListCursor, size: int) -> Batch:
+        """Return the next records of a document, or a member. Raise ParseError if a response is not
+        RDF, or has no record.
+        """
+        todo, seen = cursor.windows[0]
+        last, _, address = cursor.position.rpartition(" ")
+        address = address or todo[0]
         try:
-            reply = fetch.get(address, accept=ACCEPT, conditional=first)
-            if reply.not_modified:
-                yield Page((), None, at=reply.at, unchanged=True)
-                return
-            broken: NodeErrors = {}
-            with reader.open_store(reply, broken) as store:
-                result = reader.find_records(store, urldefrag(reply.url).url)
-                _check_content(source, reply, store, result)
-                state = _queue_catalogues(source, state, result, reply)
-                following = find_next_page(store)
-                following = join_url(reply.url, following) if following else None
-                is_only = first and not following and not result.elsewhere and len(state.todo) == 1
-                loop_detector.check_token(reply.url, following)
-                pages = _read_document(
-                    reader, members, state, reply, store, result, broken, following
-                )
-                for page, after in pages:
-                    state = after
-                    yield page
+            document = self._open(address, cursor.is_first)
+            left = [entry for entry in document.entries if entry[0] > last]
+            part = [entry for entry in left[:MAX_RECORDS] if entry[0] < "m"] or left[:1]
+            items, position = self._read_part(document, part)
         except RECORD_ERRORS as error:
-            if not state.below:
+            if todo[0] == self.source.url:
                 raise
-            why = Reason(
-                "the catalogue %(url)s cannot be read: %(error)s", url=address, error=error.reason
+            text = "the catalogue %(url)s cannot be read: %(error)s"
+            why = Reason(text, url=address, error=error.reason)
+            lost, window = InvalidRecord(None, why), (todo[1:], seen)
+            return Batch(None, (lost,), next="".join(todo[1:2]), doubt=why, window=window)
+        new = {_digest(link): link for link in document.catalogues}
+        new = {mark: link for mark, link in new.items() if mark not in seen}
+        todo, seen = (*todo, *new.values()), (*seen, *new)
+        following = document.following
+        if len(left) > len(part):
+            following = f"{part[-1][0]} {address}"
+        elif not following:
+            todo, following = todo[1:], "".join(todo[1:2])
+        # Totals of several catalogues cannot be added: a record may be in more than one.
+        total = document.total if len(seen) == 1 else None
+        return Batch(
+            document.reply,
+            items,
+            total,
+            following,
+            doubt=document.doubt,
+            window=(todo, seen),
+            at=position,
+        )
+
+    def _open(self, address: str, is_first: bool) -> _Document:
+        """Return a document, whose store exists until another one is opened."""
+        if self.opened and self.opened.address == address:
+            return self.opened
+        self.stack.close()
+        reply = self.fetch.get(address, accept=ACCEPT, conditional=is_first)
+        self.opened = _Document(address, reply)
+        if reply.not_modified:
+            return self.opened
+        broken: NodeErrors = {}
+        store = self.stack.enter_context(self.reader.open_store(reply, broken))
+        self.read_record = partial(self.reader.parse_record, store, broken=broken)
+        result = self.reader.find_records(store, urldefrag(reply.url).url)
+        if not any(result) and not is_catalogue(store):
+            raise ParseError(
+                "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
+                "'types'",
+                source=self.source.name,
+                url=reply.url,
+                classes=", ".join(frequent_classes(store)) or "no classes",
             )
-            state = _next_document(state.mark_incomplete(why), None)
-            yield state.page((InvalidRecord(None, why),), bool(state.todo))
-            continue
-        if not is_only:  # A document may be unchanged while those it links to are not.
-            fetch.forget(address)
-        first = False
+        catalogues, members = (
+            _allowed_links(self.source, links, reply)
+            for links in (result.catalogues, result.elsewhere)
+        )
+        entries: list[tuple[str, Node | InvalidRecord | None]] = [
+            *((f"d{key}", node) for key, node in result.records),
+            *(("l", item) for item in unreadable_parts(result, broken)),
+            *((f"m{member}", None) for member in members),
+        ]
+        following = find_next_page(store) or ""
+        # A document may be unchanged while those it links to are not.
+        if following or result.elsewhere or result.catalogues or not is_first:
+            self.fetch.forget(address)
+        fault, text = (
+            next(iter(broken.values()), None),
+            "%(url)s has parts that cannot be read: %(error)s",
+        )
+        doubt = Reason(text, url=reply.url, error=fault) if fault else None
+        self.opened = _Document(
+            address, reply, entries, catalogues, find_total(store), following, doubt
+        )
+        return self.opened
+
+    def _read_part(
+        self, document: _Document, part: Sequence[tuple[str, Node | InvalidRecord | None]]
+    ) -> tuple[Items, SourcePosition | None]:
+        items, position = list[Item[Graph]](), document.reply.at
+        for place, entry in part:
+            if isinstance(entry, InvalidRecord):
+                items.append(entry)
+            elif entry is None:
+                member = ListedDocument(place[1:], place[1:])
+                ((records, _, position),) = self.members.read(member, DocumentCursor())
+                items += records
+            else:
+                items.append(self.read_record(place[1:], entry))
+        return tuple(items), position
 
 
 def _digest(address: str) -> str:
     return blake2b(urldefrag(address).url.encode(), digest_size=8).hexdigest()
-
-
-def _check_content(source: Source, reply: Reply, store: Store, result: DiscoveredRecords) -> None:
-    """Raise ParseError, with the classes found, if a document has no record, catalogue or page of
-    one.
-    """
-    if result.records or result.keyless or result.elsewhere or result.catalogues:
-        return
-    if not is_catalogue(store):
-        classes = ", ".join(frequent_classes(store)) or "no classes"
-        raise ParseError(
-            "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
-            "'types'",
-            source=source.name,
-            url=reply.url,
-            classes=classes,
-        )
-
-
-def _queue_catalogues(
-    source: Source, state: RdfCursor, result: DiscoveredRecords, reply: Reply
-) -> RdfCursor:
-    """Queue the catalogues to which a document links, each once."""
-    for address in _allowed_links(source, result.catalogues, reply):
-        mark = _digest(address)
-        if mark not in state.seen and mark != _digest(reply.url):
-            if len(state.seen) >= _MAX_CATALOGUES:
-                raise ParseError(
-                    "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end",
-                    source=source.name,
-                    url=reply.url,
-                    limit=_MAX_CATALOGUES,
-                )
-            state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
-    return state
 
 
 def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> list[str]:
@@ -208,70 +231,12 @@ def _allowed_links(source: Source, addresses: Iterable[str], reply: Reply) -> li
     return allowed
 
 
-def _read_document(
-    reader: RdfReader,
-    documents: DocumentReader,
-    state: RdfCursor,
-    reply: Reply,
-    store: Store,
-    result: DiscoveredRecords,
-    broken: NodeErrors,
-    following: str | None,
-) -> Iterator[tuple[Page[Graph], RdfCursor]]:
-    """Yield the pages of one document, at least one: its records, what cannot be read, then each
-    member that it only names.
-    """
-    total, again = find_total(store), state.again
-    if state.paged:
-        state = state.mark_incomplete(total_changed(state.total, total))
-    if broken:
-        state = state.mark_incomplete(
-            Reason(
-                "%(url)s has parts that cannot be read: %(error)s",
-                url=reply.url,
-                error=next(iter(broken.values())),
-            )
-        )
-    # Totals of several catalogues cannot be added: a record may be in more than one.
-    state, whole = replace(state, total=total), total if len(state.seen) == 1 else None
-    linked = _allowed_links(reader.source, result.elsewhere, reply)
-    members = [address for address in linked if ("m", address) > state.last]
-    records = [(key, node) for key, node in result.records if ("d", key) > state.last]
-    for start in range(0, len(records) or 1, MAX_RECORDS):
-        chunk = records[start : start + MAX_RECORDS]
-        items: list[Item[Graph]] = [reader.parse_record(store, *record, broken) for record in chunk]
-        is_last = start + MAX_RECORDS >= len(records)
-        if is_last and state.last < ("m",):
-            items += unreadable_parts(result, broken)
-        empty = count_empty_pages(reader.source.name, reply.url, state.empty, items)
-        state = replace(state, last=("d", chunk[-1][0]) if chunk else state.last, empty=empty)
-        if is_last and not members:
-            state = _next_document(state, following)
-        has_next = bool(state.todo)
-        yield state.page((*items,), has_next, reply.at, reported_total=whole, again=again), state
-    for address in members:
-        ((member, _, at),) = documents.read(ListedDocument(address, address), DocumentCursor())
-        state = replace(state, last=("m", address))
-        if address == members[-1]:
-            state = _next_document(state, following)
-        has_next = bool(state.todo)
-        yield state.page(member, has_next, at, reported_total=whole, again=again), state
-
-
-def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
-    """Return the cursor after a document: at its next page, else at the next one in the queue."""
-    if following:
-        return replace(state, todo=(following, *state.todo[1:]), last=(), paged=True)
-    return replace(state, todo=state.todo[1:], last=(), paged=False, below=True, total=None)
-
-
 def _parse_member(reader: RdfReader, member: ListedDocument, reply: Reply) -> Items:
-    node, item = NamedNode(member.address), None
+    node = NamedNode(member.address)
     with reader.open_store(reply) as store:
-        if is_described(store, node):
-            item = reader.parse_record(store, member.address, node)
-    fault = Reason("%(url)s has no statements about it", url=reply.url)
-    return (item or InvalidRecord(member.address, fault),)
+        if not is_described(store, node):
+            raise ParseError("%(url)s has no statements about it", url=reply.url)
+        return (reader.parse_record(store, member.address, node),)
 
 
-PROTOCOL = Protocol(collect, Payload.GRAPH, CatalogueOptions, incremental=False)
+PROTOCOL = Protocol(Rdf.collect, Payload.GRAPH, CatalogueOptions, incremental=False)

@@ -8,11 +8,10 @@ import codecs
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
@@ -23,7 +22,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_json, refuse_html
 from harvesters.options import Options, Texts, one_of
 from harvesters.page_model import InvalidRecord, Item, Record
-from harvesters.parsing import parser_errors
+from harvesters.parsing import natural, parser_errors
 from harvesters.payloads.graph import (
     MEMBERS,
     TYPE,
@@ -85,12 +84,10 @@ _IDENTIFIERS = tuple(
 )
 _PAGES = tuple(map(iri, ("schema:url", "dcat:landingPage", "foaf:page", "foaf:homepage")))
 _MODIFIED = tuple(map(iri, ("dct:modified", "schema:dateModified")))
-_NEXT = tuple(NamedNode(iri(name)) for name in ("hydra:next", "hydra:nextPage"))
-_TOTAL = NamedNode(iri("hydra:totalItems"))
+_NEXT = tuple(map(iri, ("hydra:next", "hydra:nextPage")))
 
 
-@dataclass(frozen=True, slots=True)
-class DiscoveredRecords:
+class DiscoveredRecords(NamedTuple):
     """The records of a document: *records* by key, and *keyless* ones; *elsewhere* are members that
     it only names, *catalogues* those to which it links.
     """
@@ -111,7 +108,7 @@ def find_records(
     of another, and not a record. A blank node's key is its identifier, else its page, else *page*
     if the document describes nothing else.
     """
-    listed = {term for name in _LISTED for term in _objects(store, name)}
+    listed = {term for name in _LISTED for term in _nodes(store, name)}
     stated = {node for name in classes for node in _instances(store, name)}
     chosen = stated if classes else _recognized(store, listed)
     named: dict[str, Node] = {}
@@ -146,14 +143,14 @@ def _recognized(store: Store, listed: Set[Node]) -> set[Node]:
     return {
         node
         for node in whole | listed
-        if is_described(store, node) and not _types(store, node) & _NO_RECORDS
+        if is_described(store, node) and not _NO_RECORDS.intersection(iris(store, node, TYPE))
     }
 
 
 def find_key(store: Store, node: Node) -> str | None:
     """Return the key of a blank node: its identifier, else its page."""
     for name in (*_IDENTIFIERS, *_PAGES):
-        if keys := sorted(text for term in _values(store, node, name) if (text := _key(term))):
+        if keys := sorted(text for term in objects(store, node, name) if (text := _key(term))):
             return keys[0]
     return None
 
@@ -163,7 +160,7 @@ def find_modified(store: Store, node: Node) -> str | None:
         (
             term.value
             for name in _MODIFIED
-            for term in _values(store, node, name)
+            for term in objects(store, node, name)
             if isinstance(term, Literal)
         ),
         None,
@@ -176,66 +173,63 @@ def find_next_page(store: Store) -> str | None:
 
     Source: https://www.hydra-cg.com/spec/latest/core/#collections
     """
-    quads = (
-        quad for name in _NEXT for quad in store.quads_for_pattern(None, name, None, DefaultGraph())
-    )
-    return min(
-        (text for quad in quads if (text := _key(quad.object)) and is_web(text)), default=None
-    )
+    texts = (_key(term) for name in _NEXT for term in objects(store, None, name))
+    return min((text for text in texts if text and is_web(text)), default=None)
 
 
 def find_total(store: Store) -> int | None:
     """Return the number of members that the document's only collection reports."""
-    totals = {
-        quad.object.value
-        for quad in store.quads_for_pattern(None, _TOTAL, None, DefaultGraph())
-        if isinstance(quad.object, Literal)
-    }
-    number = next(iter(totals)) if len(totals) == 1 else ""
-    return int(number) if number.isascii() and number.isdigit() else None
+    totals = {*map(_key, objects(store, None, iri("hydra:totalItems")))}
+    return natural(totals.pop()) if len(totals) == 1 else None
 
 
 def frequent_classes(store: Store) -> list[str]:
     """Return the classes with instances in the document, the most frequent first, at most eight."""
-    quads = store.quads_for_pattern(None, NamedNode(TYPE), None, DefaultGraph())
-    count = Counter(quad.object.value for quad in quads if isinstance(quad.object, NamedNode))
+    count = Counter(iris(store, None, TYPE))
     return sorted(count, key=lambda name: (-count[name], name))[:8]
 
 
 def _catalogues(store: Store) -> Iterator[str]:
     """Yield the catalogues that the document names as parts of another without listing their members."""
-    parts = set(_objects(store, iri("dcat:catalog")))
+    parts = set(_nodes(store, iri("dcat:catalog")))
     for name in (*_LISTED, iri("dct:hasPart"), iri("schema:hasPart")):
-        parts |= {node for node in _objects(store, name) if _types(store, node) & CATALOGUES}
+        parts |= {
+            node for node in _nodes(store, name) if CATALOGUES.intersection(iris(store, node, TYPE))
+        }
     for node in parts:
         if (
             isinstance(node, NamedNode)
             and is_web(node.value)
-            and not any(_values(store, node, name) for name in MEMBERS)
+            and not any(objects(store, node, name) for name in MEMBERS)
         ):
             yield node.value
 
 
-def _objects(store: Store, name: str) -> Iterable[Node]:
-    quads = store.quads_for_pattern(None, NamedNode(name), None, DefaultGraph())
-    return (quad.object for quad in quads if isinstance(quad.object, NamedNode | BlankNode))
+def objects(store: Store, node: Term | None, name: str) -> list[Term]:
+    """Return the values of the property *name* of *node*, or of any node."""
+    if isinstance(node, Literal):
+        return []
+    try:
+        predicate = NamedNode(name)
+    except ValueError:  # What names the property is not an IRI.
+        return []
+    subject = node if isinstance(node, NamedNode | BlankNode) else None
+    quads = store.quads_for_pattern(subject, predicate, None, DefaultGraph())
+    return [quad.object for quad in quads]
+
+
+def iris(store: Store, node: Term | None, name: str) -> list[str]:
+    """Return the values that are IRIs."""
+    return [term.value for term in objects(store, node, name) if isinstance(term, NamedNode)]
+
+
+def _nodes(store: Store, name: str) -> Iterator[Node]:
+    return (node for node in objects(store, None, name) if isinstance(node, NamedNode | BlankNode))
 
 
 def _instances(store: Store, name: str) -> Iterator[Node]:
     quads = store.quads_for_pattern(None, NamedNode(TYPE), NamedNode(name), DefaultGraph())
     return (quad.subject for quad in quads if isinstance(quad.subject, NamedNode | BlankNode))
-
-
-def _types(store: Store, node: Node) -> frozenset[str]:
-    return frozenset(
-        term.value for term in _values(store, node, TYPE) if isinstance(term, NamedNode)
-    )
-
-
-def _values(store: Store, node: Node, name: str) -> list[Term]:
-    return [
-        quad.object for quad in store.quads_for_pattern(node, NamedNode(name), None, DefaultGraph())
-    ]
 
 
 def _part(store: Store, node: Node) -> bool:

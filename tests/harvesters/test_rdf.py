@@ -16,7 +16,7 @@ from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.payloads.paths import compile_property_path
 from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.document import MAX_RECORDS
-from harvesters.protocols.rdf import collect
+from harvesters.protocols.rdf import Rdf
 
 URL = "https://registry.example/api"
 HEAD = """
@@ -299,7 +299,7 @@ def test_only_a_document_that_holds_all_is_asked_for_changes(more: str, expected
     })  # fmt: skip
 
     with server.open_client() as fetch:
-        list(collect(define_source("rdf"), fetch, None))
+        list(Rdf.collect(define_source("rdf"), fetch, None))
         assert (URL in fetch.seen) is expected
 
 
