@@ -20,7 +20,6 @@ from harvesters.matching.clusters import (
     PairRule,
     Status,
     check_rule,
-    classify_pairs,
     classify_stored,
     count_pairs,
     covered_pairs,
@@ -38,6 +37,7 @@ from harvesters.matching.match import (
     match_records,
     pair_id,
     read_entities,
+    read_sides,
 )
 from harvesters.runs import operations
 from harvesters.runs.context import HarvestContext
@@ -129,26 +129,26 @@ def queue(
     decided to be different.
     """
     with open_existing(ctx.obj) as ledger:
-        stored, scored, _ = classify_stored(ledger)
+        rated, _ = classify_stored(ledger)
         decisions = current_decisions(ledger)
     undecided = [
-        item
-        for item in scored
+        (pair, status)
+        for pair, status in rated
         if all_pairs
-        or (item.status in (Status.QUEUED, Status.CONTRADICTION) and item.pair not in decisions)
+        or (status in (Status.QUEUED, Status.CONTRADICTION) and pair.pair not in decisions)
     ]
     rows = [
         {
-            "pair": stored[item.pair].id,
-            "status": item.status.value,
-            "bits": item.score.bits,
-            "first": stored[item.pair].names[0],
-            "second": stored[item.pair].names[1],
+            "pair": pair.id,
+            "status": status.value,
+            "bits": pair.score.bits,
+            "first": pair.names[0],
+            "second": pair.names[1],
             "because": ", ".join(
-                f"{feature.name} {feature.bits:+.1f}" for feature in item.score.features
+                f"{feature.name} {feature.bits:+.1f}" for feature in pair.score.features
             ),
         }
-        for item in undecided[:limit]
+        for pair, status in undecided[:limit]
     ]
     print_rows(rows, f"{len(undecided)} pairs", json, empty="no pair awaits a decision")
 
@@ -161,12 +161,12 @@ def show(ctx: Context, pair: _Pair, json: Json = False) -> None:
         history = [
             decision for decision in decision_history(ledger) if decision.pair == scored.pair
         ]
-        with read_entities(ledger, Iris(ctx.obj.base)) as entities:
-            if gone := [iri for iri in scored.pair if iri not in entities]:
-                raise IdentityError(
-                    f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs"
-                )
-            first, second = (entities[iri] for iri in scored.pair)
+        entities = read_sides(ledger, scored, Iris(ctx.obj.base))
+        if gone := set(scored.pair) - {entity.iri for entity in entities}:
+            raise IdentityError(
+                f"{min(gone)} is not published any more; `stocktake identity match` renews the pairs"
+            )
+        first, second = entities
     sides = [
         {"": name, "first": _listed(getattr(first, name)), "second": _listed(getattr(second, name))}
         for name in _COMPARED
@@ -274,11 +274,11 @@ def _decide(
     """Decide about the pairs of a rule; return their rows, and the number of clusters before and
     after.
     """
-    stored, scored, before = classify_stored(context.ledger)
+    rated, before = classify_stored(context.ledger)
     decided, by = current_decisions(context.ledger), current_user()
-    pairs = covered_pairs(rule, stored, scored, decided)
+    pairs = covered_pairs(rule, rated, decided)
     new = {pair.pair: Decision(pair.pair, judgement, by, context.now(), reason) for pair in pairs}
-    _, after = classify_pairs(stored, {**decided, **new})
+    _, after = classify_stored(context.ledger, new)
     if is_stored:
         note = f"{len(pairs)} pairs by rule"
         operations.decide_pairs(context, list(new), judgement, by=by, reason=reason, note=note)

@@ -84,13 +84,13 @@ def show_pairs(
     stays queued.
     """
     chosen = Status(status) if status in set(Status) else Status.QUEUED
-    stored, scored, _ = classify_stored(context.ledger)
-    pairs = [(stored[item.pair], item.score.bits) for item in scored if item.status is chosen]
+    rated, _ = classify_stored(context.ledger)
+    pairs = [(item, item.score.bits) for item, status in rated if status is chosen]
     start = max(0, after)
     values = {
         "user": user,
         "states": list(Status),
-        "counts": Counter(item.status for item in scored),
+        "counts": Counter(status for _, status in rated),
         "chosen": chosen,
         "pairs": pairs[start : start + _ROWS],
         "decisions": current_decisions(context.ledger),
@@ -113,11 +113,11 @@ def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Re
 def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show both sides of a pair, the bits of each feature, and all decisions about it."""
     pair = _find(context.ledger, id)
-    _, scored, _ = classify_stored(context.ledger)
+    rated, _ = classify_stored(context.ledger)
     values = {
         "user": user,
         "pair": pair,
-        "status": next(item.status for item in scored if item.pair == pair.pair),
+        "status": next(status for item, status in rated if item.pair == pair.pair),
         "fields": _compare(read_sides(context.ledger, pair, Iris(context.base)), context),
         "history": [
             decision for decision in decision_history(context.ledger) if decision.pair == pair.pair
@@ -147,13 +147,8 @@ def decide(id: str, form: FormFields, user: FormOperator, context: ContextDep) -
 
 
 def _next_page(ledger: Ledger) -> str:
-    stored, scored, _ = classify_stored(ledger)
-    decisions = current_decisions(ledger)
-    waiting = (
-        item.pair for item in scored if item.status is Status.QUEUED and item.pair not in decisions
-    )
-    following = next(waiting, None)
-    return f"{PAGE}/pairs/{stored[following].id}" if following else PAGE
+    waiting = covered_pairs(PairRule(), classify_stored(ledger)[0], current_decisions(ledger))
+    return f"{PAGE}/pairs/{waiting[0].id}" if waiting else PAGE
 
 
 def _find(ledger: Ledger, id: str) -> StoredPair:
@@ -248,8 +243,7 @@ def _covered(rule: PairRule, ledger: Ledger) -> list[StoredPair]:
         raise InvalidValue(
             "A rule needs known features, bits or registries as its conditions."
         ) from error
-    stored, scored, _ = classify_stored(ledger)
-    return covered_pairs(rule, stored, scored, current_decisions(ledger))
+    return covered_pairs(rule, classify_stored(ledger)[0], current_decisions(ledger))
 
 
 def _read_rule(query: QueryParams) -> PairRule:

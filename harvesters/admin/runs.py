@@ -71,7 +71,7 @@ _ATTENTION = ("failing", "late")  # worst first
 def count_waiting(context: AdminContext) -> Mapping[str, int]:
     """Return how many things of each queue wait for a person, by the name of the queue."""
     ledger = context.ledger
-    pairs = [item.status for item in classify_stored(ledger)[1]]
+    pairs = [status for _, status in classify_stored(ledger)[0]]
     return {
         "plans": len(ledger.awaiting_review()),
         "definitions": len(operators.proposals(ledger)),

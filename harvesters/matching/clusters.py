@@ -21,6 +21,7 @@ from enum import StrEnum
 from itertools import groupby
 from operator import itemgetter
 from sqlite3 import Connection
+from typing import TypeAlias
 
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
@@ -35,7 +36,7 @@ from harvesters.matching.match import (
     pair_id,
     stored_pairs,
 )
-from harvesters.matching.scoring import AUTOMATIC, FEATURES, Score
+from harvesters.matching.scoring import AUTOMATIC, FEATURES
 from vocab.annotations import Match, cluster_iri, describe_cluster
 from vocab.iris import Iris
 
@@ -49,11 +50,7 @@ class Status(StrEnum):
     DECIDED = "decided"  # by a person
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredPair:
-    pair: Pair
-    score: Score
-    status: Status
+Rated: TypeAlias = tuple[StoredPair, Status]
 
 
 class Clusters:
@@ -113,32 +110,33 @@ class Clusters:
 
 
 def classify(
-    pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]
-) -> tuple[list[ScoredPair], Clusters]:
-    """Return each scored pair with its status, the highest score first, and the resulting sets."""
+    pairs: Iterable[StoredPair], decisions: Mapping[Pair, Judgement]
+) -> tuple[list[Rated], Clusters]:
+    """Return each of *pairs*, which have the highest score first, with its status, and the resulting
+    sets.
+    """
     clusters = Clusters(decisions)
-    return list(
-        classify_each(sorted(pairs, key=lambda item: (-item[1].bits, item[0])), decisions, clusters)
-    ), clusters
+    return list(classify_each(pairs, decisions, clusters)), clusters
 
 
 def classify_each(
-    pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement], clusters: Clusters
-) -> Iterator[ScoredPair]:
+    pairs: Iterable[StoredPair], decisions: Mapping[Pair, Judgement], clusters: Clusters
+) -> Iterator[Rated]:
     """Yield each of *pairs*, which have the highest score first, with its status; join those that
     are one thing in *clusters*.
 
     A decided pair is never merged by its score. A pair whose merging would join two entities that
     were decided to be different is a contradiction, which a person resolves.
     """
-    for pair, scored in pairs:
-        if pair in decisions and decisions[pair] is not Judgement.UNSURE:
+    for item in pairs:
+        judgement = decisions.get(item.pair)
+        if judgement not in (None, Judgement.UNSURE):
             status = Status.DECIDED
-        elif pair in decisions or scored.bits < AUTOMATIC:
+        elif judgement or item.score.bits < AUTOMATIC:
             status = Status.QUEUED
         else:
-            status = Status.AUTOMATIC if clusters.join(*pair) else Status.CONTRADICTION
-        yield ScoredPair(pair, scored, status)
+            status = Status.AUTOMATIC if clusters.join(*item.pair) else Status.CONTRADICTION
+        yield item, status
 
 
 # Sets of entities (ScratchMapping), the pairs that may join them, and both by the root of a set.
@@ -150,17 +148,14 @@ CREATE TABLE member (root TEXT, iri TEXT, PRIMARY KEY (root, iri)) WITHOUT ROWID
 """
 
 
-def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[ScoredPair], Clusters]:
-    """Return the stored pairs, each with its status by score and decisions, and the resulting sets."""
-    stored = {item.pair: item for item in stored_pairs(ledger)}
-    return stored, *classify_pairs(stored, current_decisions(ledger))
-
-
-def classify_pairs(
-    stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, Decision]
-) -> tuple[list[ScoredPair], Clusters]:
-    """Return each pair with its status by score and *decisions*, and the resulting sets."""
-    return classify(((pair, item.score) for pair, item in stored.items()), _judgements(decisions))
+def classify_stored(
+    ledger: Ledger, further: Mapping[Pair, Decision] | None = None
+) -> tuple[list[Rated], Clusters]:
+    """Return the stored pairs, the highest score first, each with its status by score, decisions and
+    *further* ones, and the resulting sets.
+    """
+    decisions = {**current_decisions(ledger), **(further or {})}
+    return classify(stored_pairs(ledger), _judgements(decisions))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,12 +174,8 @@ def count_pairs(ledger: Ledger, entities: EntityStore) -> PairCounts:
     judgements = _judgements(current_decisions(ledger))
     with open_scratch(_SCHEMA) as database:
         clusters = Clusters(judgements, ScratchMapping(database))
-        scored = classify_each(
-            ((item.pair, item.score) for item in stored_pairs(ledger)), judgements, clusters
-        )
-        statuses = Counter(
-            (item.pair[0].partition("/id/")[2].partition("/")[0], item.status) for item in scored
-        )
+        rated = classify_each(stored_pairs(ledger), judgements, clusters)
+        statuses = Counter((item.kind, status) for item, status in rated)
         _write_members(database, clusters, entities)
         sets, merged = Counter[str](), Counter[str]()
         for root, members in database.execute(
@@ -246,15 +237,17 @@ def _write_joined(
     """
     clusters = Clusters(judgements, ScratchMapping(database))
     # Only pairs that can join two entities are stored: those in the queue are many more.
-    known = (item for item in pairs if item.score.bits >= AUTOMATIC or item.pair in judgements)
-    scored = (
-        (item.pair, item.score) for item in known if all(iri in entities for iri in item.pair)
+    known = (
+        item
+        for item in pairs
+        if (item.score.bits >= AUTOMATIC or item.pair in judgements)
+        and all(iri in entities for iri in item.pair)
     )
     positive = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
     insert = "INSERT OR REPLACE INTO scored VALUES (?, ?, ?)"
     database.executemany(insert, ((*pair, "") for pair in positive))
-    for item in classify_each(scored, judgements, clusters):
-        if item.status is Status.AUTOMATIC or item.pair in positive:
+    for item, status in classify_each(known, judgements, clusters):
+        if status is Status.AUTOMATIC or item.pair in positive:
             agreeing = sorted(feature.name for feature in item.score.features if feature.bits > 0)
             database.execute(insert, (*item.pair, " ".join(agreeing)))
     for first, second, features in database.execute("SELECT first, second, features FROM scored"):
@@ -326,18 +319,14 @@ def check_rule(rule: PairRule) -> None:
 
 
 def covered_pairs(
-    rule: PairRule,
-    stored: Mapping[Pair, StoredPair],
-    scored: Iterable[ScoredPair],
-    decided: Collection[Pair],
+    rule: PairRule, rated: Iterable[Rated], decided: Collection[Pair]
 ) -> list[StoredPair]:
     """Return the pairs in the queue that a rule covers and nobody decided, the highest score first."""
-    waiting = (
-        stored[item.pair]
-        for item in scored
-        if item.status is Status.QUEUED and item.pair not in decided
-    )
-    return [pair for pair in waiting if rule.covers(pair)]
+    return [
+        item
+        for item, status in rated
+        if status is Status.QUEUED and item.pair not in decided and rule.covers(item)
+    ]
 
 
 def _source(iri: str) -> str:

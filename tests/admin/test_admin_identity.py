@@ -130,7 +130,7 @@ async def test_statuses_can_be_listed(matched: Any) -> None:
 
     assert f"{PAGE}/pairs/{ID}" in decided
     assert f"{PAGE}/pairs/{ID}" not in waiting
-    assert len(classify_stored(matched.ledger)[1]) == 1
+    assert len(classify_stored(matched.ledger)[0]) == 1
 
 
 async def test_a_rule_is_previewed_and_decides_the_pairs_shown(matched: Any) -> None:

@@ -287,15 +287,19 @@ def test_entities_on_disk_are_those_that_were_stored() -> None:
 
 def test_what_was_decided_to_differ_is_not_joined_by_a_third() -> None:
     sure = Score(scored(organization("a", "Q"), organization("b", "Q", identifiers={("x", "1")})).features)  # fmt: skip
-    high = [((A, C), _with_bits(20.0)), ((B, C), _with_bits(18.0))]
+    high = [_pair((A, C), _with_bits(20.0)), _pair((B, C), _with_bits(18.0))]
 
-    pairs, clusters = classify([*high, ((A, B), sure)], {(A, B): Judgement.NEGATIVE})
+    pairs, clusters = classify([*high, _pair((A, B), sure)], {(A, B): Judgement.NEGATIVE})
     free, joined = classify(high, {})
 
-    statuses = {item.pair: item.status for item in pairs}
+    statuses = {item.pair: status for item, status in pairs}
     assert statuses == {(A, C): Status.AUTOMATIC, (B, C): Status.CONTRADICTION, (A, B): Status.DECIDED}  # fmt: skip
     assert (clusters.sets(), joined.sets()) == ([[A, C]], [[A, B, C]])
-    assert [item.status for item in free] == [Status.AUTOMATIC, Status.AUTOMATIC]
+    assert [status for _, status in free] == [Status.AUTOMATIC, Status.AUTOMATIC]
+
+
+def _pair(pair: Pair, score: Score) -> StoredPair:
+    return StoredPair(pair, "organization", score, ("", ""), ("", ""))
 
 
 def _with_bits(bits: float) -> Score:
@@ -309,8 +313,8 @@ def test_decisions_that_contradict_each_other_are_named() -> None:
     _, clusters = classify([], judgements)
 
     assert (clusters.conflicts, clusters.sets()) == ([(B, C)], [[A, C]])
-    pairs, unsure = classify([((A, B), _with_bits(40.0))], {(A, B): Judgement.UNSURE})
-    assert [item.status for item in pairs] == [Status.QUEUED]
+    pairs, unsure = classify([_pair((A, B), _with_bits(40.0))], {(A, B): Judgement.UNSURE})
+    assert [status for _, status in pairs] == [Status.QUEUED]
     assert unsure.sets() == []
 
 
