@@ -9,6 +9,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from itertools import islice
@@ -27,7 +28,7 @@ from harvesters.inspection.findings import MappedRecord, object_of, parse_statem
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, decompress
-from harvesters.page_model import Record, SourcePosition
+from harvesters.page_model import Page, Record, SourcePosition
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.runs.collect import archived_pages
 from harvesters.source import Source
@@ -274,12 +275,12 @@ def explain(
         ours = tuple(StatementOrigin(line, "ours") for line in chosen)
         return Explanation(*common, ours, note=note, history=described.history)
     try:
-        record, position = _find_record(described, source, base, archive, store)
+        record, response = _find_record(described, source, base, archive, store)
     except HarvestError as error:
         unknown = tuple(StatementOrigin(line, "unknown") for line in chosen)
         return Explanation(*common, unknown, note=str(error), history=described.history)
     task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
-    request, body = _request(archive, position, store)
+    request, body = _request(archive, response)
     origins = _trace_origins(chosen, described, record, task, body)
     return Explanation(*common, origins, request, history=described.history)
 
@@ -318,44 +319,43 @@ def _property(line: str) -> str:
 
 def _find_record(
     described: Described, source: Source, base: str, archive: Path, store: Store | None
-) -> tuple[Record[Any], SourcePosition]:
-    """Return the archived record and the position of its response. Raises ArchiveError if the
-    archive is not here or lacks it.
+) -> tuple[Record[Any], ArchivedResponse | None]:
+    """Return the archived record and its response. Raises ArchiveError if the archive is not here or
+    lacks it.
     """
-    name = (
-        described.position.file
-        if described.position
-        else f"{source.name}/{described.run.id}.warc.gz"
-    )
-    if described.position is not None:
-        response = _response_at(archive, described.position, store)
-        if response is not None and response.status == HTTPStatus.GONE:
+    position, key = described.position, described.key
+    name = position.file if position else f"{source.name}/{described.run.id}.warc.gz"
+    if position and (response := _response_at(archive, position, store)):
+        if response.status == HTTPStatus.GONE:
             raise ArchiveError(
                 f"the response that had the record was erased from the archive, since another record in it was removed for good; "
                 f"`stocktake harvest {source.name} --full` archives the others again"
             )
-        if response is not None:
-            for record in _records(source, response, base):
-                if record.key == described.key:
-                    return record, response.position
-    for page in archived_pages(source, base, Replay(archive, name, store, is_complete=False).find):
-        for item in page.items:
-            if isinstance(item, Record) and item.key == described.key:
-                return item, page.at or SourcePosition(name, 0, 0)
+        # If the response answers every request, its page is read without those before it; some
+        # protocols cannot read it alone.
+        with suppress(HarvestError):
+            alone = islice(archived_pages(source, base, lambda _url, _request: response), 1)
+            if item := _pick(alone, key):
+                return item[0], response
+    replay = Replay(archive, name, store, is_complete=False)
+    if item := _pick(archived_pages(source, base, replay.find), key):
+        record, at = item
+        return record, _response_at(archive, at, store) if at else None
     raise ArchiveError(
         f"the archive {name} has no record with the key {described.key!r}; `stocktake harvest --full` archives it again"
     )
 
 
-def _records(source: Source, response: ArchivedResponse, base: str) -> Iterator[Record[Any]]:
-    """Yield the records of the first page if *response* answers every request, so that a page is
-    read without those before it; nothing where the protocol cannot read the response alone.
-    """
-    try:
-        for page in islice(archived_pages(source, base, lambda _url, _request: response), 1):
-            yield from (item for item in page.items if isinstance(item, Record))
-    except HarvestError:
-        return
+def _pick(pages: Iterator[Page[Any]], key: str) -> tuple[Record[Any], SourcePosition | None] | None:
+    return next(
+        (
+            (item, page.at)
+            for page in pages
+            for item in page.items
+            if isinstance(item, Record) and item.key == key
+        ),
+        None,
+    )
 
 
 def _response_at(
@@ -365,31 +365,20 @@ def _response_at(
     return next((one for one in responses if one.position.offset == position.offset), None)
 
 
-def _request(
-    archive: Path, position: SourcePosition, store: Store | None
-) -> tuple[Request | None, bytes]:
+def _request(archive: Path, response: ArchivedResponse | None) -> tuple[Request | None, bytes]:
     """Return the request that a response answered, and the beginning of its body."""
-    response = _response_at(archive, position, store)
     if response is None:
         return None, b""
-    digest, size, begin = hashlib.sha256(), 0, bytearray()
-    with open_body(archive, response.position) as body:
+    digest, size, begin, at = hashlib.sha256(), 0, bytearray(), response.position
+    with open_body(archive, at) as body:
         while piece := body.read(1 << 16):
             digest.update(piece)
             size += len(piece)
             begin += piece[: _MAX_BODY - len(begin)]
     media = next((value for name, value in response.headers if name.lower() == "content-type"), "")
-    at = response.position
-    return Request(
-        response.url,
-        response.status,
-        media,
-        at.file,
-        at.offset,
-        at.length,
-        size,
-        digest.hexdigest(),
-    ), bytes(begin)
+    return Request(response.url, response.status, media, *at, size, digest.hexdigest()), bytes(
+        begin
+    )
 
 
 def _source_origin(
