@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from harvesters.pipeline.record_processor import (
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
 from harvesters.runs.collect import PageProcessor, repeated
+from harvesters.runs.plan import incompleteness_reasons
 from harvesters.source import Source
 from languages.translations import current_locale, format_number, gettext, isolate
 from shapes.rules import translated_message
@@ -129,96 +130,75 @@ def preview_source(
     protocol, _ = check_compatible(source)
     run = Run("trial", source.name, 1, State.RUNNING, True, None, datetime.now(UTC), "")
     task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
-    read, deadline = _PagesRead(), clock() + TIME_LIMIT
+    deadline, error = clock() + TIME_LIMIT, None
+    pages: list[Page[Any]] = []
+    previewed: list[StagedRecord] = []
+    others: list[StagedRecord] = []  # Of the records behind them only what is repeated is known.
+    digests: dict[str, str | None] = {}  # of the first record of each key
+    has_more = False
     try:
         with noting() as reads, _open_client(source, network) as client:
             processor = PageProcessor(create_processor(task), WorkerPool(base, engine, workers=0))
-            pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
-            for page in pages:
-                read.add(page, records, processor)
-                if len(read.previews) >= records or clock() > deadline:
+            for page in protocol.collect(source, client, None, None):
+                first = replace(page, items=page.items[: records - len(previewed)])
+                rest = page.items[len(first.items) :]
+                pages.append(page)
+                previewed += processor.results(processor.submit(first, {}, digests))
+                for item in () if page.again else rest:
+                    digest = processor.digest(item)
+                    if result := repeated(item, digest, digests, page):
+                        others.append(result)
+                    elif item.key is not None:
+                        digests[item.key] = digest
+                has_more = bool(rest) or page.cursor is not None
+                if len(previewed) >= records or clock() > deadline:
                     break
-    except HarvestError as error:
-        return PreviewResult(
-            tuple(read.previews),
-            read.reported_total,
-            False,
-            error.outcome,
-            str(error),
-            error.reason,
-            read.notes(),
-        )
-    notes = (*_notes(source, reads), *read.notes())
-    return PreviewResult(tuple(read.previews), read.reported_total, read.has_more, notes=notes)
+    except HarvestError as raised:
+        error = raised
+    reported = next(
+        (p.reported_total for p in reversed(pages) if p.reported_total is not None), None
+    )
+    run = replace(
+        run,
+        reported_total=None if has_more else reported,
+        fetched=sum(len(page.items) for page in pages),
+        incomplete_reason=next(filter(None, (page.incomplete_reason for page in pages)), None),
+    )
+    charset = next(filter(None, (page.guessed_charset for page in pages)), "")
+    return PreviewResult(
+        tuple(map(_record_preview, previewed)),
+        reported,
+        has_more and not error,
+        error.outcome if error else "",
+        str(error or ""),
+        error.reason if error else None,
+        (
+            *(() if error else _field_notes(source, reads)),
+            *_run_notes(run, [*previewed, *others], charset),
+        ),
+    )
 
 
-@dataclass(slots=True)
-class _PagesRead:
-    """The pages that a preview has read: *previews* of the first records, and what a run would remark
-    on all of them.
+def _run_notes(run: Run, results: Iterable[StagedRecord], charset: str) -> Iterator[Reason]:
+    """Yield what a run would remark on all records: duplicates, an incomplete list, a *charset* that
+    is stated nowhere.
     """
-
-    previews: list[RecordPreview] = field(default_factory=list)
-    reported_total: int | None = None
-    has_more: bool = False
-    _count: int = 0
-    _digests: dict[str, str | None] = field(default_factory=dict)  # of the first record of each key
-    _duplicates: list[Reason] = field(default_factory=list)
-    _incomplete: Reason | None = None
-    _guessed_charset: str = ""
-
-    def add(self, page: Page[Any], most: int, processor: PageProcessor) -> None:
-        """Preview the records of a page until *most* are previewed, and look for duplicates in all."""
-        if page.reported_total is not None:
-            self.reported_total = page.reported_total
-        self._incomplete = self._incomplete or page.incomplete_reason
-        self._guessed_charset = self._guessed_charset or page.guessed_charset
-        left = most - len(self.previews)
-        first = replace(page, items=page.items[:left])
-        results = processor.results(processor.submit(first, {}, self._digests))
-        self.previews += map(_record_preview, results)
-        for item in page.items[left:]:
-            digest = processor.digest(item)
-            if not page.again and (result := repeated(item, digest, self._digests, page)):
-                results.append(result)
-            elif item.key is not None:
-                self._digests.setdefault(item.key, digest)
-        self._count += len(page.items)
-        self._duplicates += (
-            result.reasons[0] for result in results if result.outcome is Outcome.DUPLICATE
+    duplicates = [item.reasons[0] for item in results if item.outcome is Outcome.DUPLICATE]
+    for reason, count in _count_reasons(duplicates):
+        yield Reason(
+            "%(count)s of the %(total)s records read would not be published: %(reason)s",
+            count=count,
+            total=run.fetched,
+            reason=reason,
         )
-        self.has_more = len(page.items) > len(first.items) or page.cursor is not None
-
-    def notes(self) -> tuple[Reason, ...]:
-        """Return what a run would remark on all records: duplicates, an incomplete list, a charset that
-        is stated nowhere.
-        """
-        notes = [
-            Reason(
-                "%(count)s of the %(total)s records read would not be published: %(reason)s",
-                count=count,
-                total=self._count,
-                reason=reason,
-            )
-            for reason, count in _count_reasons(self._duplicates)
-        ]
-        incomplete = self._incomplete
-        if not self.has_more and self._count < (self.reported_total or 0):
-            numbers = {"reported": str(self.reported_total), "fetched": str(self._count)}
-            incomplete = incomplete or Reason(
-                "the source reported %(reported)s records but returned %(fetched)s", **numbers
-            )
-        if incomplete:
-            notes.append(Reason("a run would be incomplete: %(reason)s", reason=incomplete))
-        if self._guessed_charset:
-            notes.append(
-                Reason(
-                    "The text states no charset and was read as %(charset)s. If letters are wrong, set "
-                    "the option 'charset' in the source definition.",
-                    charset=self._guessed_charset,
-                )
-            )
-        return tuple(notes)
+    for incomplete in incompleteness_reasons(run)[:1]:
+        yield Reason("a run would be incomplete: %(reason)s", reason=incomplete)
+    if charset:
+        yield Reason(
+            "The text states no charset and was read as %(charset)s. If letters are wrong, set "
+            "the option 'charset' in the source definition.",
+            charset=charset,
+        )
 
 
 def _count_reasons(reasons: Sequence[Reason]) -> list[tuple[Reason, int]]:
@@ -236,7 +216,7 @@ def _open_client(source: Source, network: NetworkSettings) -> Fetch:
     )
 
 
-def _notes(source: Source, reads: Reads) -> Iterator[Reason]:
+def _field_notes(source: Source, reads: Reads) -> Iterator[Reason]:
     """Yield a note that names the fields of the definition that match nothing in the records, and one
     that names the fields of the records that the definition does not read. The protocol reads a
     field that has the key.
