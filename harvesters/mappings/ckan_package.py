@@ -188,7 +188,11 @@ def _countries(fields: Fields, groups: Iterable[str], lexicon: CrosswalkLookup) 
     )
     listed = added.get("countries") if isinstance(added, dict) else None
     for names in (places, _texts(fields, _COUNTRIES), split_words(listed, None), groups):
-        if countries := [country for name in names for country in lexicon.countries(name)]:
+        if countries := [
+            country
+            for name in names
+            for country in lexicon.list_countries(name) or (lexicon.country(name),)
+        ]:
             return countries
     return []
 

@@ -19,13 +19,11 @@ from harvesters.mappings.mapping import Kind
 from harvesters.mappings.schema import FieldTable, Schema
 from harvesters.options import Options
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     normalize_date,
     parse_interval,
     parse_name,
     parse_titles,
-    split_values,
 )
 from vocab.initiative import Document, Initiative, Party, Period, Resource, Role, Text, concept_of
 from vocab.normalization import fold
@@ -129,9 +127,7 @@ def _add_coverage(
     lexicon, countries = table.lexicon, dict[str, None]()
     periods, scope, left = list[Period](), None, list[Text]()
     for word in table.words["covered"](fields):
-        if country := lexicon.find_country(word):
-            countries[country] = None
-        elif listed := _country_list(lexicon, word):
+        if listed := lexicon.list_countries(word):
             countries.update(dict.fromkeys(listed))
         elif lexicon.find_coverage(word):
             scope = lexicon.coverage(word)
@@ -153,15 +149,6 @@ def _dcmi_period(word: str) -> tuple[str, str] | None:
     parts = dict(part.strip().partition("=")[::2] for part in word.split(";") if "=" in part)
     start, end = normalize_date(parts.get("start")), normalize_date(parts.get("end"))
     return (start, end or start) if start else None
-
-
-def _country_list(lexicon: CrosswalkLookup, word: str) -> list[str]:
-    """Return the countries of a list that is written as one text; empty if it names anything else."""
-    separator = ";" if ";" in word else ","
-    if separator not in word:
-        return []
-    countries = [lexicon.find_country(part) for part in split_values([word], separator)]
-    return [country for country in countries if country] if all(countries) else []
 
 
 def _add_dates(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import NamedTuple
 
-from harvesters.payloads.value_parsing import MAX_NAME_LENGTH
+from harvesters.payloads.value_parsing import MAX_NAME_LENGTH, split_values
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Coded, Document, Event, Initiative, Resource
 
@@ -60,15 +60,14 @@ class CrosswalkLookup:
         self._targets = _matcher(curated, as_target, as_goal)
         self._words = _matcher(curated, as_target, as_goal, as_line, is_keyword=True)
 
-    def countries(self, word: str) -> tuple[str, ...]:
-        """Return the country that a word names, those of a list with commas if each is known, else
-        the word itself.
-        """
-        if "," in word and len(word) <= MAX_NAME_LENGTH and not self.find_country(word):
-            listed = [self.find_country(part.strip()) for part in word.split(",")]
-            if all(listed):
-                return tuple(country for country in listed if country)
-        return (self.country(word),)
+    def list_countries(self, word: str) -> tuple[str, ...]:
+        """Return the country that a word names, or those of a list if each of its parts names one."""
+        if country := self.find_country(word):
+            return (country,)
+        mark = ";" if ";" in word else ","
+        parts = split_values([word], mark) if mark in word else ()
+        countries = tuple(filter(None, map(self.find_country, parts)))
+        return countries if len(countries) == len(parts) else ()
 
     def kind(self, types: Iterable[str]) -> type[Resource]:
         """Return the class of a record that has these types: a project, a programme or a training
