@@ -31,6 +31,7 @@ from publisher.store.changes import JournalReader
 from publisher.store.external.client import from_environment
 from publisher.store.external.follow import RemoteStore, open_external_runner
 from publisher.store.follow import EmbeddedStore, Runner, discard, open_runner
+from publisher.store.process import NICE, raise_nice
 from publisher.store.verification import discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
@@ -181,6 +182,7 @@ def main() -> None:
     journal, store, status = map(Path, sys.argv[1:4])
     graph = sys.argv[4]
     configure_logging(form=os.environ.get("STOCKTAKE_LOG_FORMAT", ""))
+    raise_nice(os.getpid(), NICE)  # before other threads start: queries come first
     check = Event()
     Thread(target=read_input, args=(check,), daemon=True).start()
     reader = JournalReader(Journal(journal), graph.removesuffix("status"))

@@ -11,7 +11,6 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -26,7 +25,6 @@ from journal.files import FileLock, describe_holder, is_locked, replace_file
 from publisher.errors import StoreBusy, StoreFailure
 from publisher.store.changes import Checkpoint, JournalReader, StatusFile, in_batches, rows_of
 from publisher.store.columns.database import ColumnUpdater, StatusGraph
-from publisher.store.process import lower_merge_priority, lower_thread_priority
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import (
     FORMAT,
@@ -95,7 +93,6 @@ def load(store: Store, lines: Iterable[bytes]) -> None:
     """
     for batch in in_batches(lines, BULK, BULK_BYTES):
         store.bulk_load(b"".join(batch), RdfFormat.N_TRIPLES, lenient=True)
-        lower_merge_priority()  # each load starts new threads
     store.optimize()
 
 
@@ -423,7 +420,6 @@ class Runner(Generic[StoreT]):
             *(SlicedProjection(index) for index in indexes),
         ]
         self.position = 0  # number of the last journal entry in the store, 0 before the first step
-        self._executor = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
 
     def step(self) -> Snapshot | None:
         """Apply new journal entries; return the new snapshot, None if nothing changed."""
@@ -436,8 +432,7 @@ class Runner(Generic[StoreT]):
             and not current.applying
             and ((current.entry, current.status) == (state.entry, state.status))
         )
-        # Indexes are updated in a thread of low priority, so that queries are not delayed.
-        ready = self._executor.submit(self._update_indexes, state, is_same).result()
+        ready = self._update_indexes(state, is_same)
         new = [index for index in ready if not (current and _has(current, index, state))]
         snapshot = None
         if new or not is_same:
@@ -492,7 +487,6 @@ class Runner(Generic[StoreT]):
         }
 
     def close(self) -> None:
-        self._executor.shutdown()
         for index in self._indexes:
             index.close()
         self.store.close()

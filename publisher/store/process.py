@@ -1,4 +1,4 @@
-"""Start processes of the publisher, lower priorities so that queries are not delayed, and run the
+"""Start processes of the publisher, lower their priority so that queries are not delayed, and run the
 process that updates all projections of the journal.
 """
 
@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import sys
-import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,9 +26,7 @@ SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
 # Bytes that glibc may keep unused; with this the peak memory of a load is a tenth lower.
 _MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}
 _ROOT = Path(__file__).resolve().parents[2]
-NICE = 5  # nice value; at 10 a large load waited 22 s for the merging threads, at 5 it waited 6 s
-_TASKS = Path("/proc/self/task")
-_THREADS = "rocksdb:low"  # their name in RocksDB
+NICE = 5  # nice value of what writes projections; at 10 a large load waits four times as long
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -48,48 +45,15 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     }
 
 
-def threads() -> list[int]:
-    """Return the numbers of the engine's merging threads in this process; none if the system does
-    not list threads (only Linux does).
-    """
-    return [
-        int(task.name) for task in _TASKS.glob("[0-9]*") if _thread_name(task).startswith(_THREADS)
-    ]
+def raise_nice(process: int, nice: int) -> None:
+    """Raise the nice value of a process, and of threads that it starts, to *nice*; never lower it,
+    which only root may (setpriority(2)).
 
-
-def lower_merge_priority() -> None:
-    """Lower the priority of the existing merging threads permanently. Call it after each load,
-    since the engine starts them on demand.
-    """
-    for thread in threads():
-        raise_nice(thread, NICE)
-
-
-def lower_thread_priority() -> None:
-    """Lower the priority of the calling thread, permanently, and of threads that it starts. Does
-    nothing except on Linux.
-    """
-    if sys.platform == "linux":
-        raise_nice(threading.get_native_id(), NICE)
-
-
-def raise_nice(thread: int, nice: int) -> None:
-    """Raise the nice value of a thread to *nice*; never lower it, which only root may
-    (setpriority(2)).
-
-    A process that was started under ``nice -n 10`` stays at 10. A thread that has exited is
-    ignored.
+    A process that was started under ``nice -n 10`` stays at 10. One that has exited is ignored.
     """
     with suppress(ProcessLookupError):
-        if os.getpriority(os.PRIO_PROCESS, thread) < nice:
-            os.setpriority(os.PRIO_PROCESS, thread, nice)
-
-
-def _thread_name(task: Path) -> str:
-    try:
-        return (task / "comm").read_text()
-    except OSError:  # the thread has exited
-        return ""
+        if os.getpriority(os.PRIO_PROCESS, process) < nice:
+            os.setpriority(os.PRIO_PROCESS, process, nice)
 
 
 class FollowerProcess:

@@ -43,7 +43,7 @@ from publisher.errors import (
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, ColumnDatabase, open_statements
 from publisher.store.follow import SlicedProjection, load
-from publisher.store.process import command, environment
+from publisher.store.process import NICE, command, environment, raise_nice
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import FORMAT, Snapshot, write_checksums
 from publisher.store.verification import first_fault
@@ -368,6 +368,7 @@ def main() -> None:
     """
     data, number, base = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     exit_with_parent(int(sys.argv[4]))
+    raise_nice(os.getpid(), NICE)
     for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     create_store(data, read_manifest(data / "releases" / number), Iris(base))

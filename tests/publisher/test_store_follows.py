@@ -35,7 +35,7 @@ from publisher.store.follow import (
     open_runner,
     replace_graph,
 )
-from publisher.store.process import NICE, command, environment, threads
+from publisher.store.process import MODULE, NICE, command, environment
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import Snapshot, create_snapshot, newest_snapshot
 from vocab.iris import Iris
@@ -155,32 +155,38 @@ def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follow: Follow, b
     assert snapshot.quads == 2 * bulk
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="only Linux tells the threads of a process apart"
-)
-def test_the_engines_own_merging_steps_back_for_a_bulk_load(tmp_path: Path, bulk: int) -> None:
-    store = Store(tmp_path / "store")
-
-    for part in range(5):  # So many files make the engine begin to merge them.
-        apply(store, (f"A {quad(n * 5 + part)}\n".encode() for n in range(bulk)), stated_after(()))
-
-    results = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads()}
-    assert results == {NICE}
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a nice value for each thread")
 @pytest.mark.parametrize(("started", "then"), [(0, NICE), (10, 10)])
-def test_the_nice_value_of_a_thread_is_raised_and_never_lowered(started: int, then: int) -> None:
+def test_the_nice_value_of_a_process_is_raised_and_never_lowered(started: int, then: int) -> None:
     ordinary = "os.getuid() or os.setuid(65534)"  # Only root may lower a nice value.
-    imports = "import os; from publisher.store.process import lower_thread_priority"
+    imports = "import os; from publisher.store.process import raise_nice"
     begin = f"os.setpriority(os.PRIO_PROCESS, 0, {started})"
-    code = f"{imports}; {begin}; {ordinary}; lower_thread_priority(); print(os.nice(0))"
+    code = f"{imports}; {begin}; {ordinary}; raise_nice(os.getpid(), {NICE}); print(os.nice(0))"
 
     completed = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60
     )
 
     assert (completed.stderr, completed.stdout.strip()) == ("", str(then))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lists the threads of a process")
+def test_all_threads_of_the_follower_have_a_lower_priority(tmp_path: Path) -> None:
+    commit(tmp_path, (f"A {quad(n, 1)}" for n in range(100)))
+    places = (tmp_path / "journal", tmp_path / "store", tmp_path / "status.nq", IRIS.status)
+    with subprocess.Popen(
+        command(MODULE, *map(str, places)),
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        next(line for line in process.stdout if b'"search": {"position": 1}' in line)
+        threads = [int(task.name) for task in Path(f"/proc/{process.pid}/task").iterdir()]
+        values = {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads}
+        process.kill()
+
+    assert len(threads) > 2
+    assert values == {NICE}
 
 
 @each("applied", [0, 1, 5, 10, 15])
