@@ -102,8 +102,7 @@ class QueryService:
         self._recent_snapshots: dict[str, Snapshot] = {}
         self._refresh_lock, self._check_lock = asyncio.Lock(), asyncio.Lock()
         self._damage = ""
-        # Seconds of time.monotonic().
-        self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL
+        self._checked_at = -CHECK_INTERVAL  # seconds of time.monotonic()
         self._open = AsyncExitStack()
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
@@ -150,24 +149,15 @@ class QueryService:
         return self.snapshot if self.snapshot and self.snapshot.position else None
 
     async def find_damage(self) -> str:
-        """Verify the files of the current snapshot and of the stores of releases after a failure;
-        return the first damaged file, "" if there is none.
-
-        A query that failed may have read the previous snapshot. If that was replaced within the
-        last ``CHECK_INTERVAL`` seconds, it is verified too: the follower process discards and
-        rebuilds damaged files, at its start or when it is asked to. The files are read at most once
-        in ``CHECK_INTERVAL`` seconds and snapshot.
+        """Verify the files of the current snapshot, of the one before, which a query that failed may
+        have read, and of the stores of releases after a failure; return the first damaged file, ""
+        if there is none. The files are read at most once in ``CHECK_INTERVAL`` seconds and snapshot.
         """
-        if self.snapshot is None:
-            return ""
         async with self._check_lock:
-            now = time.monotonic()
-            is_checked = self._damage or self._checked_at >= self._switched_at
-            if now - self._checked_at <= CHECK_INTERVAL and is_checked:
+            if time.monotonic() - self._checked_at <= CHECK_INTERVAL:
                 return self._damage
-            is_recent = now - self._switched_at < CHECK_INTERVAL
-            paths = self._recent_snapshots if is_recent else [self.snapshot.path]
-            faults = [await asyncio.to_thread(first_fault, Path(path)) for path in list(paths)]
+            paths = list(map(Path, self._recent_snapshots))
+            faults = [await asyncio.to_thread(first_fault, path) for path in paths]
             fault = next(filter(None, faults), "")
             released = await asyncio.to_thread(discard_damaged_stores, self.data)
             if fault:
@@ -285,18 +275,13 @@ class QueryService:
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:
                 return
-            replaced = Path(self.snapshot.path) if self.snapshot else None
-            if replaced and not replaced.is_dir():  # the follower has discarded it
-                self._damage, self._checked_at = first_fault(replaced), time.monotonic()
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
             await asyncio.gather(
                 self.public_pool.switch_snapshot(snapshot.path),
                 self.internal_pool.switch_snapshot(snapshot.path),
             )
             self._answers.clear()
-            if self.snapshot:
-                self._switched_at = time.monotonic()
-            self.snapshot = snapshot
+            self.snapshot, self._checked_at = snapshot, -CHECK_INTERVAL
         await self._count_lag()
 
     async def _watch(self) -> None:

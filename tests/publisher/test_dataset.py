@@ -34,7 +34,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ColumnEngine]:
     ]
     deleted = rows[-1].replace(b"A ", b"D ", 1)
     path = write_columns([*rows, deleted], tmp_path_factory.mktemp("dataset"))
-    with closing(ColumnEngine(path, small=0)) as columns:
+    with closing(ColumnEngine(path)) as columns:
         yield columns
 
 
@@ -50,7 +50,7 @@ def ask(
     """
     request = QueryRequest(text, base="http://x/", default_graphs=default, named_graphs=named)
     results = [reader.evaluate(request, *columns.matching(request))]
-    if default is None and (compiled := columns.answer(request)):
+    if default is None and (compiled := columns.answer(request, 0)):
         results.append(compiled)
     answers = [
         [row[0].value.removeprefix("http://x/") for row in result]

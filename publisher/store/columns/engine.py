@@ -212,15 +212,9 @@ def _filled(text: str, constants: Sequence[str]) -> str:
 
 
 class ColumnEngine:
-    """The columns in the file *path*, which take at most *memory* bytes; a query that visits fewer
-    than *small* triples and solutions is left to the RDF store.
+    """The columns in the file *path*, which take at most *memory* bytes."""
 
-    *small* None is SMALL and one in SHARE of the triples. With 0 every query that is compiled is
-    answered.
-    """
-
-    def __init__(self, path: Path, memory: int = MEMORY, small: float | None = None) -> None:
-        self._fixed = small
+    def __init__(self, path: Path, memory: int = MEMORY) -> None:
         self.connection = attach(
             path,
             memory_limit=f"{memory >> 20}MiB",
@@ -360,7 +354,10 @@ class ColumnEngine:
         notes: dict[str, object] | None = None,
     ) -> QuerySolutions | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to
-        it too, for its error message. *small* replaces that of the constructor.
+        it too, for its error message.
+
+        A query that visits fewer than *small* triples and solutions is left to the RDF store. None
+        is SMALL and one in SHARE of the triples, and the query must count, group or sort.
 
         *notes* receives the ``reason`` and, of a compiled query, the ``estimated`` number of triples
         and solutions to visit and the ``sql``.
@@ -368,14 +365,12 @@ class ColumnEngine:
         notes = {} if notes is None else notes
         try:
             notes["reason"] = "the RDF store is as fast: few triples and solutions to visit"
-            fixed = self._fixed if small is None else small
-            least = SMALL + self.triples // SHARE if fixed is None else fixed
+            least = SMALL + self.triples // SHARE if small is None else small
             if query_request.bindings or self.triples < min(least, SMALL):
                 return None  # one thing has few solutions
             query = self.compile(query_request.text, query_request.base)
             notes |= {"estimated": round(min(query.cost, 1e18)), "sql": query.sql}
-            is_fixed = least == 0 or small is not None
-            if query.cost >= least and (query.is_blocking or is_fixed):
+            if query.cost >= least and (query.is_blocking or small is not None):
                 solutions = self.solutions(query, query_request.rows)
                 notes["reason"] = "compiled"
                 return solutions
