@@ -24,7 +24,8 @@ from babel.numbers import format_decimal, format_percent
 from babel.support import Translations
 from babel.units import format_unit
 
-from vocab.schemes import term_labels
+from vocab.iris import BASE
+from vocab.schemes import label
 
 LANGUAGES = {
     "en": "English",
@@ -253,8 +254,9 @@ def term_label(name: str) -> str:
     ('last run', 'confidence')
     """
     local = f"operations#{name.removeprefix('ops:')}" if name.startswith("ops:") else f"ns#{name}"
-    labels = term_labels()
-    return labels.get((local, current_locale().language)) or labels[local, "en"]
+    if text := label(BASE + local, current_locale().language):
+        return text
+    raise KeyError(name)
 
 
 def term_title(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, cast
 
 import pyoxigraph as ox
@@ -31,40 +31,36 @@ _QUERY = """
     }"""
 
 
-@dataclass(frozen=True, slots=True)
-class ComparisonConstraint:
-    """One constraint: values at *path* of a class must not be greater than those at *other*."""
-
-    shape: str
-    target: str
-    path: str
-    other: str
-    severity: Severity
-    message: str
+# The terms of a comparison as the query names them, and the result of a value that is too great.
+Constraint = tuple[dict[str, str], Result]
 
 
-def extract_constraints(shapes: Graph) -> list[ComparisonConstraint]:
+def extract_constraints(shapes: Graph) -> list[Constraint]:
     """Remove all ``sh:lessThanOrEquals`` of class-targeted shapes from a shapes graph, and return
     them.
     """
     constraints = [
-        ComparisonConstraint(
-            shape=str(shape),
-            target=str(target),
-            path=str(shapes.value(shape, SH.path)),
-            other=str(other),
-            severity=Severity(
-                str(shapes.value(shape, SH.severity) or SH.Violation).removeprefix(str(SH))
+        (
+            {"class": target, "path": str(shapes.value(shape, SH.path)), "other": str(other)},
+            Result(
+                focus="",
+                path=str(shapes.value(shape, SH.path)),
+                component="LessThanOrEqualsConstraintComponent",
+                severity=Severity(
+                    str(shapes.value(shape, SH.severity) or SH.Violation).removeprefix(str(SH))
+                ),
+                value=None,
+                message=str(shapes.value(shape, SH.message) or ""),
+                shape=str(shape),
             ),
-            message=str(shapes.value(shape, SH.message) or ""),
         )
         for shape, other in shapes.subject_objects(SH.lessThanOrEquals)
         for owner in shapes.subjects(SH.property, shape)
         for target in _targets(shapes, owner)
         if isinstance(shape, URIRef)
     ]
-    for constraint in constraints:
-        shapes.remove((URIRef(constraint.shape), SH.lessThanOrEquals, None))
+    for _, result in constraints:
+        shapes.remove((URIRef(result.shape), SH.lessThanOrEquals, None))
     return constraints
 
 
@@ -73,7 +69,7 @@ def _targets(shapes: Graph, owner: object) -> Iterator[str]:
         yield from (str(target) for target in shapes.objects(owner, SH.targetClass))
 
 
-def check_order(text: str, constraints: list[ComparisonConstraint]) -> Iterator[Result]:
+def check_order(text: str, constraints: list[Constraint]) -> Iterator[Result]:
     """Yield the values in *text* (N-Triples) that are too great or cannot be compared.
 
     pyshacl compares by rdflib's order. For an ill-typed and a well-typed date it raises TypeError
@@ -85,21 +81,12 @@ def check_order(text: str, constraints: list[ComparisonConstraint]) -> Iterator[
     """
     data = ox.Store()
     data.load(text.encode(), format=ox.RdfFormat.N_TRIPLES)
-    for constraint in constraints:
-        names = {"class": constraint.target, "path": constraint.path, "other": constraint.other}
+    for names, result in constraints:
         bound: dict[ox.Variable, Any] = {
             ox.Variable(name): ox.NamedNode(iri) for name, iri in names.items()
         }
         for row in cast(ox.QuerySolutions, data.query(_QUERY, substitutions=bound)):
-            yield Result(
-                focus=row["this"].value,
-                path=constraint.path,
-                component="LessThanOrEqualsConstraintComponent",
-                severity=constraint.severity,
-                value=str(row["value"]),
-                message=constraint.message,
-                shape=constraint.shape,
-            )
+            yield replace(result, focus=row["this"].value, value=str(row["value"]))
 
 
 def _node(term: ox.NamedNode | ox.BlankNode | ox.Literal | ox.Triple) -> Node:

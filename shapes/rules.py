@@ -82,18 +82,24 @@ def triples(base: str = BASE) -> tuple[Triple, ...]:
 
 
 @lru_cache(maxsize=4)
+def _values(base: str) -> dict[str, dict[tuple[str, str], str]]:
+    """Return the values of each shape and group, by IRI, then by property and language ("": none)."""
+    values: dict[str, dict[tuple[str, str], str]] = {}
+    for quad in parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base):
+        value, language = quad.object, getattr(quad.object, "language", None) or ""
+        if isinstance(quad.subject, NamedNode) and isinstance(value, NamedNode | Literal):
+            own = values.setdefault(quad.subject.value, {})
+            own[quad.predicate.value, language] = value.value
+    return values
+
+
 def version(base: str = BASE) -> str:
     """Return the version of the shapes.
 
     >>> version()
     '0.1.0'
     """
-    header, name = NamedNode(f"{base}shapes"), f"{OWL}versionInfo"
-    return next(
-        t.object.value
-        for t in triples(base)
-        if t.subject == header and t.predicate.value == name and isinstance(t.object, Literal)
-    )
+    return _values(base)[f"{base}shapes"][f"{OWL}versionInfo", ""]
 
 
 @lru_cache(maxsize=4)
@@ -103,21 +109,18 @@ def rules(base: str = BASE) -> dict[str, Rule]:
     >>> rules()[BASE + "shapes#ResourceTitle"].message
     'It has no title.'
     """
-    texts: dict[str, dict[str, str]] = {}
-    for triple in triples(base):
-        if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode | Literal):
-            texts.setdefault(triple.subject.value, {})[triple.predicate.value] = triple.object.value
     return {
         iri: Rule(
             iri,
-            Severity(about[f"{SH}severity"].removeprefix(SH)),
-            about[f"{SH}message"],
-            about[f"{SH}description"],
-            about.get(f"{SH}name") or about[f"{RDFS}label"],  # A node shape has no sh:name.
-            int(about[f"{SH}order"]),
+            Severity(about[f"{SH}severity", ""].removeprefix(SH)),
+            about[f"{SH}message", "en"],
+            about[f"{SH}description", "en"],
+            # A node shape has no sh:name.
+            about.get((f"{SH}name", "en")) or about[f"{RDFS}label", "en"],
+            int(about[f"{SH}order", ""]),
         )
-        for iri, about in texts.items()
-        if f"{SH}severity" in about
+        for iri, about in _values(base).items()
+        if (f"{SH}severity", "") in about
     }
 
 
@@ -126,44 +129,21 @@ def rule_groups(base: str = BASE) -> tuple[tuple[dict[str, str], tuple[Rule, ...
     """Return each group of rules in its order: its labels by language, and its rules, those of node
     shapes too.
     """
-    labels: dict[str, dict[str, str]] = {}
-    orders: dict[str, int] = {}
     start = f"{base}shapes#group-"
-    for triple in triples(base):
-        if (
-            isinstance(triple.subject, NamedNode)
-            and triple.subject.value.startswith(start)
-            and isinstance(triple.object, Literal)
-        ):
-            prefix = triple.subject.value.removeprefix(start)
-            if triple.predicate.value == f"{SH}order":
-                orders[prefix] = int(triple.object.value)
-            else:
-                labels.setdefault(prefix, {})[triple.object.language or ""] = triple.object.value
+    groups = [item for item in _values(base).items() if item[0].startswith(start)]
     listed = sorted(rules(base).values(), key=lambda rule: rule.order)
     return tuple(
-        (labels[prefix], tuple(rule for rule in listed if rule.name.startswith(prefix)))
-        for prefix in sorted(orders, key=lambda name: orders[name])
+        (
+            {language: text for (_, language), text in about.items() if language},
+            tuple(rule for rule in listed if rule.name.startswith(iri.removeprefix(start))),
+        )
+        for iri, about in sorted(groups, key=lambda item: int(item[1][f"{SH}order", ""]))
     )
 
 
-@lru_cache(maxsize=8)
-def _texts(base: str, predicate: str) -> dict[tuple[str, str], str]:
-    """Return the texts of all shapes, by IRI and language."""
-    quads = parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base)
-    triples = (quad.triple for quad in quads if quad.predicate.value == predicate)
-    return {
-        (triple.subject.value, triple.object.language): triple.object.value
-        for triple in triples
-        if isinstance(triple.subject, NamedNode)
-        and isinstance(triple.object, Literal)
-        and triple.object.language
-    }
-
-
 def _text(base: str, name: str, iri: str, language: str) -> str | None:
-    texts = _texts(base, f"{SH}{name}")
-    return texts.get((iri, language)) or texts.get((iri, "en"))
+    about = _values(base).get(iri, {})
+    return about.get((f"{SH}{name}", language)) or about.get((f"{SH}{name}", "en"))
 
 
 def message(iri: str, language: str, base: str = BASE) -> str | None:

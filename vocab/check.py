@@ -110,25 +110,22 @@ class _File:
     text: str
     statements: tuple[Statement, ...]
 
-    def line_of(self, needle: str) -> int:
-        """Return the number of the first line that contains *needle*, or 1."""
-        position = self.text.find(needle)
-        return self.text.count("\n", 0, position) + 1 if position >= 0 else 1
+    def line_of(self, pattern: str) -> int:
+        """Return the number of the first line where *pattern* matches, or 1."""
+        match = re.search(pattern, self.text, re.MULTILINE)
+        return self.text.count("\n", 0, match.start()) + 1 if match else 1
 
     def line_of_subject(self, iri: str, base: str) -> int:
         """Return the line where the description of *iri* begins, or 1."""
-        name = iri.rpartition("#")[2].rpartition("/")[2]
-        for number, line in enumerate(self.text.splitlines(), 1):
-            subject = line.partition(" ")[0]
-            if subject in (f"<{iri}>", f"<{iri.removeprefix(base)}>") or (
-                subject[:1] != "<" and subject.endswith(f":{name}")
-            ):
-                return number
-        return 1
+        name = re.escape(iri.rpartition("#")[2].rpartition("/")[2])
+        whole, short = re.escape(iri), re.escape(iri.removeprefix(base))
+        return self.line_of(rf"^(?:<(?:{whole}|{short})>|[^<\s][^\s]*:{name}|:{name})(?:\s|$)")
 
     def line_of_label(self, label: Literal) -> int:
         escaped = label.value.replace("\\", "\\\\").replace('"', '\\"')
-        return self.line_of(f'"{escaped}"@{label.language}' if label.language else f'"{escaped}"')
+        return self.line_of(
+            re.escape(f'"{escaped}"' + (f"@{label.language}" if label.language else ""))
+        )
 
 
 def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
@@ -427,9 +424,10 @@ def unverified_notes(base: str = BASE) -> Iterator[UnverifiedNote]:
     """Yield each note of the schemes and ontologies that says that something is unverified, in the
     order of the names.
     """
-    graphs = {name: graph_triples(name, base) for name in schemes(base)}
-    graphs |= {name: ontology_triples(name, base) for name in ONTOLOGIES}
-    for name, triples in graphs.items():
+    for name, triples in (
+        *((name, graph_triples(name, base)) for name in schemes(base)),
+        *((name, ontology_triples(name, base)) for name in ONTOLOGIES),
+    ):
         for row in _statements(triples):
             if _is_unverified(row):
                 yield UnverifiedNote(name, row[0].removeprefix(base), _value(row[2]))

@@ -46,17 +46,6 @@ def _names(scheme: str, base: str) -> LabelIndex:
 
 
 @lru_cache(maxsize=64)
-def _matches(scheme: str, base: str) -> dict[str, str]:
-    """Return the one matching concept of ours for each code of a foreign scheme."""
-    return {
-        code: c.matches[0]
-        for c in concepts(scheme, base).values()
-        for code in c.notations
-        if len(c.matches) == 1
-    }
-
-
-@lru_cache(maxsize=64)
 def _all_matches(scheme: str, base: str) -> dict[str, tuple[str, ...]]:
     """Return all matching concepts of ours for each code and folded label of a foreign scheme."""
     rows = concepts(scheme, base).values()
@@ -189,4 +178,5 @@ class Crosswalks:
         """Return our concept that matches *code* of the foreign *scheme* (a file of
         ``data/crosswalks``), or None.
         """
-        return _matches(scheme, self.iris.base).get(code.strip())
+        matches = _all_matches(scheme, self.iris.base).get(code.strip(), ())
+        return matches[0] if len(matches) == 1 else None

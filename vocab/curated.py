@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from datetime import date
@@ -231,6 +232,7 @@ TOPIC_COLUMNS = (
     "mapping_tool_version",
 )
 _TOPICS = ("goal", "target", "action-line")
+_CONFIDENCE = re.compile(r"(?:0(?:\.[0-9]+)?|1(?:\.0+)?)\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,15 +290,8 @@ def topic_fault(item: TopicDecision) -> RowFault | None:
             "%(value)s is not a decision; write one of %(names)s",
             {"value": repr(item.decision[:80]), "names": names},
         )
-    if item.decision == SUGGESTED and not (item.method and _is_confidence(item.confidence)):
+    if item.decision == SUGGESTED and not (item.method and _CONFIDENCE.match(item.confidence)):
         return RowFault(
             "a suggested topic needs its method in mapping_tool and a confidence from 0 to 1"
         )
     return date_fault(item.day)
-
-
-def _is_confidence(text: str) -> bool:
-    try:
-        return 0 <= float(text) <= 1
-    except ValueError:
-        return False

@@ -52,13 +52,7 @@ def _look_up(
 
     def decorate(find: Callable[[str], str | None]) -> Callable[[str | int], str | None]:
         cached = lru_cache(maxsize=size)(find)
-
-        @wraps(find)
-        def look_up(text: str | int) -> str | None:
-            words = str(text)
-            return cached(words) if len(words) <= MAX_LENGTH else None
-
-        return look_up
+        return wraps(find)(lambda text: cached(str(text)) if len(str(text)) <= MAX_LENGTH else None)
 
     return decorate
 

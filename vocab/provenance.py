@@ -248,8 +248,7 @@ def check_source_status(values: Mapping[str, str]) -> None:
 
 
 def describe_record(key: str, iris: Iris, about: Provenance) -> list[str]:
-    """Describe a record as a ``dcat:CatalogRecord``: source, times, run, mapping, digest and
-    validation notes.
+    """Describe a record as a ``dcat:CatalogRecord``: source, times, run, mapping and digest.
 
     Source: https://www.w3.org/TR/vocab-dcat-3/#Class:Catalog_Record
     """

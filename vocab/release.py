@@ -15,6 +15,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse, serialize
@@ -101,7 +102,8 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
     old, new = (_terms(statements) for statements in (earlier, current))
     ontology = f"{base}ns"
     versions = [
-        _one(statements.get(ontology, frozenset()), _VERSION) for statements in (earlier, current)
+        "".join(_values(statements.get(ontology, frozenset()), _VERSION)).strip('"')
+        for statements in (earlier, current)
     ]
     problems = [
         f"{iri}: removed; keep it with owl:deprecated and dct:isReplacedBy"
@@ -192,17 +194,6 @@ def _terms(statements: Statements) -> set[str]:
 
 def _is_deprecated(rows: frozenset[tuple[str, str]]) -> bool:
     return any(name == _DEPRECATED and value.startswith('"true"') for name, value in rows)
-
-
-def _one(rows: frozenset[tuple[str, str]], name: str) -> str:
-    return next(
-        (
-            value.split('"')[1]
-            for predicate, value in sorted(rows)
-            if predicate == name and value.startswith('"')
-        ),
-        "",
-    )
 
 
 NAME = "stocktake-vocabulary"
@@ -385,12 +376,12 @@ def _catalog(files: Mapping[str, bytes], facts: Mapping[str, str], base: str) ->
         (whole, f"{DCT}license", facts["license"]),
         (whole, f"{DCT}creator", Literal(facts["creator"], language="en")),
         (whole, f"{ADMS}representationTechnique", _SKOS_TECHNIQUE),
+        *(
+            (whole, f"{DCT}language", f"http://id.loc.gov/vocabulary/iso639-1/{language}")
+            for language in LANGUAGES
+        ),
+        *chain.from_iterable(_distribution(whole, *file) for file in sorted(files.items())),
     ]
-    for language in LANGUAGES:
-        code = f"http://id.loc.gov/vocabulary/iso639-1/{language}"
-        statements.append((whole, f"{DCT}language", code))
-    for name, content in sorted(files.items()):
-        statements += _distribution(whole, name, content)
     triples = (
         Triple(
             NamedNode(subject),

@@ -169,18 +169,17 @@ def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
             if t.predicate == p and isinstance(t.object, NamedNode | Literal)
         )
 
-    def names() -> Iterator[Text]:
-        for predicate in _NAMES:
-            for triple in triples:
-                if triple.predicate == predicate and isinstance(triple.object, Literal):
-                    yield Text(triple.object.value, triple.object.language)
-
     return Concept(
         iri=iri,
         types=frozenset(values(_TYPE)),
         notations=values(NamedNode(f"{SKOS}notation")),
         codes=values(*_CODES),
-        labels=tuple(names()),
+        labels=tuple(
+            Text(triple.object.value, triple.object.language)
+            for predicate in _NAMES
+            for triple in triples
+            if triple.predicate == predicate and isinstance(triple.object, Literal)
+        ),
         broader=values(NamedNode(f"{SKOS}broader")),
         matches=values(*_MATCHES, NamedNode(f"{base}ns#concerns")),
         regions=values(NamedNode(f"{base}ns#ituRegion")),
@@ -190,18 +189,15 @@ def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
 @lru_cache(maxsize=4)
 def _labels(base: str) -> dict[tuple[str, str], str]:
     properties = {NamedNode(f"{SKOS}prefLabel"), _LABEL, NamedNode(f"{DCT}title")}
-    labels: dict[tuple[str, str], str] = {}
-    for triples in _graphs(base).values():
-        for triple in triples:
-            text = triple.object
-            if (
-                triple.predicate in properties
-                and isinstance(triple.subject, NamedNode)
-                and isinstance(text, Literal)
-                and text.language
-            ):
-                labels[triple.subject.value, text.language] = text.value
-    return labels
+    return {
+        (triple.subject.value, triple.object.language): triple.object.value
+        for triples in _graphs(base).values()
+        for triple in triples
+        if triple.predicate in properties
+        and isinstance(triple.subject, NamedNode)
+        and isinstance(triple.object, Literal)
+        and triple.object.language
+    }
 
 
 @lru_cache(maxsize=4)
@@ -246,22 +242,3 @@ def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
     text = labels.get((iri, language)) or labels.get((iri, "en"))
     mark = provisional_mark(iri, language, base)
     return f"{text} ({mark})" if mark else text
-
-
-@lru_cache(maxsize=1)
-def term_labels() -> dict[tuple[str, str], str]:
-    """Return the labels of the terms of the ontologies by local name (``ns#coverage``,
-    ``operations#lastRun``) and language.
-    """
-    return {
-        (subject.value.removeprefix(BASE), text.language): text.value
-        for name, content in read_files()
-        if name in ("ontology.ttl", "operations.ttl")
-        for subject, predicate, text in (
-            quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=BASE)
-        )
-        if predicate == _LABEL
-        and isinstance(subject, NamedNode)
-        and isinstance(text, Literal)
-        and text.language
-    }

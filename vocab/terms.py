@@ -115,19 +115,15 @@ def date_literal(value: str) -> str:
 
 
 def _date_literal(value: str) -> str:
-    if len(value) >= _SECONDS and _TIME.match(
-        value
-    ):  # It is tested first: most values have this form.
-        try:
-            datetime.fromisoformat(value)
-        except ValueError:
-            return literal(value)
-        return f'"{value[:_SECONDS]}Z"^^<{XSD}dateTime>'
-    if _YEAR.match(value) and value != "0000":
-        return f'"{value}"^^<{XSD}gYear>'
-    if _MONTH.match(value) and value[:4] != "0000":
-        return f'"{value}"^^<{XSD}gYearMonth>'
     try:
+        # It is tested first: most values have this form.
+        if len(value) >= _SECONDS and _TIME.match(value):
+            datetime.fromisoformat(value)
+            return f'"{value[:_SECONDS]}Z"^^<{XSD}dateTime>'
+        if _YEAR.match(value) and value != "0000":
+            return f'"{value}"^^<{XSD}gYear>'
+        if _MONTH.match(value) and value[:4] != "0000":
+            return f'"{value}"^^<{XSD}gYearMonth>'
         if _DAY.match(value):
             return f'"{date.fromisoformat(value)}"^^<{XSD}date>'
         if "T" in value:
