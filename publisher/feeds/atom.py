@@ -43,7 +43,6 @@ from publisher.history.change_reader import ALL, ChangeType
 from publisher.pages import Pages, PagesDep, require
 from publisher.store.query_service import QueryService
 from vocab.schemes import label
-from vocab.terms import DCT
 from web.endpoints import contents, get, problems
 from web.outbound_client import Deadline, GuardedTransport, create_client
 from web.respond import GRAPHS, HTML, IMMUTABLE, Link, media_types, origin, respond
@@ -213,12 +212,12 @@ def write_feed(
 
 
 def _entry(record: ChangedRecord, host: str) -> dict[str, Any]:
-    change, iris = record.change, record.iris
-    entry = {"id": record.graph, "updated": instant(change.stamp)}
+    change = record.change
+    entry = {"id": record.iri, "updated": instant(change.stamp)}
     if change.change_type is ChangeType.DELETED:
-        reason = preferred_text(record.all(f"{iris.operations}reason", record.graph))
+        reason = preferred_text(record.all("ops:reason", record.iri))
         return {**entry, "deleted": True, "comment": reason}
-    first = record.one(f"{DCT}issued", record.graph)
+    first = record.one("dct:issued", record.iri)
     data = ((item.suffix, media_types(item)[0]) for item in GRAPHS.values())
     return {
         **entry,

@@ -125,7 +125,7 @@ def _event(record: ChangedRecord, host: str) -> bytes:
     title, description = record.preferred("titles"), record.preferred("descriptions", "contents")
     statuses = {value.iri for value in record.values["event_statuses"]}
     properties = {
-        "uid": record.graph,
+        "uid": record.iri,
         "dtstamp": stamp,
         "last-modified": stamp,
         "summary": _text(title.text, title.language) if title else record.topic,

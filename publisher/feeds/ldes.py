@@ -23,10 +23,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangedRecord, ChangesDep, instant, to_ntriples
+from publisher.feeds.records import ChangedRecord, ChangesDep, instant
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.pages import require
-from publisher.rdf import PREFIXES, text_term, typed_term
+from publisher.rdf import PREFIXES, text_term, to_node, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, problems
@@ -153,7 +153,7 @@ class EventStream:
         """Return *nodes* and the versions *records* in the negotiated format."""
         chosen_format = choose_format(self._request, _FORMATS, self._format)
         described = (
-            f"<{statement.subject}> <{statement.predicate}> {to_ntriples(statement.object)} ."
+            f"<{statement.subject}> <{statement.predicate}> {to_node(statement.object)} ."
             for node in nodes
             for statement in node_statements(node)
         )

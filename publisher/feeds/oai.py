@@ -34,7 +34,6 @@ from anyio import from_thread
 from fastapi import APIRouter, Depends, Query
 from markupsafe import Markup
 from pydantic import Field, TypeAdapter
-from pyoxigraph import NamedNode, RdfFormat, Triple, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,11 +50,11 @@ from publisher.feeds.records import (
 )
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.pages import PagesDep
-from publisher.rdf import PREFIXES, Row, replace_invalid_characters, to_node
+from publisher.rdf import Row, replace_invalid_characters
+from publisher.store.descriptions import serialize_description
 from publisher.store.query_service import query
-from vocab.terms import DCT
 from web.endpoints import contents, get, problems
-from web.respond import origin, respond
+from web.respond import GRAPHS, origin, respond
 
 RECORDS_PER_PAGE = 100  # some 300 kB of oai_dc
 HEADERS_PER_PAGE = 1_000
@@ -108,15 +107,7 @@ def _datacite(record: ChangedRecord, *, is_wrapped: bool) -> Markup:
 
 
 def _rdf(record: ChangedRecord) -> Markup:
-    statements = sorted(
-        record.statements, key=lambda item: (*item[:2], item[2].value, item[2].language or "")
-    )
-    data = serialize(
-        (Triple(NamedNode(s), NamedNode(p), to_node(o)) for s, p, o in statements),
-        format=RdfFormat.RDF_XML,
-        prefixes={**PREFIXES, "wsis": record.iris.ns, "ops": record.iris.operations},
-    )
-    text = replace_invalid_characters(data or b"").decode()
+    text = replace_invalid_characters(serialize_description(record, GRAPHS["rdf"])).decode()
     return Markup(text.partition("?>")[2].lstrip())
 
 
@@ -161,12 +152,12 @@ def describe_origin(
     without the dates that a level needs.
     """
     names = {
-        "identifier": f"{DCT}identifier",
-        "datestamp": f"{DCT}date",
-        "harvested": f"{DCT}modified",
-        "mapping": f"{record.iris.operations}mapping",
+        "identifier": "dct:identifier",
+        "datestamp": "dct:date",
+        "harvested": "dct:modified",
+        "mapping": "ops:mapping",
     }
-    terms = {key: record.one(name, record.graph) for key, name in names.items()}
+    terms = {key: record.one(name, record.iri) for key, name in names.items()}
     origin = {key: term.value for key, term in terms.items() if term}
     repository = repositories.get(record.iris.source(record.source))
     namespace = _NAMESPACES.get(origin.get("mapping", ""))

@@ -21,12 +21,12 @@ from pyoxigraph import NamedNode
 from publisher.data.properties import PropertyTable, published_properties
 from publisher.history.change_reader import Change, ChangeType, Watermark, open_history
 from publisher.pages import PACKAGE_FOLDER, ServiceDep
-from publisher.rdf import Term, from_node, namespaces
+from publisher.rdf import Term, from_node, namespaces, to_node
+from publisher.store.descriptions import Description, Statement
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.lookup import AREA, SDG
 from vocab.schemes import label
-from vocab.terms import FOAF, RDFS, SKOS, WGS, literal
 from web.respond import Link, typed_link
 
 # https://www.w3.org/TR/xml/#charsets
@@ -114,52 +114,41 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class ChangedRecord:
-    """A record after a change: *statements* are those of its graph, (subject, predicate, object),
-    without duplicates.
-    """
+class ChangedRecord(Description):
+    """A record after *change*: the description of its graph."""
 
     change: Change
-    graph: str
-    statements: tuple[tuple[str, str, Term], ...]
     iris: Iris
     properties: PropertyTable
 
     @cached_property
-    def _objects(self) -> dict[tuple[str, str], list[Term]]:
-        objects = defaultdict[tuple[str, str], list[Term]](list)
-        for s, p, o in self.statements:
-            objects[s, p].append(o)
-        return objects
-
-    @cached_property
     def topic(self) -> str:
         """Return what the record describes, or the record itself if that is unknown."""
-        topic = self.one(f"{FOAF}primaryTopic", self.graph)
-        return topic.value if topic else self.graph
+        topic = self.one("foaf:primaryTopic", self.iri)
+        return topic.value if topic else self.iri
 
-    def all(self, predicate: str, subject: str | None = None) -> list[Term]:
+    def all(self, name: str, subject: str | None = None) -> list[Term]:
         """Return the values of a property, of the record's thing or of *subject*."""
-        return self._objects.get((subject or self.topic, predicate), [])
-
-    def one(self, predicate: str, subject: str | None = None) -> Term | None:
-        """Return the first value of a property, None if there is none."""
-        return next(iter(self.all(predicate, subject)), None)
+        return super().all(name, subject or self.topic)
 
     def lines(self) -> list[str]:
         """Write the statements in N-Triples, sorted, without the closing dot; all subjects and
         predicates are IRIs.
         """
-        return sorted(f"<{s}> <{p}> {to_ntriples(o)}" for s, p, o in self.statements)
+        return sorted(f"<{s}> <{p}> {to_node(o)}" for s, p, o in self.statements)
 
     @cached_property
     def values(self) -> Mapping[str, list[RecordValue]]:
-        """Return the values of the lists that ``properties.toml`` calls metadata, each once."""
+        """Return the values of the lists that ``properties.toml`` calls metadata, each once: action
+        lines before goals and targets, each as the registry declares them before those from
+        crosswalks.
+        """
         values = defaultdict[str, list[RecordValue]](list)
-        for name, predicate in _lists(self.iris, self.properties):
-            terms = self.all(predicate)
+        listed = (row for row in self.properties if row.metadata)
+        for row in sorted(listed, key=lambda row: row.concept):
+            name, terms = row.metadata, self.all(row.iri)
             if name == "titles" and not terms:  # those of a deleted record
-                terms = self.all(predicate, self.graph)
+                terms = self.all(row.iri, self.iri)
             for term in terms:
                 value = self._value(name, term)
                 if value and value not in values[name] and (value.iri or name not in _LINKS):
@@ -170,7 +159,7 @@ class ChangedRecord:
         if not term.is_iri:
             return RecordValue(term.value, term.language)
         if name in _PARTIES:
-            title = preferred_text(self.all(f"{SKOS}prefLabel", term.value))
+            title = preferred_text(self.all("skos:prefLabel", term.value))
             return RecordValue(title.value, title.language, term.value) if title else None
         text = label(term.value, "en", self.iris.base) if name in _CONCEPTS else None
         return RecordValue(text or term.value, None, term.value)
@@ -194,8 +183,8 @@ class ChangedRecord:
         """Return the locations with coordinates."""
         places = []
         for location in self.values["places"]:
-            latitude, longitude = (self.one(WGS + end, location.iri) for end in ("lat", "long"))
-            name = preferred_text(self.all(f"{RDFS}label", location.iri))
+            latitude, longitude = (self.one(f"wgs:{end}", location.iri) for end in ("lat", "long"))
+            name = preferred_text(self.all("rdfs:label", location.iri))
             if latitude and longitude:
                 places.append(Place(latitude.value, longitude.value, name.value if name else None))
         return places
@@ -217,25 +206,6 @@ def preferred_text(texts: Sequence[TextT]) -> TextT | None:
     return min(texts, key=lambda text: ranks.get(text.language, 2), default=None)
 
 
-def to_ntriples(term: Term) -> str:
-    """Write a term in canonical N-Triples."""
-    if term.is_iri:
-        return f"<{term.value}>"
-    return literal(term.value, term.language) + (
-        f"^^<{term.datatype}>" if term.datatype and not term.language else ""
-    )
-
-
-@lru_cache(maxsize=4)
-def _lists(iris: Iris, properties: PropertyTable) -> list[tuple[str, str]]:
-    """Return the names of the lists, each with the IRI of a property whose values it has: action
-    lines before goals and targets, each as the registry declares them before those from crosswalks.
-    """
-    spaces = namespaces(iris)
-    rows = sorted((row for row in properties if row.metadata), key=lambda row: row.concept)
-    return [(row.metadata, row.expand(spaces)) for row in rows]
-
-
 class Changes:
     """The changes of records that this server announces now, from the current snapshot."""
 
@@ -250,17 +220,19 @@ class Changes:
 
     def records(self, changes: Sequence[Change]) -> Iterator[ChangedRecord]:
         """Yield the record of each of *changes*, in their order."""
-        base, properties = self.iris.base, published_properties()
+        base, properties, spaces = self.iris.base, published_properties(), namespaces(self.iris)
         for start in range(0, len(changes), BATCH):
             batch = changes[start : start + BATCH]
             versions = [(base + change.graph, change.entry) for change in batch]
             for change, triples in zip(batch, self.history.states(versions), strict=True):
                 statements = tuple(  # No subject is a blank node.
-                    (cast(NamedNode, t.subject).value, t.predicate.value, from_node(t.object))
+                    Statement(
+                        cast(NamedNode, t.subject).value, t.predicate.value, from_node(t.object)
+                    )
                     for t in triples
                 )
                 graph = base + change.graph
-                yield ChangedRecord(change, graph, statements, self.iris, properties)
+                yield ChangedRecord(graph, statements, {}, spaces, change, self.iris, properties)
 
 
 def get_changes(service: ServiceDep) -> Changes:

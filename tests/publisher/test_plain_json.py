@@ -239,10 +239,10 @@ def test_an_added_property_is_in_json_markup_search_and_tables_of_clients(
 def test_an_added_property_is_in_dublin_core_and_datacite(properties: PropertyTable) -> None:
     change = Change(1, 1, 0, "demo/a", 1, ChangeType.NEW, "initiative", (), 0, 0)
     record = f"{IRIS.base}record/demo/a"
-    topic = (record, f"{FOAF}primaryTopic", Term(RICH))
-    statements = (topic, (RICH, AUDIENCE, Term("Farmers", "literal", "en")))
+    topic = Statement(record, f"{FOAF}primaryTopic", Term(RICH))
+    statements = (topic, Statement(RICH, AUDIENCE, Term("Farmers", "literal", "en")))
 
-    item = ChangedRecord(change, record, statements, IRIS, properties)
+    item = ChangedRecord(record, statements, {}, namespaces(IRIS), change, IRIS, properties)
 
     assert '<dc:subject xml:lang="en">Farmers</dc:subject>' in FORMATS["oai_dc"].write(item)
     assert '<subject xml:lang="en">Farmers</subject>' in FORMATS["datacite"].write(item)
