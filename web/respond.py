@@ -575,18 +575,30 @@ def respond(
     return Response(b"" if request.method == "HEAD" else body, status, headers)
 
 
+def respond_in(
+    request: Request,
+    writers: Mapping[Format, Callable[[], bytes | str | Response]],
+    suffix: str | None = None,
+    **options: Any,
+) -> Response:
+    """Return what the writer of the chosen format writes: that of *suffix*, or as `choose_format`
+    chooses; *options* are those of `respond`.
+    """
+    chosen = choose_format(request, {item.suffix: item for item in writers}, suffix)
+    return respond(request, writers[chosen](), chosen, **options)
+
+
 def unchanged(
     request: Request,
     headers: Mapping[str, str],
     modified: float | None = None,
-    etags: Iterable[str] = (),
 ) -> Response | None:
-    """Return 304 if the client has the response with the ETag of *headers*, or one of *etags*,
-    changed at *modified*; None otherwise. For routes that know the tag before they make the content.
+    """Return 304 if the client has the response with the ETag of *headers*, changed at *modified*;
+    None otherwise. For routes that know the tag before they make the content.
     """
     if request.method not in SAFE_METHODS:
         return None
-    if not is_not_modified(request.headers, headers["ETag"], *etags, modified=modified):
+    if not is_not_modified(request.headers, headers["ETag"], modified=modified):
         return None
     return Response(None, HTTPStatus.NOT_MODIFIED, headers)
 

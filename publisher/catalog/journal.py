@@ -1,28 +1,21 @@
 """``/journal/``: the journal of changes, from which anyone can verify the data and rebuild any
 state; ``/dumps/``: the files written by ``stocktake dump``.
 
-An entry is sent plain or gzip, complete or in ranges of bytes. Its file has two gzip members, of
-which many clients decode only the first, so it is sent as one. The first member has only the line
-with the entry's id. Nothing is compressed again: that line becomes a stored block in front of the
-second member's blocks (https://www.rfc-editor.org/rfc/rfc1952,
-https://www.rfc-editor.org/rfc/rfc1951 section 3.2.4).
+An entry is sent as text, or as its gzip file, complete or in ranges of bytes.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import format_datetime
 from functools import partial
-from http import HTTPStatus
-from itertools import chain
 from pathlib import Path as FilePath
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Path, Query
-from isal import igzip, isal_zlib
+from isal import igzip
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response, StreamingResponse
 
@@ -50,11 +43,9 @@ from web.respond import (
     JSON,
     Format,
     GraphFormat,
-    HTTPProblem,
     Link,
-    accepts_gzip,
-    choose_format,
     respond,
+    respond_in,
     unchanged,
 )
 
@@ -63,13 +54,6 @@ MAX_PAGE_SIZE = 1_000  # largest number of entries on a page
 _MAX_NUMBER = 999_999_999
 PATCH_MEDIA = "application/rdf-patch"
 _BLOCK = 1 << 18  # bytes sent at once
-# The head of a gzip member: deflate, without name and time, of an unknown system.
-_HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])
-_TAIL = 8  # bytes: CRC-32 and length
-_FIRST = 4096  # bytes at the start of the file that contain the first member
-_SINGLE_RANGE = re.compile(
-    r"\s*+bytes\s*+=\s*+(?:(\d{1,18})\s*+-\s*+(\d{0,18})|-\s*+(\d{1,18}))\s*+", re.I | re.A
-)
 _ENTRY_NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _FORMATS: dict[str, Format] = {"json": JSON, **GRAPHS}
 
@@ -103,18 +87,19 @@ def listing(
     format: Annotated[str | None, format_parameter(_FORMATS)] = None,
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
-    chosen_format = choose_format(request, {**_FORMATS, "html": HTML}, format)
     page = _read_page(service, before, min(per, MAX_PAGE_SIZE))
     neighbours = {"next": page["next"], "prev": page["previous"]}
     links = [Link(rel, target) for rel, target in neighbours.items() if target]
-    content: bytes | Response
-    if isinstance(chosen_format, GraphFormat):
-        content = serialize_description(_describe_page(page, service.iris), chosen_format)
-    elif chosen_format is JSON:
-        content = orjson.dumps(page)
-    else:
-        content = pages.page("journal.html", journal=page, formats=_FORMATS.values())
-    return respond(request, content, chosen_format, links=links)
+    return respond_in(
+        request,
+        {
+            JSON: lambda: orjson.dumps(page),
+            **{item: partial(_as_graph, page, service.iris, item) for item in GRAPHS.values()},
+            HTML: lambda: pages.page("journal.html", journal=page, formats=_FORMATS.values()),
+        },
+        format,
+        links=links,
+    )
 
 
 @get(
@@ -158,98 +143,27 @@ def entry(
         ),
     ],
 ) -> Response:
-    """Range requests are supported. An entry never changes."""
+    """An entry never changes. Range requests of its file are supported."""
     unknown = f"The journal has no entry {name}"
     match = require(_ENTRY_NAME.match(name), unknown)
-    stored_entry = require(service.journal.entry(int(match[1])), unknown)
-    as_file, compressed = match[2], accepts_gzip(request.headers.get("accept-encoding"))
-    # Each encoding has its own tag (https://www.rfc-editor.org/rfc/rfc9110, section 8.8.3.3).
-    plain, gzip, file = (f'"{stored_entry.id}{end}"' for end in ("", "-gzip", "-file"))
+    stored = require(service.journal.entry(int(match[1])), unknown)
     headers = {
-        "ETag": file if as_file else gzip if compressed else plain,
+        "ETag": f'"{stored.id}{"-file" if match[2] else ""}"',
         "Cache-Control": IMMUTABLE,
-        "Last-Modified": format_datetime(stored_entry.time, usegmt=True),
-        "Accept-Ranges": "bytes",
-        **({} if as_file else {"Vary": "Accept-Encoding"}),
+        "Last-Modified": format_datetime(stored.time, usegmt=True),
     }
-    if response := unchanged(request, headers, etags=(plain, gzip, file)):
+    if response := unchanged(request, headers):
         return response
-    if as_file:
-        return FileResponse(stored_entry.path, headers=headers, media_type="application/gzip")
-    headers["Content-Type"] = PATCH_MEDIA
-    size = count_rows(stored_entry).size
-    if not compressed:
-        blocks = _read_blocks(partial(igzip.open, stored_entry.path, "rb"))
-        return _send_range(request, headers, size, blocks)
-    headers["Content-Encoding"] = "gzip"
-    return _send_range(request, headers, *_single_member(stored_entry.path, size))
+    if match[2]:
+        return FileResponse(stored.path, headers=headers, media_type="application/gzip")
+    headers |= {"Content-Type": PATCH_MEDIA, "Content-Length": str(count_rows(stored).size)}
+    blocks = () if request.method == "HEAD" else _read_blocks(stored.path)
+    return StreamingResponse(blocks, headers=headers)
 
 
-def _send_range(
-    request: Request, headers: dict[str, str], size: int, content: Iterable[bytes]
-) -> Response:
-    """Return a response with all *size* bytes, or with the requested range; several ranges, and one
-    that is invalid, are answered in full (https://www.rfc-editor.org/rfc/rfc9110, section 14.2).
-    """
-    status, start, stop = HTTPStatus.OK, 0, size
-    match = _SINGLE_RANGE.fullmatch(request.headers.get("range", ""))
-    is_current = request.headers.get("if-range", headers["ETag"]).strip() == headers["ETag"]
-    if match and is_current and not (match[2] and int(match[2]) < int(match[1])):
-        start = int(match[1]) if match[1] else max(0, size - int(match[3]))
-        stop = min(int(match[2] or size) + 1, size)
-        if start >= stop:
-            detail = f"The patch has {size} bytes; request a range within them"
-            raise HTTPProblem(
-                HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-                detail,
-                {"Content-Range": f"bytes */{size}"},
-            )
-        status = HTTPStatus.PARTIAL_CONTENT
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    headers["Content-Length"] = str(stop - start)
-    if request.method == "HEAD":
-        return Response(None, status, headers)
-    return StreamingResponse(_cut(content, start, stop), status, headers)
-
-
-def _cut(content: Iterable[bytes], start: int, stop: int) -> Iterator[bytes]:
-    position = 0
-    for block in content:
-        yield block[max(0, start - position) : max(0, stop - position)]
-        position += len(block)
-        if position >= stop:
-            return
-
-
-def _read_blocks(
-    open_file: Callable[[], BinaryIO], start: int = 0, end: int | None = None
-) -> Iterator[bytes]:
-    """Yield the bytes of a file from the offset *start* to *end*, None for its end."""
-    with open_file() as file:
-        file.seek(start)
-        while block := file.read(_BLOCK if end is None else min(_BLOCK, end - file.tell())):
-            yield block
-
-
-def _single_member(path: FilePath, size: int) -> tuple[int, Iterable[bytes]]:
-    """Return the two members of the file at *path* as one: its length and its bytes. Uncompressed,
-    the file has *size* bytes.
-    """
-    with path.open("rb") as file:
-        beginning = file.read(_FIRST)
-        end = file.seek(-_TAIL, 2)
-        trailer = file.read(_TAIL)
-    first = zlib.decompressobj(31)
-    line = first.decompress(beginning)
-    start = len(beginning) - len(first.unused_data) + len(_HEAD)
-    length = len(line).to_bytes(2, "little")
-    front = _HEAD + b"\0" + length + bytes(byte ^ 0xFF for byte in length) + line
-    crc = isal_zlib.crc32_combine(
-        zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line)
-    )
-    back = crc.to_bytes(4, "little") + (size % (1 << 32)).to_bytes(4, "little")
-    body = _read_blocks(lambda: path.open("rb"), start, end)
-    return len(front) + end - start + len(back), chain([front], body, [back])
+def _read_blocks(path: FilePath) -> Iterator[bytes]:
+    with igzip.open(path) as file:
+        yield from iter(partial(file.read, _BLOCK), b"")
 
 
 def _read_page(service: QueryService, before: int, per: int) -> dict[str, Any]:
@@ -293,13 +207,14 @@ def _summary(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _describe_page(page: Mapping[str, Any], iris: Iris) -> Description:
+def _as_graph(page: Mapping[str, Any], iris: Iris, form: GraphFormat) -> bytes:
     journal = f"{iris.base}journal/"
     node = {
         "@id": journal,
         "dct:hasPart": [_entry_node(item, journal, iris) for item in page["entries"]],
     }
-    return Description(journal, tuple(node_statements(node)), {}, namespaces(iris))
+    statements = tuple(node_statements(node))
+    return serialize_description(Description(journal, statements, {}, namespaces(iris)), form)
 
 
 def _entry_node(item: Mapping[str, Any], journal: str, iris: Iris) -> dict[str, str | Term | None]:
