@@ -37,9 +37,9 @@ TEXT_FORMATS = ("nt", "ttl", "jsonld")  # of a release, beside its quads
 _GZIP_LEVEL = 3  # the best that isal has: a tenth larger than zlib's 6, in an eighth of the time
 _GZIP_BLOCK = 1 << 18  # bytes that are compressed at once
 COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
-# The lines that are sorted in memory at once, and their bytes from which on no more are added.
+# The lines that are sorted in memory at once, and their bytes from which on no more are added. Each
+# run is a file; 1,024, the usual limit of open files, are more statements than a million things have.
 RUN_LENGTH, RUN_BYTES = 100_000, 16_000_000
-MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
 # The bytes of a sorted file after each line: a tab, six digits, the operation, the line end.
 SUFFIX_LENGTH = 9
 CHUNK = 5_000  # triples of one subject in a line of JSON-LD; only registries have more
@@ -169,16 +169,8 @@ def canonical_quads(
         tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=work_folder) as folder,
         ExitStack() as opened,
     ):
-        files = list(_sorted_files(rows, Path(folder)))
-        while len(files) > MAX_MERGED:
-            path = files[-1].with_name(f"merged-{len(files)}")
-            with ExitStack() as merging, path.open("wb") as out:
-                first = [merging.enter_context(file.open("rb")) for file in files[:MAX_MERGED]]
-                out.writelines(heapq.merge(*first))
-            for file in files[:MAX_MERGED]:
-                file.unlink()
-            files = [*files[MAX_MERGED:], path]
-        merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
+        files = _sorted_files(rows, Path(folder))
+        merged = heapq.merge(*[opened.enter_context(file.open("rb")) for file in files])
         for line, group in groupby(merged, key=lambda item: item[:-SUFFIX_LENGTH]):
             *_, last = group
             if last[-2:-1] == b"A":

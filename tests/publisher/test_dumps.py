@@ -69,11 +69,8 @@ def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
     assert results == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
 
 
-def test_many_sorted_files_are_merged_in_steps(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_sorted_files_are_merged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "RUN_LENGTH", 3)
-    monkeypatch.setattr(module, "MAX_MERGED", 2)
     journal = journal_of(
         tmp_path,
         [f"A {quad(n)}" for n in range(50, 0, -1)],
