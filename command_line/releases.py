@@ -25,7 +25,7 @@ from publisher.store.releases import Release, list_releases, newest_release
 from vocab.iris import Iris
 
 if TYPE_CHECKING:
-    from publisher.editions.site import Edition, ExportResult
+    from publisher.editions.site import Edition
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -190,8 +190,8 @@ def site(
     again if it was interrupted.
     """
     edition = build_edition(context.obj, release, languages)
-    result = run_export(edition, output)
-    print(f"release {edition.release.number}: {result.files} files: {output / 'index.html'}")
+    files = run_export(edition, output)
+    print(f"release {edition.release.number}: {files} files: {output / 'index.html'}")
 
 
 @export.command()
@@ -237,8 +237,10 @@ def build_edition(settings: Settings, number: int | None, languages: str) -> Edi
     return edition
 
 
-def run_export(edition: Edition, folder: Path) -> ExportResult:
-    """Export a site, with progress on standard error; warn of addresses with an error status."""
+def run_export(edition: Edition, folder: Path) -> int:
+    """Export a site, with progress on standard error; warn of addresses with an error status.
+    Return how many files it has.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -254,9 +256,9 @@ def run_export(edition: Edition, folder: Path) -> ExportResult:
         def advance(done: int, known: int) -> None:
             bar.update(task, completed=done, total=known)
 
-        result: ExportResult = asyncio.run(
+        files, missing = asyncio.run(
             import_module(_SITE).export_site(edition, folder, step, advance)
         )
-    for address, status in result.missing.items():
+    for address, status in missing.items():
         print_note(f"{address} answered {status}", "yellow")
-    return result
+    return int(files)

@@ -46,7 +46,7 @@ from harvesters.site import utc_now
 from harvesters.source import Notify
 from journal.processes import preload
 from journal.store import read_origin
-from publisher.apis.matching import Matcher, NameQuery
+from publisher.apis.matching import Matcher
 from publisher.app import SiteOptions, create_app
 from publisher.errors import StoreBusy
 from publisher.limits import read
@@ -373,7 +373,7 @@ def find_organizations(service: QueryService, name: str) -> list[KnownOrganizati
     if (search := _open_search(service)) is None:
         return []
     candidates = Matcher(search, service.iris).candidates(
-        NameQuery(name, ("organization",), _ORGANIZATIONS)
+        name, ("organization",), _ORGANIZATIONS, {}
     )
     return [KnownOrganization(str(item["id"]), str(item["name"])) for item in candidates]
 

@@ -28,19 +28,14 @@ _DISTINCT = 1.25  # the highest numbers of two classes differ by this factor at 
 
 
 class Bar(NamedTuple):
-    """A bar, or the row or column of a heat map: *href* is the URL that it links, "" for none."""
-
-    name: str
-    value: int
-    href: str = ""
-
-
-class HeatmapLabel(NamedTuple):
-    """A row or a column: its code, its name and the URL that it links."""
+    """A bar, or the row or column of a heat map: its code, its name, its number and the URL that it
+    links, "" for none.
+    """
 
     code: str
     name: str
-    href: str = ""
+    value: Any
+    href: str
 
 
 def render(macro: str, **values: Any) -> Markup:
@@ -125,8 +120,8 @@ def sparkline(values: Mapping[int, int], label: str) -> Markup | None:
 
 
 def heatmap(
-    rows: Sequence[HeatmapLabel],
-    columns: Sequence[HeatmapLabel],
+    rows: Sequence[Bar],
+    columns: Sequence[Bar],
     values: Mapping[tuple[str, str], int],
     rings: Mapping[tuple[str, str], str],
     label: str,

@@ -5,7 +5,7 @@ spellings, and score them by the name and by the properties that the query state
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -201,18 +201,6 @@ open_concept_names = lru_cache(maxsize=2)(ConceptNames)  # as many as there are 
 
 
 @dataclass(frozen=True, slots=True)
-class NameQuery:
-    """A query: *text* to match, "" for none; the *types* of candidates; values by property that
-    candidates should have.
-    """
-
-    text: str
-    types: Sequence[str] = TYPES
-    limit: int = 5
-    properties: Mapping[str, Sequence[str]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """An entity that a query may mean. *features* are the score of the name, and whether each
     stated property agrees. *entry* is that of a thing; a concept has none. *name* and
@@ -258,26 +246,28 @@ class Matcher:
             open_concept_names(topics, iris.base) if topics else None
         )
 
-    def candidates(self, query: NameQuery) -> list[dict[str, object]]:
-        """Return the candidates of *query*, the best first, as JSON."""
-        text = query.text.strip()[:MAX_NAME]
+    def candidates(
+        self, text: str, types: Sequence[str], limit: int, properties: Mapping[str, Sequence[str]]
+    ) -> list[dict[str, object]]:
+        """Return at most *limit* candidates of *types* for the name *text*, "" for none, and the
+        values by property that they should have; the best first, as JSON.
+        """
+        text = text.strip()[:MAX_NAME]
         stated = {
             name: self._targets(name, values)
-            for name, values in query.properties.items()
+            for name, values in properties.items()
             if PROPERTIES[name].compared
         }
         known = self._find(text) if "://" in text else None
         matches = [
-            *([known] if known and known.kind in query.types else []),
-            *self._concepts(text, query.types, stated),
-            *self._things(text, query.types, stated),
+            *([known] if known and known.kind in types else []),
+            *self._concepts(text, types, stated),
+            *self._things(text, types, stated),
         ]
         unique = {match.iri: match for match in reversed(matches)}
         ranked = sorted(unique.values(), key=lambda match: (-match.score, match.iri))
         certain = [match.iri for match in ranked if match.is_certain]
-        return [
-            self._named(match).as_json(certain == [match.iri]) for match in ranked[: query.limit]
-        ]
+        return [self._named(match).as_json(certain == [match.iri]) for match in ranked[:limit]]
 
     def entity(self, iri: str) -> Candidate | None:
         """Return the entity *iri* with its name in the language of the request; None if it is not

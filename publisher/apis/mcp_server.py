@@ -256,7 +256,7 @@ class Tools:
         pinned = await self._pin(context, release)
         terms = await check_terms(self.service, sparql)
         part, note = await pinned.ask("result", sparql, format)
-        basis = _mentioned(" ".join([*terms.properties, part["data"]]))
+        basis = _mentioned(" ".join([*terms["properties"], part["data"]]))
         return await pinned.answer("The result of the query.", [part], basis, [], note)
 
     async def cite(

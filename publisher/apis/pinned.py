@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from rdflib.plugins.sparql.parserutils import CompValue
@@ -45,23 +44,16 @@ class UnknownTerm(QueryError):
     """
 
 
-class UsedTerms(NamedTuple):
-    """The IRIs that a query uses as *properties* and as *classes*."""
-
-    properties: set[str]
-    classes: set[str]
-
-
-def used_terms(text: str, base: str) -> UsedTerms:
-    """Return the properties and classes of the query *text*, whose relative IRIs are resolved
+def used_terms(text: str, base: str) -> dict[str, set[str]]:
+    """Return the *properties* and *classes* of the query *text*, whose relative IRIs are resolved
     against *base*; none of a query that only the engine can parse, and none of ``!(^x:p)``, which
     rdflib drops.
 
     >>> terms = used_terms("PREFIX x: <http://x/> SELECT * { ?s a x:C ; x:p/^x:q [ x:r ?o ] FILTER EXISTS { ?o <http://x/t> 1 } }", "")
-    >>> sorted(terms.properties - {f"{RDF}type"}), sorted(terms.classes)
+    >>> sorted(terms["properties"] - {f"{RDF}type"}), sorted(terms["classes"])
     (['http://x/p', 'http://x/q', 'http://x/r', 'http://x/t'], ['http://x/C'])
     """
-    terms = UsedTerms(set(), set())
+    terms: dict[str, set[str]] = {"properties": set(), "classes": set()}
     try:
         algebra = parse(text, base or None)
     except NotCompiled:
@@ -73,13 +65,13 @@ def used_terms(text: str, base: str) -> UsedTerms:
             pair for row in rows for pair in zip(row[1::3], row[2::3], strict=True)
         ):
             verbs = [str(item) for item in parts_of(predicate) if isinstance(item, URIRef)]
-            terms.properties.update(verbs)
+            terms["properties"].update(verbs)
             if isinstance(value, URIRef) and verbs[-1:] == [f"{RDF}type"]:
-                terms.classes.add(str(value))
+                terms["classes"].add(str(value))
     return terms
 
 
-async def check_terms(service: QueryService, text: str) -> UsedTerms:
+async def check_terms(service: QueryService, text: str) -> dict[str, set[str]]:
     """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not
     defined, not in use and in no example.
     """
@@ -88,13 +80,13 @@ async def check_terms(service: QueryService, text: str) -> UsedTerms:
     known: dict[str, set[str]] = {"properties": set(_BUILT_IN), "classes": set()}
     for row in await service.rows(query("completions")):
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
-    if any(used - known[name] for name, used in terms._asdict().items()):
+    if any(used - known[name] for name, used in terms.items()):
         # The examples may be about what no registry has yet, such as prizes.
         for example in examples(service.iris):
-            for name, used in used_terms(example.text, base)._asdict().items():
+            for name, used in used_terms(example.text, base).items():
                 known[name] |= used
     for name, kind in (("properties", "property"), ("classes", "class")):
-        for iri in sorted(getattr(terms, name) - known[name]):
+        for iri in sorted(terms[name] - known[name]):
             near = ", ".join(_nearest(iri, known[name], namespaces(service.iris)))
             raise UnknownTerm(f"unknown {kind} {_place(iri, text, base)}; nearest: {near}")
     return terms

@@ -44,7 +44,6 @@ from publisher.apis.matching import (
     TYPES,
     Candidate,
     Matcher,
-    NameQuery,
     Property,
     title_of,
 )
@@ -141,13 +140,6 @@ class _Query(BaseModel):
         if sum(len(item.v) for item in self.properties) > MAX_VALUES:
             raise ValueError(f"it may have at most {MAX_VALUES} values of properties")
         return self
-
-    def as_name_query(self) -> NameQuery:
-        values: dict[str, list[str]] = {}
-        for item in self.properties:
-            values.setdefault(item.pid, []).extend(item.v)
-        types = tuple(dict.fromkeys(self.type)) or TYPES
-        return NameQuery(self.query or "", types, min(self.limit, MAX_CANDIDATES), values)
 
 
 class _RequestedProperty(BaseModel):
@@ -388,7 +380,15 @@ async def _match(service: QueryService, text: str) -> dict[str, object]:
 
     def match_part(start: int) -> None:
         for key, query in islice(queries.items(), start, start + _PART):
-            results[key] = {"result": matcher.candidates(query.as_name_query())}
+            values = defaultdict[str, list[str]](list)
+            for item in query.properties:
+                values[item.pid] += item.v
+            types, limit = (
+                tuple(dict.fromkeys(query.type)) or TYPES,
+                min(query.limit, MAX_CANDIDATES),
+            )
+            candidates = matcher.candidates(query.query or "", types, limit, values)
+            results[key] = {"result": candidates}
 
     for start in range(0, len(queries), _PART):
         await asyncio.to_thread(match_part, start)

@@ -149,17 +149,6 @@ class Family(NamedTuple):
     parts: tuple[ListItem, ...] = ()
 
 
-class ListedThing(NamedTuple):
-    """A thing as tables list it: the address under which it counts, a page of it on the web, and
-    its codes by facet, of links that registries declare.
-    """
-
-    line: ListItem
-    cluster: str
-    page: str | None
-    codes: Mapping[str, Sequence[str]]
-
-
 class FacetIndex:
     """The tables in the file *path*, which does not change while they are open."""
 
@@ -245,13 +234,15 @@ class FacetIndex:
 
     def list_for_table(
         self, filters: Filter, order: str, limit: int, offset: int = 0
-    ) -> list[ListedThing]:
-        """List things as `list_things` does, with the further columns of tables."""
+    ) -> list[tuple[ListItem, str, str | None, Mapping[str, Sequence[str]]]]:
+        """List things as `list_things` does, each with the address under which it counts, a page of
+        it on the web, and its codes by facet, of links that registries declare.
+        """
         lines = self._listed(filters, order, limit, offset)
         rows = self._query(sql("listed"), numbers=[number for number, _ in lines])
         beside = {number: rest for number, *rest in rows}
         return [
-            ListedThing(line, cluster, page, codes or {})
+            (line, cluster, page, codes or {})
             for number, line in lines
             for cluster, page, codes in (beside[number],)
         ]

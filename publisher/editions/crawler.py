@@ -199,39 +199,25 @@ def normalize_path(path: str) -> str:
     return "/".join(quote(unquote(part), safe="!$&'()*+,;=:@~") for part in path.split("/")) or "/"
 
 
-@dataclass(slots=True)
-class EditionPage:
-    """A page of an edition: its bytes, the files that it links to, and its title and words for the
-    search.
-    """
-
-    content: bytes
-    targets: set[Target] = field(default_factory=set)
-    title: str = ""
-    words: list[str] = field(default_factory=list)
-
-
 def rewrite(
     content: bytes, addresses: Addresses, page: Target, *, read: bool = False
-) -> EditionPage:
-    """Return *content*, the answer to the request of *page*, for the edition. With *read*, its
-    title and words are returned too.
+) -> tuple[bytes, set[Target], str, list[str]]:
+    """Return *content*, the answer to the request of *page*, for the edition, the files that it
+    links to, and with *read* its title and words for the search.
     """
     root = html.document_fromstring(content.decode(), parser=html.HTMLParser(encoding="utf-8"))
     for element in _select(root, _DROPPED):
         if isinstance(element, html.HtmlElement):
             _remove(element)
-    result = EditionPage(b"")
+    targets = set[Target]()
     for element in list(root.iter(etree.Element)):
         if element.tag == "form":
             _rewrite_form(element, addresses, page)
         for name in _LINKS:
             if element.get(name) is not None and element.tag != "form":
-                _rewrite_link(element, name, addresses, page, result.targets)
-    if read:
-        result.title, result.words = _read(root)
-    result.content = html.tostring(root, doctype="<!doctype html>", encoding="utf-8")
-    return result
+                _rewrite_link(element, name, addresses, page, targets)
+    title, words = _read(root) if read else ("", [])
+    return html.tostring(root, doctype="<!doctype html>", encoding="utf-8"), targets, title, words
 
 
 def _rewrite_link(
@@ -424,14 +410,16 @@ class Crawler:
         is_first = "after=" not in target.request and "before=" not in target.request
         read = path.startswith(_READ) and is_first and response.status_code == HTTPStatus.OK
         with use_language(target.language or "en"):
-            page = rewrite(response.content, self.addresses, target, read=read)
-        line["links"] = sorted(page.targets)
-        if page.title:
+            content, links, title, words = rewrite(
+                response.content, self.addresses, target, read=read
+            )
+        line["links"] = sorted(links)
+        if title:
             kind = path.split("/")[2] if path.startswith("/page/") else "topic"
             line["document"] = SearchDocument(
-                target.file, target.language, page.title, kind, page.words, target.request
+                target.file, target.language, title, kind, words, target.request
             )
-        return page.content
+        return content
 
     def _redirect(self, target: Target, location: str, line: Line) -> bytes:
         """Return a page that leads to another: files have no redirects."""

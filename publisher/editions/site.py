@@ -213,18 +213,11 @@ class Edition:
         return {"format": FORMAT, "version": version("stocktake"), **release}
 
 
-@dataclass(frozen=True, slots=True)
-class ExportResult:
-    """How many *files* were written, and which addresses answered with an error, with their status."""
-
-    files: int
-    missing: dict[str, int]
-
-
 async def export_site(
     edition: Edition, folder: Path, step: Callable[[str], None], progress: Progress
-) -> ExportResult:
-    """Write the static edition into *folder*, or continue an interrupted export. Raises
+) -> tuple[int, dict[str, int]]:
+    """Write the static edition into *folder*, or continue an interrupted export; return how many
+    files it has, and the addresses that answered with an error, with their status. Raises
     PublisherError.
 
     A folder that has this edition already stays as it is. *step* is called with a sentence before
@@ -232,7 +225,7 @@ async def export_site(
     """
     finished = folder / FINISHED
     if finished.is_file() and json.loads(finished.read_text()) == edition.header:
-        return ExportResult(_count_files(folder), {})
+        return _count_files(folder), {}
     read_log(folder, edition.header)  # before the minutes that the data may take
     step("Preparing the data of the release")
     data = await asyncio.to_thread(link_release_data, edition.data, edition.release)
@@ -260,7 +253,7 @@ async def export_site(
     replace_file(finished, json.dumps(edition.header))
     (folder / LOG).unlink()
     await asyncio.to_thread(shutil.rmtree, data)
-    return ExportResult(_count_files(folder), crawler.missing)
+    return _count_files(folder), crawler.missing
 
 
 def _count_files(folder: Path) -> int:
@@ -341,7 +334,7 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
             with use_language(language, RequestLocale(path=path)):
                 page = app.state.pages.page(template, **values)
                 target = Target(path, language, f"{language}/{file}")
-                content = rewrite(bytes(page.body), edition.addresses(), target).content
+                content = rewrite(bytes(page.body), edition.addresses(), target)[0]
             if file in scripts:
                 script = f'<script src="../static/edition/{scripts[file]}"></script></body>'
                 content = content.replace(b"</body>", script.encode())

@@ -25,7 +25,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.data.counts import FacetIndex, Filter, ListedThing, ListItem, Prize
+from publisher.data.counts import FacetIndex, Filter, ListItem, Prize
 from publisher.data.properties import FACETS, describe_area
 from publisher.rdf import Term, namespaces
 from publisher.releases.tables import LISTED, area_cells
@@ -407,26 +407,27 @@ def write_listed(
     for start in range(offset, offset + limit, _BATCH):
         most = min(_BATCH, offset + limit - start)
         rows = tables.list_for_table(filters, order, most, start)
-        yield write_csv(_listed_cells(row, iris) for row in rows)
+        yield write_csv(_listed_cells(*row, iris) for row in rows)
         if len(rows) < _BATCH:
             return
 
 
-def _listed_cells(row: ListedThing, iris: Iris) -> list[object]:
-    line = row.line
-    countries = [code.rpartition("/")[2] for code in row.codes.get("country", ())]
+def _listed_cells(
+    line: ListItem, cluster: str, page: str | None, codes: Mapping[str, Sequence[str]], iris: Iris
+) -> list[object]:
+    countries = [code.rpartition("/")[2] for code in codes.get("country", ())]
     cells: dict[str, object] = {
         "thing": line.iri,
         "kind": line.kind,
         "source": line.source,
-        "cluster": row.cluster,
+        "cluster": cluster,
         "title": line.title,
         **area_cells(countries, iris),
-        "action_lines": row.codes.get("line"),
-        "goals": row.codes.get("goal"),
+        "action_lines": codes.get("line"),
+        "goals": codes.get("goal"),
         "start_date": line.begins,
         "end_date": line.ends,
-        "website": row.page,
+        "website": page,
         "changed": line.changed,
     }
     values = (cells.get(column.name) for column in LISTED)

@@ -35,7 +35,7 @@ from vocab.lookup import AREA
 from vocab.schemes import concepts
 from web.charts import (
     SERIES,
-    HeatmapLabel,
+    Bar,
     bar_chart,
     column_chart,
     heatmap,
@@ -46,7 +46,6 @@ from web.charts import (
     shade_ranges,
     world_map,
 )
-from web.charts import Bar as DrawnBar
 
 SPARSE = 20  # a figure that covers less than one thing in this number comes last
 MAX_BARS = 12  # bars of a short list
@@ -158,15 +157,6 @@ class Figures:
     def note(self) -> str:
         """Return the sentence on the number of records, "" if it is that of things."""
         return count_note(self.tables.count_different(self.filters))
-
-
-class Bar(NamedTuple):
-    """A code with its name, its count and the URL that it links."""
-
-    code: str
-    name: str
-    value: ThingCount
-    href: str
 
 
 class Coverage(NamedTuple):
@@ -328,7 +318,7 @@ class Bars(FigureView):
 
     def bar_chart(self, most: int) -> Markup | None:
         """Draw the first bars of the short list, at most *most*; None without any."""
-        bars = [DrawnBar(bar.name, bar.value, bar.href) for bar in self.short if bar.value][:most]
+        bars = [bar for bar in self.short if bar.value][:most]
         return bar_chart(bars, self.title) if bars else None
 
 
@@ -442,11 +432,11 @@ class Matrix(FigureView):
     """Initiatives by action line and goal, beside the official links."""
 
     @cached_property
-    def lines(self) -> list[HeatmapLabel]:
+    def lines(self) -> list[Bar]:
         return self._labels("line")
 
     @cached_property
-    def goals(self) -> list[HeatmapLabel]:
+    def goals(self) -> list[Bar]:
         return self._labels("goal")
 
     @cached_property
@@ -541,10 +531,10 @@ class Matrix(FigureView):
             mirrored=(current_locale().direction == "rtl"),
         )
 
-    def _labels(self, facet: str) -> list[HeatmapLabel]:
+    def _labels(self, facet: str) -> list[Bar]:
         names = self.data.names
         return [
-            HeatmapLabel(code, names.name(facet, code), names.page(facet, code))
+            Bar(code, names.name(facet, code), NONE, names.page(facet, code))
             for code in all_codes(facet, names.iris)
         ]
 

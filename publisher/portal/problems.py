@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Protocol
 from urllib.parse import unquote
@@ -27,7 +28,7 @@ from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
 from web.endpoints import contents, get, problems
 from web.middleware import client_key
-from web.respond import GRAPHS, HTML, JSON, NO_STORE, Format, GraphFormat, choose_format, respond
+from web.respond import GRAPHS, HTML, JSON, NO_STORE, Format, GraphFormat, respond, respond_in
 
 OA = "http://www.w3.org/ns/oa#"
 CATEGORIES = (
@@ -150,33 +151,34 @@ def problem_state(
     number: Annotated[int, Path(ge=1, le=1 << 31)],
 ) -> Response:
     """A page, JSON, or a Web Annotation in Turtle or JSON-LD."""
-    data_format = choose_format(request, _FORMATS)
     problem = require(
         store.find(number),
         TranslatableText("There is no such problem; each page leads to the form for one"),
     )
     iri = f"{pages.iris.base}problem/{number}"
-    return respond(
+    return respond_in(
         request,
-        (
-            pages.page("problem_state.html", problem=problem, iri=iri)
-            if data_format is HTML
-            else _data(problem, iri, data_format, pages.iris)
-        ),
-        data_format,
+        {
+            HTML: lambda: pages.page("problem_state.html", problem=problem, iri=iri),
+            JSON: lambda: _as_json(problem, iri, pages.iris),
+            **{
+                item: partial(_as_annotation, problem, iri, pages.iris, item)
+                for item in (GRAPHS["ttl"], GRAPHS["jsonld"])
+            },
+        },
         headers={"Cache-Control": "no-cache"},
     )
 
 
-def _data(problem: PublicProblem, iri: str, data_format: Format, iris: Iris) -> bytes:
-    """Write a problem as JSON, or as a Web Annotation (https://www.w3.org/TR/annotation-model/):
-    its target is the record or page, its body the category.
+def _as_json(problem: PublicProblem, iri: str, iris: Iris) -> bytes:
+    values = {"iri": iri, **asdict(problem), "run": iris.run(problem.run) if problem.run else None}
+    return orjson.dumps({name: value for name, value in values.items() if name != "number"})
+
+
+def _as_annotation(problem: PublicProblem, iri: str, iris: Iris, data_format: GraphFormat) -> bytes:
+    """Write a problem as a Web Annotation (https://www.w3.org/TR/annotation-model/): its target is
+    the record or page, its body the category.
     """
-    run = iris.run(problem.run) if problem.run else None
-    if not isinstance(data_format, GraphFormat):
-        values = {"iri": iri, **asdict(problem), "run": run}
-        del values["number"]
-        return orjson.dumps(values)
     body, time = f"{iri}#body", f"{XSD}dateTime"
     statements = (
         Statement(iri, f"{RDF}type", Term(f"{OA}Annotation")),
@@ -189,7 +191,11 @@ def _data(problem: PublicProblem, iri: str, data_format: Format, iris: Iris) -> 
         Statement(body, f"{RDF}type", Term(f"{OA}TextualBody")),
         Statement(body, f"{RDF}value", Term(problem.category, "literal")),
         Statement(body, f"{OA}hasPurpose", Term(f"{OA}tagging")),
-        *([Statement(iri, f"{PROV}wasInfluencedBy", Term(run))] if run else []),
+        *(
+            [Statement(iri, f"{PROV}wasInfluencedBy", Term(iris.run(problem.run)))]
+            if problem.run
+            else []
+        ),
     )
     return serialize_description(Description(iri, statements, {}, namespaces(iris)), data_format)
 

@@ -53,9 +53,9 @@ from web.respond import (
     JSON,
     Link,
     ResourceURLs,
-    choose_format,
     origin,
     respond,
+    respond_in,
     see_other,
     split_suffix,
     typed_link,
@@ -63,7 +63,6 @@ from web.respond import (
 
 SAMPLES = 3  # rows of a table that are shown
 MAX_SAMPLE = 1 << 16  # first bytes of a table that are read
-_LIST_FORMATS = {"html": HTML, "json": JSON}
 # The files of a release that its manifest does not list.
 _OWN = {
     MANIFEST: "application/json",
@@ -93,14 +92,18 @@ async def add_slash(request: Request) -> Response:
 def list_releases_page(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A release is all data at one journal entry, numbered, signed and never changed."""
     releases = list_releases(service.data / "releases")
-    if choose_format(request, _LIST_FORMATS) is HTML:
-        return respond(request, pages.page("releases.html", releases=releases), HTML)
     names = ("number", "iri", "issued", "position", "entry")
     rows = [
         {**{name: getattr(item, name) for name in names}, "kept": not item.withdrawn}
         for item in releases
     ]
-    return respond(request, orjson.dumps({"releases": rows}), JSON)
+    return respond_in(
+        request,
+        {
+            HTML: lambda: pages.page("releases.html", releases=releases),
+            JSON: lambda: orjson.dumps({"releases": rows}),
+        },
+    )
 
 
 @get(
@@ -278,13 +281,15 @@ reports = APIRouter()
 def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A report describes the data of a release in sentences, figures and numbers."""
     published = list_reports(service.data / "reports")
-    if choose_format(request, _LIST_FORMATS) is HTML:
-        return respond(
-            request, pages.page("reports.html", reports=published, languages=LANGUAGES), HTML
-        )
     names = ("name", "title", "release", "language", "files")
     rows = [{name: getattr(item, name) for name in names} for item in published]
-    return respond(request, orjson.dumps({"reports": rows}), JSON)
+    return respond_in(
+        request,
+        {
+            HTML: lambda: pages.page("reports.html", reports=published, languages=LANGUAGES),
+            JSON: lambda: orjson.dumps({"reports": rows}),
+        },
+    )
 
 
 @get(reports, "/reports/{name}/", include_in_schema=False)

@@ -10,7 +10,8 @@ from rows import each
 
 from languages.translations import LANGUAGES, use_language
 from publisher.data.counts import ThingCount
-from publisher.portal.figures import Bar, largest_bar
+from publisher.portal.figures import largest_bar
+from web.charts import Bar
 
 TITLE = re.compile(
     r'<h2 id="(?:by-|matrix|map|where)[^"]*">(.*?)</h2>\s*<p class="subject">(.*?)</p>'

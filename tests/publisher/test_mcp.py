@@ -212,7 +212,7 @@ async def test_terms_of_the_examples_are_known_before_a_registry_uses_them() -> 
     service = cast(QueryService, EmptyService())
 
     for item in examples(IRIS):
-        assert (await check_terms(service, item.text)).properties, item.name
+        assert (await check_terms(service, item.text))["properties"], item.name
     with pytest.raises(UnknownTerm, match="unknown property foaf:pastProject"):
         await check_terms(
             service, "PREFIX foaf: <http://xmlns.com/foaf/0.1/> SELECT * { ?x foaf:pastProject ?y }"
@@ -356,5 +356,5 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
     ],
 )  # fmt: skip
 def test_the_properties_of_a_query_are_found(text: str, properties: str) -> None:
-    names = (name for name in used_terms(text, "").properties if not name.startswith(RDF))
+    names = (name for name in used_terms(text, "")["properties"] if not name.startswith(RDF))
     assert "".join(sorted(names)) == properties

@@ -15,7 +15,6 @@ from publisher.data.counts import NONE, Filter, ListItem, make_filter
 from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import (
-    Bar,
     Bars,
     Figures,
     Matrix,
@@ -29,8 +28,7 @@ from publisher.store.releases import Release
 from vocab.initiative import Basis
 from vocab.lookup import AREA, country
 from web.branding import NAME
-from web.charts import Bar as DrawnBar
-from web.charts import bar_chart
+from web.charts import Bar, bar_chart
 
 _ROWS = 25  # rows of a table in print; the release's files have all
 _BARS = 20  # the most bars of a drawing
@@ -248,8 +246,8 @@ def _chapters(figures: Figures) -> Iterator[Section]:
         total, goals, title = line["count"].counts[""], line["bars/goal"], names.short("line", code)
         if not total:
             continue
-        largest = sorted(goals.bars, key=lambda bar: (-bar.value, bar.code))[:_CHAPTER_BARS]
-        bars = [DrawnBar(bar.name, bar.value) for bar in largest]
+        largest = sorted(goals.bars, key=lambda bar: (-bar.value, bar.code))
+        bars = [bar._replace(href="") for bar in largest[:_CHAPTER_BARS]]
         newest = tuple(
             (item.title or "", period(item), names.name("source", item.source))
             for item in _examples(tables.list_things(line.filters, "newest", _LOOKED_AT))
