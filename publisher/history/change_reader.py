@@ -1,4 +1,5 @@
-"""Read what the journal entries up to that of a snapshot changed, and the past states of graphs.
+"""Read what the journal entries up to that of a snapshot changed, the past states of graphs, and
+their changes as pages show them.
 
 A *sequence* number counts the changes of records in the order of the journal, a *number* those
 within a set. Both are the same in every file that was built from the journal, so a cursor with one
@@ -7,10 +8,14 @@ of them never expires.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,7 @@ import duckdb
 import zstandard
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
-from languages.translations import TranslatableText
+from languages.translations import TranslatableText, current_locale, gettext
 from publisher.data.counts import MEMORY
 from publisher.database import connect, sql
 from publisher.errors import NotReady
@@ -26,13 +31,17 @@ from publisher.store.changes import LEAD, RECORD, VANISHED
 from publisher.store.changes import ChangeType as ChangeType
 from publisher.store.columns.database import FILE
 from publisher.store.columns.terms import TERM_TEXT, term_id
+from publisher.store.descriptions import Description, describe_triples, with_triples
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
+from vocab.field_changes import FieldView, field_views
+from vocab.iris import Iris
 
 _NOT_READY = TranslatableText(
     "the history is still being built from the journal; try again in a moment"
 )
 ALL = "all"  # the set of all records
+STAMP = "%Y%m%d%H%M%S"  # the form of times in the addresses of past states
 SLICE = 10_000  # records in a slice; a sitemap may have up to 50,000
 # The last changes of records up to the sequence number $upto.
 LATEST = """
@@ -75,6 +84,21 @@ class GraphChange:
     added: int
     removed: int
     rows: tuple[str, ...] | None
+
+    @property
+    def stamp(self) -> str:
+        """Return its time in fourteen digits, UTC."""
+        return datetime.fromtimestamp(self.time, UTC).strftime(STAMP)
+
+    @property
+    def date(self) -> str:
+        return formatdate(self.time, usegmt=True)
+
+    def address(self, graph: str) -> str:
+        """Return the path of the state after it; *graph* is the path of the graph without the first
+        slash.
+        """
+        return f"/memento/{self.stamp}/{graph}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,3 +378,89 @@ def _above(names: Iterable[str]) -> list[str]:
 def _paths(name: str) -> tuple[str, ...]:
     parts = name.split(":")
     return tuple(":".join(parts[:end]) for end in range(1, len(parts) + 1))
+
+
+def mementos(changes: Iterable[GraphChange]) -> list[GraphChange]:
+    """Return the changes that a state of the graph follows, oldest first: of several in one second,
+    the last.
+    """
+    return list({item.time: item for item in changes}.values())
+
+
+async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
+    """Return the published changes of *graph*, oldest first; () if there are none, or while they are
+    read from the journal.
+    """
+    try:
+        return await asyncio.to_thread(lambda: open_history(service).graph_changes(graph))
+    except NotReady:
+        return ()
+
+
+async def read_version(service: QueryService, graph: str, entry: int) -> Description:
+    """Return the description of *graph* after *entry*; the names of other things are the current
+    ones. Raises NotReady.
+    """
+    versions = [(graph, entry)]
+    (triples,) = await asyncio.to_thread(
+        lambda: [[*triples] for triples in open_history(service).states(versions)]
+    )
+    return await describe_triples(service, graph, triples)
+
+
+async def compare_versions(
+    service: QueryService, graph: str, before: int, after: int
+) -> list[FieldView] | None:
+    """Return the fields of *graph* that differ between two entries; None if it had no version by
+    the later one. Raises NotReady.
+    """
+    versions = [(graph, before), (graph, after)]
+    old, new = await asyncio.to_thread(
+        lambda: [set(map(str, triples)) for triples in open_history(service).states(versions)]
+    )
+    if not old and not new:
+        return None
+    removed, added = sorted(old - new), sorted(new - old)
+    return field_views(removed, added, service.iris.base, current_locale().language, gettext)
+
+
+SHOWN_CHANGES = 20  # changes that a page shows, the newest
+SHOWN_ROWS = 60  # triples of a change that a page shows
+
+
+def recent_changes(
+    changes: Sequence[GraphChange], about: Description, iris: Iris
+) -> list[dict[str, object]]:
+    """Return the newest changes of the graph that *about* describes, the newest first: *added* and
+    *removed* are the first SHOWN_ROWS rows, none of the change that created the graph, *fields* is
+    what changed, as people read it, and *memento* the path of the state after it, None if a later
+    change has the same second.
+    """
+    graph, states = about.iri.removeprefix(iris.base), mementos(changes)
+    return [
+        _change(item, about, iris, item.address(graph) if item in states else None)
+        for item in islice(reversed(changes), SHOWN_CHANGES)
+    ]
+
+
+def _change(
+    change: GraphChange, about: Description, iris: Iris, memento: str | None
+) -> dict[str, object]:
+    added, removed = (
+        with_triples(triples_of(change.rows or (), sign), about).statements[:SHOWN_ROWS]
+        for sign in "AD"
+    )
+    old, new = (
+        [row[2:] for row in change.rows or () if row.startswith(sign)] for sign in ("D ", "A ")
+    )
+    return {
+        "run": iris.run(change.run),
+        "time": datetime.fromtimestamp(change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "memento": memento,
+        "added_count": change.added,
+        "removed_count": change.removed,
+        "added": added,
+        "removed": removed,
+        "first": change.rows is None,
+        "fields": field_views(old, new, iris.base, current_locale().language, gettext),
+    }

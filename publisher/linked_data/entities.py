@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.history.versions import read_history
+from publisher.history.change_reader import read_history
 from publisher.linked_data.jsonld import SCHEMA_TYPES, plain_json
 from publisher.linked_data.lists import ListPage
 from publisher.pages import ServiceDep, require

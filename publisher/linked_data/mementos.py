@@ -7,6 +7,8 @@ its own and redirects.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Annotated
 
@@ -15,13 +17,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText
-from publisher.history.change_reader import GraphChange, open_history
-from publisher.history.versions import (
-    MEDIA,
-    links,
-    memento_at,
+from publisher.history.change_reader import (
+    STAMP,
+    GraphChange,
     mementos,
-    parse_stamp,
+    open_history,
     read_history,
     read_version,
 )
@@ -32,6 +32,7 @@ from web.endpoints import contents, format_parameter, get, other_contents, probl
 from web.respond import (
     DATA_FORMATS,
     FORMATS,
+    Link,
     ResourceURLs,
     link_header,
     linkset_text,
@@ -44,6 +45,7 @@ from web.respond import (
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
 
+MEDIA = "application/link-format"
 router = APIRouter()
 
 
@@ -194,3 +196,58 @@ async def _find_graph(
     if suffix and not await read_history(service, service.iris.base + name):
         return stem, suffix, await _history(service, stem)
     return name, None, await _history(service, name)
+
+
+def parse_stamp(stamp: str) -> int | None:
+    """Parse fourteen digits to seconds since 1970; None if they are not a time.
+
+    >>> parse_stamp("20260301080000"), parse_stamp("20261301080000"), parse_stamp("2026")
+    (1772352000, None, None)
+    """
+    try:
+        return (
+            int(datetime.strptime(stamp, STAMP).replace(tzinfo=UTC).timestamp())
+            if len(stamp) == 14 and stamp.isdecimal()
+            else None
+        )
+    except ValueError:
+        return None
+
+
+def memento_at(known: Sequence[GraphChange], time: int) -> GraphChange | None:
+    """Return the state at *time*, None before the first."""
+    return next((item for item in reversed(known) if item.time <= time), None)
+
+
+def links(
+    host: str, graph: str, known: Sequence[GraphChange], current: GraphChange | None = None
+) -> list[Link]:
+    """Return the links of the memento *current* to its neighbours, or the links of the time map to
+    all of *known* if it is None.
+    """
+    ends = (("from", known[0].date), ("until", known[-1].date)) if known else ()
+    out = [
+        Link("original", f"{host}/{graph}"),
+        Link("timegate", f"{host}/timegate/{graph}"),
+        Link(
+            "timemap" if current else "self",
+            f"{host}/timemap/{graph}",
+            (("type", MEDIA), *ends),
+        ),
+    ]
+    if current is None:
+        return out + [_memento_link(host, graph, item, known) for item in known]
+    position, roles = known.index(current), {-1: "prev", 0: "", 1: "next"}
+    return out + [
+        _memento_link(host, graph, item, known, roles.get(index - position, ""))
+        for index, item in enumerate(known)
+        if index - position in roles or item in (known[0], known[-1])
+    ]
+
+
+def _memento_link(
+    host: str, graph: str, memento: GraphChange, known: Sequence[GraphChange], neighbour: str = ""
+) -> Link:
+    roles = ("first" * (memento == known[0]), "last" * (memento == known[-1]), neighbour, "memento")
+    rel = " ".join(filter(None, roles))
+    return Link(rel, host + memento.address(graph), (("datetime", memento.date),))

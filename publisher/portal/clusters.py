@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.history.versions import read_history, recent_changes
+from publisher.history.change_reader import read_history, recent_changes
 from publisher.linked_data.entities import (
     Entity,
     EntityPage,

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
 from publisher.data.counts import NONE
-from publisher.history.change_reader import open_history
+from publisher.history.change_reader import compare_versions, open_history
 from publisher.history.comparison import (
     CHANGES,
     FACETS,
@@ -29,7 +29,6 @@ from publisher.history.comparison import (
     list_records,
     parse_within,
 )
-from publisher.history.versions import compare_versions
 from publisher.pages import PagesDep, ServiceDep, require, require_facet_index
 from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset, write_csv
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile

@@ -26,7 +26,7 @@ from languages.translations import TranslatableText, current_locale, gettext
 from publisher.data.counts import Family, Filter
 from publisher.data.properties import FACETS, published_properties
 from publisher.feeds.records import feed_links
-from publisher.history.versions import read_history, recent_changes
+from publisher.history.change_reader import read_history, recent_changes
 from publisher.linked_data.entities import (
     DESCRIPTION,
     GONE,

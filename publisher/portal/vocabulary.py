@@ -25,8 +25,7 @@ from publisher.data.counts import Filter, make_filter
 from publisher.data.properties import FACETS, facet_of_concept
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
-from publisher.history.change_reader import GraphChange
-from publisher.history.versions import read_history, read_version
+from publisher.history.change_reader import GraphChange, read_history, read_version
 from publisher.linked_data.entities import Entity, EntityPage, Values, code_order, find_entity
 from publisher.linked_data.jsonld import (
     CONTEXT_PATH,

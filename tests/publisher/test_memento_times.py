@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rows import each
 
-from publisher.history.change_reader import GraphChange
-from publisher.history.versions import Memento, memento_at, mementos, parse_stamp
+from publisher.history.change_reader import GraphChange, mementos
+from publisher.linked_data.mementos import memento_at, parse_stamp
 
 
 def touch(entry: int, time: int) -> GraphChange:
@@ -13,14 +13,14 @@ def touch(entry: int, time: int) -> GraphChange:
 
 
 def test_of_states_in_one_second_the_last_counts_and_none_held_before_the_first() -> None:
-    assert mementos([touch(1, 10), touch(2, 10), touch(5, 20)]) == [Memento(10, 2), Memento(20, 5)]
+    assert mementos([touch(1, 10), touch(2, 10), touch(5, 20)]) == [touch(2, 10), touch(5, 20)]
 
     known = mementos([touch(1, 10), touch(2, 20)])
 
     assert (memento_at(known, 9), memento_at(known, 19), memento_at(known, 30)) == (
         None,
-        Memento(10, 1),
-        Memento(20, 2),
+        touch(1, 10),
+        touch(2, 20),
     )
 
 
