@@ -150,8 +150,8 @@ def report(
         language,
         {facet: code for facet, code in filters.items() if code},
     )
-    for file in (*result.files, reporting.NUMBERS):
-        print(context.obj.data / "reports" / result.name / file)
+    for file in (*result["files"], reporting.NUMBERS):
+        print(context.obj.data / "reports" / result["name"] / file)
 
 
 _SITE = "publisher.editions.site"  # imported late, since it imports all pages

@@ -163,7 +163,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
     if reason := service.follower.reason or awaited:
         details["reason"] = reason
     if steps := await faults.attempt("first start", request.app.state.start.steps(), []):
-        details["start"] = {step.name: step.state for step in steps}
+        details["start"] = {step["name"]: step["state"] for step in steps}
     return JSONResponse(
         {
             "status": "unavailable"

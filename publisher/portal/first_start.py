@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import NamedTuple
+from typing import Any
 
 import structlog
 from starlette.datastructures import State
@@ -26,15 +26,9 @@ _POLL_SECONDS = 0.2  # seconds between checks for the first snapshot with indexe
 log = structlog.get_logger(component="warm-up")
 
 
-class Step(NamedTuple):
-    """A step of the first start: its *state* is done, active or waiting; *done* of *total* parts,
-    which is 0 if it has no parts, or they are unknown.
-    """
-
-    name: str
-    state: str
-    done: int
-    total: int
+# A step of the first start: its "name" and "state" (done, active or waiting), and "done" of "total"
+# parts, which is 0 if it has no parts, or they are unknown.
+Step = dict[str, Any]
 
 
 class FirstStart:
@@ -52,7 +46,7 @@ class FirstStart:
 
     async def steps(self) -> list[Step]:
         steps = await self._steps() if self.active else []
-        if all(step.state == "done" for step in (steps if self._release else steps[:-1])):
+        if all(step["state"] == "done" for step in (steps if self._release else steps[:-1])):
             if self.active:
                 self.active = False
                 with suppress(OSError):  # a full disk: the file is written after the next start
@@ -88,12 +82,12 @@ class FirstStart:
         # The first step that is not done is active, and so are all that have begun.
         first = next((name for name, is_done, *_ in parts if not is_done), "")
         return [
-            Step(
-                name,
-                "done" if is_done else "active" if name == first or done else "waiting",
-                done,
-                total,
-            )
+            {
+                "name": name,
+                "state": "done" if is_done else "active" if name == first or done else "waiting",
+                "done": done,
+                "total": total,
+            }
             for name, is_done, done, total in parts
         ]
 

@@ -282,7 +282,7 @@ def list_reports_page(request: Request, service: ServiceDep, pages: PagesDep) ->
     """A report describes the data of a release in sentences, figures and numbers."""
     published = list_reports(service.data / "reports")
     names = ("name", "title", "release", "language", "files")
-    rows = [{name: getattr(item, name) for name in names} for item in published]
+    rows = [{name: item[name] for name in names} for item in published]
     return respond_in(
         request,
         {
@@ -318,7 +318,7 @@ def report_file(
 def _find_file(service: QueryService, name: str, file: str) -> Path:
     """Return the path of a file of a report; raises HTTPProblem (404) if there is none."""
     folder = service.data / "reports"
-    known = file in _MEDIA and name in {item.name for item in list_reports(folder)}
+    known = file in _MEDIA and name in {item["name"] for item in list_reports(folder)}
     require(
         known and (folder / name / file).is_file(),
         TranslatableText("There is no such report; /reports/ lists them"),

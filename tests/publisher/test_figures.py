@@ -284,7 +284,7 @@ async def test_a_comparison_pairs_the_numbers_of_both_topics(
 async def test_a_report_has_the_figures_of_the_pages(data: Path, service: QueryService) -> None:
     figures = await open_figures(service, "")
 
-    name = build_report(data, IRIS, None, "en", {}).name
+    name = build_report(data, IRIS, None, "en", {})["name"]
 
     folder = data / "reports" / name
     parts = {

@@ -142,8 +142,8 @@ async def test_a_first_start_that_is_over_stays_over(service: QueryService) -> N
 
     again = FirstStart(service)
 
-    assert tuple(step.name for step in begun) == STEPS
-    assert [step.state for step in begun] == ["done", "active", "waiting", "waiting", "waiting"]
+    assert tuple(step["name"] for step in begun) == STEPS
+    assert [step["state"] for step in begun] == ["done", "active", "waiting", "waiting", "waiting"]
     assert await again.steps() == []
 
 

@@ -51,7 +51,7 @@ def report(data: Path) -> Report:
 
 @pytest.fixture(scope="module")
 def store(data: Path, report: Report) -> Store:
-    release = get_release(data / "releases", report.release)
+    release = get_release(data / "releases", report["release"])
     assert release is not None
     release_stores.create_store(data, release, IRIS)
     shelved = release_stores.find_store(data, release)
@@ -71,7 +71,7 @@ def files(data: Path, name: str) -> dict[str, bytes]:
 def test_a_report_has_pages_a_print_and_findings_that_lead_to_the_queries_of_their_numbers(
     data: Path, report: Report
 ) -> None:
-    result = files(data, report.name)
+    result = files(data, report["name"])
 
     page = result["report.html"].decode()
     findings = page.partition('<section id="findings">')[2].partition("</section>")[0]
@@ -80,7 +80,7 @@ def test_a_report_has_pages_a_print_and_findings_that_lead_to_the_queries_of_the
         "SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf",
     ]  # fmt: skip
     assert result["report.pdf"].startswith(b"%PDF-")
-    assert report.name == "release-1.en"
+    assert report["name"] == "release-1.en"
     assert (keys[0], keys[-1]) == ("country", "matrix")
     assert [key for key in keys if f'<h3 id="query-{key}">' not in page] == []
 
@@ -88,8 +88,8 @@ def test_a_report_has_pages_a_print_and_findings_that_lead_to_the_queries_of_the
 def test_each_action_line_with_initiatives_has_a_chapter_with_three_of_them(
     data: Path, report: Report
 ) -> None:
-    figures = report_figures(data, report.name)
-    page = files(data, report.name)["report.html"].decode()
+    figures = report_figures(data, report["name"])
+    page = files(data, report["name"])["report.html"].decode()
 
     chapters = [figure for key, figure in figures.items() if key.startswith("line-")]
     assert chapters
@@ -102,9 +102,9 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(
 ) -> None:
     arabic = build_report(data, IRIS, 1, "ar", {})
 
-    rows = report_figures(data, report.name)["matrix"]["rows"]
+    rows = report_figures(data, report["name"])["matrix"]["rows"]
     assert isinstance(rows, list)
-    pages = [files(data, name)["report.html"].decode() for name in (report.name, arabic.name)]
+    pages = [files(data, name)["report.html"].decode() for name in (report["name"], arabic["name"])]
     firsts = [
         re.search(r'<text x="([\d.]+)"[^>]*>1</text>', page.partition('<section id="matrix">')[2])
         for page in pages
@@ -116,20 +116,20 @@ def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(
 
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data: Path, report: Report) -> None:
-    before = files(data, report.name)
+    before = files(data, report["name"])
     # Without its store, the tables of the release are made anew from its N-Quads.
     shutil.rmtree(data / "store", ignore_errors=True)
 
     build_report(data, IRIS, 1, "en", {})
 
-    assert files(data, report.name) == before
+    assert files(data, report["name"]) == before
 
 
 @each("key", ["kinds", "basis"])  # test_figures.py has those of pages.
 def test_each_number_is_the_answer_to_its_query(
     data: Path, report: Report, store: Store, key: str
 ) -> None:
-    figure = report_figures(data, report.name)[key]
+    figure = report_figures(data, report["name"])[key]
 
     answer = store.query(str(figure["query"]), base_iri=IRIS.base)
 
@@ -158,17 +158,17 @@ def test_a_release_is_followed_by_its_report(small: Path, tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
 
     assert result.exit_code == 0, result.stderr
-    assert [item.name for item in list_reports(tmp_path / "reports")] == ["release-1.en"]
+    assert [item["name"] for item in list_reports(tmp_path / "reports")] == ["release-1.en"]
 
 
 def test_a_report_is_narrowed_and_reported_in_another_language(data: Path) -> None:
     for country in ("404", "KE", "Kenya"):
         report = build_report(data, IRIS, 1, "en", {"country": country})
-        assert report.name == "release-1.country-404.en", country
+        assert report["name"] == "release-1.country-404.en", country
     created = build_report(data, IRIS, 1, "ar", {"goal": "4"})
 
-    page = (data / "reports" / created.name / "report.html").read_text()
-    assert created.name == "release-1.goal-4.ar"
+    page = (data / "reports" / created["name"] / "report.html").read_text()
+    assert created["name"] == "release-1.goal-4.ar"
     assert '<html lang="ar" dir="rtl">' in page
 
 
@@ -183,7 +183,7 @@ def test_a_narrowed_report_has_only_matching_data(
 ) -> None:
     created = build_report(data, IRIS, 1, "en", chosen)
 
-    figures: dict[str, Any] = report_figures(data, created.name)
+    figures: dict[str, Any] = report_figures(data, created["name"])
     facet = next(iter(chosen))
     assert facet == "year" or facet not in figures
     assert {"kinds", "matrix", "basis", "gaps", "source"} <= set(figures)
@@ -241,10 +241,10 @@ def test_a_report_of_a_demo_release_says_in_its_title_that_the_data_are_made_up(
 
     report = build_report(tmp_path / "data", IRIS, 1, "fr", {})
 
-    assert report.title.startswith("Données de démonstration: ")
+    assert report["title"].startswith("Données de démonstration: ")
     assert (
         "<title>Données de démonstration: "
-        in files(tmp_path / "data", report.name)["report.html"].decode()
+        in files(tmp_path / "data", report["name"])["report.html"].decode()
     )
 
 

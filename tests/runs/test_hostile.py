@@ -243,7 +243,7 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(
 
     result = build_report(data, Iris(), None, "en", {})
 
-    page = Page((data / "reports" / result.name / "report.html").read_text())
+    page = Page((data / "reports" / result["name"] / "report.html").read_text())
     assert "Hostile <b>registry</b>" in page.text
     assert [
         item
@@ -251,7 +251,7 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(
         if item not in ("href=report.css", "href=report.pdf", "<style>")
     ] == []
     assert _SUSPECT.findall(page.text) == []
-    assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
+    assert (data / "reports" / result["name"] / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
 async def queried(site: httpx.AsyncClient, query: str, *forms: str) -> dict[str, bytes]:

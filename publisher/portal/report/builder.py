@@ -9,7 +9,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from datetime import date
 from itertools import takewhile
 from pathlib import Path
@@ -53,17 +52,9 @@ _FONT_HINTS = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
 log = structlog.get_logger(component="report")
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """A written report: its name and title, its scope, and its files with their sizes in bytes."""
-
-    name: str
-    title: str
-    release: int
-    language: str
-    issued: str
-    chosen: Mapping[str, str]
-    files: Mapping[str, int]
+# A written report: its "name", "title", "release", "language", when it was "issued", the codes that
+# it is filtered by ("chosen"), and its "files" with their sizes in bytes.
+Report = dict[str, Any]
 
 
 def build_report(
@@ -117,10 +108,15 @@ def build_report(
             PRINT: _pdf(document, parts, release, scope.language, address),
             STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
         }
-    sizes = {file: len(content) for file, content in files.items()}
-    report = Report(
-        scope.name, title, release.number, language, release.issued, dict(scope.chosen), sizes
-    )
+    report = {
+        "name": scope.name,
+        "title": title,
+        "release": release.number,
+        "language": language,
+        "issued": release.issued,
+        "chosen": dict(scope.chosen),
+        "files": {file: len(content) for file, content in files.items()},
+    }
     files[NUMBERS] = _numbers(report, parts)
     _write(data / "reports", scope.name, files)
     return report
@@ -204,7 +200,7 @@ def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
     names, options = ("key", "title", "query", "heads", "rows"), orjson.OPT_INDENT_2
     return orjson.dumps(
         {
-            **asdict(report),
+            **report,
             "figures": [
                 {name: part[name] or None if name == "query" else part[name] for name in names}
                 for part in parts
@@ -234,5 +230,4 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
 
 def list_reports(reports: Path) -> list[Report]:
     stored = (orjson.loads(path.read_bytes()) for path in reports.glob(f"release-*/{NUMBERS}"))
-    listed = [Report(**{name: item[name] for name in Report.__slots__}) for item in stored]
-    return sorted(listed, key=lambda item: (-item.release, item.name))
+    return sorted(stored, key=lambda item: (-item["release"], item["name"]))
