@@ -6,7 +6,10 @@ Source: https://spec.openapis.org/oas/v3.1.0
 
 from __future__ import annotations
 
+import tomllib
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.data.schemas import response_schemas
 from publisher.pages import BUNDLE_FOLDER, PagesDep
 from web.endpoints import get
 from web.respond import HTML, origin, respond
@@ -54,6 +56,21 @@ async def api(request: Request, pages: PagesDep) -> Response:
     groups = _groups(openapi_description(request.app, ""))
     scripts = (BUNDLE_FOLDER / "api.js").exists()
     return respond(request, pages.page("api.html", scripts=scripts, groups=groups), HTML)
+
+
+@cache
+def response_schemas() -> dict[str, dict[str, Any]]:
+    """Return JSON schemas by name, as the OpenAPI description has them."""
+    schemas = tomllib.loads(Path(__file__).with_name("schemas.toml").read_text(encoding="utf-8"))
+    for name, schema in schemas.items():
+        members, optional = schema["properties"], schema.pop("optional", ())
+        for member, value in members.items():
+            if "$ref" not in value.get("anyOf", [value])[0]:
+                value["title"] = member.replace("_", " ").title()
+        schema.update(title=name, type="object")
+        if required := [member for member in members if member not in optional]:
+            schema["required"] = required
+    return schemas
 
 
 def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from publisher.limits import MAX_QUERY_BYTES, Limits
 from publisher.pages import ServiceDep, require
 from publisher.rdf import from_node, namespaces, text_term
 from publisher.releases.dump import list_dumps
-from publisher.releases.void import FILE, TARGETS, VoidCount, void_statements
+from publisher.releases.metadata import TARGETS, VOID_FILE, VoidCount, void_statements
 from publisher.store.descriptions import (
     Description,
     Statement,
@@ -84,10 +84,12 @@ async def describe(service: QueryService) -> Description:
     """
     dataset, spaces = f"{service.iris.base}.well-known/void#dataset", namespaces(service.iris)
     available = await asyncio.to_thread(list_releases, service.data / "releases")
-    release = next((item for item in available if not item.withdrawn and item.file(FILE)), None)
+    release = next(
+        (item for item in available if not item.withdrawn and item.file(VOID_FILE)), None
+    )
     statements = node_statements(_dataset(service, dataset, release))
     if release:
-        file = service.data / "releases" / str(release.number) / FILE
+        file = service.data / "releases" / str(release.number) / VOID_FILE
         statements += (
             Statement(quad.subject.value, quad.predicate.value, from_node(quad.object))
             for quad in parse(file.read_bytes(), RdfFormat.TURTLE)

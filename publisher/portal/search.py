@@ -19,10 +19,10 @@ from starlette.responses import Response, StreamingResponse
 
 from languages.translations import TranslatableText, current_locale, use_language
 from languages.translations import gettext as _
+from publisher.catalog.openapi import response_schemas
 from publisher.data.count_queries import listing
 from publisher.data.counts import FacetIndex, Filter, ThingCount
 from publisher.data.properties import FACETS, facet_of_concept
-from publisher.data.schemas import response_schemas
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require, require_searcher
 from publisher.portal.datasets import TABLE_FORMATS, write_listed

@@ -26,7 +26,13 @@ from publisher.releases.dump import (
     gzip_writer,
     write_texts,
 )
-from publisher.releases.metadata import add_metadata, describe_file
+from publisher.releases.metadata import (
+    VOID_FILE,
+    add_metadata,
+    count_void,
+    describe_file,
+    void_statements,
+)
 from publisher.releases.signature import SUMS, load_key, public_key_text, sign
 from publisher.releases.tables import (
     TABLES,
@@ -38,7 +44,6 @@ from publisher.releases.tables import (
     read_sources,
     write_table,
 )
-from publisher.releases.void import count_void, void_statements
 from publisher.store.descriptions import Description
 from publisher.store.descriptions import serialize_description as write_turtle
 from publisher.store.releases import (
@@ -143,14 +148,14 @@ def _export_data(
         report_step("Counting the changes since the previous release")
         changes = count_changes(tables, before)
     description = Description(iris.base, void, {}, namespaces(iris))
-    (part / "void.ttl").write_bytes(write_turtle(description, GRAPHS["ttl"]))
+    (part / VOID_FILE).write_bytes(write_turtle(description, GRAPHS["ttl"]))
     says = "removed records: delete these from your copy"
     files = [
         *_dump_files(part, name),
         *_table_files(part, rows),
         describe_file(part / "gone.csv.gz", "text/csv", says, counts["gone"]),
         describe_file(
-            part / "void.ttl", "text/turtle", "statistics: classes, properties and links (VoID)"
+            part / VOID_FILE, "text/turtle", "statistics: classes, properties and links (VoID)"
         ),
     ]
     return replace(release, counts=counts, changes=changes, sources=sources, files=tuple(files))

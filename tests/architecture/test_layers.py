@@ -50,7 +50,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "publisher": (
         {"background", "database", "errors", "limits", "logs", "rdf"}, {"data"}, {"store"}, {"middleware", "pages"},
-        {"error_handlers"}, {"history", "releases"}, {"follower"},
+        {"history", "releases"}, {"follower"},
         {"linked_data", "catalog", "feeds"}, {"sparql"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),
 }  # fmt: skip
