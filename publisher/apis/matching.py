@@ -15,8 +15,8 @@ from languages.translations import LANGUAGES, current_locale, term_title
 from languages.translations import gettext as _
 from publisher.data.properties import PropertyRow, PropertyTable, concept_name, published_properties
 from publisher.store.search.index import SearchEntry
+from publisher.store.search.query import TopicIndex
 from publisher.store.search.searcher import Searcher
-from publisher.store.search.topics import TopicIndex
 from vocab.iris import Iris
 from vocab.lookup import action_line, country, goal, target
 from vocab.normalization import fold, sorted_words_key

@@ -27,7 +27,7 @@ from journal.store import Origin, RefusedEntry, write_origin
 from publisher.app import create_app
 from publisher.errors import DamagedFiles
 from publisher.store.query_service import QueryService
-from publisher.store.search import topics
+from publisher.store.search.query import build_topics
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification import discard_damaged, repair_files, store_faults
 from vocab.iris import Iris
@@ -390,7 +390,7 @@ async def test_the_dashboard_names_metrics_that_exist(client: httpx.AsyncClient)
 
 async def test_topics_are_loaded_once_health_is_ok(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path)
-    topics.build_topics.cache_clear()
+    build_topics.cache_clear()
     service = QueryService(tmp_path, IRIS, readers=1)
     app = create_app(service)
     client = asking(app)
@@ -398,13 +398,13 @@ async def test_topics_are_loaded_once_health_is_ok(small: Path, tmp_path: Path) 
 
     async def is_ok() -> bool:
         status = (await client.get("/health")).json()["status"]
-        statuses.append((status, topics.build_topics.cache_info().currsize))
+        statuses.append((status, build_topics.cache_info().currsize))
         return bool(status == "ok")
 
     async with app.router.lifespan_context(app), client:
         await wait_until_async(is_ok, "the server to be ready", output=lambda: str(statuses))
-        before = topics.build_topics.cache_info().misses
+        before = build_topics.cache_info().misses
         search = await client.get("/search?q=a")
 
     assert search.status_code == 200
-    assert topics.build_topics.cache_info().misses == before == 1
+    assert build_topics.cache_info().misses == before == 1

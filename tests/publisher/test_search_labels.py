@@ -18,9 +18,8 @@ from search_index import search_index
 from languages.translations import LANGUAGES
 from publisher.store.columns.database import open_statements
 from publisher.store.search.index import SearchEntry, read_topics, write_topics
-from publisher.store.search.query import SearchRequest
+from publisher.store.search.query import SYNONYMS, SearchRequest
 from publisher.store.search.searcher import Searcher, suggest_spelling
-from publisher.store.search.topics import SYNONYMS
 from vocab.describe import quads
 from vocab.iris import Iris
 from vocab.schemes import concepts, statements

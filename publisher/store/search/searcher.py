@@ -32,13 +32,14 @@ from publisher.store.search.index import (
 from publisher.store.search.query import (
     Clause,
     SearchRequest,
+    TopicIndex,
     build_query,
+    build_topics,
     group_query,
     name_query,
     parse_clauses,
     wanted_clauses,
 )
-from publisher.store.search.topics import TopicIndex, build_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached, since each page of a search needs them
 # Entries that are cached; a batch of names needs the same ones again.
