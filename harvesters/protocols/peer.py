@@ -17,7 +17,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import structlog
@@ -50,7 +49,7 @@ LINEAGE, PRIMARY, CREDIT = f"{PROV}wasDerivedFrom", f"{PROV}hadPrimarySource", f
 _OF_RECORD = frozenset((TOPIC, LINEAGE, PRIMARY, CREDIT))
 _OF_REGISTRY = frozenset((f"{DCT}title", f"{DCT}publisher", f"{FOAF}name", f"{DCT}license"))
 _STATUS, _TIMES = f"{ADMS}status", (f"{PROV}invalidatedAtTime", f"{DCT}modified")
-_LIST_SIZE = 1_000  # Entries listed per request.
+_LIST_SIZE = 1_000  # Entries; if more are new, the whole journal is read.
 _ID = re.compile(r"[0-9a-f]{64}")
 _TABLES = """
 PRAGMA journal_mode = OFF;
@@ -171,33 +170,20 @@ def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
 
 def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[int, str]:
     """Return number and id of the entry at which the last good run ended, by the stored ETag. Return
-    (0, "") if there was no run, or if the journal lacks the entry: it was rewound or replaced.
+    (0, "") if there was no run, or if the newest entries of the journal lack the entry: there are
+    more than can be requested record by record, or it was rewound or replaced.
     """
     validator = fetch.validators.get(f"{home}journal/head")
-    match = _ID.search(validator.etag or "") if validator else None
-    before = newest + 1
-    while match and before > 1:
-        terms = {"format": "json", "before": str(before), "per": str(_LIST_SIZE)}
-        reply = fetch.get(f"{home}journal/", terms, accept="application/json")
-        listing = load_json(reply)
-        rows: list[Any] = listing.get("entries", []) if isinstance(listing, dict) else []
-        numbers = {
-            row.get("id"): row["number"]
-            for row in rows
-            if isinstance(row, dict) and isinstance(row.get("number"), int)
-        }
-        if match[0] in numbers:
-            return numbers[match[0]], match[0]
-        if min(numbers.values(), default=before) >= before:
-            text = "%(source)s: %(url)s does not list the entries before %(number)s"
-            raise ParseError(text, source=source.name, url=reply.url, number=before)
-        before = min(numbers.values())
-    if match:
-        log.warning(
-            "remote journal was rewound or replaced; re-reading from the start",
-            source=source.name,
-            known=match[0],
-        )
+    last = _ID.search(validator.etag or "") if validator else None
+    if last is None:
+        return 0, ""
+    terms = {"format": "json", "before": str(newest + 1), "per": str(_LIST_SIZE)}
+    listing = load_json(fetch.get(f"{home}journal/", terms, accept="application/json"))
+    for row in listing.get("entries", []) if isinstance(listing, dict) else []:
+        match row:
+            case {"id": str(name), "number": int(number)} if name == last[0]:
+                return number, name
+    log.warning("remote journal is read from the start", source=source.name, known=last[0])
     return 0, ""
 
 
