@@ -80,8 +80,8 @@ class ActivityStreams(PagedProtocol[Any]):
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:
         super().__init__(source, fetch, since)
         self.options, self.seen = ActivityOptions.of(source), set[str]()
-        self.is_inline = self.options.format == "inline"
-        self.reader = None if self.is_inline else file_reader(source, fetch, _ACCEPT)
+        is_inline = self.options.format == "inline"
+        self.reader = None if is_inline else file_reader(source, fetch, _ACCEPT)
 
     def start(self) -> ListCursor:
         """Find the newest page: the collection's last one, else all pages from the first on, to be

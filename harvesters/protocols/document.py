@@ -162,8 +162,8 @@ class ListedDocument:
     """A document that a list names.
 
     *key* is that of its record, None if its records have their own. *modified* is its time of change
-    as the list states it, *reply* its content if the list has it. If it cannot be read, *unreadable*
-    is why the harvest is incomplete, None if that concerns its record alone.
+    as the list states it, *reply* its content if the list has it. If its records may have keys that
+    only the document has (*has_own_keys*), a harvest without it is incomplete.
     """
 
     address: str
@@ -171,7 +171,7 @@ class ListedDocument:
     modified: str | None = None
     deleted: bool = False
     reply: Reply | None = None
-    unreadable: Reason | None = None
+    has_own_keys: bool = False
 
 
 @dataclass(slots=True)
@@ -225,8 +225,10 @@ class DocumentReader:
             if self.probe:
                 self.faults = count_unreadable(self.source.name, self.faults, error)
                 self._check_reachable(error)
-            lost = InvalidRecord(key, error.reason)
-            yield (lost,), state.mark_incomplete(document.unreadable), position
+            if document.has_own_keys:
+                text = "the file %(file)s cannot be read, so the keys of its records are unknown"
+                state = state.mark_incomplete(Reason(text, file=document.address))
+            yield (InvalidRecord(key, error.reason),), state, position
 
     def _open(self, document: ListedDocument) -> AbstractContextManager[Reply]:
         if self.on_disk:

@@ -91,16 +91,10 @@ def _list_files(
             continue
         matching += 1
         if may_be_newer(entry.modified, moment):
-            key = unquote(str(PurePosixPath(entry.path).with_suffix("")))
+            is_rdf = options.format == "rdf"
+            key = None if is_rdf else unquote(str(PurePosixPath(entry.path).with_suffix("")))
             stamp = f"{entry.modified:%Y-%m-%d}" if entry.modified else None
-            if options.format == "rdf":
-                lost = Reason(
-                    "the file %(file)s cannot be read, so the keys of its records are unknown",
-                    file=entry.path,
-                )
-                yield ListedDocument(entry.address, None, stamp, unreadable=lost)
-            else:
-                yield ListedDocument(entry.address, key, stamp)
+            yield ListedDocument(entry.address, key, stamp, has_own_keys=is_rdf)
     if not matching and not last:
         raise ParseError(
             "%(source)s: %(url)s lists %(count)s files, and none of them matches; set the options "

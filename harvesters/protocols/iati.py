@@ -106,11 +106,7 @@ def collect(
         yield from read_document(source, fetch, cursor, _XML, parse, on_disk=True)
         return
     addresses = _list_copies(source, fetch) if _is_index(source) else _list_files(source, fetch, since)  # fmt: skip
-    text = "the file %(file)s cannot be read, so the keys of its records are unknown"
-    files = [
-        ListedDocument(address, None, unreadable=Reason(text, file=address))
-        for address in sorted(addresses)
-    ]
+    files = [ListedDocument(address, None, has_own_keys=True) for address in sorted(addresses)]
     reader = DocumentReader(
         source, fetch, _XML, "", lambda _, reply: parse_activities(source, reply),
         is_missing_gone=False, on_disk=True,

@@ -168,10 +168,7 @@ class JsonPages(PagedProtocol[Row]):
         documents = []
         for address in sorted({join_url(reply.url, name) for name in texts}):
             stem = PurePosixPath(unquote(url_path(address))).stem
-            text = "the file %(file)s cannot be read, so the keys of its records are unknown"
-            # Where the file's name is not its record's key, that is unknown.
-            doubt = Reason(text, file=stem) if self.key_path else None
-            documents.append(ListedDocument(address, stem, unreadable=doubt))
+            documents.append(ListedDocument(address, stem, has_own_keys=bool(self.key_path)))
 
         def parse(document: ListedDocument, reply: Reply) -> Items:
             rows = self.find_rows(reply, load_json(reply, charset))

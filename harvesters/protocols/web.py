@@ -136,13 +136,14 @@ def _walk_sitemaps(
             count=len(listed),
             hosts=", ".join(sorted(filter(None, others))[:_MAX_HOSTS]),
         )
-    text = "the page %(page)s cannot be read, so its records are unknown"
-    pages = [
-        ListedDocument(page, page, listed[page] or None, unreadable=Reason(text, page=page))
-        for page in (() if is_index else changed)
-    ]
-    yield reply.url, pages
     if not is_index:
+        yield (
+            reply.url,
+            [
+                ListedDocument(page, page, listed[page] or None, has_own_keys=True)
+                for page in changed
+            ],
+        )
         return
     if depth == _MAX_DEPTH:
         raise ParseError(

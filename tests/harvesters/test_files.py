@@ -126,7 +126,7 @@ def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete() -> None:
 
     reason = harvest(registry, source(format="rdf"))[-1].incomplete_reason
 
-    assert str(reason).startswith("the file b.ttl cannot be read")
+    assert str(reason).startswith("the file https://registry.example/f/b.ttl cannot be read")
 
 
 @each("kind, payload", [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
