@@ -24,10 +24,9 @@ from sqlalchemy.engine import make_url
 
 from command_line.console import err, fail
 from command_line.settings import Context, Settings
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, import_optional
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.alerts import FILE as ALERTS
-from harvesters.parsing import import_optional
 from journal import data_format
 from journal.files import FileLock
 from journal.journal import Journal

@@ -18,13 +18,12 @@ from command_line.console import fail
 from command_line.settings import Context, Settings
 from command_line.source_runs import run_source
 from command_line.workspace import harvest_context, load_sources, notification_channels
-from harvesters.errors import HarvestError, SourceDefinitionError
+from harvesters.errors import HarvestError, SourceDefinitionError, import_optional
 from harvesters.ledger.database import name_worker, wait_for_database
 from harvesters.ledger.models import State
 from harvesters.notifications.alerts import load_rules, update_alerts
 from harvesters.notifications.delivery import deliver
 from harvesters.notifications.reports import send_reports
-from harvesters.parsing import import_optional
 from harvesters.participation.actions import prune, send_reminders
 from harvesters.pipeline.processes import reduced_gc
 from harvesters.pipeline.record_processor import check_compatible

@@ -1,4 +1,7 @@
-"""Define the harvester's exceptions.
+"""Define the harvester's exceptions, and convert those of libraries to them.
+
+Every call of a library that reads bytes from a registry is inside ``parser_errors``, as
+`tests/harvesters/test_parser_errors.py` checks.
 
 HarvestError
 ├── SourceDefinitionError  an invalid source definition: the message names file, key and remedy
@@ -45,7 +48,13 @@ HarvestError
     └── LockLostError          the lock of a run was lost: another process may have claimed the run
 """
 
-from typing import ClassVar
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from types import ModuleType
+from typing import Any, ClassVar
 
 from harvesters.reasons import Reason, Value, as_reason, other
 from journal.errors import JournalError
@@ -284,3 +293,76 @@ def error_reason(error: HarvestError | JournalError) -> Reason:
     if isinstance(error, JournalError):
         return Reason(error.message, **error.values) if error.values else other(error)
     return error.reason
+
+
+# The module of PanicException, which libraries in Rust raise and which is no Exception.
+_PANIC = "pyo3_runtime"
+_LENGTH = 200  # characters of a library's message that ours repeats
+
+
+@contextmanager
+def parser_errors(subject: str | Reason) -> Iterator[None]:
+    """Raise ParseError, whose message begins with *subject*, for any exception of a parsing library
+    inside the block.
+
+    A HarvestError passes unchanged, and so do KeyboardInterrupt, SystemExit and GeneratorExit.
+
+    >>> with parser_errors("a.json: not JSON"):
+    ...     int("x")
+    Traceback (most recent call last):
+    harvesters.errors.ParseError: a.json: not JSON: invalid literal for int() with base 10: 'x'
+    """
+    try:
+        yield
+    except HarvestError:
+        raise
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
+            raise
+        raise ParseError(
+            Reason("%(subject)s: %(error)s", subject=subject, error=message(error))
+        ) from error
+
+
+def with_parser_errors(search: Callable[[Any], Any], subject: str) -> Callable[[Any], Any]:
+    """Return *search* wrapped in ``parser_errors``."""
+
+    def find(node: Any) -> Any:
+        try:
+            return search(node)
+        except Exception:
+            # Entering the context earlier would take longer than most searches.
+            with parser_errors(subject):
+                raise
+
+    return find
+
+
+def message(error: BaseException) -> str:
+    """Return the message of *error* on one line, with the name of its class if the message alone is
+    not clear.
+
+    >>> message(KeyError("a")), message(MemoryError())
+    ("KeyError: 'a'", 'MemoryError')
+    """
+    text = " ".join(str(getattr(error, "msg", None) or error).split())[:_LENGTH]
+    named = isinstance(error, SyntaxError | ValueError) or not isinstance(error, Exception)
+    return (
+        text
+        if text and named
+        else f"{type(error).__name__}: {text}"
+        if text
+        else type(error).__name__
+    )
+
+
+def import_optional(module: str, extra: str) -> ModuleType:
+    """Return the imported *module*, whose dependencies are those of *extra*. Raise HarvestError if
+    they are not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise HarvestError(
+            f"{error.name} is not installed; pip install 'stocktake[{extra}]'"
+        ) from error

@@ -26,10 +26,10 @@ from harvesters.errors import (
     ParseError,
     SourceLockedError,
     TooLargeError,
+    parser_errors,
 )
 from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
 from harvesters.network.reply import Reply, load_json
-from harvesters.parsing import parser_errors
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
 from journal.data_format import record_if_new

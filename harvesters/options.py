@@ -30,8 +30,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.parsing import message, parser_errors
+from harvesters.errors import ParseError, SourceDefinitionError, message, parser_errors
 from harvesters.reasons import Reason
 
 _KINDS = {

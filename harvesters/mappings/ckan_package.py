@@ -11,12 +11,11 @@ from typing import Any
 import orjson
 from pydantic import Field
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.mappings.mapping import Kind
 from harvesters.mappings.schema import Entry, FieldTable, Part, Schema
 from harvesters.options import Options
 from harvesters.page_model import Payload, Record, Row
-from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     as_list,

@@ -15,10 +15,9 @@ from typing import Any, NamedTuple
 import orjson
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.mappings.schema import Entry, FieldTable, Part
 from harvesters.page_model import Record
-from harvesters.parsing import parser_errors
 from harvesters.payloads.graph import TYPE, Graph, Properties, Term, iri, is_blank_name
 from harvesters.payloads.value_parsing import (
     normalize_inline,

@@ -39,9 +39,9 @@ from harvesters.errors import (
     UnavailableError,
     UnexpectedStatusError,
     WebPageError,
+    parser_errors,
 )
 from harvesters.page_model import SourcePosition
-from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from web.outbound_client import Deadline
 

@@ -19,10 +19,9 @@ from PIL import Image, ImageOps
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 from starlette.responses import Response
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, parser_errors
 from harvesters.ledger.participation import Content, Picture
 from harvesters.network.reply import dump_json
-from harvesters.parsing import parser_errors
 from harvesters.participation.model import (
     CLASS_IRIS,
     MEMBERS,

@@ -25,10 +25,9 @@ from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.errors import ParseError, SourceDefinitionError, with_parser_errors
 from harvesters.options import located
 from harvesters.page_model import Payload, Record
-from harvesters.parsing import with_parser_errors
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, Term
 from harvesters.payloads.value_parsing import as_list
 from harvesters.reasons import Reason

@@ -26,10 +26,10 @@ from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, message, parser_errors
 from harvesters.network.reply import doctype_error, parse_xml_bytes
-from harvesters.parsing import join_url, message, parser_errors
 from harvesters.payloads.graph import MEMBERS, PREFIXES
+from harvesters.payloads.value_parsing import join_url
 from harvesters.reasons import Reason
 from vocab.iris import is_web
 

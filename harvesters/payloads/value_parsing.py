@@ -13,13 +13,13 @@ from html import unescape
 from html.entities import html5
 from string import ascii_letters
 from typing import Any
+from urllib.parse import urljoin
 
 import orjson
 import pycountry
 from lxml import etree, html
 
-from harvesters.errors import ParseError
-from harvesters.parsing import parser_errors
+from harvesters.errors import ParseError, parser_errors
 from vocab.initiative import Checksum, Document, Event, Initiative, Post, Resource, Text
 from vocab.iris import is_web
 from vocab.terms import SPDX
@@ -580,3 +580,26 @@ def _visible_text(text: str, tags: list[tuple[int, int]]) -> str:
     return "\n\n".join(
         " ".join(line.split()) for line in "".join(parts).split("\n") if line.strip()
     )
+
+
+def natural(text: str | None) -> int | None:
+    """Return the natural number that *text* is in ASCII digits; None for any other text, and for a
+    number of 16 digits or more.
+
+    >>> natural("12"), natural("-1"), natural("²"), natural("9" * 16)
+    (12, None, None, None)
+    """
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 16 else None
+
+
+def join_url(base: str, address: str) -> str:
+    """Return *address* resolved against *base*; unchanged if it cannot be resolved, such as
+    ``http://[a``.
+
+    >>> join_url("https://a.example/b", "c"), join_url("https://a.example/b", "http://[c")
+    ('https://a.example/c', 'http://[c')
+    """
+    try:
+        return urljoin(base, address)
+    except ValueError:
+        return address

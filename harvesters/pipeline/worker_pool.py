@@ -28,10 +28,9 @@ from lxml import etree
 from lxml.etree import _Element
 from lxml.html import HtmlElement
 
-from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
+from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError, import_optional
 from harvesters.ledger.models import StagedRecord
 from harvesters.page_model import Record
-from harvesters.parsing import import_optional
 from harvesters.pipeline.processes import (
     DEFAULT_WORKERS,
     MEMORY_EXIT,

@@ -19,8 +19,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, one_of
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload
-from harvesters.parsing import join_url
-from harvesters.payloads.value_parsing import as_list, parse_timestamp
+from harvesters.payloads.value_parsing import as_list, join_url, parse_timestamp
 from harvesters.protocols.document import (
     FORMATS,
     DocumentCursor,

@@ -22,7 +22,7 @@ import charset_normalizer
 import structlog
 from pydantic import Field
 
-from harvesters.errors import CharsetError, ParseError
+from harvesters.errors import CharsetError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
@@ -33,7 +33,6 @@ from harvesters.network.reply import (
 )
 from harvesters.options import must_be
 from harvesters.page_model import InvalidRecord, Pages, Payload, Row
-from harvesters.parsing import parser_errors
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.table_rows import (
     MAX_HEADER_LINE,

@@ -19,8 +19,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import parse_xml
 from harvesters.options import Options, Positive, one_of
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
-from harvesters.parsing import natural
-from harvesters.payloads.value_parsing import parse_timestamp
+from harvesters.payloads.value_parsing import natural, parse_timestamp
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol, ServiceError
 from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source

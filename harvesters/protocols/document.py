@@ -17,7 +17,7 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
+from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_json, parse_xml
 from harvesters.options import Options, one_of
@@ -33,8 +33,8 @@ from harvesters.page_model import (
     Row,
     SourcePosition,
 )
-from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.rdf_parser import NodeErrors, builtin_context
+from harvesters.payloads.value_parsing import join_url
 from harvesters.protocols.lists import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.protocol import Cursor, Items, read_cursor, write_cursor
 from harvesters.protocols.rdf_reader import RdfReader, parse_rdf

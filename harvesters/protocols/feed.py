@@ -18,7 +18,7 @@ from typing import Any
 import feedparser
 from pydantic import Field
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.reply import (
     Reply,
     declared_charset,
@@ -30,8 +30,7 @@ from harvesters.network.reply import (
 )
 from harvesters.options import Options
 from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Payload, Record, Row
-from harvesters.parsing import join_url, parser_errors
-from harvesters.payloads.value_parsing import html_to_text
+from harvesters.payloads.value_parsing import html_to_text, join_url
 from harvesters.protocols.lists import Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason

@@ -18,13 +18,12 @@ from urllib.parse import quote, unquote, urldefrag
 from lxml import html
 from pydantic import Field
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, is_html, load_json
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import join_url, parser_errors
-from harvesters.payloads.value_parsing import in_utc, may_be_newer
+from harvesters.payloads.value_parsing import in_utc, join_url, may_be_newer
 from harvesters.protocols.document import (
     FORMATS,
     FileOptions,

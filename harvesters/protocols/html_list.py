@@ -14,13 +14,12 @@ from lxml import etree, html
 from lxml.etree import _Element
 from pydantic import AfterValidator, Field, model_validator
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, empty_reason
 from harvesters.options import Options, located
 from harvesters.page_model import InvalidRecord, Item, Payload, Record
-from harvesters.parsing import join_url, parser_errors
-from harvesters.payloads.value_parsing import as_list
+from harvesters.payloads.value_parsing import as_list, join_url
 from harvesters.protocols.lists import RECORD_ERRORS, Batch, ListCursor, PagedProtocol
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason

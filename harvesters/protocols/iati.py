@@ -23,12 +23,11 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record
-from harvesters.parsing import parser_errors
 from harvesters.protocols.document import DocumentReader, ListedDocument, read_document
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason

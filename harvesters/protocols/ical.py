@@ -20,12 +20,11 @@ import icalendar
 import recurring_ical_events
 from pydantic import Field
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, message, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, refuse_html
 from harvesters.options import Options, must_be
 from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record, Row
-from harvesters.parsing import message, parser_errors
 from harvesters.payloads.value_parsing import as_list, html_to_text, in_utc
 from harvesters.protocols.document import read_document
 from harvesters.protocols.protocol import Protocol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,9 +18,8 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.options import Options, Positive, option_named
 from harvesters.page_model import InvalidRecord, Item, Page, Pages, Payload, Row
-from harvesters.parsing import join_url, natural, url_path
 from harvesters.payloads.paths import Search, compile_jmespath
-from harvesters.payloads.value_parsing import parse_timestamp
+from harvesters.payloads.value_parsing import join_url, natural, parse_timestamp
 from harvesters.protocols.document import (
     DocumentReader,
     ListedDocument,
@@ -167,7 +167,7 @@ class JsonPages(PagedProtocol[Row]):
         texts = {name for name in names if isinstance(name, str) and name}
         documents = []
         for address in sorted({join_url(reply.url, name) for name in texts}):
-            stem = PurePosixPath(unquote(url_path(address))).stem
+            stem = PurePosixPath(unquote(re.split("[?#]", address)[0])).stem
             documents.append(ListedDocument(address, stem, has_own_keys=bool(self.key_path)))
 
         def parse(document: ListedDocument, reply: Reply) -> Items:

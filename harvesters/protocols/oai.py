@@ -38,10 +38,9 @@ from harvesters.page_model import (
     Record,
     Unparsed,
 )
-from harvesters.parsing import natural
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.payloads.value_parsing import parse_timestamp
+from harvesters.payloads.value_parsing import natural, parse_timestamp
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     RECORD_ERRORS,

@@ -10,9 +10,9 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 import orjson
 
+from harvesters.errors import parser_errors
 from harvesters.options import LazyRegistry, Options
 from harvesters.page_model import Item, Page, Pages, Payload, SourcePosition
-from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 from harvesters.source import Source
 

@@ -17,12 +17,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, RdfFormat, Store
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_json, refuse_html
 from harvesters.options import Options, Texts, one_of
 from harvesters.page_model import InvalidRecord, Item, Record
-from harvesters.parsing import natural, parser_errors
 from harvesters.payloads.graph import (
     MEMBERS,
     TYPE,
@@ -45,6 +44,7 @@ from harvesters.payloads.rdf_parser import (
     parse_quads,
     repair_xml,
 )
+from harvesters.payloads.value_parsing import natural
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web

@@ -21,12 +21,11 @@ from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, parse_xml
 from harvesters.options import Regex
 from harvesters.page_model import Pages, Payload
-from harvesters.parsing import parser_errors
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
 from harvesters.protocols.document import (
     FileOptions,

@@ -27,9 +27,9 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json
 from harvesters.options import Count, Options, Positive, Texts, one_of
 from harvesters.page_model import InvalidRecord, Item, Payload
-from harvesters.parsing import natural
 from harvesters.payloads.graph import PREFIXES, TYPE, Graph, iri
 from harvesters.payloads.rdf_parser import builtin_context
+from harvesters.payloads.value_parsing import natural
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
     PAGE_ERRORS,

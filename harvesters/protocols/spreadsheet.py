@@ -16,12 +16,11 @@ from typing import Annotated, Any
 import python_calamine as calamine
 from pydantic import BeforeValidator, Field
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, refuse_html
 from harvesters.options import as_tuple, must_be
 from harvesters.page_model import Item, Pages, Payload, Row
-from harvesters.parsing import parser_errors
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.table_rows import Line, TableOptions, check

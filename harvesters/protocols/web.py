@@ -22,7 +22,7 @@ from lxml import etree
 from pydantic import Field
 from pyoxigraph import RdfFormat, Store
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
@@ -37,7 +37,6 @@ from harvesters.network.reply import (
 )
 from harvesters.options import Regex
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload
-from harvesters.parsing import parser_errors
 from harvesters.payloads.graph import Graph, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import builtin_context, inline_contexts, parse_quads
 from harvesters.payloads.value_parsing import in_utc, may_be_newer

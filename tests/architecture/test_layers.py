@@ -43,7 +43,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"endpoints", "sessions", "templating"}, {"charts", "middleware"},
     ),
     "harvesters": (
-        {"reasons"}, {"errors"}, {"parsing", "payloads.graph"}, {"options", "page_model"},
+        {"reasons"}, {"errors"}, {"payloads.graph"}, {"options", "page_model"},
         {"source", "archive"}, {"network"},
         {"payloads", "ledger"}, {"protocols", "mappings", "matching"}, {"pipeline"},
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},

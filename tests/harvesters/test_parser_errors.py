@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from rows import each
 
-from harvesters.errors import CharsetError, ParseError
-from harvesters.parsing import parser_errors
+from harvesters.errors import CharsetError, ParseError, parser_errors
 
 ROOT = Path(__file__).parents[2] / "harvesters"
 READERS = ("payloads", "protocols", "mappings")
