@@ -218,16 +218,15 @@ def _open_client(source: Source, network: NetworkSettings) -> Fetch:
 
 def _field_notes(source: Source, reads: Reads) -> Iterator[Reason]:
     """Yield a note that names the fields of the definition that match nothing in the records, and one
-    that names the fields of the records that the definition does not read. The protocol reads a
+    that names the fields of the records that the mapping does not read. The protocol reads a
     field that has the key.
     """
-    if not source.fields or not reads.records:
-        return
     is_read: dict[str, bool] = {}
     for record in reads.records:
         for name, values in fields_of(record.payload).items():
             is_read[name] = is_read.get(name) or reads.has(name) or record.key in values
-    if unmatched := unmatched_fields(source, [record.payload for record in reads.records]):
+    unmatched = unmatched_fields(source, [record.payload for record in reads.records])
+    if reads.records and unmatched:
         yield Reason(
             "these fields of the definition match nothing in the records: %(fields)s; the "
             "records have the fields %(names)s",
@@ -236,7 +235,7 @@ def _field_notes(source: Source, reads: Reads) -> Iterator[Reason]:
         )
     if unread := [name for name in is_read if not is_read[name]]:
         yield Reason(
-            "the definition does not read these fields of the records: %(names)s",
+            "the mapping does not read these fields of the records: %(names)s",
             names=", ".join(unread[:MOST_FIELD_NAMES]),
         )
 

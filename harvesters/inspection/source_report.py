@@ -71,7 +71,8 @@ class WithheldRule:
 class SourceReport:
     """The report on the newest *run* of a source, which started at *started* and ended as *outcome*.
 
-    *fields* are the publisher's names of the fields from which each property (IRI) comes. *fixed*
+    *fields* are the publisher's names of the fields from which each property (IRI) comes, *unread*
+    those of the fields that the mapping does not read. *fixed*
     counts the published records that had a remark before the run and no longer have it, by the name
     of the rule; None if the run changed nothing that is published. *guessed_charset* is the charset
     of a text that states none, else "".
@@ -85,6 +86,7 @@ class SourceReport:
     withheld: tuple[WithheldRule, ...]
     fixed: Mapping[str, int] | None
     guessed_charset: str = ""
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -158,7 +160,10 @@ def report_source(
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)
     withheld = _withheld(timeline, base)
-    return SourceReport(source.name, *times, fields, withheld, fixed, sample.guessed_charset)
+    unread = tuple(use.name for use in sample.uses if not use.is_read)
+    return SourceReport(
+        source.name, *times, fields, withheld, fixed, sample.guessed_charset, unread
+    )
 
 
 def _is_listed(run: Run, ledger: Ledger) -> bool:

@@ -139,7 +139,8 @@ async def report_on_source(
     request: Request, service: QueryService, name: str, title: str
 ) -> dict[str, Any]:
     """Return the report on the source *name*: *run* is its newest run, "" if the server has no
-    ledger. *guessed_charset* is the charset of a text that states none, else "".
+    ledger. *guessed_charset* is the charset of a text that states none, else "", *unread* the fields
+    that the mapping does not read.
     """
     status = (await source_statuses(service)).get(name)
     properties = status.properties if status else {}
@@ -166,6 +167,7 @@ async def report_on_source(
         "outcome": ledger.get("outcome", ""),
         "rules": reports,
         "guessed_charset": ledger.get("guessed_charset", ""),
+        "unread": ledger.get("unread", []),
     }
 
 

@@ -30,7 +30,7 @@ from vocab.terms import SH
 
 LEDGER: dict[str, Any] = {
     "source": "demo", "run": "demo.7", "guessed_charset": "cp1252", "started": "2026-03-03T12:00:00Z", "outcome": "committed",
-    "fields": {"http://purl.org/dc/terms/title": ["=na<me"]}, "fixed": {"NoTarget": 4},
+    "fields": {"http://purl.org/dc/terms/title": ["=na<me"]}, "fixed": {"NoTarget": 4}, "unread": ["bud<get"],
     "withheld": [
         {"rule": "ResourceTitle", "path": "title", "message": "It has no title.", "remedy": "Name it.", "records": 5, "fixed": 2,
          "first_seen": "2026-02-01T12:00:00Z", "last_seen": "2026-03-03T12:00:00Z",
@@ -97,7 +97,7 @@ async def test_withheld_records_come_first_in_the_publishers_words(service: Quer
     assert set(data["rules"][0]["message"]) == {"en", "fr", "es", "ru", "ar", "zh"}
     main = page.text.split("<main")[1]
     for text in (
-        "=na&lt;me", "&lt;b&gt;7", "Il n&#39;y a pas de titre.", "no JSON", "À corriger", "a été lu comme cp1252", "demo.7",
+        "=na&lt;me", "bud&lt;get", "&lt;b&gt;7", "Il n&#39;y a pas de titre.", "no JSON", "À corriger", "a été lu comme cp1252", "demo.7",
     ):  # fmt: skip
         assert text in main
     assert "<b>7" not in main

@@ -72,7 +72,7 @@ def test_a_preview_names_fields_of_the_records_that_no_path_reads() -> None:
     result = preview_source(source, BASE, network)
 
     assert [note.text for note in result.notes] == [
-        "the definition does not read these fields of the records: country, budget"
+        "the mapping does not read these fields of the records: country, budget"
     ]
 
 

@@ -37,6 +37,7 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     registry.projects[3:5] = [project(4, ""), project(5, "")]
+    registry.projects[0]["budget"] = 7
 
     harvest(source, context)
 
@@ -48,6 +49,7 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
         ("p5", "It has no title."),
     ]
     assert result.fields["http://purl.org/dc/terms/title"] == ["name"]
+    assert result.unread == ("budget",)
     assert rule.first_seen == rule.last_seen == result.started
 
 
