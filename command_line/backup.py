@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,12 +13,12 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import fsspec
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.progress import track
-from sqlalchemy import NullPool, create_engine
 from sqlalchemy.engine import make_url
 
 from command_line.console import err, fail
@@ -105,10 +104,7 @@ def encrypt(path: Path, target: Path, recipients: Sequence[str]) -> None:
         raise BackupError(
             f"--encrypt-for: not a public key of age: {error}; it begins with age1, and age-keygen prints it"
         ) from error
-    try:
-        age.encrypt_file(str(path), str(target), keys)
-    except (age.EncryptError, OSError) as error:
-        raise BackupError(f"{path} cannot be encrypted: {error}") from error
+    age.encrypt_file(str(path), str(target), keys)
 
 
 def decrypt(path: Path, target: Path, identity: Path) -> None:
@@ -127,13 +123,12 @@ def decrypt(path: Path, target: Path, identity: Path) -> None:
         ) from error
     try:
         age.decrypt_file(str(path), str(target), keys)
-    except (age.DecryptError, OSError) as error:
+    except age.DecryptError as error:
         raise BackupError(
             f"{path.name} cannot be decrypted with {identity}: {error}; use the key that it was encrypted for"
         ) from error
 
 
-FORMAT = 2
 MANIFEST = "backup.json"
 LEDGER, DATABASE_DUMP = "ledger.sqlite", "ledger.pgdump"
 # Everything else in the data directory can be rebuilt from these parts.
@@ -170,7 +165,7 @@ class SavedFile:
     bytes: int
     sha256: str
     modified: int
-    size: int = -1  # unknown in format 1
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +181,7 @@ class Manifest:
     base: str
     recipients: list[str] = field(default_factory=list)
     files: dict[str, SavedFile] = field(default_factory=dict)
-    format: int = FORMAT
+    format: Literal[2] = 2
 
 
 @app.command()
@@ -418,40 +413,16 @@ def _commits_stopped(settings: Settings) -> Iterator[None]:
 
 
 def _dump_database(url: str, path: Path) -> None:
+    if (command := shutil.which("pg_dump")) is None:
+        fail("the ledger is in PostgreSQL, and pg_dump is not installed: install its client")
     plain = url.replace("+psycopg", "", 1)
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.connect():
-        major, *_ = engine.dialect.server_version_info or (0,)
     process = subprocess.run(
-        [_pg_dump(int(major)), "--format=custom", f"--file={path}", f"--dbname={plain}"],
+        [command, "--format=custom", f"--file={path}", f"--dbname={plain}"],
         capture_output=True,
         text=True,
     )
     if process.returncode:
         fail(f"pg_dump: {process.stderr.strip()}")
-
-
-def _pg_dump(server: int, debian: Path = Path("/usr/lib/postgresql")) -> str:
-    """Return the oldest pg_dump that is not older than the *server* (its major version).
-
-    Debian has each version in its own folder. Its pg_dump in the PATH chooses one of them, so it is
-    tried last.
-    """
-    versions = dict[int, str]()
-    for command in [*map(str, debian.glob("*/bin/pg_dump")), shutil.which("pg_dump")]:
-        if command is None:
-            continue
-        answer = subprocess.run([command, "--version"], capture_output=True, text=True).stdout
-        if match := re.search(r"\(PostgreSQL\) (\d+)", answer):
-            versions.setdefault(int(match[1]), command)
-    if new := [version for version in versions if version >= server]:
-        return versions[min(new)]
-    others = ", ".join(map(str, sorted(versions)))
-    fail(
-        f"the ledger is in PostgreSQL {server}, and "
-        + (f"pg_dump is only here in version {others}" if versions else "pg_dump is not installed")
-        + f": install the PostgreSQL client in version {server} or newer"
-    )
 
 
 def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:
@@ -498,19 +469,10 @@ def _write_manifest(target: Target, manifest: Manifest, folder: Path) -> None:
 def _read_manifest(target: Target, address: str) -> Manifest | None:
     """Return the manifest of a backup, None if there is none."""
     content = target.read(MANIFEST)
-    if content is None:
-        return None
     try:
-        values = json.loads(content)
-        if values["format"] > FORMAT:
-            fail(
-                f"{address} has the format {values['format']}, which this version does not know; use the version that wrote it"
-            )
-        return Manifest(
-            **{
-                **values,
-                "files": {name: SavedFile(**file) for name, file in values["files"].items()},
-            }
+        return None if content is None else TypeAdapter(Manifest).validate_json(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        fail(
+            f"{address}: {MANIFEST} cannot be read: {problem['loc']}: {problem['msg']}; use the version that wrote it"
         )
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        fail(f"{address}: {MANIFEST} cannot be read: {error}")

@@ -28,7 +28,7 @@ def print_lines(*lines: str) -> None:
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-_NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
+_NEVER_WRAPPED = ("run", "source", "started", "outcome", "scheme")  # columns of short texts
 # A listing shows what a run did, not totals.
 _OMITTED_COUNTS = (
     "published_before",

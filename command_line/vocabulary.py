@@ -13,11 +13,16 @@ import typer
 from pyshacl.errors import ReportableRuntimeError
 from rdflib import URIRef
 from rdflib.namespace import RDF
-from rich.box import SIMPLE
-from rich.markup import escape
-from rich.table import Table
 
-from command_line.console import Json, fail, out, print_json
+from command_line.console import (
+    Json,
+    fail,
+    make_table,
+    out,
+    print_json,
+    print_note,
+    print_rows,
+)
 from publisher.linked_data.jsonld import jsonld_context
 from shapes.reference import graph
 from shapes.rules import Severity, examples, published_turtle, rules, turtle
@@ -35,7 +40,6 @@ _FORMATS = {
     ".nq": ox.RdfFormat.N_QUADS,
     ".trig": ox.RdfFormat.TRIG,
 }
-_COLOUR = {Severity.VIOLATION: "red", Severity.WARNING: "yellow", Severity.INFO: "blue"}
 
 Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 
@@ -73,19 +77,16 @@ def check_shapes(
 @shapes.command("list")
 def list_(as_json: Json = False, base: Base = BASE) -> None:
     """List the shapes with their severity, message and remedy."""
-    listed = list(rules(base).values())
-    if as_json:
-        print_json(listed, is_indented=True)
-        return
-    table = Table("Shape", "Severity", "Rule", "How to fix")
-    for rule in listed:
-        table.add_row(
-            rule.name,
-            f"[{_COLOUR[rule.severity]}]{rule.severity}[/]",
-            escape(rule.message),
-            escape(rule.remedy),
-        )
-    out.print(table)
+    rows = [
+        {
+            "shape": rule.name,
+            "severity": rule.severity,
+            "rule": rule.message,
+            "how to fix": rule.remedy,
+        }
+        for rule in rules(base).values()
+    ]
+    print_rows(list(rules(base).values()), "Shapes", as_json, table_rows=rows)
 
 
 def _report(file: Path, base: str) -> tuple[Result, ...]:
@@ -123,22 +124,18 @@ def _check_examples(base: str) -> Iterator[str]:
 
 def _print(reports: list[tuple[str, tuple[Result, ...]]], problems: list[str], count: int) -> None:
     for name, results in reports:
-        table = Table(
-            "node",
-            "severity",
-            "message",
-            "value",
-            title=escape(name),
-            title_justify="left",
-            box=SIMPLE,
-        )
-        for result in results:
-            severity = f"[{_COLOUR[result.severity]}]{result.severity}[/]"
-            cells = map(escape, (result.message, result.value or ""))
-            table.add_row(escape(result.focus), severity, *cells)
-        out.print(table if results else f"{escape(name)}: no issues")
+        rows = [
+            {
+                "node": result.focus,
+                "severity": result.severity,
+                "message": result.message,
+                "value": result.value,
+            }
+            for result in results
+        ]
+        out.print(make_table(rows, name, "no issues"))
     for problem in problems:
-        out.print(f"[red]{escape(problem)}[/]")
+        print_note(problem, "red")
     if not reports and not problems:
         out.print(f"{count} shapes are sound; each passes its good example and fails its bad one")
 
@@ -193,35 +190,19 @@ def summary(as_json: Json = False, base: Base = BASE) -> None:
 
     The last rows count the terms of the ontologies.
     """
-    rows = list(summaries(base))
-    if as_json:
-        print_json([row._asdict() for row in rows], is_indented=True)
-        return
-    names = (
-        "scheme",
-        "concepts",
-        "labels complete",
-        "definitions complete",
-        "sourced",
-        "ours",
-        "unverified",
-    )
-    table = [names] + [
-        (
-            row.name,
-            row.concepts,
-            " ".join(row.languages),
-            " ".join(row.defined),
-            row.sourced,
-            row.ours,
-            row.unverified,
-        )
-        for row in rows
+    rows = [
+        {
+            "scheme": row.name,
+            "concepts": row.concepts,
+            "labels in": " ".join(row.languages),
+            "defined in": " ".join(row.defined),
+            "sourced": row.sourced,
+            "ours": row.ours,
+            "unverified": row.unverified,
+        }
+        for row in summaries(base)
     ]
-    widths = [max(len(str(cell)) for cell in column) for column in zip(*table, strict=True)]
-    for line in table:
-        cells = (str(cell).ljust(width) for cell, width in zip(line, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    print_rows([row._asdict() for row in summaries(base)], "Schemes", as_json, table_rows=rows)
 
 
 @vocabulary.command()

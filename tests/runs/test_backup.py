@@ -11,7 +11,6 @@ from typing import Any
 import boto3
 import pyrage
 import pytest
-import typer
 from moto.server import ThreadedMotoServer
 from projects import Harvester, asking, project
 from typer.testing import CliRunner, Result
@@ -236,57 +235,13 @@ def test_an_encrypted_backup_shows_nothing_without_its_key(
     assert (saved / "ledger.sqlite.age").read_bytes().startswith(b"age-encryption.org/v1")
 
 
-def test_a_backup_of_format_1_is_restored_and_completed(data: Path, tmp_path: Path) -> None:
-    """A manifest of format 1 has no sizes of originals and no keys: it is restored, and the next
-    backup completes it.
-    """
-    saved = tmp_path / "saved"
-    manifest = saved / "backup.json"
-    run(data, "backup", str(saved))
-    values = json.loads(manifest.read_text())
-    files = {
-        name: {key: file[key] for key in ("bytes", "sha256", "modified")}
-        for name, file in values["files"].items()
-    }
-    old = {key: values[key] for key in ("position", "created", "base")}
-    manifest.write_text(json.dumps({**old, "files": files, "format": 1}))
+def test_a_backup_of_another_version_is_refused(data: Path, tmp_path: Path) -> None:
+    manifest = tmp_path / "saved" / "backup.json"
+    run(data, "backup", str(manifest.parent))
+    text = json.dumps({**json.loads(manifest.read_text()), "format": 99})
+    manifest.write_text(text)
 
-    restored = run(tmp_path / "other", "restore", str(saved))
-    again = run(data, "backup", str(saved))
-    manifest.write_text(json.dumps({**values, "format": 99}))
-    newer = run(data, "backup", str(saved))
+    newer = run(data, "backup", str(manifest.parent))
 
-    assert (restored.exit_code, again.exit_code) == (0, 0), restored.output + again.output
-    assert json.loads(manifest.read_text())["format"] == 99
     assert (newer.exit_code, "use the version that wrote it" in newer.output) == (1, True)
-
-
-def test_the_pg_dump_that_fits_the_server_is_found(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Debian keeps each version in a folder of its own; an older pg_dump refuses a newer server."""
-    monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    with pytest.raises(typer.Exit):
-        backup._pg_dump(17, tmp_path)
-    assert "pg_dump is not installed" in capsys.readouterr().err
-    commands = {
-        15: tmp_path / "path" / "pg_dump",
-        17: tmp_path / "17" / "bin" / "pg_dump",
-        18: tmp_path / "18" / "bin" / "pg_dump",
-    }
-    for version, command in commands.items():
-        command.parent.mkdir(parents=True)
-        command.write_text(f"#!/bin/sh\necho 'pg_dump (PostgreSQL) {version}.2 (Debian)'\n")
-        command.chmod(0o755)
-
-    chosen = {server: backup._pg_dump(server, tmp_path) for server in (14, 15, 16, 17, 18)}
-    with pytest.raises(typer.Exit):
-        backup._pg_dump(19, tmp_path)
-
-    assert chosen == {
-        server: str(commands[version])
-        for server, version in {14: 15, 15: 15, 16: 17, 17: 17, 18: 18}.items()
-    }
-    message = " ".join(capsys.readouterr().err.split())
-    assert "the ledger is in PostgreSQL 19" in message
-    assert "version 15, 17, 18: install the PostgreSQL client in version 19 or newer" in message
+    assert manifest.read_text() == text
