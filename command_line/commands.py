@@ -187,8 +187,8 @@ def _group(help: str, commands: Mapping[str, str], default: str = "") -> Typer:
 sources = _group(
     help="Source definitions: list, check, preview, report, hold, clear, retire, forget.",
     commands={
-        "list": "command_line.sources:app.list",
-        "check": "command_line.sources:app.check",
+        "list": "command_line.runs:app.list",
+        "check": "command_line.runs:app.check",
         "preview": "command_line.inspection:app.preview",
         "report": "command_line.inspection:app.report",
         "hold": "harvesters.runs.operations:hold",
@@ -197,7 +197,7 @@ sources = _group(
         "retire": "harvesters.runs.operations:retire",
         "resume": "harvesters.runs.operations:resume",
         "forget": "command_line.inspection:app.forget",
-        "links": "command_line.sources:app.links",
+        "links": "command_line.runs:app.links",
     },
 )
 runs = _group(

@@ -23,8 +23,8 @@ from command_line.console import (
     print_note,
     print_rows,
 )
+from command_line.runs import source_file
 from command_line.settings import Context, Settings
-from command_line.sources import source_file
 from command_line.workspace import (
     current_user,
     harvest_context,
@@ -45,9 +45,7 @@ from harvesters.inspection.preflight import (
 )
 from harvesters.inspection.preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
 from harvesters.inspection.source_report import report_source
-from harvesters.inspection.trace import (
-    WRITERS as TRACE_WRITERS,
-)
+from harvesters.inspection.trace import WRITERS as TRACE_WRITERS
 from harvesters.inspection.trace import (
     ExplainError,
     check_property,

@@ -38,8 +38,7 @@ from harvesters.notifications.reports import FoundChange, write_confirmation, wr
 from harvesters.participation.check import Duplicate, DuplicateFinder
 from harvesters.participation.comments import shown_comments
 from harvesters.participation.inbox_api import InboxLink, takes_notifications
-from harvesters.participation.provider import parse_provider
-from harvesters.participation.submitters import KnownOrganization, SubmissionContext
+from harvesters.participation.submitters import KnownOrganization, SubmissionContext, parse_provider
 from harvesters.runs.reported_problems import file_problem, problem_target, reported_problem
 from harvesters.runs.run_log import is_schedule_running
 from harvesters.site import utc_now
@@ -51,11 +50,7 @@ from publisher.app import SiteOptions, create_app
 from publisher.errors import StoreBusy
 from publisher.limits import read
 from publisher.portal.feed_samples import suggest_fields
-from publisher.portal.follow import (
-    ComparedResults,
-    DueSubscription,
-    PublicSubscription,
-)
+from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription
 from publisher.portal.problems import PublicProblem
 from publisher.portal.quality import measure_record
 from publisher.portal.suggestions import similar_titles

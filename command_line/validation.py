@@ -108,7 +108,7 @@ _READ: Mapping[str, Callable[[str], object] | str] = {
     "releases": "publisher.releases.schedule:trigger",
     "ledger": _check_database,
     "smtp": "harvesters.notifications.delivery:parse_mail_server",
-    "oidc": "harvesters.participation.provider:parse_provider",
+    "oidc": "harvesters.participation.submitters:parse_provider",
     "webhook_secret": _check_secret,
 }
 _SECRET = ("ledger", "smtp", "oidc", "webhook_secret")  # texts that a message does not repeat

@@ -10,7 +10,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin.auth import (
+from harvesters.admin.context import (
+    AdminContext,
     ContextDep,
     CurrentUser,
     FormAdministrator,
@@ -19,7 +20,6 @@ from harvesters.admin.auth import (
     User,
     redirect,
 )
-from harvesters.admin.context import AdminContext
 from harvesters.errors import PrizeError
 from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.models import AuditEntry

@@ -1,21 +1,59 @@
-"""Show curators the words that no crosswalk translates, with the nearest concepts, and the
-suggested topics.
+"""Show curators what waits for them, and take their decisions: the words that no crosswalk translates, with the nearest concepts, the
+suggested topics, and the pairs of records that may be one thing; publish the clusters that result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
+from math import inf
+from typing import NamedTuple
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
-from harvesters.admin.auth import ContextDep, CurrentUser, FormFields, FormOperator, User, redirect
-from harvesters.admin.context import AdminContext
-from harvesters.errors import SourceDefinitionError
+from harvesters.admin.context import (
+    AdminContext,
+    ContextDep,
+    CurrentUser,
+    FormFields,
+    FormOperator,
+    User,
+    redirect,
+)
+from harvesters.errors import IdentityError, SourceDefinitionError
 from harvesters.inspection.curation import find_gaps, undecided
-from harvesters.runs.operations import translate
-from harvesters.site import MAX_NOTE_LENGTH, InvalidValue, check_note, render_errors_as_pages
+from harvesters.ledger.ledger import Ledger
+from harvesters.matching.clusters import (
+    PairRule,
+    Status,
+    check_rule,
+    classify_stored,
+    covered_pairs,
+)
+from harvesters.matching.entities import KINDS, Entity
+from harvesters.matching.match import (
+    Judgement,
+    StoredPair,
+    current_decisions,
+    decision_history,
+    find_pair,
+    read_sides,
+)
+from harvesters.matching.scoring import FEATURES
+from harvesters.runs.operations import decide_pairs, translate
+from harvesters.runs.publish_graphs import change_kind, plan_clusters
+from harvesters.site import (
+    MAX_NOTE_LENGTH,
+    InvalidValue,
+    NotFound,
+    check_note,
+    render_errors_as_pages,
+)
 from harvesters.source import decision_table, read_decision_table, read_word_table, word_table
 from languages.translations import current_locale
 from vocab.curated import (
@@ -153,3 +191,211 @@ def show_suggestions(
         "most": MAX_NOTE_LENGTH,
     }
     return get_pages(request).render("suggestions.html", values)
+
+
+PAGE = "/page/identity"
+_PAIRS = 50  # pairs on a page
+_TAKEN_BACK = "undo"
+_RULE = f"{PAGE}/rule"
+_NAMES = ("kind", "least", "most", "agree", "differ", "silent")
+
+
+class ComparedField(NamedTuple):
+    """What both sides of a pair say of one field."""
+
+    name: str
+    first: Sequence[str]
+    second: Sequence[str]
+
+    @property
+    def differs(self) -> bool:
+        """Return whether both sides say something, and not the same."""
+        return bool(self.first and self.second) and set(self.first) != set(self.second)
+
+
+@routes.get(PAGE)
+def show_pairs(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    status: str = Status.QUEUED.value,
+    after: int = 0,
+) -> Response:
+    """Show the pairs of one status, the highest score first. A pair that a person is unsure about
+    stays queued.
+    """
+    chosen = Status(status) if status in set(Status) else Status.QUEUED
+    rated, _ = classify_stored(context.ledger)
+    pairs = [(item, item.score.bits) for item, status in rated if status is chosen]
+    start = max(0, after)
+    values = {
+        "user": user,
+        "states": list(Status),
+        "counts": Counter(status for _, status in rated),
+        "chosen": chosen,
+        "pairs": pairs[start : start + _PAIRS],
+        "decisions": current_decisions(context.ledger),
+        "next": start + _PAIRS if start + _PAIRS < len(pairs) else None,
+    }
+    return get_pages(request).render("identity.html", values)
+
+
+@routes.get(f"{PAGE}/publish")
+def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show what publishing would change."""
+    with plan_clusters(context.reader()) as changes:
+        rows = [(change.graph, change_kind(change)) for change in islice(changes, _PAIRS)]
+        counts = Counter(map(change_kind, changes))
+    values = {"user": user, "changes": rows, "counts": counts, "base": context.base}
+    return get_pages(request).render("identity-publish.html", values)
+
+
+@routes.get(f"{PAGE}/pairs/{{id}}")
+def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show both sides of a pair, the bits of each feature, and all decisions about it."""
+    pair = _find(context.ledger, id)
+    rated, _ = classify_stored(context.ledger)
+    values = {
+        "user": user,
+        "pair": pair,
+        "status": next(status for item, status in rated if item.pair == pair.pair),
+        "fields": _compare(read_sides(context.ledger, pair, Iris(context.base)), context),
+        "history": [
+            decision for decision in decision_history(context.ledger) if decision.pair == pair.pair
+        ],
+        "latest": current_decisions(context.ledger).get(pair.pair),
+        "judgements": list(Judgement),
+        "most": MAX_NOTE_LENGTH,
+    }
+    return get_pages(request).render("identity-pair.html", values)
+
+
+@routes.post(f"{PAGE}/pairs/{{id}}")
+def decide(id: str, form: FormFields, user: FormOperator, context: ContextDep) -> Response:
+    """Store a decision about a pair and show the next waiting pair, or withdraw the current
+    decision.
+    """
+    reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
+    if chosen != _TAKEN_BACK and chosen not in set(Judgement):
+        raise InvalidValue("Choose whether the two are one thing.")
+    pair = _find(context.ledger, id)
+    if chosen == _TAKEN_BACK and pair.pair not in current_decisions(context.ledger):
+        raise NotFound("No decision about this pair counts.")
+    judgement = None if chosen == _TAKEN_BACK else Judgement(chosen)
+    by = user.key.display_name
+    decide_pairs(context.reader(), [pair.pair], judgement, by=by, reason=reason)
+    return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
+
+
+def _next_page(ledger: Ledger) -> str:
+    waiting = covered_pairs(PairRule(), classify_stored(ledger)[0], current_decisions(ledger))
+    return f"{PAGE}/pairs/{waiting[0].id}" if waiting else PAGE
+
+
+def _find(ledger: Ledger, id: str) -> StoredPair:
+    try:
+        return find_pair(ledger, id)
+    except IdentityError as error:
+        raise NotFound(
+            "There is no such pair; the records may have changed since the last matching."
+        ) from error
+
+
+def _compare(sides: Sequence[Entity], context: AdminContext) -> list[ComparedField]:
+    """Return the fields of both sides; none if one of them is no longer published."""
+    if len(sides) != 2:
+        return []
+    first, second = (_fields(side, context.base) for side in sides)
+    return [
+        ComparedField(name, first[name], second[name])
+        for name in first
+        if first[name] or second[name]
+    ]
+
+
+def _fields(side: Entity, base: str) -> Mapping[str, Sequence[str]]:
+    language = current_locale().language
+    concepts: Iterable[tuple[str, set[str]]] = (
+        ("Countries", side.countries),
+        ("Type", side.classes),
+    )
+    return {
+        "Name": sorted(side.names),
+        "Registry": [side.source],
+        "Identifiers": sorted(f"{scheme} {value}" for scheme, value in side.identifiers),
+        **{
+            name: sorted(label(iri, language, base) or iri for iri in values)
+            for name, values in concepts
+        },
+        "Start": [side.start] if side.start else [],
+        "Organizations": sorted(" ".join(words) for words in side.parties),
+        "Web": sorted(side.pages),
+    }
+
+
+@routes.get(_RULE)
+def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show the form of a rule, and the pairs that it covers."""
+    query = request.query_params
+    conditions = [(name, value) for name, value in query.multi_items() if name in _NAMES and value]
+    pairs = _covered(_read_rule(query), context.ledger) if conditions else []
+    values = {
+        "user": user,
+        "query": query,
+        "kinds": KINDS,
+        "known": sorted(FEATURES),
+        "asked": urlencode(conditions),
+        "pairs": pairs[:_PAIRS],
+        "count": len(pairs),
+        "judgements": list(Judgement),
+        "most": MAX_NOTE_LENGTH,
+    }
+    return get_pages(request).render("identity-rule.html", values)
+
+
+@routes.post(_RULE)
+def decide_by_rule(form: FormFields, user: FormOperator, context: ContextDep) -> Response:
+    """Store one decision about each pair that the rule covers, unless their number has changed
+    since the page showed it.
+    """
+    reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
+    if chosen not in set(Judgement):
+        raise InvalidValue("Choose whether the two are one thing.")
+    if not reason:
+        raise InvalidValue("A decision by rule needs a reason.")
+    pairs = _covered(_read_rule(QueryParams(form.get("rule", ""))), context.ledger)
+    if str(len(pairs)) != form.get("count"):
+        raise InvalidValue("The pairs have changed since they were shown; look at them again.")
+    decide_pairs(
+        context.reader(),
+        [pair.pair for pair in pairs],
+        Judgement(chosen),
+        by=user.key.display_name,
+        reason=reason,
+        note=f"{len(pairs)} pairs by rule {form.get('rule', '')}",
+    )
+    return redirect(f"{PAGE}?status=decided")
+
+
+def _covered(rule: PairRule, ledger: Ledger) -> list[StoredPair]:
+    try:
+        check_rule(rule)
+    except IdentityError as error:
+        raise InvalidValue(
+            "A rule needs known features, bits or registries as its conditions."
+        ) from error
+    return covered_pairs(rule, classify_stored(ledger)[0], current_decisions(ledger))
+
+
+def _read_rule(query: QueryParams) -> PairRule:
+    """Return the rule that a form describes. Raises InvalidValue for bits that are not a number."""
+    try:
+        least, most = float(query.get("least") or -inf), float(query.get("most") or inf)
+    except ValueError as error:
+        raise InvalidValue("Write the bits as a number, such as 12.5.") from error
+    return PairRule(
+        query.get("kind", ""),
+        least,
+        most,
+        *(frozenset(query.getlist(name)) for name in ("agree", "differ", "silent")),
+    )

@@ -23,7 +23,8 @@ from harvesters.admin.actions import (
     save_definition,
     save_rules,
 )
-from harvesters.admin.auth import (
+from harvesters.admin.context import (
+    AdminContext,
     Administrator,
     ContextDep,
     FormAdministrator,
@@ -32,7 +33,6 @@ from harvesters.admin.auth import (
     Operator,
     redirect,
 )
-from harvesters.admin.context import AdminContext
 from harvesters.admin.schemas import (
     KeyView,
     NewKey,

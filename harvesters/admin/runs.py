@@ -10,15 +10,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
-from harvesters.admin import pages, records, schemas
-from harvesters.admin.auth import (
+from harvesters.admin import pages, schemas
+from harvesters.admin.context import (
+    AdminContext,
     ContextDep,
     CurrentUser,
     FormFields,
     FormOperator,
     redirect,
 )
-from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.schemas import Listing, RecordView, RunView, SourceView, source_views
 from harvesters.errors import PlanError, SourceLockedError
@@ -227,11 +227,11 @@ def run(
         "kinds": kinds,
         "limits": OVERRIDABLE_LIMITS,
         "shares": SHARES,
-        "effect": records.plan_effect(context.ledger, harvest_run, context.base)
+        "effect": schemas.plan_effect(context.ledger, harvest_run, context.base)
         if plan.open
         else None,
         "fields": {
-            item.seq: records.changed_fields(item.removed, item.added, context.base)
+            item.seq: schemas.changed_fields(item.removed, item.added, context.base)
             for item in page.items
         },
         "fetched": harvest_run.fetched,
@@ -259,7 +259,7 @@ def _list_records(
     if not chosen:
         return Listing(items=[], next=None)
     group = pages.GROUPS.get(chosen)
-    return records.list_records(
+    return schemas.list_records(
         context.ledger,
         harvest_run,
         group or [Outcome(chosen)],

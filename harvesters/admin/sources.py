@@ -15,8 +15,9 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import PlainTextResponse, Response
 from tomlkit.exceptions import TOMLKitError
 
-from harvesters.admin import actions, pages, records
-from harvesters.admin.auth import (
+from harvesters.admin import actions, pages, schemas
+from harvesters.admin.context import (
+    AdminContext,
     ContextDep,
     CurrentUser,
     FormAdministrator,
@@ -26,7 +27,6 @@ from harvesters.admin.auth import (
     User,
     redirect,
 )
-from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import perform, read_input
 from harvesters.admin.schemas import RunView, run_views, source_view, source_views
 from harvesters.errors import HarvestError
@@ -452,7 +452,7 @@ def _mapped_fields(context: AdminContext) -> Callable[[Sequence[str]], list[Fiel
     """Return a function that returns the fields of mapped statements, labelled in the language of
     the request.
     """
-    return lambda statements: records.changed_fields((), statements, context.base)
+    return lambda statements: schemas.changed_fields((), statements, context.base)
 
 
 def _source_path(name: str) -> str:

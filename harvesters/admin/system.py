@@ -1,4 +1,5 @@
-"""Describe the installation: queues, workers, disk, positions and versions; and its metrics for Prometheus, from the ledger.
+"""Describe the installation: queues, workers, disk, positions and versions, keys, alerts with their rules; and its metrics for Prometheus,
+from the ledger.
 
 Source: https://prometheus.io/docs/instrumenting/exposition_formats/"""
 
@@ -8,9 +9,10 @@ import os
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
+from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
@@ -19,15 +21,16 @@ from typing import Any
 import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import PlainTextResponse
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.engine import make_url
 from starlette.responses import Response
 
 from harvesters.admin import pages
-from harvesters.admin.actions import create_key
-from harvesters.admin.auth import (
+from harvesters.admin.actions import create_key, digest, save_rules
+from harvesters.admin.context import (
+    AdminContext,
     ContextDep,
     CurrentUser,
     FormAdministrator,
@@ -35,18 +38,17 @@ from harvesters.admin.auth import (
     PageAdministrator,
     Reader,
     User,
+    redirect,
 )
-from harvesters.admin.context import AdminContext
 from harvesters.admin.operations import perform, read_input
+from harvesters.admin.pages import CONDITIONS
 from harvesters.admin.schemas import key_view
 from harvesters.ledger import operators, outbox
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operators import Scope
+from harvesters.notifications.alerts import EXAMPLE, RulesError, parse_rules, read_rules
 from harvesters.runs.run_log import interrupted_runs, is_schedule_running
-from harvesters.site import (
-    ERROR_RESPONSES,
-    render_errors_as_pages,
-)
+from harvesters.site import ERROR_RESPONSES, DefinitionChanged, render_errors_as_pages
 from journal.journal import Journal
 from web.templating import get_pages
 
@@ -60,26 +62,6 @@ _JOBS = """
     SELECT status::text, count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing', 'failed')
     GROUP BY 1"""
 _PACKAGES = ("stocktake", "pyoxigraph", "duckdb", "tantivy", "sqlalchemy")
-
-
-@dataclass(frozen=True, slots=True)
-class FolderSize:
-    """The size of a folder in bytes; *partial* is whether it has more files than were added up."""
-
-    name: str
-    size: int
-    partial: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker process: its number, its last heartbeat (UTC), and the sources whose runs it
-    executes.
-    """
-
-    id: int
-    heartbeat: datetime
-    sources: list[str]
 
 
 def system_view(context: AdminContext) -> dict[str, Any]:
@@ -111,7 +93,7 @@ def system_view(context: AdminContext) -> dict[str, Any]:
     }
 
 
-def _queue(ledger: Ledger) -> tuple[list[Worker] | None, dict[str, int]]:
+def _queue(ledger: Ledger) -> tuple[list[dict[str, Any]] | None, dict[str, int]]:
     """Return the workers that share the ledger, the one with the newest heartbeat first, and the
     jobs that wait, are in progress or failed, counted. The tables are those of Procrastinate, see
     ``harvesters.runs.jobs``.
@@ -124,14 +106,17 @@ def _queue(ledger: Ledger) -> tuple[list[Worker] | None, dict[str, int]]:
         rows = connection.execute(sa.text(_WORKERS)).all()
         jobs = connection.execute(sa.text(_JOBS)).all()
     workers = [
-        Worker(id, heartbeat.astimezone(UTC), sorted(sources)) for id, heartbeat, sources in rows
+        {"id": id, "heartbeat": heartbeat.astimezone(UTC), "sources": sorted(sources)}
+        for id, heartbeat, sources in rows
     ]
     return workers, {status: int(count) for status, count in jobs}
 
 
-def _folder_size(folder: Path) -> FolderSize:
+def _folder_size(folder: Path) -> dict[str, Any]:
+    """Return the size of a folder in bytes; *partial* is whether it has more files than were added up."""
     files = list(islice(_files(folder), _MAX_FILES + 1))
-    return FolderSize(folder.name, sum(files[:_MAX_FILES]), len(files) > _MAX_FILES)
+    size, is_partial = sum(files[:_MAX_FILES]), len(files) > _MAX_FILES
+    return {"name": folder.name, "size": size, "partial": is_partial}
 
 
 def _files(folder: Path) -> Iterator[int]:
@@ -164,124 +149,66 @@ def read_metrics(key: Reader, context: ContextDep) -> PlainTextResponse:
     Processes on several machines share the ledger, so any of them reports for all; `/metrics` has
     the figures of one server.
     """
-    registry = CollectorRegistry()
-    registry.register(_LedgerCollector(context))
-    return PlainTextResponse(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    text = generate_latest(_LedgerCollector(context))
+    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
 
 
+@dataclass(frozen=True, slots=True)
 class _LedgerCollector(Collector):
     """Compute the metrics of *context* when they are read."""
 
-    def __init__(self, context: AdminContext) -> None:
-        self._context = context
+    context: AdminContext
 
     def collect(self) -> Iterable[Metric]:
         """Yield each metric with its samples."""
-        yield from _run_metrics(self._context)
-        yield from _system_metrics(system_view(self._context), self._context)
+        for kind, name, text, labels, samples in _metrics(self.context):
+            family = kind(name, text, labels=labels)
+            for values, number in samples:
+                family.add_metric(values, number)
+            yield family
 
-    def describe(self) -> Iterable[Metric]:
-        """Return nothing, so that nothing is computed when the collector is registered."""
-        return []
+
+# A metric: its kind, name, description, labels, and the samples with the values of the labels.
+_Described = tuple[
+    type[CounterMetricFamily] | type[GaugeMetricFamily],
+    str,
+    str,
+    tuple[str, ...],
+    Iterable[tuple[tuple[str, ...], float]],
+]
 
 
-def _run_metrics(context: AdminContext) -> Iterable[Metric]:
+def _metrics(context: AdminContext) -> Iterator[_Described]:
+    view = system_view(context)
     counted, last = context.ledger.count_runs(), context.ledger.last_runs()
-    records = Counter[str]()
+    fetched = Counter[str]()
     for source, _, _, number in counted:
-        records[source] += number
-    yield _labelled(
-        CounterMetricFamily(
-            "stocktake_runs", "Runs of a source by their state", labels=["source", "state"]
-        ),
-        (((source, state.value), count) for source, state, count, _ in counted),
-    )
-    yield _labelled(
-        CounterMetricFamily(
-            "stocktake_records_fetched",
-            "Records that the runs of a source received",
-            labels=["source"],
-        ),
-        (((source,), number) for source, number in records.items()),
-    )
-    yield _labelled(
-        GaugeMetricFamily(
-            "stocktake_last_run_records",
-            "Records of the last run of a source by outcome",
-            labels=["source", "outcome"],
-        ),
-        (((run.source, outcome), count) for run in last for outcome, count in run.counts.items()),
-    )
-    yield _labelled(
-        GaugeMetricFamily(
-            "stocktake_last_run_end_timestamp_seconds",
-            "When the last run of a source ended",
-            labels=["source"],
-        ),
-        (((run.source,), run.ended.timestamp()) for run in last if run.ended),
-    )
-
-
-def _system_metrics(view: Mapping[str, Any], context: AdminContext) -> Iterable[Metric]:
-    figures = {
-        "stocktake_requested_runs_waiting": (
-            "Runs that a person requested and that have not begun",
-            view["waiting"],
-        ),
-        "stocktake_invalid_definitions": (
-            "Source definitions with faults, whose sources are not harvested",
-            context.count_invalid_definitions(),
-        ),
-        "stocktake_runs_in_progress": (
-            "Runs in progress",
-            len(view["running"]),
-        ),
-        "stocktake_notifications_undelivered": (
-            "Notifications that are not delivered yet",
-            view["undelivered"],
-        ),
-        "stocktake_disk_free_bytes": (
-            "Free bytes of the file system of the data directory",
-            view["free"],
-        ),
-    }
-    for name, (text, value) in figures.items():
-        yield GaugeMetricFamily(name, text, value)
-    yield _labelled(
-        GaugeMetricFamily(
-            "stocktake_folder_bytes",
-            "Bytes of a folder; of a large one, of its first files",
-            labels=["folder"],
-        ),
-        (((folder.name,), folder.size) for folder in view["folders"]),
-    )
-    yield _labelled(
-        GaugeMetricFamily(
-            "stocktake_jobs",
-            "Jobs of the queue by state",
-            labels=["state"],
-        ),
-        (((state,), count) for state, count in view["jobs"].items()),
-    )
-    silences = ((worker.id, context.now() - worker.heartbeat) for worker in view["workers"] or [])
-    yield _labelled(
-        GaugeMetricFamily(
-            "stocktake_worker_silence_seconds",
-            "Seconds since the last heartbeat of a worker",
-            labels=["worker"],
-        ),
-        (((str(id),), max(0.0, silence.total_seconds())) for id, silence in silences),
-    )
-
-
-def _labelled(
-    family: CounterMetricFamily | GaugeMetricFamily,
-    samples: Iterable[tuple[Sequence[str], float]],
-) -> Metric:
-    """Return *family* with its *samples*, each the values of its labels and a number."""
-    for labels, number in samples:
-        family.add_metric(labels, number)
-    return family
+        fetched[source] += number
+    yield from (
+        (CounterMetricFamily, "stocktake_runs", "Runs of a source by their state", ("source", "state"),
+         (((source, state.value), count) for source, state, count, _ in counted)),
+        (CounterMetricFamily, "stocktake_records_fetched", "Records that the runs of a source received", ("source",),
+         (((source,), number) for source, number in fetched.items())),
+        (GaugeMetricFamily, "stocktake_last_run_records", "Records of the last run of a source by outcome", ("source", "outcome"),
+         (((run.source, outcome), count) for run in last for outcome, count in run.counts.items())),
+        (GaugeMetricFamily, "stocktake_last_run_end_timestamp_seconds", "When the last run of a source ended", ("source",),
+         (((run.source,), run.ended.timestamp()) for run in last if run.ended)),
+        (GaugeMetricFamily, "stocktake_requested_runs_waiting", "Runs that a person requested and that have not begun", (),
+         [((), view["waiting"])]),
+        (GaugeMetricFamily, "stocktake_invalid_definitions", "Source definitions with faults, whose sources are not harvested", (),
+         [((), context.count_invalid_definitions())]),
+        (GaugeMetricFamily, "stocktake_runs_in_progress", "Runs in progress", (), [((), len(view["running"]))]),
+        (GaugeMetricFamily, "stocktake_notifications_undelivered", "Notifications that are not delivered yet", (),
+         [((), view["undelivered"])]),
+        (GaugeMetricFamily, "stocktake_disk_free_bytes", "Free bytes of the file system of the data directory", (),
+         [((), view["free"])]),
+        (GaugeMetricFamily, "stocktake_folder_bytes", "Bytes of a folder; of a large one, of its first files", ("folder",),
+         (((folder["name"],), folder["size"]) for folder in view["folders"])),
+        (GaugeMetricFamily, "stocktake_jobs", "Jobs of the queue by state", ("state",),
+         (((state,), count) for state, count in view["jobs"].items())),
+        (GaugeMetricFamily, "stocktake_worker_silence_seconds", "Seconds since the last heartbeat of a worker", ("worker",),
+         (((str(worker["id"]),), max(0.0, (context.now() - worker["heartbeat"]).total_seconds())) for worker in view["workers"] or ())),
+    )  # fmt: skip
 
 
 page_routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -322,3 +249,71 @@ def make_key(
     given = read_input(create_key, form, context)
     token = perform(context, create_key, user.key, "", given).token
     return render_keys_page(request, user, context, token)
+
+
+_ALERTS = "/page/alerts"
+_SHOWN_ALERTS = 30  # messages, and alerts that ended
+
+
+@page_routes.get(_ALERTS)
+def show_alerts(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show open alerts, rules, silences and the last messages."""
+    try:
+        text = read_rules(context.data)
+    except RulesError as error:
+        return _render_alerts(
+            request, user, context, {"text": "", "digest": "", "rules": [], "faults": error.faults}
+        )
+    return _render_alerts(request, user, context, _check_rules(text, digest(text)))
+
+
+def _check_rules(text: str, before: str) -> Mapping[str, Any]:
+    """Return edited rules, valid ones parsed, or their faults; *before* is the digest of the text
+    that was edited.
+    """
+    edited = {"text": text, "digest": before}
+    try:
+        return {**edited, "rules": parse_rules(text), "faults": []}
+    except RulesError as error:
+        return {**edited, "rules": [], "faults": error.faults}
+
+
+def _render_alerts(
+    request: Request,
+    user: User,
+    context: AdminContext,
+    rules: Mapping[str, Any],
+    status: HTTPStatus = HTTPStatus.OK,
+    conflict: str = "",
+) -> Response:
+    ledger = context.ledger
+    values = {
+        "user": user,
+        "rules": rules,
+        "conflict": conflict,
+        "example": EXAMPLE,
+        "open": outbox.alerts(ledger, is_open=True),
+        "ended": outbox.alerts(ledger, is_open=False, limit=_SHOWN_ALERTS),
+        "silences": outbox.silences(ledger, context.now()),
+        "messages": outbox.messages(ledger, _SHOWN_ALERTS),
+        "channels": context.channels,
+        "conditions": CONDITIONS,
+    }
+    return get_pages(request).render("alerts.html", values, status)
+
+
+@page_routes.post(f"{_ALERTS}/rules")
+def change_rules(
+    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
+) -> Response:
+    """Save the rules if they have no fault."""
+    text = form.get("text", "").replace("\r\n", "\n")
+    edited = _check_rules(text, form.get("before", ""))
+    if edited["faults"]:
+        return _render_alerts(request, user, context, edited, HTTPStatus.UNPROCESSABLE_ENTITY)
+    given = save_rules.input(text=text, before=edited["digest"])
+    try:
+        perform(context, save_rules, user.key, "", given)
+    except DefinitionChanged as error:
+        return _render_alerts(request, user, context, edited, HTTPStatus.CONFLICT, error.localized)
+    return redirect(_ALERTS)

@@ -26,7 +26,7 @@ from joserfc.jwt import decode
 
 from harvesters.errors import HarvestError
 from harvesters.network.reply import read_body
-from harvesters.participation.provider import OpenIDProvider
+from harvesters.participation.submitters import OpenIDProvider
 from harvesters.site import InvalidValue, ProviderError
 from vocab.addresses import is_mail_address
 from web.outbound_client import Deadline, GuardedTransport, create_client

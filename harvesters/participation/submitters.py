@@ -1,5 +1,5 @@
-"""Identify submitters, an organization by its API key, a person by a confirmed mail address, and write
-the messages to them.
+"""Identify submitters, an organization by its API key, a person by a confirmed mail address or by a provider of
+OpenID Connect, and write the messages to them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import unquote, urlsplit
 
 from fastapi import Depends, Request
 
@@ -19,7 +20,6 @@ from harvesters.ledger.participation import Link, Purpose, Submission, Submitter
 from harvesters.ledger.submissions import new_id
 from harvesters.notifications.delivery import MAIL
 from harvesters.participation.check import DuplicateFinder
-from harvesters.participation.provider import OpenIDProvider
 from harvesters.site import (
     Closed,
     Credentials,
@@ -37,6 +37,9 @@ from languages.translations import current_locale, gettext, use_language
 from vocab.addresses import is_mail_address
 from web.middleware import Throttle
 from web.sessions import SessionCookie
+
+if TYPE_CHECKING:
+    import httpx
 
 SOURCE = "submissions"
 SESSION = SessionCookie("submitter", "/submit", timedelta(hours=12))
@@ -67,6 +70,48 @@ RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]
 
 async def _no_quality(record: str) -> int | None:
     return None
+
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIDProvider:
+    """A provider: its issuer, the id and secret of this installation there, and the private hosts
+    that requests may reach (*allow*).
+
+    *transport* replaces the network in tests.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+    allow: frozenset[str] = frozenset()
+    transport: httpx.BaseTransport | None = None
+
+    @property
+    def host(self) -> str:
+        """Return the host by which a person knows the provider."""
+        return urlsplit(self.issuer).netloc
+
+
+def parse_provider(url: str, allow: frozenset[str] = frozenset()) -> OpenIDProvider:
+    """Parse the URL of a provider: its issuer with the client's id and secret as user and password.
+    Raises ValueError.
+
+    >>> parse_provider("https://stocktake:s%40fe@login.example/realms/all").issuer
+    'https://login.example/realms/all'
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if not parts.username or not parts.password or not host or parts.query or parts.fragment:
+        raise ValueError(
+            "use https://CLIENT:SECRET@HOST/PATH, the issuer with the id and secret of the client"
+        )
+    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+        raise ValueError("an issuer begins with https:")
+    issuer = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return OpenIDProvider(issuer, unquote(parts.username), unquote(parts.password), allow)
 
 
 @dataclass(slots=True)

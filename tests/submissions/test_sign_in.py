@@ -18,7 +18,7 @@ from rows import each
 
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import SubmissionState
-from harvesters.participation.provider import OpenIDProvider, parse_provider
+from harvesters.participation.submitters import OpenIDProvider, parse_provider
 
 from .conftest import BROWSER, SubmissionWorld, codes, visiting
 from .test_submission_form import ANSWERS, fill
