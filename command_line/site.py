@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
-from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from command_line.services import subcommand
@@ -34,7 +34,7 @@ from harvesters.ledger import outbox
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.participation import ProblemState, ReportedProblem, Subscription
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
-from harvesters.notifications.reports import FoundChange, write_confirmation, write_digest
+from harvesters.notifications.reports import write_confirmation, write_digest
 from harvesters.participation.check import Duplicate, DuplicateFinder
 from harvesters.participation.comments import shown_comments
 from harvesters.participation.inbox_api import InboxLink, takes_notifications
@@ -244,7 +244,8 @@ class LedgerSubscriptions:
         url, now = self.admin.channels.public_url, self.admin.now()
         changes = {
             kind: [
-                FoundChange(row.iri, row.title, url + quote(row.path, safe="/%")) for row in rows
+                {"id": row.iri, "title": row.title, "url": url + quote(row.path, safe="/%")}
+                for row in rows
             ]
             for kind, rows in comparison.changes.items()
         }
@@ -438,23 +439,6 @@ def remap_source(settings: Settings, name: str, is_dry_run: bool) -> Mapping[str
     return rows[0] if rows else {"reason": f"the process ended with exit code {code}"}
 
 
-class PathsRoute(BaseRoute):
-    """Route some paths, and what is below them, to an app that sees the whole path."""
-
-    def __init__(self, paths: tuple[str, ...], app: ASGIApp) -> None:
-        self._paths, self._app = paths, app
-
-    def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        path = str(scope.get("path", "")) + "/"
-        is_match = scope["type"] == "http" and any(
-            path.startswith(f"{prefix}/") for prefix in self._paths
-        )
-        return (Match.FULL if is_match else Match.NONE), {}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
-
-
 class LazyApp:
     """The application that *build* returns, built in a thread at the first request."""
 
@@ -485,12 +469,15 @@ def combine_apps(public: FastAPI, admin: AdminContext, submissions: SubmissionCo
             submissions.close()
             admin.close()
 
+    # It sees the whole path, which a mounted application does not.
+    public_forms = LazyApp(lambda: import_module(_PARTICIPATION).create_submissions(submissions))
     routes = [
         Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
         Mount("/admin", LazyApp(lambda: import_module(_ADMIN).create_admin(admin))),
-        PathsRoute(
-            SUBMISSION_PATHS,
-            LazyApp(lambda: import_module(_PARTICIPATION).create_submissions(submissions)),
+        *(
+            Route(path, public_forms)
+            for name in SUBMISSION_PATHS
+            for path in (name, f"{name}/{{_:path}}")
         ),
         Mount("", InboxLink(public, partial(takes_notifications, submissions))),
     ]

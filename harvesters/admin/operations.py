@@ -88,23 +88,11 @@ def _objects(
     return (about,) * len(kinds)
 
 
-def _show_run(context: AdminContext, about: str, run: Run, response: Response) -> RunView:
-    return run_view(run)
-
-
 def _show_request(
     context: AdminContext, about: str, request: RunRequest, response: Response
 ) -> RunRequest:
     response.headers["Location"] = f"/admin/run-requests/{request.id}"
     return request
-
-
-def _show_source(context: AdminContext, about: str, done: None, response: Response) -> SourceView:
-    return source_view(context, about)
-
-
-def _show_key(context: AdminContext, about: str, key: Key, response: Response) -> KeyView:
-    return key_view(key, context.now())
 
 
 def _show_token(
@@ -117,11 +105,15 @@ def _show_token(
 
 # The response of the API, by the type that an operation returns.
 _ANSWERS: Mapping[Any, tuple[type, HTTPStatus, Callable[..., Any]]] = {
-    Run: (RunView, HTTPStatus.OK, _show_run),
+    Run: (RunView, HTTPStatus.OK, lambda context, about, run, _: run_view(run)),
     RunRequest: (RunRequest, HTTPStatus.ACCEPTED, _show_request),
-    Key: (KeyView, HTTPStatus.OK, _show_key),
+    Key: (KeyView, HTTPStatus.OK, lambda context, about, key, _: key_view(key, context.now())),
     CreatedKey: (NewKey, HTTPStatus.CREATED, _show_token),
-    type(None): (SourceView, HTTPStatus.OK, _show_source),
+    type(None): (
+        SourceView,
+        HTTPStatus.OK,
+        lambda context, about, done, _: source_view(context, about),
+    ),
 }
 
 

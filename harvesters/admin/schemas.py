@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from pydantic import BaseModel
@@ -498,38 +498,21 @@ _COUNTRY = re.compile(
 _GOAL = re.compile(r" <[^<>]*ns#goal> <(http://metadata\.un\.org/sdg/\d+)>")
 
 
-@dataclass(frozen=True, slots=True)
-class EffectRow:
-    """A country or goal, and how many records a plan adds to it, removes from it, or marks as
-    missing.
+def plan_effect(ledger: Ledger, run: Run, base: str) -> dict[str, Any]:
+    """Return the effect of an open plan by country (the most affected first) and by goal: how many
+    records it adds to each, removes from it, or marks as missing. It is *partial* if only the first
+    records were read.
     """
-
-    iri: str
-    label: str
-    added: int
-    removed: int
-    missing: int
-
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """The effect of a plan; *partial* is whether only its first records were read."""
-
-    countries: list[EffectRow]
-    goals: list[EffectRow]
-    partial: bool
-
-
-def plan_effect(ledger: Ledger, run: Run, base: str) -> Effect:
-    """Return the effect of an open plan by country (the most affected first) and by goal."""
     changes = list(islice(ledger.changes(run, _OUTCOMES), MAX_RECORDS + 1))
     partial, changes = len(changes) > MAX_RECORDS, changes[:MAX_RECORDS]
     countries = _count(changes, _COUNTRY, base)
-    goals = sorted(_count(changes, _GOAL, base), key=lambda row: int(last_segment(row.iri)))
-    return Effect(countries[:_MAX_COUNTRIES], goals, partial)
+    goals = sorted(_count(changes, _GOAL, base), key=lambda row: int(last_segment(row["iri"])))
+    return {"countries": countries[:_MAX_COUNTRIES], "goals": goals, "partial": partial}
 
 
-def _count(changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str) -> list[EffectRow]:
+def _count(
+    changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str
+) -> list[dict[str, Any]]:
     added, removed, missing = Counter[str](), Counter[str](), Counter[str]()
     for change in changes:
         before, after = set(pattern.findall(change.previous)), set[str]()
@@ -541,9 +524,15 @@ def _count(changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str) -
         added.update(after - before)
         removed.update(before - after)
     total, language = added + removed + missing, current_locale().language
-    rows = ((iri, added[iri], removed[iri], missing[iri]) for iri, _ in total.most_common())
     return [
-        EffectRow(iri, value_text(Value("", iri), base, language), *counts) for iri, *counts in rows
+        {
+            "iri": iri,
+            "label": value_text(Value("", iri), base, language),
+            "added": added[iri],
+            "removed": removed[iri],
+            "missing": missing[iri],
+        }
+        for iri, _ in total.most_common()
     ]
 
 

@@ -84,15 +84,6 @@ def read_definition(context: AdminContext, name: str) -> Definition:
     return Definition(name, text, actions.digest(text))
 
 
-@dataclass(frozen=True, slots=True)
-class SuggestedPath:
-    """A path in a response, the field that it is suggested for ("" if none), and its first values."""
-
-    path: str
-    field: str
-    examples: Sequence[str]
-
-
 def fetch_sample(context: AdminContext, url: str) -> bytes:
     """Return the first response of *url*; raise InvalidValue if it cannot be fetched."""
     try:
@@ -111,9 +102,10 @@ def free_name(context: AdminContext, name: str) -> str:
     return numbered
 
 
-def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[SuggestedPath]]:
+def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[dict[str, Any]]]:
     """Return the definition *text* with what the first response of its `url` suggests for keys that
-    it lacks, and all paths in that response, those of a field first.
+    it lacks, and all paths in that response, each with its field and its first values, those of a
+    field first.
 
     Raises InvalidValue if nothing can be suggested.
     """
@@ -146,7 +138,11 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[Suggeste
         if field not in known:
             fields[field] = path
     paths = [
-        SuggestedPath(path, by_path.get(path, ""), suggested.examples.get(path, ()))
+        {
+            "path": path,
+            "field": by_path.get(path, ""),
+            "examples": suggested.examples.get(path, ()),
+        }
         for path in dict.fromkeys((*by_path, *suggested.paths))
     ]
     return tomlkit.dumps(document), paths

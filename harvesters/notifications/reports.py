@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from hashlib import sha256
 from typing import Any
@@ -164,17 +164,6 @@ MAX_LISTED = 50  # things of each kind of change that a mail lists
 MAX_SENT = 500  # things of each kind of change in a webhook
 
 
-@dataclass(frozen=True, slots=True)
-class FoundChange:
-    """A thing that is new, changed or gone: its IRI, its title in the language of the subscription,
-    and its page.
-    """
-
-    iri: str
-    title: str
-    page: str
-
-
 def write_confirmation(item: Subscription, channels: Channels) -> Message:
     """Return the message with the link that confirms a subscription."""
     link = f"{channels.public_url}/follow/confirm/{item.secret}"
@@ -205,13 +194,13 @@ def write_confirmation(item: Subscription, channels: Channels) -> Message:
 
 def write_digest(
     item: Subscription,
-    changes: Mapping[str, Sequence[FoundChange]],
+    changes: Mapping[str, Sequence[Mapping[str, str]]],
     position: int,
     channels: Channels,
     now: datetime,
 ) -> Message | None:
     """Return the message that lists the ``new``, ``changed`` and ``removed`` things at a journal
-    entry; None if there are none.
+    entry, each with its ``id``, ``title`` and ``url``; None if there are none.
     """
     total = sum(map(len, changes.values()))
     if not total:
@@ -228,7 +217,7 @@ def write_digest(
     data = {
         **_about(item, channels),
         "entry": position,
-        **{kind: [_row(result) for result in rows[:MAX_SENT]] for kind, rows in changes.items()},
+        **{kind: rows[:MAX_SENT] for kind, rows in changes.items()},
         "counts": {kind: len(rows) for kind, rows in changes.items()},
     }
     body: dict[str, Any] = {"type": "search.changed", "timestamp": now.isoformat(), "data": data}
@@ -242,11 +231,7 @@ def write_digest(
     )
 
 
-def _row(change: FoundChange) -> dict[str, str]:
-    return {"id": change.iri, "title": change.title, "url": change.page}
-
-
-def _change_lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:
+def _change_lines(changes: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[str]:
     titles = {
         "new": gettext("New"),
         "changed": gettext("Changed"),
@@ -257,7 +242,7 @@ def _change_lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]
         if rows:
             yield f"{title}: {format_number(len(rows))}"
             for result in rows[:MAX_LISTED]:
-                yield from (f"- {result.title}", f"  {result.page}")
+                yield from (f"- {result['title']}", f"  {result['url']}")
             if len(rows) > MAX_LISTED:
                 yield gettext("and %(count)s more") % {
                     "count": format_number(len(rows) - MAX_LISTED)

@@ -17,7 +17,7 @@ from cachetools import TTLCache, cachedmethod
 from pyoxigraph import RdfFormat, parse
 from rapidfuzz import fuzz
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError
 from harvesters.ledger import submissions
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database
@@ -116,40 +116,27 @@ def check_many(
     crosswalks = load_crosswalks(base)
     mapper = MAPPINGS[source.mapping].prepare(source, crosswalks)
     lexicon = CrosswalkLookup(crosswalks)
-    checks: dict[str, Check] = {}
+    iris, checks = Iris(base), dict[str, Check]()
     described: dict[str, tuple[list[str], str]] = {}
     for key, content in contents.items():
         try:
-            described[key] = _describe(mapper, content, key, source, base)
-        except ParseError as error:
-            checks[key] = Check((violation("type", str(error)),), ())
+            resource = detect_languages(mapper(Record(key, content, b"")))
+            thing = iris.thing(KIND[type(resource)], source.name, key)
+            described[key] = describe(resource, iris, source.name), thing
+        except MAPPING_ERRORS as error:
+            text = f"the mapping failed ({type(error).__name__}: {error}): this is a bug, please report it"
+            checks[key] = Check((violation("type", text),), ())
     validated = validate_many([statements for statements, _ in described.values()], base=base)
     for (key, (statements, thing)), results in zip(described.items(), validated, strict=True):
-        content = contents[key]
+        content, record = contents[key], iris.record(source.name, key)
         of_rules = (_finding(result, base) for result in results)
         findings = (*_unknown_words(content, lexicon), *_of_picture(ledger, content), *of_rules)
-        own = SubmissionDescription(statements, thing, source.name, key, title_of(content))
+        own = (record, thing, statements, title_of(content))
         checks[key] = Check(
             tuple(dict.fromkeys(findings)),
-            duplicates.find(ledger, own, base, unpublished=unpublished),
+            duplicates.find(ledger, *own, base, unpublished=unpublished),
         )
     return checks
-
-
-def _describe(
-    mapper: Callable[[Record[Any]], Resource], content: Content, key: str, source: Source, base: str
-) -> tuple[list[str], str]:
-    """Return the statements of a submission and the IRI of what it describes. Raises ParseError."""
-    try:
-        resource = detect_languages(mapper(Record(key, content, b"")))
-        iris = Iris(base)
-        return describe(resource, iris, source.name), iris.thing(
-            KIND[type(resource)], source.name, key
-        )
-    except MAPPING_ERRORS as error:
-        raise ParseError(
-            f"the mapping failed ({type(error).__name__}: {error}): this is a bug, please report it"
-        ) from error
 
 
 def _finding(result: Result, base: str) -> MemberFinding:
@@ -355,19 +342,6 @@ class Duplicate:
 Similar = Callable[[str], Sequence[Duplicate]]  # finds published records by a title
 
 
-@dataclass(frozen=True, slots=True)
-class SubmissionDescription:
-    """A submission as it would be published: its *statements*, the IRI of what it describes, its
-    *source*, its *key* and its *title*.
-    """
-
-    statements: Sequence[str]
-    thing: str
-    source: str
-    key: str
-    title: str
-
-
 class DuplicateFinder:
     """Find records that a submission may repeat; *similar* finds published records by a title.
 
@@ -379,25 +353,31 @@ class DuplicateFinder:
         self._weights: TTLCache[str, WordWeights] = TTLCache(1, _WEIGHTS_AGE)
 
     def find(
-        self, ledger: Database, own: SubmissionDescription, base: str, *, unpublished: bool = False
+        self,
+        ledger: Database,
+        record: str,
+        thing: str,
+        statements: Sequence[str],
+        title: str,
+        base: str,
+        *,
+        unpublished: bool = False,
     ) -> tuple[Duplicate, ...]:
-        """Return at most five records that a submission may repeat, the likeliest first.
+        """Return at most five records that a submission may repeat, the likeliest first; *record*
+        is the IRI of its record, *thing* that of what it describes.
 
         With *unpublished*, waiting submissions are among these, which only moderators may see.
         """
-        record = Iris(base).record(own.source, own.key)
-        titled = _same_titles(ledger, own, base, unpublished=unpublished)
-        candidates = _unique(
-            [*_same_records(ledger, own, record, base), *titled, *self._similar(own.title)], record
-        )
+        titled = _same_titles(ledger, record, title, base, unpublished=unpublished)
+        same = _same_records(ledger, record, thing, statements, base)
+        candidates = _unique([*same, *titled, *self._similar(title)], record)
         if not candidates:
             return ()
-        entity = _entities(record, own.statements, base).get(own.thing)
-        weights = self._word_weights(ledger)
+        entity, weights = _entities(record, statements, base).get(thing), self._word_weights(ledger)
         likely = [
             compared
             for candidate in candidates
-            if (compared := _compare(ledger, own, entity, candidate, base, weights))
+            if (compared := _compare(ledger, title, entity, candidate, base, weights))
         ]
         likely.sort(key=lambda item: (item.why == "title", -item.bits, item.address))
         return tuple(likely[:_SHOWN])
@@ -424,19 +404,17 @@ class DuplicateFinder:
 
 def _compare(
     ledger: Database,
-    own: SubmissionDescription,
+    title: str,
     entity: Entity | None,
     candidate: Duplicate,
     base: str,
     weights: WordWeights,
 ) -> Duplicate | None:
     """Return a candidate with its score; None if only its title is similar and its score is low."""
-    certain = candidate.why != "title" or candidate.title.casefold() == own.title.casefold()
+    certain = candidate.why != "title" or candidate.title.casefold() == title.casefold()
     other = _published(ledger, candidate.address, base) if entity else None
     if entity is None or other is None:
-        return (
-            candidate if certain or _likeness(own.title, candidate.title) >= _SAME_TITLE else None
-        )
+        return candidate if certain or _likeness(title, candidate.title) >= _SAME_TITLE else None
     entity.source = ""  # a registry keeps its entities apart, but submissions may repeat each other
     scored: Score = score(entity, other, weights)
     if scored.bits < QUEUED and not certain:
@@ -457,7 +435,7 @@ def _published(ledger: Database, address: str, base: str) -> Entity | None:
     """Return the initiative of a published record, by the record's IRI or the initiative's; None if
     the ledger has none.
     """
-    source, key = (unquote(part) for part in _key(address).split("/"))
+    source, key = _source_and_key(address)
     statements = published_statements(ledger, source, key)
     if statements is None:
         return None
@@ -474,14 +452,13 @@ def _entities(record: str, statements: Iterable[str], base: str) -> Mapping[str,
 
 
 def _same_records(
-    ledger: Database, own: SubmissionDescription, record: str, base: str
+    ledger: Database, record: str, thing: str, statements: Sequence[str], base: str
 ) -> Iterator[Duplicate]:
     """Yield the records of the ledger with the same description or the same first web page."""
     r, d = t.record, t.description
-    fingerprint = content_fingerprint(
-        sorted(own.statements), own.thing, record, own.source, own.key
-    )
-    page = page_fingerprint("\n".join(own.statements))
+    source, key = _source_and_key(record)
+    fingerprint = content_fingerprint(sorted(statements), thing, record, source, key)
+    page = page_fingerprint("\n".join(statements))
     same = (
         sa.or_(r.c.fingerprint == fingerprint, r.c.page == page)
         if page is not None
@@ -494,7 +471,7 @@ def _same_records(
         .where(
             same,
             r.c.state == RecordState.PUBLISHED.value,
-            sa.or_(r.c.source != own.source, r.c.key != own.key),
+            sa.or_(r.c.source != source, r.c.key != key),
         )
         .order_by(r.c.source, r.c.key)
         .limit(_SHOWN)
@@ -517,15 +494,14 @@ def record_title(statements: Iterable[str]) -> str:
 
 
 def _same_titles(
-    ledger: Database, own: SubmissionDescription, base: str, *, unpublished: bool
+    ledger: Database, record: str, title: str, base: str, *, unpublished: bool
 ) -> Iterator[Duplicate]:
+    source, key = _source_and_key(record)
     for other in (
-        submissions.with_title(ledger, own.title, _SHOWN, unpublished=unpublished)
-        if own.title
-        else ()
+        submissions.with_title(ledger, title, _SHOWN, unpublished=unpublished) if title else ()
     ):
-        if other.id != own.key:
-            yield Duplicate(Iris(base).record(own.source, other.id), other.title, "title")
+        if other.id != key:
+            yield Duplicate(Iris(base).record(source, other.id), other.title, "title")
 
 
 def _unique(duplicates: Sequence[Duplicate], own: str) -> list[Duplicate]:
@@ -534,6 +510,10 @@ def _unique(duplicates: Sequence[Duplicate], own: str) -> list[Duplicate]:
     """
     by_key = {_key(duplicate.address): duplicate for duplicate in reversed(duplicates)}
     return [duplicate for key, duplicate in by_key.items() if key != _key(own)]
+
+
+def _source_and_key(address: str) -> list[str]:
+    return [unquote(part) for part in _key(address).split("/")]
 
 
 def _key(address: str) -> str:
