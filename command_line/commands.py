@@ -155,7 +155,7 @@ COMMANDS = {
         "topics": "command_line.curation:topics",
         "crosswalk": "command_line.commands:crosswalk",
         "inbox": "command_line.curation:inbox",
-        "prizes": "command_line.curation:prizes",
+        "prizes": "command_line.commands:prizes",
         "shapes": "command_line.vocabulary:shapes",
         "vocabulary": "command_line.vocabulary:vocabulary",
     },
@@ -224,5 +224,15 @@ crosswalk = _group(
     commands={
         "gaps": "command_line.curation:crosswalk.gaps",
         "add": "harvesters.runs.operations:translate",
+    },
+)
+prizes = _group(
+    help="Contests for prizes: editions, experts, nominations and results.",
+    commands={
+        "add": "command_line.curation:prizes.add",
+        "list": "command_line.curation:prizes.list",
+        "show": "command_line.curation:prizes.show",
+        "expert": "harvesters.admin.actions:change_expert",
+        "stage": "harvesters.admin.actions:decide_stage",
     },
 )

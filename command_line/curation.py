@@ -17,25 +17,21 @@ import typer
 from command_line.console import Json, fail, print_lines, print_rows
 from command_line.operations import run_operation
 from command_line.settings import Context, Settings
-from command_line.workspace import current_user, load_source, open_existing, open_ledger
-from harvesters.errors import DeliveryError, HarvestError, PrizeError
+from command_line.workspace import load_source, open_existing, open_ledger
+from harvesters.admin.actions import find_prize_edition, put_edition
+from harvesters.errors import DeliveryError, HarvestError
 from harvesters.inspection.curation import find_gaps, undecided
-from harvesters.ledger import operators, submissions
 from harvesters.ledger import prizes as editions
+from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import AuditEntry
-from harvesters.ledger.participation import Edition, Stage
 from harvesters.mappings import classifier
 from harvesters.mappings.classifier import classify
 from harvesters.mappings.topics import find_mentions
 from harvesters.notifications import coar
 from harvesters.notifications.coar import NotificationKind
 from harvesters.participation import contest
-from harvesters.participation.contest import read_edition
 from harvesters.runs.operations import decide_topic
-from harvesters.site import utc_now
 from harvesters.source import read_word_table, word_table
-from vocab.addresses import is_mail_address
 from vocab.curated import CONFIRMED, REFUSED, short_name
 from vocab.iris import Iris, is_web
 
@@ -323,41 +319,22 @@ def list_notifications(ctx: Context, json: Json = False) -> None:
     print_rows(rows, "Notifications", json, table_rows=table, empty="there is no notification")
 
 
-prizes = typer.Typer(
-    no_args_is_help=True, help="Contests for prizes: editions, experts, nominations and results."
-)
+prizes = typer.Typer()
 _Edition = Annotated[
     str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")
 ]
 
 
-def _edition(ledger: Ledger, id: str) -> Edition:
-    if (edition := editions.find_edition(ledger, id)) is None:
-        known = ", ".join(item.id for item in editions.editions(ledger)) or "none"
-        raise PrizeError(
-            f"there is no edition {id}; known are {known}; `stocktake prizes add FILE` adds one"
-        )
-    return edition
-
-
-def _record(ledger: Ledger, action: str, note: str) -> None:
-    operators.record_audit_entry(
-        ledger, AuditEntry(utc_now(), current_user(), action, editions.SOURCE, note=note)
-    )
-
-
 @prizes.command()
 def add(
-    ctx: Context, file: Annotated[Path, typer.Argument(help="TOML file of an edition.")]
+    ctx: Context,
+    file: Annotated[
+        Path, typer.Argument(help="TOML file of an edition.", exists=True, dir_okay=False)
+    ],
 ) -> None:
     """Add an edition, or replace it: days, categories, criteria and special prizes."""
-    edition = read_edition(file)
-    with open_ledger(ctx.obj) as ledger:
-        editions.put_edition(ledger, edition)
-        _record(ledger, "prize edition added", edition.id)
-    typer.echo(
-        f"edition {edition.id}: {len(edition.categories)} categories, {edition.opens} to {edition.results}"
-    )
+    values = {"edition": file.stem, "text": file.read_text(encoding="utf-8", errors="replace")}
+    run_operation(ctx.obj, put_edition, "", values)
 
 
 @prizes.command("list")
@@ -381,7 +358,7 @@ def list_editions(ctx: Context, json: Json = False) -> None:
 def show(ctx: Context, edition: _Edition, json: Json = False) -> None:
     """List the nominations of an edition by category, the best score first."""
     with open_ledger(ctx.obj) as ledger:
-        ranked = contest.rank(ledger, _edition(ledger, edition))
+        ranked = contest.rank(ledger, find_prize_edition(ledger, edition))
     rows = [
         {
             "nomination": row.nomination.id,
@@ -397,51 +374,3 @@ def show(ctx: Context, edition: _Edition, json: Json = False) -> None:
         for row in ranked
     ]
     print_rows(rows, f"Nominations of {edition}", json, empty="there is no nomination")
-
-
-@prizes.command()
-def expert(
-    ctx: Context,
-    edition: _Edition,
-    mail: Annotated[str, typer.Argument(metavar="MAIL", help="Mail address of the expert.")],
-    remove: Annotated[
-        bool, typer.Option("--remove", help="Remove the expert; reviews stay.")
-    ] = False,
-) -> None:
-    """Let a person score the nominations of an edition, after confirming this address at
-    /submit/mine.
-    """
-    address = mail.strip().lower()
-    if not is_mail_address(address):
-        raise PrizeError(f"{mail} is not a mail address")
-    with open_ledger(ctx.obj) as ledger:
-        selected = _edition(ledger, edition)
-        (editions.remove_expert if remove else editions.add_expert)(ledger, selected.id, address)
-        _record(ledger, "prize expert removed" if remove else "prize expert added", selected.id)
-    typer.echo(f"edition {edition}: expert {'removed' if remove else 'added'}")
-
-
-@prizes.command()
-def stage(
-    ctx: Context,
-    edition: _Edition,
-    nomination: Annotated[
-        str,
-        typer.Argument(metavar="NOMINATION", help="Id of a nomination, as `prizes show` lists it."),
-    ],
-    to: Annotated[
-        Stage, typer.Argument(metavar="STAGE", help="submitted, nominated, champion or winner.")
-    ],
-    special: Annotated[
-        str | None, typer.Option(help="Code of a special prize of the edition.")
-    ] = None,
-) -> None:
-    """Set the stage of a nomination. It is public from the edition's day on, after the next run of
-    the source `prizes`.
-    """
-    with open_ledger(ctx.obj) as ledger:
-        decided = contest.set_stage(
-            ledger, _edition(ledger, edition), nomination, to, special, utc_now(), ctx.obj.base
-        )
-        _record(ledger, "prize stage decided", f"{edition} {nomination}: {to.value}")
-    typer.echo(f"{decided.id} {decided.category}: {decided.stage.value}")

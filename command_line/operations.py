@@ -34,6 +34,9 @@ from harvesters.source import Source
 _ABOUT = {
     "name": Annotated[str, typer.Argument(help="The source.")],
     "source": Annotated[str, typer.Argument(help="The source.")],
+    "edition": Annotated[
+        str, typer.Argument(metavar="EDITION", help="Id of an edition, the stem of its file.")
+    ],
     "id": Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")],
 }
 
@@ -41,7 +44,8 @@ _ABOUT = {
 def make_command(operation: Operation[..., Any]) -> Any:
     """Return the command of an operation; with ``--json`` if it returns a run."""
     group, word = operation.command.split()
-    about = "id" if "id" in operation.about else "name" if group == "sources" else "source"
+    known = [name for name in ("id", "edition") if name in operation.about]
+    about = known[0] if known else "name" if group == "sources" else "source"
     required = {name for name, field in operation.input.model_fields.items() if field.is_required()}
 
     def run(ctx: Context, **values: Any) -> None:
@@ -108,8 +112,10 @@ def _parameters(name: str, field: FieldInfo, *, is_argument: bool) -> list[Param
             ),
         ]
     if is_argument:
-        return [_parameter(name, Annotated[str, typer.Argument(help=field.description)])]
-    kind = Annotated[field.annotation, typer.Option(help=field.description)]  # type: ignore[name-defined]
+        kind: Any = Annotated[field.annotation, typer.Argument(help=field.description)]
+        return [_parameter(name, kind)]
+    flags = [f"--{name}"] if field.annotation is bool else []  # without --no-NAME
+    kind = Annotated[field.annotation, typer.Option(*flags, help=field.description)]
     return [_parameter(name, kind, field.default)]
 
 

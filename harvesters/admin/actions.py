@@ -1,4 +1,4 @@
-"""The operations of the admin pages alone: keys, definitions, alerts; and the list of all."""
+"""The operations of the admin pages alone: keys, definitions, alerts, prizes; and the list of all."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from harvesters.admin.context import AdminContext
-from harvesters.errors import InvalidInputError
+from harvesters.errors import InvalidInputError, PrizeError, UnknownError
 from harvesters.inspection.preview import PreviewResult, localize, preview_source
-from harvesters.ledger import operators, outbox
+from harvesters.ledger import operators, outbox, prizes
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import ActionType, Alert
+from harvesters.ledger.models import ActionType, Alert, AuditEntry
 from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
+from harvesters.ledger.participation import Edition, Stage
 from harvesters.notifications.alerts import FILE, RulesError, load_rules, read_rules, write_messages
 from harvesters.options import located
+from harvesters.participation import contest
+from harvesters.participation.contest import parse_edition
 from harvesters.pipeline.record_processor import compatibility_faults
 from harvesters.reasons import Reason
 from harvesters.runs import operations
@@ -27,6 +30,7 @@ from harvesters.runs.operations import Note, Operation, audit, operation
 from harvesters.site import DefinitionChanged, InvalidValue, KeyNotFound, NotFound
 from harvesters.source import Source, read_text
 from journal.files import replace_file
+from vocab.addresses import is_mail_address
 
 MAX_KEY_DAYS = 36_500  # longest validity of a key
 _SCOPES = ", ".join(scope.label for scope in Scope)
@@ -277,7 +281,105 @@ def send_test(context: AdminContext, *, by: str, rule: str = "") -> None:
     audit(context.reader(), by, ActionType.TESTED, note=rule)
 
 
+def find_prize_edition(ledger: Ledger, id: str) -> Edition:
+    """Return an edition of the prizes, even one that is not announced yet; raise UnknownError."""
+    if (edition := prizes.find_edition(ledger, id)) is None:
+        known = ", ".join(item.id for item in prizes.editions(ledger)) or "-"
+        raise UnknownError(
+            Reason(
+                "There is no edition %(id)s of the prizes; known are %(known)s.", id=id, known=known
+            )
+        )
+    return edition
+
+
+def _audit_prize(context: HarvestContext, by: str, action: str, note: str) -> None:
+    entry = AuditEntry(context.now(), by, action, prizes.SOURCE, note=note)
+    operators.record_audit_entry(context.ledger, entry)
+
+
+@operation(
+    Scope.ADMIN,
+    "%(result)s",
+    command="prizes add",
+    form="/page/prizes",
+    back="/page/prizes/%(edition)s",
+    changes_status=False,
+)
+def put_edition(context: HarvestContext, *, by: str, edition: str, text: str) -> str:
+    """Add an edition, or replace it: days, categories, criteria and special prizes; return a line
+    about it.
+    """
+    try:
+        item = parse_edition(edition, text)
+    except PrizeError as error:
+        raise InvalidValue("The edition is not valid: %(reason)s", reason=str(error)) from error
+    prizes.put_edition(context.ledger, item)
+    _audit_prize(context, by, "prize edition added", item.id)
+    return f"edition {item.id}: {len(item.categories)} categories, {item.opens} to {item.results}"
+
+
+@operation(
+    Scope.ADMIN,
+    "%(result)s",
+    command="prizes expert",
+    form="/page/prizes/{edition}/experts",
+    back="/page/prizes/%(edition)s",
+    changes_status=False,
+)
+def change_expert(
+    context: HarvestContext,
+    edition: str,
+    *,
+    by: str,
+    mail: Annotated[str, Field(description="Mail address of the expert.")],
+    remove: Annotated[bool, Field(description="Remove the expert; reviews stay.")] = False,
+) -> str:
+    """Let a person score the nominations of an edition, after confirming this address at
+    /submit/mine.
+    """
+    chosen, address = find_prize_edition(context.ledger, edition), mail.strip().lower()
+    if not is_mail_address(address):
+        raise InvalidValue("Write a mail address.")
+    (prizes.remove_expert if remove else prizes.add_expert)(context.ledger, chosen.id, address)
+    what = "removed" if remove else "added"
+    _audit_prize(context, by, f"prize expert {what}", chosen.id)
+    return f"edition {chosen.id}: expert {what}"
+
+
+@operation(
+    Scope.OPERATE,
+    "%(result)s",
+    command="prizes stage",
+    form="/page/prizes/{edition}/stage",
+    back="/page/prizes/%(edition)s",
+    fault=Reason("Choose one of the stages."),
+    changes_status=False,
+)
+def decide_stage(
+    context: HarvestContext,
+    edition: str,
+    *,
+    by: str,
+    nomination: Annotated[str, Field(description="Id of a nomination, as `prizes show` lists it.")],
+    stage: Annotated[Stage, Field(description="submitted, nominated, champion or winner.")],
+    special: Annotated[
+        str | None, Field(description="Code of a special prize of the edition.")
+    ] = None,
+) -> str:
+    """Set the stage of a nomination. It is public from the edition's day on, after the next run of
+    the source `prizes`.
+    """
+    chosen = find_prize_edition(context.ledger, edition)
+    decided = contest.set_stage(
+        context.ledger, chosen, nomination, stage, special, context.now(), context.iris.base
+    )
+    _audit_prize(context, by, "prize stage decided", f"{chosen.id} {nomination}: {stage.value}")
+    return f"{decided.id} {decided.category}: {decided.stage.value}"
+
+
 OPERATIONS: tuple[Operation[..., Any], ...] = (
     *(*operations.OPERATIONS, create_key, revoke_key),
     *(save_definition, decide_proposal, preview, remap, save_rules, send_test),
+    *(put_edition, change_expert, decide_stage),
 )

@@ -181,7 +181,9 @@ def _add_form(router: APIRouter, operation: AnyOperation) -> None:
     def handle(form: Mapping[str, str], user: Any, context: AdminContext, **about: str) -> Response:
         name = next(iter(about.values()), form.get("source", ""))
         perform(context, operation, user.key, name, read_input(operation, form, context))
-        return redirect(operation.back % form if operation.back else page % quote(name, safe=""))
+        return redirect(
+            operation.back % {**form, **about} if operation.back else page % quote(name, safe="")
+        )
 
     user = _USERS[operation.scope]
     parameters: dict[str, Any] = {"form": FormFields, "user": user, "context": ContextDep}

@@ -11,7 +11,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -386,26 +385,14 @@ def categories() -> dict[str, str]:
     }
 
 
-def read_edition(file: Path) -> Edition:
-    """Return the edition in a file. Raises PrizeError with each key that is wrong, and what it must
-    be.
+def parse_edition(id: str, text: str) -> Edition:
+    """Return the edition *id* that the TOML *text* defines. Raises PrizeError with each key that is
+    wrong, and what it must be.
     """
-    try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PrizeError(f"{file}: invalid TOML: {error}") from error
-    return parse_edition(file.stem, text, f"{file}")
-
-
-def parse_edition(id: str, text: str, name: str = "") -> Edition:
-    """Return the edition *id* that the TOML *text* defines. Raises PrizeError as ``read_edition``,
-    with the *name* of its file.
-    """
-    name = name or id
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PrizeError(f"{name}: invalid TOML: {error}") from error
+        raise PrizeError(f"{id}: invalid TOML: {error}") from error
     known = categories()
     # An edition without its first day is refused below, so the day of its announcement is not
     # needed.
@@ -415,9 +402,9 @@ def parse_edition(id: str, text: str, name: str = "") -> Edition:
     except ValidationError as error:
         lines = (line for item in error.errors() for line in _describe(item).split("\n"))
         faults = dict.fromkeys(lines)
-        raise PrizeError("\n".join(f"{name}: {fault}" for fault in faults)) from error
+        raise PrizeError("\n".join(f"{id}: {fault}" for fault in faults)) from error
     if not edition.categories or not known.keys() >= {*edition.categories}:
-        raise PrizeError(f"{name}: categories: write a list of these: {', '.join(known)}")
+        raise PrizeError(f"{id}: categories: write a list of these: {', '.join(known)}")
     return edition
 
 
