@@ -175,26 +175,19 @@ def upgrade(
     """
     settings: Settings = context.obj
     is_outdated = needs_migration(settings.ledger)
-    is_recorded = data_format.are_recorded(settings.data)
-    if not is_outdated and is_recorded:
-        print("nothing to upgrade")
-        return
-    if dry_run:
-        if is_outdated:
-            print(f"ledger {NEWEST}: {MIGRATION}")
-        if not is_recorded:
-            file = settings.data / data_format.FILE
-            print(f"data directory: record the formats of its folders in {file}")
+    steps = [f"ledger {NEWEST}: {MIGRATION}"] * is_outdated
+    if not data_format.are_recorded(settings.data):
+        file = settings.data / data_format.FILE
+        steps.append(f"data directory: record the formats of its folders in {file}")
+    print("\n".join(steps) or "nothing to upgrade")
+    if dry_run or not steps:
         return
     if is_outdated:
-        print_note(f"Ledger step 1 of 1: {MIGRATION}", "dim")
         Ledger(settings.ledger, migrate=True).close()
-    if not is_recorded:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        data_format.record_formats(settings.data)
-    print(f"upgraded: ledger steps {int(is_outdated)}, data directory {settings.data}")
+    settings.data.mkdir(parents=True, exist_ok=True)
+    data_format.record_formats(settings.data)
     print(
-        "next: stocktake verify; what is built from the journal is rebuilt by `stocktake serve` if its format has changed"
+        "upgraded; next: stocktake verify; what is built from the journal is rebuilt by `stocktake serve` if its format has changed"
     )
 
 

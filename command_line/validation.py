@@ -71,21 +71,16 @@ _VALID: Mapping[str, tuple[Callable[[str], object], str]] = {
     "comments": (("on", "off").__contains__, "use on or off"),
     "hub": (is_web, "use the URL of a WebSub hub"),
     "store": (lambda text: "://" in text, "use a URL such as s3://bucket/stocktake"),
+    "webhook_secret": (
+        lambda text: len(text) >= _MIN_SECRET,
+        f"use {_MIN_SECRET} characters or more; make one with `openssl rand -hex 32`",
+    ),
+    "allow_hosts": (
+        lambda text: all(map(_HOST_NAME.match, _parts(text))),
+        "use host names or IP addresses, without scheme and port",
+    ),
     "log_format": (LOG_FORMATS.__contains__, f"use {' or '.join(LOG_FORMATS)}"),
 }
-
-
-def _check_secret(secret: str) -> None:
-    if len(secret) < _MIN_SECRET:
-        raise ValueError(
-            f"fewer than {_MIN_SECRET} characters; make one with `openssl rand -hex 32`"
-        )
-
-
-def _check_hosts(text: str) -> None:
-    for host in _parts(text):
-        if not _HOST_NAME.match(host):
-            raise ValueError(f"{host!r}: use host names or IP addresses, without scheme and port")
 
 
 def _check_database(url: str) -> None:
@@ -104,12 +99,10 @@ _READ: Mapping[str, Callable[[str], object] | str] = {
     "limits": "publisher.limits:read",
     "logo": lambda path: check_logo(Path(path)),
     "proxies": lambda text: [ip_network(network, strict=False) for network in _parts(text)],
-    "allow_hosts": _check_hosts,
     "releases": "publisher.releases.schedule:trigger",
     "ledger": _check_database,
     "smtp": "harvesters.notifications.delivery:parse_mail_server",
     "oidc": "harvesters.participation.submitters:parse_provider",
-    "webhook_secret": _check_secret,
 }
 _SECRET = ("ledger", "smtp", "oidc", "webhook_secret")  # texts that a message does not repeat
 
@@ -124,16 +117,19 @@ def _load(place: Callable[[str], object] | str) -> Callable[[str], object]:
 
 def _check_texts(values: Mapping[str, Any]) -> None:
     """Check the options that are texts, if they are set."""
+    entered = {
+        name: variable(name) + ("" if name in _SECRET else f" is {value!r}")
+        for name, value in values.items()
+    }
     for name, (is_valid, remedy) in _VALID.items():
         if values[name] and not is_valid(values[name]):
-            raise typer.BadParameter(f"{variable(name)} is {values[name]!r}; {remedy}")
+            raise typer.BadParameter(f"{entered[name]}; {remedy}")
     for name, read in _READ.items():
         try:
             if values[name]:
                 _load(read)(values[name])
         except (ValueError, OSError) as error:
-            value = "" if name in _SECRET else f" is {values[name]!r}"
-            raise typer.BadParameter(f"{variable(name)}{value}: {error}") from error
+            raise typer.BadParameter(f"{entered[name]}: {error}") from error
 
 
 def check_settings(*, is_base_set: bool, **values: Any) -> Settings:
