@@ -90,8 +90,8 @@ def random_values(seed: int, number: int, salt: str = "") -> tuple[int, ...]:
 def _brand(phrases_: Project, roll: int) -> str:
     syllables, endings = phrases_["brands"], phrases_["endings"]
     first, second = roll % len(syllables), roll // 24 % len(syllables)
-    name: str = syllables[first] + syllables[second] + endings[roll // 576 % len(endings)]
-    return name.capitalize()
+    name = syllables[first] + syllables[second] + endings[roll // 576 % len(endings)]
+    return str(name).capitalize()
 
 
 def _organization(
@@ -111,10 +111,8 @@ def _goal(phrases_: Project, target: str, form: int) -> str:
 
 
 def _country_text(country: Project, language: str, form: int) -> str:
-    name_language = language if language in _COUNTRY_LANGUAGES else "en"
-    names = country["name"]
-    text: str = (country["iso2"], country["iso3"], names["en"], names[name_language])[form % 4]
-    return text
+    own, names = language if language in _COUNTRY_LANGUAGES else "en", country["name"]
+    return str((country["iso2"], country["iso3"], names["en"], names[own])[form % 4])
 
 
 def _texts(
@@ -141,12 +139,6 @@ def _texts(
     if revision:
         summary += " " + phrases_["revised"][language].format(revision=revision)
     return title[0].upper() + title[1:], summary
-
-
-def _status(start: int, end: int) -> str:
-    if end < 2025:  # the demo's current year is 2025
-        return "Completed"
-    return "Planned" if start > 2024 else "Ongoing"
 
 
 def _nearby_point(country: Project, north: int, east: int) -> Project:
@@ -226,7 +218,8 @@ def generate_record(seed: int, number: int, revision: int = 0) -> Project:
         **topics,
         "links": links if d[29] < 60 else links[:1],
         **_organizations(phrases_, language, country, d),
-        "status": _status(start, end),
+        # The demo's current year is 2025.
+        "status": "Completed" if end < 2025 else "Planned" if start > 2024 else "Ongoing",
         "coverage": coverage,
         "types": [_TYPES[d[36] % 8]],
         "location": _nearby_point(country, d[37], d[38]),

@@ -111,28 +111,34 @@ def feed(seed: int) -> bytes:
 
 
 def documents(seed: int) -> bytes:
-    rows = []
-    for number, project in enumerate(_projects(seed, 3, DOCUMENTS)):
-        issued = f"{2015 + number % 11}-{1 + number % 12:02d}"
-        kind = _DOCUMENT_TYPES[number % len(_DOCUMENT_TYPES)]
-        rows.append({**_common("document", number, project), "type": kind, "issued": issued})
-    return orjson.dumps(rows)
+    return orjson.dumps(
+        [
+            {
+                **_common("document", number, project),
+                "type": _DOCUMENT_TYPES[number % len(_DOCUMENT_TYPES)],
+                "issued": f"{2015 + number % 11}-{1 + number % 12:02d}",
+            }
+            for number, project in enumerate(_projects(seed, 3, DOCUMENTS))
+        ]
+    )
 
 
 def prizes(seed: int) -> bytes:
     """Return the initiatives that received a prize, with its category, stage and year, as JSON."""
-    rows = []
-    for number, project in enumerate(_projects(seed, 4, PRIZES)):
-        per_year = PRIZES // len(_YEARS)
-        year, stage = _YEARS[number // per_year], _STAGES[number % len(_STAGES)]
-        prize = {
-            "category": project["lines"][0],
-            "stage": stage,
-            "year": year,
-            "date": f"{year}-05-26",
-        }
-        rows.append({**_common("prize", number, project), "prize": prize})
-    return orjson.dumps(rows)
+    return orjson.dumps(
+        [
+            {
+                **_common("prize", number, project),
+                "prize": {
+                    "category": project["lines"][0],
+                    "stage": _STAGES[number % len(_STAGES)],
+                    "year": (year := _YEARS[number * len(_YEARS) // PRIZES]),
+                    "date": f"{year}-05-26",
+                },
+            }
+            for number, project in enumerate(_projects(seed, 4, PRIZES))
+        ]
+    )
 
 
 def _common(kind: str, number: int, project: Project) -> dict[str, object]:

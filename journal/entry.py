@@ -67,8 +67,10 @@ class Entry:
             with igzip.open(self.path, "rb") as file:
                 yield from file
         except (EOFError, OSError, isal_zlib.IsalError) as error:
-            message = "journal entry %(number)s: %(path)s cannot be read to its end: %(error)s"
-            raise self._fault(message, error=error) from error
+            raise self._fault(
+                "journal entry %(number)s: %(path)s cannot be read to its end: %(error)s",
+                error=error,
+            ) from error
 
     def check(self) -> None:
         """Read the whole entry; raise ChainError unless it is complete and its id is the hash of
@@ -80,13 +82,11 @@ class Entry:
                 digest.update(line)
             last = line
         if last != b"TC .\n":
-            message = "journal entry %(number)s: %(path)s ends before its commit (TC)"
-            raise self._fault(message)
+            raise self._fault("journal entry %(number)s: %(path)s ends before its commit (TC)")
         if digest.hexdigest() != self.id:
-            message = (
+            raise self._fault(
                 "journal entry %(number)s: %(path)s does not match its id; restore it from a mirror"
             )
-            raise self._fault(message)
 
     def _fault(self, message: str, **values: object) -> ChainError:
         return ChainError(message, number=self.number, path=self.path, **values)

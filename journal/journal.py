@@ -233,14 +233,6 @@ class Journal:
                 return torn
         return None
 
-    def verify(self) -> int:
-        """Check every entry and the chain; return the number of entries, raise ChainError at the
-        first fault.
-        """
-        for fault in journal_faults(self):
-            raise ChainError(fault.problem)
-        return max(self._numbers(), default=0)
-
     def _pull(self) -> None:
         """Download new entries from the object store at intervals; if it does not answer, the local
         entries are used.
@@ -251,19 +243,13 @@ class Journal:
                 self._fetch(self.store)
                 # Listing costs more with each entry, so a journal that is read once lists nothing.
                 if not is_first and monotonic() - self._compared_at >= _COMPARE_SECONDS:
-                    self._find_gap(self.store)
+                    self._compared_at, self._gap = monotonic(), ""
+                    self.compare(self.store)
                 self.store_error = self._gap
+            except ChainError as error:
+                self.store_error = self._gap = str(error)
             except JournalError as error:
                 self.store_error = str(error)
-
-    def _find_gap(self, store: Store) -> None:
-        """Record how the newest entry in the store differs from ours, and what to do; "" if not."""
-        self._compared_at = monotonic()
-        try:
-            self.compare(store)
-            self._gap = ""
-        except ChainError as error:
-            self._gap = str(error)
 
     def compare(self, store: Store) -> None:
         """Raise ChainError unless the newest entry of *store* is ours. If they differ, new entries

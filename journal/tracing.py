@@ -54,12 +54,6 @@ def use_provider(provider: Any) -> None:
     _provider, _tracer = provider, provider and provider.get_tracer("stocktake")
 
 
-def flush() -> None:
-    """Send the spans that have ended; at the end of a process the SDK does so by itself."""
-    if _provider is not None:
-        _provider.force_flush()
-
-
 class Span:
     """A span that is open; one that is not traced ignores everything."""
 

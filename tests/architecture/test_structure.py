@@ -73,6 +73,7 @@ DYNAMIC = {
     "harvesters.protocols.resourcesync": "the operator's, from a source definition",
     "harvesters.protocols.web": "the operator's, from a source definition",
     "harvesters.network.reply": "a table of our own",
+    "vocab.check": "an escaped name at the start of a line, which repeats nothing",
     "vocab.identifiers": "a table of our own, on at most 200 characters",
     "publisher.store.search.searcher": "an escaped word, which repeats nothing",
     "publisher.store.external.client": "a table of our own, on an error of the operator's store",

@@ -148,7 +148,7 @@ def test_spans_are_sent_to_the_collector_that_the_variables_name(
             message = tracing.configure_tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
             with tracing.open_span("harvest projects", {}):
                 pass
-            tracing.flush()
+            tracing._provider.force_flush()
         finally:
             tracing.use_provider(None)
 

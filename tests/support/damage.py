@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 
 from typer.testing import CliRunner
 
+from journal.journal import Journal, journal_faults
 from stocktake import app
 
 FLIPPED = 64  # bytes
@@ -114,3 +115,9 @@ def damage_each(data: Path, beginning: str = "") -> Iterator[tuple[str, str, str
                 answer,
                 "yes" if repaired else "by a person" if noticed else "-",
             )
+
+
+def count_verified(journal: Journal) -> int:
+    """Return the number of entries of a journal; fail if one is damaged."""
+    assert [fault.problem for fault in journal_faults(journal)] == []
+    return journal.position

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from damage import count_verified
 from queued import committed, put, settled
 from waiting import WITHIN
 
@@ -175,7 +176,7 @@ def test_workers_killed_repeatedly_commit_each_run_once(
 
     entries = committed(house)
     assert {name: entries[name] for name in names} == dict.fromkeys(names, 1)
-    assert Journal(house.data / "journal").verify() == sum(entries.values())
+    assert count_verified(Journal(house.data / "journal")) == sum(entries.values())
     assert house.rows("SELECT count(*) FROM record WHERE state = 'published'") == [(100 * sources,)]
 
 
