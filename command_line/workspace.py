@@ -208,9 +208,8 @@ def _records(plan: Plan) -> str:
 
 
 def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list[str]:
-    """Return lines with the remark on the run, at most five reasons why records were not published,
-    and the command that lists them, which begins with *program*. A dry run stores no records, so it
-    has no command.
+    """Return lines with at most five reasons why records were not published, and the command that
+    lists them, which begins with *program*. A dry run stores no records, so it has no command.
     """
     reasons = list(run_report.failure_reasons(plan, ledger).items())
     lines = [
@@ -222,11 +221,9 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list
         lines.append(
             f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
         )
-    remark = plan.run.round_number
-    remarks = [f"{source}: {escape(remark.text)}"] if remark else []
     if not lines or plan.failures:
-        return [*remarks, *lines]
-    return [*remarks, *lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
+        return lines
+    return [*lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
 
 
 def purpose_line(withheld: int, program: str) -> str:

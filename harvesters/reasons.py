@@ -77,10 +77,6 @@ TEXTS: Mapping[str, str] = {
         "the list was read up to page %(page)s with %(records)s records, the last of them "
         "%(key)s; then %(error)s"
     ),
-    "round_number": (
-        "the list ended at a round number of records, %(count)s, and the source reports no "
-        "total: it may have more than it lists"
-    ),
     "wrong_entry_id": (
         "%(source)s: entry %(number)s of %(url)sjournal/ is %(id)s, but the head names %(expected)s"
     ),
@@ -100,10 +96,6 @@ TEXTS: Mapping[str, str] = {
     "same_page": "%(key)s has the same web address as %(other)s of %(source)s",
     "same_content": "%(key)s has the same content as %(other)s of %(source)s",
     "override_used": "%(by)s allowed %(limit)s up to %(value)s once",
-    "clock_set_back": (
-        "the clock shows %(clock)s, earlier than %(started)s of a previous run; the run uses "
-        "the later time"
-    ),
     "restores": "restores what was published before %(run)s",
 }
 

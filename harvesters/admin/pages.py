@@ -206,9 +206,7 @@ def _describe_notice(notice: Notice) -> Markup:
     if notice.key is not None and notice.source is not None and notice.other is not None:
         known = {"key": notice.key, "other": notice.other, "source": notice.source}
         return _describe_reasons([parse_reason(notice.text, ("same_page", "same_content"), known)])
-    return _describe_reasons(
-        [parse_reason(notice.text, ("override_used", "clock_set_back", "restores", "round_number"))]
-    )
+    return _describe_reasons([parse_reason(notice.text, ("override_used", "restores"))])
 
 
 def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:

@@ -81,7 +81,6 @@ class RecordState(Enum):
     GONE = "gone"
 
 
-_SMALLEST_CAP = 100  # records: registries limit lists to multiples of it
 # The tombstone of a deletion for this reason has neither title nor pages.
 ERASED = (Reason("removed on request"),)
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
@@ -142,15 +141,6 @@ class Run:
     def reason(self) -> str | None:
         """Return the reasons as one English text, None without any."""
         return join_reasons(self.reasons) or None
-
-    @property
-    def round_number(self) -> Reason | None:
-        """Return a remark on a list that ends at a round number of records without a total: that
-        may be a limit of the source.
-        """
-        is_round = self.fetched >= _SMALLEST_CAP and self.fetched % _SMALLEST_CAP == 0
-        is_known = self.reported_total is not None or not self.is_full or self.incomplete_reason
-        return Reason("round_number", count=self.fetched) if is_round and not is_known else None
 
 
 @dataclass(frozen=True, slots=True)

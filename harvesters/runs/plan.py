@@ -32,7 +32,6 @@ from harvesters.source import Limits
 # Notices of duplicates that a run stores: two sources with more are the same registry.
 _MAX_DUPLICATES = 1000
 DUPLICATE = "twin"
-_ROUND = "round"  # the kind of a notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +140,6 @@ def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     missing = _missing_records(run, ledger, limits, moved) if is_complete else ()
     ledger.save_plan(run, moved, missing)
     ledger.replace_notices(run, DUPLICATE, _duplicate_notices(run, ledger))
-    remark = run.round_number
-    ledger.replace_notices(run, _ROUND, [Notice(_ROUND, remark.text)] if remark else [])
     return load_plan(run, ledger)
 
 

@@ -71,7 +71,7 @@ from harvesters.runs.status_file import update_status
 from harvesters.source import Source, next_due
 from journal.tracing import add_span, open_span
 
-_CLOCK_NOTICE, _OVERRIDE_NOTICE = "clock", "override"  # kinds of notices
+_OVERRIDE_NOTICE = "override"  # the kind of a notice
 # A run is resumed so often without a new page in between, so that no crash is repeated forever.
 _MAX_RESUMPTIONS = 10
 # Clocks differ; records fetched twice are recognized by their digests.
@@ -281,16 +281,13 @@ def _create(source: Source, context: HarvestContext, protocol: Protocol, *, full
     run = ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
     discard_file(context.data / "archive", source.name, run.id)
     if now != clock:
-        clock_time, used = clock.isoformat(), now.isoformat()
         log.warning(
             "clock moved backwards",
             source=run.source,
-            clock=clock_time,
-            used=used,
+            clock=clock.isoformat(),
+            used=now.isoformat(),
             action="set the clock",
         )
-        text = Reason("clock_set_back", clock=clock_time, started=used).text
-        ledger.replace_notices(run, _CLOCK_NOTICE, [Notice(_CLOCK_NOTICE, text)])
     return run
 
 

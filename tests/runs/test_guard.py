@@ -11,7 +11,6 @@ from projects import Harvester, ProjectRegistry, project
 from rows import each
 from structlog.testing import capture_logs
 
-from command_line.workspace import failure_lines
 from harvesters.errors import HarvestError, InvalidInputError, PlanError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Outcome, Override, State
@@ -396,25 +395,6 @@ def test_a_first_harvest_publishes_the_pages_before_a_repeated_one(harvester: Ha
 
     assert (run.state, harvester.published) == (INCOMPLETE, 20)
     assert "repeats the records of an earlier page" in (run.reason or "")
-
-
-@pytest.mark.parametrize(
-    ("count", "has_total", "remarks"), [(100, False, 1), (100, True, 0), (101, False, 0)]
-)
-def test_a_round_number_of_records_without_a_total_is_remarked(
-    harvester: Harvester, count: int, remarks: int, *, has_total: bool
-) -> None:
-    harvester = harvester if has_total else harvester.without_total()
-    harvester.registry.size = 50
-    harvester.registry.projects = [project(number) for number in range(count)]
-
-    plan = harvester.harvest()
-
-    ledger = harvester.ledger
-    texts = [notice.text for notice in ledger.notices(plan.run)]
-    remark = "a round number of records, 100, and the source reports no total"
-    assert [remark in text for text in texts] == [True] * remarks
-    assert len(failure_lines("projects", plan, ledger, "stocktake")) == remarks
 
 
 def test_changes_behind_a_failing_page_are_asked_for_again(context: HarvestContext) -> None:
