@@ -93,8 +93,6 @@ TEXTS: Mapping[str, str] = {
     ),
     "joined_row_alone": "sheet %(sheet)s: no record has the key %(key)s",
     "row_without_key": "line %(line)s: the key is empty",
-    "same_page": "%(key)s has the same web address as %(other)s of %(source)s",
-    "same_content": "%(key)s has the same content as %(other)s of %(source)s",
     "override_used": "%(by)s allowed %(limit)s up to %(value)s once",
     "restores": "restores what was published before %(run)s",
 }
@@ -217,19 +215,15 @@ def join_reasons(reasons: Iterable[Reason]) -> str:
     return "; ".join(reason.text for reason in reasons)
 
 
-def parse_reason(text: str, codes: Iterable[str], known: Mapping[str, str] | None = None) -> Reason:
+def parse_reason(text: str, codes: Iterable[str]) -> Reason:
     """Return the reason among *codes* with this English text, or the one that has only the text.
-
-    Values are those of *known*, or else the words in their place.
 
     >>> parse_reason("restores what was published before a.2", ["restores"])
     Reason(code='restores', values={'run': 'a.2'})
     """
     for code in codes:
-        if known and Reason(code, **known).text == text:
-            return Reason(code, **known)
         pattern = re.sub(r"%\\\((\w+)\\\)s", r"(?P<\1>.+)", re.escape(TEXTS[code]))
-        if not known and (match := re.fullmatch(pattern, text)):
+        if match := re.fullmatch(pattern, text):
             return Reason(code, **match.groupdict())
     return other(text)
 

@@ -203,9 +203,6 @@ def _describe_reasons(reasons: Iterable[Reason]) -> Markup:
 
 def _describe_notice(notice: Notice) -> Markup:
     """Return a notice of a run, which the ledger has in English, in the language of the request."""
-    if notice.key is not None and notice.source is not None and notice.other is not None:
-        known = {"key": notice.key, "other": notice.other, "source": notice.source}
-        return _describe_reasons([parse_reason(notice.text, ("same_page", "same_content"), known)])
     return _describe_reasons([parse_reason(notice.text, ("override_used", "restores"))])
 
 

@@ -40,7 +40,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from harvesters.errors import EncodingError, LedgerError, LockLostError, SchemaVersionError
+from harvesters.errors import LedgerError, LockLostError, SchemaVersionError
 from harvesters.ledger.models import compress, decompress
 from harvesters.reasons import Reason
 from journal.outage import Outage, root_cause
@@ -50,10 +50,13 @@ _OLDEST, _LAST_READER, NEWEST = "0021", "15d5d51a", "0022"
 _VERSION_TABLE = "alembic_version"  # the name that older versions gave it
 # What the migration to the newest revision does.
 MIGRATION = "Tables and columns have the names of what they hold."
-_RENAMES = (
+_CHANGES = (
     "act RENAME TO audit_log",
     "override RENAME COLUMN given TO granted",
     "run_log RENAME COLUMN id TO number",
+    "notice DROP COLUMN key",
+    "notice DROP COLUMN source",
+    "notice DROP COLUMN other",
 )
 
 
@@ -354,25 +357,11 @@ class Database:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
         self.insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
         self._joined = _Joined()
-        if self.is_shared:
-            self._check_encoding()
         try:
             self._create_or_migrate(migrate=migrate)
         except SchemaVersionError:
             self.close()
             raise
-
-    def _check_encoding(self) -> None:
-        with self.transaction() as connection:
-            name, encoding = connection.execute(
-                sa.text("SELECT current_database(), current_setting('server_encoding')")
-            ).one()
-        if encoding != "UTF8":
-            self.close()
-            raise EncodingError(
-                f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; "
-                f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
-            )
 
     def _create_or_migrate(self, *, migrate: bool) -> None:
         """Create the tables, or with *migrate* migrate those of an older version, in one transaction."""
@@ -390,7 +379,7 @@ class Database:
             if current is None:
                 metadata.create_all(connection)
             elif is_outdated(current):
-                for change in _RENAMES:
+                for change in _CHANGES:
                     connection.exec_driver_sql(f"ALTER TABLE {change}")
             write_revision(connection, NEWEST)
 

@@ -467,20 +467,6 @@ class Ledger(Database):
                 connection.execute(rename.values(values), renamed)
             insert_all(connection, t.staged, rows)
 
-    def cross_source_duplicates(self, run: Run, limit: int) -> list[tuple[str, str, str, bool]]:
-        """Return the key of each new or changed record with the content or the web address of a
-        record of another source, that source and its key, and whether the address is the same.
-        """
-        others = sa.select(_record.source).where(_record.source != run.source).limit(1)
-        by_key: dict[str, tuple[str, str, str, bool]] = {}
-        with self.transaction() as connection:
-            names = ("fingerprint", "page") if connection.execute(others).first() else ()
-            for name in names:
-                rows = connection.execute(_duplicates(run, name).limit(limit)).all()
-                for key, below, above, other_key in rows:
-                    by_key.setdefault(key, (key, below or above, other_key, name == "page"))
-        return list(by_key.values())[:limit]
-
     # ---- graphs that belong to no record, and the HTTP validators of sources
 
     def graph(self, iri: str) -> str:
@@ -706,30 +692,6 @@ def is_unseen(run: Run) -> sa.ColumnElement[bool]:
     listed = sa.exists(seen.key).where(seen.run == run.id, seen.key == _record.key, seen.seq >= 0)
     of_source = sa.and_(_record.source == run.source, _record.state.in_(SERVED))
     return sa.and_(of_source, ~listed.correlate(t.record))
-
-
-def _duplicates(run: Run, name: str) -> sa.Select[Any]:
-    """Look up the next source before and after this one in the index, so that the cost does not
-    grow with equal records.
-    """
-    is_below, is_above = _record.source < run.source, _record.source > run.source
-
-    def nearest(column: str, side: sa.ColumnElement[bool]) -> sa.ScalarSelect[Any]:
-        same = sa.and_(_record[name] == _staged[name], side, _record.state.in_(SERVED))
-        query = sa.select(_record[column]).where(same).order_by(_record.source)
-        return query.limit(1).correlate(t.staged).scalar_subquery()
-
-    inner = sa.select(
-        _staged.seq,
-        _staged.key,
-        nearest("source", is_below).label("below"),
-        nearest("source", is_above).label("above"),
-        sa.func.coalesce(nearest("key", is_below), nearest("key", is_above)).label("other"),
-    )
-    upserted = (_staged.run == run.id, _staged.outcome.in_(UPSERTED), _staged[name].is_not(None))
-    d = inner.where(*upserted).subquery().c
-    query = sa.select(d.key, d.below, d.above, d.other)
-    return query.where(d.other.is_not(None)).order_by(d.seq)
 
 
 # ---- parts of a commit

@@ -205,17 +205,10 @@ StateChange = tuple[StagedDiff, RecordState, str]
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice about a run that does not affect its result; *other* is the key at *source* that
-    *key* is compared with.
-    """
-
-    __pydantic_config__ = ANSWERED
+    """A notice about a run that does not affect its result."""
 
     kind: str
     text: str
-    key: str | None = None
-    source: str | None = None
-    other: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,16 +352,15 @@ def archived_positions(ledger: Database, source: str, key: str) -> list[SourcePo
 
 
 def erase_record(ledger: Database, source: str, key: str) -> None:
-    """Delete the reasons, notices, log lines and undo texts of a removed record; its tombstone
+    """Delete the reasons, log lines and undo texts of a removed record; its tombstone
     stays.
     """
-    s, n, log, runs = t.staged.c, t.notice.c, t.run_log.c, _runs_of(source)
+    s, log, runs = t.staged.c, t.run_log.c, _runs_of(source)
     seen = sa.and_(s.source == source, s.key == key, s.outcome.not_in(TOMBSTONED))
     logged = sa.and_(log.source == source, log.fields.contains(key, autoescape=True))
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.undo).where(t.undo.c.key == key, t.undo.c.run.in_(runs)))
         connection.execute(sa.update(t.staged).where(seen).values(reason=None))
-        connection.execute(sa.delete(t.notice).where(n.key == key, n.run.in_(runs)))
         connection.execute(sa.delete(t.run_log).where(logged))
 
 

@@ -16,7 +16,6 @@ from harvesters.ledger.models import (
     TOMBSTONED,
     UPSERTED,
     GrantedOverride,
-    Notice,
     Outcome,
     RecordState,
     Run,
@@ -28,10 +27,6 @@ from harvesters.ledger.models import (
 from harvesters.reasons import READ_UP_TO, Reason, Value, join_reasons
 from harvesters.runs.collect import DATES, LISTED_TWICE
 from harvesters.source import Limits
-
-# Notices of duplicates that a run stores: two sources with more are the same registry.
-_MAX_DUPLICATES = 1000
-DUPLICATE = "twin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +134,6 @@ def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     is_complete = run.is_full and not incompleteness_reasons(run)
     missing = _missing_records(run, ledger, limits, moved) if is_complete else ()
     ledger.save_plan(run, moved, missing)
-    ledger.replace_notices(run, DUPLICATE, _duplicate_notices(run, ledger))
     return load_plan(run, ledger)
 
 
@@ -272,21 +266,6 @@ def _unseen_reason(run: Run, record: UnseenRecord, outcome: Outcome) -> Reason:
             count=record.misses + 1,
         )
     return Reason("not seen since %(since)s UTC; still served", since=f"{since:%Y-%m-%d %H:%M}")
-
-
-def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
-    return [
-        Notice(
-            DUPLICATE,
-            Reason(
-                "same_page" if same_page else "same_content", key=key, other=other, source=source
-            ).text,
-            key,
-            source,
-            other,
-        )
-        for key, source, other, same_page in ledger.cross_source_duplicates(run, _MAX_DUPLICATES)
-    ]
 
 
 # ---- guard

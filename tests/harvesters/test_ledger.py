@@ -210,21 +210,6 @@ def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
     ]  # fmt: skip
 
 
-def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a_twin(
-    ledger: Ledger,
-) -> None:
-    commit_run(ledger, *(new(key, fingerprint=7, page=3) for key in "ab"))
-    staged = [new("1", fingerprint=7), new("2", page=3), new("3", fingerprint=5, page=4)]
-    for source in ("r", "t"):
-        run = ledger.create_run(source, NOW, "rules", is_full=True, since=None)
-        ledger.stage(run, staged, 0)
-
-        assert ledger.cross_source_duplicates(run, 10) == [
-            ("1", "s", "a", False),
-            ("2", "s", "a", True),
-        ]
-
-
 def test_what_was_unchanged_stays_listed_when_the_run_is_settled(ledger: Ledger) -> None:
     commit_run(ledger, new("a"), new("b"))
     at = SourcePosition("s/s.2.warc.gz", 10, 20)
