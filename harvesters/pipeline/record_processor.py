@@ -32,6 +32,7 @@ from harvesters.mappings.topics import add_suggestions, model_fault
 from harvesters.options import located, suggestion
 from harvesters.page_model import Record, SourcePosition
 from harvesters.payloads.paths import READS
+from harvesters.pipeline.processes import Phase
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
@@ -48,8 +49,8 @@ from vocab.provenance import (
 from vocab.terms import DCT, FOAF, PROV, literal
 
 RecordMapper = Callable[[Record[Any]], Resource]
-# Called before each record is mapped, and with None before the batch is validated.
-StepCallback = Callable[["RecordInput | None"], None]
+# Called with the digest of each record before it is mapped, and of the last before the batch is validated.
+StepCallback = Callable[[Phase, str], None]
 # A record whose mapping raises one of these is withheld, and the others are processed.
 MAPPING_ERRORS = (
     ArithmeticError,
@@ -239,16 +240,16 @@ class RecordProcessor:
     iris: Iris
 
     def process(
-        self, inputs: Sequence[RecordInput], on_step: StepCallback = lambda _: None
+        self, inputs: Sequence[RecordInput], on_step: StepCallback = lambda *_: None
     ) -> list[StagedRecord]:
         """Return the result for each record, in order. A result does not depend on the other
         records of the batch.
         """
         mapped = []
         for item in inputs:
-            on_step(item)
+            on_step(Phase.MAPPING, item.digest)
             mapped.append(self._map(item))
-        on_step(None)
+        on_step(Phase.VALIDATING, inputs[-1].digest if inputs else "")
         descriptions = [item[1] for item in mapped if isinstance(item, tuple)]
         reports = iter(
             validate_many(descriptions, base=self.task.base, name=self.task.engine)

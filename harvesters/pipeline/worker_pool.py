@@ -129,15 +129,10 @@ class WorkerPool:
     def process_locally(
         self, processor: RecordProcessor, inputs: Sequence[RecordInput]
     ) -> list[StagedRecord]:
-        digest = ""
-
-        def begin(item: RecordInput | None) -> None:
-            nonlocal digest
-            digest = item.digest if item else digest
-            self.steps.begin(Phase.MAPPING if item else Phase.VALIDATING, digest)
-
         batches = [[item] for item in inputs] if self.steps.one_by_one else [inputs]
-        results = [staged for batch in batches for staged in processor.process(batch, begin)]
+        results = [
+            staged for batch in batches for staged in processor.process(batch, self.steps.begin)
+        ]
         self.steps.begin(Phase.OTHER)
         return results
 
@@ -299,7 +294,7 @@ def serialize(task: bytes, inputs: Sequence[RecordInput], code: str = "") -> Wor
         return None
 
 
-def execute(unit: WorkUnit, on_step: StepCallback = lambda _: None) -> list[StagedRecord]:
+def execute(unit: WorkUnit, on_step: StepCallback = lambda *_: None) -> list[StagedRecord]:
     """Process a work unit; raise ClusterError if it was made by other code. *on_step* is called
     before each step.
     """
@@ -389,7 +384,7 @@ def _execute_with_limits(unit: WorkUnit) -> list[StagedRecord]:
     meter = _meter
     meter.step()
     try:
-        return execute(unit, lambda _: meter.step())
+        return execute(unit, lambda *_: meter.step())
     except MemoryError:
         os._exit(MEMORY_EXIT)
     finally:
