@@ -1,7 +1,7 @@
 """Hold the resources of the harvesters' web applications, authenticate requests, and refuse them with an
 HTTP status (RFC 9110): a page for pages, else problem details (RFC 9457).
 
-HTTPProblem              reported to the client as a problem (RFC 9457)
+RequestRefused              reported to the client as a problem (RFC 9457)
 ├── Unauthenticated      401: no key, or no valid one
 │   └── SessionRequired  401: no session; the page asks for the key
 ├── InsufficientScope    403: the key's scope does not allow this
@@ -70,14 +70,14 @@ from web.templating import Pages
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
 
 
-class HTTPProblem(HarvestError):
+class RequestRefused(HarvestError):
     """A request that the application refuses; *headers* are added to the response.
 
     *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the
     log have it in English, pages in the language of the request. *extensions* are more members of
     the problem.
 
-    >>> str(HTTPProblem("There is no queued run %(number)s.", number=7))
+    >>> str(RequestRefused("There is no queued run %(number)s.", number=7))
     'There is no queued run 7.'
     """
 
@@ -101,7 +101,7 @@ class HTTPProblem(HarvestError):
         return self.reason.describe(gettext, format_number)
 
 
-class Unauthenticated(HTTPProblem):
+class Unauthenticated(RequestRefused):
     """No key, or no valid one; *token_sent* says which."""
 
     status = HTTPStatus.UNAUTHORIZED
@@ -119,7 +119,7 @@ class SessionRequired(Unauthenticated):
     """The page needs a session."""
 
 
-class InsufficientScope(HTTPProblem):
+class InsufficientScope(RequestRefused):
     """The key with the scope *actual* is valid but does not allow this; *required* would."""
 
     status = HTTPStatus.FORBIDDEN
@@ -135,11 +135,11 @@ class InsufficientScope(HTTPProblem):
         }
 
 
-class CSRFError(HTTPProblem):
+class CSRFError(RequestRefused):
     status = HTTPStatus.FORBIDDEN
 
 
-class NotFound(HTTPProblem):
+class NotFound(RequestRefused):
     status = HTTPStatus.NOT_FOUND
 
 
@@ -147,20 +147,20 @@ class KeyNotFound(NotFound):
     """There is no key with that id."""
 
 
-class InvalidValue(HTTPProblem):
+class InvalidValue(RequestRefused):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class DefinitionChanged(HTTPProblem):
+class DefinitionChanged(RequestRefused):
     status = HTTPStatus.CONFLICT
 
 
-class DatabaseUnavailable(HTTPProblem):
+class DatabaseUnavailable(RequestRefused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     headers: Mapping[str, str] = {"Retry-After": "5"}
 
 
-class RateLimited(HTTPProblem):
+class RateLimited(RequestRefused):
     """Too many failed attempts; retry after *seconds*."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
@@ -170,35 +170,35 @@ class RateLimited(HTTPProblem):
         self.headers = {"Retry-After": str(seconds)}
 
 
-class Closed(HTTPProblem):
+class Closed(RequestRefused):
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class LinkInvalid(HTTPProblem):
+class LinkInvalid(RequestRefused):
     status = HTTPStatus.GONE
 
 
-class VersionRequired(HTTPProblem):
+class VersionRequired(RequestRefused):
     status = HTTPStatus.PRECONDITION_REQUIRED
 
 
-class VersionConflict(HTTPProblem):
+class VersionConflict(RequestRefused):
     status = HTTPStatus.PRECONDITION_FAILED
 
 
-class NotAllowed(HTTPProblem):
+class NotAllowed(RequestRefused):
     status = HTTPStatus.CONFLICT
 
 
-class TooLarge(HTTPProblem):
+class TooLarge(RequestRefused):
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
-class UnsupportedMedia(HTTPProblem):
+class UnsupportedMedia(RequestRefused):
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
 
 
-class ProviderError(HTTPProblem):
+class ProviderError(RequestRefused):
     status = HTTPStatus.BAD_GATEWAY
 
 
@@ -269,7 +269,7 @@ async def _describe_problem(request: Request, error: Exception) -> Problem:
         )
     text, headers, extensions = str(error), dict[str, str](), dict[str, Any]()
     match error:
-        case HTTPProblem(status=status):
+        case RequestRefused(status=status):
             headers, extensions = {**error.headers}, {**error.extensions}
         case HTTPException():
             status, text = HTTPStatus(error.status_code), error.detail

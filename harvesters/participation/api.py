@@ -55,8 +55,8 @@ from harvesters.participation.uploads import (
 )
 from harvesters.reasons import other
 from harvesters.site import (
-    HTTPProblem,
     InvalidValue,
+    RequestRefused,
     UnsupportedMedia,
     VersionConflict,
     VersionRequired,
@@ -388,7 +388,7 @@ def withdraw(
 
 
 def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
-    """Return the members that were sent; raise HTTPProblem with the fault of each."""
+    """Return the members that were sent; raise RequestRefused with the fault of each."""
     language = request.headers.get("content-language", "").strip()
     try:
         return read_document(
@@ -401,7 +401,7 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
         results = [asdict(violation(*fault)) for fault in error.faults.items()]
         raise InvalidValue(other(str(error)), {"results": results}) from error
     except ParseError as error:
-        raise HTTPProblem(other(str(error))) from error
+        raise RequestRefused(other(str(error))) from error
 
 
 def _check_valid(context: SubmissionContext, content: Content, key: str) -> Check:

@@ -63,7 +63,7 @@ from harvesters.participation.visitor import (
     page_routes,
     redirect,
 )
-from harvesters.site import HTTPProblem, InvalidValue, NotFound, VersionConflict
+from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConflict
 from shapes.rules import Severity
 from web.templating import Pages
 
@@ -212,7 +212,7 @@ def answer(
     if name == PICTURE and not first(form, "remove"):
         try:
             stored = _store_picture(context, file) if file else picture_of(draft.content)
-        except HTTPProblem as error:
+        except RequestRefused as error:
             return show_again(draft, question, {PICTURE: error.localized}, form, error.status)
         form = {**form, PICTURE: [stored or ""]}
     content, faults = _merge(context, draft, question, form)

@@ -28,7 +28,7 @@ from harvesters.participation.model import InvalidMembersError
 from harvesters.participation.submitters import SubmissionContext, SubmissionContextDep, count_write
 from harvesters.participation.uploads import JSON, read_document
 from harvesters.protocols.submissions import SubmissionsOptions
-from harvesters.site import HTTPProblem, InvalidValue, NotFound, UnsupportedMedia
+from harvesters.site import InvalidValue, NotFound, RequestRefused, UnsupportedMedia
 from vocab.iris import is_web
 
 PATH = "/inbox"
@@ -66,17 +66,17 @@ _ID = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]{1,20}:[^\s<>\"{}|\\^`]{1,500}\Z")
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
 
 
-class MalformedNotification(HTTPProblem):
+class MalformedNotification(RequestRefused):
     """The body is not a notification."""
 
 
-class UnknownOrigin(HTTPProblem):
+class UnknownOrigin(RequestRefused):
     """The notification does not come from an installation that the operator named."""
 
     status = HTTPStatus.FORBIDDEN
 
 
-class Replayed(HTTPProblem):
+class Replayed(RequestRefused):
     status = HTTPStatus.CONFLICT
 
 

@@ -62,7 +62,7 @@ from harvesters.participation.visitor import (
     redirect,
     require_sender,
 )
-from harvesters.site import HTTPProblem, InvalidValue, NotFound, VersionConflict, check_same_site
+from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConflict, check_same_site
 from languages.translations import current_locale
 from vocab.iris import Iris
 from web.sessions import SessionCookie
@@ -367,7 +367,7 @@ def send_upload(
     try:
         rows = read_table(file.file.read(), media)
         results = submit_rows(context, sender, rows, language, dry_run=dry_run)
-    except HTTPProblem as error:
+    except RequestRefused as error:
         return _upload_page(request, pages, error)
     return _upload_page(request, pages, results=results, dry_run=dry_run)
 
@@ -375,7 +375,7 @@ def send_upload(
 def _upload_page(
     request: Request,
     pages: Pages,
-    error: HTTPProblem | None = None,
+    error: RequestRefused | None = None,
     results: Sequence[RowResult] = (),
     *,
     dry_run: bool = True,

@@ -17,7 +17,7 @@ from rows import each
 from harvesters.ledger.submissions import find_picture, has_picture, prune_pictures
 from harvesters.participation.api import MAX_UNUSED
 from harvesters.participation.uploads import MAX_PICTURE, SIDE, encode_picture, encode_webp
-from harvesters.site import HTTPProblem, InvalidValue, TooLarge
+from harvesters.site import InvalidValue, RequestRefused, TooLarge
 from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SubmissionWorld, change, codes, hidden, submitted
@@ -135,7 +135,7 @@ def test_a_damaged_file_is_read_or_refused(form: str) -> None:
         try:
             encode_webp(bytes(damaged[:end]))
             outcomes.add("read")
-        except HTTPProblem:
+        except RequestRefused:
             outcomes.add("refused")
 
     assert outcomes == {"read", "refused"}
