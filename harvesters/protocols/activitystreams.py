@@ -8,7 +8,6 @@ algorithm is used)
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -37,19 +36,6 @@ _ACCEPT = "application/activity+json, application/ld+json;q=0.9, application/jso
 _COLLECTIONS = {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}
 _CHANGES = {"Create", "Update", "Add", "Announce", "Move"}
 _DELETIONS = {"Delete", "Remove"}
-
-
-@dataclass(frozen=True, slots=True)
-class Activity:
-    """An activity: its *kind*, its object's *key* and *row*, its time, and for a Move the object's
-    new location.
-    """
-
-    kind: str
-    key: str
-    row: Mapping[str, Any]
-    stamp: str
-    target: Mapping[str, Any] | None = None
 
 
 class ActivityOptions(Options):
@@ -103,30 +89,38 @@ class ActivityStreams(PagedProtocol[Any]):
         earlier = _object_id(document.get("prev"))
         following = rest[0] if rest else join_url(reply.url, earlier) if earlier else ""
         items: list[Item[Any]] = []
-        activities = _parse_activities(document)
+        activities = _newest_first(document)
         for activity in activities:
-            if isinstance(activity, InvalidRecord):
-                items.append(activity)
-                continue
-            moment = parse_timestamp(activity.stamp)
-            is_refresh = activity.kind == "Refresh"
+            kind, moment = _kind(activity), parse_timestamp(_stamp(activity))
+            is_refresh = kind == "Refresh"
             if (self.since and moment and moment < self.since) or (is_refresh and not self.since):
                 following = ""
                 break
             deletions = deletions or is_refresh
-            items += self._objects(activity, deletions)
+            items += () if is_refresh else self._objects(activity, kind, deletions)
         window = (rest[1:], deletions)
         return Batch(reply, items, next=following, passed=len(activities), window=window)
 
-    def _objects(self, activity: Activity, deletions: bool) -> Items:
+    def _objects(self, activity: Any, kind: str, deletions: bool) -> Items:
         """Return the items of an activity; none if a newer activity of the same object was read."""
-        moved = activity.target if activity.kind == "Move" else None
-        stamp, row, gone = activity.stamp or None, moved or activity.row, Items()
-        if activity.key not in self.seen and (activity.kind in _DELETIONS or moved):
-            self.seen.add(activity.key)
-            gone = (DeletedRecord(activity.key, stamp),)
-        key = _object_id(row)
-        if not key or key in self.seen or activity.kind not in _CHANGES or deletions:
+        if not isinstance(activity, dict):
+            text = "an activity that is not an object: %(text)s"
+            return (InvalidRecord(None, Reason(text, text=repr(str(activity)[:40]))),)
+        row, target = (
+            {"id": value} if isinstance(value, str) else value
+            for value in (_first(activity.get("object")), _first(activity.get("target")))
+        )
+        key, stamp, gone = _object_id(row), _stamp(activity) or None, Items()
+        if not isinstance(row, dict) or not key:
+            text = "an activity %(id)s whose object has no id"
+            return (InvalidRecord(None, Reason(text, id=repr(str(activity.get("id"))[:80]))),)
+        is_moved = kind == "Move" and isinstance(target, dict) and target
+        if key not in self.seen and (kind in _DELETIONS or is_moved):
+            self.seen.add(key)
+            gone = (DeletedRecord(key, stamp),)
+        if is_moved:
+            row, key = target, _object_id(target)
+        if not key or key in self.seen or kind not in _CHANGES or deletions:
             return gone
         self.seen.add(key)
         if self.reader is None:
@@ -153,42 +147,27 @@ def _fetch_page(source: Source, fetch: Fetch, url: str) -> tuple[Reply, Mapping[
     )
 
 
-def _parse_activities(document: Mapping[str, Any]) -> list[Activity | InvalidRecord]:
-    """Return a page's activities, the newest first: an ordered page begins with the oldest, any
-    other is sorted.
-    """
+def _newest_first(document: Mapping[str, Any]) -> list[Any]:
+    """Return a page's activities: an ordered page begins with the oldest, any other is sorted."""
     ordered = document.get("orderedItems")
-    rows = as_list(ordered if ordered is not None else document.get("items"))
-    activities = [_parse_activity(row) for row in rows]
-    if ordered is None:
-        activities.sort(key=_sort_key)
-    return activities[::-1]
+    if ordered is not None:
+        return as_list(ordered)[::-1]
+    return sorted(as_list(document.get("items")), key=_sort_key)[::-1]
 
 
-def _sort_key(activity: Activity | InvalidRecord) -> str:
-    moment = parse_timestamp(activity.stamp) if isinstance(activity, Activity) else None
+def _sort_key(activity: Any) -> str:
+    moment = parse_timestamp(_stamp(activity))
     return moment.isoformat(timespec="microseconds") if moment else ""
 
 
-def _parse_activity(row: Any) -> Activity | InvalidRecord:
-    if not isinstance(row, dict):
-        return InvalidRecord(
-            None, Reason("an activity that is not an object: %(text)s", text=repr(str(row)[:40]))
-        )
-    kind = str(_first(row.get("type")) or "")
-    stamps = (row.get(name) for name in ("endTime", "updated", "published", "startTime"))
-    stamp = next((text for text in stamps if isinstance(text, str)), "")
-    if kind == "Refresh":
-        return Activity(kind, "", {}, stamp)
-    node, target = (
-        {"id": value} if isinstance(value, str) else value
-        for value in (_first(row.get("object")), _first(row.get("target")))
-    )
-    key = _object_id(node)
-    if not isinstance(node, dict) or not key:
-        why = Reason("an activity %(id)s whose object has no id", id=repr(str(row.get("id"))[:80]))
-        return InvalidRecord(None, why)
-    return Activity(kind, key, node, stamp, target if isinstance(target, dict) else None)
+def _kind(activity: Any) -> str:
+    return str(_first(activity.get("type")) or "") if isinstance(activity, dict) else ""
+
+
+def _stamp(activity: Any) -> str:
+    names = ("endTime", "updated", "published", "startTime")
+    stamps = [activity.get(name) for name in names] if isinstance(activity, dict) else []
+    return next((text for text in stamps if isinstance(text, str)), "")
 
 
 def _first(value: Any) -> Any:
