@@ -102,14 +102,6 @@ class LoopDetector:
         self.pages.add(mark)
 
 
-def count_empty_pages(name: str, url: str, before: int, items: Sequence[object]) -> int:
-    """Return the number of empty pages in a row. Raise PaginationLoopError if there are too many."""
-    if not items and before >= MAX_EMPTY_PAGES:
-        text = "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end"
-        raise PaginationLoopError(text, source=name, url=url, number=before + 1)
-    return 0 if items else before + 1
-
-
 def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1) -> int:
     """Return the number of unreadable responses in a row. Raise ParseError if there are too many
     for a few broken records: three where the server itself fails.
@@ -124,18 +116,6 @@ def count_unreadable(name: str, before: int, error: HarvestError, size: int = 1)
         text = "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s"
         raise ParseError(text, source=name, number=before + 1, error=error.reason) from error
     return before + 1
-
-
-def total_changed(before: int | None, now: int | None) -> Reason | None:
-    if before is None or now is None or before == now:
-        return None
-    return Reason(
-        "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
-        if now < before
-        else "the total grew from %(before)s to %(now)s during the run, so records may be missing",
-        before=before,
-        now=now,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +340,14 @@ class PagedProtocol(ABC, Generic[P]):
             )
         state = self._follow_order(state, batch).mark_incomplete(batch.doubt)
         if not state.is_part:
-            state = state.mark_incomplete(total_changed(state.total, total))
+            if None not in (state.total, total) and state.total != total:
+                text = (
+                    "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
+                    if (total or 0) < (state.total or 0)
+                    else "the total grew from %(before)s to %(now)s during the run, so records may be missing"
+                )
+                changed = Reason(text, before=state.total or 0, now=total or 0)
+                state = state.mark_incomplete(changed)
             total = state.total if total is None else total
             state = replace(state, total=total)
         left: tuple[int, ...] = state.sizes[1:]
@@ -374,9 +361,12 @@ class PagedProtocol(ABC, Generic[P]):
             offset=state.offset + passed,
             pages=state.pages if left else state.pages + 1,
             sizes=left,
-            empty=count_empty_pages(self.source.name, url, state.empty, range(passed)),
+            empty=0 if passed else state.empty + 1,
             faults=0 if count else state.faults,
         )
+        if state.empty > MAX_EMPTY_PAGES:
+            text = "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end"
+            raise PaginationLoopError(text, source=self.source.name, url=url, number=state.empty)
         is_complete = total is not None and state.offset >= total
         if batch.next == "" or (batch.next is None and (is_complete or not count)):
             return self._finish(state, total)

@@ -51,7 +51,6 @@ from harvesters.protocols.lists import (
     PagedProtocol,
     ServiceError,
     Window,
-    count_empty_pages,
 )
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -490,13 +489,12 @@ class OaiPmh(PagedProtocol[Any]):
         return reply, nodes, container.find(f"{_NS}resumptionToken")
 
     def _follow(self, verb: str, **terms: str) -> Iterator[_Element]:
-        empty, token, detector = 0, "", LoopDetector(self.source.name)
+        token, detector = "", LoopDetector(self.source.name)
         while token or not detector.tokens:
             detector.check_token(self.source.url, token)
-            reply, nodes, last = self._list(verb, token, **terms)
+            _, nodes, last = self._list(verb, token, **terms)
             yield from nodes or ()
             token = _text(last)
-            empty = count_empty_pages(self.source.name, reply.url, empty, nodes or ())
 
     def _identify(self, error: HarvestError | None = None) -> Calendar:
         """Return the repository's date format. If Identify fails too, raise *error*: the fault is
