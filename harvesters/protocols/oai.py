@@ -421,14 +421,9 @@ class OaiPmh(PagedProtocol[Any]):
     def _list_left(self, cursor: ListCursor) -> list[Entry]:
         """Return the headers of the window that are still to be requested, sorted by identifier."""
         terms = self._terms(cursor.windows[0])
-        try:
-            nodes = [*self._follow("ListIdentifiers", **terms)]
-        except OaiError:
-            # The token may have expired.
-            nodes = [*self._follow("ListIdentifiers", **terms)]
         left = {
             entry.key: entry
-            for entry in map(_read_entry, nodes)
+            for entry in map(_read_entry, self._follow("ListIdentifiers", **terms))
             if entry.key > cursor.position and not entry.in_sets(self.earlier_sets)
         }
         return [left[key] for key in sorted(left)]
