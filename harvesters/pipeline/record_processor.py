@@ -109,8 +109,6 @@ def compatibility_faults(source: Source) -> list[Reason]:
         return [_payload_fault(source, protocol), *faults]
     try:
         faults += _field_faults(source, protocol)
-        if not faults:
-            protocol.check(source)
     except SourceDefinitionError as error:
         faults.extend(error.faults)
     if fault := model_fault(source):

@@ -38,7 +38,6 @@ from harvesters.protocols.table_rows import (
     MAX_HEADER_LINE,
     Line,
     TableOptions,
-    check,
     find_header,
     name_columns,
     read_table,
@@ -304,4 +303,4 @@ def _most_of_one_language(letters: Counter[str]) -> int:
     return max(sum(letters[letter] for letter in known) for known in _ALPHABETS)
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, CsvOptions, incremental=False, check=check)
+PROTOCOL = Protocol(collect, Payload.ROW, CsvOptions, incremental=False)

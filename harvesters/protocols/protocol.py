@@ -23,15 +23,13 @@ class Protocol:
 
     *collect* yields pages of records, *payload_type* is what these hold. *incremental*: the
     protocol can ask for changes alone; *is_incremental* returns whether this source can too.
-    *check* raises SourceDefinitionError if options contradict each other. *payload_type_for*
-    returns the payload type where the source definition decides.
+    *payload_type_for* returns the payload type where the source definition decides.
     """
 
     collect: Callable[..., Pages[Any]]
     payload_type: Payload
     options: type[Options]
     incremental: bool
-    check: Callable[[Source], None] = lambda _: None
     is_incremental: Callable[[Source], bool] = lambda _: True
     payload_type_for: Callable[[Source], Payload] | None = None
 

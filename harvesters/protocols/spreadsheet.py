@@ -23,7 +23,7 @@ from harvesters.options import as_tuple, must_be
 from harvesters.page_model import Item, Pages, Payload, Row
 from harvesters.protocols import table_rows
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.table_rows import Line, TableOptions, check
+from harvesters.protocols.table_rows import Line, TableOptions
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -143,4 +143,4 @@ def _cell_text(cell: Any) -> str:
     return str(cell) if isinstance(cell, int | timedelta) else ""
 
 
-PROTOCOL = Protocol(collect, Payload.ROW, SpreadsheetOptions, incremental=False, check=check)
+PROTOCOL = Protocol(collect, Payload.ROW, SpreadsheetOptions, incremental=False)

@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import chain, groupby, islice, zip_longest
 from operator import itemgetter
-from typing import Any, TypeGuard
+from typing import Any, Self, TypeGuard
 
 import orjson
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from harvesters.errors import ParseError, SourceDefinitionError
+from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.options import Count, Options, Texts, located
+from harvesters.options import Count, Options, Texts
 from harvesters.page_model import InvalidRecord, Item, Pages, Record, Row
 from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
@@ -56,6 +56,13 @@ class TableOptions(Options):
         description="The number of lines to skip; the header is searched in the next hundred.",
     )
 
+    @model_validator(mode="after")
+    def _check_key(self) -> Self:
+        if self.digest and self.key:
+            text = "options %(first)s and %(second)s both define the key; keep one"
+            raise ValueError(Reason(text, first="'digest'", second="'key'"))
+        return self
+
 
 # Hand-made tables have titles, notes and empty lines before their header: at most so many lines.
 MAX_HEADER_LINE = 100
@@ -72,20 +79,6 @@ class Line:
 
     number: int
     cells: list[str]
-
-
-def check(source: Source) -> None:
-    if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
-        raise SourceDefinitionError(
-            located(
-                source.name,
-                Reason(
-                    "options %(first)s and %(second)s both define the key; keep one",
-                    first="'digest'",
-                    second="'key'",
-                ),
-            )
-        )
 
 
 def read_table(
