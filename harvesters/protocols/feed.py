@@ -21,9 +21,7 @@ from pydantic import Field
 from harvesters.errors import ParseError, parser_errors
 from harvesters.network.reply import (
     Reply,
-    declared_charset,
     dump_json,
-    is_charset,
     parse_xml,
     refuse_doctype,
     refuse_html,
@@ -44,9 +42,6 @@ class FeedOptions(Options):
     )
 
 
-_DECLARATION = re.compile(
-    rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>"
-)
 _FIRST_ELEMENT = re.compile(rb"<\w")
 _LONG_BLANK = re.compile(rb"\s{100,}+")
 _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, text/xml;q=0.8, */*;q=0.5"
@@ -88,18 +83,11 @@ class Feed(PagedProtocol[Row]):
 def _parse_feed(reply: Reply) -> Any:
     content = refuse_html(reply, "a feed")
     refuse_doctype(reply)
-    media_type, charset = str(reply.headers.get("content-type", "")), declared_charset(reply)
-    # feedparser tries any name that Python knows as a codec, in the header and in the declaration.
-    if charset is not None and not is_charset(charset):
-        media_type = reply.media_type
-    declaration = _DECLARATION.match(content)
-    if declaration and not is_charset(declaration[1].decode("ascii", "replace")):
-        content = content[declaration.end() :]
     # Its search for a DOCTYPE takes the square of the length of blanks before the first element.
     element = _FIRST_ELEMENT.search(content)
     start = element.start() if element else len(content)
     content = _LONG_BLANK.sub(b"\n", content[:start]) + content[start:]
-    headers = {"content-location": reply.url, "content-type": media_type}
+    headers = {"content-location": reply.url, "content-type": reply.headers.get("content-type", "")}
     with parser_errors(Reason("%(url)s: the feed cannot be parsed", url=reply.url)):
         parsed = feedparser.parse(io.BytesIO(content), response_headers=headers)
     if not parsed.get("version") and not parsed.get("entries"):
