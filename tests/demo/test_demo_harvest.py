@@ -20,7 +20,7 @@ def test_a_definition_leads_to_all_records_of_its_registry(
 ) -> None:
     source = load(write_sources(demo.url, tmp_path, (name,))[0])
     protocol = PROTOCOLS[source.protocol]
-    protocol.check(source)
+    protocol.options.of(source)
 
     with Fetch(NetworkSettings(allow=frozenset({"127.0.0.1"})), pause=0) as fetch:
         items = [item for page in protocol.collect(source, fetch, None) for item in page.items]

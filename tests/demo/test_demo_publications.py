@@ -30,7 +30,7 @@ CLASSES = {
 def test_each_item_is_read_and_mapped_to_its_class(demo: Demo, tmp_path: Path, name: str) -> None:
     source = load(write_sources(demo.url, tmp_path, (name,))[0])
     protocol = PROTOCOLS[source.protocol]
-    protocol.check(source)
+    protocol.options.of(source)
     build = MAPPINGS[source.mapping].prepare(source, Crosswalks(Iris()))
 
     with Fetch(NetworkSettings(allow=frozenset({"127.0.0.1"})), pause=0) as fetch:
