@@ -53,7 +53,7 @@ from vocab.curated import (
     write_words,
 )
 from vocab.iris import BASE, is_web
-from vocab.normalization import fold
+from vocab.lookup import fold
 
 RowT = TypeVar("RowT")
 

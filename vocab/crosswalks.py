@@ -7,8 +7,17 @@ from functools import lru_cache
 
 from vocab.curated import resolve_concept
 from vocab.iris import Iris
-from vocab.lookup import LabelIndex, action_line, area, country, goal, label_pairs, target
-from vocab.normalization import MAX_LENGTH, fold
+from vocab.lookup import (
+    MAX_LENGTH,
+    LabelIndex,
+    action_line,
+    area,
+    country,
+    fold,
+    goal,
+    label_pairs,
+    target,
+)
 from vocab.schemes import concepts, label, schemes
 from vocab.terms import LANGUAGES
 

@@ -22,8 +22,7 @@ from datetime import date
 from typing import Any, TypeVar
 
 from vocab.iris import BASE
-from vocab.lookup import AREA, SDG
-from vocab.normalization import MAX_LENGTH, fold
+from vocab.lookup import AREA, MAX_LENGTH, SDG, fold
 from vocab.schemes import concepts, label
 
 Item = TypeVar("Item")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pyoxigraph import Literal, NamedNode, Triple
 
 from vocab.iris import BASE
-from vocab.normalization import fold
+from vocab.lookup import fold
 from vocab.schemes import graph_triples, label, schemes
 from vocab.terms import DCT, SKOS
 

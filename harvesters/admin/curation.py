@@ -66,7 +66,7 @@ from vocab.curated import (
     word_fault,
 )
 from vocab.iris import Iris
-from vocab.normalization import MAX_LENGTH, fold
+from vocab.lookup import MAX_LENGTH, fold
 from vocab.schemes import label
 from web.templating import get_pages
 

@@ -43,9 +43,8 @@ from harvesters.site import NotFound
 from harvesters.source import Source
 from languages.translations import current_locale, gettext
 from vocab.field_changes import FieldView, Value, field_views, last_segment, value_text
-from vocab.freshness import freshness
 from vocab.iris import Iris
-from vocab.provenance import SourceStatus
+from vocab.provenance import SourceStatus, freshness
 
 Item = TypeVar("Item")
 

@@ -22,8 +22,7 @@ from harvesters.source import decision_table, read_decision_table
 from vocab.crosswalks import matches_by_word
 from vocab.curated import NO_CONCEPT, SUGGESTED, CuratedWord, resolve_concept, short_name
 from vocab.iris import Iris
-from vocab.lookup import AREA, SDG
-from vocab.normalization import fold
+from vocab.lookup import AREA, SDG, fold
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG
 

@@ -26,7 +26,7 @@ from harvesters.payloads.value_parsing import (
     parse_titles,
 )
 from vocab.initiative import Document, Initiative, Party, Period, Resource, Role, Text, concept_of
-from vocab.normalization import fold
+from vocab.lookup import fold
 
 
 class DublinCoreOptions(Options):

@@ -39,9 +39,8 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import source_statuses
 from languages.translations import LANGUAGES, format_number, gettext, isolate, use_language
 from vocab.addresses import is_mail_address
-from vocab.freshness import Freshness, freshness
 from vocab.iris import is_web
-from vocab.provenance import SourceStatus
+from vocab.provenance import Freshness, SourceStatus, freshness
 
 FILE = "alerts.toml"
 EXAMPLE = """\

@@ -46,7 +46,7 @@ from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.site import InvalidValue, LinkInvalid, NotFound, VersionConflict
 from languages.translations import LANGUAGES, current_locale, gettext
-from vocab.normalization import fold
+from vocab.lookup import fold
 
 LINK_AGE = timedelta(days=90)
 # A person needs longer to answer the first question; a program that sends at once is refused.

@@ -46,7 +46,7 @@ from harvesters.participation.visitor import (
 from harvesters.site import InvalidValue, NotAllowed
 from languages.translations import current_locale, format_date, gettext
 from vocab.iris import Iris
-from vocab.normalization import escape_formula
+from vocab.lookup import escape_formula
 from web.templating import Pages
 
 api_routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])

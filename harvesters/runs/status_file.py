@@ -25,8 +25,7 @@ from journal.errors import JournalWriteError
 from journal.files import replace_file
 from journal.store import Store
 from vocab.describe import quads
-from vocab.freshness import FreshnessInputs
-from vocab.provenance import SourceStatus, describe_source_statuses
+from vocab.provenance import FreshnessInputs, SourceStatus, describe_source_statuses
 
 log = structlog.get_logger()
 

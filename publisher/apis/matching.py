@@ -18,8 +18,7 @@ from publisher.store.search.index import SearchEntry
 from publisher.store.search.query import TopicIndex
 from publisher.store.search.searcher import Searcher
 from vocab.iris import Iris
-from vocab.lookup import action_line, country, goal, target
-from vocab.normalization import fold, sorted_words_key
+from vocab.lookup import action_line, country, fold, goal, sorted_words_key, target
 from vocab.schemes import Concept, concepts
 
 SCHEMES = {"country": "area", "goal": "sdg", "target": "sdg", "action-line": "action-line"}

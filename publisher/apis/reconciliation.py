@@ -66,7 +66,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.query_service import query as stored_query
 from publisher.store.search.index import parse_thing_iri
 from vocab.iris import Iris
-from vocab.normalization import fold
+from vocab.lookup import fold
 from vocab.schemes import Concept, concepts
 from web.branding import Branding
 from web.endpoints import get, problems, redirects, whole_number

@@ -43,7 +43,7 @@ from publisher.store.descriptions import (
 from publisher.store.query_service import QueryService, query
 from publisher.store.releases import list_releases
 from publisher.store.snapshots import Snapshot
-from vocab.freshness import Freshness
+from vocab.provenance import Freshness
 from web.endpoints import contents, get, problems
 from web.middleware import RequestMetrics
 from web.respond import GRAPHS, HTML, JSON, NO_STORE, Format, GraphFormat, choose_format, respond

@@ -17,7 +17,7 @@ from publisher.store.descriptions import SourceStatus, source_statuses
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_numbers
 from publisher.store.search.searcher import open_searcher
-from vocab.freshness import Freshness
+from vocab.provenance import Freshness
 
 _MARK = "first-start"  # the file in the store's folder that says that the first start is over
 _RETIRED = f"#{Freshness.RETIRED.value}"

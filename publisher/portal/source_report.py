@@ -32,7 +32,7 @@ from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, query
 from shapes.rules import Rule, Severity, message, remedy, rules, triples
 from vocab.iris import Iris
-from vocab.normalization import escape_formula
+from vocab.lookup import escape_formula
 from vocab.terms import LANGUAGES, RDF, SH, XSD
 from web.branding import NAME
 from web.endpoints import SourcePath, contents, get, problems

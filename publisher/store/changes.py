@@ -37,14 +37,14 @@ from journal.journal import Journal
 from journal.store import Store
 from publisher.database import sql
 from publisher.store.columns.terms import term_id
-from vocab.freshness import (
+from vocab.iris import KINDS
+from vocab.provenance import (
+    check_source_status,
     freshness,
     freshness_inputs,
     next_change,
     terms_by_subject,
 )
-from vocab.iris import KINDS
-from vocab.provenance import check_source_status
 from vocab.terms import ADMS, DCT, FOAF
 
 log = structlog.get_logger(component="follower")

@@ -13,7 +13,7 @@ from pyoxigraph import NamedNode, Triple, serialize
 
 from publisher.rdf import NAMESPACES, PREFIXES, Row, Term, from_node, iri, namespaces, to_node
 from publisher.store.query_service import QueryService, query
-from vocab.freshness import (
+from vocab.provenance import (
     Freshness,
     FreshnessInputs,
     freshness,

@@ -26,12 +26,12 @@ ALLOWED: Mapping[str, set[str]] = {
 # is below page_model, the rest of payloads above it.
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
-        {"addresses", "freshness", "identifiers", "initiative", "iris", "normalization"},
+        {"addresses", "identifiers", "initiative", "iris"},
         {"terms"},
         {"annotations", "provenance", "schemes"},
-        {"check", "describe", "field_changes", "lookup", "mapping_sets"},
-        {"curated", "release"},
-        {"crosswalks"},
+        {"check", "describe", "field_changes", "lookup"},
+        {"curated", "mapping_sets"},
+        {"crosswalks", "release"},
     ),
     "shapes": ({"rules"}, {"validate"}, {"reference"}),
     "journal": (

@@ -21,7 +21,7 @@ from vocab.crosswalks import Crosswalks
 from vocab.describe import describe
 from vocab.initiative import Basis, Document, Initiative, concept_of
 from vocab.iris import Iris
-from vocab.normalization import fold
+from vocab.lookup import fold
 from vocab.schemes import concepts, graph_triples
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)

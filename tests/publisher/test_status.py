@@ -29,9 +29,14 @@ from publisher.limits import Limits
 from publisher.store.follow import EmbeddedStore, Runner
 from publisher.store.query_service import QueryService
 from vocab.describe import quads
-from vocab.freshness import FreshnessInputs
 from vocab.iris import Iris
-from vocab.provenance import RunStatistics, SourceStatus, describe_run, describe_source_statuses
+from vocab.provenance import (
+    FreshnessInputs,
+    RunStatistics,
+    SourceStatus,
+    describe_run,
+    describe_source_statuses,
+)
 
 IRIS = Iris()
 NOW = datetime.now(UTC).replace(microsecond=0)

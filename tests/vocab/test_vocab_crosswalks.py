@@ -9,8 +9,8 @@ from rows import each
 
 from vocab.crosswalks import Crosswalks, area, country, goal, target
 from vocab.iris import BASE, Iris
+from vocab.lookup import MAX_LENGTH
 from vocab.mapping_sets import sssom_table
-from vocab.normalization import MAX_LENGTH
 from vocab.schemes import concepts, crosswalks, graph_triples, schemes, statements
 from vocab.terms import SKOS
 

@@ -5,9 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 from rows import each
 
-from vocab.freshness import FAILING, Freshness, FreshnessInputs, freshness, next_change
 from vocab.iris import Iris
-from vocab.provenance import SourceStatus, describe_source_statuses
+from vocab.provenance import (
+    FAILING,
+    Freshness,
+    FreshnessInputs,
+    SourceStatus,
+    describe_source_statuses,
+    freshness,
+    next_change,
+)
 from vocab.schemes import statements
 
 IRIS = Iris()
