@@ -263,22 +263,17 @@ def places(*names: str) -> Part:
 
 
 def find_point(place: GraphNode) -> list[str]:
-    """Find the latitude and longitude of a place or of the first of its shapes that has a point.
-    Shapes of shapes are followed, each node once: a node may be a shape of itself.
+    """Find the latitude and longitude of a place, of the first of its shapes that has a point, or of
+    the shapes of these.
     """
-    ahead, seen = [place], set[Term]()
-    while ahead:
-        node = ahead.pop()
-        if node.term in seen:
-            continue
-        seen.add(node.term)
+    find_shapes = nodes(*_SHAPES)
+    shapes = find_shapes(place)
+    for node in (place, *shapes, *(inner for shape in shapes for inner in find_shapes(shape))):
         latitudes = literals("geo:lat", "schema:latitude")(node)
         longitudes = literals("geo:long", "schema:longitude")(node)
         point = [*latitudes[:1], *longitudes[:1]]
         if isinstance(node.term, Literal):
             point = _parse_point(node.term.value)
-        elif not point:
-            ahead += reversed(nodes(*_SHAPES)(node))
         if len(point) == 2 and None not in map(parse_number, point):
             return point
     return []
