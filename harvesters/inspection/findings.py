@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from dataclasses import fields as dataclass_fields
 from difflib import get_close_matches
 from enum import StrEnum
 from itertools import islice
@@ -40,6 +41,7 @@ from harvesters.source import Source
 from shapes.rules import Rule, Severity, rules
 from shapes.validate import EngineName
 from vocab.describe import describe
+from vocab.initiative import Claim
 from vocab.iris import Iris
 from vocab.terms import SH
 
@@ -243,16 +245,25 @@ class MappedRecord:
         own = describe_members()
         noted = {member for members in self._reads.members.values() for member in members}
         self._lines = {name: describe_members(*name.split()) - own for name in noted}
+        values = [getattr(resource, item.name) for item in dataclass_fields(resource)]
+        coded = [each for value in values for each in (value if type(value) is tuple else (value,))]
+        claims = [*coded, *(party.kind for party in resource.parties)]
+        self._claims = {claim.concept: claim for claim in claims if isinstance(claim, Claim)}
 
     def is_read(self, name: str) -> bool:
         return self._reads.has(name)
 
-    def fields_behind(self, statement: str, word: str = "") -> list[str]:
+    def claim(self, statement: str) -> Claim | None:
+        """Return the claim of the concept that a statement has as its object."""
+        return self._claims.get(getattr(object_of(statement), "value", ""))
+
+    def fields_behind(self, statement: str) -> list[str]:
         """Return the fields from which a statement is made, by what was read for its member: those
-        with its value or the *word* that it translates, else all of them.
+        with its value or the word that it translates, else all of them.
         """
         members = {name for name, lines in self._lines.items() if statement in lines}
         term = " ".join(str(getattr(object_of(statement), "value", "")).split())
+        word = (claim.word if (claim := self.claim(statement)) else None) or ""
 
         def distance(name: str) -> int:
             texts = list(filter(None, (" ".join(text.split()) for text in self.fields[name])))

@@ -7,7 +7,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -40,41 +39,15 @@ from vocab.terms import ADMS, DCT, RDF
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """The origin of a concept: the *basis* (``declared``, ``crosswalked`` or ``suggested``), the
-    source's own *word*, the IRI of the *crosswalk* that translates it, and the *confidence* of a
-    suggestion; "" if there is none.
+    """The origin of a concept by its mapping: the *basis* (``declared``, ``crosswalked`` or
+    ``suggested``), the source's own *word*, the IRI of the *crosswalk* that translates it, and the
+    *confidence* of a suggestion; "" if there is none.
     """
 
     basis: str
     word: str = ""
     crosswalk: str = ""
     confidence: str = ""
-
-
-def read_classifications(
-    statements: Iterable[str], iris: Iris
-) -> dict[tuple[str, str], Classification]:
-    """Return the classifications among a record's *statements* (N-Triples without the dot), by
-    subject and concept, as N-Triples terms.
-    """
-    nodes: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    terms: defaultdict[str, dict[str, str]] = defaultdict(dict)
-    for quad in parse_statements(statements):
-        if quad.predicate.value.startswith(iris.ns):
-            name = quad.predicate.value.removeprefix(iris.ns)
-            nodes[str(quad.subject)][name] = str(quad.object)
-            if isinstance(quad.object, NamedNode | Literal):
-                terms[str(quad.subject)][name] = quad.object.value
-    return {
-        (node["classified"], node["concept"]): Classification(
-            values["basis"].removeprefix(iris.ns),
-            values.get("sourceWord", ""),
-            values.get("crosswalk", ""),
-            values.get("confidence", ""),
-        )
-        for subject, node in nodes.items()
-        if {"classified", "concept", "basis"} <= set(node) and (values := terms[subject])
-    }
 
 
 _CONTEXT = 120  # bytes of an excerpt before and after a value
@@ -294,17 +267,13 @@ def _trace_origins(
 ) -> tuple[StatementOrigin, ...]:
     """Return the origin of each of the *chosen* statements of a record, whose response is *body*."""
     mapped, iris = MappedRecord(record, task), Iris(task.base)
-    classifications = read_classifications(described.statements, iris)
     # No field of a record's metadata has its datestamp at an OAI-PMH repository (describe_record).
     iri = iris.record(described.source, described.key)
     dated = f"<{iri}> <{DCT}date> "
 
     def trace_origin(line: str) -> StatementOrigin:
         if line in mapped.statements:
-            subject, _, value = line.split(" ", 2)
-            return _source_origin(
-                line, mapped, classifications.get((subject, value)), body, described.key
-            )
+            return _source_origin(line, mapped, body, described.key)
         if record.modified and line.startswith(dated):
             place = find_value(body, record.modified, described.key)
             return StatementOrigin(line, "source", ("datestamp",), record.modified, place)
@@ -381,12 +350,10 @@ def _request(archive: Path, response: ArchivedResponse | None) -> tuple[Request 
     )
 
 
-def _source_origin(
-    line: str, mapped: MappedRecord, classification: Classification | None, body: bytes, key: str
-) -> StatementOrigin:
-    term = object_of(line)
+def _source_origin(line: str, mapped: MappedRecord, body: bytes, key: str) -> StatementOrigin:
+    term, claim = object_of(line), mapped.claim(line)
     literal = term.value if isinstance(term, Literal) else ""
-    names = mapped.fields_behind(line, classification.word if classification else "")
+    names = mapped.fields_behind(line)
     single = mapped.fields[names[0]] if names else []
     is_value = len(single) != 1 or any(literal in mapped.fields[name] for name in names)
     value = literal if is_value else single[0]
@@ -397,6 +364,12 @@ def _source_origin(
         and quote(key, safe="") not in line.split(" ", 2)[2]
     )
     place = None if is_constant else find_value(body, value, key)
+    classification = claim and Classification(
+        claim.basis.value,
+        claim.word or "",
+        claim.crosswalk or "",
+        "" if claim.confidence is None else str(claim.confidence),
+    )
     return StatementOrigin(
         line, "source", tuple(names[:5]), value, place, classification, is_constant
     )

@@ -23,6 +23,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.visitor import TreeInterpreter
 from lxml import etree
 from lxml.etree import _Element
+from lxml.html import HtmlElement
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError, SourceDefinitionError, with_parser_errors
@@ -433,11 +434,13 @@ def _element_view(root: _Element, note: Callable[[str], None]) -> _Element:
                 note(name(node))
             return super().itertext(*tags, with_tail=with_tail)
 
-    parser = etree.XMLParser(huge_tree=True, recover=True)
+    # Names of attributes in a web page may be none of XML's.
+    method = "html" if isinstance(root, HtmlElement) else "xml"
+    parser = (etree.HTMLParser if method == "html" else etree.XMLParser)(huge_tree=True)
     parser.set_element_class_lookup(etree.ElementDefaultClassLookup(element=Element))
-    page = root.getroottree().getroot()
-    position = next(number for number, node in enumerate(page.iter()) if node is root)
-    nodes = etree.fromstring(etree.tostring(page), parser).iter()
+    page = [root, *root.iterancestors()][-1]
+    position = next(number for number, node in enumerate(page.iter("*")) if node is root)
+    nodes = etree.fromstring(etree.tostring(page, method=method), parser).iter("*")
     copy: _Element = next(islice(nodes, position, None))
     return copy
 

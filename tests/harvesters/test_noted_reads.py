@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import replay
-from lxml import etree
+from lxml import etree, html
 from pyoxigraph import Literal, NamedNode
 from record_fields import without_each_field
 from replay import crosswalks
@@ -61,6 +61,16 @@ def test_texts_and_attributes_that_are_read_are_noted_and_xml_stays_as_it_was() 
     assert {name: reads.has(name) for name in fields_of(root)} == {
         "title/@lang": False, "title": True, "c/@x": True, "c/@y": True, "c": False, "d": False,
     }  # fmt: skip
+
+
+def test_view_of_a_web_page_has_its_elements_in_their_places() -> None:
+    page = '<p @click="x" :foo=1>x & y<br>k</p><!-- a -- b --><o:p>o</o:p><ul><li>1<li>2</ul>'
+    root = html.document_fromstring(page)
+
+    with noting() as reads:
+        texts = ["".join(reads.view(node).itertext()) for node in root.iter("*")]
+
+    assert texts == ["".join(node.itertext()) for node in root.iter("*")]
 
 
 def test_properties_of_a_graph_are_named_by_their_prefixes() -> None:
