@@ -1,16 +1,14 @@
 """The datasets of this installation, from which all catalogues are made: the current data, its
-releases (before the first release its dumps) and the share of each registry; and the services that
-it offers.
+releases and the share of each registry; and the services that it offers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -21,7 +19,6 @@ from starlette.routing import Match
 from journal.store import read_origin
 from publisher.rdf import Row
 from publisher.releases import metadata
-from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.releases.metadata import DEMO_NOTE, DEMO_PREFIX
 from publisher.store.descriptions import SourceStatus, source_statuses
 from publisher.store.query_service import QueryService, query
@@ -43,27 +40,14 @@ KEYWORDS = (
     "linked data",
 )
 _GZIP = "application/gzip"
-# Media types of files, by the suffix before that of the compression.
-_MEDIA = {
-    "nq": "application/n-quads",
-    "nt": "application/n-triples",
-    "ttl": "text/turtle",
-    "jsonld": "application/ld+json",
-    "csv": "text/csv",
-    "parquet": "application/vnd.apache.parquet",
-    "json": "application/json",
-}
 _MAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+\Z")
 
 
 class DatasetKind(Enum):
-    """The kind of a dataset: all current data, all data of a release or a dump, or the data of one
-    registry.
-    """
+    """The kind of a dataset: all current data, all data of a release, or the data of one registry."""
 
     CURRENT = "living"
     RELEASE = "release"
-    DUMP = "dump"
     SOURCE = "share"
 
 
@@ -119,7 +103,7 @@ class Dataset:
 
 
 class Catalog(NamedTuple):
-    """The datasets: the current data, the releases or dumps (newest first), then the registries by
+    """The datasets: the current data, the releases (newest first), then the registries by
     name; *contact* is the e-mail address of the operators, "" if there is none.
     """
 
@@ -165,8 +149,13 @@ async def load_catalog(service: QueryService, request: Request) -> Catalog:
             *([origin.url] if origin else []),
         ),
     )
-    snapshots = await asyncio.to_thread(_snapshots, service.data, service.iris, started, licence)
-    datasets: Iterable[Dataset] = (current, *snapshots, *shares)
+    available = await asyncio.to_thread(list_releases, service.data / "releases")
+    releases = [
+        release_dataset(release, service.iris, started)
+        for release in available
+        if not release.withdrawn
+    ]
+    datasets: Iterable[Dataset] = (current, *releases, *shares)
     if getattr(request.app.state, "demo", False):
         datasets = map(_mark_demo, datasets)
     contact = str(getattr(request.app.state, "contact", "")).removeprefix("mailto:")
@@ -244,13 +233,6 @@ def _endpoint(iris: Iris) -> Distribution:
     return Distribution("sparql", "SPARQL endpoint", f"{iris.base}sparql", media)
 
 
-def _snapshots(data: Path, iris: Iris, started: str, licence: str | None) -> Iterable[Dataset]:
-    """Return the releases or, before the first, the dumps, newest first."""
-    available = [release for release in list_releases(data / "releases") if not release.withdrawn]
-    releases = [release_dataset(release, iris, started) for release in available]
-    return releases or list(_dumps(data / "dumps", iris, started, licence))
-
-
 def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
     """Return a release as a dataset. *started* is the time of the first journal entry, "" to leave
     it out.
@@ -271,7 +253,8 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
                 file.name,
                 file.says or file.name,
                 page + file.name,
-                *_media_types(file.name, file.media),
+                file.media,
+                _GZIP if file.name.endswith(".gz") else "",
                 is_download=True,
                 bytes=file.bytes,
                 sha256=file.sha256,
@@ -284,52 +267,6 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
         previous=iris.release(release.previous) if release.previous is not None else None,
         sources=tuple(iris.source(source.name) for source in release.sources),
     )
-
-
-def _dumps(folder: Path, iris: Iris, started: str, licence: str | None) -> Iterator[Dataset]:
-    files = list_dumps(folder)
-    for number in dict.fromkeys(
-        match[1] for file in files if (match := DUMP_NAME.match(file.name))
-    ):
-        own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
-        issued = max(file.created for file in own)
-        yield Dataset(
-            kind=DatasetKind.DUMP,
-            name=f"wsis-stocktaking-dump-{number}",
-            iri=f"{iris.base}catalog#dump-{number}",
-            title=f"{NAME}, dump of journal entry {number}",
-            about=f"The whole database after journal entry {number}.",
-            page=f"{iris.base}dumps/",
-            issued=issued,
-            modified=issued,
-            distributions=tuple(
-                Distribution(
-                    file.name,
-                    file.name,
-                    f"{iris.base}dumps/{file.name}",
-                    *_media_types(file.name, ""),
-                    is_download=True,
-                    bytes=file.size,
-                    sha256=file.digest,
-                )
-                for file in own
-            ),
-            coverage_start=started,
-            licence=licence,
-            version=number,
-        )
-
-
-def _media_types(name: str, media: str) -> tuple[str, str]:
-    """Return the media types of a file's content and of its compression, "" for none.
-
-    >>> _media_types("stocktake-3.gone.csv.gz", ""), _media_types("CITATION.cff", "application/yaml")
-    (('text/csv', 'application/gzip'), ('application/yaml', ''))
-    """
-    bare = name.removesuffix(".gz")
-    if media in ("", _GZIP):
-        media = _MEDIA.get(bare.rpartition(".")[2], "application/octet-stream")
-    return media, _GZIP if bare != name else ""
 
 
 class Service(NamedTuple):

@@ -24,7 +24,6 @@ from starlette.responses import Response
 from publisher.catalog.datasets import (
     KEYWORDS,
     Dataset,
-    DatasetKind,
     load_catalog,
 )
 from publisher.pages import ServiceDep
@@ -284,8 +283,6 @@ def _package(dataset: Dataset, contact: str) -> Json:
 
 def _open_data(dataset: Dataset, contact: str) -> Json:
     """Return a dataset for data.json; without an e-mail address its contact has only a name."""
-    snapshot = dataset.kind in (DatasetKind.RELEASE, DatasetKind.DUMP)
-    end = dataset.issued if snapshot else dataset.modified
     return {
         "@type": "dcat:Dataset",
         "identifier": dataset.iri,
@@ -317,7 +314,11 @@ def _open_data(dataset: Dataset, contact: str) -> Json:
             for copy in dataset.distributions
         ],
         **({"license": dataset.licence} if dataset.licence else {}),
-        **({"temporal": f"{dataset.coverage_start}/{end}"} if dataset.coverage_start else {}),
+        **(
+            {"temporal": f"{dataset.coverage_start}/{dataset.modified}"}
+            if dataset.coverage_start
+            else {}
+        ),
         "accrualPeriodicity": "R/PT1S" if dataset.is_continuous else "irregular",
     }
 

@@ -30,7 +30,6 @@ from harvesters.source import Source
 from journal.journal import Journal
 from journal.store import Origin, write_origin
 from publisher.releases.builder import build_release
-from publisher.releases.dump import write_dumps
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -217,19 +216,13 @@ async def test_every_service_and_every_download_that_is_listed_answers(
     assert {url for url, status in downloads.items() if status != 200} == set()
 
 
-async def test_before_the_first_release_the_dumps_are_listed_and_a_mirror_names_its_origin(
-    small: Path, tmp_path: Path
-) -> None:
+async def test_the_catalogue_of_a_mirror_names_its_origin(small: Path, tmp_path: Path) -> None:
     copy_data(small, tmp_path, "store")
-    write_dumps(Journal(tmp_path / "journal"), tmp_path / "dumps")
     write_origin(tmp_path / "journal", Origin("https://other.example/", BASE))
     async with served(tmp_path, follow=False) as client:
         store = await read_catalog(client)
 
-    dump = f"<{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL"
     origin = f"<{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom>"
-    files = {(f"{BASE}dumps/stocktake-3.{end}.gz",) for end in ("nq", "ttl", "gone.csv")}
-    assert select(store, f"SELECT ?url {{ {dump} ?url }}") == files
     assert ("https://other.example/",) in select(store, f"SELECT ?of {{ {origin} ?of }}")
 
 
