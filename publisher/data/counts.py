@@ -24,7 +24,7 @@ from publisher.data.properties import (
 )
 from publisher.database import connect, sql
 from vocab.initiative import Basis
-from vocab.iris import KINDS
+from vocab.iris import KINDS, Iris
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +351,17 @@ class FacetIndex:
                 (one, other, ThingCount(things, records))
                 for one, other, things, records in self._rows(sql("partners"), filters, limit=limit)
             ],
+        )
+
+    def official_links(self, iris: Iris) -> Mapping[tuple[str, str], str]:
+        """Return the official links by action line and goal: ``agreed`` or ``disputed``."""
+        line, goal = FACETS["line"], FACETS["goal"]
+        return self._cached(
+            ("official", iris),
+            lambda: {
+                (line.code(one, iris), goal.code(other, iris)): status.rpartition("#")[2]
+                for one, other, status in self._query(sql("official-links"), ns=iris.ns)
+            },
         )
 
     def same_organizations(self, organization: str) -> tuple[str, ...]:

@@ -10,22 +10,21 @@ from typing import Annotated, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import APIRouter, Path, Query
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.pages import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, require
 from publisher.portal.datasets import SVG, TABLE_FORMATS, serialize_tables
 from publisher.portal.facet_filters import (
     FiguresDep,
     chosen_codes,
     facet_parameters,
-    get_matrix_figures,
     parse_filters,
 )
-from publisher.portal.figures import EMBED, FIGURES, Figure, Figures
+from publisher.portal.figures import EMBED, FIGURES, Figure
 from web.charts import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number
 from web.respond import HTML, JSON, origin, respond, typed_link
@@ -48,11 +47,6 @@ Size = Annotated[int | None, Query(ge=1, le=10_000, description="Pixels, at most
 router = APIRouter()
 
 
-async def get_embedded(figures: FiguresDep, service: ServiceDep, rest: EmbedPath) -> Figures:
-    """Return the figures; only the matrix needs the official links."""
-    return await get_matrix_figures(figures, service) if rest == "matrix" else figures
-
-
 @get(
     router,
     "/embed/{rest:path}",
@@ -68,7 +62,7 @@ async def get_embedded(figures: FiguresDep, service: ServiceDep, rest: EmbedPath
 def embed(
     request: Request,
     pages: PagesDep,
-    figures: Annotated[Figures, Depends(get_embedded)],
+    figures: FiguresDep,
     rest: EmbedPath,
     theme: Annotated[
         Literal["auto", "light", "dark"],

@@ -18,9 +18,9 @@ from publisher.data import count_queries
 from publisher.data.counts import NONE, Filter, ThingCount
 from publisher.data.properties import FACETS
 from publisher.errors import QueryError
-from publisher.pages import ServiceDep, TablesDep
+from publisher.pages import TablesDep
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title
-from publisher.portal.figures import Figures, official_links, query_page_url, sort_key
+from publisher.portal.figures import Figures, query_page_url, sort_key
 from vocab.initiative import Basis
 from vocab.iris import KINDS
 
@@ -194,11 +194,3 @@ async def get_figures(request: Request, tables: TablesDep, names: NamesDep) -> F
 
 
 FiguresDep = Annotated[Figures, Depends(get_figures)]
-
-
-async def get_matrix_figures(figures: FiguresDep, service: ServiceDep) -> Figures:
-    """Return the figures with the official links, which only the matrix needs."""
-    return replace(figures, links=await official_links(service))
-
-
-MatrixDep = Annotated[Figures, Depends(get_matrix_figures)]

@@ -33,7 +33,7 @@ from publisher.portal.datasets import (
     list_table,
     register_dataset,
 )
-from publisher.portal.facet_filters import FiguresDep, MatrixDep, active_filters, facet_parameters
+from publisher.portal.facet_filters import FiguresDep, active_filters, facet_parameters
 from publisher.portal.facet_labels import NamesDep, facet_title, plural_title
 from publisher.portal.figures import (
     INITIATIVES,
@@ -43,7 +43,6 @@ from publisher.portal.figures import (
     count_note,
     empty_chart_hint,
     most_complete,
-    official_links,
     overview,
     query_page_url,
 )
@@ -93,7 +92,7 @@ async def home(
     rows, statuses = await service.rows(query("sources")), await source_statuses(service)
     steps = await request.app.state.start.steps()
     keep_for(0 if steps else MINUTE)  # the steps change by the second, the next events by the day
-    figures = Figures(tables, names, INITIATIVES, await official_links(service))
+    figures = Figures(tables, names, INITIATIVES)
     today = f"{service.now():%Y-%m-%d}"
 
     def tables_of_page() -> list[DataTable]:
@@ -225,7 +224,7 @@ def topics(request: Request, tables: TablesDep, names: NamesDep) -> DataPage:
     "List action lines, goals and countries for which nothing is reported",
     facet_parameters(),
 )
-def gaps(request: Request, figures: MatrixDep) -> DataPage:
+def gaps(request: Request, figures: FiguresDep) -> DataPage:
     """Links between action lines and goals of the official matrix that no initiative has are a
     table too.
     """
@@ -245,7 +244,7 @@ def gaps(request: Request, figures: MatrixDep) -> DataPage:
     facet_parameters(),
     drawn=True,
 )
-def matrix_counts(request: Request, figures: MatrixDep) -> DataPage:
+def matrix_counts(request: Request, figures: FiguresDep) -> DataPage:
     """The page is `/matrix`."""
     matrix = figures["matrix"]
     return DataPage(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
@@ -28,7 +28,6 @@ from publisher.data.counts import NONE, DifferentCounts, FacetIndex, Filter, Thi
 from publisher.data.properties import FACETS, areas_within
 from publisher.portal.datasets import THINGS, Cell, Column, DataTable
 from publisher.portal.facet_labels import FacetLabels, facet_title
-from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.lookup import AREA
@@ -54,7 +53,6 @@ EARLIEST, LATEST = 1990, 2040  # years that are drawn; others are errors of regi
 INITIATIVES = make_filter(kind="initiative")
 EMBED = "/embed"  # path of the figures for other sites
 EMBEDDED = ("count", "bars", "trend", "map", "matrix")  # kinds of figures that have an embed
-Links = Mapping[tuple[str, str], str]  # official links, agreed or disputed, by line and goal
 
 _NO_FINDING = ("status", "coverage", "language")  # facets whose most common value says little
 _YEARS = ("year", "prizeyear")
@@ -136,12 +134,11 @@ FIGURES = {
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The figures of the things of *filters*. Only the matrix needs the official *links*."""
+    """The figures of the things of *filters*."""
 
     tables: FacetIndex
     names: FacetLabels
     filters: Filter
-    links: Links = field(default_factory=dict)
 
     def __getitem__(self, key: str) -> Any:
         """Return the view of a figure by its key, of the class of its kind."""
@@ -432,6 +429,10 @@ class Matrix(FigureView):
     """Initiatives by action line and goal, beside the official links."""
 
     @cached_property
+    def links(self) -> Mapping[tuple[str, str], str]:
+        return self.data.tables.official_links(self.data.names.iris)
+
+    @cached_property
     def lines(self) -> list[Bar]:
         return self._labels("line")
 
@@ -457,21 +458,18 @@ class Matrix(FigureView):
 
     @property
     def linked(self) -> int:
-        return sum(1 for pair in self.data.links if self.counts.get(pair))
+        return sum(1 for pair in self.links if self.counts.get(pair))
 
     @property
     def unlinked(self) -> int:
-        return sum(
-            1 for pair, things in self.counts.items() if things and pair not in self.data.links
-        )
+        return sum(1 for pair, things in self.counts.items() if things and pair not in self.links)
 
     @property
     def rows(self) -> Sequence[tuple[Cell, ...]]:
         """Return each pair with the status of its official link and its number."""
         pairs = [(line.code, goal.code) for line in self.lines for goal in self.goals]
         return [
-            (*pair, self.data.links.get(pair, "none"), self.counts.get(pair, NONE))
-            for pair in pairs
+            (*pair, self.links.get(pair, "none"), self.counts.get(pair, NONE)) for pair in pairs
         ]
 
     @property
@@ -490,7 +488,7 @@ class Matrix(FigureView):
             self.table,
             name="links",
             title="Official links without any initiative",
-            rows=tuple(row for row in self.rows if row[:2] in self.data.links and not row[3]),
+            rows=tuple(row for row in self.rows if row[:2] in self.links and not row[3]),
         )
 
     @property
@@ -498,7 +496,7 @@ class Matrix(FigureView):
         """Return how many official links have initiatives, "" if no pair has any."""
         text = _("{borne} of {links} official links have at least one initiative")
         numbers = {
-            "links": format_number(len(self.data.links)),
+            "links": format_number(len(self.links)),
             "borne": format_number(self.linked),
         }
         return text.format(**numbers) if any(self.counts.values()) else ""
@@ -516,7 +514,7 @@ class Matrix(FigureView):
             "A further {beyond} pairs have initiatives but no official link.",
             self.unlinked,
         )
-        counts = {"links": len(self.data.links), "borne": self.linked, "beyond": self.unlinked}
+        counts = {"links": len(self.links), "borne": self.linked, "beyond": self.unlinked}
         texts = _("{first} {second}").format(first=supported, second=more)
         return texts.format(**{name: format_number(count) for name, count in counts.items()})
 
@@ -526,7 +524,7 @@ class Matrix(FigureView):
             self.lines,
             self.goals,
             self.counts,
-            self.data.links,
+            self.links,
             _("Initiatives by action line and SDG, with the official links"),
             mirrored=(current_locale().direction == "rtl"),
         )
@@ -586,18 +584,6 @@ _VIEWS: dict[str, type[FigureView]] = {
 
 def _are_initiatives(filters: Filter) -> bool:
     return filters.codes("kind") == ("initiative",)
-
-
-async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
-    """Return the official links by line and goal: ``agreed`` or ``disputed``."""
-    line, goal = FACETS["line"], FACETS["goal"]
-    return {
-        (
-            line.code(row["line"].value, service.iris),
-            goal.code(row["goal"].value, service.iris),
-        ): row["status"].value.rpartition("#")[2]
-        for row in await service.rows(query("matrix-links"))
-    }
 
 
 def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:

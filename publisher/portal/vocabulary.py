@@ -41,7 +41,6 @@ from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.facet_filters import (
     active_filters,
     get_figures,
-    get_matrix_figures,
     parse_filters,
 )
 from publisher.portal.facet_labels import FacetLabels, basis_title, get_names
@@ -356,7 +355,7 @@ def diagram(
 async def matrix_values(page: EntityPage) -> Values:
     service, tables = page.service, require_facet_index(page.service)
     figures = await get_figures(page.request, tables, await get_names(service))
-    return await asyncio.to_thread(_matrix_values, await get_matrix_figures(figures, service))
+    return await asyncio.to_thread(_matrix_values, figures)
 
 
 def _matrix_values(figures: Figures) -> Values:

@@ -88,13 +88,9 @@ class WizardState:
     def _parsed(self) -> tuple[dict[str, Any], str]:
         """Return the options of the form, and the error in them, "" for none."""
         try:
-            options = tomllib.loads(self.values.get("options", ""))
+            return tomllib.loads(self.values.get("options", "")), ""
         except tomllib.TOMLDecodeError as error:
             return {}, str(error)
-        fault = (
-            "A time is no value of an option; write text, a number, true, false, a list or a table"
-        )
-        return (options, "") if _is_option(options) else ({}, fault)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -118,11 +114,6 @@ class WizardState:
             return 2
         needs_fields = self.kind.fields and not (self.values.get("key") and self.values.get("name"))
         return 3 if needs_fields else LAST_STEP
-
-
-def _is_option(value: object) -> bool:
-    items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return isinstance(value, str | int | float | dict | list) and all(map(_is_option, items))
 
 
 def from_query(params: Mapping[str, str]) -> WizardState:

@@ -13,14 +13,12 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 
 from publisher.data.properties import (
-    FACETS,
     PropertyRow,
     PropertyTable,
     describe_area,
@@ -29,7 +27,7 @@ from publisher.data.properties import (
 from publisher.database import connect, sql
 from publisher.rdf import namespaces, parse_node
 from publisher.releases.dump import DumpTotals, gzip_writer
-from publisher.store.columns.database import FILE, open_statements
+from publisher.store.columns.database import FILE
 from publisher.store.releases import (
     COLUMNS,
     Release,
@@ -355,28 +353,11 @@ def read_gone(tables: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
         yield from (line for (line,) in fetched)
 
 
-class ReleaseTables(NamedTuple):
-    """The file of a release's tables, and the status of each official link by action line and goal."""
-
-    file: Path
-    links: Mapping[tuple[str, str], str]
-
-
-def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTables:
-    """Return the tables of a release; its store is built first if it is missing."""
+def open_release_tables(data: Path, release: Release, iris: Iris) -> Path:
+    """Return the file of a release's tables; its store is built first if it is missing."""
     if find_store(data, release) is None:
         create_store(data, release, iris)
-    file = store_folder(data, release.number) / COLUMNS / FILE
-    properties = [f"{iris.ns}{name}" for name in ("linkLine", "linkGoal", "linkStatus")]
-    line, goal = FACETS["line"], FACETS["goal"]
-    with open_statements(file) as statements:
-        subjects = statements.subjects(list(statements.subjects_with(properties)), properties)
-    links = sorted(
-        ((line.code(one.value, iris), goal.code(two.value, iris)), status.value.rpartition("#")[2])
-        for values in subjects.values()
-        for one, two, status in product(*(values.get(name, ()) for name in properties))
-    )
-    return ReleaseTables(file, dict(links))
+    return store_folder(data, release.number) / COLUMNS / FILE
 
 
 CHANGE_TYPES = ("new", "changed", "vanished", "gone")

@@ -34,7 +34,7 @@ from publisher.portal.datasets import QB, VALUE
 from publisher.portal.embeds import HEIGHTS
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.figures import FIGURES, Figures, FigureView, all_codes, official_links
+from publisher.portal.figures import FIGURES, Figures, FigureView, all_codes
 from publisher.portal.report.builder import build_report
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
@@ -113,7 +113,7 @@ async def open_figures(service: QueryService, query: str) -> Figures:
     assert tables
     filters = parse_filters(QueryParams(query)).with_codes("kind", "initiative")
     names = FacetLabels(IRIS, {"atlas": "Atlas"})
-    return Figures(tables, names, filters, await official_links(service))
+    return Figures(tables, names, filters)
 
 
 def numbers_of(figure: FigureView, rows: Iterable[Mapping[str, Any]]) -> Numbers:

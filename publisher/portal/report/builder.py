@@ -128,14 +128,14 @@ def open_figures(
 ) -> Iterator[Figures]:
     """Open the figures of a release for the duration of the context; missing tables are built."""
     try:
-        release_tables = open_release_tables(data, release, names.iris)
+        file = open_release_tables(data, release, names.iris)
     except (duckdb.Error, OSError) as error:
         raise ReportError(
             f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
         ) from error
-    tables = FacetIndex(release_tables.file)
+    tables = FacetIndex(file)
     try:
-        yield Figures(tables, names, filters, release_tables.links)
+        yield Figures(tables, names, filters)
     finally:
         tables.close()
 

@@ -208,7 +208,7 @@ def _matrix(matrix: Matrix) -> Section:
 
 def _cell(matrix: Matrix, line: str, goal: str) -> str:
     things = matrix.counts.get((line, goal), 0)
-    return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.data.links else ''}".strip()
+    return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.links else ''}".strip()
 
 
 def _trend(trend: Trend) -> Section:
