@@ -70,7 +70,7 @@ def test_view_of_a_web_page_has_its_elements_in_their_places() -> None:
     with noting() as reads:
         texts = ["".join(reads.view(node).itertext()) for node in root.iter("*")]
 
-    assert texts == ["".join(node.itertext()) for node in root.iter("*")]
+    assert texts == ["".join(map(str, node.itertext())) for node in root.iter("*")]
 
 
 def test_properties_of_a_graph_are_named_by_their_prefixes() -> None:
