@@ -439,14 +439,6 @@ class Ledger(Database):
         occurrences = Counter(key for _, key in pairs)
         return {old: key for old, key in pairs if occurrences[key] == 1}
 
-    def replacements(self, run: Run, keys: Sequence[str]) -> dict[str, str]:
-        """Return, for each of these keys, the only other published record with the same content."""
-        a, b = t.record.alias("a").c, t.record.alias("b").c
-        same = (b.fingerprint == a.fingerprint, b.source == a.source, b.key != a.key)
-        of_run = (a.source == run.source, a.key.in_(keys), b.state == RecordState.PUBLISHED)
-        query = sa.select(a.key, sa.func.min(b.key)).where(*same, *of_run)
-        return dict(self.rows(query.group_by(a.key).having(sa.func.count() == 1)))
-
     def save_plan(
         self, run: Run, rekeyed: Mapping[str, str], unseen: Iterable[StagedRecord]
     ) -> None:

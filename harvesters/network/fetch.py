@@ -230,9 +230,7 @@ def parse_robots(url: str, content: bytes) -> Robots:
     """
     text = content[:_SIZE].decode("utf-8-sig", "replace")
     rules = Protego.parse(text)
-    rate = rules.request_rate(USER_AGENT_TOKEN)
-    paced = rate.seconds / rate.requests if rate and rate.requests else 0.0
-    delay = max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, paced, 0.0)
+    delay = max(rules.crawl_delay(USER_AGENT_TOKEN) or 0.0, 0.0)
     return Robots(url, tuple(text.splitlines()), rules, delay)
 
 

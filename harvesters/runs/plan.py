@@ -220,30 +220,14 @@ def _missing_records(
     run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]
 ) -> Iterator[StagedRecord]:
     """Yield a staged record for each published record that a complete full harvest did not see."""
-    unseen = list(ledger.unseen(run))
-    outcomes = {
-        record.key: _unseen_outcome(run, record, limits)
-        for record in unseen
-        if record.key not in moved
-    }
-    lost = [key for key, outcome in outcomes.items() if outcome is Outcome.LOST]
-    replacements = ledger.replacements(run, lost)
-    for record in unseen:
-        if new_key := moved.get(record.key):
-            yield StagedRecord(
-                record.key,
-                Outcome.REPLACED,
-                reasons=(Reason("its source lists the same record under another key"),),
-                other=new_key,
-            )
+    for record in ledger.unseen(run):
+        new_key, outcome = moved.get(record.key), _unseen_outcome(run, record, limits)
+        if new_key:
+            outcome = Outcome.REPLACED
+            reason = Reason("its source lists the same record under another key")
         else:
-            outcome = outcomes[record.key]
-            yield StagedRecord(
-                record.key,
-                outcome,
-                reasons=(_unseen_reason(run, record, outcome),),
-                other=replacements.get(record.key),
-            )
+            reason = _unseen_reason(run, record, outcome)
+        yield StagedRecord(record.key, outcome, reasons=(reason,), other=new_key)
 
 
 def _unseen_outcome(run: Run, record: UnseenRecord, limits: Limits) -> Outcome:

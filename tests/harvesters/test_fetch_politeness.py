@@ -172,7 +172,7 @@ def test_a_redirect_does_not_lead_past_another_hosts_rules() -> None:
 @each(
     "text, settings, delays",
     [(f"User-agent: *\n{text}", {"pause": 2}, [delay])
-     for text, delay in (("Crawl-delay: 3", 3), ("Crawl-delay: 0.5", 2), ("Request-rate: 1/10", 10), ("Crawl-delay: soon", 2),
+     for text, delay in (("Crawl-delay: 3", 3), ("Crawl-delay: 0.5", 2), ("Crawl-delay: soon", 2),
                          ("Crawl-delay: -5", 2), ("", 2))]
     + [("User-agent: *\nDisallow: /\nCrawl-delay: 7", {"robots_override": "letter of 1 March"}, [7])],
 )  # fmt: skip
