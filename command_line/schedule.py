@@ -25,7 +25,6 @@ from harvesters.notifications.alerts import load_rules, update_alerts
 from harvesters.notifications.delivery import deliver
 from harvesters.notifications.reports import send_reports
 from harvesters.participation.actions import prune, send_reminders
-from harvesters.pipeline.processes import reduced_gc
 from harvesters.pipeline.record_processor import check_compatible
 from harvesters.runs.context import HarvestContext, ScheduleLock
 from harvesters.runs.jobs import (
@@ -268,10 +267,9 @@ def worker(
             )
         context.pool.check_cluster()
         publish_vocabulary(context)
-        with reduced_gc():
-            import_optional("harvesters.runs.workers", "postgresql").run_worker(
-                context, settings.ledger, settings.sources, concurrency, heartbeat
-            )
+        import_optional("harvesters.runs.workers", "postgresql").run_worker(
+            context, settings.ledger, settings.sources, concurrency, heartbeat
+        )
 
 
 def _log_invalid(name: str, message: str) -> None:

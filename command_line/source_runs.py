@@ -25,7 +25,6 @@ from command_line.workspace import (
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger import operators
 from harvesters.ledger.models import SUCCESSFUL
-from harvesters.pipeline.processes import reduced_gc
 from harvesters.reasons import Reason
 from harvesters.runs import run_report
 from harvesters.runs.collect import ProgressCallback
@@ -208,7 +207,7 @@ def run_all(
             )
         )
 
-    with ProgressBar(err, quiet=quiet) as bar, reduced_gc():
+    with ProgressBar(err, quiet=quiet) as bar:
         SourceQueue(sources, run).work()
     return {source.name: results[source.name] for source in sources if source.name in results}
 

@@ -75,12 +75,14 @@ class Ledger(Database):
         """Return the source's newest run in one of *states*, optionally of full harvests, of runs
         that fetched or of runs with a journal entry only, or with a number below *before*.
         """
-        where = [_run.source == source, _run.state.in_(list(states))]
-        where += [_run.is_full] if full_only else []
-        where += [_run.last_fetched.is_(None)] if fetched_only else []
-        where += [_run.entry.is_not(None)] if wrote_only else []
-        where += [_run.number < before] if before is not None else []
-        return self.first(Run, *where, order=[_newest_first])
+        of_source = (_run.source == source, _run.state.in_(list(states)))
+        only = [
+            *([_run.is_full] if full_only else []),
+            *([_run.last_fetched.is_(None)] if fetched_only else []),
+            *([_run.entry.is_not(None)] if wrote_only else []),
+            *([_run.number < before] if before is not None else []),
+        ]
+        return self.first(Run, *of_source, *only, order=[_newest_first])
 
     def fetched_runs(self, source: str, states: Iterable[State]) -> list[Run]:
         """Return the runs in *states* that fetched, newest first, since the last full harvest;

@@ -14,8 +14,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import IntEnum
 from hashlib import blake2b
@@ -377,20 +377,10 @@ _OWN_BLOCK = 1 << 20
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
-@contextmanager
-def reduced_gc() -> Iterator[None]:
-    """Collect after every fifty thousand new objects, without the objects that exist now."""
-    before = gc.get_threshold()
-    enable_reduced_gc()
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
-
-
 def enable_reduced_gc() -> None:
-    """Reduce collections until this process ends."""
+    """Collect after every fifty thousand new objects, without the objects that exist now, until this
+    process ends.
+    """
     gc.freeze()
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     _return_freed_blocks()
