@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +10,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from command_line.console import Json, print_json, print_lines, print_rows
-from command_line.settings import Context, Settings
+from command_line.settings import Context
 from command_line.workspace import current_user, harvest_context, open_existing
 from harvesters.errors import IdentityError
 from harvesters.ledger.ledger import Ledger
@@ -52,13 +50,6 @@ _Pair = Annotated[
     str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")
 ]
 _COMPARED = ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
-
-
-@contextmanager
-def _open_runs(settings: Settings) -> Iterator[HarvestContext]:
-    """Open the context of runs. Raises LedgerError if this machine has no ledger."""
-    with open_existing(settings), harvest_context(settings) as context:
-        yield context
 
 
 @app.command()
@@ -213,7 +204,7 @@ def decide(
     """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in
     the history.
     """
-    with _open_runs(ctx.obj) as context:
+    with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
         row = find_pair(context.ledger, pair)
         operations.decide_pairs(context, [row.pair], judgement, by=current_user(), reason=reason)
     print_lines(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}")
@@ -261,7 +252,7 @@ def decide_all(
     sets = (frozenset(names or ()) for names in (agree, differ, silent, source))
     rule = PairRule(kind, at_least, at_most, *sets)
     check_rule(rule)
-    with _open_runs(ctx.obj) as context:
+    with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
         rows, sets_before, sets_after = _decide(context, rule, judgement, reason, is_stored=apply)
     state = "decided" if apply else "would be decided"
     counts = f"{len(rows)} pairs {state}: {judgement.value}; sets {sets_before} → {sets_after}"
@@ -292,7 +283,7 @@ def _decide(
 @app.command()
 def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Withdraw the decision about a pair: it is matched by its score again, as before the decision."""
-    with _open_runs(ctx.obj) as context:
+    with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
         both = next(
             (key for key in current_decisions(context.ledger) if pair_id(key) == pair), None
         )
@@ -338,7 +329,7 @@ def publish(
     Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish
     again.
     """
-    with _open_runs(ctx.obj) as context:
+    with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
         if dry_run:
             with plan_clusters(context) as planned:
                 run, rows = None, list(map(change_row, planned))
@@ -360,32 +351,25 @@ def export_decisions(ctx: Context) -> None:
 @app.command("import")
 def import_decisions(
     ctx: Context,
-    file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A table as `identity export` writes it."),
+    ],
 ) -> None:
     """Store the decisions of a table, all or none: a file with unknown records is refused, with
     their lines.
     """
     with open_existing(ctx.obj) as ledger, read_entities(ledger, Iris(ctx.obj.base)) as entities:
-        read = _read_decisions(file, entities)
+        try:
+            text = file.read_text(encoding="utf-8-sig", errors="replace")
+            now = datetime.now(UTC).replace(microsecond=0)
+            read = read_table(text, entities, current_user(), now)
+        except (OSError, IdentityError) as error:
+            raise IdentityError(f"{file}: {error}") from error
         current = current_decisions(ledger)
         new = [decision for decision in read if current.get(decision.pair) != decision]
         add_decisions(ledger, new)
     print_lines(f"{len(new)} decisions stored, {len(read) - len(new)} known already")
-
-
-def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
-    """Return the decisions of a table. Raises IdentityError that names the file and its faults."""
-    try:
-        return read_table(
-            file.read_text(encoding="utf-8-sig"),
-            known,
-            current_user(),
-            datetime.now(UTC).replace(microsecond=0),
-        )
-    except (OSError, UnicodeDecodeError) as error:
-        raise IdentityError(f"{file}: {error}; nothing was stored") from error
-    except IdentityError as error:
-        raise IdentityError(f"{file}: {error}") from error
 
 
 def _decision_row(decision: Decision) -> dict[str, object]:

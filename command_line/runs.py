@@ -168,31 +168,23 @@ def print_run(ledger: Ledger, data: Path, id: str, outcomes: list[Outcome], *, j
     run = run_report.get_run(id, ledger)
     is_interrupted = bool(interrupted_runs(ledger, data, [run]))
     details = run_report.run_details(run, ledger, is_interrupted=is_interrupted)
-    records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
+        records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
         print_json({**details, "records": list(records)})
         return
     print_statistics(details)
     if not details["listed"]:
-        out.print(
-            f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.",
-            highlight=False,
+        print_lines(
+            f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are."
         )
         return
-    if outcomes:
-        out.print(
-            make_table(list(records), f"{id}: {', '.join(outcome.value for outcome in outcomes)}")
-        )
-        return
-    for outcome in Outcome:
-        rows = list(islice(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE))
-        if rows:
-            out.print(make_table(rows, f"{id}: {outcome.value}"))
-        if (left := ledger.outcomes(run)[outcome] - len(rows)) > 0 and rows:
-            out.print(
-                f"and {left:,} more: stocktake runs show {id} --outcome {outcome.value}",
-                highlight=False,
-            )
+    for each in outcomes or Outcome:
+        records = run_report.record_rows(run, ledger, [each])
+        rows = list(islice(records, None if outcomes else _SAMPLE_SIZE))
+        if rows or outcomes:
+            out.print(make_table(rows, f"{id}: {each.value}"))
+        if rows and (left := ledger.outcomes(run)[each] - len(rows)) > 0:
+            print_lines(f"and {left:,} more: stocktake runs show {id} --outcome {each.value}")
 
 
 plans = typer.Typer()

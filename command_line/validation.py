@@ -5,7 +5,6 @@ setting and the remedy.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -173,32 +172,16 @@ def _parts(text: str) -> list[str]:
 
 def writable_directory(data: Path) -> Path:
     """Check that this user can write the data directory and its files."""
-    existing = next(
-        path for path in (data.absolute(), *data.absolute().parents) if os.path.exists(path)
-    )
-    if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise typer.BadParameter(
-            f"STOCKTAKE_DATA is {str(data)!r}, but {existing} is not a writable directory{_owner(existing)}"
-        )
-    for path in sorted(existing.iterdir()) if existing == data.absolute() else []:
-        if os.path.exists(path) and not os.access(
-            path, os.W_OK | (os.X_OK if path.is_dir() else 0)
-        ):
+    existing = next(path for path in (data.absolute(), *data.absolute().parents) if path.exists())
+    if not existing.is_dir():
+        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {existing} is a file")
+    files = sorted(data.iterdir()) if existing == data.absolute() else []
+    for path in (existing, *filter(Path.exists, files)):
+        if not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
             raise typer.BadParameter(
-                f"STOCKTAKE_DATA is {str(data)!r}, but {path.name} in it is not writable{_owner(path)}"
+                f"STOCKTAKE_DATA is {str(data)!r}, but {path} is not writable; run as its owner, or use another directory (--data)"
             )
     return data
-
-
-def _owner(path: Path) -> str:
-    """Return the owner of a file or directory and what to do, or "" if this user owns it."""
-    if (number := path.stat().st_uid) == os.getuid():
-        return ""
-    try:
-        owner = pwd.getpwuid(number).pw_name
-    except KeyError:
-        owner = f"user {number}"
-    return f": it belongs to {owner}; run as {owner}, change the owner, or use another directory (--data)"
 
 
 def _store(url: str, data: Path) -> str:

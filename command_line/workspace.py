@@ -442,10 +442,6 @@ class ProgressBar:
     ) -> None:
         self._progress.stop()
 
-    @property
-    def sources(self) -> list[str]:
-        return [*self._tasks]
-
     def finish(self, source: str) -> None:
         if source in self._tasks:
             self._progress.remove_task(self._tasks.pop(source)[0])

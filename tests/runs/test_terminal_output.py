@@ -115,6 +115,6 @@ def test_the_bar_of_a_source_ends_with_its_run() -> None:
         bar.finish("a")
         bar.finish("c")
 
-        assert bar.sources == ["b"]
+        assert [*bar._tasks] == ["b"]
     assert "1 page" in text.getvalue()
     assert "records/s" not in text.getvalue()
