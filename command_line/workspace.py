@@ -212,18 +212,17 @@ def failure_lines(source: str, plan: Plan, ledger: Ledger, program: str) -> list
     lists them, which begins with *program*. A dry run stores no records, so it has no command.
     """
     reasons = list(run_report.failure_reasons(plan, ledger).items())
-    lines = [
-        f"{source}: {count:,} {'record' if count == 1 else 'records'} not published: "
-        f"{escape(reason)}"
-        for reason, count in reasons[:_MAX_REASONS]
+    rest = len(reasons) - _MAX_REASONS
+    is_stored = reasons and not plan.failures
+    return [
+        *(
+            f"{source}: {count:,} {'record' if count == 1 else 'records'} not published: "
+            f"{escape(reason)}"
+            for reason, count in reasons[:_MAX_REASONS]
+        ),
+        *([f"{source}: and {rest:,} other reasons; to see all: --json"] if rest > 0 else []),
+        *([f"{source}: to see them: {program} runs show {plan.run.id}"] if is_stored else []),
     ]
-    if len(reasons) > _MAX_REASONS:
-        lines.append(
-            f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"
-        )
-    if not lines or plan.failures:
-        return lines
-    return [*lines, f"{source}: to see them: {program} runs show {plan.run.id}"]
 
 
 def purpose_line(withheld: int, program: str) -> str:

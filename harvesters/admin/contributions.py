@@ -4,6 +4,7 @@ with their editions, experts and nominations.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 from urllib.parse import quote
 
@@ -17,7 +18,6 @@ from harvesters.admin.context import (
     CurrentUser,
     FormFields,
     FormOperator,
-    User,
     redirect,
 )
 from harvesters.ledger import prizes, submissions
@@ -31,7 +31,7 @@ from harvesters.participation.submitters import SOURCE
 from harvesters.participation.uploads import picture_response
 from harvesters.runs.operations import MAX_ANSWER_LENGTH
 from harvesters.runs.reported_problems import problem_target, undecided_problems
-from harvesters.site import InvalidValue, NotFound, VersionConflict, render_errors_as_pages
+from harvesters.site import InvalidValue, NotFound, Site, VersionConflict, render_errors_as_pages
 from vocab.iris import Iris
 from web.templating import get_pages
 
@@ -134,36 +134,29 @@ def decide(
 ) -> Response:
     """Carry out what a moderator decided about the version that the page showed."""
     submission = moderation.find(context, id)
-    if decision not in ("comment", "assign", "unassign", "transfer") and form.get(
-        "version", ""
-    ) != str(submission.version):
+    if decision not in _DECISIONS:
+        raise InvalidValue("Unknown decision.")
+    carry_out, is_of_version = _DECISIONS[decision]
+    if is_of_version and form.get("version", "") != str(submission.version):
         raise VersionConflict(
             "The submission was changed meanwhile. Read the new version, then decide."
         )
-    _carry_out(context, user, submission, decision, form.get("note", ""))
+    carry_out(context, user.key.display_name, submission, form.get("note", ""))
     return redirect(f"/page/submissions/{quote(id, safe='')}")
 
 
-def _carry_out(
-    context: AdminContext, user: User, submission: Submission, decision: str, note: str
-) -> None:
-    if decision in ("assign", "unassign"):
-        moderation.assign(context, user.key.display_name, submission, to_me=decision == "assign")
-        return
-    known = {
-        "accept": moderation.accept,
-        "changes": moderation.request_changes,
-        "reject": moderation.reject,
-        "spam": moderation.mark_as_spam,
-        "withdraw": moderation.withdraw,
-        "comment": moderation.comment,
-        "transfer": moderation.transfer,
-    }
-    if decision not in known:
-        raise InvalidValue("Unknown decision.")
-    known[decision](context, user.key.display_name, submission, note)
-
-
+# What carries a decision out, and whether it is about the version that the page showed.
+_DECISIONS: Mapping[str, tuple[Callable[[Site, str, Submission, str], object], bool]] = {
+    "accept": (moderation.accept, True),
+    "changes": (moderation.request_changes, True),
+    "reject": (moderation.reject, True),
+    "spam": (moderation.mark_as_spam, True),
+    "withdraw": (moderation.withdraw, True),
+    "comment": (moderation.comment, False),
+    "transfer": (moderation.transfer, False),
+    "assign": (moderation.assign, False),
+    "unassign": (moderation.unassign, False),
+}
 _LISTED_COMMENTS = (
     SubmissionState.SUBMITTED,
     SubmissionState.QUARANTINED,

@@ -161,10 +161,14 @@ def comment(context: Site, who: str, submission: Submission, note: str) -> None:
     _annotate(context, who, submission, "commented", check_note(note) or None, {})
 
 
-def assign(context: Site, who: str, submission: Submission, *, to_me: bool) -> None:
-    """Assign a submission to the holder of the key, or to nobody."""
-    what = "assigned" if to_me else "unassigned"
-    _annotate(context, who, submission, what, None, {"assigned": who if to_me else None})
+def assign(context: Site, who: str, submission: Submission, _: str) -> None:
+    """Assign a submission to the holder of the key."""
+    _annotate(context, who, submission, "assigned", None, {"assigned": who})
+
+
+def unassign(context: Site, who: str, submission: Submission, _: str) -> None:
+    """Assign a submission to nobody."""
+    _annotate(context, who, submission, "unassigned", None, {"assigned": None})
 
 
 def _require(submission: Submission, *states: SubmissionState) -> None:
