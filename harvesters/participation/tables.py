@@ -23,7 +23,7 @@ import structlog
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, error_reason
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import (
     Submission,
@@ -33,6 +33,7 @@ from harvesters.ledger.participation import (
 )
 from harvesters.ledger.submissions import new_id
 from harvesters.options import suggestion
+from harvesters.page_model import InvalidRecord
 from harvesters.participation.actions import MAX_OPEN, TOO_MANY, new_submission
 from harvesters.participation.check import Check, Duplicate, MemberFinding, check_many, violation
 from harvesters.participation.model import (
@@ -51,9 +52,10 @@ from harvesters.participation.model import (
 )
 from harvesters.participation.submitters import SubmissionContext, count_change
 from harvesters.pipeline.processes import UPLOAD_LIMITS, BoundedCallError, call_bounded
-from harvesters.protocols.csv_file import SAMPLE, detect_dialect
+from harvesters.protocols.csv_file import SAMPLE, detect_dialect, iterate_lines
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.protocols.table_rows import name_columns
+from harvesters.reasons import Reason
 from harvesters.site import InvalidValue, TooLarge, UnsupportedMedia
 from languages.translations import gettext, kind_name
 
@@ -108,7 +110,7 @@ def read_table(body: bytes, media_type: str) -> list[TableRow]:
         why = f"{_SUBJECT}: reading it {error}"
         raise InvalidValue("The file cannot be read: %(why)s", why=why) from error
     except ParseError as error:
-        raise InvalidValue("The file cannot be read: %(why)s", why=str(error)) from error
+        raise InvalidValue("The file cannot be read: %(why)s", why=error_reason(error)) from error
 
 
 def read_lines(body: bytes, media_type: str) -> list[Line]:
@@ -213,21 +215,12 @@ def _csv_lines(body: bytes) -> Iterator[Line]:
         quotechar=quote,
         strict=True,
     )
-    while True:
-        number = lines.line_num + 1
-        try:
-            cells = next(lines)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise InvalidValue(
-                    "A quotation mark is not closed, in the row that begins at line %(line)s.",
-                    line=number,
-                ) from error
-            yield number, [], str(error)
+    for line in iterate_lines(_SUBJECT, lines):
+        if isinstance(line, InvalidRecord):
+            assert isinstance(line.cause, Reason)
+            yield int(str(line.cause.values["line"])), [], str(line.cause.values["error"])
         else:
-            yield number, cells, ""
+            yield line.number, line.cells, ""
 
 
 def _decoded(body: bytes) -> str:

@@ -139,10 +139,10 @@ def _read_lines(source: Source, reply: Reply, charset: str) -> Iterator[Line | I
             escapechar=options.escape or None,
             strict=True,
         )
-        yield from _iterate_lines(f"{source.name}: {reply.url}", lines, options.skip)
+        yield from iterate_lines(f"{source.name}: {reply.url}", lines, options.skip)
 
 
-def _iterate_lines(where: str, lines: Any, skip: int) -> Iterator[Line | InvalidRecord]:
+def iterate_lines(where: str, lines: Any, skip: int = 0) -> Iterator[Line | InvalidRecord]:
     """Yield the lines of a csv.reader, whose type has no public name. Raise ParseError if the text
     ends inside a quoted cell: it was truncated.
     """

@@ -192,7 +192,7 @@ async def test_a_file_over_the_limit_is_refused(client: httpx.AsyncClient) -> No
     ("content", "media", "status", "words"),
     [(b"", CSV, 422, "no line with the names of the columns"),
      (b"type,titel@en\r\nInitiative,A", CSV, 422, "“titel@en” is unknown (did you mean 'title'?)"),
-     (b'type,title@en\r\nInitiative,"A', CSV, 422, "A quotation mark is not closed, in the row that begins at line 2"),
+     (b'type,title@en\r\nInitiative,"A', CSV, 422, "is truncated: unexpected end of data, in the row that begins at line 2"),
      ("type,title@fr\r\nInitiative,Été".encode("latin-1"), CSV, 422, "not UTF-8"),
      (b"PK\x03\x04 broken", XLSX, 422, "is not a readable spreadsheet"), (b"<html>", XLSX, 422, "is not a readable spreadsheet"),
      (b"{}", "application/json", 415, "Send text/csv")],
