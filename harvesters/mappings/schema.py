@@ -29,6 +29,7 @@ from harvesters.payloads.crosswalk_lookup import (
 from harvesters.payloads.paths import READS, Find, compile_path, find_elements
 from harvesters.payloads.value_parsing import (
     KINDS,
+    PLAIN_LETTERS,
     as_list,
     is_nothing,
     normalize_block,
@@ -292,8 +293,12 @@ class FieldTable:
         nothing = self.schema.nothing
         if nothing is None:
             return find
+        plain = frozenset[str]() if nothing else PLAIN_LETTERS
+        read = partial(_read_value, nothing=nothing)
         return lambda row: [
-            item for value in find(row) if not _is_nothing(item := read_editor(value), nothing)
+            item
+            for v in find(row)
+            if (item := v if type(v) is str and v[:1] in plain else read(v)) is not None
         ]
 
     def _read_words(self, find: Find, mark: str) -> ReadWords:
@@ -490,10 +495,12 @@ def _read_members(plan: Plan, row: Any) -> dict[str, Any]:
     return {slot: value for slot, read in plan if (value := read(row)) is not None}
 
 
-def _is_nothing(value: Any, nothing: frozenset[str]) -> bool:
-    text = value.text if isinstance(value, _Element) and not len(value) else value
+def _read_value(value: Any, nothing: frozenset[str]) -> Any:
+    """Return a value, as text if it is an editor's JSON; None for what stands for no value."""
+    item = read_editor(value)
+    text = item.text if isinstance(item, _Element) and not len(item) else item
     text = text.value if isinstance(text, Literal) else text
-    return isinstance(text, str) and is_nothing(text, nothing)
+    return None if isinstance(text, str) and is_nothing(text, nothing) else item
 
 
 def _tag(find: Find, tag: str | None) -> Find:

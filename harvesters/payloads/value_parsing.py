@@ -38,7 +38,7 @@ NOTHING = frozenset((
     "no disponible", "no aplica", "ninguno", "нет данных", "غير متوفر", "不适用", "无",
 ))  # fmt: skip
 # Characters with which none of these texts begins: most values need no further comparison.
-_OTHER_LETTERS = frozenset(ascii_letters + "0123456789") - {
+PLAIN_LETTERS = frozenset(ascii_letters + "0123456789") - {
     letter for word in NOTHING for letter in (word[0], word[0].upper())
 }
 _MAX_NOTHING_LENGTH = 60  # Characters: a longer text is a value.
@@ -122,7 +122,7 @@ def is_nothing(text: str, further: Collection[str] = ()) -> bool:
     >>> is_nothing("N/A"), is_nothing(" None. "), is_nothing("NA"), is_nothing("tbc", {"tbc"})
     (True, True, False, True)
     """
-    if len(text) > _MAX_NOTHING_LENGTH or (not further and text[:1] in _OTHER_LETTERS):
+    if len(text) > _MAX_NOTHING_LENGTH or (not further and text[:1] in PLAIN_LETTERS):
         return False
     word = " ".join(text.split()).rstrip(".").casefold()
     return word in NOTHING or word in further
