@@ -26,9 +26,9 @@ from harvesters.admin.schemas import key_view
 from harvesters.errors import InvalidInputError
 from harvesters.ledger import operators
 from harvesters.ledger.models import Run
+from harvesters.network.fetch import utc_now
 from harvesters.runs import run_report
 from harvesters.runs.operations import Operation, OverrideRequest
-from harvesters.site import utc_now
 from harvesters.source import Source
 
 _ABOUT = {

@@ -33,6 +33,7 @@ from harvesters.errors import HarvestError
 from harvesters.ledger import outbox
 from harvesters.ledger.integrity import has_ledger
 from harvesters.ledger.participation import ProblemState, ReportedProblem, Subscription
+from harvesters.network.fetch import utc_now
 from harvesters.notifications.delivery import MAIL, WEBHOOK, derive_secret
 from harvesters.notifications.reports import write_confirmation, write_digest
 from harvesters.participation.check import Duplicate, DuplicateFinder
@@ -41,7 +42,6 @@ from harvesters.participation.inbox_api import InboxLink, takes_notifications
 from harvesters.participation.submitters import KnownOrganization, SubmissionContext, parse_provider
 from harvesters.runs.reported_problems import file_problem, problem_target, reported_problem
 from harvesters.runs.run_log import is_schedule_running
-from harvesters.site import utc_now
 from harvesters.source import Notify
 from journal.processes import preload
 from journal.store import read_origin

@@ -29,7 +29,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
@@ -57,6 +57,7 @@ from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import MAX_NOTE_LENGTH as MAX_NOTE_LENGTH
 from harvesters.ledger.operators import Key
+from harvesters.network.fetch import utc_now
 from harvesters.notifications.delivery import Channels
 from harvesters.reasons import Reason
 from harvesters.source import Source, load
@@ -342,11 +343,6 @@ Credentials = Annotated[
         )
     ),
 ]
-
-
-def utc_now() -> datetime:
-    """Return the present instant, in whole seconds."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(slots=True)

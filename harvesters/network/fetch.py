@@ -325,7 +325,8 @@ class _Request:
 
 
 def utc_now() -> datetime:
-    return datetime.now(UTC)
+    """Return the present instant, in whole seconds."""
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(slots=True)

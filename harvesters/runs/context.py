@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -20,7 +20,7 @@ from harvesters.errors import DataDirectoryError, LockLostError, SourceLockedErr
 from harvesters.ledger.database import Fence, SharedRateLimiter
 from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
-from harvesters.network.fetch import NetworkSettings
+from harvesters.network.fetch import NetworkSettings, utc_now
 from harvesters.pipeline.processes import DEFAULT_WORKERS, ChildProcesses
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.run_log import SCHEDULE, SCHEDULE_FILE, lock_path, source_lock_name
@@ -32,10 +32,6 @@ from shapes.validate import EngineName
 from vocab.iris import Iris
 
 log = structlog.get_logger()
-
-
-def _now() -> datetime:
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +51,7 @@ class HarvestContext:
     iris: Iris
     pool: WorkerPool
     network: NetworkSettings = field(default_factory=NetworkSettings)
-    now: Callable[[], datetime] = _now
+    now: Callable[[], datetime] = utc_now
     source_dir: Path | None = None
     # A file lock cannot be lost while its process runs.
     check_lock: Callable[[], None] = lambda: None
