@@ -196,8 +196,12 @@ def record_rows(source: str, resource: Resource) -> list[str]:
     remarks = REMARKS if resource is RICH else ()
     results = [
         *describe(resource, IRIS, source),
-        *describe_record(resource.key, IRIS, provenance(source)),
-        *describe_results(IRIS.record(source, resource.key), IRIS, remarks),
+        *sorted(
+            [
+                *describe_record(resource.key, IRIS, provenance(source)),
+                *describe_results(IRIS.record(source, resource.key), IRIS, remarks),
+            ]
+        ),
     ]
     return [f"A {quad}" for quad in quads(results, IRIS.record(source, resource.key))]
 
