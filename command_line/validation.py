@@ -93,25 +93,17 @@ def _check_database(url: str) -> None:
 
 
 # By the name of an option: the function that reads its text, or raises an error that describes the
-# fault; its place, if the module is imported only for a setting that few installations have.
-_READ: Mapping[str, Callable[[str], object] | str] = {
-    "limits": "publisher.limits:read",
+# fault. A module that few installations need is imported late.
+_READ: Mapping[str, Callable[[str], object]] = {
+    "limits": lambda text: import_module("publisher.limits").read(text),
     "logo": lambda path: check_logo(Path(path)),
     "proxies": lambda text: [ip_network(network, strict=False) for network in _parts(text)],
-    "releases": "publisher.releases.schedule:trigger",
+    "releases": lambda text: import_module("publisher.releases.schedule").trigger(text),
     "ledger": _check_database,
-    "smtp": "harvesters.notifications.delivery:parse_mail_server",
-    "oidc": "harvesters.participation.submitters:parse_provider",
+    "smtp": lambda url: import_module("harvesters.notifications.delivery").parse_mail_server(url),
+    "oidc": lambda url: import_module("harvesters.participation.submitters").parse_provider(url),
 }
 _SECRET = ("ledger", "smtp", "oidc", "webhook_secret")  # texts that a message does not repeat
-
-
-def _load(place: Callable[[str], object] | str) -> Callable[[str], object]:
-    if not isinstance(place, str):
-        return place
-    module, _, name = place.partition(":")
-    function: Callable[[str], object] = getattr(import_module(module), name)
-    return function
 
 
 def _check_texts(values: Mapping[str, Any]) -> None:
@@ -126,7 +118,7 @@ def _check_texts(values: Mapping[str, Any]) -> None:
     for name, read in _READ.items():
         try:
             if values[name]:
-                _load(read)(values[name])
+                read(values[name])
         except (ValueError, OSError) as error:
             raise typer.BadParameter(f"{entered[name]}: {error}") from error
 

@@ -5,7 +5,7 @@ They are off by default, in the ledger and never in the journal, so that they ca
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import unquote
@@ -74,18 +74,10 @@ _DECISIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class CommentedPost:
-    """A published post: its *path*, ``post/{source}/{key}`` as in the address of its page, and its
-    *title*, "" without one.
+def find_post(context: SubmissionContext, path: str) -> tuple[str, str]:
+    """Return the path of a published post, ``post/{source}/{key}`` as in the address of its page,
+    and its title, "" without one. Raises NotFound if it is not one, and Closed if comments are off.
     """
-
-    path: str
-    title: str
-
-
-def find_post(context: SubmissionContext, path: str) -> CommentedPost:
-    """Return a published post. Raises NotFound if it is not one, and Closed if comments are off."""
     require_on(context)
     parts = path.split("/", 2)
     source, key = (unquote(part) for part in parts[1:3]) if len(parts) == 3 else ("", "")
@@ -94,7 +86,7 @@ def find_post(context: SubmissionContext, path: str) -> CommentedPost:
         f"/id/post/{encode(source)}/{encode(key)}> " in line for line in statements
     ):
         raise NotFound("There is no post with this address.")
-    return CommentedPost(f"post/{encode(source)}/{encode(key)}", record_title(statements))
+    return f"post/{encode(source)}/{encode(key)}", record_title(statements)
 
 
 def require_on(context: SubmissionContext) -> None:
@@ -183,13 +175,12 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
         queue_mail(context, str(submitter.mail), subject, lines)
 
 
-def _new(context: SubmissionContext, post: CommentedPost, text: str) -> Comment:
+def _new(context: SubmissionContext, post: tuple[str, str], text: str) -> Comment:
     require_on(context)
     language, now = current_locale().language, context.now()
     return Comment(
         new_id(),
-        post.path,
-        post.title,
+        *post,
         clean_text(text),
         language,
         SubmissionState.DRAFT,
@@ -217,13 +208,14 @@ def _form_page(
     pages: Pages,
     request: Request,
     visitor: Visitor,
-    post: CommentedPost,
+    post: tuple[str, str],
     text: str,
     mail: str = "",
     error: str = "",
 ) -> Response:
     values = {
-        "post": post,
+        "path": post[0],
+        "post_title": post[1],
         "text": text,
         "mail": mail,
         "error": error,
