@@ -18,12 +18,12 @@ from itertools import pairwise
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
-from pyoxigraph import RdfFormat, parse, serialize
+from pyoxigraph import RdfFormat, Triple, parse, serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady
-from publisher.feeds.records import ChangedRecord, ChangesDep, instant
+from publisher.feeds.records import ChangesDep, instant
 from publisher.history.change_reader import ALL, Change, ChangeType
 from publisher.pages import require
 from publisher.rdf import PREFIXES, text_term, to_node, typed_term
@@ -145,19 +145,20 @@ class EventStream:
         node = {"@id": url, "rdf:type": f"{TREE}Node", f"{TREE}relation": links}
         nodes = (self.description(url), node, *more)
         cache = IMMUTABLE if is_closed else _SOON
-        return self.respond(nodes, self.changes.records(changes), cache)
+        return self.respond(nodes, changes, cache)
 
     def respond(
-        self, nodes: Iterable[Node], records: Iterable[ChangedRecord] = (), cache: str = _SOON
+        self, nodes: Iterable[Node], changes: Sequence[Change] = (), cache: str = _SOON
     ) -> Response:
-        """Return *nodes* and the versions *records* in the negotiated format."""
+        """Return *nodes* and the versions after *changes* in the negotiated format."""
         chosen_format = choose_format(self._request, _FORMATS, self._format)
         described = (
             f"<{statement.subject}> <{statement.predicate}> {to_node(statement.object)} ."
             for node in nodes
             for statement in node_statements(node)
         )
-        members = (line for record in records for line in self._member(record))
+        states = self.changes.states(changes)
+        members = (line for state in states for line in self._member(*state))
         data = "".join(f"{line}\n" for lines in (described, members) for line in lines).encode()
         if chosen_format.writer != RdfFormat.N_QUADS:
             quads = parse(data, RdfFormat.N_QUADS, lenient=True)
@@ -165,16 +166,15 @@ class EventStream:
         headers = {"Cache-Control": cache}
         return respond(self._request, data, chosen_format, headers=headers)
 
-    def _member(self, record: ChangedRecord) -> Iterator[str]:
+    def _member(self, change: Change, triples: Iterable[Triple]) -> Iterator[str]:
         """Write a version of a record in N-Quads."""
-        change = record.change
         version = f"<{self.base}ldes/version/{change.entry}/{change.name}>"
         yield f"<{self.iri}> <{TREE}member> {version} ."
         yield f"{version} <{RDF}type> <{_ACTIVITY_TYPES[change.change_type]}> ."
         yield f"{version} <{DCT}isVersionOf> <{self.base}{change.graph}> ."
         yield f'{version} <{_TIME}> "{instant(change.stamp)}"^^<{XSD}dateTime> .'
         yield f'{version} <{SCHEMA}position> "{change.number}"^^<{XSD}integer> .'
-        yield from (f"{line} {version} ." for line in record.lines())
+        yield from (f"{triple} {version} ." for triple in triples)
 
 
 Stream = Annotated[EventStream, Depends(EventStream)]
@@ -374,7 +374,7 @@ def version(
         else None,
         "There is no such version; the pages of /ldes name them",
     )
-    return stream.respond((), stream.changes.records([change]), IMMUTABLE)
+    return stream.respond((), [change], IMMUTABLE)
 
 
 def _period(name: str) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, cached_property, lru_cache
@@ -16,12 +16,12 @@ from typing import Annotated, Any, NamedTuple, Protocol, TypeVar, cast
 from fastapi import Depends
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
-from pyoxigraph import NamedNode
+from pyoxigraph import NamedNode, Triple
 
 from publisher.data.properties import PropertyTable, published_properties
 from publisher.history.change_reader import Change, ChangeType, Watermark, open_history
 from publisher.pages import PACKAGE_FOLDER, ServiceDep
-from publisher.rdf import Term, from_node, namespaces, to_node
+from publisher.rdf import Term, from_node, namespaces
 from publisher.store.descriptions import Description, Statement
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -131,12 +131,6 @@ class ChangedRecord(Description):
         """Return the values of a property, of the record's thing or of *subject*."""
         return super().all(name, subject or self.topic)
 
-    def lines(self) -> list[str]:
-        """Write the statements in N-Triples, sorted, without the closing dot; all subjects and
-        predicates are IRIs.
-        """
-        return sorted(f"<{s}> <{p}> {to_node(o)}" for s, p, o in self.statements)
-
     @cached_property
     def values(self) -> Mapping[str, list[RecordValue]]:
         """Return the values of the lists that ``properties.toml`` calls metadata, each once: action
@@ -218,21 +212,23 @@ class Changes:
         """Return the last change that is announced. Raises NotReady before the first."""
         return self.history.watermark(time.time())
 
-    def records(self, changes: Sequence[Change]) -> Iterator[ChangedRecord]:
-        """Yield the record of each of *changes*, in their order."""
-        base, properties, spaces = self.iris.base, published_properties(), namespaces(self.iris)
+    def states(self, changes: Sequence[Change]) -> Iterator[tuple[Change, Iterable[Triple]]]:
+        """Yield each of *changes* with what the graph of its record stated after it, sorted."""
         for start in range(0, len(changes), BATCH):
             batch = changes[start : start + BATCH]
-            versions = [(base + change.graph, change.entry) for change in batch]
-            for change, triples in zip(batch, self.history.states(versions), strict=True):
-                statements = tuple(  # No subject is a blank node.
-                    Statement(
-                        cast(NamedNode, t.subject).value, t.predicate.value, from_node(t.object)
-                    )
-                    for t in triples
-                )
-                graph = base + change.graph
-                yield ChangedRecord(graph, statements, {}, spaces, change, self.iris, properties)
+            versions = [(self.iris.base + change.graph, change.entry) for change in batch]
+            yield from zip(batch, self.history.states(versions), strict=True)
+
+    def records(self, changes: Sequence[Change]) -> Iterator[ChangedRecord]:
+        """Yield the record of each of *changes*, in their order."""
+        iris, properties, spaces = self.iris, published_properties(), namespaces(self.iris)
+        for change, triples in self.states(changes):
+            statements = tuple(  # No subject is a blank node.
+                Statement(cast(NamedNode, t.subject).value, t.predicate.value, from_node(t.object))
+                for t in triples
+            )
+            graph = iris.base + change.graph
+            yield ChangedRecord(graph, statements, {}, spaces, change, iris, properties)
 
 
 def get_changes(service: ServiceDep) -> Changes:
