@@ -146,46 +146,33 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
         declaration = _DECLARATION.match(text)
         empty = etree.tostring(etree.Element(root.tag, dict(root.attrib), root.nsmap))
         head = (declaration[0] if declaration else b"") + empty.removesuffix(b"/>") + b">"
-        is_ended = False
-        for part in _find_parts(text):
-            if part is None:
-                is_ended = True
-                break
-            stated = _IDENTIFIER.search(part)
-            key = " ".join(stated[1].decode("utf-8", "replace").split()) if stated else ""
-            where = Reason(
-                "%(url)s: the activity %(key)s cannot be read", url=reply.url, key=repr(key)
-            )
-            try:
-                with parser_errors(where):
-                    root = etree.fromstring(head + part + b"</iati-activities>", _BARE)
-                    node = root[0]
-                    root.remove(node)
-            except ParseError as error:
-                lost += [] if key else [error]
-                yield InvalidRecord(key or None, error.reason)
-                continue
-            if why := _exclusion(options, node):
-                excluded[why] += 1
-            else:
-                yield _parse_activity(reply, node)
+        with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
+            for part in _find_parts(text):
+                stated = _IDENTIFIER.search(part)
+                key = " ".join(stated[1].decode("utf-8", "replace").split()) if stated else ""
+                fault = "%(url)s: the activity %(key)s cannot be read"
+                try:
+                    with parser_errors(Reason(fault, url=reply.url, key=repr(key))):
+                        root = etree.fromstring(head + part + b"</iati-activities>", _BARE)
+                        node = root[0]
+                        root.remove(node)
+                except ParseError as error:
+                    lost += [] if key else [error]
+                    yield InvalidRecord(key or None, error.reason)
+                    continue
+                if why := _exclusion(options, node):
+                    excluded[why] += 1
+                else:
+                    yield _parse_activity(reply, node)
+            if lost:
+                raise ValueError(str(lost[0].reason))
     if excluded:
-        log.info(
-            "activities excluded by the source definition",
-            source=source.name,
-            file=reply.url,
-            **excluded,
-        )
-    with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
-        if not is_ended:
-            raise ValueError("it has no </iati-activities> at its end")
-        if lost:
-            raise ValueError(str(lost[0].reason))
+        log.info("activities excluded", source=source.name, file=reply.url, **excluded)
 
 
-def _find_parts(text: mmap) -> Iterator[bytes | None]:
-    """Yield each activity from its start to its end, or to the start of the next; None at the end
-    of the root.
+def _find_parts(text: mmap) -> Iterator[bytes]:
+    """Yield each activity from its start to its end, or to the start of the next. Raise ValueError
+    if the root does not end.
     """
     start: int | None = None
     passed = 0  # Marks before this position are inside a comment or a text.
@@ -201,8 +188,8 @@ def _find_parts(text: mmap) -> Iterator[bytes | None]:
             yield text[start : match.end() if mark == "end" else match.start()]
         start = match.start() if mark == "start" else None
         if mark == "root":
-            yield None
             return
+    raise ValueError("it has no </iati-activities> at its end")
 
 
 def _exclusion(options: IatiOptions, activity: _Element) -> str:
