@@ -206,11 +206,9 @@ class JsonPages(PagedProtocol[Row]):
         rows, total = self.find_rows(reply, document), self.total(reply, document)
         if options.page or options.offset:
             return Batch(reply, rows, total, "" if cursor.sizes and len(rows) < size else None)
-        following = self.find_next(document)
+        following = self.find_next(document) if options.next else _next_link(reply)
         if options.cursor:
             return Batch(reply, rows, total, "" if following in (None, False) else str(following))
-        if not options.next:
-            following = _next_link(reply)
         return Batch(reply, rows, total, join_url(reply.url, str(following)) if following else "")
 
     def total(self, reply: Reply, document: Any) -> int | None:
