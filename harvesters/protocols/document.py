@@ -341,7 +341,7 @@ def _parse_file(source: Source, fetch: Fetch, document: ListedDocument, reply: R
             row = load_json(replace(reply, content=content))
     if not isinstance(row, dict):
         text = "%(url)s: expected a JSON object, not a %(kind)s"
-        return (InvalidRecord(key, Reason(text, url=reply.url, kind=type(row).__name__)),)
+        raise ParseError(text, url=reply.url, kind=type(row).__name__)
     return (row_record(key, row, document.modified),)
 
 
@@ -350,9 +350,7 @@ def _parse_rdf_file(source: Source, fetch: Fetch, key: str | None, reply: Reply)
     with parse_rdf(reply, builtin_context, broken=broken) as store:
         items = reader.parse_records(store, reader.find_records(store, reply.url), broken)
     if not items:
-        return (
-            InvalidRecord(key, Reason("%(url)s: has no record of a known class", url=reply.url)),
-        )
+        raise ParseError("%(url)s: has no record of a known class", url=reply.url)
     if key is not None and len(items) == 1:
         return (replace(items[0], key=key),)
     return tuple(items)

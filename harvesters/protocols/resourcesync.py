@@ -120,12 +120,9 @@ def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[Meta
     begins = [parse_timestamp(metadata.get("from", "")) for _, metadata, _ in documents]
     if all(begin and begin > moment for begin in begins):
         return None
-    newest: dict[str, Metadata] = {}
-    for entry in (entry for _, _, entries in documents for entry in entries):
-        known = newest.get(entry["address"], entry)
-        stamps = [parse_timestamp(each["datetime"]) or moment for each in (entry, known)]
-        if may_be_newer(entry["datetime"], moment) and stamps[0] >= stamps[1]:
-            newest[entry["address"]] = entry
+    changes = [entry for _, _, entries in documents for entry in entries]
+    changes.sort(key=lambda entry: parse_timestamp(entry["datetime"]) or moment)
+    newest = {e["address"]: e for e in changes if may_be_newer(e["datetime"], moment)}
     return [newest[address] for address in sorted(newest)]
 
 
