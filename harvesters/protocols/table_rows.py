@@ -66,8 +66,7 @@ class TableOptions(Options):
 
 # Hand-made tables have titles, notes and empty lines before their header: at most so many lines.
 MAX_HEADER_LINE = 100
-# Records, and their bytes, that are compared to find a column that tells rows with one key apart.
-_MAX_SAMPLE, _MAX_SAMPLE_BYTES = 2000, 8 * 1024 * 1024
+_MAX_SAMPLE = 2000  # Records that are compared for a column that tells rows with one key apart.
 # C0 and C1 controls without the white space of RFC 4180's lines: what a wrong charset leaves.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SEPARATOR = "\x1f"  # The unit separator, which no cell contains.
@@ -105,8 +104,7 @@ def read_table(
         return _join(grouped, read_joined(reply)) if read_joined else grouped
 
     for page in read_document(source, fetch, cursor, accept, read_items, on_disk=on_disk):
-        size = sum(len(record.raw) for record in sample)
-        if not is_grouped and len(sample) < _MAX_SAMPLE and size < _MAX_SAMPLE_BYTES:
+        if not is_grouped and len(sample) < _MAX_SAMPLE:
             sample += [item for item in page.items if isinstance(item, Record)]
             composed_key = _composed_key(source, sample)
         lost = next((item.cause for item in page.items if _is_key_lost(item)), None)
