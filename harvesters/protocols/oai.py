@@ -52,7 +52,7 @@ from harvesters.protocols.lists import (
     ServiceError,
     Window,
 )
-from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.protocol import Protocol, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -204,17 +204,13 @@ class OaiPmh(PagedProtocol[Any]):
         self.left: tuple[Window, list[Entry]] = ((), [])
 
     def read(self, cursor: str | None) -> Pages[Any]:
-        self.sets = self._select_sets()
+        self.sets, origin = self._select_sets(), ""
+        if self.since and read_cursor(ListCursor, cursor) is None:
+            calendar = self._identify()
+            origin = calendar.text(self.since - max(calendar.step, timedelta(seconds=1)))
         singly = self.options.singly
-        self.windows = tuple((number, "", "", singly) for number in range(len(self.sets) or 1))
+        self.windows = tuple((n, origin, "", singly) for n in range(len(self.sets) or 1))
         yield from super().read(cursor)
-
-    def start(self) -> ListCursor:
-        if self.since is None:
-            return ListCursor(self.windows)
-        calendar = self._identify()
-        origin = calendar.text(self.since - max(calendar.step, timedelta(seconds=1)))
-        return ListCursor(tuple((n, origin, "", singly) for n, _, _, singly in self.windows))
 
     def page_size(self, cursor: ListCursor) -> int:
         # The number of records in a list's page is the repository's, at least two.
