@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -154,8 +155,7 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
                 try:
                     with parser_errors(Reason(fault, url=reply.url, key=repr(key))):
                         root = etree.fromstring(head + part + b"</iati-activities>", _BARE)
-                        node = root[0]
-                        root.remove(node)
+                        node = deepcopy(root[0])  # In a document of its own.
                 except ParseError as error:
                     lost += [] if key else [error]
                     yield InvalidRecord(key or None, error.reason)
