@@ -43,6 +43,7 @@ HarvestError
 ├── ClusterError           a Dask cluster cannot be used: no answer, no workers, other code
 │   └── ClusterLostError       a connected cluster no longer answers
 └── LedgerError            the ledger is locked, full or of another version
+    ├── EncodingError          its database is not in UTF-8
     ├── SchemaVersionError     its tables are of another version of Stocktake
     └── LockLostError          the lock of a run was lost: another process may have claimed the run
 """
@@ -266,6 +267,10 @@ class ClusterLostError(ClusterError):
 
 class LedgerError(HarvestError):
     """The ledger cannot be read or written."""
+
+
+class EncodingError(LedgerError):
+    exit_code = 2
 
 
 class SchemaVersionError(LedgerError):

@@ -40,7 +40,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from harvesters.errors import LedgerError, LockLostError, SchemaVersionError
+from harvesters.errors import EncodingError, LedgerError, LockLostError, SchemaVersionError
 from harvesters.ledger.models import compress, decompress
 from harvesters.reasons import Reason
 from journal.outage import Outage, root_cause
@@ -359,13 +359,15 @@ class Database:
         self._joined = _Joined()
         try:
             self._create_or_migrate(migrate=migrate)
-        except SchemaVersionError:
+        except (EncodingError, SchemaVersionError):
             self.close()
             raise
 
     def _create_or_migrate(self, *, migrate: bool) -> None:
         """Create the tables, or with *migrate* migrate those of an older version, in one transaction."""
         with self.transaction() as connection:
+            if self.is_shared:
+                _check_encoding(connection)
             current = read_revision(connection)
         if current is not None and not is_outdated(current):
             return
@@ -628,6 +630,16 @@ def _connect_args(url: str, seconds: int) -> dict[str, Any]:
         "connect_timeout": min(seconds, _TIMEOUT_SECONDS),
         "options": f"{keepalive['options']} -c lock_timeout={seconds}s",
     }
+
+
+def _check_encoding(connection: sa.Connection) -> None:
+    query = "SELECT current_database(), current_setting('server_encoding')"
+    name, encoding = connection.execute(sa.text(query)).one()
+    if encoding != "UTF8":
+        raise EncodingError(
+            f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; "
+            f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
+        )
 
 
 def _relax_sync(connection: Any, _: object) -> None:
