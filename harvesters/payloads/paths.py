@@ -392,9 +392,8 @@ def _row_type(note: Callable[[str], None]) -> type[dict[str, Any]]:
             note(f"{self._path}{key}")
             return super().get(key, default)
 
-        def __iter__(
-            self,
-        ) -> Iterator[str]:  # With it, ``dict(row)`` and ``{**row}`` read each value.
+        # With it, ``dict(row)`` and ``{**row}`` read each value.
+        def __iter__(self) -> Iterator[str]:
             return super().__iter__()
 
         def items(self) -> Any:
