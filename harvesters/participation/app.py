@@ -9,10 +9,9 @@ from fastapi import FastAPI
 from harvesters.participation import api, comments, draft_pages, inbox_api, pages, prize_routes
 from harvesters.participation.drafts import PICTURE
 from harvesters.participation.submitters import SubmissionContext
-from harvesters.participation.tables import MAX_FILE, read_lines
-from harvesters.participation.uploads import MAX_PICTURE, encode_webp, parse_members
+from harvesters.participation.tables import MAX_FILE
+from harvesters.participation.uploads import MAX_PICTURE
 from harvesters.participation.visitor import MAX_BODY, POLICY, ROOT, submission_pages
-from harvesters.pipeline.processes import preload
 from harvesters.site import install_error_handlers
 from web.middleware import RequestMiddleware, SecurityMiddleware
 
@@ -35,7 +34,6 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    preload(parse_members, read_lines, encode_webp)
     app.state.context = context
     app.state.pages = submission_pages(demo=context.demo, provider=context.provider_name)
     routers = (
