@@ -208,7 +208,7 @@ class SecurityMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            return await self._page_app(scope, receive, send)
         if self._url:
             scope = with_public_host(scope, self._url)
         started = False
