@@ -16,4 +16,5 @@ def search_index(folder: Path, entries: Iterable[SearchEntry]) -> Searcher:
         writer.add_document(document(entry))
     writer.commit()
     link_index(folder / "index", folder / "copy")
+    writer.wait_merging_threads()  # else they would remove files of the next writer
     return Searcher(folder / "copy")

@@ -560,8 +560,11 @@ class SearchUpdater:
         self._start_over()
 
     def close(self) -> None:
-        """Close the index; what was not committed is lost."""
-        del self._writer
+        """Close the index once its merges have ended, since they would remove files of an index that
+        is opened next; what was not committed is lost.
+        """
+        with suppress(*self.errors):
+            self._writer.wait_merging_threads()
 
     def _start_over(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
