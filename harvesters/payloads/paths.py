@@ -51,7 +51,8 @@ _STEP = re.compile(r"\w+", re.ASCII)
 _ANY_NAMESPACE = re.compile(r"\*:([\w.-]+)")
 _PROPERTY = r"<[^<>\s]+>|[A-Za-z][\w.-]*:[\w.%-]+|a\b"
 _PROPERTY_STEP = rf"{_PROPERTY}|\.|\(\s*(?:{_PROPERTY})\s*(?:\|\s*(?:{_PROPERTY})\s*)*\)"
-_PART = re.compile(rf"{_PROPERTY_STEP}|[/|]")
+# It matches the parts of a path that _CHOICE accepts.
+_PART = re.compile(r"<[^<>\s]+>|[A-Za-z][\w.-]*(?::[\w.%-]+)?|\.|\((?:<[^<>\s]+>|[^()<>])*\)|[/|]")
 _CHOICE = re.compile(
     rf"\s*(?:'(?P<text>[^']*)'|(?P<path>(?:{_PROPERTY_STEP})(?:\s*(?:/|\|(?!\|))\s*(?:{_PROPERTY_STEP}))*))\s*(?P<end>\|\|)?"
 )

@@ -29,5 +29,5 @@ def test_the_system_page_lists_workers_and_jobs(house: Any, registry: Any) -> No
     assert (without["workers"], without["jobs"]) == ([], {})
     assert (waiting["workers"], waiting["jobs"]) == ([], {"todo": 1})
     assert running["workers"] is not None
-    assert [worker.sources for worker in running["workers"]] == [["a"]]
+    assert [worker["sources"] for worker in running["workers"]] == [["a"]]
     assert running["jobs"] == {"doing": 1}
