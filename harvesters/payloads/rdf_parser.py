@@ -15,20 +15,25 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
 from functools import cache
-from graphlib import CycleError, TopologicalSorter
 from importlib.resources import files
 from typing import Any
 from urllib.parse import urldefrag
 
 from lxml import etree
 from lxml.etree import _Element
-from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
+from pyoxigraph import BlankNode, NamedNode, Quad, QuadParser, RdfFormat, Store, parse
 
 from harvesters.errors import ParseError, message, parser_errors
 from harvesters.network.reply import doctype_error, parse_xml_bytes
-from harvesters.payloads.graph import MEMBERS, PREFIXES
+from harvesters.payloads.graph import (
+    MEMBERS,
+    PREFIXES,
+    Graph,
+    bounded_description,
+    iri_or_text,
+    merge_graphs,
+)
 from harvesters.payloads.value_parsing import join_url
 from harvesters.reasons import Reason
 from vocab.iris import is_web
@@ -70,8 +75,9 @@ def builtin_context(address: str) -> Any:
 def inline_contexts(value: Any, find: Find) -> Any:
     """Replace references to contexts by the contexts, anywhere in a document.
 
-    Raises LookupError, with the address, if *find* has none. The document must not be nested deeper
-    than Python's recursion limit (1000), which JSON parsed by orjson is not.
+    Raises LookupError, with the address, if *find* has none, and ValueError at a context of the
+    document that its parser could not process. The document must not be nested deeper than
+    Python's recursion limit (1000), which JSON parsed by orjson is not.
     """
     if isinstance(value, list):
         return [inline_contexts(item, find) for item in value]
@@ -88,92 +94,40 @@ def _context(value: Any, find: Find) -> Any:
         return find(value)
     if isinstance(value, list):
         return [_context(item, find) for item in value]
-    return inline_contexts(value, find)  # A term of a context may have its own context.
+    if isinstance(value, dict):
+        _check_context(value)
+    return value
 
 
-# How many terms may be defined each by the next, and how deep contexts may be nested: pyoxigraph
-# overflows the stack at some thousand, and real documents have 3.
-_MAX_CHAIN, _MAX_NESTING = 100, 10
-# Definitions of terms that a document may process, and more for each byte; each takes 4 µs. A large
-# catalogue whose terms have contexts of 100 terms needs half as many.
-_DEFINITIONS, _DEFINITIONS_PER_BYTE = 100_000, 5
+# Terms of a context; schema.org has 2,800.
+_MAX_TERMS = 5_000
+# Terms that are defined by terms that are defined by others: pyoxigraph overflows the stack if some
+# thousand are defined each by the next, and real documents have none.
+_MAX_CHAIN = 100
 
 
-def check_contexts(content: bytes) -> None:
-    """Raise ValueError if the contexts of a JSON-LD document would overflow its parser's stack, or
-    take far more time than documents of this size need.
-
-    A term may be defined by another one, and the context of a term is processed again for each of
-    its values (https://www.w3.org/TR/json-ld11/#scoped-contexts). A node with a context of its own
-    copies the terms around it, which takes a tenth of the time.
+def _check_context(context: Mapping[str, Any]) -> None:
+    """Raise ValueError if a context would overflow its parser's stack, or could take far more time
+    than a document of its size needs: the context of a term is processed again for each value.
     """
-    document = json.loads(content, object_pairs_hook=_unique_context, parse_int=str)
-    values, contexts = _count_values(document)
-    terms = {term for context in contexts for term in context}
-    scoped = [
-        sum(map(len, _count_values(definition)[1]))
-        for context in contexts
-        for definition in context.values()
-        if isinstance(definition, dict) and "@context" in definition
-    ]
-    for context in contexts:
-        _check_chain(context)
-    work = max(scoped, default=0) * values + len(terms) * len(contexts) // 10
-    if work > _DEFINITIONS + _DEFINITIONS_PER_BYTE * len(content):
-        raise ValueError(f"its contexts have {work:,} definitions of terms to process")
-
-
-def _unique_context(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object. Raise ValueError at a second context, which would replace the first here."""
-    members = dict(pairs)
-    if len(members) < len(pairs) and sum(name == "@context" for name, _ in pairs) > 1:
-        raise ValueError("@context is defined twice")
-    return members
-
-
-def _count_values(document: Any) -> tuple[int, list[dict[str, Any]]]:
-    """Return the number of values of a document, and its contexts. Raise ValueError if these are
-    nested too deeply.
-    """
-    count, contexts = 0, []
-    stack = [(document, False, 0)]
-    while stack:
-        value, is_context, nesting = stack.pop()
-        count += 1
-        if isinstance(value, list):
-            stack.extend((item, is_context, nesting) for item in value)
-        elif isinstance(value, dict):
-            if is_context:
-                contexts.append(value)
-                nesting += 1
-            if nesting > _MAX_NESTING:
-                raise ValueError(f"its contexts are nested more than {_MAX_NESTING} deep")
-            stack.extend((element, name == "@context", nesting) for name, element in value.items())
-    return count, contexts
-
-
-def _check_chain(context: Mapping[str, Any]) -> None:
-    """Raise ValueError if too many terms are defined each by the next, or some by themselves."""
-    order = TopologicalSorter({term: _defined_by(context, term) for term in context})
-    length = 0
-    with suppress(CycleError):
-        order.prepare()
-        while order.is_active() and length < _MAX_CHAIN:
-            order.done(*order.get_ready())
-            length += 1
-        if not order.is_active():
-            return
-    raise ValueError(f"terms of its context are defined by each other more than {_MAX_CHAIN} deep")
+    others = {term: _defined_by(context, term) for term in context}
+    chained = [term for term, names in others.items() if any(map(others.get, names))]
+    if len(context) > _MAX_TERMS:
+        raise ValueError(f"its context has more than {_MAX_TERMS:,} terms")
+    if len(chained) > _MAX_CHAIN:
+        raise ValueError(f"more than {_MAX_CHAIN} terms of its context are defined by each other")
+    if any(isinstance(term, dict) and "@context" in term for term in context.values()):
+        raise ValueError("a term of its context has a context of its own")
 
 
 def _defined_by(context: Mapping[str, Any], term: str) -> set[str]:
     """Return the other terms of a context that the definition of *term* names."""
     definition = context[term]
-    members = definition if isinstance(definition, dict) else {"@id": definition}
-    values = (term, *map(members.get, ("@id", "@type", "@reverse", "@index")))
+    values = (term, *(definition.values() if isinstance(definition, dict) else [definition]))
     names = [value for value in values if isinstance(value, str)]
-    others = {other for name in names for other in (name, name.partition(":")[0])}
-    return (others & context.keys()) - {term}
+    return {
+        other for name in names for other in (name, name.partition(":")[0])
+    } & context.keys() - {term}
 
 
 # Why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not
@@ -228,23 +182,39 @@ def parse_quads(
     *,
     broken: NodeErrors | None = None,
     rename: bool = False,
-    has_own_contexts: bool = True,
 ) -> Iterator[Quad]:
     """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank
-    nodes new names. The contexts of JSON-LD are checked if the document has its own.
+    nodes new names. The contexts of JSON-LD are those that ``inline_contexts`` checked.
 
     With *broken*, invalid statements of Turtle, TriG, N-Triples and N-Quads are skipped, and their
     subjects are added to *broken* with the reason. An empty reference as a value, such as
     ``"license": ""``, is left out: only properties that join pages and members lead to the document
-    itself. Raises ParseError at any other invalid content, at triple terms nested more than 100
-    deep, and at the contexts that ``check_contexts`` refuses.
+    itself. Raises ParseError at any other invalid content, and at triple terms nested more than 100
+    deep.
     """
     address = urldefrag(base).url if base else ""
     if is_web(address) and any(empty in content for empty in (b'""', b"''", b"<>")):
         marked = f"{address}{'&' if '?' in address else '?'}{_EMPTY_REFERENCE}"
-        quads = _parse(content, syntax, subject, marked, broken, rename, has_own_contexts)
+        quads = _parse(content, syntax, subject, marked, broken, rename)
         return _without_empty_references(quads, marked, address)
-    return _parse(content, syntax, subject, base, broken, rename, has_own_contexts)
+    return _parse(content, syntax, subject, base, broken, rename)
+
+
+def parse_description(
+    content: bytes, syntax: RdfFormat, subject: str, base: str, name: str, steps: int
+) -> Graph:
+    """Return what the RDF of one record says of the node *name*, an IRI or a blank node's label, and
+    of nodes up to *steps* away. Raise ParseError, which *subject* begins if *content* is not in this
+    syntax.
+    """
+    store = Store()
+    try:
+        node = BlankNode(name[2:]) if name.startswith("_:") else NamedNode(name)
+        quads = parse_quads(content, syntax, subject, base)
+        store.extend(list(iri_or_text(merge_graphs(quads))))
+        return bounded_description(store, node, steps)
+    except ValueError as error:
+        raise ParseError("a record that cannot be read: %(error)s", error=str(error)) from error
 
 
 def _without_empty_references(quads: Iterator[Quad], marked: str, base: str) -> Iterator[Quad]:
@@ -274,7 +244,6 @@ def _parse(
     base: str | None,
     broken: NodeErrors | None,
     rename: bool,
-    has_own_contexts: bool,
 ) -> Iterator[Quad]:
     is_nested = content.count(b"<<") > MAX_DEPTH
     if is_nested and syntax in _TEXT_FORMATS:
@@ -284,8 +253,6 @@ def _parse(
     if broken is not None and syntax in _TEXT_FORMATS and not is_nested:
         errors = _Statements(content, broken)
     with parser_errors(subject):
-        if syntax == RdfFormat.JSON_LD and has_own_contexts:
-            check_contexts(content)
         quads = parse(content, syntax, base_iri=base, lenient=True, rename_blank_nodes=rename)
         if errors is None:
             yield from quads
@@ -410,9 +377,25 @@ def _check_large(content: bytes, url: str) -> bytes:
     return content
 
 
+# An element of RDF/XML that may only have child elements but has text: the document itself, a node,
+# or a property whose value is a node; not an element of a literal. Nodes and properties alternate,
+# but for those of parseType="Resource", which is both.
+_DEPTH = "count(ancestor::*[not(self::rdf:RDF)]) + count(ancestor::*[@rdf:parseType = 'Resource'])"
+_NODE = f"not(self::rdf:RDF) and ({_DEPTH}) mod 2 = 0"
+_OF_NODES = "not(@rdf:parseType) or contains('Resource Collection Triple', @rdf:parseType)"
+_STRAY: Callable[[_Element], Any] = etree.XPath(
+    f"//*[text()[normalize-space()]][not(ancestor::*[not({_OF_NODES})])]"
+    f"[self::rdf:RDF or ({_NODE}) or @rdf:parseType = 'Resource' or (* and ({_OF_NODES}))]",
+    namespaces=PREFIXES,
+)
+_OWNER: Callable[[_Element], Any] = etree.XPath(
+    f"ancestor-or-self::*[{_NODE}][1]", namespaces=PREFIXES
+)
+
+
 def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
     """Return a document without text where RDF/XML allows none, and add the nodes that had it to
-    *broken*.
+    *broken*. A node without a name gets one.
     """
     if len(content) > LARGE:
         raise ParseError(
@@ -420,47 +403,19 @@ def repair_xml(content: bytes, url: str, broken: NodeErrors) -> bytes:
             url=url,
         )
     root = _parse_xml(content, url)
-    nodes = [root]
-    if root.tag == f"{_RDF}RDF":
-        _strip_text(root, None, url, broken)
-        nodes = list(root)
-    while nodes:
-        node = nodes.pop()
-        _strip_text(node, node, url, broken)
-        properties = list(node)
-        while properties:
-            element = properties.pop()
-            kind = element.get(f"{_RDF}parseType")
-            if kind == "Resource":
-                _strip_text(element, node, url, broken)
-                properties += element
-            elif len(element) and kind in {
-                None,
-                "Collection",
-                "Triple",
-            }:  # Other kinds are literals.
-                _strip_text(element, node, url, broken)
-                nodes += element
+    for element in _STRAY(root):
+        texts = [element.text, *(child.tail for child in element)]
+        stray = next(text for text in texts if text and text.strip())
+        element.text, name = None, ""
+        for child in element:
+            child.tail = None
+        for node in _OWNER(element):
+            label = node.get(f"{_RDF}nodeID") or f"unnamed-{len(broken)}"
+            about, fragment = node.get(f"{_RDF}about"), node.get(f"{_RDF}ID")
+            address = about if about is not None else fragment and f"#{fragment}"
+            name = f"_:{label}" if address is None else f"<{join_url(node.base or url, address)}>"
+            if address is None:
+                node.set(f"{_RDF}nodeID", label)
+        fault = f"the text {' '.join(stray.split())[:80]!r} where RDF/XML has none"
+        broken.setdefault(name, fault)
     return etree.tostring(root)
-
-
-def _strip_text(element: _Element, node: _Element | None, url: str, broken: NodeErrors) -> None:
-    """Remove the text of an element that may only have child elements, and record the *node* to
-    which it belongs as broken, by its IRI or blank node as in N-Triples. A node without a name gets
-    one.
-    """
-    texts = [element.text, *(child.tail for child in element)]
-    stray = next((text for text in texts if text and text.strip()), None)
-    if stray is None:
-        return
-    element.text, name = None, ""
-    for child in element:
-        child.tail = None
-    if node is not None:
-        about, fragment = node.get(f"{_RDF}about"), node.get(f"{_RDF}ID")
-        address = about if about is not None else fragment and f"#{fragment}"
-        label = node.get(f"{_RDF}nodeID") or f"unnamed-{len(broken)}"
-        name = f"<{join_url(node.base or url, address)}>" if address is not None else f"_:{label}"
-        if address is None:
-            node.set(f"{_RDF}nodeID", label)
-    broken.setdefault(name, f"the text {' '.join(stray.split())[:80]!r} where RDF/XML has none")

@@ -15,15 +15,15 @@ from itertools import chain
 from typing import Any
 
 from pydantic import Field
-from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
+from pyoxigraph import RdfFormat
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, dump_json, load_dumped, load_json
 from harvesters.options import Options
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, Unparsed
-from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
-from harvesters.payloads.rdf_parser import builtin_context, parse_quads
+from harvesters.payloads.graph import Graph
+from harvesters.payloads.rdf_parser import builtin_context, parse_description
 from harvesters.protocols.document import no_object, read_document, row_record
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
@@ -48,7 +48,6 @@ _CONTEXT = "https://project-open-data.cio.gov/v1.1/schema/data.jsonld"
 _LISTS = {"dataset": "Dataset", "datasetSeries": "DatasetSeries", "service": "DataService"}
 _NESTED = ("catalog", "hasPart")
 _MEMBERS = {*_LISTS, *_NESTED}
-_SUBJECT = BlankNode("record")
 
 
 def collect(
@@ -144,23 +143,12 @@ def _parse_graph(raw: bytes, kind: str, base: str) -> Graph:
     """
     context, row = builtin_context(_CONTEXT), load_dumped(raw)
     node = row.get("@id")
-    store = Store()
-    try:
-        subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
-        name = str(subject) if subject == _SUBJECT else node
-        quoted = _quote_non_iris(row, context)
-        document = {"@type": kind, **quoted, "@context": context, "@id": name}
-        quads = parse_quads(
-            dump_json(document),
-            RdfFormat.JSON_LD,
-            "the JSON-LD cannot be parsed",
-            base,
-            has_own_contexts=False,  # _quote_non_iris removes them.
-        )
-        store.extend(list(iri_or_text(merge_graphs(quads))))
-        return bounded_description(store, subject, 1)
-    except (ParseError, ValueError, RecursionError) as error:
-        raise ParseError(f"a dataset that cannot be read: {error}") from error
+    name = node if isinstance(node, str) and is_web(node) else "_:record"
+    document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": name}
+    fault = "a dataset that cannot be read"
+    with parser_errors(fault):
+        content = dump_json(document)
+    return parse_description(content, RdfFormat.JSON_LD, fault, base, name, 1)
 
 
 def _quote_non_iris(value: Any, context: Mapping[str, Any], name: str = "") -> Any:

@@ -264,21 +264,7 @@ SYNTAXES: Mapping[str, RdfFormat] = {
     "rdf-xml": RdfFormat.RDF_XML,
     "json-ld": RdfFormat.JSON_LD,
 }
-_TYPES: Mapping[str, str] = {
-    "text/turtle": "turtle", "application/x-turtle": "turtle", "application/turtle": "turtle", "text/n3": "turtle",
-    "application/n-triples": "n-triples", "application/n-quads": "n-quads", "text/x-nquads": "n-quads", "text/nquads": "n-quads",
-    "application/trig": "trig", "application/x-trig": "trig", "application/rdf+xml": "rdf-xml", "text/rdf": "rdf-xml",
-    "application/ld+json": "json-ld", "application/x-json+ld": "json-ld",
-}  # fmt: skip
-_SUFFIXES: Mapping[str, str] = {
-    ".ttl": "turtle", ".n3": "turtle", ".nt": "n-triples", ".nq": "n-quads", ".nquads": "n-quads", ".trig": "trig",
-    ".rdf": "rdf-xml", ".owl": "rdf-xml", ".jsonld": "json-ld", ".json": "json-ld",
-}  # fmt: skip
-_GRAPHS = re.compile(
-    rb"(?m)^[ \t]*+(?:GRAPH[ \t]++)?(?:<[^<>\s]*+>|_:\w++|\w*+:\w*+)?[ \t]*+\{[ \t\r]*+$",
-    re.IGNORECASE,
-)
-
+_XML_STARTS = (b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")
 _XML = re.compile(rb"<[\w.-]++(?::[\w.-]*+)?[\s>][^.]*xmlns")
 
 
@@ -334,35 +320,18 @@ class RdfOptions(SyntaxOptions, ClassOptions):
     """The options of RDF documents."""
 
 
-def detect_format(reply: Reply, forced: str = "") -> str:
-    """Return a response's format: *forced*, else by its media type, its address's suffix, or its
-    content.
-
-    A media type or suffix that contradicts the content is ignored: servers label Turtle as XML, and
-    JSON-LD as Turtle.
+def detect_format(reply: Reply) -> str:
+    """Return a response's format, as its beginning shows it: servers label Turtle as XML, and
+    JSON-LD as Turtle. N-Triples and TriG are read as Turtle; N-Quads are named by their media type,
+    or by the suffix of their address.
     """
-    look = _look(reply.content)
-    if forced:
-        return forced
-    for name in (
-        _TYPES.get(reply.media_type),
-        _SUFFIXES.get(PurePosixPath(urlsplit(reply.url).path).suffix.lower()),
-    ):
-        if name and (look == name or (look == "turtle" and name not in {"rdf-xml", "json-ld"})):
-            return name
-    return look
-
-
-def _look(content: bytes) -> str:
-    start = content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
+    start = reply.content[:4096].removeprefix(codecs.BOM_UTF8).lstrip()
     if start.startswith((b"{", b"[")) and not start.startswith(b"[]"):
         return "json-ld"
-    if start.lower().startswith(
-        (b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")
-    ) or _XML.match(start):
+    if start.lower().startswith(_XML_STARTS) or _XML.match(start):
         return "rdf-xml"
-    # N-Triples are a subset of Turtle.
-    return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"
+    suffix = PurePosixPath(urlsplit(reply.url).path).suffix.lower()
+    return "n-quads" if "quads" in reply.media_type or suffix in (".nq", ".nquads") else "turtle"
 
 
 @contextmanager
@@ -384,9 +353,9 @@ def parse_rdf(
     """
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder:
         store = Store(folder) if len(reply.content) > LARGE else Store()
-        name = detect_format(reply, forced)
+        name = forced or detect_format(reply)
         content = _prepared(reply, name, find)
-        # All Turtle is TriG.
+        # All Turtle and all N-Triples are TriG.
         syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]
         form = normalize_schema_org if graphs else merge_graphs
         values = {"url": reply.url, "format": SYNTAXES[name].name}
@@ -424,7 +393,7 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
     document = load_json(reply)
     with parser_errors(f"{reply.url}: its JSON-LD holds"):
         try:
-            inlined = inline_contexts(document, find)
+            return dump_json(inline_contexts(document, find))
         except LookupError as error:
             raise ParseError(
                 "%(url)s: its JSON-LD needs the context %(context)s, which is not built in; name it "
@@ -432,7 +401,6 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
                 url=reply.url,
                 context=str(error.args[0]),
             ) from error
-        return content if inlined == document else dump_json(inlined)
 
 
 def describe(store: Store, key: str, node: Node, steps: int) -> Record[Graph] | InvalidRecord:

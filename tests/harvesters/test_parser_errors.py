@@ -19,10 +19,10 @@ CALLS = {
     "base64.b64decode", "charset_normalizer.from_bytes", "pyoxigraph.parse", "parse",
 }  # fmt: skip
 # These functions parse bytes of our own: a file of the program, a cursor, and a row or an element that
-# was serialized just before. What check_contexts raises, its caller converts.
+# was serialized just before.
 OWN = {
     "payloads/paths.py:_element_view",
-    "payloads/rdf_parser.py:_read", "payloads/rdf_parser.py:check_contexts", "protocols/protocol.py:read_cursor",
+    "payloads/rdf_parser.py:_read", "protocols/protocol.py:read_cursor",
     "protocols/table_rows.py:_group_rows",
 }  # fmt: skip
 

@@ -124,7 +124,7 @@ def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed() -> Non
 def test_a_dataset_is_parsed_only_when_its_payload_is_needed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pod, "parse_quads", None)
+    monkeypatch.setattr(pod, "parse_description", None)
 
     (record,) = read(B)
 
