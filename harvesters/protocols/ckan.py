@@ -46,7 +46,6 @@ class Ckan(PagedProtocol[Row]):
     """
 
     probes = ((0, 0),)
-    is_dated = False
     overlap = timedelta(seconds=1)
 
     def __init__(self, source: Source, fetch: Fetch, since: datetime | None) -> None:

@@ -269,7 +269,8 @@ class JsonPages(PagedProtocol[Row]):
     def order(self, record: tuple[str | None, Any]) -> str | None:
         if not (self.options.since and self.options.modified):
             return None
-        return _text(self.find_modified(record[1])) or ""
+        moment = parse_timestamp(_text(self.find_modified(record[1])) or "")
+        return moment.isoformat(timespec="microseconds") if moment else ""
 
     def pieces(self, cursor: ListCursor, size: int, left: int | None) -> tuple[int, ...]:
         """Divide a page into equal pieces, as few as possible, so that pages of a piece's size start

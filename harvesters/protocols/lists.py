@@ -30,7 +30,7 @@ from harvesters.errors import (
 )
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import InvalidRecord, Item, P, Page, Pages, SourcePosition
+from harvesters.page_model import InvalidRecord, Item, P, Page, Pages
 from harvesters.payloads.value_parsing import in_utc
 from harvesters.protocols.protocol import Cursor, Items, read_cursor
 from harvesters.reasons import Reason
@@ -55,12 +55,12 @@ MAX_EMPTY_PAGES = 100  # Pages in a row: repositories that filter after paging s
 Window: TypeAlias = tuple[Any, ...]
 
 
-class ServiceError(ParseError):
-    """The registry itself reports an error, which no smaller page avoids."""
-
-
 class EndedError(ParseError):
     """A list ended before its declared total."""
+
+
+class ServiceError(ParseError):
+    """The registry itself reports an error, which no smaller page avoids."""
 
 
 # Errors after which a smaller page does not help, but another window may.
@@ -126,8 +126,7 @@ class Batch:
     next page, "" if this is the last; None if the next page follows by the number of records.
     *passed* is the number of places that the page takes if that is not the number of its records.
     *place* is the place of the next page's first record as the registry counts. *doubt* is a reason
-    why the list may lack records, *window* the rest of the current window. *at* is the position of
-    the records in the archive if that is not the position of *reply*.
+    why the list may lack records, *window* the rest of the current window.
     """
 
     reply: Reply | None
@@ -138,7 +137,6 @@ class Batch:
     place: int | None = None
     doubt: Reason | None = None
     window: Window | None = None
-    at: SourcePosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +149,10 @@ class ListCursor(Cursor):
     page is read.
 
     *newest* is the greatest value by which the list may be sorted. If *is_sorted*, all records came
-    in its order, with *steps* increases, and the last *ties* records have that value. *place* is as
-    in ``Batch``, *total* is declared for the whole list. *cap* is the number of records after which
-    the registry ended a window, *reach* the number after which a window was restarted. *faults*
-    and *empty* count unreadable responses and empty pages in a row.
+    in its order, and the last *ties* records have that value. *place* is as in ``Batch``, *total* is
+    declared for the whole list. *cap* is the number of records after which the registry ended a
+    window, *reach* the number after which a window was restarted. *faults* and *empty* count
+    unreadable responses and empty pages in a row.
     """
 
     windows: tuple[Window, ...]
@@ -165,7 +163,6 @@ class ListCursor(Cursor):
     sizes: tuple[int, ...] = ()
     newest: str = ""
     is_sorted: bool = True
-    steps: int = 0
     ties: int = 0
     place: int | None = None
     total: int | None = None
@@ -192,14 +189,13 @@ class PagedProtocol(ABC, Generic[P]):
 
     *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
-    *is_dated*: the list may be sorted by time. *is_exact*: a piece of a page must have the size that
+    *is_exact*: a piece of a page must have the size that
     was requested. *is_linked*: only the page before names a page, so that none can be skipped.
     *moves* is ``unstable_list`` of the pages; if the list *repeats*, all its pages have ``again``.
     """
 
     windows: tuple[Window, ...] = (("",),)
     probes: tuple[tuple[int, int], ...] = ((0, 1), (1, 1))
-    is_dated: ClassVar[bool] = True
     is_exact: ClassVar[bool] = False
     is_linked: ClassVar[bool] = False
     moves: ClassVar[bool] = True
@@ -312,7 +308,7 @@ class PagedProtocol(ABC, Generic[P]):
                 yield state.page(
                     items,
                     bool(state.windows),
-                    (batch.at or (batch.reply.at if batch.reply else None)) if batch else None,
+                    batch.reply.at if batch and batch.reply else None,
                     reported_total=(state.total or before.total) if is_single else None,
                     again=before.again,
                     unstable_list=self.moves,
@@ -378,19 +374,17 @@ class PagedProtocol(ABC, Generic[P]):
 
     def _follow_order(self, state: ListCursor, batch: Batch) -> ListCursor:
         """Return the cursor with the greatest value by which the list may be sorted, and whether
-        all came in order. Times that are written in different forms have no order.
+        all came in order.
         """
         newest, is_sorted = state.newest, state.is_sorted
         stamps = [stamp for stamp in map(self.order, batch.records) if stamp is not None]
         for stamp in stamps:
-            is_alike = not self.is_dated or len(stamp) == len(newest or stamp)
-            is_sorted = is_sorted and stamp != "" and stamp >= newest and is_alike
+            is_sorted = is_sorted and stamp != "" and stamp >= newest
             newest = max(newest, stamp)
         return replace(
             state,
             newest=newest,
             is_sorted=is_sorted,
-            steps=state.steps + len({stamp for stamp in stamps if stamp > state.newest}),
             ties=stamps.count(newest) + (state.ties if newest == state.newest else 0),
         )
 

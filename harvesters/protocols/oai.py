@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 from lxml import etree
 from lxml.etree import _Element
 from pydantic import Field
-from pyoxigraph import NamedNode, RdfFormat, Store
+from pyoxigraph import RdfFormat
 
 from harvesters.errors import (
     ForbiddenError,
@@ -38,8 +38,8 @@ from harvesters.page_model import (
     Record,
     Unparsed,
 )
-from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
-from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.payloads.graph import Graph
+from harvesters.payloads.rdf_parser import parse_description
 from harvesters.payloads.value_parsing import natural, parse_timestamp
 from harvesters.protocols.lists import (
     CURSOR_ERRORS,
@@ -76,8 +76,6 @@ _MAX_ADDRESS = 1_000  # Characters of an identifier or an address.
 _RDF_STEPS = 2  # A record's RDF/XML describes nodes at most this far from its resource.
 # Records requested one by one: splitting their window would cost the same number of requests.
 _MAX_SINGLE_REQUESTS = 8
-# Increases of datestamps that show a sorted list: one unsorted list in 40,320 has them by chance.
-_MIN_ASCENDING = 8
 # A token is the only parameter of its request, so badArgument means the token.
 _TOKEN_ERRORS = frozenset({"badResumptionToken", "badArgument"})
 _FORMATS = {
@@ -117,6 +115,8 @@ class OaiError(ServiceError):
         self.codes = codes
 
 
+# Errors of a list, and not of one of its pages.
+_LIST_ERRORS = (EndedError, RepeatedPageError, PaginationLoopError)
 # Errors of one record that is requested by itself.
 _SINGLE_ERRORS: tuple[type[HarvestError], ...] = (OaiError, ForbiddenError, *CURSOR_ERRORS)
 
@@ -199,7 +199,6 @@ class OaiPmh(PagedProtocol[Any]):
         self.options = OaiOptions.of(source)
         self.sets: tuple[str, ...] = ()
         self.earlier_sets: tuple[str, ...] = ()
-        self.expires = ""
         # The headers of a window that are still to be requested one by one.
         self.left: tuple[Window, list[Entry]] = ((), [])
 
@@ -235,7 +234,6 @@ class OaiPmh(PagedProtocol[Any]):
             )
         nodes = nodes or []
         chains = drop_repeated(map(parse_chain, nodes))
-        self.expires = "" if token is None else token.get("expirationDate") or ""
         return Batch(
             reply,
             list(zip(map(_read_entry, nodes), chains, strict=True)),
@@ -274,7 +272,17 @@ class OaiPmh(PagedProtocol[Any]):
         if not about:
             text = "its metadata, <%(element)s>, is not RDF/XML whose first resource has an IRI (rdf:about)"
             return InvalidRecord(entry.key, Reason(text, element=str(payload.tag)))
-        content: Unparsed[Graph] = Unparsed(partial(_parse_metadata, raw, about))
+        content: Unparsed[Graph] = Unparsed(
+            partial(
+                parse_description,
+                raw,
+                RdfFormat.RDF_XML,
+                "its RDF/XML cannot be read",
+                "urn:record:",
+                about,
+                _RDF_STEPS,
+            )
+        )
         return Record(entry.key, content, raw, stamp, chain)
 
     def order(self, record: tuple[Entry, tuple[str, ...]] | InvalidRecord) -> str | None:
@@ -289,85 +297,54 @@ class OaiPmh(PagedProtocol[Any]):
         return InvalidRecord(key, error.reason), replace(cursor, position=key)
 
     def split(self, cursor: ListCursor, error: HarvestError) -> ListCursor | None:
-        """Continue a list that is sorted by datestamp at the newest one. Begin any other again, once,
-        if a token was rejected; else split its window, down to single records.
+        """Continue a list that is sorted by datestamp at the newest one, and split the window of any
+        other, down to single records: by the datestamps of the first page of ListIdentifiers if the
+        list ends there, else in the middle of its time.
         """
-        window, rest = cursor.windows[0], cursor.windows[1:]
-        codes = error.codes if isinstance(error, OaiError) else frozenset()
+        rest, codes = (
+            cursor.windows[1:],
+            error.codes if isinstance(error, OaiError) else frozenset(),
+        )
         if "badVerb" in codes and not cursor.position:
-            return replace(cursor, windows=((*window[:3], True), *rest))
+            return replace(cursor, windows=((*cursor.windows[0][:3], True), *rest))
         if "cannotDisseminateFormat" in codes:
             raise self._prefix_error(error) from error
         is_rejected = bool(codes & _TOKEN_ERRORS) or isinstance(error, CURSOR_ERRORS)
         has_token = is_rejected and cursor.position
-        if window[3] or (not has_token and (is_rejected or isinstance(error, ServiceError))):
+        is_refused = is_rejected or isinstance(error, ServiceError)
+        if cursor.windows[0][3] or (is_refused and not has_token):
             return None
-        anew = None if cursor.reach else cursor.restart(cursor.windows, max(1, cursor.offset))
-        try:
-            calendar = self._identify(None if is_rejected else error)
-        except RECORD_ERRORS as failure:
-            if not is_rejected:
-                raise
-            if anew:
-                return anew
-            raise ParseError(
-                "%(error)s (the token was valid until %(expires)s); its list cannot be read to "
-                "the end"
-                if self.expires
-                else "%(error)s; its list cannot be read to the end",
-                error=error.reason,
-                expires=self.expires,
-            ) from failure
-        later, doubt = self._remaining(cursor, calendar)
-        if later == window and is_rejected and anew:
-            return anew
-        if later != window:
-            cursor = cursor.mark_incomplete(doubt)
-            is_list_error = isinstance(error, EndedError | RepeatedPageError | PaginationLoopError)
-            if is_rejected or is_list_error:
-                return cursor.restart((later, *rest))
-        return self._halve(cursor, later, calendar)
-
-    def _remaining(self, cursor: ListCursor, calendar: Calendar) -> tuple[Window, Reason | None]:
-        """Return the part of the window that is still to be read, and why it may miss records.
-
-        A list that was sorted so far is continued at its newest datestamp if the repository counts
-        no more records before it than were read. Without a count, the list must be too long to be
-        sorted by chance.
-        """
-        window = index, start, until, _ = cursor.windows[0]
-        newest = calendar.shift(cursor.newest) if cursor.is_sorted else ""
-        if not newest or newest <= start or (until and newest > until):
-            return window, None
-        before = (index, start, calendar.shift(newest, -1), False)
-        stamps, is_whole, count = self._headers(before)
-        if count is None and is_whole:
-            count = len(stamps)
-        read = cursor.offset - cursor.ties
-        if cursor.steps < _MIN_ASCENDING if count is None else count > read:
-            return window, None
-        is_proven = count == read or (cursor.total is not None and len(self.windows) == 1)
-        why = Reason(
-            "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this "
-            "alone does not prove that it is complete",
-            newest=newest,
-        )
-        return (index, newest, until, False), None if is_proven else why
-
-    def _halve(self, cursor: ListCursor, window: Window, calendar: Calendar) -> ListCursor:
-        """Split the window by the datestamps of ListIdentifiers, else in its middle. If it cannot be
-        split, its records are requested one by one.
-        """
-        index, start, until, _ = window
+        calendar = self._identify(error)
+        window = index, start, until, _ = self._remaining(cursor, calendar)
+        if window != cursor.windows[0] and (is_rejected or isinstance(error, _LIST_ERRORS)):
+            return cursor.restart((window, *rest))
         halves: tuple[tuple[str, str], ...] = ()
         if not start or start != until:
             stamps, is_whole, size = self._headers(window)
             if not cursor.is_part and cursor.total is None:
                 cursor = replace(cursor, total=size)
             is_short = len(stamps) <= _MAX_SINGLE_REQUESTS or len({*stamps}) == 1
-            halves = () if is_whole and is_short else calendar.split(start, until, stamps)
+            if not (is_whole and is_short):
+                is_near = is_whole or not cursor.offset or window != cursor.windows[0]
+                halves = calendar.split(start, until, stamps if is_near else ())
         windows = tuple((index, *half, False) for half in halves) or ((index, start, until, True),)
-        return cursor.restart((*windows, *cursor.windows[1:]))
+        return cursor.restart((*windows, *rest))
+
+    def _remaining(self, cursor: ListCursor, calendar: Calendar) -> Window:
+        """Return the part of the window that is still to be read: that from the newest datestamp on
+        if the list was sorted so far, and the repository counts no more records before it than were
+        read.
+        """
+        window = index, start, until, _ = cursor.windows[0]
+        newest = calendar.shift(cursor.newest) if cursor.is_sorted else ""
+        if start < newest <= (until or newest):
+            stamps, is_whole, count = self._headers(
+                (index, start, calendar.shift(newest, -1), False)
+            )
+            count = len(stamps) if is_whole else count
+            if count is not None and count <= cursor.offset - cursor.ties:
+                return index, newest, until, False
+        return window
 
     def _headers(self, window: Window) -> tuple[list[str], bool, int | None]:
         """Return the datestamps of the first headers of a window, whether these are all, and how
@@ -574,16 +551,6 @@ def drop_repeated(chains: Iterable[tuple[str, ...]]) -> list[tuple[str, ...]]:
     listed = list(chains)
     ends = Counter(chain[-1] for chain in listed if chain)
     return [chain if chain and ends[chain[-1]] == 1 else () for chain in listed]
-
-
-def _parse_metadata(raw: bytes, about: str) -> Graph:
-    store = Store()
-    try:
-        quads = parse_quads(raw, RdfFormat.RDF_XML, "its RDF/XML cannot be read", "urn:record:")
-        store.extend(list(iri_or_text(merge_graphs(quads))))
-        return bounded_description(store, NamedNode(about), _RDF_STEPS)
-    except ValueError as error:
-        raise ParseError("a record that cannot be read: %(error)s", error=str(error)) from error
 
 
 def _read_entry(node: _Element) -> Entry:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from hashlib import blake2b
@@ -136,13 +137,12 @@ class Rdf(PagedProtocol[Graph]):
         # Totals of several catalogues cannot be added: a record may be in more than one.
         total = document.total if len(seen) == 1 else None
         return Batch(
-            document.reply,
+            replace(document.reply, at=position),
             items,
             total,
             following,
             doubt=document.doubt,
             window=(todo, seen),
-            at=position,
         )
 
     def _open(self, address: str, is_first: bool) -> _Document:

@@ -14,7 +14,7 @@ from simulated import START, Oai, SimulatedRecord, define_source, harvest, items
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record
 from harvesters.payloads.paths import compile_property_path
-from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.payloads.rdf_parser import parse_description
 from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols import oai
 from harvesters.source import Source
@@ -78,9 +78,9 @@ def test_rdf_brings_a_graph_that_is_parsed_only_when_its_payload_is_needed(
 
     def count(content: bytes, *rest: Any) -> Any:
         parses.append(content)
-        return parse_quads(content, *rest)
+        return parse_description(content, *rest)
 
-    monkeypatch.setattr(oai, "parse_quads", count)
+    monkeypatch.setattr(oai, "parse_description", count)
 
     record = read_one(RDF, graph)
 

@@ -115,15 +115,9 @@ def test_an_unknown_granularity_is_reported(source: Source) -> None:
         harvest(ScriptedRegistry({"verb=Identify": identify("hours")}), source, SINCE)
 
 
-EXPIRING = listed(record("a", "2026-01-01"), token="t1").replace(
-    b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"'
-)
-
-
 @each(
     "answers, message",
-    [({FIRST: EXPIRING, f"{FIRST}&from=2026-01-01": EXPIRING, NEXT: error("badResumptionToken", "expired")},
-      r"expired \(.* valid until 2026-02-01\); its list cannot be read to the end"),
+    [({FIRST: listed(record("a"), token="t1"), NEXT: error("badResumptionToken", "expired")}, "badResumptionToken: expired"),
      ({FIRST: listed(record("a"), token="t1"), NEXT: listed(record("b"), token="t1")}, "repeats 't1'"),
      ({FIRST: listed(record("a"), token="t1"), NEXT: listed(record("a"), token="t2")}, "repeats the records")],
 )  # fmt: skip

@@ -203,25 +203,6 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp() -> None:
     assert [row["from"] for row in respond.request_log if "from" in row] == ["2025-01-09"]
 
 
-@each("page, anew", [(3, True), (10, False)])
-def test_without_a_count_a_few_datestamps_in_order_are_no_order(page: int, anew: bool) -> None:
-    respond = Oai(records(60), page, sized=False, expired=lambda times, place: times == 2)
-
-    harvest(respond)
-
-    lists = [row for row in respond.request_log if row["verb"] == "ListRecords"]
-    assert any("from" in row for row in lists) != anew
-
-
-def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete() -> None:
-    respond = Oai(records(60), sized=False, expired=lambda times, place: times == 3)
-
-    pages = harvest(respond)
-
-    assert kinds(pages) == expected(respond)
-    assert "this alone does not prove that it is complete" in str(pages[-1].incomplete_reason)
-
-
 @each("status", [400, 404, 410])
 def test_a_token_refused_by_a_status_has_expired(status: int) -> None:
     plain = Oai(records(60))
