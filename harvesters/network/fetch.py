@@ -42,13 +42,11 @@ from harvesters.network.reply import (
     OFFERED,
     USER_AGENT_TOKEN,
     Reply,
-    ResponseCheck,
     check_response,
     check_robots_response,
     is_redirect,
     merge_responses,
     read_body,
-    read_to_file,
 )
 from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason, Value
@@ -234,67 +232,6 @@ def parse_robots(url: str, content: bytes) -> Robots:
     return Robots(url, tuple(text.splitlines()), rules, delay)
 
 
-@dataclass(slots=True)
-class RobotsCheck:
-    """The rules of the hosts that were asked; *request* requests a robots.txt and follows
-    redirects.
-
-    An *override* (who permitted access, in writing) sets Disallow aside, not the crawl-delay.
-    """
-
-    request: Callable[[str], Reply]
-    override: str = ""
-    _rules: dict[str, Robots] = field(default_factory=dict)
-
-    def crawl_delay(self, url: httpx.URL) -> float:
-        """Return the seconds between two requests that the host of *url* asks for, at most
-        ``MAX_CRAWL_DELAY``.
-
-        Raises RobotsError if its robots.txt forbids *url*, or if its server fails.
-        """
-        address = str(url.copy_with(path="/robots.txt", query=None, fragment=None))
-        if address not in self._rules:
-            self._rules[address] = self._request_rules(address)
-        rules = self._rules[address]
-        if not self.override and (line := rules.forbids(str(url))):
-            raise RobotsError(
-                '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
-                'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
-                url=str(url),
-                robots=rules.url,
-                number=line[0],
-                line=line[1],
-                token=USER_AGENT_TOKEN,
-                path=url.path,
-            )
-        return min(rules.delay, MAX_CRAWL_DELAY)
-
-    def _request_rules(self, address: str) -> Robots:
-        """Request a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
-        is allowed at present.
-        """
-        try:
-            reply = self.request(address)
-        except TooManyRedirectsError:
-            return parse_robots(address, b"")
-        except (RetryLaterError, UnexpectedStatusError) as error:
-            raise RobotsError(
-                "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
-                "again later",
-                error=error.reason,
-            ) from error
-        rules = parse_robots(address, reply.content if reply.status == 200 else b"")
-        if rules.delay > MAX_CRAWL_DELAY:
-            log.warning(
-                "crawl-delay reduced to the maximum",
-                robots=address,
-                requested=rules.delay,
-                applied=MAX_CRAWL_DELAY,
-                action="agree on a pause with its publisher",
-            )
-        return rules
-
-
 # ---- requests
 
 # Redirects that are followed: RFC 9309 asks for five, and no honest registry needs three.
@@ -305,15 +242,13 @@ _MAX_REDIRECTS = 5
 class _Request:
     """A GET, or a POST with a *body*: a form, or an XML document as bytes.
 
-    *check* raises the error of a reply. The body of a reply with status 200 is written to the file
-    *download_path*, unless that is None.
+    The body of a reply with status 200 is written to the file *download_path*, unless that is None.
     """
 
     headers: Mapping[str, str]
-    check: ResponseCheck
     body: Mapping[str, str] | bytes | None = None
     download_path: Path | None = None
-    obeys_robots: bool = True
+    is_for_robots: bool = False
 
     @property
     def digest(self) -> str:
@@ -360,11 +295,10 @@ class Fetch(AbstractContextManager["Fetch"]):
     outcome_counts: Counter[str] = field(default_factory=Counter)
     responses: dict[str, int] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
-    _robots_check: RobotsCheck = field(init=False)
+    _robots: dict[str, Robots] = field(default_factory=dict)
     _client: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
-        self._robots_check = RobotsCheck(self._request_robots, self.robots_override)
         self._client = httpx.Client(
             transport=self.network.transport
             or GuardedTransport(self.network.allow, self._deadline),
@@ -390,7 +324,7 @@ class Fetch(AbstractContextManager["Fetch"]):
 
         It must not change anything on the server, since it may be sent more than once.
         """
-        request = _Request({"Accept": accept}, self._check_for(accept), body)
+        request = _Request({"Accept": accept}, body)
         return self._follow(str(self._parse_url(url)), request)
 
     def get(
@@ -417,7 +351,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         if conditional and old:
             known = {"If-None-Match": old.etag, "If-Modified-Since": old.modified}
             headers |= {name: value for name, value in known.items() if value}
-        request = _Request(headers, self._check_for(accept), download_path=download_path)
+        request = _Request(headers, download_path=download_path)
         reply = self._follow(address, request)
         if reply.status == 200:
             etag, modified = reply.headers.get("etag"), reply.headers.get("last-modified")
@@ -452,16 +386,11 @@ class Fetch(AbstractContextManager["Fetch"]):
             "Accept-Encoding": "identity",
             **({"If-Range": etag} if etag else {}),
         }
-        check = self._check_for("*/*")
-        request = _Request(headers, lambda reply: None if reply.status == 206 else check(reply))
-        return self._follow(url, request)
+        return self._follow(url, _Request(headers))
 
     def forget(self, address: str) -> None:
         """Drop the validator of this run for *address*: the next run requests it without condition."""
         self.seen.pop(address, None)
-
-    def _check_for(self, accept: str) -> ResponseCheck:
-        return lambda reply: check_response(reply, accept, self.network.agent)
 
     def _follow(self, address: str, request: _Request) -> Reply:
         """Send a request and follow redirects; robots.txt, rate limit and retries apply to each
@@ -495,18 +424,60 @@ class Fetch(AbstractContextManager["Fetch"]):
         )
 
     def _pause_for(self, url: httpx.URL, request: _Request) -> float:
-        """Return the pause before a request to *url*. Raise RobotsError if it is not allowed."""
-        if not (self.robots and request.obeys_robots):
-            return self.pause
-        try:
-            return max(self.pause, self._robots_check.crawl_delay(url))
-        except RobotsError as error:
-            self._count_error(error)
-            raise
+        """Return the seconds before a request to *url*: *pause*, or more if the host asks for more,
+        up to ``MAX_CRAWL_DELAY``.
 
-    def _request_robots(self, address: str) -> Reply:
-        request = _Request({"Accept": "text/plain"}, check_robots_response, obeys_robots=False)
-        return self._follow(address, request)
+        Raises RobotsError if its robots.txt forbids *url*, or if its server fails.
+        """
+        if request.is_for_robots or not self.robots:
+            return self.pause
+        address = str(url.copy_with(path="/robots.txt", query=None, fragment=None))
+        if address not in self._robots:
+            self._robots[address] = self._request_robots(address)
+        rules = self._robots[address]
+        if not self.robots_override and (line := rules.forbids(str(url))):
+            raise self._count_error(
+                RobotsError(
+                    '%(url)s: %(robots)s forbids it in line %(number)s, "%(line)s"; ask its publisher '
+                    'for "User-agent: %(token)s" and "Allow: %(path)s" there, or for a grant',
+                    url=str(url),
+                    robots=rules.url,
+                    number=line[0],
+                    line=line[1],
+                    token=USER_AGENT_TOKEN,
+                    path=url.path,
+                )
+            )
+        return max(self.pause, min(rules.delay, MAX_CRAWL_DELAY))
+
+    def _request_robots(self, address: str) -> Robots:
+        """Request a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
+        is allowed at present.
+        """
+        content = b""
+        try:
+            reply = self._follow(address, _Request({"Accept": "text/plain"}, is_for_robots=True))
+            content = reply.content if reply.status == 200 else b""
+        except TooManyRedirectsError:
+            pass
+        except (RetryLaterError, UnexpectedStatusError) as error:
+            raise self._count_error(
+                RobotsError(
+                    "%(error)s; without a readable robots.txt no requests are allowed (RFC 9309); try "
+                    "again later",
+                    error=error.reason,
+                )
+            ) from error
+        rules = parse_robots(address, content)
+        if rules.delay > MAX_CRAWL_DELAY:
+            log.warning(
+                "crawl-delay reduced to the maximum",
+                robots=address,
+                requested=rules.delay,
+                applied=MAX_CRAWL_DELAY,
+                action="agree on a pause with its publisher",
+            )
+        return rules
 
     def _send_with_retries(self, url: httpx.URL, request: _Request, pause: float) -> Reply:
         for attempt in self.network.retry_policy.attempts():
@@ -527,8 +498,10 @@ class Fetch(AbstractContextManager["Fetch"]):
         counts["sent"] += 1
         try:
             reply = self._send(url, request, stored)
-            if not is_redirect(reply):
-                request.check(reply)
+            if request.is_for_robots:
+                check_robots_response(reply)
+            elif not is_redirect(reply) and (reply.status != 206 or "Range" not in request.headers):
+                check_response(reply, request.headers["Accept"], self.network.agent)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
                 self.network.rate_limiter.block_host(
@@ -578,17 +551,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         self._deadline.start(
             policy.file_timeout if request.download_path else policy.response_timeout
         )
-        path, digest, begun = None, "", time.monotonic()
+        begun = time.monotonic()
         try:
             opened = closing(stored.open()) if stored else self._open_stream(url, request)
             with opened as response:
-                if request.download_path and response.status_code == 200:
-                    path = request.download_path
-                    content, digest = read_to_file(
-                        response, path, policy.max_file_bytes, self._deadline
-                    )
-                else:
-                    content = read_body(response, policy.max_bytes, self._deadline)
+                path = request.download_path if response.status_code == 200 else None
+                most = policy.max_file_bytes if path else policy.max_bytes
+                content, digest = read_body(response, most, self._deadline, path)
         except httpx.TransportError as error:
             raise _transport_error(url, error) from error
         size = path.stat().st_size if path else len(content)

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import codecs
 import html
+import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -86,9 +88,6 @@ class Reply:
     def media_type(self) -> str:
         """Return the media type in lower case without parameters, empty if none was sent."""
         return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-ResponseCheck = Callable[[Reply], None]  # It raises the error of a reply.
 
 
 def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
@@ -416,6 +415,8 @@ _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL |
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
 # Integers that may need more than 64 bits: orjson would round them.
 _LARGE_NUMBER = re.compile(rb"[:\[,\s](?:-\d{19}|\d{20})")
+_DECODED_BYTES = 1 << 20  # Bytes that are decoded at once.
+_C1_CONTROL = re.compile("[\x80-\x9f]")
 _DIGITS = 4000  # Digits of an integer: Python reads and writes no more than 4300.
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -556,31 +557,59 @@ def _refuse(value: object) -> None:
 
 
 def decode_text(reply: Reply, charset: str | None = None) -> str:
-    """Decode the body by its byte order mark, else by *charset*; None tries UTF-8, then the charset
-    of the Content-Type header.
+    """Decode the body by ``text_charset``; raises CharsetError."""
+    return reply.content.decode(text_charset(reply, charset)).removeprefix("\ufeff")
 
-    Raises CharsetError at bytes that are invalid in that charset; no charset is guessed.
+
+def text_charset(reply: Reply, charset: str | None = None) -> str:
+    """Return the charset of a body: that of its byte order mark, else *charset*; None tries UTF-8,
+    then that of the Content-Type header. Raises CharsetError at bytes that are in none of these.
     """
-    content, named = reply.content, marked_charset(reply) or charset
-    names = [named] if named else ["utf-8", declared_charset(reply) or "utf-8"]
-    faults: list[str] = []
-    for name in dict.fromkeys(names):
-        if not is_charset(name):
-            faults.append(f"in {name!r}, which is not a charset")
-            continue
-        try:
-            return content.decode(name).removeprefix("\ufeff")
-        except UnicodeDecodeError as error:
-            faults.append(
-                f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})"
-            )
-        except UnicodeError as error:
-            faults.append(f"not {name} ({error})")
+    named = marked_charset(reply) or charset
+    return fitting_charset(reply, (named,) if named else ("utf-8", declared_charset(reply)))
+
+
+def fitting_charset(reply: Reply, names: Iterable[str | None]) -> str:
+    """Return the first of *names* in which a body is; raises CharsetError if it is in none."""
+    known, faults = [*filter(None, names)], list[str]()
+    # A text that is called ISO-8859-1 is windows-1252 for all browsers: https://encoding.spec.whatwg.org/#names-and-labels
+    if any(is_charset(name) and codecs.lookup(name).name == "iso8859-1" for name in known):
+        known.append("cp1252")
+    for name in dict.fromkeys(known):
+        fault = _decoding_fault(reply, name)
+        if fault is None:
+            return name
+        faults.append(fault)
     raise CharsetError(
         "%(url)s: its text is %(faults)s; name its charset in the options of the source definition",
         url=reply.url,
         faults=" and ".join(faults),
     )
+
+
+def _decoding_fault(reply: Reply, name: str) -> str | None:
+    """Return where a body is not in a charset; None if it is. A charset of one byte a character is
+    also wrong if it leaves control characters of C1, which texts do not have.
+    """
+    if not is_charset(name):
+        return f"in {name!r}, which is not a charset"
+    codec, passed = codecs.lookup(name), 0
+    decoder = codecs.getincrementaldecoder(name)()
+    with reply.path.open("rb") if reply.path else io.BytesIO(reply.content) as file:
+        for part in chain(iter(lambda: file.read(_DECODED_BYTES), b""), [b""]):
+            try:
+                text = decoder.decode(part, final=not part)
+            except UnicodeDecodeError as error:
+                # The sequence may begin in the previous chunk.
+                offset = passed + len(part) - len(error.object) + error.start
+                return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
+            except UnicodeError as error:
+                return f"not {name} after byte {passed} ({error})"
+            control = None if codec.name.startswith("utf") else _C1_CONTROL.search(text)
+            if control:
+                return f"not {name}, in which it has the control character U+{ord(control[0]):04X}"
+            passed += len(part)
+    return None
 
 
 def declared_charset(reply: Reply) -> str | None:
@@ -622,26 +651,23 @@ def decode_content(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         return
     if name not in _GZIP:
         raise ValueError(f"encoded as {name[:40]!r}, which was not requested")
-    member, started = zlib.decompressobj(31), False
+    member = None
     for part in parts:
-        while part:
-            if member.eof:
+        is_full = False  # The decoder has more than it returned at once.
+        while part or is_full:
+            if member is None:
                 part = part.lstrip(b"\0")
-                if not part:
-                    break
-                member = zlib.decompressobj(31)
-            started = True
+                member = zlib.decompressobj(31) if part else None
+                continue
             try:
-                # At the end of the stream, the decoder would return the rest again and again.
-                while part and not member.eof:
-                    yield member.decompress(part, _OUTPUT_CHUNK)
-                    part = member.unconsumed_tail
-                while not member.eof and (more := member.decompress(b"", _OUTPUT_CHUNK)):
-                    yield more
+                chunk = member.decompress(part, _OUTPUT_CHUNK)
             except zlib.error as error:
                 raise ValueError(str(error)) from error
-            part = member.unused_data
-    if not member.eof and started:
+            yield chunk
+            is_full, part = len(chunk) == _OUTPUT_CHUNK, member.unconsumed_tail
+            if member.eof:
+                is_full, part, member = False, member.unused_data, None
+    if member is not None:
         raise ValueError("its gzip data are truncated")
 
 
@@ -652,42 +678,30 @@ _BOMB = 256 * 1024 * 1024
 _RATIO = 200
 
 
-def read_body(response: httpx.Response, size: int, deadline: Deadline) -> bytes:
-    """Read a body of at most *size* bytes, as received and decoded; an incomplete body is never
-    returned.
-
-    Raises TooLargeError or TransferError.
-    """
-    content = bytearray()
-    for part in _decoded_parts(response, size, deadline):
-        content += part
-    return bytes(content)
-
-
-def read_to_file(
-    response: httpx.Response, path: Path, size: int, deadline: Deadline
+def read_body(
+    response: httpx.Response, size: int, deadline: Deadline, path: Path | None = None
 ) -> tuple[bytes, str]:
-    """Read a body into the file at *path*, like ``read_body``; return its beginning, and a
-    hexadecimal digest of the whole.
+    """Read a body of at most *size* bytes, as received and decoded, into the file at *path* if there
+    is one. Return the body, or the beginning of the file, and a hexadecimal digest of the whole; an
+    incomplete body is never returned.
 
-    Raises ArchiveError if the disk is full.
+    Raises TooLargeError or TransferError, and ArchiveError if the disk is full.
     """
-    start, digest = bytearray(), blake2b(digest_size=8)
+    digest = blake2b(digest_size=8)
     try:
-        with path.open("wb") as file:
+        with path.open("w+b") if path else io.BytesIO() as file:
             for part in _decoded_parts(response, size, deadline):
-                if len(start) < START:
-                    start += part[: START - len(start)]
                 digest.update(part)
                 file.write(part)
+            file.seek(0)
+            return file.read(START if path else -1), digest.hexdigest()
     except OSError as error:
         raise ArchiveError(
             "%(url)s: cannot be stored in %(folder)s: %(error)s; free space, then run again",
             url=str(response.url),
-            folder=str(path.parent),
+            folder=str(path and path.parent),
             error=error.strerror or "",
         ) from error
-    return bytes(start), digest.hexdigest()
 
 
 def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:

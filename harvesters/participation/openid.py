@@ -217,7 +217,7 @@ def _ask(client: httpx.Client, method: str, address: str, **more: Any) -> Mappin
     deadline = Deadline(TIMEOUT_SECONDS)
     try:
         with client.stream(method, address, **more) as response:
-            body, status = read_body(response, MAX_ANSWER, deadline), response.status_code
+            (body, _), status = read_body(response, MAX_ANSWER, deadline), response.status_code
         answer = json.loads(body)
     except (httpx.HTTPError, httpx.InvalidURL, HarvestError) as error:
         log.warning(

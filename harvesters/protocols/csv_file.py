@@ -5,7 +5,6 @@ Source: https://www.rfc-editor.org/rfc/rfc4180
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -14,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from itertools import chain
-from pathlib import Path
 from typing import Annotated, Any
 
 import charset_normalizer
@@ -26,10 +23,10 @@ from harvesters.errors import CharsetError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
-    declared_charset,
-    is_charset,
+    fitting_charset,
     marked_charset,
     refuse_html,
+    text_charset,
 )
 from harvesters.options import must_be
 from harvesters.page_model import InvalidRecord, Pages, Payload, Row
@@ -53,7 +50,6 @@ _ACCEPT = "text/csv, text/plain;q=0.9, */*;q=0.5"
 _MAX_CELL = 16 * 1024 * 1024
 _CHUNK_BYTES = 1 << 20
 _MAX_SAMPLE_BYTES = 256 * 1024  # Bytes of non-ASCII lines from which a charset is guessed.
-_CONTROL = re.compile("[\x80-\x9f]")
 _QUOTED = re.compile(r"'[^'\"]*'\Z")
 # The letters beyond ASCII of languages in Latin script, after the main exemplar characters of CLDR
 # (https://cldr.unicode.org/translation/core-data/exemplars), one language an item.
@@ -196,35 +192,15 @@ def _parse_sample(sample: str, delimiter: str, quote: str) -> list[list[str]]:
 
 
 def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
-    """Return a file's charset, and whether it was guessed: its byte order mark's, else *named*,
-    else UTF-8, the declared one, or a guess from the content.
-
-    A guess is made only if the text shows a language; it is logged as a warning. Raises
-    CharsetError if the bytes are in none of these.
+    """Return a file's charset, and whether it was guessed from the content: only if the text shows a
+    language, and neither a byte order mark nor *named* says what it is. It is logged as a warning.
     """
-    assert reply.path is not None
-    marked = marked_charset(reply)
-    names = [marked or named or "utf-8"]
-    if not marked and not named:
-        names.append(declared_charset(reply) or "utf-8")
-    # A text that is called ISO-8859-1 is windows-1252 for all browsers: https://encoding.spec.whatwg.org/#names-and-labels
-    if any(is_charset(name) and codecs.lookup(name).name == "iso8859-1" for name in names):
-        names.append("cp1252")
-    faults: list[str] = []
-    for name in dict.fromkeys(names):
-        fault = _decoding_error(reply.path, name)
-        if fault is None:
-            if faults and name == "cp1252":
-                log.warning("charset is windows-1252", url=reply.url, fault=faults[-1])
-            return name, False
-        faults.append(fault)
-    guess = None if marked or named else _guess_charset(reply.path)
-    if guess is None:
-        raise CharsetError(
-            "%(url)s: its text is %(faults)s; set the option 'charset' in the source definition",
-            url=reply.url,
-            faults=" and ".join(faults),
-        )
+    try:
+        return text_charset(reply, named or None), False
+    except CharsetError:
+        guess = None if named or marked_charset(reply) else _guess_charset(reply)
+        if guess is None:
+            raise
     log.warning(
         "charset guessed from the content",
         url=reply.url,
@@ -234,51 +210,29 @@ def _detect_charset(reply: Reply, named: str) -> tuple[str, bool]:
     return guess, True
 
 
-def _decoding_error(path: Path, name: str) -> str | None:
-    """Return where a file is not in a charset; None if it is. A charset of one byte a character is
-    also wrong if it leaves control characters of C1, which texts do not have.
-    """
-    if not is_charset(name):
-        return f"in {name!r}, which is not a charset"
-    codec, passed = codecs.lookup(name), 0
-    decoder = codecs.getincrementaldecoder(name)()
-    with path.open("rb") as file:
-        for part in chain(iter(lambda: file.read(_CHUNK_BYTES), b""), [b""]):
-            try:
-                text = decoder.decode(part, final=not part)
-            except UnicodeDecodeError as error:
-                # The sequence may begin in the previous chunk.
-                offset = passed + len(part) - len(error.object) + error.start
-                return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
-            except UnicodeError as error:
-                return f"not {name} after byte {passed} ({error})"
-            control = None if codec.name.startswith("utf") else _CONTROL.search(text)
-            if control:
-                return f"not {name}, in which it has the control character U+{ord(control[0]):04X}"
-            passed += len(part)
-    return None
-
-
-def _guess_charset(path: Path) -> str | None:
+def _guess_charset(reply: Reply) -> str | None:
     """Guess a charset from the lines that are not ASCII; None if they show no language.
 
     Charsets of Latin letters differ in few bytes, and the ranking of charset-normalizer prefers
     cp1250: its candidates, and windows-1252, are compared by the letters of languages.
     """
     content = bytearray()
-    with path.open("rb") as file:
+    assert reply.path is not None
+    with reply.path.open("rb") as file:
         while len(content) <= _MAX_SAMPLE_BYTES and (line := file.readline(_CHUNK_BYTES)):
             content += b"" if line.isascii() else line
     sample = bytes(content)
-    with parser_errors(f"{path.name}: its charset cannot be guessed"):
+    with parser_errors(f"{reply.url}: its charset cannot be guessed"):
         matches = list(charset_normalizer.from_bytes(sample))
+    names = [match.encoding for match in matches]
     if not any(match.coherence > 0 for match in matches):
         return None
-    names = [match.encoding for match in matches]
     if not names[0].startswith("utf"):
         names = ["cp1252", *(name for name in names if not name.startswith("utf"))]
-    usable = [name for name in dict.fromkeys(names) if _decoding_error(path, name) is None]
-    return max(usable, key=lambda name: _fitting_letters(sample, name), default=None)
+    names.sort(key=lambda name: _fitting_letters(sample, name), reverse=True)
+    with suppress(CharsetError):
+        return fitting_charset(reply, names)
+    return None
 
 
 def _fitting_letters(sample: bytes, charset: str) -> tuple[float, float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -22,7 +21,7 @@ from lxml import etree
 from pydantic import Field
 from pyoxigraph import RdfFormat, Store
 
-from harvesters.errors import ParseError, parser_errors
+from harvesters.errors import CharsetError, ParseError, parser_errors
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
@@ -30,7 +29,7 @@ from harvesters.network.reply import (
     decode_content,
     decode_text,
     dump_json,
-    is_charset,
+    fitting_charset,
     is_html,
     marked_charset,
     parse_xml,
@@ -255,11 +254,11 @@ def _text(reply: Reply) -> str:
     """
     meta = _META.search(reply.content[:4096])
     named = meta[1].decode("ascii", "replace") if meta else ""
-    for name in (marked_charset(reply), declared_charset(reply), named, "utf-8"):
-        with suppress(UnicodeError):
-            if name and is_charset(name):
-                return reply.content.decode(name).removeprefix("\ufeff")
-    return reply.content.decode("cp1252", "replace")
+    names = (marked_charset(reply), declared_charset(reply), named, "utf-8")
+    try:
+        return reply.content.decode(fitting_charset(reply, names)).removeprefix("\ufeff")
+    except CharsetError:
+        return reply.content.decode("cp1252", "replace")
 
 
 def _json_ld(text: bytes, url: str) -> Iterator[Any]:
