@@ -9,14 +9,12 @@ a chain of hashes), docs/reference/feeds.md (/ldes/version: a record as it was a
 from __future__ import annotations
 
 import re
-import shutil
 import sqlite3
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import structlog
@@ -33,7 +31,7 @@ from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
 from harvesters.reasons import Reason
 from harvesters.source import Source
-from journal.entry import SUFFIX, Entry, read_header, verify_file
+from journal.entry import Entry, read_header, verify_file
 from journal.errors import ChainError
 from vocab.iris import is_web
 from vocab.terms import ADMS, DCAT, DCT, FOAF, PROV, SCHEMA
@@ -57,6 +55,7 @@ PRAGMA synchronous = OFF;
 CREATE TABLE statements (graph TEXT, line TEXT, PRIMARY KEY (graph, line)) WITHOUT ROWID;
 CREATE TABLE changed (graph TEXT PRIMARY KEY, entry INTEGER) WITHOUT ROWID;
 """
+_CHANGED = "FROM changed WHERE graph > ? AND graph < ? AND entry > ?"
 _CHANGES = {
     "A": "INSERT OR IGNORE INTO statements VALUES (?, ?)",
     "D": "DELETE FROM statements WHERE graph = ? AND line = ?",
@@ -130,7 +129,7 @@ def collect(
     peer = PeerReader(source, fetch, home, state)
     if state.after:
         try:
-            yield from peer.pages(whole=False)
+            yield from peer.pages(state.after, state.since)
             return
         except OutOfSync as error:
             log.info(
@@ -138,7 +137,7 @@ def collect(
                 source=source.name,
                 reason=str(error),
             )
-    yield from peer.pages(whole=True)
+    yield from peer.pages(0, None)
 
 
 def _fetch_head(source: Source, fetch: Fetch, home: str) -> PeerCursor | None:
@@ -188,45 +187,87 @@ def _last_entry(source: Source, fetch: Fetch, home: str, newest: int) -> tuple[i
 
 
 class PeerReader:
-    """Reads the records of one peer, up to *state*; the descriptions of its registries are cached."""
+    """Reads the records of one peer, up to *state*; the descriptions of its registries are cached.
+
+    *is_whole*: the whole journal was read, into *file*; else only its last entries were.
+    """
 
     def __init__(self, source: Source, fetch: Fetch, home: str, state: PeerCursor) -> None:
         self.source, self.fetch, self.home = source, fetch, home
-        self.state, self.base = state, state.base
-        self.options = PeerOptions.of(source)
+        self.state, self.base, self.options = state, state.base, PeerOptions.of(source)
         self.registries: dict[str, list[Quad]] = {}
 
-    def pages(self, *, whole: bool) -> Pages[Graph]:
-        """Yield the pages of the records that were changed: as the *whole* journal describes them,
-        or by requests of those that its last entries changed. Raise OutOfSync if these are too many.
+    def pages(self, after: int, since: str | None) -> Pages[Graph]:
+        """Yield the pages of the records that were changed, read from the entries after the number
+        *after*, whose entry has the id *since*. Raise OutOfSync if too many must be requested.
         """
-        state = self.state
-        after, since = (0, None) if whole else (state.after, state.since)
-        with (
-            tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
-            closing(sqlite3.connect(Path(folder) / "replay.sqlite")) as file,
-        ):
-            replay = JournalReplay(Path(folder), file, self.base)
-            replay.apply_entries(self.source, self.fetch, self.home, state, after, since)
-            name, count = self.source.name, replay.count_changed()
+        # "" is a temporary file, deleted with the connection.
+        with closing(sqlite3.connect("")) as self.file:
+            self.file.executescript(_TABLES)
+            self._apply_entries(after, since)
+            self.is_whole, state, name = after == 0, self.state, self.source.name
+            (count,) = self.file.execute(f"SELECT count(*) {_CHANGED}", self._range("")).fetchone()
             log.info(
                 "remote journal read", source=name, after=after, until=state.number, changed=count
             )
-            if not whole and count > MAX_SINGLE_REQUESTS:
+            if after and count > MAX_SINGLE_REQUESTS:
                 raise OutOfSync(f"{count} records have changed")
             has_next = True
             while has_next:
-                graphs = replay.changed_graphs(self.state.last, MAX_RECORDS)
+                query = f"SELECT graph, entry {_CHANGED} ORDER BY graph LIMIT {MAX_RECORDS}"
+                graphs = self.file.execute(query, self._range(self.state.last)).fetchall()
                 has_next = len(graphs) == MAX_RECORDS
-                wanted = ((graph, entry) for graph, entry in graphs if entry > state.after)
-                items = [self._read(replay, *changed, whole=whole) for changed in wanted]
+                items = [self._read(*changed) for changed in graphs]
                 last = graphs[-1][0] if graphs else self.state.last
                 self.state = replace(self.state, last=last)
                 yield self.state.page(tuple(filter(None, items)), has_next)
 
-    def _read(
-        self, replay: JournalReplay, graph: str, entry: int, *, whole: bool
-    ) -> Item[Graph] | None:
+    def _range(self, after: str) -> tuple[str, str, int]:
+        # "0" follows "/" in ASCII.
+        return after or f"{self.base}record/", f"{self.base}record0", self.state.after
+
+    def _apply_entries(self, after: int, previous: str | None) -> None:
+        """Apply the entries up to the head. Raises ParseError if an entry does not match its id or
+        does not follow the one before.
+        """
+        for number in range(after + 1, self.state.number + 1):
+            address, name = f"{self.home}journal/{number}.gz", self.source.name
+            try:
+                with self.fetch.download(address) as reply:
+                    assert reply.path is not None
+                    verify_file(reply.path, number, previous, MAX_ENTRY_BYTES)
+                    previous = self._apply_entry(read_header(reply.path, number))
+            except NotFoundError as error:
+                raise ParseError("journal_gap", source=name, url=address) from error
+            except ChainError as error:
+                fault = str(error)
+                raise ParseError("journal_broken", source=name, url=address, error=fault) from error
+        if previous and previous != self.state.id:
+            raise ParseError(
+                "wrong_entry_id",
+                source=self.source.name,
+                url=self.home,
+                id=previous,
+                expected=self.state.id,
+                number=self.state.number,
+            )
+
+    def _apply_entry(self, entry: Entry) -> str:
+        """Apply the rows about records and registries: a sign, a statement and its graph each.
+        Return the id of the entry.
+        """
+        begins, touched = (f"{self.base}record/", f"{self.base}source/"), set[str]()
+        for row in entry.rows():
+            border = row.rindex(" <")
+            graph = row[border + 2 : -3]
+            if graph.startswith(begins):
+                touched.add(graph)
+                self.file.execute(_CHANGES[row[0]], (graph, row[2:border]))
+        changed = ((graph, entry.number) for graph in touched)
+        self.file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", changed)
+        return entry.id
+
+    def _read(self, graph: str, entry: int) -> Item[Graph] | None:
         """Return the record in *graph* as the whole journal or the peer's feed describes it after
         an entry; None if it is not harvested. Raise OutOfSync if the feed differs from the journal.
         """
@@ -234,125 +275,40 @@ class PeerReader:
         if name is None or (chosen and name[0] not in chosen):
             return None
         registry, key = name
-        quads = replay.statements(graph)
-        if not whole and not _is_deleted(graph, quads, self.base):
+        quads = self._stored(graph)
+        if not self.is_whole and not _is_deleted(graph, quads, self.base):
             version = f"ldes/version/{entry}/{graph.removeprefix(f'{self.base}record/')}"
             changes, quads = quads, self._fetch_graph(f"{self.base}{version}")
             if not set(changes) <= set(quads):
                 raise OutOfSync(f"{self.home}{version} lacks statements of entry {entry}")
-        lineage = _values(quads, graph, LINEAGE)
+        lineage, ours = _values(quads, graph, LINEAGE), self.fetch.base
         origins = [term.value for term in lineage if isinstance(term, NamedNode)]
-        ours = self.fetch.base
         # A record that came from us or through us would circulate for ever.
         is_ours = bool(ours) and any(record.startswith(ours) for record in origins)
         if is_ours or (origins and not self.options.relayed):
             return None
         if registry not in self.registries and quads:
-            source = f"{self.base}source/{registry}"
-            read = replay.statements if whole else self._fetch_graph
-            self.registries[registry] = read(source)
-        about = self.registries.get(registry, ())
-        return parse_record(self.base, key, graph, quads, about)
+            read = self._stored if self.is_whole else self._fetch_graph
+            self.registries[registry] = read(f"{self.base}source/{registry}")
+        return parse_record(self.base, key, graph, quads, self.registries.get(registry, ()))
+
+    def _stored(self, graph: str) -> list[Quad]:
+        query = "SELECT line FROM statements WHERE graph = ? ORDER BY line"
+        return parse_statements(row[0] for row in self.file.execute(query, (graph,)))
 
     def _fetch_graph(self, graph: str) -> list[Quad]:
-        url = f"{self.home}{graph.removeprefix(self.base)}"
+        url, accept = (
+            f"{self.home}{graph.removeprefix(self.base)}",
+            "application/n-quads, application/n-triples;q=0.9",
+        )
         try:
-            reply = self.fetch.get(url, accept="application/n-quads, application/n-triples;q=0.9")
+            reply = self.fetch.get(url, accept=accept)
         except NotFoundError as error:
             raise OutOfSync(str(error)) from error
-        quads = list(
-            parse_quads(
-                reply.content, RdfFormat.N_QUADS, f"{reply.url}: the N-Quads cannot be parsed"
-            )
-        )
+        fault = f"{reply.url}: the N-Quads cannot be parsed"
+        quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, fault))
         in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
         return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]
-
-
-class JournalReplay:
-    """The statements about records and registries after some entries of a journal, in *file*."""
-
-    def __init__(self, folder: Path, file: sqlite3.Connection, base: str) -> None:
-        self._folder, self._file, self._base = folder, file, base
-        self._range = (f"{base}record/", f"{base}record0")  # "0" follows "/" in ASCII
-        file.executescript(_TABLES)
-
-    def apply_entries(
-        self,
-        source: Source,
-        fetch: Fetch,
-        home: str,
-        head: PeerCursor,
-        after: int,
-        previous: str | None,
-    ) -> None:
-        """Apply the entries after the number *after*, whose entry has the id *previous*, up to
-        *head*.
-
-        Raises ParseError if an entry does not match its id or does not follow the one before.
-        """
-        for number in range(after + 1, head.number + 1):
-            address, path = f"{home}journal/{number}.gz", self._folder / f"{number:09d}{SUFFIX}"
-            try:
-                with fetch.download(address) as reply:
-                    assert reply.path is not None
-                    shutil.move(reply.path, path)
-                verify_file(path, number, previous, MAX_ENTRY_BYTES)
-                entry = read_header(path)
-            except NotFoundError as error:
-                raise ParseError("journal_gap", source=source.name, url=address) from error
-            except ChainError as error:
-                fault = str(error)
-                raise ParseError(
-                    "journal_broken", source=source.name, url=address, error=fault
-                ) from error
-            self._apply_entry(entry)
-            previous = entry.id
-        if previous and previous != head.id:
-            raise ParseError(
-                "wrong_entry_id",
-                source=source.name,
-                url=home,
-                id=previous,
-                expected=head.id,
-                number=head.number,
-            )
-
-    def _apply_entry(self, entry: Entry) -> None:
-        """Apply the rows about records and registries: a sign, a statement and its graph each."""
-        begins = (f"{self._base}record/", f"{self._base}source/")
-        touched = set[str]()
-        for row in entry.rows():
-            border = row.rindex(" <")
-            graph = row[border + 2 : -3]
-            if graph.startswith(begins):
-                touched.add(graph)
-                self._file.execute(_CHANGES[row[0]], (graph, row[2:border]))
-        changed = ((graph, entry.number) for graph in touched)
-        self._file.executemany("INSERT OR REPLACE INTO changed VALUES (?, ?)", changed)
-        self._file.commit()
-        entry.path.unlink()
-
-    def changed_graphs(self, after: str, most: int) -> list[tuple[str, int]]:
-        """Return up to *most* record graphs after *after* that were changed, each with the number
-        of the last entry, sorted.
-        """
-        begin, end = self._range
-        return self._file.execute(
-            "SELECT graph, entry FROM changed WHERE graph > ? AND graph < ? ORDER BY graph LIMIT ?",
-            (after or begin, end, most),
-        ).fetchall()
-
-    def count_changed(self) -> int:
-        return int(
-            self._file.execute(
-                "SELECT count(*) FROM changed WHERE graph > ? AND graph < ?", self._range
-            ).fetchone()[0]
-        )
-
-    def statements(self, graph: str) -> list[Quad]:
-        query = "SELECT line FROM statements WHERE graph = ? ORDER BY line"
-        return parse_statements(row[0] for row in self._file.execute(query, (graph,)))
 
 
 def parse_name(graph: str, base: str) -> tuple[str, str] | None:
@@ -399,7 +355,9 @@ def parse_record(
     if not topics:
         return InvalidRecord(key, Reason("%(graph)s has no primary topic", graph=graph))
     subjects: dict[Node, dict[str, list[Term]]] = {}
-    for quad in _record_statements(graph, quads, registry):
+    own = [quad for quad in quads if _is_of_record(graph, quad.subject, quad.predicate.value)]
+    own += [quad for quad in registry if quad.predicate.value in _OF_REGISTRY]
+    for quad in own:
         if isinstance(quad.subject, NamedNode):
             properties = subjects.setdefault(quad.subject, {})
             properties.setdefault(quad.predicate.value, []).append(quad.object)
@@ -410,20 +368,10 @@ def parse_record(
     return Record(key, payload, payload.canonical_text(), modified)
 
 
-def _record_statements(
-    graph: str, quads: Iterable[Quad], registry: Iterable[Quad]
-) -> Iterator[Quad]:
-    result = f"{graph}#result-"
-    for quad in quads:
-        subject = quad.subject.value if isinstance(quad.subject, NamedNode) else result
-        predicate = quad.predicate.value
-        if (
-            not subject.startswith(result)
-            and predicate != f"{DCAT}record"
-            and (subject != graph or predicate in _OF_RECORD)
-        ):
-            yield quad
-    yield from (quad for quad in registry if quad.predicate.value in _OF_REGISTRY)
+def _is_of_record(graph: str, subject: Any, name: str) -> bool:
+    is_result = subject.value.startswith(f"{graph}#result-")
+    is_own = subject.value != graph or name in _OF_RECORD
+    return is_own and not is_result and name != f"{DCAT}record"
 
 
 PROTOCOL = Protocol(collect, Payload.GRAPH, PeerOptions, incremental=True)
