@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import cache, partial
 from types import FrameType
@@ -40,9 +40,6 @@ _REPEATS = ("RRULE", "RDATE", "RECURRENCE-ID")
 _MAX_DATES = 10_000  # Dates per event: 20 years of daily dates are 7,300.
 # Python function calls to expand an event: 7,300 dates take 1.2 million, in one or two seconds.
 _MAX_CALLS = 2_000_000
-# Calls for all events of a file: 25 series of daily dates for 20 years. A process that parses is
-# ended after a minute, with all its events.
-_MAX_FILE_CALLS = 30_000_000
 
 time_zones = cache(available_timezones)  # Reading the system's folder takes 40 ms a call.
 
@@ -86,7 +83,7 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
     calendars = _parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not calendars:
         raise ParseError("%(url)s: no calendar: it has no BEGIN:VCALENDAR", url=reply.url)
-    zone, budget = IcalOptions.of(source).zone, CallBudget()
+    zone = IcalOptions.of(source).zone
     for calendar in calendars:
         series: dict[str, list[icalendar.Event]] = {}
         for number, event in enumerate(calendar.walk("VEVENT"), 1):
@@ -101,7 +98,7 @@ def _parse_events(source: Source, until: datetime, reply: Reply) -> Iterator[Ite
                 yield InvalidRecord(None, why)
         for uid, events in series.items():
             try:
-                for key, event in expand_series(calendar, uid, events, until, budget):
+                for key, event in expand_series(calendar, uid, events, until):
                     with parser_errors(Reason("an event that cannot be read")):
                         row = _event_row(calendar, event, zone)
                         raw = dump_json(row)
@@ -235,36 +232,23 @@ def _texts(value: Any) -> list[Mapping[str, str | None]]:
     ]
 
 
-@dataclass(slots=True)
-class CallBudget:
-    """Python function calls that the recurring events of a file may still take together; once they
-    are used up, the following recurring events are refused.
-    """
-
-    left: int = _MAX_FILE_CALLS
-
-
 class RecurrenceLimitError(ParseError):
     """A series recurs more often than a calendar for people would."""
 
 
 def expand_series(
-    calendar: Any,
-    uid: str,
-    events: list[icalendar.Event],
-    until: datetime,
-    budget: CallBudget,
+    calendar: Any, uid: str, events: list[icalendar.Event], until: datetime
 ) -> Iterable[tuple[str, icalendar.Event]]:
     """Return the dates of the *events* that share *uid*, each with its key: the uid alone if the
     event does not recur.
 
     The key of a date is the uid and the time that the rule sets, so that a moved date keeps its
     key. Raises RecurrenceLimitError if there are more than 10,000 dates, or finding them takes more
-    than 2 million calls or what is left of *budget*, and ParseError if an event is broken.
+    than 2 million calls, and ParseError if an event is broken.
     """
     if len(events) == 1 and not any(name in events[0] for name in _REPEATS):
         return [(uid, events[0])]
-    with parser_errors("a recurring event that cannot be read"), _limit_calls(budget):
+    with parser_errors("a recurring event that cannot be read"), _limit_calls():
         rules = [rule for event in events for rule in as_list(event.get("RRULE"))]
         often = {str(name).upper() for rule in rules for name in rule.get("FREQ", [])}
         if refused := often & _REFUSED_FREQUENCIES:
@@ -281,30 +265,25 @@ def expand_series(
 
 
 @contextmanager
-def _limit_calls(budget: CallBudget) -> Iterator[None]:
-    """Raise RecurrenceLimitError if the block makes more calls than one event may, or than are left
-    of *budget*: a rule that never matches is searched up to the year 9999.
+def _limit_calls() -> Iterator[None]:
+    """Raise RecurrenceLimitError if the block makes more calls than one event may: a rule that never
+    matches is searched up to the year 9999.
 
     Calls are counted, not seconds, so that the result is the same on every machine.
     """
-    granted = left = min(_MAX_CALLS, budget.left)
-    before = sys.gettrace()
+    left, before = _MAX_CALLS, sys.gettrace()
 
     def count(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            what = (
-                "its dates" if granted == _MAX_CALLS else "the dates of all events of its calendar"
-            )
-            raise RecurrenceLimitError(f"finding {what} takes too long")
+            raise RecurrenceLimitError("finding its dates takes too long")
 
     sys.settrace(count)
     try:
         yield
     finally:
         sys.settrace(before)
-        budget.left -= granted - max(left, 0)
 
 
 def _recurrence_id(event: icalendar.Event) -> str:

@@ -4,14 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import icalendar
-import pytest
 from rows import each
 from simulated import define_source, items, keys, open_client
 
 from harvesters.page_model import InvalidRecord, Page, Record
 from harvesters.pipeline.record_processor import check_compatible
-from harvesters.protocols.ical import CallBudget, RecurrenceLimitError, expand_series
 
 URL = "https://registry.example/calendar.ics"
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -91,23 +88,6 @@ def test_the_dates_of_a_series_are_records_up_to_a_horizon(more: str, dates: lis
     result = pages(calendar(f"UID:1\nDTSTART:20260501T090000Z\n{more}"), ahead=90)
 
     assert keys(result) == [f"1#{date}T090000" for date in dates]
-
-
-def test_endless_series_do_not_cost_the_events_before_them() -> None:
-    budget = CallBudget(40_000)
-    until = datetime(2026, 7, 1, tzinfo=UTC)
-
-    def dates(uid: str, rule: str) -> list[str]:
-        content = calendar(f"UID:{uid}\nDTSTART:20260501T090000Z\nRRULE:{rule}")
-        parsed: Any = icalendar.Calendar.from_ical(content)
-        return [key for key, _ in expand_series(parsed, uid, parsed.walk("VEVENT"), until, budget)]
-
-    assert len(dates("1", "FREQ=MONTHLY")) == 2
-    with pytest.raises(RecurrenceLimitError, match="all events of its calendar"):
-        dates("2", "FREQ=DAILY;INTERVAL=10000;BYMONTH=2;BYMONTHDAY=29")
-    assert budget.left == 0
-    with pytest.raises(RecurrenceLimitError, match="all events of its calendar"):
-        dates("3", "FREQ=MONTHLY")
 
 
 def test_a_date_that_is_moved_or_cancelled_keeps_its_key() -> None:
