@@ -173,7 +173,8 @@ class Sparql(PagedProtocol[Graph]):
                     self.windows = ((f"{self.since:%Y-%m-%d}",),)
         cursor = ListCursor(self.windows)
         try:
-            return replace(cursor, total=self._count(cursor))
+            pattern = self.options.selection(self.windows[0][0])
+            return replace(cursor, total=self._number("count", pattern=pattern))
         except RECORD_ERRORS as error:
             # If this fails too, the endpoint is down.
             self._list(cursor, 1)
@@ -188,7 +189,7 @@ class Sparql(PagedProtocol[Graph]):
         self.listed = self.listed or self._list_next(cursor)
         subjects = [*self._fitting(size)]
         if not subjects:
-            return Batch(None, (), self._final_total(cursor), "")
+            return Batch(None, (), cursor.total, "")
         names = [*filter(_is_iri, subjects)]
         items: list[Item[Graph]] = []
         reply = None
@@ -250,20 +251,6 @@ class Sparql(PagedProtocol[Graph]):
             text = "%(source)s: %(url)s does not list its subjects sorted by IRI"
             raise ParseError(text, source=self.source.name, url=self.source.url)
         return listed
-
-    def _count(self, cursor: ListCursor) -> int:
-        return self._number("count", pattern=self.options.selection(cursor.windows[0][0]))
-
-    def _final_total(self, cursor: ListCursor) -> int | None:
-        """Return the total at the end of the list; None if the endpoint now counts no more records
-        than were listed.
-        """
-        total = cursor.total
-        if total is not None and cursor.offset < total:
-            with suppress(*RECORD_ERRORS):
-                total = self._count(cursor)
-            return total if cursor.offset < total else None
-        return total
 
     def _branches(self, subjects: Sequence[str]) -> str:
         """Return the UNION of the subjects' statements and those of the nodes that they point to,
