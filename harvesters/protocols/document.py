@@ -215,20 +215,19 @@ class DocumentReader:
                     yield items, state, position
             self.faults = 0
         except RECORD_ERRORS as error:
-            state = replace(state, mark="", passed=0)
-            if isinstance(error, NotFoundError) and self.is_missing_gone:
+            state, lost = replace(state, mark="", passed=0), (InvalidRecord(key, error.reason),)
+            is_gone = isinstance(error, NotFoundError) and self.is_missing_gone
+            if is_gone:
                 name = self.source.name
                 log.info("listed document not found", source=name, address=document.address)
                 self.faults = 0
-                yield gone, state, position
-                return
-            if self.probe:
+            elif self.probe:
                 self.faults = count_unreadable(self.source.name, self.faults, error)
                 self._check_reachable(error)
-            if document.has_own_keys:
+            if document.has_own_keys and not is_gone:
                 text = "the file %(file)s cannot be read, so the keys of its records are unknown"
                 state = state.mark_incomplete(Reason(text, file=document.address))
-            yield (InvalidRecord(key, error.reason),), state, position
+            yield gone if is_gone else lost, state, position
 
     def _open(self, document: ListedDocument) -> AbstractContextManager[Reply]:
         if self.on_disk:

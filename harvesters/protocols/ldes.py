@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import NamedTuple
@@ -25,8 +25,8 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Item, Pages, Pay
 from harvesters.payloads.graph import TYPE, Graph, Term, bounded_description
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.value_parsing import in_utc, may_be_newer, parse_timestamp
-from harvesters.protocols.document import MAX_RECORDS
-from harvesters.protocols.protocol import Cursor, Protocol, read_cursor
+from harvesters.protocols.document import MAX_RECORDS, DocumentCursor
+from harvesters.protocols.protocol import Protocol, read_cursor
 from harvesters.protocols.rdf_reader import RdfReader, SyntaxOptions, iris, is_described, objects
 from harvesters.reasons import Reason
 from harvesters.source import Source
@@ -68,13 +68,6 @@ class LdesOptions(SyntaxOptions):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class LdesCursor(Cursor):
-    """Position in a harvest: after the entity *last*."""
-
-    last: str = ""
-
-
 class StreamMember(NamedTuple):
     """A version of an *entity*: its *rank* among all versions, whether it is a deletion, and its
     statements as N-Triples; or the *fault* for which it cannot be read.
@@ -99,7 +92,7 @@ def collect(
     may hold the latest version of any entity. Raises ParseError if the source is not a stream.
     """
     stream = StreamReader(source, fetch, in_utc(since) if since else None)
-    state = read_cursor(LdesCursor, cursor) or LdesCursor(again=cursor is not None)
+    state = read_cursor(DocumentCursor, cursor) or DocumentCursor(again=cursor is not None)
     # "" is a temporary file, deleted with the connection.
     with closing(sqlite3.connect("")) as file:
         file.execute(_TABLE)

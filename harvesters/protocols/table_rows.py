@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from hashlib import blake2b
@@ -23,6 +23,7 @@ from harvesters.options import Count, Options, Texts
 from harvesters.page_model import InvalidRecord, Item, Pages, Record, Row
 from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import read_document
+from harvesters.protocols.protocol import Items
 from harvesters.reasons import Reason, as_reason
 from harvesters.source import Source
 
@@ -66,7 +67,6 @@ class TableOptions(Options):
 
 # Hand-made tables have titles, notes and empty lines before their header: at most so many lines.
 MAX_HEADER_LINE = 100
-_MAX_SAMPLE = 2000  # Records that are compared for a column that tells rows with one key apart.
 # C0 and C1 controls without the white space of RFC 4180's lines: what a wrong charset leaves.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f]")
 _SEPARATOR = "\x1f"  # The unit separator, which no cell contains.
@@ -95,8 +95,7 @@ def read_table(
 
     Raises ParseError if no line has the columns of the key.
     """
-    sample: list[Record[Row]] = []
-    is_grouped, composed_key = TableOptions.of(source).group, ""
+    is_grouped = TableOptions.of(source).group
 
     def read_items(reply: Reply) -> Iterator[Item[Row]]:
         items = parse_rows(source, reply.url, read_lines(reply))
@@ -104,11 +103,9 @@ def read_table(
         return _join(grouped, read_joined(reply)) if read_joined else grouped
 
     for page in read_document(source, fetch, cursor, accept, read_items, on_disk=on_disk):
-        if not is_grouped and len(sample) < _MAX_SAMPLE:
-            sample += [item for item in page.items if isinstance(item, Record)]
-            composed_key = _composed_key(source, sample)
         lost = next((item.cause for item in page.items if _is_key_lost(item)), None)
         reason = Reason("a row's key cannot be read (%(error)s)", error=lost) if lost else None
+        composed_key = "" if is_grouped else _composed_key(source, page.items)
         yield replace(page, incomplete_reason=reason, composed_key=composed_key)
 
 
@@ -119,14 +116,14 @@ def _is_key_lost(item: Item[Row]) -> TypeGuard[InvalidRecord]:
     return as_reason(item.cause).code not in {"row_without_key", "joined_row_alone"}
 
 
-def _composed_key(source: Source, sample: Sequence[Record[Row]]) -> str:
-    """Return the option, as TOML, by which the different records of *sample* have different keys:
-    the columns of today's key, and the one with the fewest values that tells them apart.
+def _composed_key(source: Source, items: Items) -> str:
+    """Return the option, as TOML, by which the different records of a page have different keys: the
+    columns of today's key, and the one with the fewest values that tells them apart.
 
     Return "" if no key is repeated, or if no column is enough.
     """
     columns = _key_columns(source)
-    records = list({record.raw: record for record in sample}.values())
+    records = [*{item.raw: item for item in items if isinstance(item, Record)}.values()]
     if not columns or len({record.key for record in records}) == len(records):
         return ""
     candidates: dict[str, int] = {}
