@@ -4,8 +4,6 @@ fields of a feed that a mapping reads.
 
 from __future__ import annotations
 
-import bisect
-import codecs
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,10 +12,12 @@ from dataclasses import dataclass, field, replace
 from dataclasses import fields as dataclass_fields
 from difflib import get_close_matches
 from enum import StrEnum
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from pyoxigraph import RdfFormat, parse
 
 from harvesters.archive import Replay
@@ -32,7 +32,8 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord
-from harvesters.page_model import Page, Record
+from harvesters.mappings.fields import unmatched_fields
+from harvesters.page_model import Record
 from harvesters.payloads.paths import fields_of, noting
 from harvesters.pipeline.processes import BoundedCallError, ProcessLimits, call_bounded
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
@@ -46,6 +47,7 @@ from vocab.iris import Iris
 from vocab.terms import SH
 
 _POSITION = re.compile(r"\bline (\d+)(?:[,:]? column (\d+))?")
+_WORD = re.compile(rb"[\w-]")
 _MIN_UNIQUE = 4  # A shorter key must occur once for its place to be known.
 
 
@@ -149,50 +151,30 @@ class PreflightReport:
         return next((level for level in Level if level in levels), None)
 
 
-class Locator:
-    """Finds the line and column of a record in the text of a feed, none in a binary file."""
-
-    def __init__(self, content: bytes) -> None:
-        self._text = (
-            ""
-            if b"\0" in content[:4096]
-            and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-            else (content.decode("utf-8", "replace"))
-        )
-        self._starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
-
-    def locate(self, key: str, title: str = "") -> tuple[int, int] | None:
-        """Return line and column of the first occurrence of *key*, else of *title*; None if there is
-        none, or if a short text occurs twice.
-
-        >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
-        (2, 10)
-        """
-        return next((position for text in (key, title) if (position := self._first(text))), None)
-
-    def _first(self, text: str) -> tuple[int, int] | None:
-        if not text or not self._text:
-            return None
-        start = self._find(text, 0)
-        if start < 0 or (len(text) < _MIN_UNIQUE and self._find(text, start + 1) >= 0):
-            return None
-        line = bisect.bisect_right(self._starts, start)
-        return line, start - self._starts[line - 1] + 1
-
-    def _find(self, text: str, start: int) -> int:
-        """Return the position of *text* as a whole word from *start* on, -1 if there is none."""
-        while (start := self._text.find(text, start)) >= 0:
-            if not (
-                _is_part(self._text[start - 1 : start])
-                or _is_part(self._text[start + len(text) : start + len(text) + 1])
-            ):
-                return start
-            start += 1
-        return -1
+def find_word(body: bytes, word: bytes, start: int = 0) -> int:
+    """Return the position of *word* as a whole word from *start* on, -1 if there is none."""
+    while word and (start := body.find(word, start)) >= 0:
+        end = start + len(word)
+        if not _WORD.search(body[start - 1 : start] + body[end : end + 1]):
+            return start
+        start += 1
+    return -1
 
 
-def _is_part(letter: str) -> bool:
-    return letter.isalnum() or letter in ("_", "-")
+def locate(content: bytes, *texts: str) -> tuple[int, int] | None:
+    """Return line and column of the first of *texts* that is in a feed; a short one that occurs
+    twice, and one in a binary file, has none.
+
+    >>> locate(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]', "ab-12")
+    (2, 10)
+    """
+    for word in (text.encode("utf-8", "replace") for text in texts if b"\0" not in content[:4096]):
+        start = find_word(content, word)
+        if start >= 0 and (len(word) >= _MIN_UNIQUE or find_word(content, word, start + 1) < 0):
+            line = content.rfind(b"\n", 0, start) + 1
+            column = len(content[line:start].decode("utf-8", "replace")) + 1
+            return content.count(b"\n", 0, start) + 1, column
+    return None
 
 
 def position_in(message: str) -> tuple[int | None, int | None]:
@@ -201,27 +183,23 @@ def position_in(message: str) -> tuple[int | None, int | None]:
     >>> position_in("not well-formed XML: mismatched tag, line 9, column 25"), position_in("empty response")
     ((9, 25), (None, None))
     """
-    match = _POSITION.search(message)
-    if match is None:
-        return None, None
-    return max(int(match.group(1)), 1), int(match.group(2)) if match.group(2) and int(
-        match.group(2)
-    ) else None
+    line, column = match.groups() if (match := _POSITION.search(message)) else (None, None)
+    return max(int(line), 1) if line else None, (int(column) or None) if column else None
 
 
 SAMPLE = 20  # records of a feed whose fields are listed
 _MAX_LENGTH = 300  # characters of the example of a field
 _MAX_PAGES = 3  # pages that are read for the sample
-_NAME = re.compile(r'([^\W\d]\w*)\Z|"([^"\\]+)"\Z')  # a field's name, plain or quoted (JMESPath)
 
 
 class FieldSample(NamedTuple):
-    """The uses of the fields of a feed's first records, and the charset that was guessed from the
-    text, "" if it is stated.
+    """The uses of the fields of a feed's first records, the charset that was guessed from the text,
+    "" if it is stated, and the fields of the definition that no record has.
     """
 
     uses: tuple[FieldUse, ...] = ()
     guessed_charset: str = ""
+    missing: tuple[str, ...] = ()
 
 
 class MappedRecord:
@@ -235,7 +213,8 @@ class MappedRecord:
         source, iris = task.source.name, Iris(task.base)
         with noting() as self._reads:
             resource = create_processor(task).resource(record)
-        self.fields = fields_of(self._reads.records[0].payload)
+        self.payload = self._reads.records[0].payload
+        self.fields = fields_of(self.payload)
         self.statements = frozenset(describe(resource, iris, source))
 
         def describe_members(*members: str) -> frozenset[str]:
@@ -273,17 +252,16 @@ class MappedRecord:
                 return 1
             return 2 if any(text in term or text in word for text in texts) else 3
 
-        own, free = list[str](), list[str]()
-        for name in self.fields:
-            noted = self._reads.members.get(name.rstrip("[]"), set())
-            if not members.isdisjoint(noted):
-                own.append(name)
-            elif noted == {""}:
-                free.append(name)
+        noted = {
+            name: self._reads.members.get(name.rstrip("[]"), set[str]()) for name in self.fields
+        }
+        own = [name for name, read_for in noted.items() if not members.isdisjoint(read_for)]
+        free = [name for name, read_for in noted.items() if read_for == {""}]
         for names in (own, free):
-            nearest = min(map(distance, names), default=3)
+            distances = {name: distance(name) for name in names}
+            nearest = min(distances.values(), default=3)
             if nearest < 3:
-                return [name for name in names if distance(name) == nearest]
+                return [name for name in names if distances[name] == nearest]
         return own
 
     @property
@@ -298,84 +276,57 @@ def traced_fields(
     """Return how the fields of the first records of *run* are used; its responses are read from
     *archive* again.
     """
-    pages = list(_pages(source, run, base, archive))
-    records = (item for page in pages for item in page.items if isinstance(item, Record))
+    replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
+    records, charset = list[Record[Any]](), ""
+    with suppress(HarvestError):  # The error that ended the run is a finding already.
+        for page in islice(archived_pages(source, base, replay.find), _MAX_PAGES):
+            charset = charset or page.guessed_charset
+            records += (item for item in page.items if isinstance(item, Record))
+            if len(records) >= SAMPLE:
+                break
     task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
     mapped: list[tuple[str, MappedRecord]] = []
-    for record in islice(records, SAMPLE):
+    for record in records[:SAMPLE]:
         with suppress(ParseError, *MAPPING_ERRORS):  # The run has a finding of this record already.
             mapped.append((record.key, MappedRecord(record, task)))
-    return FieldSample(_merge(mapped), next((page.guessed_charset for page in pages), ""))
+    missing = unmatched_fields(source, [record.payload for _, record in mapped]) if mapped else ()
+    return FieldSample(tuple(_uses(mapped)), charset, tuple(missing))
 
 
-def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding]:
+def missing_fields(source: Source, sample: FieldSample) -> Iterator[Finding]:
     """Yield a finding for each field of the source definition that no record of the sample has:
     often it was renamed.
-
-    Only fields that are named as such are looked for, not expressions.
     """
-    if source.mapping != "fields" or not uses:
-        return
-    names = {part for use in uses for part in (use.name, re.split(r"[.\[]", use.name)[0])}
-    dropped = [use.name for use in uses if not use.is_read]
-    for ours, expression in source.fields.items():
-        match = _NAME.match(expression)
-        if match is None or (name := match.group(1) or match.group(2)) in names:
-            continue
-        similar = get_close_matches(name, dropped, n=1, cutoff=0.5) or (
-            dropped if len(dropped) == 1 else []
-        )
+    dropped = [use.name for use in sample.uses if not use.is_read]
+    for ours in sample.missing:
+        name = source.fields[ours]
+        similar = get_close_matches(name, dropped, n=1, cutoff=0.5) or dropped[: len(dropped) == 1]
         question = f" Was it renamed to {similar[0]}?" if similar else ""
         message = f"No record of the sample has the field {name}, which is read as {ours}."
         remedy = f"Keep the field's name, or correct the source definition.{question}"
         yield Finding("field-missing", Level.WARNING, message, remedy, line=1, field=name)
 
 
-def _pages(source: Source, run: Run, base: str, archive: Path) -> Iterator[Page[Any]]:
-    """Yield the first pages of a run's archived responses, until they have enough records."""
-    replay = Replay(archive, f"{source.name}/{run.id}.warc.gz", is_complete=False)
-    count = 0
-    try:
-        for page in islice(archived_pages(source, base, replay.find), _MAX_PAGES):
-            yield page
-            count += sum(isinstance(item, Record) for item in page.items)
-            if count >= SAMPLE:
-                return
-    except HarvestError:
-        return  # The error that ended the run is a finding already.
-
-
-def _merge(mapped: list[tuple[str, MappedRecord]]) -> tuple[FieldUse, ...]:
-    """Return the use of each field of some records, which are with their keys. The protocol reads a
+def _uses(mapped: Sequence[tuple[str, MappedRecord]]) -> Iterator[FieldUse]:
+    """Yield the use of each field of some records, which are with their keys. The protocol reads a
     field that has the key.
     """
-    records: Counter[str] = Counter()
-    read: set[str] = set()
-    examples: dict[str, str] = {}
-    properties: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for key, record in mapped:
-        for name, values in record.fields.items():
-            records[name] += 1
-            examples.setdefault(name, values[0][:_MAX_LENGTH])
-            if record.is_read(name) or values == [key]:
-                read.add(name)
-        used = {
-            (name, statement.split(" ", 2)[1].strip("<>"))
-            for statement in record.statements
-            for name in record.fields_behind(statement)
+    origins = [
+        {
+            (name, line.split(" ", 2)[1].strip("<>"))
+            for line in record.statements
+            for name in record.fields_behind(line)
         }
-        for name, iri in used:
-            properties[name][iri] += 1
-    return tuple(
-        FieldUse(
-            name,
-            records[name],
-            name in read,
-            tuple(iri for iri, _ in properties[name].most_common()),
-            examples[name],
-        )
-        for name in records
-    )
+        for _, record in mapped
+    ]
+    properties = Counter(pair for pairs in origins for pair in pairs).most_common()
+    for name in dict.fromkeys(name for _, record in mapped for name in record.fields):
+        own = [
+            (key, record, record.fields[name]) for key, record in mapped if name in record.fields
+        ]
+        is_read = any(record.is_read(name) or values == [key] for key, record, values in own)
+        iris = tuple(iri for (field, iri), _ in properties if field == name)
+        yield FieldUse(name, len(own), is_read, iris, own[0][2][0][:_MAX_LENGTH])
 
 
 MAX_FINDINGS = 1000  # findings that are listed; all are counted
@@ -448,73 +399,50 @@ def guessed_charset(name: str) -> Finding:
 
 @dataclass(slots=True)
 class Findings:
-    """The findings of one feed; *fields* are the publisher's field names by property, *locator*
-    finds the lines of records.
+    """The findings of one feed; *fields* are the publisher's field names by property, *content* is
+    the text in which the lines of records are searched.
     """
 
     base: str
-    locator: Locator | None
+    content: bytes
     fields: Mapping[str, Sequence[str]]
     listed: list[Finding] = field(default_factory=list)
-    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _samples: dict[tuple[str, str], Finding] = field(default_factory=dict)
+    _counts: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
     def add(self, finding: Finding, title: str = "") -> None:
         """Count a finding, and list it while there are not too many; *title* is that of its record."""
-        kind = (finding.rule, finding.field)
-        self._counts[kind] += 1
-        self._samples.setdefault(kind, finding)
+        first = self._counts.setdefault((finding.rule, finding.field), [finding, 0])
+        first[1] += 1
         if len(self.listed) < MAX_FINDINGS:
-            position = (
-                self.locator.locate(finding.record, title)
-                if self.locator and finding.line is None
-                else None
-            )
-            self.listed.append(
-                replace(finding, line=position[0], column=position[1]) if position else finding
-            )
+            place = None if finding.line else locate(self.content, finding.record, title)
+            line, column = place or (finding.line, finding.column)
+            self.listed.append(replace(finding, line=line, column=column))
 
     def add_record(self, record: StagedRecord, description: str, number: int) -> None:
         """Add the findings of a staged record, the one with this *number* in the feed; its
         *description* has its warnings.
         """
-        key = record.key or f"#{number}"
+        key, reason = record.key or f"#{number}", record.reason or ""
         if record.outcome in OUTCOMES:
-            rule, remedy = OUTCOMES[record.outcome]
-            line, column = position_in(record.reason or "")
-            self.add(Finding(rule, Level.ERROR, record.reason or "", remedy, key, line, column))
+            name, remedy = OUTCOMES[record.outcome]
+            self.add(Finding(name, Level.ERROR, reason, remedy, key, *position_in(reason)))
             return
         is_withheld = record.outcome is Outcome.WITHHELD
-        notes = (
-            broken_rules(record.reason or "", self.base)
+        rules_of = (
+            broken_rules(reason, self.base)
             if is_withheld
             else described_rules(description, self.base)
         )
-        title = _title(description)
-        for note, path in notes:
-            self.add(
-                Finding(
-                    note.name,
-                    _LEVELS[note.severity],
-                    note.message,
-                    note.remedy,
-                    key,
-                    field=self._field(path),
-                ),
-                title,
-            )
-
-    def _field(self, path: str) -> str:
-        """Return the names of the fields from which a property comes; *path* is its IRI or local name."""
-        names = next(
-            (
+        for rule, path in rules_of:
+            # The path is the IRI of a property, or its local name.
+            names = [
                 names
                 for iri, names in self.fields.items()
-                if path and (iri == path or re.split("[/#]", iri)[-1] == path)
-            ),
-            (),
-        )
-        return ", ".join(names)
+                if path and path in (iri, re.split("[/#]", iri)[-1])
+            ]
+            level, fields = _LEVELS[rule.severity], ", ".join(next(iter(names), ()))
+            finding = Finding(rule.name, level, rule.message, rule.remedy, key, field=fields)
+            self.add(finding, _title(description))
 
     @property
     def counts(self) -> tuple[RuleCount, ...]:
@@ -522,20 +450,12 @@ class Findings:
         most frequent.
         """
         order = list(Level)
-        listed = [
-            RuleCount(
-                sample.rule,
-                sample.level,
-                sample.message,
-                sample.remedy,
-                self._counts[kind],
-                sample.field,
-            )
-            for kind, sample in self._samples.items()
+        counts = [
+            RuleCount(first.rule, first.level, first.message, first.remedy, number, first.field)
+            for first, number in self._counts.values()
         ]
-        return tuple(
-            sorted(listed, key=lambda count: (order.index(count.level), -count.records, count.rule))
-        )
+        counts.sort(key=lambda count: (order.index(count.level), -count.records, count.rule))
+        return tuple(counts)
 
 
 def _title(description: str) -> str:
@@ -583,6 +503,23 @@ _RESULTS = {
 }
 
 
+@cache
+def _templates() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=select_autoescape(["xml"], default=False),
+    )
+
+
+def render(template: str, **values: object) -> bytes:
+    """Write a report by its template."""
+    return _templates().get_template(template).render(values).encode("utf-8", "replace")
+
+
 def parse_statements(statements: Iterable[str]) -> Iterator[Any]:
     """Yield the quads of a description's *statements*: N-Triples without the dot."""
     lines = "".join(f"{line} .\n" for line in statements if line)
@@ -606,14 +543,12 @@ def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
     return dict(counts)
 
 
-def names_by_property(uses: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
-    """Return the names of the fields from which each property (IRI) comes; *uses* are pairs of a
-    name and its properties.
-    """
+def names_by_property(uses: Iterable[FieldUse]) -> dict[str, list[str]]:
+    """Return the names of the fields from which each property (IRI) comes."""
     names: defaultdict[str, list[str]] = defaultdict(list)
-    for name, properties in uses:
-        for iri in properties:
-            names[iri].append(name)
+    for use in uses:
+        for iri in use.properties:
+            names[iri].append(use.name)
     return dict(names)
 
 

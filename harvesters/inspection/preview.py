@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from harvesters.errors import HarvestError
-from harvesters.inspection.findings import parse_statements
+from harvesters.inspection.findings import described_rules, object_of
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.mappings.fields import unmatched_fields
 from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
@@ -31,6 +31,8 @@ from harvesters.source import Source
 from languages.translations import current_locale, format_number, gettext, isolate
 from shapes.rules import translated_message
 from shapes.validate import EngineName
+from vocab.iris import Iris
+from vocab.terms import DCT
 
 DEFAULT_RECORDS = 10
 TIME_LIMIT = 25.0  # seconds after which no further page is requested
@@ -45,9 +47,7 @@ RETRY_POLICY = RetryPolicy(
     max_retry_after=0,
 )
 MOST_FIELD_NAMES = 50  # field names in a note
-_TITLE = "http://purl.org/dc/terms/title"
-_MESSAGE = "http://www.w3.org/ns/shacl#resultMessage"
-_PRIMARY = "http://xmlns.com/foaf/0.1/primaryTopic"
+_TITLE = f"<{DCT}title>"
 
 log = structlog.get_logger()
 
@@ -166,7 +166,7 @@ def preview_source(
     )
     charset = next(filter(None, (page.guessed_charset for page in pages)), "")
     return PreviewResult(
-        tuple(map(_record_preview, previewed)),
+        tuple(_record_preview(staged, task) for staged in previewed),
         reported,
         has_more and not error,
         error.outcome if error else "",
@@ -184,12 +184,13 @@ def _run_notes(run: Run, results: Iterable[StagedRecord], charset: str) -> Itera
     is stated nowhere.
     """
     duplicates = [item.reasons[0] for item in results if item.outcome is Outcome.DUPLICATE]
-    for reason, count in _count_reasons(duplicates):
+    by_text = {reason.text: reason for reason in duplicates}
+    for text, count in Counter(reason.text for reason in duplicates).most_common():
         yield Reason(
             "%(count)s of the %(total)s records read would not be published: %(reason)s",
             count=count,
             total=run.fetched,
-            reason=reason,
+            reason=by_text[text],
         )
     for incomplete in incompleteness_reasons(run)[:1]:
         yield Reason("a run would be incomplete: %(reason)s", reason=incomplete)
@@ -199,12 +200,6 @@ def _run_notes(run: Run, results: Iterable[StagedRecord], charset: str) -> Itera
             "the option 'charset' in the source definition.",
             charset=charset,
         )
-
-
-def _count_reasons(reasons: Sequence[Reason]) -> list[tuple[Reason, int]]:
-    texts = {reason.text: reason for reason in reasons}
-    counts = Counter(reason.text for reason in reasons)
-    return [(texts[text], count) for text, count in counts.most_common()]
 
 
 def _open_client(source: Source, network: NetworkSettings) -> Fetch:
@@ -240,35 +235,22 @@ def _field_notes(source: Source, reads: Reads) -> Iterator[Reason]:
         )
 
 
-def _record_preview(staged: StagedRecord) -> RecordPreview:
+def _record_preview(staged: StagedRecord, task: ProcessingTask) -> RecordPreview:
+    key = staged.key or ""
     if not staged.description:
         # Nothing is stored here, so each deleted record is one that was never published.
         outcome = Outcome.DELETED if staged.outcome is Outcome.ABSENT else staged.outcome
-        return RecordPreview(
-            staged.key or "", outcome.value, reason=staged.reason or "", reasons=staged.reasons
-        )
-    triples = list(parse_statements(staged.description.split("\n")))
-    topic = next((each.object for each in triples if each.predicate.value == _PRIMARY), None)
-    titles = (
-        each.object.value
-        for each in triples
-        if each.predicate.value == _TITLE and each.subject == topic
-    )
-    warnings = {each.object.value for each in triples if each.predicate.value == _MESSAGE}
+        reasons = staged.reasons
+        return RecordPreview(key, outcome.value, reason=staged.reason or "", reasons=reasons)
+    lines, record = staged.description.split("\n"), Iris(task.base).record(task.source.name, key)
+    mapped = tuple(line for line in lines if not line.startswith(f"<{record}"))
+    titles = [object_of(line).value for line in mapped if line.split(" ", 2)[1] == _TITLE]
+    warnings = {rule.message for rule, _ in described_rules(staged.description, task.base)}
     return RecordPreview(
-        staged.key or "",
+        key,
         "published",
-        next(titles, ""),
+        next(iter(titles), ""),
         warnings=tuple(sorted(warnings)),
-        statements=len(triples),
-        mapped=_mapped_statements(staged.description),
+        statements=len(lines),
+        mapped=mapped,
     )
-
-
-def _mapped_statements(description: str) -> tuple[str, ...]:
-    """Return the statements of a description whose subject is neither the record nor one of its
-    validation results.
-    """
-    lines = description.split("\n")
-    records = [line.split(" ", 1)[0].rstrip(">") for line in lines if f" <{_PRIMARY}> " in line]
-    return tuple(line for line in lines if not line.startswith(tuple(records)))

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -36,7 +36,7 @@ _REPORTED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.HELD, Sta
 _FAILED = (Outcome.WITHHELD, *OUTCOMES)
 _SHAPE = re.compile(rf"^D <([^>]+)#result-\d+> <{re.escape(SH)}sourceShape> <([^>]+)> ")
 Kind = tuple[str, str]  # a rule and the local name of its property
-Faults = dict[str, dict[Kind, str]]  # the reasons of the faults of each record, by its key
+Faults = Mapping[Kind, Mapping[str, str]]  # the reason of each record with a fault, by its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +89,26 @@ class SourceReport:
     unread: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class _Timeline:
-    """The faults after the newest run (*now*) and the run before it, and the times of the first and
-    the last run with each kind of fault.
+def _faults_after(
+    runs: Iterable[Run], ledger: Ledger, base: str
+) -> Iterator[tuple[str, dict[Kind, dict[str, str]]]]:
+    """Yield the start of each run and the faults after it: a full harvest lists every record, any
+    other only those that changed.
     """
-
-    now: Faults = field(default_factory=dict)
-    before: Faults = field(default_factory=dict)
-    first: dict[Kind, str] = field(default_factory=dict)
-    last: dict[Kind, str] = field(default_factory=dict)
-
-    def add(self, run: Run, ledger: Ledger, base: str) -> None:
-        """Apply the next run: a full harvest lists every record, any other only those that changed."""
-        self.before = self.now
+    faults: dict[str, dict[Kind, str]] = {}
+    for run in runs:
         is_whole = run.is_full and run.state is not State.INCOMPLETE
-        self.now = {} if is_whole else dict(self.before)
+        faults = {} if is_whole else faults
         for record in ledger.staged_records(run, _FAILED if is_whole else SEEN):
             key = record.key or record.reason or ""
-            if record.outcome not in _FAILED:
-                self.now.pop(key, None)
-            elif key:
-                self.now[key] = dict(_faults(record, base))
-        for kind in {kind for faults in self.now.values() for kind in faults}:
-            self.first.setdefault(kind, _instant(run))
-            self.last[kind] = _instant(run)
+            faults.pop(key, None)
+            if key and record.outcome in _FAILED:
+                faults[key] = dict(_faults(record, base))
+        kinds: dict[Kind, dict[str, str]] = {}
+        for key, about in faults.items():
+            for kind, reason in about.items():
+                kinds.setdefault(kind, {})[key] = reason
+        yield _instant(run), kinds
 
 
 def _faults(record: StagedRecord, base: str) -> Iterator[tuple[Kind, str]]:
@@ -148,18 +143,15 @@ def report_source(
     ]
     if not runs:
         return None
-    timeline = _Timeline()
-    for run in reversed(runs):
-        timeline.add(run, ledger, base)
     newest = runs[0]
     fetched = next((run for run in runs if run.fetched and run.last_fetched is None), None)
     sample = FieldSample()
     if fetched:
         sample = sample_fields(source, fetched, base, engine, archive, ProcessLimits())
-    fields = names_by_property((use.name, use.properties) for use in sample.uses)
+    fields = names_by_property(sample.uses)
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)
-    withheld = _withheld(timeline, base)
+    withheld = _withheld(_faults_after(reversed(runs), ledger, base), base)
     unread = tuple(use.name for use in sample.uses if not use.is_read)
     return SourceReport(
         source.name, *times, fields, withheld, fixed, sample.guessed_charset, unread
@@ -171,34 +163,28 @@ def _is_listed(run: Run, ledger: Ledger) -> bool:
     return not run.fetched or any(ledger.outcomes(run).values())
 
 
-def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
+def _withheld(history: Iterable[tuple[str, Faults]], base: str) -> tuple[WithheldRule, ...]:
     """Return the broken rules of the newest run and those that were fixed with it, those of most
     records first.
     """
-    now, before = _by_kind(timeline.now), _by_kind(timeline.before)
+    now: Faults = {}
+    before: Faults = {}
+    times: dict[Kind, tuple[str, str]] = {}
+    for time, faults in history:
+        before, now = now, faults
+        times |= {kind: (times.get(kind, (time,))[0], time) for kind in faults}
     texts = {name: ("", remedy) for name, remedy in OUTCOMES.values()} | {
         rule.name: (rule.message, rule.remedy) for rule in rules(base).values()
     }
     listed = []
     for kind in {**now, **before}:
-        records, name = now.get(kind, {}), kind[0]
-        examples = tuple(
-            WithheldExample(key, reason) for key, reason in sorted(records.items())[:EXAMPLES]
-        )
-        fixed = sum(1 for key in before.get(kind, ()) if key not in records)
-        times = (timeline.first[kind], timeline.last[kind])
-        listed.append(WithheldRule(*kind, *texts[name], len(records), fixed, *times, examples))
-    return tuple(
-        sorted(listed, key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path))
-    )
-
-
-def _by_kind(faults: Faults) -> Mapping[Kind, dict[str, str]]:
-    kinds: defaultdict[Kind, dict[str, str]] = defaultdict(dict)
-    for key, about in faults.items():
-        for kind, reason in about.items():
-            kinds[kind][key] = reason
-    return kinds
+        records = now.get(kind, {})
+        examples = tuple(WithheldExample(*item) for item in sorted(records.items())[:EXAMPLES])
+        fixed = len(before.get(kind, {}).keys() - records.keys())
+        counts = (len(records), fixed)
+        listed.append(WithheldRule(*kind, *texts[kind[0]], *counts, *times[kind], examples))
+    listed.sort(key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path))
+    return tuple(listed)
 
 
 def fixed_remarks(run: Run, ledger: Ledger, journal: Journal, base: str) -> dict[str, int] | None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from http import HTTPStatus
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
@@ -19,11 +19,11 @@ from xml.sax.saxutils import escape
 
 import orjson
 import sqlalchemy as sa
-from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
+from pyoxigraph import Literal
 
 from harvesters.archive import ArchivedResponse, Replay, list_responses, open_body
 from harvesters.errors import ArchiveError, HarvestError
-from harvesters.inspection.findings import MappedRecord, object_of, parse_statements
+from harvesters.inspection.findings import MappedRecord, find_word, object_of, render
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, decompress
@@ -34,7 +34,7 @@ from harvesters.source import Source
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCT, RDF
+from vocab.terms import ADMS, DCT, RDF, literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,36 +176,27 @@ def parse_iri(iri: str, base: str) -> tuple[str, str]:
 
 def read_record(ledger: Ledger, source: str, key: str) -> Described:
     """Return what the ledger has of a record. Raises ExplainError if it has no such record."""
-    r, d, s, u = t.record, t.description, t.staged, t.run
-    query = sa.select(r.c.run, r.c.seq, d.c.statements).join(
-        d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq)
-    )
-    staged = sa.select(s.c.run, s.c.outcome, s.c.file, s.c.offset, s.c.length, u.c.started).join(
-        u, u.c.id == s.c.run
-    )
+    r, d, s = t.record.c, t.description.c, t.staged.c
+    same = sa.and_(d.run == r.run, d.seq == r.seq)
+    current = sa.select(r.run, d.statements).join(t.description, same)
+    staged = sa.select(s.run, s.outcome, s.file, s.offset, s.length, t.run.c.started)
+    seen = staged.join(t.run, t.run.c.id == s.run).order_by(t.run.c.number.desc())
     with ledger.transaction() as connection:
-        row = connection.execute(query.where(r.c.source == source, r.c.key == key)).one_or_none()
-        if row is None:
-            raise ExplainError(
-                f"{source} has no published record with the key {key!r}; its records are at /source/{source}"
-            )
-        seen = connection.execute(
-            staged.where(s.c.source == source, s.c.key == key).order_by(u.c.number.desc())
-        ).all()
-    run = ledger.run(row.run)
-    if run is None:
+        row = connection.execute(current.where(r.source == source, r.key == key)).one_or_none()
+        rows = connection.execute(seen.where(s.source == source, s.key == key)).all()
+    run = ledger.run(row.run) if row else None
+    if row is None or run is None:
         raise ExplainError(
-            f"{source}: the run {row.run} of the record {key!r} is not in the ledger"
+            f"{source} has no published record with the key {key!r}; its records are at /source/{source}"
         )
-    archived = next((item for item in seen if item.run == row.run and item.file is not None), None)
+    positions = (SourcePosition(each.file, each.offset, each.length) for each in rows
+                 if each.run == row.run and each.file is not None)  # fmt: skip
     history = tuple(
-        RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome.value)
-        for item in seen
+        RunOfRecord(each.run, f"{each.started:%Y-%m-%dT%H:%M:%SZ}", each.outcome.value)
+        for each in rows
     )
-    position = SourcePosition(archived.file, archived.offset, archived.length) if archived else None
-    return Described(
-        source, key, run, tuple(decompress(row.statements).split("\n")), position, history
-    )
+    statements = tuple(decompress(row.statements).split("\n"))
+    return Described(source, key, run, statements, next(positions, None), history)
 
 
 def check_property(described: Described, name: str) -> None:
@@ -234,52 +225,35 @@ def explain(
     ours, such as our dates. Call it in a process with limits. *store* is the object store of the
     archive, if there is one.
     """
-    chosen = [
-        line
-        for line in described.statements
-        if line and (not name or _property(line).endswith(name))
-    ]
-    run = described.run
-    iri = Iris(base).record(described.source, described.key)
+    chosen = [line for line in described.statements if line and _property(line).endswith(name)]
+    run, key, iri = described.run, described.key, Iris(base).record(described.source, described.key)
     times = (run.id, f"{run.started:%Y-%m-%dT%H:%M:%SZ}", source.mapping, run.rules)
-    common = (iri, described.source, described.key, *times)
+    explanation = Explanation(iri, described.source, key, *times, (), history=described.history)
+
+    def untraced(origin: str, note: str) -> Explanation:
+        origins = tuple(StatementOrigin(line, origin) for line in chosen)
+        return replace(explanation, statements=origins, note=note)
+
     if f"<{iri}> <{ADMS}status> <{Iris(base).operations}gone>" in described.statements:
         note = f"the record was removed: {run.id} wrote its tombstone, with the title, type and pages that it had"
-        ours = tuple(StatementOrigin(line, "ours") for line in chosen)
-        return Explanation(*common, ours, note=note, history=described.history)
+        return untraced("ours", note)
     try:
         record, response = _find_record(described, source, base, archive, store)
     except HarvestError as error:
-        unknown = tuple(StatementOrigin(line, "unknown") for line in chosen)
-        return Explanation(*common, unknown, note=str(error), history=described.history)
-    task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
+        return untraced("unknown", str(error))
+    mapped = MappedRecord(record, ProcessingTask(run, source, base, engine, rules_unchanged=False))
     request, body = _request(archive, response)
-    origins = _trace_origins(chosen, described, record, task, body)
-    return Explanation(*common, origins, request, history=described.history)
-
-
-def _trace_origins(
-    chosen: Iterable[str],
-    described: Described,
-    record: Record[Any],
-    task: ProcessingTask,
-    body: bytes,
-) -> tuple[StatementOrigin, ...]:
-    """Return the origin of each of the *chosen* statements of a record, whose response is *body*."""
-    mapped, iris = MappedRecord(record, task), Iris(task.base)
-    # No field of a record's metadata has its datestamp at an OAI-PMH repository (describe_record).
-    iri = iris.record(described.source, described.key)
-    dated = f"<{iri}> <{DCT}date> "
 
     def trace_origin(line: str) -> StatementOrigin:
         if line in mapped.statements:
-            return _source_origin(line, mapped, body, described.key)
-        if record.modified and line.startswith(dated):
-            place = find_value(body, record.modified, described.key)
+            return _source_origin(line, mapped, body, key)
+        # No field of a record's metadata has its datestamp at an OAI-PMH repository (describe_record).
+        if record.modified and line.startswith(f"<{iri}> <{DCT}date> "):
+            place = find_value(body, record.modified, key)
             return StatementOrigin(line, "source", ("datestamp",), record.modified, place)
         return StatementOrigin(line, "validation" if line.startswith(f"<{iri}#result-") else "ours")
 
-    return tuple(map(trace_origin, chosen))
+    return replace(explanation, statements=tuple(map(trace_origin, chosen)), request=request)
 
 
 def _property(line: str) -> str:
@@ -292,62 +266,55 @@ def _find_record(
     """Return the archived record and its response. Raises ArchiveError if the archive is not here or
     lacks it.
     """
-    position, key = described.position, described.key
+    position = described.position
     name = position.file if position else f"{source.name}/{described.run.id}.warc.gz"
-    if position and (response := _response_at(archive, position, store)):
-        if response.status == HTTPStatus.GONE:
-            raise ArchiveError(
-                f"the response that had the record was erased from the archive, since another record in it was removed for good; "
-                f"`stocktake harvest {source.name} --full` archives the others again"
-            )
+    own = _response_at(archive, position, store)
+    if own and own.status == HTTPStatus.GONE:
+        raise ArchiveError(
+            f"the response that had the record was erased from the archive, since another record in it was removed for good; "
+            f"`stocktake harvest {source.name} --full` archives the others again"
+        )
+
+    def pages() -> Iterator[Page[Any]]:
         # If the response answers every request, its page is read without those before it; some
         # protocols cannot read it alone.
-        with suppress(HarvestError):
-            alone = islice(archived_pages(source, base, lambda _url, _request: response), 1)
-            if item := _pick(alone, key):
-                return item[0], response
-    replay = Replay(archive, name, store, is_complete=False)
-    if item := _pick(archived_pages(source, base, replay.find), key):
-        record, at = item
-        return record, _response_at(archive, at, store) if at else None
+        if own:
+            with suppress(HarvestError):
+                yield from islice(archived_pages(source, base, lambda _url, _request: own), 1)
+        replay = Replay(archive, name, store, is_complete=False)
+        yield from archived_pages(source, base, replay.find)
+
+    for page in pages():
+        for item in page.items:
+            if isinstance(item, Record) and item.key == described.key:
+                return item, own or _response_at(archive, page.at, store)
     raise ArchiveError(
         f"the archive {name} has no record with the key {described.key!r}; `stocktake harvest --full` archives it again"
     )
 
 
-def _pick(pages: Iterator[Page[Any]], key: str) -> tuple[Record[Any], SourcePosition | None] | None:
-    return next(
-        (
-            (item, page.at)
-            for page in pages
-            for item in page.items
-            if isinstance(item, Record) and item.key == key
-        ),
-        None,
-    )
-
-
 def _response_at(
-    archive: Path, position: SourcePosition, store: Store | None
+    archive: Path, position: SourcePosition | None, store: Store | None
 ) -> ArchivedResponse | None:
-    responses = list_responses(archive, position.file, store)
-    return next((one for one in responses if one.position.offset == position.offset), None)
+    responses = list_responses(archive, position.file, store) if position else ()
+    return next(
+        (one for one in responses if position and one.position.offset == position.offset), None
+    )
 
 
 def _request(archive: Path, response: ArchivedResponse | None) -> tuple[Request | None, bytes]:
     """Return the request that a response answered, and the beginning of its body."""
     if response is None:
         return None, b""
-    digest, size, begin, at = hashlib.sha256(), 0, bytearray(), response.position
-    with open_body(archive, at) as body:
+    with open_body(archive, response.position) as body:
+        begin = body.read(_MAX_BODY)
+        digest, size = hashlib.sha256(begin), len(begin)
         while piece := body.read(1 << 16):
             digest.update(piece)
             size += len(piece)
-            begin += piece[: _MAX_BODY - len(begin)]
     media = next((value for name, value in response.headers if name.lower() == "content-type"), "")
-    return Request(response.url, response.status, media, *at, size, digest.hexdigest()), bytes(
-        begin
-    )
+    place = (*response.position, size, digest.hexdigest())
+    return Request(response.url, response.status, media, *place), begin
 
 
 def _source_origin(line: str, mapped: MappedRecord, body: bytes, key: str) -> StatementOrigin:
@@ -382,56 +349,28 @@ def find_value(body: bytes, value: str, key: str) -> ValueLocation | None:
     >>> find_value(b'[{"id": "a", "t": "One"}, {"id": "b", "t": "One"}]', "One", "b").offset
     44
     """
-    if not value:
-        return None
-    spellings = dict.fromkeys(
-        (value, escape(value), json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1])
-    )
-    start = body.find(key.encode())
-    after_key = start + len(key.encode()) if start >= 0 and value != key else 0
-    for begin in (after_key, 0):
-        for needle in (spelling.encode("utf-8", "replace") for spelling in spellings):
-            if (offset := _find_word(body, needle, begin)) >= 0:
-                end = offset + len(needle)
-                before, after = body[max(offset - _CONTEXT, 0) : offset], body[end : end + _CONTEXT]
-                return ValueLocation(
-                    offset,
-                    len(needle),
-                    _excerpt(before),
-                    body[offset:end].decode("utf-8", "replace"),
-                    _excerpt(after),
-                )
+    quoted, plain = json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]
+    words = [
+        text.encode("utf-8", "replace")
+        for text in dict.fromkeys((value, escape(value), plain, quoted))
+    ]
+    after_key = body.find(key.encode()) + len(key.encode()) if value != key else 0
+    for start, word in product((after_key, 0), words):
+        if (offset := find_word(body, word, start)) >= 0:
+            end = offset + len(word)
+            before, after = (
+                _MAIL.sub("[...]", text.decode("utf-8", "replace"))  # It may be a person's.
+                for text in (body[max(offset - _CONTEXT, 0) : offset], body[end : end + _CONTEXT])
+            )
+            return ValueLocation(offset, len(word), before, word.decode(), after)
     return None
 
 
-def _excerpt(text: bytes) -> str:
-    """Return text around a value, without mail addresses, which may be those of persons."""
-    return _MAIL.sub("[...]", text.decode("utf-8", "replace"))
-
-
-def _find_word(body: bytes, needle: bytes, start: int) -> int:
-    """Return the position of *needle* as a whole word from *start* on, -1 if there is none."""
-    while (offset := body.find(needle, start)) >= 0:
-        if not (
-            body[offset - 1 : offset].isalnum()
-            or body[offset + len(needle) : offset + len(needle) + 1].isalnum()
-        ):
-            return offset
-        start = offset + 1
-    return -1
-
-
-_PROV = "http://www.w3.org/ns/prov#"
-_DATE_TIME = "http://www.w3.org/2001/XMLSchema#dateTime"
-_ORIGINS = {
-    "source": "from the source",
-    "validation": "ours: a result of validation",
-    "ours": "ours: no source says it",
-    "unknown": "not known here",
-}
-
-
-_CONSTANT = ", by its mapping or definition: every record has it, whatever its fields say"
+_PREFIXES = f"""@prefix prov: <http://www.w3.org/ns/prov#> .
+@prefix rdf: <{RDF}> .
+@prefix dct: <{DCT}> .
+@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
+"""
 
 
 def as_json(explanation: Explanation, base: str) -> bytes:
@@ -441,41 +380,7 @@ def as_json(explanation: Explanation, base: str) -> bytes:
 
 def as_text(explanation: Explanation, base: str) -> bytes:
     """Write the explanation for a terminal."""
-    lines = [
-        f"record:   {explanation.record}",
-        f"run:      {explanation.run}, {explanation.started}",
-        f"mapping:  {explanation.mapping}, rules {explanation.rules}",
-    ]
-    if request := explanation.request:
-        lines += [
-            f"request:  {request.url} ({request.status}, {request.media_type})",
-            f"archive:  {request.file}, offset {request.offset}, {request.length} bytes",
-            f"body:     {request.size} bytes, SHA-256 {request.digest}",
-        ]
-    lines += [f"note:     {explanation.note}"] if explanation.note else []
-    for item in explanation.statements:
-        cause = (
-            f": field {', '.join(item.fields)}"
-            if item.fields
-            else _CONSTANT
-            if item.is_constant
-            else ""
-        )
-        lines += ["", item.statement, f"    {_ORIGINS[item.origin]}{cause}"]
-        if classification := item.classification:
-            by = f" by {classification.crosswalk}" if classification.crosswalk else ""
-            lines.append(
-                f"    {classification.basis}{f' from {classification.word!r}' if classification.word else ''}{by}"
-            )
-        if place := item.place:
-            excerpt = f"{place.before[-40:]}>>>{place.value}<<<{place.after[:40]}"
-            lines.append(f"    byte {place.offset}: {' '.join(excerpt.split())}")
-    lines += [
-        "",
-        "history:",
-        *(f"    {one.run}  {one.started}  {one.outcome}" for one in explanation.history),
-    ]
-    return ("\n".join(lines) + "\n").encode()
+    return render("explanation.txt", explanation=explanation)
 
 
 def as_turtle(explanation: Explanation, base: str) -> bytes:
@@ -484,56 +389,32 @@ def as_turtle(explanation: Explanation, base: str) -> bytes:
 
     Source: https://www.w3.org/TR/prov-o/
     """
-    run, response = NamedNode(Iris(base).run(explanation.run)), BlankNode("response")
-    plan = f"mapping {explanation.mapping}, rules {explanation.rules}"
-    started = Literal(explanation.started, datatype=NamedNode(_DATE_TIME))
-    triples = _triples(run, (f"{_PROV}startedAtTime", started), (f"{_PROV}hadPlan", Literal(plan)))
-    if request := explanation.request:
-        triples += _triples(
-            response,
-            (f"{RDF}type", NamedNode(f"{_PROV}Entity")),
-            (f"{DCT}source", Literal(request.url)),
-            (f"{DCT}format", Literal(request.media_type)),
-            (f"{DCT}identifier", Literal(f"sha256:{request.digest}")),
-            (f"{_PROV}atLocation", Literal(f"{request.file}#{request.offset}")),
-        )
-        triples += _triples(run, (f"{_PROV}used", response))
-    for number, item in enumerate(explanation.statements, 1):
-        derived = response if explanation.request else None
-        triples += _statement(item, BlankNode(f"s{number}"), run, derived, base)
-    return bytes(
-        serialize(
-            triples, format=RdfFormat.TURTLE, prefixes={"prov": _PROV, "rdf": RDF, "dct": DCT}
-        )
-        or b""
-    )
-
-
-def _triples(subject: NamedNode | BlankNode, *pairs: tuple[str, Any]) -> list[Triple]:
-    return [Triple(subject, NamedNode(predicate), value) for predicate, value in pairs]
-
-
-def _statement(
-    item: StatementOrigin, node: BlankNode, run: NamedNode, response: BlankNode | None, base: str
-) -> list[Triple]:
-    quad = next(parse_statements([item.statement]))
-    pairs: list[tuple[str, Any]] = [
-        (f"{RDF}type", NamedNode(f"{RDF}Statement")),
-        (f"{RDF}subject", quad.subject),
-        (f"{RDF}predicate", quad.predicate),
-        (f"{RDF}object", quad.object),
-        (f"{_PROV}wasGeneratedBy", run),
+    run, request = f"<{Iris(base).run(explanation.run)}>", explanation.request
+    plan = literal(f"mapping {explanation.mapping}, rules {explanation.rules}")
+    lines = [
+        f'{run} prov:startedAtTime "{explanation.started}"^^xsd:dateTime ; prov:hadPlan {plan} .'
     ]
-    if item.origin == "source" and response is not None:
-        texts = [f"field {name}" for name in item.fields]
-        texts += ["every record has it, whatever its fields say"] * item.is_constant
-        pairs.append((f"{_PROV}wasDerivedFrom", response))
-        pairs += [(f"{DCT}description", Literal(text)) for text in texts]
-        if item.place:
-            pairs.append((f"{_PROV}value", Literal(item.place.value)))
-    elif item.origin in ("ours", "validation"):
-        pairs.append((f"{_PROV}wasAttributedTo", NamedNode(base)))
-    return _triples(node, *pairs)
+    if request:
+        place = literal(f"{request.file}#{request.offset}")
+        texts = map(literal, (request.url, request.media_type, f"sha256:{request.digest}"))
+        facts = zip(("source", "format", "identifier"), texts, strict=True)
+        about = "".join(f" ; dct:{name} {text}" for name, text in facts)
+        lines.append(f"_:response a prov:Entity{about} ; prov:atLocation {place} .")
+        lines.append(f"{run} prov:used _:response .")
+    for number, item in enumerate(explanation.statements, 1):
+        subject, predicate, value = item.statement.split(" ", 2)
+        line = f"_:s{number} a rdf:Statement ; rdf:subject {subject} ; rdf:predicate {predicate}"
+        line += f" ; rdf:object {value} ; prov:wasGeneratedBy {run}"
+        if item.origin == "source":
+            causes = [f"field {name}" for name in item.fields]
+            causes += ["every record has it, whatever its fields say"] * item.is_constant
+            line += " ; prov:wasDerivedFrom _:response"
+            line += "".join(f" ; dct:description {literal(text)}" for text in causes)
+            line += f" ; prov:value {literal(item.place.value)}" if item.place else ""
+        elif item.origin != "unknown":
+            line += f" ; prov:wasAttributedTo <{base}>"
+        lines.append(f"{line} .")
+    return (_PREFIXES + "\n".join(lines) + "\n").encode()
 
 
 WRITERS: Mapping[str, Callable[[Explanation, str], bytes]] = {
