@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import unescape
 from html.entities import html5
 from string import ascii_letters
@@ -17,7 +17,6 @@ from urllib.parse import urljoin
 
 import orjson
 import pycountry
-from lxml import etree, html
 
 from harvesters.errors import ParseError, parser_errors
 from vocab.initiative import Checksum, Document, Event, Initiative, Post, Resource, Text
@@ -480,11 +479,11 @@ _BLOCKS = frozenset((
     "address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "h4",
     "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section", "table", "td", "th", "tr", "ul",
 ))  # fmt: skip
-_MUTE = ("script", "style", "iframe", "object", "embed", "noscript", "template", "svg", "form")
+_MUTE = ("script", "style", "iframe", "object", "noscript", "template", "svg", "form")
 _INLINE = (
     "abbr", "acronym", "audio", "big", "body", "button", "caption", "center", "cite", "code", "col", "colgroup", "del", "dfn", "dir", "em",
-    "font", "head", "html", "img", "input", "ins", "kbd", "label", "link", "map", "mark", "meta", "picture", "small", "source", "span",
-    "strike", "strong", "sub", "sup", "tbody", "tfoot", "thead", "title", "tt", "var", "video", "wbr",
+    "embed", "font", "head", "html", "img", "input", "ins", "kbd", "label", "link", "map", "mark", "meta", "picture", "small", "source",
+    "span", "strike", "strong", "sub", "sup", "tbody", "tfoot", "thead", "title", "tt", "var", "video", "wbr",
 )  # fmt: skip
 _NAMES = {*_BLOCKS, *_MUTE, *_INLINE}
 _MARKUP = re.compile(
@@ -495,7 +494,9 @@ _MARKUP = re.compile(
 )
 _ATTRIBUTE = re.compile(r"""\s++[\w:.-]++\s*+=\s*+["'\w#/]""")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_STRAY = re.compile(f"&(?!{_ENTITY.pattern[1:]})")
+_MUTED = re.compile(
+    rf"<({'|'.join(_MUTE)})(?:\s[^<>]*)?>.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL
+)
 _LARGEST = 2_000_000  # Characters: nobody reads a longer text.
 _TIMES = 4  # How often a text may be escaped: registries escape texts that others have escaped.
 
@@ -512,18 +513,21 @@ def html_to_text(text: str) -> str:
     if len(text) > _LARGEST:
         return text.strip()
     for _ in range(_TIMES):
-        before = text
-        if tags := _tags(text):
-            text = _visible_text(text, tags)
-        elif "&" in text:
-            text = _ENTITY.sub(_character, text)
-        if text == before:
+        plain = _MUTED.sub("", text) if "<" in text else text
+        ended = {tag["name"].lower() for tag in _MARKUP.finditer(plain) if tag["end"]}
+        plain = _MARKUP.sub(partial(_replace_tag, ended), plain) if "<" in plain else plain
+        decoded = _ENTITY.sub(_character, plain) if "&" in plain else plain
+        if plain != text:
+            lines = (" ".join(line.split()) for line in decoded.split("\n"))
+            decoded = "\n\n".join(filter(None, lines))
+        if decoded == text:
             break
+        text = decoded
     return text.strip()
 
 
-def _tags(text: str) -> list[tuple[int, int]]:
-    """Return the positions of the tags in *text*.
+def _replace_tag(ended: set[str], tag: re.Match[str]) -> str:
+    """Return what is visible of a tag: a new paragraph, or nothing; what is no tag is unchanged.
 
     A tag is an end tag or ended by one, has an attribute or a prefix, or is HTML's; or it is a
     comment, or a tag that the end of the text cuts off.
@@ -531,11 +535,9 @@ def _tags(text: str) -> list[tuple[int, int]]:
     So "a < b", "x<y and z>3" and "<name>" have no tags, and neither has "a<b>c", since nothing ends
     the <b>.
     """
-    if "<" not in text:
-        return []
-    matches = list(_MARKUP.finditer(text))
-    ended = {tag["name"].lower() for tag in matches if tag["end"]}
-    return [tag.span() for tag in matches if _is_tag(tag, ended)]
+    if not _is_tag(tag, ended):
+        return tag[0]
+    return "\n\n" if (tag["name"] or "").lower() in _BLOCKS else ""
 
 
 def _is_tag(tag: re.Match[str], ended: set[str]) -> bool:
@@ -555,31 +557,6 @@ def _character(entity: re.Match[str]) -> str:
     if name[0] != "#":
         return html5.get(name, entity[0]).replace("\xa0", " ")
     return unescape(entity[0]).replace("\xa0", " ")
-
-
-def _visible_text(text: str, tags: list[tuple[int, int]]) -> str:
-    """Return the text of markup with these *tags*; any other < and & need not be escaped."""
-    end, parts = 0, list[str]()
-    for start, stop in [*tags, (len(text), len(text))]:
-        parts += (_STRAY.sub("&amp;", text[end:start]).replace("<", "&lt;"), text[start:stop])
-        end = stop
-    try:
-        with parser_errors("markup"):
-            root = html.fragment_fromstring("".join(parts), create_parent="div")
-    except ParseError:
-        return text
-    etree.strip_elements(root, *_MUTE, etree.Comment, etree.ProcessingInstruction, with_tail=False)
-    parts = []
-    for event, node in etree.iterwalk(root, events=("start", "end")):
-        if node.tag in _BLOCKS and node is not root:
-            parts.append("\n\n")
-        if event == "start":
-            parts.append(node.text or "")
-        elif node is not root:
-            parts.append(node.tail or "")
-    return "\n\n".join(
-        " ".join(line.split()) for line in "".join(parts).split("\n") if line.strip()
-    )
 
 
 def natural(text: str | None) -> int | None:
