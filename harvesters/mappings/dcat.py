@@ -34,7 +34,7 @@ from harvesters.mappings.mapping import Kind
 from harvesters.mappings.schema import Entry, FieldTable, Part, Schema
 from harvesters.options import Options
 from harvesters.page_model import Payload
-from harvesters.payloads.crosswalk_lookup import classify_words, merge_claims
+from harvesters.payloads.crosswalk_lookup import classify_words, sort_claims
 from harvesters.payloads.graph import iri
 from harvesters.payloads.value_parsing import parse_checksum, parse_interval
 from vocab.initiative import Resource, Role
@@ -109,8 +109,8 @@ def _edit(table: FieldTable, node: GraphNode, _: type[Resource], values: dict[st
     subjects = classify_words(
         themes, crosswalk, lambda theme: find(theme.removeprefix(_DATA_THEME))
     )
-    for name, claims in zip(("action_lines", "goals", "targets"), subjects[:3], strict=True):
-        values[name] = merge_claims(values[name], claims)
+    known = (*values["action_lines"], *values["goals"], *values["targets"])
+    values |= sort_claims((*known, *subjects.claims))
     values["contacts"] = tuple(contacts(node, values.get("parties", ()), "dcat:contactPoint"))
 
 

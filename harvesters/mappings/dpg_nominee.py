@@ -61,9 +61,9 @@ def _edit(table: FieldTable, nomination: Row, _: type[Resource], values: dict[st
         texts = [(normalize_block(about.get("evidenceText")), table.language)]
         text = next(iter(parse_titles(texts)), None)
         page = next(iter(unique_urls([normalize_inline(about.get("evidenceURL"))])), None)
-        declared = table.lexicon.parse_declared((), table.words["goals"]({"SDGs": [item]}), ())
+        declared = table.lexicon.parse_declared((), table.words("goals", {"SDGs": [item]}), ())
         if text or page:
-            for claim in (*declared.goals, *declared.targets):
+            for claim in declared.claims:
                 evidence.setdefault(claim.concept, {"evidence": text, "evidence_page": page})
     for name in ("goals", "targets"):
         values[name] = tuple(

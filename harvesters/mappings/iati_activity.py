@@ -19,6 +19,7 @@ from harvesters.mappings.schema import (
     stated_language,
 )
 from harvesters.page_model import Payload, Record
+from harvesters.payloads.crosswalk_lookup import sort_claims
 from harvesters.payloads.paths import find_elements
 from harvesters.payloads.value_parsing import (
     normalize_block,
@@ -46,7 +47,6 @@ _INDICATORS = {"sector": "9"}
 # The code of a sector without a vocabulary is a purpose code.
 _PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))
 _MARKERS = frozenset(("", "1", "DAC"))  # A policy marker without a vocabulary is one of the OECD.
-_SDG = "http://metadata.un.org/sdg/"
 _ACCOUNTABLE = "participating-org[@role='2' or @role='accountable' or @role='Accountable']"
 
 
@@ -97,18 +97,8 @@ def _budget(budget: _Element) -> list[Text]:
 
 def _edit(table: FieldTable, activity: _Element, _: type[Resource], values: dict[str, Any]) -> None:
     claims, left = _classify(activity, table)
-    of_goals = [claim for claim in claims if claim.concept.startswith(_SDG)]
-    values |= {
-        "action_lines": tuple([claim for claim in claims if claim not in of_goals]),
-        "goals": tuple([claim for claim in of_goals if not _is_target(claim)]),
-        "targets": tuple([claim for claim in of_goals if _is_target(claim)]),
-        "subjects": tuple(left),
-        "countries": tuple(_countries(activity, table)),
-    }
-
-
-def _is_target(claim: Claim) -> bool:
-    return "." in claim.concept.removeprefix(_SDG)
+    values |= sort_claims(claims)
+    values |= {"subjects": tuple(left), "countries": tuple(_countries(activity, table))}
 
 
 def _countries(activity: _Element, table: FieldTable) -> Iterator[str | Claim]:
@@ -223,8 +213,7 @@ def _claims(node: _Element, table: FieldTable) -> Iterator[Claim]:
         )
     else:
         texts = [normalize_inline(each.text) for each in node.iterfind("narrative")]
-        subjects = lexicon.parse_subjects(texts)
-        yield from (*subjects.lines, *subjects.goals, *subjects.targets)
+        yield from lexicon.parse_subjects(texts).claims
 
 
 def _crosswalked(

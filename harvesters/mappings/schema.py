@@ -8,7 +8,6 @@ the record has nothing for it.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
@@ -24,7 +23,7 @@ from harvesters.payloads.crosswalk_lookup import (
     CrosswalkLookup,
     Subjects,
     classify_words,
-    merge_subjects,
+    sort_claims,
 )
 from harvesters.payloads.paths import READS, Find, compile_path, find_elements
 from harvesters.payloads.value_parsing import (
@@ -72,21 +71,15 @@ from vocab.iris import is_web
 
 FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
-_NOTHING_DECLARED = Subjects()
 _DECLARED = ("action_lines", "goals", "targets")
-_LONG_TEXTS = frozenset(("description", "content", "text"))  # They keep their paragraphs.
 _TERMS = (Literal, NamedNode, Text)
 _LANGUAGE_CACHE_SIZE = 16  # The records of a source have a few languages.
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-Read: TypeAlias = Callable[[Any], Any]  # It returns None where a node has nothing to read.
-Bind: TypeAlias = "Callable[..., Read]"  # It takes a table and the names of fields.
-Plan: TypeAlias = "list[tuple[str, Read]]"  # Each member has the function that reads it.
-# Each member is read from the fields or parts that are named, or else from those of its own name.
-Slots: TypeAlias = "Mapping[str, Bind | tuple[Bind, tuple[str, ...]]]"
 Tagged: TypeAlias = tuple[str, str | None]
-ReadWords: TypeAlias = Callable[[Any], Sequence[str]]
-ReadTexts: TypeAlias = Callable[[Any], list[Tagged]]
+# It returns a member, read from the fields or parts with these names; None if a node has nothing.
+Read: TypeAlias = "Callable[[FieldTable, Sequence[str], Any], Any]"
+Slots: TypeAlias = "Mapping[str, tuple[Read, tuple[str, ...]]]"
 
 # A path; a tuple of paths, of which the first with a value counts; a list, of which all count; or
 # a function of the record's payload that returns a list.
@@ -148,7 +141,6 @@ class Schema:
         """Return the function that maps a record. It raises ParseError for one of another schema."""
         choice = getattr(self.options.of(source), "kind", None) or self.kind
         whole = FieldTable(source, crosswalks, self)
-        read_languages = whole.words["languages"]
 
         @lru_cache(_LANGUAGE_CACHE_SIZE)
         def table_of(language: str | None) -> FieldTable:
@@ -156,7 +148,7 @@ class Schema:
 
         def map_record(record: Record[Any]) -> Resource:
             table, row = whole, self.root(whole, record)
-            stated = record_language(tuple(read_languages(row)), source.language)
+            stated = record_language(tuple(whole.words("languages", row)), source.language)
             if stated not in (None, source.language):
                 table = table_of(stated)
                 # The nodes of a graph have the language of their table.
@@ -240,8 +232,8 @@ def _line(value: Any) -> str:
 
 
 class FieldTable:
-    """A compiled table. Of each field, *finds* has the values, *words* their texts as one line each,
-    split at the field's separator, and *texts* the texts with their languages.
+    """A compiled table: *finds* has the function that finds the values of each field, *parts* the
+    functions that find the parts of a member, each with its own table.
     """
 
     def __init__(
@@ -261,32 +253,32 @@ class FieldTable:
             if match := FIELD_NAME.match(name):
                 find = self._valued(compile_entry(source, schema, name, entry))
                 finds.setdefault(match[1], []).append(_tag(find, match[2]))
-        self.finds: dict[str, Find] = defaultdict(lambda: _no_words)
-        self.finds.update({name: _every(each) for name, each in finds.items()})
-        self.words: dict[str, ReadWords] = defaultdict(lambda: _no_words)
-        self.texts: dict[str, ReadTexts] = defaultdict(lambda: _no_words)
-        for name, find in self.finds.items():
-            self.words[name] = self._read_words(find, self._separator(name))
-            self.texts[name] = self._read_texts(name, find)
-        self.parts: dict[str, list[tuple[Part, Find, FieldTable]]] = defaultdict(list)
-        for name, parts in schema.parts.items():
-            for part in parts:
-                find = compile_entry(source, schema, name, part.path)
-                own = replace(schema, fields=part.fields, parts={})
-                table = FieldTable(source, crosswalks, own, self.lexicon)
-                self.parts[name].append((part, find, table))
-        # None of these three is read unless the table has one.
-        self._declared = _DECLARED if not self.finds.keys().isdisjoint(_DECLARED) else ()
+        self.finds = {name: _every(each) for name, each in finds.items()}
+        split = schema.split
+        self._marks = {
+            name: split if isinstance(split, str) else split.get(name, "") for name in finds
+        }
+        self.parts = {
+            name: [
+                (
+                    part,
+                    compile_entry(source, schema, name, part.path),
+                    FieldTable(
+                        source,
+                        crosswalks,
+                        replace(schema, fields=part.fields, parts={}),
+                        self.lexicon,
+                    ),
+                )
+                for part in parts
+            ]
+            for name, parts in schema.parts.items()
+        }
         self._is_same = schema.fields.get("addresses") == schema.fields.get("identifiers")
-        self._subject_words, self._keywords = map(self._read_tagged, ("subjects", "keywords"))
-        self._plans: dict[type[Resource], Plan] = {}
+        self._plans: dict[int, list[tuple[str, Callable[[Any], Any]]]] = {}
         if reads := READS.get():
             self._subjects = reads.of("action_lines goals targets subjects", self._subjects)  # type: ignore[method-assign]
             self._identify = reads.of("identifiers pages", self._identify)  # type: ignore[method-assign]
-
-    def _separator(self, name: str) -> str:
-        split = self.schema.split
-        return split if isinstance(split, str) else split.get(name, "")
 
     def _valued(self, find: Find) -> Find:
         """Return *find* without what stands for no value, and with an editor's JSON as text."""
@@ -301,79 +293,59 @@ class FieldTable:
             if (item := v if type(v) is str and v[:1] in plain else read(v)) is not None
         ]
 
-    def _read_words(self, find: Find, mark: str) -> ReadWords:
-        """Return the function that reads the texts of a field, each as one line, split at *mark*; of
-        the parts of a text what stands for no value is left out.
-        """
-        nothing = self.schema.nothing if mark else None
+    def words(self, name: str, row: Any) -> list[str]:
+        """Return the texts of a field, each as one line, split at the field's separator."""
+        find = self.finds.get(name)
+        return self._split(name, values) if find and (values := find(row)) else []
 
-        def read(row: Any) -> Sequence[str]:
-            if not (values := find(row)):
-                return ()
-            if mark:
-                words = [word for value in values for word in split_words(_text_of(value), mark)]
-            else:
-                words = [line for value in values if (line := _line(value))]
-            return words if nothing is None else [w for w in words if not is_nothing(w, nothing)]
+    def _split(self, name: str, values: Iterable[Any]) -> list[str]:
+        """Return the words of values; of the parts of a text what stands for no value is left out."""
+        if not (mark := self._marks[name]):
+            return [line for value in values if (line := _line(value))]
+        words = [word for value in values for word in split_words(_text_of(value), mark)]
+        nothing = self.schema.nothing
+        return words if nothing is None else [w for w in words if not is_nothing(w, nothing)]
 
-        return read
-
-    def _read_tagged(self, name: str) -> ReadTexts:
-        """Return the function that reads the words of a field with their languages."""
-        if name not in self.finds:
-            return _no_words
-        texts, split = self.texts[name], self._read_words(as_list, self._separator(name))
-        return lambda row: [(word, tag) for text, tag in texts(row) for word in split(text)]
-
-    def _read_texts(self, name: str, find: Find) -> ReadTexts:
-        """Return the function that reads the texts of a field with their languages."""
-        form = normalize_block if name in _LONG_TEXTS else normalize_inline
-        if name in {"subjects", "keywords"}:
-            form = _text_of  # They are split first.
+    def texts(self, name: str, row: Any) -> list[Tagged]:
+        """Return the texts of a field with their languages."""
+        form = _FORMS.get(name, normalize_inline)
         default = None if name in self.schema.untagged else self.language
+        texts = list[Tagged]()
+        for value in self.finds[name](row) if name in self.finds else ():
+            if isinstance(value, str):
+                texts.append((form(value), default))
+            else:
+                texts += _tagged(value, default, form)
+        return texts
 
-        def read(row: Any) -> list[Tagged]:
-            texts = list[Tagged]()
-            for value in find(row):
-                if isinstance(value, str):
-                    texts.append((form(value), default))
-                else:
-                    texts += _tagged(value, default, form)
-            return texts
-
-        return read
-
-    def bind(self, slots: Slots) -> Plan:
-        """Return the functions that read those of *slots* of which the table has a field."""
-        known, reads = {*self.finds, *self.parts}, READS.get()
-        rows = {
-            slot: row if isinstance(row, tuple) else (row, (slot,)) for slot, row in slots.items()
-        }
-        plan = [
-            (slot, bind(self, *names))
-            for slot, (bind, names) in rows.items()
-            if not known.isdisjoint(names)
-        ]
-        return [(slot, reads.of(slot, read)) for slot, read in plan] if reads else plan
+    def _tagged_words(self, name: str, row: Any) -> list[Tagged]:
+        """Return the words of a field with their languages."""
+        texts = self.texts(name, row)
+        return [(word, tag) for text, tag in texts for word in self._split(name, as_list(text))]
 
     def word(self, name: str, row: Any) -> str:
         """Return the first text of a field as one line, "" if there is none."""
-        for value in self.finds[name](row):
+        for value in self.finds[name](row) if name in self.finds else ():
             if line := _line(value):
                 return line
         return ""
 
-    def translate(self, scheme: str, code: str) -> Coded:
-        """Return the concept that a crosswalk has for a code, else the code."""
-        concept, iri = self.crosswalks.find_match(scheme, code), self.crosswalks.iris.scheme(scheme)
-        return Claim(concept, Basis.CROSSWALKED, code, crosswalk=iri) if concept else code
+    def read(self, slots: Slots, row: Any) -> dict[str, Any]:
+        """Return those of *slots* of which the table has a field and *row* a value."""
+        if (plan := self._plans.get(id(slots))) is None:
+            known, reads = {*self.finds, *self.parts}, READS.get()
+            plan = [
+                (slot, reads.of(slot, bound) if reads else bound)
+                for slot, (read, names) in slots.items()
+                if not known.isdisjoint(names)
+                for bound in [partial(read, self, names)]
+            ]
+            self._plans[id(slots)] = plan
+        return {slot: value for slot, read in plan if (value := read(row)) is not None}
 
     def read_members(self, kind: type[Resource], record: Record[Any], row: Any) -> dict[str, Any]:
         """Return the members of the resource that a record describes."""
-        if kind not in self._plans:
-            members = kind.__dataclass_fields__
-            self._plans[kind] = [each for each in self.bind(_MEMBERS) if each[0] in members]
-        values = _read_members(self._plans[kind], row)
+        values = self.read(_MEMBERS_OF[kind], row)
         values |= self._subjects(row, kind)
         self._identify(row, record.key, values)
         if self.schema.datestamp and not values.get("modified"):
@@ -384,9 +356,9 @@ class FieldTable:
 
     def _identify(self, row: Any, key: str, values: dict[str, Any]) -> None:
         """Add the identifiers but the record's key, and the pages among them."""
-        words = self.words["identifiers"](row)
+        words = self.words("identifiers", row)
         if "addresses" in self.finds:
-            addresses = unique_urls(words if self._is_same else self.words["addresses"](row))
+            addresses = unique_urls(words if self._is_same else self.words("addresses", row))
             values["pages"] = unique_non_contact([*values.get("pages", ()), *addresses])
             words = [text for text in words if text not in addresses]
         values["identifiers"] = unique_non_contact([text for text in words if text != key])
@@ -396,103 +368,97 @@ class FieldTable:
         in ``subjects``, which stay subjects, and what the words in ``keywords`` name, of which only
         the others become subjects, as do the types of an initiative that are no activity types.
         """
-        declared = [self.words[name](row) for name in self._declared]
-        linked = self.lexicon.parse_declared(*declared) if any(declared) else _NOTHING_DECLARED
-        left = [word for word in linked.unmatched if word]
-        tagged, keywords = self._subject_words(row), self._keywords(row)
-        if tagged and (self.schema.crosswalks or self.crosswalks.words):
-            linked = merge_subjects(linked, self._translated([word for word, _ in tagged]))
-        if keywords:
-            named = self._translated([word for word, _ in keywords], keywords=True)
-            left += named.unmatched
-            linked = named if linked is _NOTHING_DECLARED else merge_subjects(linked, named)
+        declared = self.lexicon.parse_declared(*(self.words(name, row) for name in _DECLARED))
+        tagged, keywords = (self._tagged_words(name, row) for name in ("subjects", "keywords"))
+        known = self._translated([word for word, _ in tagged])
+        named = self._translated([word for word, _ in keywords], keywords=True)
+        claims = [claim for each in (declared, *known, *named) for claim in each.claims]
         tags = dict(keywords)
+        left = filter(None, (*declared.unmatched, *named[-1].unmatched))
         texts = [parse_name(word, tag) for word, tag in tagged]
         texts += [parse_name(word, tags.get(word, self.language)) for word in left]
         if kind is Initiative:
             texts += [
                 parse_name(word, tag)
-                for word, tag in self.texts["types"](row)
+                for word, tag in self.texts("types", row)
                 if word and not self.lexicon.find_activity_type(word)
             ]
-        return {
-            "action_lines": linked.lines,
-            "goals": linked.goals,
-            "targets": linked.targets,
-            "subjects": tuple(dict.fromkeys(texts)),
-        }
+        return {**sort_claims(claims), "subjects": tuple(dict.fromkeys(texts))}
 
-    def _translated(self, words: list[str], keywords: bool = False) -> Subjects:
-        """Return the concepts that a curator or the source's crosswalks have for *words*, and for
-        *keywords* also those that they name.
+    def _translated(self, words: Sequence[str], keywords: bool = False) -> list[Subjects]:
+        """Return the concepts that a curator and the source's crosswalks have for *words*, and for
+        *keywords* those that they name.
         """
-        if keywords and not self.schema.crosswalks:
-            return self.lexicon.parse_subjects(words)
         curated = () if keywords else filter(self.crosswalks.is_curated, words)
-        result = self.lexicon.parse_subjects(curated)
+        results = [self.lexicon.parse_subjects(curated)]
         for scheme in self.schema.crosswalks:
             iri = self.crosswalks.iris.scheme(scheme)
-            subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
-            result = merge_subjects(result, subjects._replace(unmatched=()))
-            words = list(subjects.unmatched)
-        named = self.lexicon.parse_subjects(words if keywords else ())
-        return merge_subjects(result._replace(unmatched=()), named)
+            results.append(classify_words(words, iri, partial(self.crosswalks.find_all, scheme)))
+            words = results[-1].unmatched
+        return [*results, self.lexicon.parse_subjects(words if keywords else ())]
 
-    def licences(self, row: Any) -> tuple[str, ...]:
-        """Return the licences; of ``licences`` the web addresses, else the first name."""
-        own, words = _unique(self.words["licence"](row)), self.words["licences"](row)
-        return own or unique_urls(words) or tuple(words[:1])
-
-    def countries(self, row: Any) -> tuple[str, ...]:
-        """Return the countries; of ``country_names`` only those that are a country's."""
-        listed = map(self.lexicon.country, self.words["countries"](row))
-        named = map(self.lexicon.find_country, self.words["country_names"](row))
-        return _unique([*listed, *filter(None, named)])
-
-    def named_parties(self, row: Any) -> Iterator[Party]:
-        """Yield the parties that fields name."""
-        lead = self.word("lead", row)
-        if self.schema.publisher_leads and (not lead or "@" in lead):
-            lead = self.source.publisher or ""
-        if lead:
-            kind, country = self.word("lead_type", row), self.word("lead_country", row)
-            yield Party(
-                Role.LEAD,
-                parse_name(lead),
-                self.word("lead_key", row) or None,
-                self.lexicon.stakeholder_type(kind) if kind else None,
-                self.lexicon.country(country) if country else None,
-                identifiers=tuple(self.words["lead_identifiers"](row)),
-            )
-        for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
-            for word in self.words[name](row):
-                yield Party(role, parse_name(word))
-
-    def related(self, row: Any) -> tuple[str, ...]:
-        """Return the IRIs of related things: as they are, those of addresses that are web
-        addresses, and those of the initiatives with some keys.
+    def translate(self, look: str, name: str, line: str) -> Coded:
+        """Return the concept that the crosswalk of a coded field has for a code, else the code; of a
+        field without one what the look-up has.
         """
-        keys = self.words["initiatives"](row)
-        links = unique_urls(self.words["related_addresses"](row))
-        return (*self.words["related"](row), *links, *map(self.initiative, keys))
-
-    def activity_types(self, row: Any) -> tuple[Coded, ...]:
-        """Return the activity types; of ``types`` only those that are known."""
-        known = filter(self.lexicon.find_activity_type, self.words["types"](row))
-        words = [*self.words["activity_types"](row), *known]
-        return tuple(dict.fromkeys(map(self.lexicon.activity_type, words)))
+        scheme = self.schema.translations.get(name)
+        if scheme is None:
+            return cast("Coded", getattr(self.lexicon, look)(line))
+        concept, iri = self.crosswalks.find_match(scheme, line), self.crosswalks.iris.scheme(scheme)
+        return Claim(concept, Basis.CROSSWALKED, line, crosswalk=iri) if concept else line
 
     def whole(self, word: str) -> str:
         """Return the IRI of the initiative with a key; a title, which has a space, unchanged."""
         return word if " " in word or is_web(word) else self.initiative(word)
 
 
-def _no_words(_: Any) -> Any:
-    return ()
+def _licences(table: FieldTable, _: Sequence[str], row: Any) -> tuple[str, ...]:
+    """Return the licences; of ``licences`` the web addresses, else the first name."""
+    own, words = _unique(table.words("licence", row)), table.words("licences", row)
+    return own or unique_urls(words) or tuple(words[:1])
 
 
-def _read_members(plan: Plan, row: Any) -> dict[str, Any]:
-    return {slot: value for slot, read in plan if (value := read(row)) is not None}
+def _countries(table: FieldTable, _: Sequence[str], row: Any) -> tuple[str, ...]:
+    """Return the countries; of ``country_names`` only those that are a country's."""
+    listed = map(table.lexicon.country, table.words("countries", row))
+    named = map(table.lexicon.find_country, table.words("country_names", row))
+    return _unique([*listed, *filter(None, named)])
+
+
+def _related(table: FieldTable, _: Sequence[str], row: Any) -> tuple[str, ...]:
+    """Return the IRIs of related things: as they are, those of addresses that are web addresses, and
+    those of the initiatives with some keys.
+    """
+    links = unique_urls(table.words("related_addresses", row))
+    keys = table.words("initiatives", row)
+    return (*table.words("related", row), *links, *map(table.initiative, keys))
+
+
+def _activity_types(table: FieldTable, _: Sequence[str], row: Any) -> tuple[Coded, ...]:
+    """Return the activity types; of ``types`` only those that are known."""
+    known = filter(table.lexicon.find_activity_type, table.words("types", row))
+    words = [*table.words("activity_types", row), *known]
+    return tuple(dict.fromkeys(map(table.lexicon.activity_type, words)))
+
+
+def _named_parties(table: FieldTable, row: Any) -> Iterator[Party]:
+    """Yield the parties that fields name."""
+    lead = table.word("lead", row)
+    if table.schema.publisher_leads and (not lead or "@" in lead):
+        lead = table.source.publisher or ""
+    if lead:
+        kind, country = table.word("lead_type", row), table.word("lead_country", row)
+        yield Party(
+            Role.LEAD,
+            parse_name(lead),
+            table.word("lead_key", row) or None,
+            table.lexicon.stakeholder_type(kind) if kind else None,
+            table.lexicon.country(country) if country else None,
+            identifiers=tuple(table.words("lead_identifiers", row)),
+        )
+    for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
+        for word in table.words(name, row):
+            yield Party(role, parse_name(word))
 
 
 def _read_value(value: Any, nothing: frozenset[str]) -> Any:
@@ -540,101 +506,77 @@ def stated_language(node: _Element) -> str | None:
     return None
 
 
-def _reader(read: Callable[[FieldTable, Any], Any]) -> Bind:
-    """Return how a method of the table reads a member."""
-    return lambda table, *_: partial(read, table)
+def _words(form: Callable[[list[str]], Any]) -> Read:
+    """Return how a member is made of the words of a field, if it has any."""
+    return lambda table, names, row: form(words) if (words := table.words(names[0], row)) else None
 
 
-def _member(reads: str, form: Callable[[Any], Any]) -> Bind:
-    """Return how a member is made of the words, lines or texts of a field, if it has any."""
-
-    def bind(table: FieldTable, name: str) -> Read:
-        read = getattr(table, reads)[name]
-        return lambda row: form(values) if (values := read(row)) else None
-
-    return bind
+def _texts(form: Callable[[list[Tagged]], Any]) -> Read:
+    """Return how a member is made of the texts of a field, if it has any."""
+    return lambda table, names, row: form(texts) if (texts := table.texts(names[0], row)) else None
 
 
-_words, _texts = partial(_member, "words"), partial(_member, "texts")
-
-
-def _word(make: Callable[[FieldTable, str], Callable[[str], Any]]) -> Bind:
-    """Return how a member is made of the first text of a field, by the function that *make* returns
-    for the table and the field.
+def _word(form: Callable[[FieldTable, str, str], Any]) -> Read:
+    """Return how a member is made of the first text of a field, by a function of the table, the
+    field and the text.
     """
-
-    def bind(table: FieldTable, name: str) -> Read:
-        form = make(table, name)
-        return lambda row: form(line) if (line := table.word(name, row)) else None
-
-    return bind
-
-
-def _parsed(form: Callable[[str], Any]) -> Bind:
-    return _word(lambda *_: form)
-
-
-def _each_word(look: Callable[[FieldTable], Callable[[str], str]]) -> Bind:
-    """Return how a member is made of what a look-up of the table returns for each word."""
-
-    def bind(table: FieldTable, name: str) -> Read:
-        return _words(lambda words: _unique(map(look(table), words)))(table, name)
-
-    return bind
-
-
-_date = _word(lambda table, _: partial(parse_date, forms=table.schema.dates))
-_edition = _word(lambda table, _: partial(table.crosswalks.iris.thing, "event", "prizes"))
-
-
-def _lookup(look: str) -> Bind:
-    """Return how a coded field is read: by its translation, else by the lookup *look*."""
-    return _word(
-        lambda table, name: (
-            partial(table.translate, scheme)
-            if (scheme := table.schema.translations.get(name))
-            else getattr(table.lexicon, look)
-        )
+    return lambda table, names, row: (
+        form(table, names[0], line) if (line := table.word(names[0], row)) else None
     )
 
 
-def _end_of_period(side: int) -> Bind:
+def _parsed(form: Callable[[str], Any]) -> Read:
+    return _word(lambda _table, _name, line: form(line))
+
+
+def _each_word(look: Callable[[FieldTable, str], str]) -> Read:
+    """Return how a member is made of what a look-up of the table returns for each word."""
+    return lambda table, names, row: (
+        _unique(look(table, word) for word in table.words(names[0], row)) or None
+    )
+
+
+_date = _word(lambda table, _, line: parse_date(line, table.schema.dates))
+_edition = _word(lambda table, _, line: table.crosswalks.iris.thing("event", "prizes", line))
+
+
+def _lookup(look: str) -> Read:
+    """Return how a coded field is read: by its translation, else by the lookup *look*."""
+    return _word(lambda table, name, line: table.translate(look, name, line))
+
+
+def _end_of_period(side: int) -> Read:
     """Return how a date is read; a period in it, or in that of the other end, has both."""
 
-    def bind(table: FieldTable, own: str, other: str) -> Read:
-        own_date, other_date = _date(table, own), _date(table, other)
+    def read(table: FieldTable, names: Sequence[str], row: Any) -> str | None:
+        if text := _date(table, names, row):
+            return (parse_interval(text) or (text, text))[side]
+        interval = parse_interval(_date(table, names[1:], row) or "")
+        return interval[side] if interval else None
 
-        def read(row: Any) -> str | None:
-            if text := own_date(row):
-                return (parse_interval(text) or (text, text))[side]
-            interval = parse_interval(other_date(row) or "")
-            return interval[side] if interval else None
-
-        return read
-
-    return bind
+    return read
 
 
-def _each(slots: Slots, build: Callable[[Part, dict[str, Any]], Any]) -> Bind:
+def _slots(**rows: Read | tuple[Read, tuple[str, ...]]) -> Slots:
+    """Return how members are read, each from the fields or parts that are named, or else from those
+    of its own name.
+    """
+    return {slot: row if isinstance(row, tuple) else (row, (slot,)) for slot, row in rows.items()}
+
+
+def _each(slots: Slots, build: Callable[[Part, dict[str, Any]], Any]) -> Read:
     """Return how parts are read: by *slots*, of whose values *build* returns None if they are no
     part. In a table without such parts the record itself is one.
     """
 
-    def bind(table: FieldTable, name: str, *_: str) -> Read:
-        parts = table.parts.get(name) or [(Part(".", {}), as_list, table)]
-        bound = [(part, find, own.bind(slots)) for part, find, own in parts]
+    def read(table: FieldTable, names: Sequence[str], row: Any) -> tuple[Any, ...]:
+        parts = table.parts.get(names[0]) or [(Part(".", {}), as_list, table)]
+        built = [
+            build(part, own.read(slots, node)) for part, find, own in parts for node in find(row)
+        ]
+        return tuple(filter(None, built))
 
-        def read(row: Any) -> tuple[Any, ...]:
-            built = [
-                build(part, _read_members(plan, node))
-                for part, find, plan in bound
-                for node in find(row)
-            ]
-            return tuple(filter(None, built))
-
-        return read
-
-    return bind
+    return read
 
 
 def _party(part: Part, values: dict[str, Any]) -> Party | None:
@@ -650,110 +592,109 @@ def _file(_: Part, values: dict[str, Any]) -> File | None:
     return File(checksum=checksum, **values) if has_address else None
 
 
-def _parties(table: FieldTable, name: str, *_: str) -> Read:
-    """Return the function that reads the parties, each once in a role. One leads; other leads are
-    partners.
-    """
-    read_all = _each(_PARTY, _party)(table, name) if name in table.parts else table.named_parties
+def _parties(table: FieldTable, names: Sequence[str], row: Any) -> tuple[Party, ...]:
+    """Return the parties, each once in a role. One leads; other leads are partners."""
+    is_listed = "parties" in table.parts
+    parties: dict[tuple[Role, str], Party] = {}
+    lead = ""
+    for party in _listed_parties(table, names, row) if is_listed else _named_parties(table, row):
+        identity = party.key or party.name.value
+        if party.role is Role.LEAD and not lead:
+            lead = identity
+        elif party.role is Role.LEAD:
+            party = party._replace(role=Role.PARTNER)
+        if party.role is not Role.PARTNER or identity != lead:
+            parties.setdefault((party.role, identity), party)
+    return tuple(parties.values())
 
-    def read(row: Any) -> tuple[Party, ...]:
-        parties: dict[tuple[Role, str], Party] = {}
-        lead = ""
-        for party in read_all(row):
-            identity = party.key or party.name.value
-            if party.role is Role.LEAD and not lead:
-                lead = identity
-            elif party.role is Role.LEAD:
-                party = party._replace(role=Role.PARTNER)
-            if party.role is not Role.PARTNER or identity != lead:
-                parties.setdefault((party.role, identity), party)
-        return tuple(parties.values())
 
-    return read
+def _is_cancelled(table: FieldTable, names: Sequence[str], row: Any) -> bool:
+    values = table.finds[names[0]](row)
+    return any(value is True or _line(value).lower() in _YES for value in values)
 
 
 def _unique(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
+# A description keeps its paragraphs, and subjects are split first.
+_FORMS: Mapping[str, Callable[[Any], str]] = {
+    **dict.fromkeys(("description", "content", "text"), normalize_block),
+    **dict.fromkeys(("subjects", "keywords"), _text_of),
+}
 _TITLES = _texts(parse_titles)
 _TITLE = _texts(lambda texts: next(iter(parse_titles(texts)), None))
 _STATED = _parsed(str)
 _URL = _words(lambda words: next(iter(unique_urls(words)), None))
 _START, _END = _end_of_period(0), _end_of_period(1)
-_PARTY: Slots = {
-    "role": _words(set),
-    "name": _TITLE,
-    "key": _STATED,
-    "kind": _lookup("stakeholder_type"),
-    "country": _lookup("country"),
-    "page": _URL,
-    "identifiers": _words(_unique),
-}
+_listed_parties = _each(
+    _slots(
+        role=_words(set),
+        name=_TITLE,
+        key=_STATED,
+        kind=_lookup("stakeholder_type"),
+        country=_lookup("country"),
+        page=_URL,
+        identifiers=_words(_unique),
+    ),
+    _party,
+)
 # How each member of a resource is read.
-_MEMBERS: Slots = {
-    "titles": (_TITLES, ("title",)),
-    "descriptions": (_TITLES, ("description",)),
-    "pages": _words(unique_non_contact),
-    "languages": _words(parse_languages),
-    "licences": (_reader(FieldTable.licences), ("licence", "licences")),
-    "issued": _date,
-    "modified": _date,
-    "countries": (_reader(FieldTable.countries), ("countries", "country_names")),
-    "parties": (_parties, ("parties", "lead", "partners", "funders")),
-    "themes": _words(_unique),
-    "periods": _each(
-        {"start": (_START, ("start", "end")), "end": (_END, ("end", "start"))},
+_MEMBERS = _slots(
+    titles=(_TITLES, ("title",)),
+    descriptions=(_TITLES, ("description",)),
+    pages=_words(unique_non_contact),
+    languages=_words(parse_languages),
+    licences=(_licences, ("licence", "licences")),
+    issued=_date,
+    modified=_date,
+    countries=(_countries, ("countries", "country_names")),
+    parties=(_parties, ("parties", "lead", "partners", "funders")),
+    themes=_words(_unique),
+    periods=_each(
+        _slots(start=(_START, ("start", "end")), end=(_END, ("end", "start"))),
         lambda _, each: Period(**each) if each else None,
     ),
-    "conforms_to": _words(_unique),
-    "access_rights": _STATED,
-    "frequency": _STATED,
-    "files": _each(
-        {
-            "access": _URL,
-            "download": _URL,
-            "titles": (_TITLES, ("title",)),
-            "form": _STATED,
-            "licence": _URL,
-            "descriptions": (_TITLES, ("description",)),
-            "size": _parsed(parse_size),
-            "checksum": _STATED,
-            "algorithm": _STATED,
-        },
+    conforms_to=_words(_unique),
+    access_rights=_STATED,
+    frequency=_STATED,
+    files=_each(
+        _slots(
+            access=_URL,
+            download=_URL,
+            titles=(_TITLES, ("title",)),
+            form=_STATED,
+            licence=_URL,
+            descriptions=(_TITLES, ("description",)),
+            size=_parsed(parse_size),
+            checksum=_STATED,
+            algorithm=_STATED,
+        ),
         _file,
     ),
-    "related": (_reader(FieldTable.related), ("related", "related_addresses", "initiatives")),
-    "part_of": _each_word(lambda table: table.whole),
-    "developed_in": _each_word(lambda table: table.lexicon.country),
-    "amounts": _each(
-        {
-            "value": _parsed(parse_amount),
-            "currency": _STATED,
-            "name": _TITLE,
-            "start": _date,
-            "end": _date,
-        },
+    related=(_related, ("related", "related_addresses", "initiatives")),
+    part_of=_each_word(lambda table, word: table.whole(word)),
+    developed_in=_each_word(lambda table, word: table.lexicon.country(word)),
+    amounts=_each(
+        _slots(value=_parsed(parse_amount), currency=_STATED, name=_TITLE, start=_date, end=_date),
         lambda _, each: Amount(**each) if "value" in each else None,
     ),
-    "outcomes": _each(
-        {
-            "titles": (_TITLES, ("title",)),
-            "descriptions": (_TITLES, ("description",)),
-            "kind": _STATED,
-        },
+    outcomes=_each(
+        _slots(
+            titles=(_TITLES, ("title",)), descriptions=(_TITLES, ("description",)), kind=_STATED
+        ),
         lambda _, each: Outcome(**each) if each.get("titles") else None,
     ),
-    "coverage": _lookup("coverage"),
-    "status": _lookup("status"),
-    "activity_types": (_reader(FieldTable.activity_types), ("activity_types", "types")),
-    "places": (
+    coverage=_lookup("coverage"),
+    status=_lookup("status"),
+    activity_types=(_activity_types, ("activity_types", "types")),
+    places=(
         _each(
-            {
-                "name": (_TITLE, ("place",)),
-                "latitude": _parsed(parse_number),
-                "longitude": _parsed(parse_number),
-            },
+            _slots(
+                name=(_TITLE, ("place",)),
+                latitude=_parsed(parse_number),
+                longitude=_parsed(parse_number),
+            ),
             lambda _, each: (
                 Place(each.pop("name", None), **each)
                 if "latitude" in each and "longitude" in each
@@ -762,19 +703,19 @@ _MEMBERS: Slots = {
         ),
         ("places", "latitude", "longitude"),
     ),
-    "prizes": (
+    prizes=(
         _each(
-            {
-                "category": (_lookup("prize_category"), ("prize_category",)),
-                "stage": (_lookup("prize_stage"), ("prize_stage",)),
-                "year": (
+            _slots(
+                category=(_lookup("prize_category"), ("prize_category",)),
+                stage=(_lookup("prize_stage"), ("prize_stage",)),
+                year=(
                     _parsed(lambda word: int(word) if re.fullmatch("[0-9]{4}", word) else None),
                     ("prize_year",),
                 ),
-                "date": (_date, ("prize_date",)),
-                "edition": (_edition, ("prize_edition",)),
-                "name": (_TITLE, ("prize_name",)),
-            },
+                date=(_date, ("prize_date",)),
+                edition=(_edition, ("prize_edition",)),
+                name=(_TITLE, ("prize_name",)),
+            ),
             # A prize has a category or a stage.
             lambda _, each: (
                 Prize(**{"category": "", "stage": "", **each})
@@ -784,17 +725,19 @@ _MEMBERS: Slots = {
         ),
         ("prizes", "prize_category", "prize_stage"),
     ),
-    "start": (_START, ("start", "end")),
-    "end": (_END, ("end", "start")),
-    "planned_start": (_START, ("planned_start", "planned_end")),
-    "planned_end": (_END, ("planned_end", "planned_start")),
-    "venue": _TITLE,
-    "registration": _STATED,
-    "cancelled": lambda table, name: (
-        lambda row: any(v is True or _line(v).lower() in _YES for v in table.finds[name](row))
-    ),
-    "creators": _TITLES,
-    "kind": (_STATED, ("type",)),
-    "content": _TITLE,
-    "container": _STATED,
+    start=(_START, ("start", "end")),
+    end=(_END, ("end", "start")),
+    planned_start=(_START, ("planned_start", "planned_end")),
+    planned_end=(_END, ("planned_end", "planned_start")),
+    venue=_TITLE,
+    registration=_STATED,
+    cancelled=_is_cancelled,
+    creators=_TITLES,
+    kind=(_STATED, ("type",)),
+    content=_TITLE,
+    container=_STATED,
+)
+_MEMBERS_OF: Mapping[type[Resource], Slots] = {
+    kind: {slot: row for slot, row in _MEMBERS.items() if slot in kind.__dataclass_fields__}
+    for kind in KINDS.values()
 }

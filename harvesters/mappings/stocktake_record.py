@@ -126,25 +126,25 @@ class RecordMapper:
         if name not in KINDS or not self.topic.value.startswith(f"{self.base}id/"):
             raise ParseError(f"{self.key}: {self.topic.value} is none of {', '.join(KINDS)}")
         kind = KINDS[name]
-        members = (*describe.RESOURCE, *describe.KINDS[kind][1])
-        values = self.read(self.topic, members, kind)
-        for member, name in describe.CODED:
-            coded = tuple(map(self._coded, self.all(name)))
-            if coded and member in kind.__dataclass_fields__:
-                values[member] = coded if member in _LISTS[kind] else coded[0]
-        for member, name in describe.CLAIMS:
-            values[member] = tuple(self._claims(name))
-        for member in describe.PARTS:
-            if member in _LISTS[kind]:
-                values[member] = tuple(self._parts(member))
-        subjects = values.get("subjects", ())
+        values = self.read(self.topic, (*describe.RESOURCE, *describe.KINDS[kind][1]), kind)
+        own = kind.__dataclass_fields__
+        coded = {
+            member: tuple(map(self._coded, self.all(name)))
+            for member, name in describe.CODED
+            if member in own
+        }
+        values |= {
+            member: each if member in _LISTS[kind] else each[0]
+            for member, each in coded.items()
+            if each
+        }
+        values |= {member: tuple(self._claims(name)) for member, name in describe.CLAIMS}
+        values |= {member: tuple(self._parts(member)) for member in describe.PARTS if member in own}
         licences = values.get("licences") or self.values(f"{DCT}license", self.registry)[:1]
         values |= {
             "key": self.key,
-            "subjects": (
-                *subjects,
-                *self.texts(f"{DCT}subject"),
-            ),  # Older records have the second property.
+            # Older records have the second property.
+            "subjects": (*values.get("subjects", ()), *self.texts(f"{DCT}subject")),
             "licences": licences,
             "parties": tuple(self._parties()),
             "picture": self._picture(),

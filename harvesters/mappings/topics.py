@@ -16,9 +16,10 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from harvesters.errors import HarvestError
+from harvesters.payloads.crosswalk_lookup import sort_claims
 from harvesters.source import MENTIONS, MODEL, NOTHING, Source
 from vocab.curated import CONFIRMED, SUGGESTED, TopicDecision, resolve_concept
-from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
+from vocab.initiative import Basis, Claim, Resource, Text
 from vocab.iris import Iris
 from vocab.lookup import SDG, action_line, goal
 from vocab.schemes import concepts
@@ -244,36 +245,19 @@ def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
     What a curator refused is left out; what one confirmed stays, with the curator as its method,
     whatever the methods suggest now.
     """
-    known = {
-        claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)
-    }
-    results: dict[str, Claim] = {}
+    stated = (*resource.action_lines, *resource.goals, *resource.targets)
+    known = {claim.concept for claim in stated}
     decisions = [item for item in source.decisions if item.key == resource.key]
     mentioned = _mentioned(resource, iris) if source.suggest != NOTHING else ()
     classified = _classified(resource) if source.suggest == MODEL else ()
-    for claim in (*mentioned, *classified, *_listed(resource, decisions, iris.base)):
-        if claim.concept not in known and (
-            claim.concept not in results or _confidence(results[claim.concept]) < _confidence(claim)
-        ):
-            results[claim.concept] = claim
+    claims = [*mentioned, *classified, *_listed(resource, decisions, iris.base)]
+    # The surest claim of each concept stays, the first of those that are as sure.
+    claims.sort(key=lambda claim: claim.confidence or 0.0, reverse=True)
+    results = {claim.concept: claim for claim in claims[::-1] if claim.concept not in known}
     _decide(results, known, decisions, iris.base)
     if not results:
         return resource
-    targets = tuple(
-        claim
-        for iri, claim in results.items()
-        if iri.startswith(SDG) and "." in iri.removeprefix(SDG)
-    )
-    goals = tuple(
-        claim for iri, claim in results.items() if iri.startswith(SDG) and claim not in targets
-    )
-    lines = tuple(claim for iri, claim in results.items() if not iri.startswith(SDG))
-    return replace(
-        resource,
-        action_lines=(*resource.action_lines, *lines),
-        goals=(*resource.goals, *goals),
-        targets=(*resource.targets, *targets),
-    )
+    return replace(resource, **sort_claims((*stated, *results.values())))
 
 
 def _decide(
@@ -333,10 +317,6 @@ def _classification() -> Any:
     return import_module("harvesters.mappings.classifier")
 
 
-def _confidence(claim: Claim) -> float:
-    return claim.confidence or 0.0
-
-
 def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
     for text, language in _texts(resource):
         for concept, words, confidence in find_mentions(text, language):
@@ -386,11 +366,6 @@ def _listed(resource: Resource, decisions: Iterable[TopicDecision], base: str) -
 
 
 def _texts(resource: Resource) -> Iterator[Text]:
-    yield from resource.titles
-    yield from resource.descriptions
-    if isinstance(resource, Initiative):
-        for outcome in resource.outcomes:
-            yield from outcome.titles
-            yield from outcome.descriptions
-    if isinstance(resource, Post) and resource.content:
-        yield resource.content
+    for part in (resource, *getattr(resource, "outcomes", ())):
+        yield from (*part.titles, *part.descriptions)
+    yield from filter(None, [getattr(resource, "content", None)])

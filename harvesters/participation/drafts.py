@@ -42,7 +42,7 @@ from harvesters.participation.submitters import (
     SubmissionContext,
     open_link,
 )
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, sort_claims
 from harvesters.pipeline.record_processor import load_crosswalks
 from harvesters.site import InvalidValue, LinkInvalid, NotFound, VersionConflict
 from languages.translations import LANGUAGES, current_locale, gettext
@@ -231,15 +231,13 @@ def check_pace(context: SubmissionContext, draft: Submission) -> None:
 def _with_codes(content: Content, base: str) -> Content:
     """Return the content with its codes written as the form offers them."""
     lexicon = CrosswalkLookup(load_crosswalks(base))
-    declared = lexicon.parse_declared(
-        *(content.get(name, ()) for name in ("actionLine", "goal", "target"))
-    )
+    names = ("actionLine", "goal", "target")
+    declared = lexicon.parse_declared(*(content.get(name, ()) for name in names))
     codes = {
-        "actionLine": [claim.concept.rpartition("/")[2] for claim in declared.lines],
-        "goal": [claim.concept.rpartition("/")[2] for claim in declared.goals],
-        "target": [claim.concept.rpartition("/")[2] for claim in declared.targets],
-        "country": [lexicon.country(word) for word in content.get("country", ())],
+        name: [claim.concept.rpartition("/")[2] for claim in claims]
+        for name, claims in zip(names, sort_claims(declared.claims).values(), strict=True)
     }
+    codes["country"] = [lexicon.country(word) for word in content.get("country", ())]
     return {**content, **{name: words for name, words in codes.items() if words}}
 
 

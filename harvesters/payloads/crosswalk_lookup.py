@@ -5,34 +5,40 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harvesters.payloads.value_parsing import MAX_NAME_LENGTH, split_values
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Coded, Document, Event, Initiative, Resource
+from vocab.lookup import SDG
 
-_SDG = "http://metadata.un.org/sdg/"
 _CACHE_SIZE = 16384  # Words: a registry's vocabulary, some 3 MB.
-_LINE, _GOAL, _TARGET = 0, 1, 2  # Their positions in Subjects.
 # An action line, goal or target by its code alone, or any number.
 _BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")
 # Other activity types, such as a toolkit, can be documents.
 _INITIATIVES = frozenset(("project", "programme", "training"))
 
 Find = Callable[[str], str | None]
-Match = tuple[int, Claim]  # The position in Subjects, and the claim.
+Match = Callable[[str], Claim | None]
 
 
 class Subjects(NamedTuple):
-    """Words sorted by the scheme of their concept; *unmatched* has those without one."""
+    """The claims of words, one of each concept; *unmatched* has the words without one."""
 
-    lines: tuple[Claim, ...] = ()
-    goals: tuple[Claim, ...] = ()
-    targets: tuple[Claim, ...] = ()
+    claims: tuple[Claim, ...] = ()
     unmatched: tuple[str, ...] = ()
 
 
-_NONE = Subjects()
+def sort_claims(claims: Iterable[Claim]) -> dict[str, Any]:
+    """Return claims by the member of a resource that has their scheme, the first of each concept."""
+    members: dict[str, dict[str, Claim]] = {"action_lines": {}, "goals": {}, "targets": {}}
+    for claim in claims:
+        is_target = "." in claim.concept.removeprefix(SDG)
+        name = "targets" if is_target else "goals"
+        members[name if claim.concept.startswith(SDG) else "action_lines"].setdefault(
+            claim.concept, claim
+        )
+    return {name: tuple(by_concept.values()) for name, by_concept in members.items()}
 
 
 class CrosswalkLookup:
@@ -52,12 +58,13 @@ class CrosswalkLookup:
             for scheme in ("stakeholder-type", "coverage", "status", "activity-type")
         )
         sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
-        as_line, as_goal = (_LINE, self.line, line), (_GOAL, self.goal, sdg)
-        as_target = (_TARGET, self.target, sdg)
+        as_line, as_goal, as_target = (self.line, line), (self.goal, sdg), (self.target, sdg)
         curated = crosswalks.is_curated
-        self._lines = _matcher(curated, as_line)
-        self._goals = _matcher(curated, as_goal, as_target)
-        self._targets = _matcher(curated, as_target, as_goal)
+        self._declared = (
+            _matcher(curated, as_line),
+            _matcher(curated, as_goal, as_target),
+            _matcher(curated, as_target, as_goal),
+        )
         self._words = _matcher(curated, as_target, as_goal, as_line, is_keyword=True)
 
     def list_countries(self, word: str) -> tuple[str, ...]:
@@ -92,7 +99,7 @@ class CrosswalkLookup:
         A keyword declares nothing, since its field is not about action lines, goals or targets. A
         bare number or code ("4.4", "C2") is unmatched.
         """
-        return _sort_words(words, self._words)
+        return _collect((word, _matches(word, self._words)) for word in words)
 
     def parse_declared(
         self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]
@@ -100,14 +107,8 @@ class CrosswalkLookup:
         """Sort words that the source declares as action lines, goals and targets; a bare 4 is a
         goal here, a 4.4 a target.
         """
-        line = _sort_words(lines, self._lines)
-        goal, target = _sort_words(goals, self._goals), _sort_words(targets, self._targets)
-        return Subjects(
-            line.lines,
-            merge_claims(goal.goals, target.goals),
-            merge_claims(target.targets, goal.targets),
-            tuple(dict.fromkeys(line.unmatched + goal.unmatched + target.unmatched)),
-        )
+        fields = zip((lines, goals, targets), self._declared, strict=True)
+        return _collect((word, _matches(word, match)) for words, match in fields for word in words)
 
 
 def _with_fallback(find: Find) -> Callable[[str], str]:
@@ -137,58 +138,52 @@ def _translation(crosswalks: Crosswalks, scheme: str) -> Callable[[str], Coded]:
 
 
 def _matcher(
-    curated: Callable[[str], bool], *finds: tuple[int, Find, str], is_keyword: bool = False
-) -> Callable[[str], Match | None]:
-    """Return a function that returns the match of the first of *finds* (place, function, scheme)
-    that has one: crosswalked for a *curated* word, else declared.
+    curated: Callable[[str], bool], *finds: tuple[Find, str], is_keyword: bool = False
+) -> Match:
+    """Return a function that returns the claim of the first of *finds* (function, scheme) that has
+    one: crosswalked for a *curated* word, else declared.
 
-    A keyword is crosswalked unless it is the concept's own IRI, and no match if it is a bare code
-    that is not curated.
+    A keyword is crosswalked unless it is the concept's own IRI, and makes no claim if it is a bare
+    code that is not curated.
     """
 
     @lru_cache(_CACHE_SIZE)
-    def match(word: str) -> Match | None:
+    def match(word: str) -> Claim | None:
         if is_keyword and _BARE_CODE.match(word) and not curated(word):
             return None
-        for kind, find, scheme in finds:
+        for find, scheme in finds:
             if concept := find(word):
-                is_iri = word.startswith((_SDG, _SDG.replace("http:", "https:")))
+                is_iri = word.startswith((SDG, SDG.replace("http:", "https:")))
                 if is_iri if is_keyword else not curated(word):
-                    return kind, Claim(concept, word=word)
-                return kind, Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme)
+                    return Claim(concept, word=word)
+                return Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme)
         return None
 
     return match
 
 
-def _sort_words(words: Iterable[str], match: Callable[[str], Match | None]) -> Subjects:
-    return _collect((word, _matches(word, match)) for word in words) if words else _NONE
-
-
-def _collect(words: Iterable[tuple[str, Sequence[Match]]]) -> Subjects:
-    """Return the matches of words, each concept once, and the words without one."""
-    claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
-    unmatched: dict[str, None] = {}
-    for word, matches in words:
-        for kind, claim in matches:
-            claims[kind].setdefault(claim.concept, claim)
-        if word and not matches:
+def _collect(words: Iterable[tuple[str, Sequence[Claim]]]) -> Subjects:
+    """Return the claims of words, each concept once, and the words without one."""
+    matched, unmatched = dict[str, Claim](), dict[str, None]()
+    for word, claims in words:
+        for claim in claims:
+            matched.setdefault(claim.concept, claim)
+        if word and not claims:
             unmatched[word] = None
-    lines, goals, targets = (tuple(by_concept.values()) for by_concept in claims)
-    return Subjects(lines, goals, targets, tuple(unmatched))
+    return Subjects(tuple(matched.values()), tuple(unmatched))
 
 
-def _matches(word: str, match: Callable[[str], Match | None]) -> Sequence[Match]:
-    """Return the match of a word; of a list with commas ("1, 4, 5") the matches of its parts if
-    each has one.
+def _matches(word: str, match: Match) -> Sequence[Claim]:
+    """Return the claim of a word; of a list with commas ("1, 4, 5") the claims of its parts if each
+    has one.
     """
     if len(word) > MAX_NAME_LENGTH:
         return ()
     if whole := match(word):
         return (whole,)
     parts = word.split(",") if "," in word else ()
-    matches = [part for part in map(match, map(str.strip, parts)) if part]
-    return matches if len(matches) == len(parts) else ()
+    claims = [part for part in map(match, map(str.strip, parts)) if part]
+    return claims if len(claims) == len(parts) else ()
 
 
 def classify_words(
@@ -198,30 +193,12 @@ def classify_words(
     them.
     """
     return _collect(
-        (word, [
-            (_place(concept), Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk))
-            for concept in find(word)
-        ])
+        (
+            word,
+            [
+                Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk)
+                for concept in find(word)
+            ],
+        )
         for word in words
-    )  # fmt: skip
-
-
-def _place(concept: str) -> int:
-    if not concept.startswith(_SDG):
-        return _LINE
-    return _TARGET if "." in concept.removeprefix(_SDG) else _GOAL
-
-
-def merge_claims(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:
-    known = {claim.concept for claim in first} if more else ()
-    return (*first, *(claim for claim in more if claim.concept not in known))
-
-
-def merge_subjects(first: Subjects, second: Subjects) -> Subjects:
-    """Merge two results, each concept once, those of *first* before those of *second*."""
-    return Subjects(
-        merge_claims(first.lines, second.lines),
-        merge_claims(first.goals, second.goals),
-        merge_claims(first.targets, second.targets),
-        tuple(dict.fromkeys(first.unmatched + second.unmatched)),
     )
