@@ -311,7 +311,7 @@ def _store_metrics(service: QueryService) -> list[Metric]:
         if isinstance(position := state.get("position"), int)
     }
     failed = {(name,): "error" in state for name, state in projections}
-    outcomes = {(outcome,): count for outcome, count in service.public_pool.outcomes.items()}
+    outcomes = {(outcome,): count for outcome, count in service.pool.outcomes.items()}
     return [
         ("up", "1 if queries are answered", [], {(): bool(snapshot and not failure)}),
         ("lag_entries", "Journal entries that are not shown yet", [], {(): service.behind}),
@@ -331,7 +331,7 @@ def _store_metrics(service: QueryService) -> list[Metric]:
             "queries_waiting",
             "Queries that wait for a worker",
             [],
-            {(): len(service.public_pool.queue.waiting)},
+            {(): len(service.pool.queue.waiting)},
         ),
         (
             "projection_position",
@@ -355,11 +355,7 @@ def _store_metrics(service: QueryService) -> list[Metric]:
             "query_workers_replaced",
             "Query workers that were too slow, too large or gone",
             [],
-            {
-                (): sum(
-                    pool.replaced_workers for pool in (service.public_pool, service.internal_pool)
-                )
-            },
+            {(): service.pool.replaced_workers},
         ),
     ]
 

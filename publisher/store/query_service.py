@@ -37,7 +37,6 @@ log = structlog.get_logger(component="store")
 REMOTE = "publisher.store.external.query"
 POLL_INTERVAL = 0.2  # seconds between checks for a new snapshot
 _CachedQuery = tuple[str, tuple[tuple[str, str], ...], str]  # text, bindings and folder
-INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may be connections
 LAG_INTERVAL = 1.0  # seconds between counts of the unpublished journal entries
 CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after failures
 CACHED = 2_000  # results of internal queries that are cached until the snapshot changes
@@ -58,8 +57,7 @@ class QueryService:
     """Follow the journal under *data* and answer queries from its newest snapshot. Use it as an
     async context manager.
 
-    Clients' queries and the internal queries of pages have separate worker pools, so that heavy
-    queries do not block the pages. The store is embedded, or external if *elsewhere* has its URLs.
+    The store is embedded, or external if *elsewhere* has its URLs.
     *readers* is the number of workers, None for one per core. With *follow* False no process
     updates the store. *now* is the clock that pages compare times with.
     """
@@ -90,9 +88,7 @@ class QueryService:
         self.rate_limiter = RateLimiter(self.limits, time.monotonic)
         external = elsewhere.environment() if elsewhere else None
         cores, module = readers or os.cpu_count() or 1, REMOTE if elsewhere else READER
-        self.public_pool = Pool(cores, self.limits, self.rate_limiter, module, external)
-        internal = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
-        self.internal_pool = Pool(cores, internal, None, module, external, internal=True)
+        self.pool = Pool(cores, self.limits, self.rate_limiter, module, external)
         self.follower = FollowerProcess(data, folder, iris, external)
         self.probe = (
             StoreProbe(elsewhere.query, self.journal, lambda: self.snapshot) if elsewhere else None
@@ -107,7 +103,7 @@ class QueryService:
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
     async def __aenter__(self) -> QueryService:
-        for part in (self.internal_pool, self.public_pool, self.releases):
+        for part in (self.pool, self.releases):
             self._open.push_async_callback(part.close)
         await self._try_refresh()
         for work in (
@@ -214,7 +210,7 @@ class QueryService:
         Raises PublisherError.
         """
         self._refuse_foreign_store()
-        return await self.public_pool.ask(request, seconds, client)
+        return await self.pool.ask(request, seconds, client)
 
     async def check(self, request: QueryRequest) -> None:
         """Raise QueryError if *request* is not a valid query; nothing is evaluated."""
@@ -255,7 +251,7 @@ class QueryService:
         ``snapshot_of``). It is not cached.
         """
         self._refuse_foreign_store()
-        with closing(await self.internal_pool.ask(request)) as answer:
+        with closing(await self.pool.ask(request)) as answer:
             return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
 
     def _refuse_foreign_store(self) -> None:
@@ -276,10 +272,7 @@ class QueryService:
             if snapshot is None or snapshot == self.snapshot:
                 return
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
-            await asyncio.gather(
-                self.public_pool.switch_snapshot(snapshot.path),
-                self.internal_pool.switch_snapshot(snapshot.path),
-            )
+            await self.pool.switch_snapshot(snapshot.path)
             self._answers.clear()
             self.snapshot, self._checked_at = snapshot, -CHECK_INTERVAL
         await self._count_lag()

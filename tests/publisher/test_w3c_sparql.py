@@ -28,11 +28,9 @@ from suites import origin
 from w3c_suite import SUITE, SparqlCase, cases, graph, load, result_set, table
 
 from publisher.app import create_app
-from publisher.errors import NotReady
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot, create_snapshot, prune
-from publisher.store.workers.pool import Answer, Pool
 from publisher.store.workers.query_request import QueryRequest, uses_named_graphs
 from vocab.iris import Iris
 
@@ -124,23 +122,10 @@ class SuiteEndpoint:
         return answer
 
 
-class IdlePool(Pool):
-    """A pool without workers: our own queries ask for states of sources, which no case has."""
-
-    async def switch_snapshot(self, snapshot: str) -> None:
-        """Start no worker."""
-
-    async def ask(
-        self, request: QueryRequest, seconds: float | None = None, client: str = ""
-    ) -> Answer:
-        raise NotReady("no worker answers")
-
-
 @asynccontextmanager
 async def open_endpoint(data: Path, *, is_forced: bool = False) -> AsyncIterator[SuiteEndpoint]:
     """Yield an endpoint over a store in the folder *data*."""
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
-    service.internal_pool = IdlePool(1, service.limits)
     async with (
         service,
         httpx.AsyncClient(

@@ -17,7 +17,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -58,6 +58,7 @@ log = structlog.get_logger()
 READER = "publisher.store.workers.reader"
 LOW_PRIORITY_AFTER = 1.0  # seconds of CPU time after which a query continues at low priority
 LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as much CPU time
+INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may be connections
 READ_AHEAD = 1 << 20  # bytes that are read of a response before they are asked for
 _SIZE = struct.Struct("!i")  # before each message of a Connection
 # The exit codes of the engine when it runs out of memory.
@@ -70,10 +71,11 @@ TIME_TEXT = TranslatableText(
 
 @dataclass(eq=False, slots=True)
 class Turn:
-    """A query of *client* ("" is internal) that waits in the queue or, once it is *called*, runs;
+    """A query of *client* ("" is internal) that waits in *queue* or, once it is *called*, runs;
     *in_slot* until its slot is passed to another query.
     """
 
+    queue: AdmissionQueue
     client: str
     called: asyncio.Future[None]
     in_slot: bool = True
@@ -102,7 +104,7 @@ class AdmissionQueue:
         """Wait for a slot; raise StoreBusy if the queue is full or too slow, TooManyQueries if this
         client has too many waiting.
         """
-        turn = Turn(client, asyncio.get_running_loop().create_future())
+        turn = Turn(self, client, asyncio.get_running_loop().create_future())
         if not (self.free and self._may_run(turn, self._counts())):
             self._check_limits(client)
         self.waiting.append(turn)
@@ -401,10 +403,11 @@ def _closing_bytes(suffix: str, truncation: Truncation) -> bytes:
 
 
 class Pool:
-    """*size* workers that may run queries at the same time.
+    """*size* workers that run the queries of clients, and those of pages, which are internal.
 
-    The workers run *module*, with *environment* beside the variables of this process. *internal*
-    queries keep their priority, since pages wait for them.
+    The workers run *module*, with *environment* beside the variables of this process. Internal
+    queries have slots of their own, for which more workers are started while clients use all, and
+    they keep their priority, since pages wait for them.
     """
 
     def __init__(
@@ -414,16 +417,16 @@ class Pool:
         rate_limiter: RateLimiter | None = None,
         module: str = READER,
         environment: Mapping[str, str] | None = None,
-        *,
-        internal: bool = False,
     ) -> None:
         # *_newest* is the snapshot that idle workers have open, also while it is not used yet.
         self.snapshot, self._newest, self.limits = "", "", limits
-        self.outcomes: Counter[str] = Counter()  # of queries: "answered", or the name of the error
+        self.outcomes: Counter[str] = Counter()  # of clients: "answered", or the name of the error
         self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
+        internal = replace(limits, queue=max(limits.queue, INTERNAL_QUEUE))
+        self._internal_queue = AdmissionQueue(size, internal)
         self._size, self._rate_limiter = size, rate_limiter
-        self._module, self._environment, self._is_internal = module, environment, internal
+        self._module, self._environment = module, environment
         # The worker that was used last, with the warmest caches, is last.
         self._idle: list[Worker] = []
         self._workers: set[Worker] = set()
@@ -446,21 +449,22 @@ class Pool:
     async def ask(
         self, request: QueryRequest, seconds: float | None = None, client: str = ""
     ) -> Answer:
-        """Run *request* for *client*; return when the response begins. *seconds* may shorten the
-        limit. Raises PublisherError.
+        """Run *request* for *client* ("" is internal); return when the response begins. *seconds*
+        may shorten the limit. Raises PublisherError.
         """
+        queue = self.queue if client else self._internal_queue
         try:
-            with open_span("query", {"stocktake.internal": self._is_internal}):
+            with open_span("query", {"stocktake.internal": not client}):
                 if not self.snapshot:
                     raise NotReady("no snapshot is published yet; try again in a moment")
                 if self._rate_limiter:
                     self._rate_limiter.admit(client)
-                turn = await self.queue.enter(client)
+                turn = await queue.enter(client)
                 answer = await self._run(turn, request, seconds)
         except PublisherError as error:
-            self.outcomes[type(error).__name__] += 1
+            self.outcomes[type(error).__name__] += bool(client)
             raise
-        self.outcomes["answered"] += 1
+        self.outcomes["answered"] += bool(client)
         return answer
 
     async def _run(self, turn: Turn, request: QueryRequest, seconds: float | None) -> Answer:
@@ -468,7 +472,7 @@ class Pool:
             snapshot = self._snapshot_of(request)
             worker = self._next_idle(snapshot) or await self._start()
         except BaseException:
-            self.queue.leave(turn)
+            turn.queue.leave(turn)
             raise
 
         def release(answer: Answer, completed: bool) -> None:
@@ -504,10 +508,11 @@ class Pool:
         priority when its worker has used *low_after* seconds of CPU time.
         """
         worker = answer.worker
-        if turn.in_slot and self.queue.waiting and self.queue.outside < self.limits.slow:
-            self.queue.pass_slot(turn)
+        queue = turn.queue
+        if turn.in_slot and queue.waiting and queue.outside < self.limits.slow:
+            queue.pass_slot(turn)
             self._start_task(self._fill())
-        if not self._is_internal and not worker.slow and worker.cpu_seconds() > low_after:
+        if turn.client and not worker.slow and worker.cpu_seconds() > low_after:
             worker.lower_priority(LOW_PRIORITY)
         self._check_later(answer, turn, low_after)
 
@@ -529,7 +534,7 @@ class Pool:
             return self._start_task(self._refresh(worker, turn))
         else:
             self._idle.append(worker)
-        self.queue.leave(turn)
+        turn.queue.leave(turn)
 
     async def _refresh(self, worker: Worker, turn: Turn) -> None:
         """Let a worker that was busy while the snapshot changed open the new one, so that the old
@@ -538,7 +543,7 @@ class Pool:
         try:
             await self._prepare(worker)
         finally:
-            self.queue.leave(turn)
+            turn.queue.leave(turn)
 
     async def _replace(self, worker: Worker) -> None:
         await self._discard(worker)
@@ -548,7 +553,8 @@ class Pool:
         async with self._filling:
             while (
                 not self._is_closed
-                and len(self._workers) - self.queue.outside < self._size
+                and len(self._workers) - self.queue.outside - self._internal_queue.outside
+                < self._size
                 and await self._prepare(await self._start())
             ):
                 pass  # a damaged snapshot ends it: the next query starts a worker and reports that

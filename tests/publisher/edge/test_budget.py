@@ -241,7 +241,7 @@ async def test_small_queries_do_not_feel_three_runaways_that_each_end_for_their_
         "export" in answer.json()["detail"] and "/exports" in answer.headers["link"]
         for answer in ended
     )
-    assert served.service.public_pool.queue.free == 2  # Every slot is free again.
+    assert served.service.pool.queue.free == 2  # Every slot is free again.
 
 
 async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_places_free(
@@ -260,7 +260,7 @@ async def test_more_runaways_than_there_is_room_beside_still_end_and_leave_all_p
 
     assert {answer.status_code for answer in ended} == {504}
     assert {answer.status_code for answer in after} == {200}
-    assert (served.service.public_pool.queue.free, served.service.public_pool.queue.waiting) == (
+    assert (served.service.pool.queue.free, served.service.pool.queue.waiting) == (
         2,
         [],
     )

@@ -56,7 +56,7 @@ async def unread(served: Any, query: str) -> asyncio.StreamReader:
 
 async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve: Serve) -> None:
     served = await serve(LIMITS, readers=1, connection=Patient)
-    line = served.service.public_pool.queue
+    line = served.service.pool.queue
 
     slow = [await unread(served, LARGE + str(number)) for number in range(2)]
     answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
@@ -94,7 +94,7 @@ async def test_a_client_that_leaves_before_its_answer_is_no_error_in_the_log(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     served = await serve(LIMITS, readers=1)
-    line, tasks = served.service.public_pool.queue, served.server.server_state.tasks
+    line, tasks = served.service.pool.queue, served.server.server_state.tasks
     # uvicorn does not pass its records on to the root logger, where caplog listens.
     server_log = logging.getLogger("uvicorn.error")
     server_log.addHandler(caplog.handler)
