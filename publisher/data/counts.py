@@ -1,10 +1,14 @@
 """Count and list things from the facet tables of one snapshot; results are cached.
 
+The things of each facet value are a bitmap (https://roaringbitmap.org/), read once from the tables,
+since counting a million things by SQL takes seconds a page.
+
 ``count_queries`` has the equivalent SPARQL queries; a test compares the results of both.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,7 +16,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 from cachetools import LRUCache
+from numpy.typing import NDArray
+from pyroaring import BitMap
 
 from publisher.data.properties import (
     BITS,
@@ -162,10 +169,19 @@ class FacetIndex:
                 FROM groups JOIN things USING (thing) WHERE iri NOT IN (SELECT iri FROM clusters)
             ) FROM checkpoint"""
         )
-        self._values = {
-            (facet, code): value
-            for value, facet, code in self._query("SELECT value, facet, code FROM codes")
-        }
+        self._marks: dict[str, dict[str, list[tuple[int, BitMap]]]] = {}
+        with self._connection.cursor() as cursor:
+            marks = cursor.execute(sql("marked")).fetchnumpy()
+            groups = cursor.execute(sql("grouped")).fetchnumpy()
+        for facet, code, bases, things in zip(*marks.values(), strict=True):
+            row = bases, BitMap(array("I", np.sort(things).tobytes()))
+            self._marks.setdefault(facet, {}).setdefault(code, []).append(row)
+        self._everything = self._with_any("kind")
+        # The things that count together with others, and the number of the cluster of each.
+        self._members, self._clusters = (
+            np.asarray(groups[name], np.uint32) for name in ("thing", "cluster")
+        )
+        self._grouped = BitMap(array("I", self._members.tobytes()))
 
     def close(self) -> None:
         self._connection.close()
@@ -182,7 +198,7 @@ class FacetIndex:
 
     def count_different(self, filters: Filter) -> ThingCount:
         """Count the things, those of one cluster once, with the number of records."""
-        return self._cached(("different", filters), lambda: self._count_different(filters))
+        return self._cached(("different", filters), lambda: self._count(self._matching(filters)))
 
     def counts_once(self, filters: Filter) -> DifferentCounts:
         """Count the things by the codes of all facets, those of one cluster once, with the numbers
@@ -194,18 +210,17 @@ class FacetIndex:
         """Count the things by the codes of two facets at once, those of one cluster once, with the
         numbers of records.
         """
-        return {
-            (code, second): ThingCount(things, records)
-            for code, second, things, records, _ in self._cross(filters, one, other)
-        }
+        return self._cached(
+            ("cross", filters, one, other), lambda: self._cross(filters, one, other)
+        )
 
     def examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
         """Return the title of a thing that has a code of each of two facets, by the two codes."""
-        return {
-            (code, second): title
-            for code, second, _, _, title in self._cross(filters, one, other)
-            if title
-        }
+        rows = self._cached(
+            ("examples", filters, one, other),
+            lambda: self._rows(sql("examples"), filters, one=one, other=other),
+        )
+        return {(code, second): title for code, second, title in rows}
 
     def count_covered(self, filters: Filter, facet: str) -> ThingCount:
         """Count the things with any value of a facet, those of one cluster once, with the number of
@@ -213,14 +228,16 @@ class FacetIndex:
         """
         return self._cached(
             ("covered", filters, facet),
-            lambda: self._count_different(filters, _with_any(filters, facet)),
+            lambda: self._count(self._matching(filters) & self._with_any(facet, filters)),
         )
 
     def coverage_by_source(self, filters: Filter, facet: str) -> Mapping[str, ThingCount]:
         """Count the things with any value of a facet by registry, those of one cluster once."""
         return self._cached(
             ("filled", filters, facet),
-            lambda: self._count(filters, ("source",), _with_any(filters, facet)).get("source", {}),
+            lambda: self._count_codes(
+                self._matching(filters) & self._with_any(facet, filters), "source", filters
+            ),
         )
 
     def list_things(
@@ -272,7 +289,8 @@ class FacetIndex:
         return self._cached(
             ("keyed", filters, key, upward, since, after, limit),
             lambda: self._rows(
-                f"SELECT iri, {KEYS[key]} AS key FROM things WHERE key IS NOT NULL AND $things {_after('key', upward)}",
+                f"""WITH chosen AS MATERIALIZED (SELECT iri, {KEYS[key]} AS key FROM things WHERE $things)
+                SELECT iri, key FROM chosen WHERE key IS NOT NULL {_after("key", upward)}""",
                 filters,
                 since=since,
                 after=after,
@@ -385,49 +403,89 @@ class FacetIndex:
             },
         )
 
-    def _count_different(self, filters: Filter, also: str = "true") -> ThingCount:
-        ((things, records),) = self._rows(sql("different"), filters, also)
-        return ThingCount(things, records)
+    def _with_any(
+        self, facet: str, filters: Filter = Filter(), codes: Iterable[str] | None = None
+    ) -> BitMap:
+        """Return the things with any of *codes* of a facet, linked by one of the bases of *filters*;
+        without *codes*, with any.
+        """
+        marks, bits = self._marks.get(facet, {}), _bits(filters)
+        sets = [
+            things
+            for code in (marks if codes is None else codes)
+            for bases, things in marks.get(code, ())
+            if bases & bits
+        ]
+        return sets[0] if len(sets) == 1 else BitMap.union(BitMap(), *sets)
+
+    def _matching(self, filters: Filter) -> BitMap:
+        """Return the things that match a filter."""
+        sets = [self._with_any(facet, filters, codes) for facet, codes in filters.chosen]
+        if filters.party:
+            rows = self._query(
+                "SELECT thing FROM parties WHERE roles <> 0 AND list_contains($party, organization)",
+                party=list(self.same_organizations(filters.party)),
+            )
+            sets.append(BitMap([thing for (thing,) in rows]))
+        if filters.among is not None:
+            sets.append(BitMap(filters.among))
+        return BitMap.intersection(self._everything, *sets)
+
+    def _count(self, things: BitMap) -> ThingCount:
+        """Count *things*, those of one cluster once, and their records."""
+        copies, records = things & self._grouped, len(things)
+        if len(copies) < 2:
+            return ThingCount(records, records)
+        places = np.searchsorted(self._members, np.array(copies.to_array(), np.uint32))
+        return ThingCount(records - len(copies) + len(np.unique(self._clusters[places])), records)
+
+    def _count_codes(self, among: BitMap, facet: str, filters: Filter) -> dict[str, ThingCount]:
+        """Count the things *among* by the codes of a facet, linked by one of the bases of
+        *filters*, the most frequent first.
+        """
+        counts = {
+            code: self._count(among & self._with_any(facet, filters, (code,)))
+            for code in self._marks.get(facet, {})
+        }
+        ranked = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        return {code: things for code, things in ranked if things}
 
     def _counts_once(self, filters: Filter) -> DifferentCounts:
-        chosen = dict(filters.chosen)
-        counts = self._count(filters, [facet for facet in FACETS if facet not in chosen])
-        for facet in chosen:
-            counts |= {facet: {}} | self._count(filters.with_codes(facet), (facet,))
-        return {facet: counts[facet] for facet in FACETS if facet in counts}
+        among = self._matching(filters)
+        counts = {
+            facet: self._count_codes(
+                self._matching(filters.with_codes(facet)) if filters.codes(facet) else among,
+                facet,
+                filters,
+            )
+            for facet in FACETS
+        }
+        return {facet: codes for facet, codes in counts.items() if codes or filters.codes(facet)}
 
-    def _count(
-        self, filters: Filter, facets: Iterable[str], also: str = "true"
-    ) -> dict[str, dict[str, ThingCount]]:
-        """Count the things for which the SQL *also* holds by the codes of *facets*."""
-        text = sql("counts").replace("$facets", _one_of("facet", facets))
-        is_whole = also == "true" and not self._conditions(filters)[0]
-        marks = "true" if is_whole else "thing IN (FROM wanted)"
-        counts: dict[str, dict[str, ThingCount]] = {}
-        for facet, code, things, records in self._rows(
-            text.replace("$marks", marks), filters, also
-        ):
-            counts.setdefault(facet, {})[code] = ThingCount(things, records)
-        return counts
-
-    def _cross(self, filters: Filter, one: str, other: str) -> list[tuple[str, str, int, int, str]]:
-        return self._cached(
-            ("cross", filters, one, other),
-            lambda: self._rows(sql("cross"), filters, one=one, other=other),
-        )
+    def _cross(self, filters: Filter, one: str, other: str) -> Pairs:
+        among = self._matching(filters)
+        return {
+            (code, second): things
+            for code in sorted(self._marks.get(one, {}))
+            for second, things in self._count_codes(
+                among & self._with_any(one, filters, (code,)), other, filters
+            ).items()
+        }
 
     def _listed(
         self, filters: Filter, order: str, limit: int, offset: int
     ) -> list[tuple[int, ListItem]]:
-        is_ranked = order == "relevance" and filters.among is not None
-        ranks = "JOIN (SELECT unnest($among::UINTEGER[]) AS thing, unnest(range(len($among))) AS rank) USING (thing)"
-        key = "rank" if is_ranked else ORDERS.get(order, ORDERS["newest"])
+        key, ranks, ranked = ORDERS.get(order, ORDERS["newest"]), "", dict[str, object]()
+        if order == "relevance" and filters.among is not None:
+            key, ranked = "rank", {"among": list(filters.among)}
+            ranks = "JOIN (SELECT unnest($among::UINTEGER[]) AS thing, unnest(range(len($among))) AS rank) USING (thing)"
         rows = self._rows(
-            f"""SELECT thing, {_LINE} FROM things {ranks if is_ranked else ""} WHERE $things
+            f"""SELECT thing, {_LINE} FROM things {ranks} WHERE $things
             ORDER BY {key}, iri LIMIT $limit OFFSET $offset""",
             filters,
             limit=limit,
             offset=offset,
+            **ranked,
         )
         return [(number, _line(*row)) for number, *row in rows]
 
@@ -439,7 +497,7 @@ class FacetIndex:
             lambda: [
                 _line(*row)
                 for row in self._rows(
-                    text, filters.with_codes("kind"), "true", kinds=kinds, limit=limit, **days
+                    text, filters.with_codes("kind"), kinds=kinds, limit=limit, **days
                 )
             ],
         )
@@ -457,36 +515,26 @@ class FacetIndex:
                 (wholes if is_whole else parts).append(_line(*row))
         return Family(next(iter(wholes), None), tuple(parts))
 
-    def _conditions(self, filters: Filter) -> tuple[list[str], dict[str, object]]:
-        """Return the conditions of a filter, as SQL on ``thing``, and their parameters."""
-        conditions, parameters = list[str](), dict[str, object]()
-        for facet, codes in filters.chosen:
-            values = (self._values.get((facet, code)) for code in codes)
-            numbers = [str(value) for value in values if value is not None] or ["NULL"]
-            conditions.append(
-                f"thing IN (SELECT thing FROM marks WHERE value IN ({', '.join(numbers)}) AND bases & {_bits(filters)} <> 0)"
-            )
-        if filters.party:
-            parameters["party"] = list(self.same_organizations(filters.party))
-            conditions.append(
-                "thing IN (SELECT thing FROM parties WHERE roles <> 0 AND list_contains($party, organization))"
-            )
-        if filters.among is not None:
-            parameters["among"] = list(filters.among)
-            conditions.append("thing IN (SELECT unnest($among::UINTEGER[]))")
-        return conditions, parameters
+    def _rows(self, text: str, filters: Filter, /, **bound: Any) -> list[tuple[Any, ...]]:
+        """Run *text* on the things that match a filter."""
+        kinds, others = filters.codes("kind"), filters.with_codes("kind")
+        conditions, wanted = list[str](), None
+        if kinds:
+            numbers = [f"{kind_number(kind)}" for kind in kinds if kind in KINDS] or ["NULL"]
+            conditions.append(f"kind IN ({', '.join(numbers)})")
+        if others.chosen or others.party or others.among is not None:
+            conditions.append("thing IN (FROM wanted)")
+            wanted = np.array(self._matching(others).to_array(), np.uint32)
+        text = text.replace("$things", " AND ".join(conditions) or "true")
+        return self._query(text.replace("$bits", str(_bits(filters))), wanted, **bound)
 
-    def _rows(
-        self, text: str, filters: Filter, also: str = "true", /, **bound: Any
+    def _query(
+        self, text: str, wanted: NDArray[np.uint32] | None = None, /, **bound: Any
     ) -> list[tuple[Any, ...]]:
-        """Run *text* on the things that match a filter, and for which the SQL *also* holds."""
-        conditions, parameters = self._conditions(filters)
-        text = text.replace("$things", " AND ".join((*conditions, also)))
-        text = text.replace("$bits", str(_bits(filters)))
-        return self._query(text, **parameters, **bound)
-
-    def _query(self, text: str, **bound: Any) -> list[tuple[Any, ...]]:
+        """Run *text*, in which the table ``wanted`` has the numbers of things, if any are given."""
         with self._connection.cursor() as cursor:
+            if wanted is not None:
+                cursor.register("wanted", {"thing": wanted})
             return cursor.execute(text, bound).fetchall()
 
     def _cached(self, key: tuple[object, ...], compute: Callable[[], Value]) -> Value:
@@ -503,16 +551,6 @@ class FacetIndex:
 
 def _bits(filters: Filter) -> int:
     return sum(BITS[basis] for basis in filters.bases)
-
-
-def _one_of(column: str, texts: Iterable[str]) -> str:
-    return f"{column} IN ({', '.join(map(repr, texts)) or 'NULL'})"
-
-
-def _with_any(filters: Filter, facet: str) -> str:
-    """Return the condition that a thing has any value of a facet, as SQL."""
-    return f"""thing IN (SELECT thing FROM marks JOIN codes USING (value)
-        WHERE facet = '{facet}' AND bases & {_bits(filters)} <> 0)"""
 
 
 def _after(key: str, upward: bool) -> str:

@@ -1,2 +1,2 @@
-SELECT DISTINCT coalesce(year, '') AS year FROM prizes JOIN things USING (thing) WHERE $things
+SELECT DISTINCT coalesce(year, '') AS year FROM prizes JOIN things USING (thing, kind) WHERE $things
 ORDER BY year DESC

@@ -1,7 +1,10 @@
--- The organizations that take part in most things, those of one cluster once.
-SELECT organization, bodies.title, count(*) FILTER (cluster IS NULL) + count(DISTINCT cluster) AS counted, count(*)
-FROM parties JOIN things USING (thing) LEFT JOIN groups USING (thing) LEFT JOIN things AS bodies ON bodies.iri = organization
-WHERE roles <> 0 AND $things
-GROUP BY ALL
+-- The organizations that take part in most things, those of one cluster once; things that are with others are few and are counted apart.
+WITH taking AS (SELECT thing, organization FROM parties WHERE roles <> 0 AND $things),
+repeated AS (SELECT organization, count(*) - count(DISTINCT cluster) AS repeated FROM taking JOIN groups USING (thing) GROUP BY organization),
+taken AS MATERIALIZED (
+    SELECT organization, records - coalesce(repeated, 0) AS counted, records
+    FROM (SELECT organization, count(*) AS records FROM taking GROUP BY organization) LEFT JOIN repeated USING (organization)
+    ORDER BY counted DESC, organization LIMIT $limit)
+SELECT organization, title, counted, records
+FROM taken LEFT JOIN (SELECT iri, title FROM things WHERE kind = 5 AND iri IN (SELECT organization FROM taken)) ON iri = organization
 ORDER BY counted DESC, organization
-LIMIT $limit
