@@ -9,11 +9,11 @@ Sources: https://modelcontextprotocol.io/specification/, https://py.sdk.modelcon
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import wraps
@@ -24,13 +24,12 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp.server.mcpserver.exceptions import ResourceError, ToolError
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import CallToolResult, InputRequiredResult, ToolAnnotations
-from pydantic import Field
+from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from languages.translations import use_language
 from publisher.apis.pinned import (
-    NothingFound,
     Part,
     PinnedAnswer,
     PinnedRelease,
@@ -48,7 +47,6 @@ from publisher.sparql.examples import completions, examples
 from publisher.store.query_service import QueryService
 from publisher.store.query_service import query as stored_query
 from publisher.store.search.query import MAX_LENGTH
-from publisher.store.search.searcher import open_searcher, suggest_spelling
 from vocab.initiative import Basis
 from vocab.iris import KINDS
 from vocab.lookup import AREA, country
@@ -72,14 +70,14 @@ Release = Annotated[
     int | None, Field(description="The number of a release; null: the newest", ge=1, le=999_999_999)
 ]
 Filters = Annotated[
-    dict[str, list[str]],
+    dict[str, Annotated[list[str], Field(max_length=50)]],
     Field(
         description=f"Accepted codes or English names by facet ({', '.join(FACETS)}), such as {{'country': ['Kenya']}}",
         max_length=20,
     ),
 ]
 Bases = Annotated[
-    list[str],
+    list[Basis],
     Field(
         description="How links to action lines, goals and targets were made: declared, crosswalked, suggested",
         max_length=3,
@@ -91,7 +89,6 @@ Thing = Annotated[
 
 OVERVIEW = ("kind", "source", "language", "basis", "year")  # facets of the overview
 MAX_RESULTS = 100  # the most results of a search
-MAX_VALUES = 50  # the most values of a facet in a filter
 NEAREST = 3  # suggestions for an unknown code
 _TIES = {facet.link_property for facet in FACETS.values() if facet.link_property}
 
@@ -135,8 +132,10 @@ class Tools:
         """
         pinned, names = await self._pin(context, release), await get_names(self.service)
         parts = [(await self._ask_total(pinned, Filter()))[0]]
-        for facet in OVERVIEW:
-            parts.append((await self._count(pinned, Filter(bases=tuple(Basis)), facet, names))[0])
+        parts += [
+            (await self._count(pinned, Filter(bases=tuple(Basis)), facet, names))[0]
+            for facet in OVERVIEW
+        ]
         registries, _ = await pinned.ask("registries", stored_query("sources"))
         years = sorted(code for code in _first_column(parts[-1]["data"]) if code > "0000")
         summary = (
@@ -152,9 +151,13 @@ class Tools:
     async def search(
         self,
         context: Context[Any, Any],
-        words: Annotated[str, Field(description="Search words, in any language", max_length=1_000)],
+        words: Annotated[
+            str,
+            StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_LENGTH),
+            Field(description="Search words, in any language"),
+        ],
         filters: Filters = {},  # noqa: B006 - never changed
-        basis: Bases = ["declared"],  # noqa: B006
+        basis: Bases = [Basis.DECLARED],  # noqa: B006
         limit: Annotated[int, Field(ge=1, le=MAX_RESULTS)] = 10,
         offset: Annotated[int, Field(ge=0, le=10_000)] = 0,
         release: Release = None,
@@ -162,22 +165,13 @@ class Tools:
         """Find things by words of their titles, descriptions and labels, the best first. Nothing
         found is an error.
         """
-        if not words.strip() or len(words) > MAX_LENGTH:
-            raise QueryError(
-                f"words must have 1 to {MAX_LENGTH} characters; count and query need no words"
-            )
         pinned, names = await self._pin(context, release), await get_names(self.service)
-        chosen = await self._filter(pinned, filters, basis, names, words=words.strip())
-        try:
-            total, note = await self._ask_total(pinned, chosen)
-            text = count_queries.result_table(
-                chosen, self.service.iris, max(1, min(limit, MAX_RESULTS)), max(0, offset)
-            )
-            table, _ = await pinned.ask("results", text)
-        except NothingFound as error:
-            raise NothingFound(await self._nothing(pinned, words, error)) from error
+        chosen = await self._filter(pinned, filters, basis, names, words=words)
+        total, note = await self._ask_total(pinned, chosen)
+        text = count_queries.result_table(chosen, self.service.iris, limit, offset)
+        table, _ = await pinned.ask("results", text)
         having = "have words similar to" if "similar" in note else "have the words"
-        summary = f"{total['data'].split()[1]} things {having} {words.strip()!r}; the table lists the best."
+        summary = f"{total['data'].split()[1]} things {having} {words!r}; the table lists the best."
         return await pinned.answer(
             summary, [total, table], _values(chosen.bases), list(chosen.codes("source")), note
         )
@@ -198,12 +192,8 @@ class Tools:
         else:
             text, rest = f"{stored_query('about')}VALUES ?subject {{ {iri(address)} }}\n", ""
         sources = [rest.partition("/")[0]] if rest else []
-        try:
-            part, note = await pinned.ask("statements", text, "tsv")
-        except NothingFound as error:
-            raise NothingFound(
-                f"release {pinned.release.number} says nothing about {address}; search finds things by words"
-            ) from error
+        nothing = f"release {pinned.release.number} says nothing about {address}; search finds things by words"
+        part, note = await pinned.ask("statements", text, "tsv", nothing)
         return await pinned.answer(
             f"What is said of {address}.", [part], _mentioned(part["data"]), sources, note
         )
@@ -218,7 +208,7 @@ class Tools:
             ),
         ] = "",
         filters: Filters = {},  # noqa: B006
-        basis: Bases = ["declared"],  # noqa: B006
+        basis: Bases = [Basis.DECLARED],  # noqa: B006
         release: Release = None,
     ) -> PinnedAnswer:
         """Count the things that match filters, in total and by the codes of a facet."""
@@ -256,7 +246,7 @@ class Tools:
         pinned = await self._pin(context, release)
         terms = await check_terms(self.service, sparql)
         part, note = await pinned.ask("result", sparql, format)
-        basis = _mentioned(" ".join([*terms["properties"], part["data"]]))
+        basis = _mentioned(" ".join([*(iri for _kind, iri in terms), part["data"]]))
         return await pinned.answer("The result of the query.", [part], basis, [], note)
 
     async def cite(
@@ -264,7 +254,7 @@ class Tools:
     ) -> PinnedAnswer:
         """Return how the release, and a thing in it if one is named, is cited."""
         pinned = await self._pin(context, release)
-        parts, sources, release_ = [pinned.file("CITATION.cff")], list[str](), pinned.release
+        parts, sources, release_ = [pinned.citation()], list[str](), pinned.release
         text = f"{release_title(release_)}, {release_.day}. {release_.iri}"
         if thing:
             described = await self.describe(context, thing, release_.number)
@@ -288,15 +278,11 @@ class Tools:
         self, pinned: PinnedRelease, chosen: Filter, facet: str, names: FacetLabels
     ) -> tuple[Part, str]:
         """Return the counts of a facet, and its title."""
-        try:
-            text = count_queries.counts(
-                chosen, facet, self.service.iris, has_parts=await pinned.has_parts()
-            )
-            part, _ = await pinned.ask(f"by {facet}", text)
-        except NothingFound as error:
-            raise NothingFound(
-                f"nothing that matches has a value of the facet {facet}; leave out filters"
-            ) from error
+        text = count_queries.counts(
+            chosen, facet, self.service.iris, has_parts=await pinned.has_parts()
+        )
+        nothing = f"nothing that matches has a value of the facet {facet}; leave out filters"
+        part, _ = await pinned.ask(f"by {facet}", text, nothing=nothing)
         with use_language("en"):
             values = _first_column(part["data"])
             part["labels"] = {
@@ -309,24 +295,19 @@ class Tools:
         self,
         pinned: PinnedRelease,
         filters: Filters,
-        bases: Sequence[str],
+        bases: Bases,
         names: FacetLabels,
         words: str = "",
     ) -> Filter:
         """Return the filter; a code may be given by its English name. Raises QueryError with the
         nearest names.
         """
-        known = {basis.value: basis for basis in Basis}
-        if unknown := [name for name in bases if name not in known]:
-            raise QueryError(f"unknown basis {unknown[0][:40]!r}; choose of {', '.join(known)}")
         chosen: dict[str, tuple[str, ...]] = {}
         for facet, values in filters.items():
-            if len(values) > MAX_VALUES:
-                raise QueryError(f"the filter {facet[:40]} has more than {MAX_VALUES} values")
             codes = await self._codes(pinned, _facet(facet), names)
             chosen[facet] = tuple(sorted({_code(facet, value, codes) for value in values}))
         pairs = tuple(sorted((facet, codes) for facet, codes in chosen.items() if codes))
-        return Filter(pairs, tuple(known[name] for name in bases) or (Basis.DECLARED,), words=words)
+        return Filter(pairs, tuple(bases) or (Basis.DECLARED,), words=words)
 
     async def _codes(self, pinned: PinnedRelease, facet: str, names: FacetLabels) -> dict[str, str]:
         """Return the codes of a facet in the release, with their names."""
@@ -336,18 +317,10 @@ class Tools:
             for value, label in part["labels"].items()
         }
 
-    async def _nothing(self, pinned: PinnedRelease, words: str, error: NothingFound) -> str:
-        snapshot = await pinned.snapshot()
-        searcher = open_searcher(snapshot.path)
-        similar = await asyncio.to_thread(suggest_spelling, words, searcher) if searcher else None
-        return f"{error}. {f'Did you mean {similar!r}?' if similar else 'Use fewer or other words, or another language.'}"
-
     def _address(self, pinned: PinnedRelease, thing: str) -> str:
         """Return the IRI of a thing by its IRI or by an address or path of its page."""
-        base, path = self.service.iris.base, thing.strip().removeprefix(pinned.host)
-        for form in ("/page/", "/id/", "/data/"):
-            if path.startswith(form):
-                path = f"{base}id/{path.removeprefix(form)}"
+        path = thing.strip().removeprefix(pinned.host)
+        path = re.sub(r"\A/(?:page|id|data)/", f"{self.service.iris.base}id/", path)
         if not is_iri(path):
             raise QueryError(
                 f"{thing[:80]!r} is neither an IRI nor the path of a page, such as /id/initiative/demo/1"
@@ -369,19 +342,15 @@ def _code(facet: str, value: str, codes: Mapping[str, str]) -> str:
     ones.
     """
     text = value.strip()
-    if text in codes:
-        return text
-    area = country(text) if facet == "country" else None
-    if area and area.removeprefix(AREA) in codes:
-        return area.removeprefix(AREA)
+    area = (country(text) or "").removeprefix(AREA) if facet == "country" else ""
     by_name = {
         name.casefold(): code
         for code, label in codes.items()
-        for name in (code, label, label.partition(" ")[2])
+        for name in (label, label.partition(" ")[2], code)
         if name
     }
-    if text.casefold() in by_name:
-        return by_name[text.casefold()]
+    if code := area if area in codes else by_name.get(text.casefold()):
+        return code
     nearest = get_close_matches(text.casefold(), by_name, NEAREST, 0.4)
     known = ", ".join(f"{by_name[name]} ({codes[by_name[name]]})" for name in nearest) or ", ".join(
         sorted(codes)[:10]
@@ -452,7 +421,12 @@ def create_server(service: QueryService, host: str = "") -> MCPServer[Any]:
     for item in server._tool_manager.list_tools():
         item.parameters["additionalProperties"] = False
     _add_resources(server, service)
-    _add_prompts(server, service)
+
+    @server.prompt(title="Answer a question from the data")
+    def answer_from_data(question: str) -> str:
+        """Answer a question with numbers that each have their link."""
+        return f"{INSTRUCTIONS}\n\nQuestion: {question}"
+
     return server
 
 
@@ -488,18 +462,6 @@ def _add_resources(server: MCPServer[Any], service: QueryService) -> None:
         except PublisherError as error:
             raise ResourceError(str(error)) from error
 
-    @server.resource("stocktake://facets", title="Facets", mime_type="application/json")
-    async def facets() -> str:
-        """Return the facets by which things are counted and filtered, each with its title and
-        SPARQL pattern.
-        """
-        with use_language("en"):
-            rows = {
-                name: {"title": facet_title(name), "pattern": facet.pattern}
-                for name, facet in FACETS.items()
-            }
-        return json.dumps(rows, ensure_ascii=False)
-
     @server.resource("stocktake://examples", title="Example queries", mime_type="application/json")
     async def example_list() -> str:
         """Return the example queries: name, title, description and text."""
@@ -513,41 +475,3 @@ def _add_resources(server: MCPServer[Any], service: QueryService) -> None:
             for item in examples(service.iris)
         ]
         return json.dumps(rows, ensure_ascii=False)
-
-    @server.resource(
-        "stocktake://examples/{name}",
-        title="An example query",
-        mime_type="application/sparql-query",
-    )
-    async def example_text(name: str) -> str:
-        """Return the text of an example query."""
-        texts = {item.name: item.text for item in examples(service.iris)}
-        if name not in texts:
-            raise ResourceError(
-                f"there is no example {name[:60]!r}; stocktake://examples lists them"
-            )
-        return texts[name]
-
-
-def _add_prompts(server: MCPServer[Any], service: QueryService) -> None:
-    @server.prompt(title="Answer a question from the data")
-    def answer_from_data(question: str) -> str:
-        """Answer a question with numbers that each have their link."""
-        return f"{INSTRUCTIONS}\n\nQuestion: {question}"
-
-    @server.prompt(title="Write a query with the vocabulary")
-    def write_query(question: str) -> str:
-        """Write a SPARQL query from the vocabulary and the examples, and run it."""
-        titles = "\n".join(f"- {item.name}: {item.titles['en']}" for item in examples(service.iris))
-        return (
-            f"Write a SPARQL query that answers: {question}\nRead stocktake://vocabulary for the classes and properties, and the nearest "
-            f"example at stocktake://examples/NAME:\n{titles}\nRun it with the tool query, and state the result with its link."
-        )
-
-    @server.prompt(title="Run an example query")
-    def run_example(name: str) -> str:
-        """Run one of the example queries and explain its result."""
-        texts = {item.name: item for item in examples(service.iris)}
-        if name not in texts:
-            raise ValueError(f"there is no example {name[:60]!r}; there are {', '.join(texts)}")
-        return f"Run this with the tool query and explain the result. {texts[name].comments['en']}\n\n{texts[name].text}"

@@ -6,11 +6,12 @@ property matches nothing, and an empty result looks like an answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from urllib.parse import urlencode
 
+from rapidfuzz import process
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import URIRef
 from typing_extensions import TypedDict
@@ -28,14 +29,12 @@ from publisher.store.descriptions import source_statuses
 from publisher.store.query_service import QueryService, query
 from publisher.store.releases import Release, newest_release
 from publisher.store.snapshots import Snapshot
-from publisher.store.workers.query_request import QueryRequest, line_and_column, tokenize
 from vocab.terms import RDF
 from web.endpoints import Count, Instant
 from web.middleware import MAX_QUERY_STRING
 
 NEAREST = 3  # suggestions for an unknown term
-_NEAR = 0.6  # similarity by difflib's measure
-_BUILT_IN = frozenset({PROPERTY, f"{RDF}type", f"{RDF}first", f"{RDF}rest"})
+_BUILT_IN = {("properties", iri) for iri in (PROPERTY, f"{RDF}type", f"{RDF}first", f"{RDF}rest")}
 
 
 class UnknownTerm(QueryError):
@@ -44,16 +43,16 @@ class UnknownTerm(QueryError):
     """
 
 
-def used_terms(text: str, base: str) -> dict[str, set[str]]:
-    """Return the *properties* and *classes* of the query *text*, whose relative IRIs are resolved
-    against *base*; none of a query that only the engine can parse, and none of ``!(^x:p)``, which
-    rdflib drops.
+def used_terms(text: str, base: str) -> set[tuple[str, str]]:
+    """Return the IRIs in the query *text*, resolved against *base*, that are "properties" or
+    "classes"; none of a query that only the engine can parse, and none of ``!(^x:p)``, which rdflib
+    drops.
 
     >>> terms = used_terms("PREFIX x: <http://x/> SELECT * { ?s a x:C ; x:p/^x:q [ x:r ?o ] FILTER EXISTS { ?o <http://x/t> 1 } }", "")
-    >>> sorted(terms["properties"] - {f"{RDF}type"}), sorted(terms["classes"])
-    (['http://x/p', 'http://x/q', 'http://x/r', 'http://x/t'], ['http://x/C'])
+    >>> sorted(iri for kind, iri in terms if kind == "properties" and not iri.startswith(RDF)), ("classes", "http://x/C") in terms
+    (['http://x/p', 'http://x/q', 'http://x/r', 'http://x/t'], True)
     """
-    terms: dict[str, set[str]] = {"properties": set(), "classes": set()}
+    terms = set[tuple[str, str]]()
     try:
         algebra = parse(text, base or None)
     except NotCompiled:
@@ -65,65 +64,30 @@ def used_terms(text: str, base: str) -> dict[str, set[str]]:
             pair for row in rows for pair in zip(row[1::3], row[2::3], strict=True)
         ):
             verbs = [str(item) for item in parts_of(predicate) if isinstance(item, URIRef)]
-            terms["properties"].update(verbs)
+            terms.update(("properties", verb) for verb in verbs)
             if isinstance(value, URIRef) and verbs[-1:] == [f"{RDF}type"]:
-                terms["classes"].add(str(value))
+                terms.add(("classes", str(value)))
     return terms
 
 
-async def check_terms(service: QueryService, text: str) -> dict[str, set[str]]:
+async def check_terms(service: QueryService, text: str) -> set[tuple[str, str]]:
     """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not
     defined, not in use and in no example.
     """
-    base = service.iris.base
+    base, spaces = service.iris.base, namespaces(service.iris)
     terms = used_terms(text, base)
-    known: dict[str, set[str]] = {"properties": set(_BUILT_IN), "classes": set()}
-    for row in await service.rows(query("completions")):
-        known.setdefault(row["kind"].value, set()).add(row["iri"].value)
-    if any(used - known[name] for name, used in terms.items()):
+    rows = await service.rows(query("completions"))
+    known = _BUILT_IN | {(row["kind"].value, row["iri"].value) for row in rows}
+    if terms - known:
         # The examples may be about what no registry has yet, such as prizes.
-        for example in examples(service.iris):
-            for name, used in used_terms(example.text, base).items():
-                known[name] |= used
-    for name, kind in (("properties", "property"), ("classes", "class")):
-        for iri in sorted(terms[name] - known[name]):
-            near = ", ".join(_nearest(iri, known[name], namespaces(service.iris)))
-            raise UnknownTerm(f"unknown {kind} {_place(iri, text, base)}; nearest: {near}")
+        known |= {term for item in examples(service.iris) for term in used_terms(item.text, base)}
+    for kind, iri in sorted(terms - known):
+        local_names = {item: _local(item) for name, item in sorted(known) if name == kind}
+        near = process.extract(_local(iri), local_names, processor=str.casefold, limit=NEAREST)
+        nearest = ", ".join(_short(item, spaces) for _name, _score, item in near)
+        word = "class" if kind == "classes" else "property"
+        raise UnknownTerm(f"unknown {word} {_short(iri, spaces)}; nearest: {nearest}")
     return terms
-
-
-def _place(iri: str, text: str, base: str) -> str:
-    """Return *iri* as it is written first in the query *text*, and where."""
-    tokens = tokenize(text)
-    prefixes = {
-        name.text: space.text[1:-1]
-        for word, name, space in zip(tokens, tokens[1:], tokens[2:], strict=False)
-        if word.word() == "PREFIX"
-    }
-    for token in tokens:
-        prefix, mark, local = token.text.partition(":")
-        forms = (
-            token.text[1:-1],
-            base + token.text[1:-1],
-            prefixes.get(prefix + mark, " ") + local,
-        )
-        if iri in forms:
-            line, column = line_and_column(text, token.start)
-            return f"{token.text} (line {line}, column {column})"
-    return f"<{iri}>"
-
-
-def _nearest(iri: str, candidates: Iterable[str], spaces: Mapping[str, str]) -> list[str]:
-    """Return the names of the candidates that are spelt most like *iri*, by their local names
-    first.
-    """
-    by_name: dict[str, list[str]] = {}
-    for candidate in sorted(candidates):
-        by_name.setdefault(_local(candidate).casefold(), []).append(candidate)
-    names = get_close_matches(_local(iri).casefold(), by_name, NEAREST, _NEAR)
-    near = [candidate for name in names for candidate in by_name[name]][:NEAREST]
-    near = near or get_close_matches(iri, sorted(candidates), NEAREST, 0.0)
-    return [_short(candidate, spaces) for candidate in near]
 
 
 def _local(iri: str) -> str:
@@ -201,58 +165,63 @@ class PinnedRelease:
     host: str
     client: str = ""
 
-    async def ask(self, name: str, text: str, suffix: str = "csv") -> tuple[Part, str]:
+    async def ask(
+        self, name: str, text: str, suffix: str = "csv", nothing: str = ""
+    ) -> tuple[Part, str]:
         """Run the query *text*; return its result and a note on its searches.
 
-        Raises NothingFound if the result is empty, RowLimit if it is larger than MAX_BYTES, and
-        PublisherError.
+        Raises NothingFound with the text *nothing* if the result is empty, RowLimit if it is larger
+        than MAX_BYTES, and PublisherError.
         """
         link = self.link("/sparql", query=text, format=suffix, release=str(self.release.number))
         if len(link) - len(self.host) > MAX_QUERY_STRING:
             raise QueryError(
                 f"the query is too long for a link, which has at most {MAX_QUERY_STRING} bytes; shorten it"
             )
-        parsed = parse_request(
-            {"query": [text], "format": [suffix]},
-            None,
-            self.service.iris.base,
-            self.service.limits.rows,
-        )
+        iris, limits = self.service.iris, self.service.limits
+        parsed = parse_request({"query": [text], "format": [suffix]}, None, iris.base, limits.rows)
         if parsed.volatile:
             raise QueryError(
                 "NOW(), RAND(), UUID() and STRUUID() have another result each time; a result here must be repeatable"
             )
-        data, rows, form, note = await self._run(parsed, link)
-        if not rows and (rows == 0 or not data.strip()):
+        snapshot = await self._snapshot()
+        request = replace(parsed, snapshot=snapshot.path, release=self.release.number)
+        request = await rewrite(self.service, request, snapshot)
+        data = bytearray()
+        with closing(await self.service.query(request, client=self.client)) as answer:
+            async for chunk in answer.chunks():
+                data += chunk
+                if len(data) > MAX_BYTES:
+                    raise RowLimit(
+                        f"the result is larger than {MAX_BYTES >> 10} KiB; count, add LIMIT, or give the reader the link {link}"
+                    )
+        if not answer.rows and (answer.rows == 0 or not data.strip()):
             raise NothingFound(
-                f"nothing found in release {self.release.number}; it may exist under another name or in newer data"
+                nothing
+                or f"nothing found in release {self.release.number}; it may exist under another name or in newer data"
             )
         part = Part(
             name=name,
             data=data.decode(),
-            media=media_type(form),
+            media=media_type(answer.suffix),
             link=link,
             query=text,
             labels={},
         )
-        return part, note
+        return part, request.note
 
     async def has_parts(self) -> bool:
         """Return whether initiatives name wholes, with which they count."""
         part = (await self.ask("parts", count_queries.parts(self.service.iris)))[0]
         return part["data"].split()[1] != "0"
 
-    def file(self, name: str) -> Part:
-        path = self.service.data / "releases" / str(self.release.number) / name
-        described = self.release.file(name)
-        if described is None:
-            raise NothingFound(f"release {self.release.number} has no file {name}")
-        link = self.link(f"/releases/{self.release.number}/{name}")
+    def citation(self) -> Part:
+        path = f"/releases/{self.release.number}/CITATION.cff"
         return Part(
-            name=name,
-            data=path.read_text(encoding="utf-8"),
-            media=described.media,
-            link=link,
+            name="CITATION.cff",
+            data=(self.service.data / path[1:]).read_text(encoding="utf-8"),
+            media="application/yaml",
+            link=self.link(path),
             query="",
             labels={},
         )
@@ -293,7 +262,7 @@ class PinnedRelease:
             note=note,
         )
 
-    async def snapshot(self) -> Snapshot:
+    async def _snapshot(self) -> Snapshot:
         """Return the store of the release; waits while it is being loaded."""
         deadline = asyncio.get_running_loop().time() + self.service.limits.wait
         while True:
@@ -303,26 +272,6 @@ class PinnedRelease:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(RETRY)
-
-    async def _run(self, parsed: QueryRequest, link: str) -> tuple[bytes, int | None, str, str]:
-        """Return the bytes of the result, the number of its rows, its format, and a note on its
-        searches.
-        """
-        snapshot = await self.snapshot()
-        request = replace(parsed, snapshot=snapshot.path, release=self.release.number)
-        request = await rewrite(self.service, request, snapshot)
-        answer = await self.service.query(request, client=self.client)
-        data = bytearray()
-        try:
-            async for chunk in answer.chunks():
-                data += chunk
-                if len(data) > MAX_BYTES:
-                    raise RowLimit(
-                        f"the result is larger than {MAX_BYTES >> 10} KiB; count, add LIMIT, or give the reader the link {link}"
-                    )
-        finally:
-            answer.close()
-        return bytes(data), answer.rows, answer.suffix, request.note
 
 
 async def pin_release(

@@ -163,7 +163,7 @@ async def test_the_answers_are_those_of_the_world(url: str) -> None:
 @each(
     "tool, arguments, text",
     [
-        ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x wsis:gaol ?g }}"}, r"unknown property wsis:gaol .*column \d+.*nearest: wsis:goal "),
+        ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x wsis:gaol ?g }}"}, "unknown property wsis:gaol <.*nearest: wsis:goal "),
         ("query", {"sparql": f"{PREFIX}SELECT * {{ ?x a wsis:Initative }}"}, "unknown class wsis:Initative .*wsis:Initiative"),
         ("query", {"sparql": "SELECT * { ?x <http://example.org/colour> ?c }"}, "unknown property <http://example.org/colour>"),
         ("query", {"sparql": "SELECT * { ?x ?p"}, "line 1, column"),
@@ -177,14 +177,14 @@ async def test_the_answers_are_those_of_the_world(url: str) -> None:
         ("query", {"sparql": "SELECT * { ?s ?p ?o }"}, "larger than 256 KiB.*add LIMIT.*http://"),
         ("query", {"sparql": "ASK {}" + " " * 40_000}, "at most 32000 characters"),
         ("search", {"words": "zzqqxx"}, "nothing found in release 1"),
-        ("search", {"words": " "}, "words must have"),
+        ("search", {"words": " "}, "at least 1 character"),
         ("count", {"by": "gaol"}, "unknown facet 'gaol'; did you mean goal?"),
         ("count", {"by": "goal", "country": ["Kenya"]}, r"count has no argument 'country'; write filters=\{'country': \[...\]\}"),
         ("search", {"words": "water", "ofset": 3}, "no argument 'ofset'; did you mean offset?"),
         ("count", {"filters": {"country": ["Kenyaa"]}}, "nothing has the country 'Kenyaa'; nearest: 404"),
         ("count", {"filters": {"colour": ["red"]}}, "unknown facet 'colour'"),
-        ("count", {"basis": ["guessed"]}, "unknown basis 'guessed'; choose of declared, crosswalked, suggested"),
-        ("count", {"filters": {"country": ["404"] * 51}}, "more than 50 values"),
+        ("count", {"basis": ["guessed"]}, "should be 'declared', 'crosswalked' or 'suggested'"),
+        ("count", {"filters": {"country": ["404"] * 51}}, "at most 50 items"),
         ("count", {"filters": "country"}, "valid dictionary"),
         ("describe", {"thing": f"{IRIS.base}id/initiative/demo/none"}, "says nothing about"),
         ("describe", {"thing": "Kenya or so"}, "neither an IRI nor the path"),
@@ -212,7 +212,7 @@ async def test_terms_of_the_examples_are_known_before_a_registry_uses_them() -> 
     service = cast(QueryService, EmptyService())
 
     for item in examples(IRIS):
-        assert (await check_terms(service, item.text))["properties"], item.name
+        assert await check_terms(service, item.text), item.name
     with pytest.raises(UnknownTerm, match="unknown property foaf:pastProject"):
         await check_terms(
             service, "PREFIX foaf: <http://xmlns.com/foaf/0.1/> SELECT * { ?x foaf:pastProject ?y }"
@@ -232,27 +232,23 @@ async def test_every_tool_is_read_only_and_describes_itself(url: str) -> None:
     assert len(QUESTIONS) >= 50
 
 
-async def test_resources_and_prompts_hold_the_vocabulary_and_the_examples(url: str) -> None:
+async def test_resources_have_the_vocabulary_and_the_examples_and_a_prompt_asks_for_links(
+    url: str,
+) -> None:
     async with asked_over_http(url) as client:
 
         async def read(uri: str) -> Any:
             return text_of((await client.read_resource(uri)).contents[0])
 
-        async def prompt(title: str, **values: str) -> str:
-            return text_of((await client.get_prompt(title, values)).messages[0].content)
-
         words = json.loads(await read("stocktake://vocabulary"))
         queries = json.loads(await read("stocktake://examples"))
         names = {item.name for item in (await client.list_prompts()).prompts}
-        written = await prompt("write_query", question="How many?")
+        prompt = await client.get_prompt("answer_from_data", {"question": "How many?"})
 
         assert f"{IRIS.ns}goal" in {item["iri"] for item in words["properties"]}
         assert {item["name"]: item["query"] for item in queries} == TEXTS
-        assert await read("stocktake://examples/matrix") == TEXTS["matrix"]
-        assert json.loads(await read("stocktake://facets"))["goal"]["title"] == "SDG"
-        assert names == {"answer_from_data", "write_query", "run_example"}
-        assert TEXTS["matrix"] in await prompt("run_example", name="matrix")
-        assert all(name in written for name in TEXTS)
+        assert names == {"answer_from_data"}
+        assert "How many?" in text_of(prompt.messages[0].content)
 
 
 @pytest.mark.nightly
@@ -356,5 +352,5 @@ def test_llms_txt_describes_the_site_and_its_links_answer(url: str) -> None:
     ],
 )  # fmt: skip
 def test_the_properties_of_a_query_are_found(text: str, properties: str) -> None:
-    names = (name for name in used_terms(text, "")["properties"] if not name.startswith(RDF))
-    assert "".join(sorted(names)) == properties
+    names = (iri for kind, iri in used_terms(text, "") if kind == "properties")
+    assert "".join(sorted(name for name in names if not name.startswith(RDF))) == properties
