@@ -16,7 +16,6 @@ from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from importlib.metadata import version
-from itertools import islice
 from typing import Annotated, Literal, TypeVar
 
 import orjson
@@ -77,7 +76,6 @@ BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension
 MAX_VALUES = 20  # values of the properties of one query
 PREVIEW_WIDTH, PREVIEW_HEIGHT = 400, 200  # pixels of the frame in which a client shows a preview
 SUGGESTIONS = 10  # the most suggestions of a response
-_PART = 50  # queries of a batch that are matched before other requests have their turn
 _VARY = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
 Identifier = Annotated[
     str,
@@ -376,23 +374,16 @@ def _manifest(host: str, iris: Iris, branding: Branding, documented: bool) -> di
 async def _match(service: QueryService, text: str) -> dict[str, object]:
     queries = _parse(_QUERIES, "queries", text)
     _check_size(queries, "queries")
-    matcher, results = _open_matcher(service), dict[str, object]()
+    matcher = _open_matcher(service)
 
-    def match_part(start: int) -> None:
-        for key, query in islice(queries.items(), start, start + _PART):
-            values = defaultdict[str, list[str]](list)
-            for item in query.properties:
-                values[item.pid] += item.v
-            types, limit = (
-                tuple(dict.fromkeys(query.type)) or TYPES,
-                min(query.limit, MAX_CANDIDATES),
-            )
-            candidates = matcher.candidates(query.query or "", types, limit, values)
-            results[key] = {"result": candidates}
+    def match(query: _Query) -> object:
+        values = defaultdict[str, list[str]](list)
+        for item in query.properties:
+            values[item.pid] += item.v
+        types, limit = tuple(dict.fromkeys(query.type)) or TYPES, min(query.limit, MAX_CANDIDATES)
+        return {"result": matcher.candidates(query.query or "", types, limit, values)}
 
-    for start in range(0, len(queries), _PART):
-        await asyncio.to_thread(match_part, start)
-    return results
+    return await asyncio.to_thread(lambda: {key: match(query) for key, query in queries.items()})
 
 
 async def _extend(service: QueryService, text: str) -> dict[str, object]:
@@ -401,29 +392,34 @@ async def _extend(service: QueryService, text: str) -> dict[str, object]:
     """
     extension = _parse(_EXTENSION, "extend", text)
     _check_size(extension.ids, "extend.ids")
-    matcher, iris = _open_matcher(service), service.iris
-    requested = {item.id: PROPERTIES[item.id] for item in extension.properties}
+    matcher, requested = (
+        _open_matcher(service),
+        [PROPERTIES[item.id] for item in extension.properties],
+    )
     entities = {name: matcher.entity(name) for name in extension.ids}
     things = [
         name for name, entity in entities.items() if entity and entity.kind not in CONCEPT_TYPES
     ]
-    statements = await _statements(service, things, requested.values())
-    tables = require_facet_index(service) if "initiatives" in requested else None
-
-    def values(item: Property, entity: Candidate | None) -> list[Value]:
-        if entity is None or entity.kind not in item.types:
-            return []
-        if item.name == "initiatives" and tables:
-            return [{"int": _count_initiatives(entity, iris, tables)}]
-        return _values(item, entity, iris, statements)
+    statements = await _statements(service, things, requested)
 
     def rows() -> dict[str, dict[str, list[Value]]]:
         return {
-            name: {key: values(item, entity) for key, item in requested.items()}
+            name: {item.name: _values(item, entity, service, statements) for item in requested}
             for name, entity in entities.items()
         }
 
-    meta = [_metadata(item) for item in requested.values()]
+    meta = [
+        {
+            "id": item.name,
+            "name": title_of(item.name),
+            **(
+                {"type": {"id": item.value_type, "name": title_of(item.value_type)}}
+                if item.value_type
+                else {}
+            ),
+        }
+        for item in requested
+    ]
     return {"meta": meta, "rows": await asyncio.to_thread(rows)}
 
 
@@ -450,13 +446,6 @@ def _json(request: Request, content: dict[str, object]) -> Response:
     return respond(request, orjson.dumps(content), JSON, headers=headers)
 
 
-def _metadata(item: Property) -> dict[str, object]:
-    described: dict[str, object] = {"id": item.name, "name": title_of(item.name)}
-    if item.value_type:
-        described["type"] = {"id": item.value_type, "name": title_of(item.value_type)}
-    return described
-
-
 async def _statements(
     service: QueryService, things: list[str], requested: Iterable[Property]
 ) -> dict[tuple[str, str], list[Row]]:
@@ -480,14 +469,19 @@ def _predicate(item: Property, iris: Iris) -> str:
 
 def _values(
     item: Property,
-    entity: Candidate,
-    iris: Iris,
+    entity: Candidate | None,
+    service: QueryService,
     statements: dict[tuple[str, str], list[Row]],
 ) -> list[Value]:
+    iris = service.iris
+    if entity is None or entity.kind not in item.types:
+        return []
     if item.predicate:
         return _stated(item, statements.get((entity.iri, _predicate(item, iris)), []), iris)
     if item.name == "name":
         return [{"str": entity.name}]
+    if item.name == "initiatives":
+        return [{"int": _count_initiatives(entity, iris, require_facet_index(service))}]
     if entity.kind in CONCEPT_TYPES:
         concept = concepts(SCHEMES[entity.kind], iris.base)[entity.iri]
         return [{"str": text} for text in _OF_CONCEPT[item.name](concept)]
