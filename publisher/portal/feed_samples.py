@@ -10,7 +10,7 @@ import io
 import json
 import re
 import tomllib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
@@ -32,9 +32,6 @@ _ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # the first bytes of XLSX a
 _TABLES = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 _NAMES: Mapping[str, Sequence[str]] = _TABLES["patterns"]
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
-_TURTLE = re.compile(
-    r"(?im)^[ \t]*@?(?:prefix[ \t]+[^\s:<>,;\"']*:|base)[ \t]*<|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]"
-)
 _NO_PAGES = frozenset(
     ("image", "img", "logo", "icon", "photo", "picture", "thumbnail", "api", "licence", "license")
 )
@@ -69,37 +66,16 @@ def detect_format(sample: bytes, base: str = BASE) -> SourceFormat | None:
     ['csv', 'feed', 'json']
     """
     head = sample[:_HEAD]
-    name = "spreadsheet" if head.startswith((_ARCHIVE, _OLE)) else _name(_decode(head), base)
-    return FORMATS[name] if name else None
-
-
-def _name(text: str, base: str) -> str:
-    if text.startswith(("{", "[")):
-        fitting = (row["name"] for row in _TABLES["json"] if re.search(row["pattern"], text))
-        name = next(fitting, "json")
-    elif text.startswith("<") and not _TURTLE.match(text):
-        root = match[1] if (match := _ROOT.search(text)) else ""
-        is_rdf = root == "RDF" and "http://purl.org/rss/1.0/" not in text[:2000]
-        # The reader of OAI-PMH explains why it refuses a DOCTYPE.
-        other = "oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else ""
-        roots = _TABLES["roots"]
-        name = "rdf" if is_rdf else roots.get(root) or roots.get(root.lower(), other)
-    elif text[:100].upper().startswith("BEGIN:VCALENDAR"):
-        name = "ical"
-    else:
-        name = "rdf" if _TURTLE.search(text) else "csv" if table_rows(text) else ""
-    if name in {"oai-pmh", "csw"}:
-        fitting = (
-            row["name"]
-            for row in _TABLES["schema"]
-            if row["list"] == name and re.search(row["pattern"], text)
-        )
-        return next(fitting, name if name in FORMATS else "")
-    if name != "rdf":
-        return name
-    if f"{base}ontology" in text:
-        return "stocktake"
-    return "schema" if "schema.org" in text and "/ns/dcat#" not in text else "dcat"
+    if head.startswith((_ARCHIVE, _OLE)):
+        return FORMATS["spreadsheet"]
+    text, name = _decode(head), ""
+    root = _ROOT.search(text) if text.startswith("<") else None
+    marked = f"{root[1] if root else ''}\n{text}"
+    for _level in ("format", "schema"):
+        rows = (row for row in _TABLES["sniff"] if row.get("of", "") == name)
+        patterns = ((row["name"], row["pattern"].replace("BASE", re.escape(base))) for row in rows)
+        name = next((known for known, pattern in patterns if re.search(pattern, marked)), name)
+    return FORMATS.get(name or ("csv" if table_rows(text) else ""))
 
 
 def _decode(sample: bytes) -> str:
@@ -142,25 +118,22 @@ def suggest_fields(sample: bytes) -> FieldSuggestions:
         records, rows, count = _READERS[kind](text)
     except (ValueError, RecursionError, etree.XMLSyntaxError):
         return FieldSuggestions()
-    columns: dict[str, list[str]] = {}
+    columns = defaultdict[str, list[str]](list)
     for path, value in chain.from_iterable(row.items() for row in rows):
-        columns.setdefault(path, []).append(value)
+        columns[path].append(value)
     fields: dict[str, str] = {}
     for name in _NAMES if columns else ():
-        best, score = max(
-            ((path, _score(name, path, columns[path], len(rows))) for path in columns),
-            key=lambda pair: pair[1],
-        )
-        if score >= 1 and best not in fields.values():
-            fields[name] = best
+        scores = {path: _score(name, path, values, len(rows)) for path, values in columns.items()}
+        best = max(scores, key=lambda path: scores[path])
+        fields |= {name: best} if scores[best] >= 1 and best not in fields.values() else {}
     split = {
         name: _SEPARATOR
         for name in _SPLIT
         if any(_SEPARATOR in value for value in columns.get(fields.get(name, ""), ()))
     }
     examples = {path: _first_values(values) for path, values in columns.items()}
-    kind = kind if rows else ""
-    return FieldSuggestions(kind, records, fields, tuple(columns), count, examples, split)
+    paths = tuple(columns)
+    return FieldSuggestions(kind if rows else "", records, fields, paths, count, examples, split)
 
 
 Rows = list[dict[str, str]]  # the texts of each record by path

@@ -87,8 +87,7 @@ DYNAMIC = {
 def all_patterns(codebase: Codebase) -> tuple[list[patterns.Pattern], list[str]]:
     matches, unknown = patterns.patterns(codebase.trees)
     tables = tomllib.loads((ROOT / "publisher/portal/feed_samples.toml").read_text("utf-8"))
-    texts = [row["pattern"] for name in ("json", "schema") for row in tables[name]]
-    texts += tables["values"].values()
+    texts = [*(row["pattern"] for row in tables["sniff"]), *tables["values"].values()]
     samples = (patterns.Pattern(f"sample {text}", text, False, 0, ("search",)) for text in texts)
     return [*matches, *samples], unknown
 
