@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 import httpx
@@ -30,27 +30,22 @@ from publisher.errors import ReleaseError
 
 # Only an edition has these pages.
 SEARCH, QUERY, NEEDS_SERVER = "search.html", "query.html", "needs-server.html"
-# First parts of the paths of pages that need no server.
-_PAGES = frozenset(
-    ("", "about", "catalog", "columns", "concept", "data", "documents", "dumps", "events", "examples", "gaps", "journal", "map", "matrix",
-     "ns", "operations", "organizations", "page", "posts", "prizes", "quality", "record", "release", "releases", "reports",
-     "run", "scheme", "shapes", "source", "sources", "status", "topics", "trends")
-)  # fmt: skip
 _PAGED = frozenset(("after", "before", "page"))
-# Parameters of pages whose values are few, or lead through a list.
-_PARAMETERS: Mapping[str, frozenset[str]] = {
+# First parts of the paths of pages that need no server, with the parameters whose values are few, or
+# lead through a list.
+_PAGES: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        ("", "about", "catalog", "columns", "data", "dumps", "examples", "gaps", "ns", "operations", "page",
+         "quality", "record", "release", "releases", "reports", "run", "shapes", "source", "sources", "status", "topics"),
+        frozenset(),
+    ),
+    **dict.fromkeys(("scheme", "organizations", "documents", "posts", "prizes", "journal"), _PAGED),
     "concept": _PAGED | {"iri"},
-    "scheme": _PAGED,
-    "organizations": _PAGED,
-    "documents": _PAGED,
-    "posts": _PAGED,
-    "prizes": _PAGED,
-    "journal": _PAGED,
     "events": _PAGED | {"month"},
     "trends": frozenset(("by",)),
     "map": frozenset(("region",)),
     "matrix": frozenset(("basis",)),
-}
+}  # fmt: skip
 # The search page filters by these.
 FACETS = (
     "kind",
@@ -64,11 +59,15 @@ FACETS = (
     "coverage",
     "type",
 )
-_SHOWN = frozenset((*FACETS, "q", "view", "sort"))  # parameters of links to the search page
+# The pages of an edition that take the place of others, which may have these parameters.
+_OWN = {
+    "/search": (SEARCH, frozenset((*FACETS, "q", "view", "sort"))),
+    "/sparql": (QUERY, frozenset(("example", "show"))),
+}
 _FILES = re.compile(
-    r"/(static/(?!docs/|query/).+|logo|map\.svg|matrix/counts\.svg|releases/stocktake\.pub|reports/[^/]+/[^/]+)"
+    r"/(static/(?!docs/|query/).+|logo|map\.svg|matrix/counts\.svg|releases/stocktake\.pub|reports/[^/]+/[^/]+"
+    r"|data/.+\.(ttl|json)|(scheme|source)/.+\.ttl|catalog\.ttl)"
 )
-_DATA = re.compile(r"/(data/.+\.(ttl|json)|(scheme|source)/.+\.ttl|catalog\.ttl)")
 _SUFFIX = re.compile(
     r"\.(ttl|json|jsonld|nt|nq|rdf|csv|tsv|xml|atom|ics|svg|png|gz|parquet|pdf|trig|txt)$"
 )
@@ -107,43 +106,37 @@ class Addresses:
     origin: str
     months: frozenset[str] = frozenset()
 
-    def resolve(self, href: str, page: str, language: str) -> str | Target | None:
-        """Return what the link *href* on the page at the path *page* leads to.
-
-        A text is an address outside, or within the page, which stays as it is; None is an address
-        that needs a server.
+    def resolve(self, href: str, page: str, language: str) -> str | Target:
+        """Return what the link *href* on the page at the path *page* leads to. A text is an address
+        outside, or within the page, which stays as it is.
         """
         href = href.strip()
         return _resolve(self, href, "/" if href.startswith("/") else page, language)
 
-    def target(self, path: str, pairs: list[tuple[str, str]], language: str) -> Target | None:
-        """Return the file of a path and its parameters; None if the edition has none."""
+    def target(self, path: str, pairs: list[tuple[str, str]], language: str) -> Target:
+        """Return the file of a path and its parameters: NEEDS_SERVER if the edition has none."""
         language = language if language in self.languages else self.languages[0]
-        names = {name for name, _ in pairs}
-        if path == "/search" and names <= _SHOWN:
-            return Target("", language, f"{language}/{SEARCH}")
-        if path == "/sparql" and names <= {"example", "show"}:
-            return Target("", language, f"{language}/{QUERY}")
-        if path.startswith(f"/releases/{self.number}/") and not pairs and not path.endswith("/"):
-            return Target(path, "", path[1:])
-        if not pairs and (_FILES.fullmatch(path) or _DATA.fullmatch(path)):
-            return Target(path, "", _file_path(path))
-        first = path[1:].split("/", 1)[0]
-        is_data = first != "page" and _SUFFIX.search(path)
-        if first not in _PAGES or is_data or not names <= _PARAMETERS.get(first, frozenset()):
-            return None
-        if (
-            first == "events"
-            and not {month for name, month in pairs if name == "month"} <= self.months
-        ):
-            return None
+        names, months = (
+            {name for name, _ in pairs},
+            {text for name, text in pairs if name == "month"},
+        )
+        own, known = _OWN.get(path, ("", frozenset[str]()))
+        if own and names <= known:
+            return Target("", language, f"{language}/{own}")
+        is_of_release = path.startswith(f"/releases/{self.number}/") and not path.endswith("/")
+        if not pairs and (is_of_release or _FILES.fullmatch(path)):
+            return Target(path, "", path[1:] if is_of_release else _file_path(path))
+        first = path[1:].partition("/")[0]
+        allowed = _PAGES.get(first) if first == "page" or not _SUFFIX.search(path) else None
+        if allowed is None or not names <= allowed or not months <= self.months:
+            return Target("", language, f"{language}/{NEEDS_SERVER}")
         query = f"?{urlencode(pairs, safe=':/')}" if pairs else ""
         stem = _file_path(path.rstrip("/") or "/index") + (f"~{_digest(query)}" if query else "")
         return Target(path + query, language, f"{language}/{stem}.html")
 
 
 @lru_cache(maxsize=_REPEATED)
-def _resolve(addresses: Addresses, href: str, page: str, language: str) -> str | Target | None:
+def _resolve(addresses: Addresses, href: str, page: str, language: str) -> str | Target:
     try:
         url = urlsplit(urljoin(addresses.origin + page, href))
     except ValueError:
@@ -206,68 +199,43 @@ def rewrite(
     links to, and with *read* its title and words for the search.
     """
     root = html.document_fromstring(content.decode(), parser=html.HTMLParser(encoding="utf-8"))
-    for element in _select(root, _DROPPED):
-        if isinstance(element, html.HtmlElement):
-            _remove(element)
-    targets = set[Target]()
+    for element in cast(list[html.HtmlElement], root.xpath(_DROPPED)):
+        element.drop_tree()
+    targets = set[Target | None]()
     for element in list(root.iter(etree.Element)):
-        if element.tag == "form":
-            _rewrite_form(element, addresses, page)
-        for name in _LINKS:
-            if element.get(name) is not None and element.tag != "form":
-                _rewrite_link(element, name, addresses, page, targets)
+        form = [("action", element.get("action", ""))] if element.tag == "form" else []
+        for name, value in form or element.items():
+            if name in _LINKS:
+                targets.add(_rewrite_link(element, name, str(value), addresses, page))
     title, words = _read(root) if read else ("", [])
-    return html.tostring(root, doctype="<!doctype html>", encoding="utf-8"), targets, title, words
+    data = html.tostring(root, doctype="<!doctype html>", encoding="utf-8")
+    return data, {target for target in targets if target}, title, words
 
 
 def _rewrite_link(
-    element: html.HtmlElement, name: str, addresses: Addresses, page: Target, targets: set[Target]
-) -> None:
-    value = element.get(name, "")
-    target = addresses.resolve(value, page.request.partition("?")[0], page.language)
-    if isinstance(target, str):
-        return
-    if target is None:
-        if element.tag != "a":
-            _remove(element)
-            return
-        element.set(
-            name, relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file)
-        )
-        element.set("rel", "nofollow")
-        return
-    targets.add(target)
-    url = urlsplit(value)
-    query = f"?{url.query}" if url.query and target.file.endswith(_KEEP_QUERY) else ""
-    element.set(
-        name,
-        relative(target.file, page.file) + query + (f"#{url.fragment}" if url.fragment else ""),
-    )
-
-
-def _rewrite_form(form: html.HtmlElement, addresses: Addresses, page: Target) -> None:
-    """Let a form that searches or queries lead to the page that does; replace any other by a link
-    to the page that says why.
+    element: html.HtmlElement, name: str, value: str, addresses: Addresses, page: Target
+) -> Target | None:
+    """Let a link lead to its file, which is returned, or to the page that says why there is none;
+    elements that load such a file are removed, and forms replaced by that link.
     """
-    target = addresses.resolve(form.get("action") or "", page.request, page.language)
-    if isinstance(target, Target) and target.file.endswith(_KEEP_QUERY):
-        form.set("action", relative(target.file, page.file))
-        return
-    if form.getparent() is None:
-        return
-    note = html.Element("p")
-    link = etree.SubElement(
-        note,
-        "a",
-        href=relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file),
-    )
-    link.text, note.tail = _("This form needs a server."), form.tail
-    form.getparent().replace(form, note)
-
-
-def _remove(element: html.HtmlElement) -> None:
-    if element.getparent() is not None:
+    target = addresses.resolve(value, page.request.partition("?")[0], page.language)
+    is_own = not isinstance(target, str) and target.file.endswith(_KEEP_QUERY)
+    parent = element.getparent()
+    if element.tag == "form" and not is_own and parent is not None:
+        target = addresses.target(f"/{NEEDS_SERVER}", [], page.language)
+        note = html.Element("p")
+        link = etree.SubElement(note, "a", href=relative(target.file, page.file))
+        link.text, note.tail = _("This form needs a server."), element.tail
+        parent.replace(element, note)
+    if isinstance(target, str):
+        return None
+    needs_server, url = target.file.endswith(NEEDS_SERVER), urlsplit(value)
+    if needs_server and element.tag not in ("a", "form"):
         element.drop_tree()
+    query = f"?{url.query}" if url.query and is_own else ""
+    fragment = f"#{url.fragment}" if url.fragment and not needs_server else ""
+    element.set(name, relative(target.file, page.file) + query + fragment)
+    return target
 
 
 def _read(root: html.HtmlElement) -> tuple[str, list[str]]:
@@ -277,13 +245,8 @@ def _read(root: html.HtmlElement) -> tuple[str, list[str]]:
     title = " ".join(heading.text_content().split()) if heading is not None else ""
     if main is None:
         return title, []
-    texts = _select(main, f".//text()[not({' or '.join(f'ancestor::{name}' for name in _UNREAD)})]")
-    return title, list(dict.fromkeys(fold(" ".join(map(str, texts)))))[:_WORDS]
-
-
-def _select(root: html.HtmlElement, path: str) -> list[object]:
-    nodes = root.xpath(path)
-    return list(nodes) if isinstance(nodes, list) else []
+    texts = main.xpath(f".//text()[not({' or '.join(f'ancestor::{name}' for name in _UNREAD)})]")
+    return title, list(dict.fromkeys(fold(" ".join(map(str, cast(list[str], texts))))))[:_WORDS]
 
 
 def fold(text: str) -> list[str]:
@@ -304,7 +267,6 @@ LOG = "edition.log"  # in the folder of an unfinished edition: a line for each f
 AT_ONCE = 4  # requests: rendering is one process, but queries are answered by others
 _HTML = "text/html"
 _READ = ("/page/", "/scheme/", "/concept")  # pages that the search finds
-_FINAL = (HTTPStatus.OK, HTTPStatus.GONE)
 
 Progress = Callable[[int, int], None]  # files that are finished, and files that are known
 
@@ -323,15 +285,15 @@ class SearchDocument(NamedTuple):
 
 
 # A line of the log: a finished "target", the "links" of it, its "document" for the search, and the
-# "status" of an address that answered with an error.
+# "status" of the answer.
 Line = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Crawler:
     """Writes the pages that *client* answers into *folder*. *header* identifies the edition:
-    another one is not continued. What was written: *documents* for the search, and the status of
-    those addresses that answered with an error in *missing*.
+    another one is not continued. *lines* are those of the log by target, in the order of requests,
+    None until it is written.
     """
 
     client: httpx.AsyncClient
@@ -339,10 +301,23 @@ class Crawler:
     folder: Path
     header: dict[str, object]
     report: Progress
-    documents: list[SearchDocument] = field(default_factory=list)
-    missing: dict[str, int] = field(default_factory=dict)
-    _known: dict[Target, None] = field(default_factory=dict)  # in the order of requests
-    _done: set[Target] = field(default_factory=set)
+    lines: dict[Target, Line | None] = field(default_factory=dict)
+    finished: int = 0
+
+    @property
+    def documents(self) -> list[SearchDocument]:
+        lines = (line for line in self.lines.values() if line and "document" in line)
+        return sorted(SearchDocument(*line["document"]) for line in lines)
+
+    @property
+    def missing(self) -> dict[str, int]:
+        """Return the status of those addresses that answered with an error."""
+        answered = {target.request: line["status"] for target, line in self.lines.items() if line}
+        return {
+            name: status
+            for name, status in answered.items()
+            if status >= HTTPStatus.BAD_REQUEST and status != HTTPStatus.GONE
+        }
 
     async def run(self, first: Iterable[Target]) -> None:
         """Write *first* and all pages that they link to; files that an interrupted run finished are
@@ -353,12 +328,11 @@ class Crawler:
         (self.folder / LOG).write_bytes(complete or json.dumps(self.header).encode() + b"\n")
         for text in complete.splitlines()[1:]:
             self._finish(json.loads(text))
-        self._known |= dict.fromkeys(first)
+        self.lines = {**dict.fromkeys(first), **self.lines}
         with (self.folder / LOG).open("ab", buffering=0) as log:
-            while pending := [target for target in self._known if target not in self._done]:
+            while pending := [target for target, line in self.lines.items() if line is None]:
                 for start in range(0, len(pending), AT_ONCE):
                     await self._write_batch(pending[start : start + AT_ONCE], log)
-        self.documents.sort()
 
     async def _write_batch(self, targets: Iterable[Target], log: BinaryIO) -> None:
         lines = await asyncio.gather(*map(self._write, targets), return_exceptions=True)
@@ -367,21 +341,17 @@ class Crawler:
                 raise line
             if isinstance(line, BaseException):  # it was cancelled, or an engine in Rust panicked
                 raise ReleaseError(
-                    f"the export ended with {len(self._done)} of {len(self._known)} files; run it again to continue it"
+                    f"the export ended with {self.finished} of {len(self.lines)} files; run it again to continue it"
                 ) from line
             log.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
             self._finish(line)
-            self.report(len(self._done), len(self._known))
+            self.report(self.finished, len(self.lines))
 
     def _finish(self, line: Line) -> None:
-        target = Target(*line["target"])
-        self._done.add(target)
         links = (Target(*link) for link in line["links"])
-        self._known |= dict.fromkeys([target, *(link for link in links if link.request)])
-        if "document" in line:
-            self.documents.append(SearchDocument(*line["document"]))
-        if "status" in line:
-            self.missing[target.request] = line["status"]
+        self.lines |= {link: self.lines.get(link) for link in links if link.request}
+        self.lines[Target(*line["target"])] = line
+        self.finished += 1
 
     async def _write(self, target: Target) -> Line:
         """Request *target* and write its file; return its line of the log."""
@@ -392,14 +362,12 @@ class Crawler:
                 f"{target.request} cannot be rendered: {response.status_code} {response.text[:200]}"
             )
         is_page = response.headers.get("content-type", "").startswith(_HTML)
-        line: Line = {"target": target, "links": []}
+        line: Line = {"target": target, "links": [], "status": response.status_code}
         content = response.content
         if response.is_redirect:
             content = self._redirect(target, response.headers["Location"], line)
         elif is_page and target.file.endswith(".html"):
             content = self._page(target, response, line)
-        if response.status_code not in _FINAL and not response.is_redirect:
-            line["status"] = response.status_code
         path = self.folder / target.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
@@ -428,8 +396,7 @@ class Crawler:
         if isinstance(resolved, Target):
             line["links"] = [resolved]
             resolved = relative(resolved.file, target.file)
-        needs_server = relative(f"{language}/{NEEDS_SERVER}", target.file)
-        return redirect_page(resolved or needs_server, language)
+        return redirect_page(resolved, language)
 
 
 def read_log(folder: Path, header: dict[str, object]) -> bytes:

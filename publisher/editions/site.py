@@ -121,13 +121,15 @@ def write_index(
         "documents",
         {"columns": columns, "common": common, "shards": SHARDS, "rows": rows},
     )
-    shards: dict[int, dict[str, list[int]]] = {number: {} for number in range(SHARDS)}
-    for word in sorted(words.keys() - set(common)):
-        numbers = words[word]
-        # Each is written as its difference from the one before: small numbers are short texts.
-        shards[shard_of(word)][word] = [one - last for last, one in pairwise([0, *numbers])]
-    for number, shard in shards.items():
-        _write(folder / f"words-{number}.js", "words", {"shard": number, "words": shard})
+    rare = sorted(words.keys() - set(common))
+    for shard in range(SHARDS):
+        # Each number is written as its difference from the one before: these are short texts.
+        numbers = {
+            word: [one - last for last, one in pairwise([0, *words[word]])]
+            for word in rare
+            if shard_of(word) == shard
+        }
+        _write(folder / f"words-{shard}.js", "words", {"shard": shard, "words": numbers})
 
 
 def shard_of(word: str) -> int:
@@ -282,11 +284,9 @@ def _first_pages(edition: Edition) -> Iterator[Target]:
     )
     things = _things(edition.data / "releases" / str(release.number), edition.iris)
     for path, language in product(chain(listed, things), edition.languages):
-        if target := addresses.target(path, [], language):
-            yield target
+        yield addresses.target(path, [], language)
     for file in release.files:
-        if target := addresses.target(f"/releases/{release.number}/{file.name}", [], ""):
-            yield target
+        yield addresses.target(f"/releases/{release.number}/{file.name}", [], "")
 
 
 def _things(folder: Path, iris: Iris) -> Iterator[str]:
@@ -305,13 +305,13 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
     """Write the pages that only an edition has: search, query, what needs a server, and the choice
     of a language.
     """
-    release, iris = edition.release, edition.iris
-    size = 0
-    if (BUNDLE_FOLDER / ENGINE).is_file():
-        size = write_query_data(
-            folder / "query", edition.data / "releases" / str(release.number), release.number, iris
-        )
-    files = [folder / "query" / "statements.js", BUNDLE_FOLDER / ENGINE]
+    release, iris, query = edition.release, edition.iris, folder / "query"
+    is_built, release_folder = (
+        (BUNDLE_FOLDER / ENGINE).is_file(),
+        edition.data / "releases" / str(release.number),
+    )
+    size = write_query_data(query, release_folder, release.number, iris) if is_built else 0
+    files = [query / "statements.js", BUNDLE_FOLDER / ENGINE]
     scripts = {SEARCH: "search.js", QUERY: "query.js"} if size else {SEARCH: "search.js"}
     values = {
         "release": release.number,
@@ -322,23 +322,22 @@ def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
         "engine": f"query/{ENGINE}",
         "examples": [item for item in examples(iris) if item.name in EXAMPLES],
     }
-    for script in scripts.values():
-        _copy(
-            PACKAGE_FOLDER / "static" / "edition" / script, folder / "static" / "edition" / script
+    static = Path("static", "edition")
+    copied = [(PACKAGE_FOLDER / static / name, folder / static / name) for name in scripts.values()]
+    copied += [(BUNDLE_FOLDER / name, query / name) for name in (ENGINE, "NOTICE.txt") if size]
+    for source, path in copied:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, path)
+    for language, (file, (template, address)) in product(edition.languages, _OWN_PAGES.items()):
+        with use_language(language, RequestLocale(path=address)):
+            page = app.state.pages.page(template, **values)
+            target = Target(address, language, f"{language}/{file}")
+            content = rewrite(bytes(page.body), edition.addresses(), target)[0]
+        script = (
+            f'<script src="../static/edition/{scripts[file]}"></script>' if file in scripts else ""
         )
-    if size:
-        for name in (ENGINE, "NOTICE.txt"):
-            _copy(BUNDLE_FOLDER / name, folder / "query" / name)
-    for language in edition.languages:
-        for file, (template, path) in _OWN_PAGES.items():
-            with use_language(language, RequestLocale(path=path)):
-                page = app.state.pages.page(template, **values)
-                target = Target(path, language, f"{language}/{file}")
-                content = rewrite(bytes(page.body), edition.addresses(), target)[0]
-            if file in scripts:
-                script = f'<script src="../static/edition/{scripts[file]}"></script></body>'
-                content = content.replace(b"</body>", script.encode())
-            (folder / language / file).write_bytes(content)
+        content = content.replace(b"</body>", f"{script}</body>".encode())
+        (folder / target.file).write_bytes(content)
     _write_index_page(edition, folder)
 
 
@@ -357,17 +356,12 @@ def _write_index_page(edition: Edition, folder: Path) -> None:
     replace_file(folder / "index.html", page)
 
 
-def _copy(source: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, path)
-
-
 def link_release_data(data: Path, release: Release) -> Path:
     """Return ``editions/N`` in the data folder: the journal up to *release*, and the releases and
     reports until then.
 
-    The files are hard links where the file system has them. A folder that an interrupted export
-    left is used again.
+    The files are hard links, as those of snapshots are. A folder that an interrupted export left is
+    used again.
     """
     folder = data / "editions" / str(release.number)
     journal = Journal(data / "journal")
@@ -376,19 +370,17 @@ def link_release_data(data: Path, release: Release) -> Path:
         raise ReleaseError(
             f"the journal no longer has entry {release.position} of release {release.number}; export a newer release"
         )
-    wanted = [item.path for item in journal.entries() if item.number <= release.position]
-    wanted += [data / name for name in ("status.nq", "format.json", f"signing/{PUBLIC}")]
-    for number in release_numbers(data / "releases"):
-        if number <= release.number:
-            wanted += (data / "releases" / str(number)).rglob("*")
-            wanted += (data / "reports").glob(f"release-{number}.*/**/*")
+    numbers = [one for one in release_numbers(data / "releases") if one <= release.number]
+    wanted = [
+        *(item.path for item in journal.entries() if item.number <= release.position),
+        *(data / name for name in ("status.nq", "format.json", f"signing/{PUBLIC}")),
+        *(path for one in numbers for path in (data / "releases" / str(one)).rglob("*")),
+        *(path for one in numbers for path in (data / "reports").glob(f"release-{one}.*/**/*")),
+    ]
     for path in wanted:
         if path.is_file() and not (copy := folder / path.relative_to(data)).exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, copy)
-            except OSError:
-                shutil.copy2(path, copy)
+            os.link(path, copy)
     return folder
 
 
