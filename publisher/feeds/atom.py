@@ -43,7 +43,7 @@ from publisher.history.change_reader import ALL, ChangeType
 from publisher.pages import Pages, PagesDep, require
 from publisher.store.query_service import QueryService
 from vocab.schemes import label
-from web.endpoints import contents, get, problems
+from web.endpoints import contents, get, problems, whole_number
 from web.outbound_client import Deadline, GuardedTransport, create_client
 from web.respond import GRAPHS, HTML, IMMUTABLE, Link, media_types, origin, respond
 
@@ -66,10 +66,12 @@ _FEED: dict[str, Any] = {
 }
 
 Archive = Annotated[
-    str | None,
+    int | None,
     Query(
-        description="The number of a full, unchanging page of older changes; without it, the newest"
+        ge=1,
+        description="The number of a full, unchanging page of older changes; without it, the newest",
     ),
+    whole_number(),
 ]
 Family = Annotated[
     str, Path(description="What the feed is by", json_schema_extra={"enum": list(FEED_FAMILIES)})
@@ -142,7 +144,7 @@ def changes_by_basis(
 
 
 def _feed(
-    request: Request, changes: Changes, pages: Pages, archive: str | None, *names: str
+    request: Request, changes: Changes, pages: Pages, archive: int | None, *names: str
 ) -> Response:
     """Return the feed of the set that *names* name, or the page of it that *archive* names."""
     require(
@@ -155,42 +157,43 @@ def _feed(
         size > 0 or set_name == ALL,
         f"No record was ever in {set_name}; /oai?verb=ListSets lists the feeds",
     )
-    archives = size // PAGE_SIZE
-    number = int(archive[:10]) if archive and archive.isascii() and archive.isdecimal() else 0
+    archives, last = size // PAGE_SIZE, (archive or 0) * PAGE_SIZE
     require(
-        archive is None or 0 < number <= archives,
+        (archive or 0) <= archives,
         f"This feed has no archive {archive}; its archives are 1 to {archives}",
     )
-    if number:
-        last = number * PAGE_SIZE
+    if archive:
         entries = history.changes(set_name, last - PAGE_SIZE, last, PAGE_SIZE)
     else:  # the newest change of each record, the newest first
-        newest = history.newest_changes(set_name, size, PAGE_SIZE)
-        entries = list({change.name: change for change in reversed(newest)}.values())[::-1]
+        oldest_first = reversed(history.newest_changes(set_name, size, PAGE_SIZE))
+        entries = list({change.name: change for change in oldest_first}.values())[::-1]
     host, hub, path = origin(request), request.app.state.hub, f"{feed_path(set_name)}.atom"
     # The hub identifies a feed by one URL, whatever the host of the request.
     current = f"{iris.base}{path[1:]}" if hub else host + path
-    url = f"{host}{path}?archive={number}" if number else current
-    before = number - 1 if number else archives
-    about = set_concept(set_name, iris)
-    title = "" if set_name == ALL else f": {set_title(set_name, iris)}"
-    links = [("current", MEDIA, host + path)] if number else []
-    links += [("prev-archive", "", f"{host}{path}?archive={before}")] if before else []
-    links += [("hub", "", hub)] if hub else []
+    url = f"{host}{path}?archive={archive}" if archive else current
+    before, about = archive - 1 if archive else archives, set_concept(set_name, iris)
     data = write_feed(
         (_entry(record, host) for record in changes.records(entries)),
         id=f"{iris.base}{feed_path(set_name)[1:]}",
-        title=pages.branding.name + title,
+        title=pages.branding.name + ("" if set_name == ALL else f": {set_title(set_name, iris)}"),
         updated=instant(max((change.stamp for change in entries), default=0)),
         author=pages.branding.name,
         url=url,
         page=host + (pages.path(about) if about else "/"),
-        is_archive=bool(number),
-        links=links,
+        is_archive=bool(archive),
+        links=[
+            *([("current", MEDIA, host + path)] if archive else []),
+            *([("prev-archive", "", f"{host}{path}?archive={before}")] if before else []),
+            *([("hub", "", hub)] if hub else []),
+        ],
     )
-    header_links = [Link("self", url), *([Link("hub", hub)] if hub else [])]
-    headers = {"Cache-Control": IMMUTABLE if number else _SOON}
-    return respond(request, data, MEDIA, links=header_links, headers=headers)
+    return respond(
+        request,
+        data,
+        MEDIA,
+        links=[Link("self", url), *([Link("hub", hub)] if hub else [])],
+        headers={"Cache-Control": IMMUTABLE if archive else _SOON},
+    )
 
 
 def write_feed(

@@ -207,12 +207,18 @@ def test_the_activities_are_pages_that_lead_on_and_never_change_once_full(still:
 @each(
     "path",
     ["/activities/0", "/activities/7", "/activities/x", "/sitemap-2.xml", "/sitemap-x.xml", "/feeds/goal/99.atom",
-     "/feeds/kind/event.atom", "/feeds/all.atom?archive=5", "/feeds/all.atom?archive=x", "/feeds/a/b/c.atom", "/ldes/time/2026-02",
+     "/feeds/kind/event.atom", "/feeds/all.atom?archive=5", "/feeds/a/b/c.atom", "/ldes/time/2026-02",
      "/ldes/time/nonsense", "/ldes/time/2026-03-28/3", "/ldes/time/2026-03-28/0", "/ldes/time/2026-03-27/1",
      "/ldes/version/3/demo/i%2F7", "/ldes/version/x/demo/i", "/ldes/latest/x"],
 )  # fmt: skip
 def test_a_page_that_is_none_is_not_found(still: Still, path: str) -> None:
     assert still[1].get(path).status_code == 404
+
+
+def test_an_archive_is_named_by_its_number(still: Still) -> None:
+    answer = still[1].get("/feeds/all.atom?archive=x")
+
+    assert (answer.status_code, "archive" in answer.text) == (400, True)
 
 
 def test_the_sitemap_has_each_page_that_there_is_and_when_it_changed(still: Still) -> None:

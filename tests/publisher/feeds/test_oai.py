@@ -16,7 +16,7 @@ from suites import folder
 
 from harvesters.protocols.oai import parse_chain
 from journal.journal import Journal
-from publisher.feeds.oai import ResumptionToken, signing_key, write_token
+from publisher.feeds.oai import ResumptionToken, read_token, write_token
 
 SCHEMAS = folder("oai-pmh-xsd")
 PROVENANCE = "http://www.openarchives.org/OAI/2.0/provenance"
@@ -286,7 +286,8 @@ def test_from_and_until_are_inclusive(still: Still) -> None:
 def test_a_token_that_was_changed_made_up_or_is_of_another_list_or_journal_is_refused(
     still: Still, tmp_path: Path
 ) -> None:
-    secret = signing_key(Journal(still[0] / "journal"))
+    journal, other = Journal(still[0] / "journal"), Journal(tmp_path / "other")
+    other.append([f"A <{ONE}> <{ONE}> <{ONE}> <{ONE}> ."], run="run-1", time=SECOND)
     first = fetch_xml(still, verb="ListRecords", metadataPrefix="rdf")
     [token] = texts(first, "resumptionToken")
     wrong = [("ListIdentifiers", token)]
@@ -294,15 +295,14 @@ def test_a_token_that_was_changed_made_up_or_is_of_another_list_or_journal_is_re
         changed = list(token)
         changed[place] = "A" if token[place] != "A" else "B"
         wrong.append(("ListRecords", "".join(changed)))
-    for position in (100, -1):  # One is of another journal, one of no list.
-        made_up = ResumptionToken(
-            "ListRecords", "rdf", "all", position, 407, 466, 4, "0" * 16, 100, 407
-        )
-        wrong.append(("ListRecords", write_token(made_up, secret)))
+    for entry, position, signing in ((1, 100, other), (4, -1, journal)):
+        made_up = ResumptionToken("ListRecords", "rdf", "all", position, 407, 466, entry, 100, 407)
+        wrong.append(("ListRecords", write_token(made_up, signing)))
 
     for verb, text in wrong:
         answer = fetch_xml(still, verb=verb, resumptionToken=text)
         assert error(answer) == "badResumptionToken", (verb, text)
     # Publishers of the same journal accept each other's tokens.
     shutil.copytree(still[0] / "journal", tmp_path / "journal")
-    assert signing_key(Journal(tmp_path / "journal")) == secret
+    copy = Journal(tmp_path / "journal")
+    assert read_token(token, "ListRecords", copy) == read_token(token, "ListRecords", journal)
