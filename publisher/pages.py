@@ -385,10 +385,15 @@ PagesDep = Annotated[Pages, Depends(get_pages)]
 ValueT = TypeVar("ValueT")
 
 
-def require(value: ValueT | None, text: str, status: HTTPStatus = HTTPStatus.NOT_FOUND) -> ValueT:
-    """Return *value*; raises HTTPProblem with *text* if it is None or False."""
+def require(
+    value: ValueT | None,
+    text: str,
+    status: HTTPStatus = HTTPStatus.NOT_FOUND,
+    headers: dict[str, str] | None = None,
+) -> ValueT:
+    """Return *value*; raises HTTPProblem with *text* and *headers* if it is None or False."""
     if value is None or value is False:
-        raise HTTPProblem(status, text)
+        raise HTTPProblem(status, text, headers)
     return value
 
 

@@ -24,7 +24,6 @@ from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.pages import require
 from publisher.sparql.endpoint import FORM
 from web.middleware import Throttle
-from web.respond import HTTPProblem
 from web.sessions import check_origin
 
 MULTIPART = "multipart/form-data"
@@ -37,10 +36,12 @@ async def read_form(request: Request, max_file: int = 0) -> dict[str, bytes]:
     """
     check_origin(request)
     kind = media_type(request)
-    if kind not in (FORM, MULTIPART):
-        raise HTTPProblem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM}
-        )
+    require(
+        kind in (FORM, MULTIPART),
+        f"POST the form as {FORM}",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        {"Accept-Post": FORM},
+    )
     longest = MAX_FIELDS + (max_file if kind == MULTIPART else 0)
     require(
         len(await request.body()) <= longest,

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import re
 import tempfile
@@ -41,7 +40,7 @@ from publisher.catalog.void import service_description
 from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
 from publisher.limits import MAX_QUERY_BYTES
 from publisher.middleware import RELEASE_HEADER
-from publisher.pages import ServiceDep, get_pages
+from publisher.pages import ServiceDep, get_pages, require
 from publisher.rdf import iri, is_iri
 from publisher.sparql.examples import completions, editor_state, is_built, script_texts
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
@@ -90,8 +89,15 @@ FORM = "application/x-www-form-urlencoded"
 QUERY = "application/sparql-query"
 UPDATE = "application/sparql-update"
 _TOO_LONG = f"The query is longer than {MAX_QUERY_BYTES} {{}}"
+_INVALID = HTTPStatus.BAD_REQUEST
 _NO_UPDATES = "Updates are not supported: published data changes by harvests only"
-_NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NUMBERS = {
+    "release": (re.compile("[0-9]{1,9}"), "the number of a release"),
+    "timeout": (
+        re.compile(r"(?=.*[1-9])([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+        "a number of seconds above 0",
+    ),
+}
 
 # Other names that clients use for a format.
 _FORMAT_NAMES = {
@@ -114,8 +120,7 @@ async def read_body(request: Request, limit: int = 3 * MAX_QUERY_BYTES) -> bytes
         async for chunk in request.stream():
             # The rest is read too: a client that still sends when we close loses the response.
             data += chunk[: limit + 1 - len(data)]
-        if len(data) > limit:
-            raise _invalid(_TOO_LONG.format("bytes"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        require(len(data) <= limit, _TOO_LONG.format("bytes"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     return bytes(data)
 
 
@@ -131,29 +136,27 @@ def read_parameters(request: Request, data: bytes, kinds: tuple[str, ...] = (QUE
         return parameters
     kind, _, rest = request.headers.get("content-type", "").partition(";")
     kind, charset = kind.strip().lower(), rest.lower().partition("charset=")[2].strip(' "')
-    if kind == UPDATE:
-        raise _invalid(_NO_UPDATES, HTTPStatus.FORBIDDEN)
-    if kind not in (FORM, *kinds) or charset not in ("", "utf-8", "utf8", "us-ascii"):
-        accepted = ", ".join((FORM, *kinds))
-        raise HTTPProblem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            f"POST one of {accepted}, in UTF-8",
-            {"Accept-Post": accepted},
-        )
+    require(kind != UPDATE, _NO_UPDATES, HTTPStatus.FORBIDDEN)
+    accepted = ", ".join((FORM, *kinds))
+    require(
+        kind in (FORM, *kinds) and charset in ("", "utf-8", "utf8", "us-ascii"),
+        f"POST one of {accepted}, in UTF-8",
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        {"Accept-Post": accepted},
+    )
     if kind == FORM:
         more = parse_form(data)
         return {name: parameters.get(name, []) + more.get(name, []) for name in (parameters | more)}
     name = kind.rpartition("-")[2]
-    if name in parameters:
-        raise _invalid(f"The {name} is in both the body and the URL; send it once")
+    require(
+        name not in parameters,
+        f"The {name} is in both the body and the URL; send it once",
+        _INVALID,
+    )
     try:
         return {**parameters, name: [data.decode()]}
     except UnicodeDecodeError as error:
-        raise _invalid(f"The {name} is not valid UTF-8") from error
-
-
-def _invalid(detail: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> HTTPProblem:
-    return HTTPProblem(status, detail)
+        raise HTTPProblem(_INVALID, f"The {name} is not valid UTF-8") from error
 
 
 def parse_form(data: bytes) -> Parameters:
@@ -161,20 +164,20 @@ def parse_form(data: bytes) -> Parameters:
     try:
         return parse_qs(data.decode(), keep_blank_values=True, errors="strict", max_num_fields=1000)
     except ValueError as error:
-        raise _invalid(f"The parameters cannot be read: {error}") from error
+        raise HTTPProblem(_INVALID, f"The parameters cannot be read: {error}") from error
 
 
 def parse_request(
     parameters: Parameters, accept: str | None, base: str, rows: int | None
 ) -> QueryRequest:
     """Read the query in the parameters; *base* resolves its IRIs, *rows* limits the result."""
-    text = single_value(parameters, "query")
-    if "update" in parameters:
-        raise _invalid(_NO_UPDATES, HTTPStatus.FORBIDDEN)
-    if text is None:
-        raise _invalid("The parameter query is missing")
-    if len(text) > MAX_QUERY_BYTES:
-        raise _invalid(_TOO_LONG.format("characters"), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    require("update" not in parameters, _NO_UPDATES, HTTPStatus.FORBIDDEN)
+    text = require(single_value(parameters, "query"), "The parameter query is missing", _INVALID)
+    require(
+        len(text) <= MAX_QUERY_BYTES,
+        _TOO_LONG.format("characters"),
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )
     if uses_service(text):
         raise FederationRefused(
             "SERVICE is not supported: query the other endpoint yourself and join the results"
@@ -193,8 +196,11 @@ def single_value(parameters: Parameters, name: str) -> str | None:
     repeated.
     """
     values = parameters.get(name, [])
-    if len(values) > 1:
-        raise _invalid(f"The parameter {name} occurs {len(values)} times; send it once")
+    require(
+        len(values) < 2,
+        f"The parameter {name} occurs {len(values)} times; send it once",
+        _INVALID,
+    )
     return values[0] if values else None
 
 
@@ -206,9 +212,11 @@ def _formats(named: list[str], accept: str | None) -> tuple[str | None, str | No
     """
     if named := [name.strip().lower() for name in named if name.strip()]:
         table, graph = _first_known(named, TABLES), _first_known(named, GRAPHS)
-        if table is None and graph is None:
-            available = ", ".join([*TABLES, *GRAPHS])
-            raise _invalid(f"Unknown format {named[0]!r}; available: {available}")
+        require(
+            table or graph,
+            f"Unknown format {named[0]!r}; available: {', '.join([*TABLES, *GRAPHS])}",
+            _INVALID,
+        )
         return table or "json", graph or "ttl"
     tables, graphs = TABLES.values(), GRAPHS.values()
     best_table, best_graph = best_match(accept, tables), best_match(accept, graphs)
@@ -233,23 +241,20 @@ def _first_known(named: list[str], rows: Mapping[str, Format]) -> str | None:
 def graph_parameters(parameters: Parameters, name: str) -> tuple[str, ...] | None:
     """Read a parameter whose values are graph IRIs; None if it is absent."""
     for value in parameters.get(name, ()):
-        if not is_iri(value):
-            raise _invalid(f"The parameter {name} must be an absolute IRI, not {value}")
+        require(
+            is_iri(value),
+            f"The parameter {name} must be an absolute IRI, not {value}",
+            _INVALID,
+        )
     return tuple(parameters[name]) if name in parameters else None
 
 
-def parse_release(text: str | None) -> int | None:
-    """Read the parameter ``release``, the number of a release; None if absent or empty."""
-    if text and not re.fullmatch(r"[0-9]{1,9}", text):
-        raise _invalid(f"The parameter release must be the number of a release, not {text!r}")
-    return int(text) if text else None
-
-
-def parse_timeout(text: str | None) -> float | None:
-    """Read the parameter ``timeout`` in seconds; None if absent."""
-    if text and not (_NUMBER.fullmatch(text) and 0 < float(text) < math.inf):
-        raise _invalid(f"The parameter timeout must be a number of seconds above 0, not {text!r}")
-    return float(text) if text else None
+def parse_number(parameters: Parameters, name: str) -> str:
+    """Return a parameter of _NUMBERS as it was sent, "" if it was not."""
+    (pattern, meaning), text = _NUMBERS[name], single_value(parameters, name) or ""
+    wrong = f"The parameter {name} must be {meaning}, not {text!r}"
+    require(not text or bool(pattern.fullmatch(text)), wrong, _INVALID)
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -463,11 +468,11 @@ async def explain_query(
     """Return how *query_request* is evaluated, as JSON. It takes as long as the query, with the
     same limits. Raises HTTPProblem.
     """
-    if service.probe:
-        raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST,
-            "Queries of an external store cannot be explained here; use that store's own tools",
-        )
+    require(
+        not service.probe,
+        "Queries of an external store cannot be explained here; use that store's own tools",
+        _INVALID,
+    )
     explained = replace(query_request, explain=True)
     query = service.query(explained, seconds, client_key(request.scope))
     with closing(await cancel_on_disconnect(request, query)) as answer:
@@ -531,8 +536,11 @@ def unchanged(request: Request, etag: str, current: Snapshot) -> Response | None
     """Return 304 if the client has the current response, None to send it in full; raises
     HTTPProblem (412) for a POST (RFC 9110, section 13.2.2).
     """
-    if request.method not in SAFE_METHODS and matches_etag(request.headers, etag):
-        raise HTTPProblem(HTTPStatus.PRECONDITION_FAILED, "The response matches If-None-Match")
+    require(
+        request.method in SAFE_METHODS or not matches_etag(request.headers, etag),
+        "The response matches If-None-Match",
+        HTTPStatus.PRECONDITION_FAILED,
+    )
     validators = _validators(etag, current)
     modified = current.modified if "Last-Modified" in validators else None
     return unchanged_response(request, validators, modified)
@@ -584,10 +592,8 @@ class StreamedAnswer(Response):
             return
         truncation = self._answer.truncation
         if truncation and not (self._answer.marked or client_accepts):
-            log.warning(
-                "response aborted: it was truncated, and its format cannot say so",
-                truncation=truncation.field,
-            )
+            text = "response aborted: it was truncated, and its format cannot say so"
+            log.warning(text, truncation=truncation.field)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if has_trailers:
@@ -640,8 +646,6 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 _ALL = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o }"
 _ANY_TRIPLE = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
-
-
 _CONTENTS = {
     TABLES["json"].media: {"schema": schema_of("ResultsJson")},
     **contents(*(row.media for row in (*list(TABLES.values())[1:], *GRAPHS.values())))[200][
@@ -661,10 +665,11 @@ async def answer_request(request: Request) -> Response:
         )
     accept = request.headers.get("accept")
     query = parse_request(params, accept, service.iris.base, service.limits.rows)
-    seconds, release = parse_timeout(single_value(params, "timeout")), None
-    if (number := parse_release(single_value(params, "release"))) is not None:
-        release = await service.release(number)
-        query = replace(query, snapshot=release.path, release=number)
+    timeout, number = (parse_number(params, name) for name in ("timeout", "release"))
+    seconds, release = float(timeout) if timeout else None, None
+    if number:
+        release = await service.release(int(number))
+        query = replace(query, snapshot=release.path, release=int(number))
     rewritten = await rewrite(service, query, release) if query.has_search else query
     if release is None and single_value(params, "explain") not in (None, "", "0"):
         return await explain_query(request, service, rewritten, seconds)
@@ -672,7 +677,7 @@ async def answer_request(request: Request) -> Response:
     if rewritten.note:
         response.headers[TEXT_HEADER] = rewritten.note
     if release:
-        response.headers[RELEASE_HEADER] = str(number)
+        response.headers[RELEASE_HEADER] = str(query.release)
         response.headers["Stocktake-Position"] = str(release.position)
     return response
 
@@ -783,11 +788,11 @@ async def graph_store(request: Request, service: ServiceDep) -> Response:
     params = parse_form(request.scope["query_string"])
     name = single_value(params, "graph")
     named = graph_parameters(params, "graph")
-    if ("default" in params) is (named is not None):
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Specify one graph: ?default or ?graph=IRI")
+    wanted = "Specify one graph: ?default or ?graph=IRI"
+    require(("default" in params) is (named is None), wanted, _INVALID)
     suffix = choose_format(request, GRAPHS, single_value(params, "format")).suffix
-    if name and not await service.rows(_ANY_TRIPLE, {"graph": iri(name)}):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Graph {name} not found")
+    is_known = not name or bool(await service.rows(_ANY_TRIPLE, {"graph": iri(name)}))
+    require(is_known, f"Graph {name} not found")
     rows = service.limits.rows
     query = QueryRequest(
         _ALL, None, suffix, service.iris.base, named, () if named else None, rows=rows

@@ -6,11 +6,10 @@ long each took is stored.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import lru_cache
-from http import HTTPStatus
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,7 +23,7 @@ from starlette.responses import Response
 from journal.files import replace_file
 from languages.translations import LANGUAGES, TranslatableText, gettext
 from publisher.errors import PublisherError
-from publisher.pages import BUNDLE_FOLDER, PagesDep, ServiceDep
+from publisher.pages import BUNDLE_FOLDER, PagesDep, ServiceDep, require
 from publisher.rdf import namespaces
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService, query
@@ -32,7 +31,7 @@ from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH
 from web.endpoints import contents, format_parameter, get, problems
-from web.respond import GRAPHS, HTML, Format, GraphFormat, HTTPProblem, choose_format, respond
+from web.respond import GRAPHS, HTML, Format, GraphFormat, respond_in
 
 FOLDER = Path(__file__).parent / "examples"
 DURATIONS = "examples.json"  # in the data folder
@@ -198,26 +197,20 @@ async def one_example(
 ) -> Response:
     """It has its question in words and its query."""
     chosen = [item for item in examples(service.iris) if name in ("", item.name)]
-    if not chosen:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, TranslatableText("Example not found; see /examples")
-        )
-    formats: dict[str, Format] = {**GRAPHS, HTML.suffix: HTML}
-    form = choose_format(request, formats, format)
-    if not isinstance(form, GraphFormat):
-        page = pages.page(
-            "examples.html",
-            examples=chosen,
-            only=name,
-            times=read_outcomes(service.data),
-            graphs=GRAPHS.values(),
-        )
-        return respond(request, page, form)
-    triples = [
-        triple for item in chosen for triple in _triples(FOLDER / f"{item.name}.ttl", service.iris)
-    ]
-    body = serialize(triples, format=form.writer, prefixes=_PREFIXES) or b""
-    return respond(request, body, form)
+    require(bool(chosen), TranslatableText("Example not found; see /examples"))
+
+    def page() -> Response:
+        times, graphs = read_outcomes(service.data), GRAPHS.values()
+        return pages.page("examples.html", examples=chosen, only=name, times=times, graphs=graphs)
+
+    writers: dict[Format, Callable[[], bytes | str | Response]] = {HTML: page}
+    writers |= {form: partial(_serialize, chosen, service.iris, form) for form in GRAPHS.values()}
+    return respond_in(request, writers, format)
+
+
+def _serialize(chosen: Sequence[Example], iris: Iris, form: GraphFormat) -> bytes:
+    triples = [triple for item in chosen for triple in _triples(FOLDER / f"{item.name}.ttl", iris)]
+    return serialize(triples, format=form.writer, prefixes=_PREFIXES) or b""
 
 
 log = structlog.get_logger(component="editor")
@@ -344,9 +337,10 @@ def editor_state(service: QueryService, name: str | None, text: str | None) -> d
     *run_on_open*: the page runs the query when it opens, which it does for our own examples only.
     *releases* are the releases' numbers, newest first.
     """
-    chosen = _linked_query(text) if text else example(service.iris, name or DEFAULT_EXAMPLE)
-    if chosen is None:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Example {name} not found; see /examples")
+    chosen = require(
+        _linked_query(text) if text else example(service.iris, name or DEFAULT_EXAMPLE),
+        f"Example {name} not found; see /examples",
+    )
     folders = (path.parent.name for path in service.data.glob("releases/*/release.json"))
     return {
         "example": chosen,

@@ -33,7 +33,7 @@ from journal.files import AlreadyLockedError, FileLock, replace_file
 from languages.translations import TranslatableText
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries
 from publisher.limits import Limits
-from publisher.pages import PagesDep, ServiceDep
+from publisher.pages import PagesDep, ServiceDep, require
 from publisher.sparql.endpoint import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
@@ -41,7 +41,7 @@ from publisher.store.workers.pool import Answer, Worker
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, get, other_contents, problems
 from web.middleware import client_key
-from web.respond import GRAPHS, HTML, TABLES, HTTPProblem, respond, wants_html
+from web.respond import GRAPHS, HTML, TABLES, respond, wants_html
 from web.sessions import check_origin
 
 log = structlog.get_logger(component="exporter")
@@ -278,10 +278,8 @@ async def find_export(
     name: Annotated[str, PathParameter(min_length=1, description="The id of the export")],
 ) -> Export:
     """Return the export of the path; raises HTTPProblem (404)."""
-    if export := exports.get(name):
-        return export
-    raise HTTPProblem(
-        HTTPStatus.NOT_FOUND,
+    return require(
+        exports.get(name),
         TranslatableText("Export not found. Exports are deleted a day after they end"),
     )
 
@@ -404,12 +402,12 @@ async def delete_from_page(exports: ExportsDep, export: FoundExport) -> Response
 )
 async def result(request: Request, exports: ExportsDep, export: FoundExport) -> Response:
     """Range requests are supported."""
-    if export["state"] != "done":
-        raise HTTPProblem(
-            HTTPStatus.CONFLICT,
-            TranslatableText("The export is {state} and has no result", state=export["state"]),
-            _POLL_AGAIN if is_open(export) else {},
-        )
+    require(
+        export["state"] == "done",
+        TranslatableText("The export is {state} and has no result", state=export["state"]),
+        HTTPStatus.CONFLICT,
+        _POLL_AGAIN if is_open(export) else {},
+    )
     name = f"export-{export['id'][:8]}.{export['suffix']}"
     headers = {
         "Cache-Control": "private, no-cache",
