@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -48,7 +48,6 @@ from publisher.store.descriptions import Description
 from publisher.store.descriptions import serialize_description as write_turtle
 from publisher.store.releases import (
     MANIFEST,
-    File,
     Release,
     get_release,
     list_releases,
@@ -87,13 +86,12 @@ def build_release(
         journal = Journal(data / "journal")
         before, head = newest_release(releases), _head(journal, newest_release(releases))
         number = before.number + 1 if before else 1
-        issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         release = Release(
             number,
             iris.release(number),
             head.number,
             head.id,
-            issued,
+            f"{now:%Y-%m-%dT%H:%M:%SZ}",
             before.number if before else None,
             {},
             {},
@@ -149,32 +147,35 @@ def _export_data(
         changes = count_changes(tables, before)
     description = Description(iris.base, void, {}, namespaces(iris))
     (part / VOID_FILE).write_bytes(write_turtle(description, GRAPHS["ttl"]))
-    says = "removed records: delete these from your copy"
-    files = [
-        *_dump_files(part, name),
-        *_table_files(part, rows),
-        describe_file(part / "gone.csv.gz", "text/csv", says, counts["gone"]),
-        describe_file(
-            part / VOID_FILE, "text/turtle", "statistics: classes, properties and links (VoID)"
+    without = "all statements without named graphs, without duplicates"
+    described: Sequence[tuple[str, str, str, int | None]] = (
+        (
+            f"{name}.nq.gz",
+            "application/n-quads",
+            "all statements with named graphs, sorted by bytes, without duplicates",
+            None,
         ),
-    ]
-    return replace(release, counts=counts, changes=changes, sources=sources, files=tuple(files))
-
-
-def _dump_files(part: Path, name: str) -> Iterator[File]:
-    description = "all statements with named graphs, sorted by bytes, without duplicates"
-    yield describe_file(part / f"{name}.nq.gz", "application/n-quads", description)
-    description = "all statements without named graphs, without duplicates"
-    for end in TEXT_FORMATS:
-        yield describe_file(part / f"{name}.{end}.gz", media_types(GRAPHS[end])[0], description)
-
-
-def _table_files(part: Path, rows: Mapping[str, int]) -> Iterator[File]:
-    formats = (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet"))
-    for table in TABLES.values():
-        for end, media in formats:
-            description = f"a row is {table.row}"
-            yield describe_file(part / f"{table.name}.{end}", media, description, rows[table.name])
+        *((f"{name}.{end}.gz", media_types(GRAPHS[end])[0], without, None) for end in TEXT_FORMATS),
+        *(
+            (f"{table.name}.{end}", media, f"a row is {table.row}", rows[table.name])
+            for table in TABLES.values()
+            for end, media in (
+                ("csv.gz", "text/csv"),
+                ("parquet", "application/vnd.apache.parquet"),
+            )
+        ),
+        (
+            "gone.csv.gz",
+            "text/csv",
+            "removed records: delete these from your copy",
+            counts["gone"],
+        ),
+        (VOID_FILE, "text/turtle", "statistics: classes, properties and links (VoID)", None),
+    )
+    files = tuple(
+        describe_file(part / file, media, says, count) for file, media, says, count in described
+    )
+    return replace(release, counts=counts, changes=changes, sources=sources, files=files)
 
 
 def _sign(release: Release, keys: Path, part: Path, report_step: Progress) -> None:
@@ -237,20 +238,8 @@ def find_release(data: Path, number: int | None) -> Release:
 
 def to_json(release: Release) -> str:
     """Return a release's manifest as JSON without its files."""
-    document = {
-        name: getattr(release, name)
-        for name in (
-            "number",
-            "iri",
-            "position",
-            "entry",
-            "issued",
-            "previous",
-            "counts",
-            "changes",
-        )
-    }
-    return json.dumps(document, ensure_ascii=False)
+    names = ("number", "iri", "position", "entry", "issued", "previous", "counts", "changes")
+    return json.dumps({name: getattr(release, name) for name in names}, ensure_ascii=False)
 
 
 def apply_retention(releases: Path, keep: int, now: datetime) -> list[Release]:

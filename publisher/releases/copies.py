@@ -117,11 +117,9 @@ def _copy(
     does not have its entry yet.
     """
     folder = f"{_PREFIX}/{number}"
-    if not get(f"{folder}/{MANIFEST}", part / MANIFEST):
-        return False
-    release = read_manifest(part)
-    entry = journal.entry(release.position)
-    if entry is None:
+    release = read_manifest(part) if get(f"{folder}/{MANIFEST}", part / MANIFEST) else None
+    entry = journal.entry(release.position) if release else None
+    if release is None or entry is None:
         return False
     if entry.id != release.entry:
         raise ChainError(

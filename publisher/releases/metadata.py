@@ -219,16 +219,14 @@ def typeset(
         (work / "document.json").write_text(
             json.dumps(_make_visible(document), ensure_ascii=False), encoding="utf-8"
         )
-        source = work / template.name
-        source.write_bytes(template.read_bytes())
-        timestamp = int(datetime.fromisoformat(issued).timestamp())
+        (source := work / template.name).write_bytes(template.read_bytes())
         try:
             pdf = typst.compile(
                 source,
                 root=work,
                 format="pdf",
                 ignore_system_fonts=not system_fonts,
-                timestamp=timestamp,
+                timestamp=int(datetime.fromisoformat(issued).timestamp()),
             )
         except typst.TypstError as error:
             raise ReleaseError(f"{template.stem}.pdf could not be typeset: {error}") from error

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from minisign import KeyPair, PublicKey, SecretKey
 
+from journal.files import replace_file
 from journal.journal import Fault
 from publisher.errors import DamagedRelease
 from publisher.store.releases import MANIFEST, read_manifest, release_numbers
@@ -43,9 +44,7 @@ def load_key(folder: Path) -> SecretKey:
             os.fsync(file.fileno())
         part.rename(path)
     secret = SecretKey.from_file(path)
-    public = bytes(secret.get_public_key())
-    if not (folder / PUBLIC).exists() or (folder / PUBLIC).read_bytes() != public:
-        (folder / PUBLIC).write_bytes(public)
+    replace_file(folder / PUBLIC, bytes(secret.get_public_key()))
     return secret
 
 
@@ -83,7 +82,7 @@ def report_faults(folder: Path) -> Iterator[Fault]:
 
 
 def release_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the files of the releases in *folder* that are missing or do not match the manifest;
+    """Yield the files of the releases in *folder* that are missing or do not match their signature;
     withdrawn releases have none.
     """
     for number in release_numbers(folder):
@@ -93,18 +92,15 @@ def release_faults(folder: Path) -> Iterator[Fault]:
         except (OSError, DamagedRelease) as error:
             yield Fault(f"{name}/{MANIFEST}", f"cannot be read: {error}", _RELEASE_REMEDY)
             continue
-        if release.withdrawn:
-            continue
-        expected = {file.name: file.sha256 for file in release.files}
-        yield from _file_faults(place, expected, folder.parent, _RELEASE_REMEDY)
-        if (place / SUMS).exists():
-            yield from _sum_faults(place / SUMS, folder.parent, _RELEASE_REMEDY, expected)
-        for signature in sorted(place.glob(f"*{SUFFIX}")) if release.key else ():
+        files = (
+            () if release.withdrawn else (*(file.name for file in release.files), SUMS, MANIFEST)
+        )
+        for file in files:
             try:
-                PublicKey.from_base64(release.key).verify_file(signature.with_suffix(""))
+                PublicKey.from_base64(release.key).verify_file(place / file)
             except (OSError, ValueError) as error:
-                problem = f"is not a signature of its file: {error}"
-                yield Fault(f"{name}/{signature.name}", problem, _RELEASE_REMEDY)
+                problem = f"does not match its signature: {error}"
+                yield Fault(f"{name}/{file}", problem, _RELEASE_REMEDY)
 
 
 def key_faults(folder: Path) -> Iterator[Fault]:
@@ -120,32 +116,20 @@ def key_faults(folder: Path) -> Iterator[Fault]:
         yield Fault(f"{folder.name}/{SECRET}", problem, _KEY_REMEDY)
 
 
-def _sum_faults(
-    sums: Path, data: Path, remedy: str, checked: Collection[str] = ()
-) -> Iterator[Fault]:
-    """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that
-    were *checked*.
+def _sum_faults(sums: Path, data: Path, remedy: str) -> Iterator[Fault]:
+    """Yield the files that differ from the lines ``digest  name`` of *sums*, by their names below
+    *data*.
     """
     try:
-        rows = [line.split(maxsplit=1) for line in sums.read_text().splitlines() if line]
-        expected = {name.lstrip("*"): digest for digest, name in rows}
+        lines = [line.split(maxsplit=1) for line in sums.read_text().splitlines() if line]
+        expected = {sums.with_name(name.lstrip("*")): digest for digest, name in lines}
     except (OSError, ValueError) as error:
         yield Fault(str(sums.relative_to(data)), f"cannot be read: {error}", remedy)
         return
-    unchecked = {name: digest for name, digest in expected.items() if name not in checked}
-    yield from _file_faults(sums.parent, unchecked, data, remedy)
-
-
-def _file_faults(
-    folder: Path, expected: Mapping[str, str], data: Path, remedy: str
-) -> Iterator[Fault]:
-    """Yield the files in *folder* whose SHA-256 is not the *expected* one, by their names below
-    *data*.
-    """
-    for name, digest in expected.items():
+    for path, digest in expected.items():
         try:
-            problem = "" if sha256_of(folder / name) == digest else "does not match its SHA-256"
+            problem = "" if sha256_of(path) == digest else "does not match its SHA-256"
         except OSError as error:
             problem = f"cannot be read: {error.strerror}"
         if problem:
-            yield Fault(str((folder / name).relative_to(data)), problem, remedy)
+            yield Fault(str(path.relative_to(data)), problem, remedy)

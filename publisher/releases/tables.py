@@ -325,22 +325,17 @@ def count_tables(tables: duckdb.DuckDBPyConnection, iris: Iris) -> dict[str, int
 
 def read_sources(tables: duckdb.DuckDBPyConnection, iris: Iris) -> list[ReleaseSource]:
     """Return the registries that have a catalog."""
-    query = f"""SELECT g, p, min(o) FROM quads WHERE s = g AND starts_with(g, '<{iris.base}source/')
-        GROUP BY ALL ORDER BY g"""
-    catalogs: dict[str, dict[str, str]] = {}
-    for graph, predicate, term in tables.execute(query).fetchall():
-        name = graph[1:-1].removeprefix(f"{iris.base}source/")
-        catalogs.setdefault(name, {})[predicate[1:-1]] = parse_node(term).value
-    return [
-        ReleaseSource(
-            name,
-            values.get(f"{DCT}title") or name,
-            values.get(f"{DCT}publisher", ""),
-            values.get(f"{DCT}license", ""),
-        )
-        for name, values in catalogs.items()
-        if values.get(f"{RDF}type") == f"{DCAT}Catalog"
-    ]
+    values = ", ".join(
+        f"coalesce(literal_text(min(o) FILTER (WHERE p = '<{DCT}{name}>')), '')"
+        for name in ("title", "publisher", "license")
+    )
+    start = f"<{iris.base}source/"
+    rows = tables.execute(
+        f"""SELECT replace(rtrim(g, '>'), '{start}', '') AS name, {values} FROM quads
+        WHERE s = g AND starts_with(g, '{start}') GROUP BY g
+        HAVING bool_or(p = '<{RDF}type>' AND o = '<{DCAT}Catalog>') ORDER BY g"""
+    ).fetchall()
+    return [ReleaseSource(name, title or name, *rest) for name, title, *rest in rows]
 
 
 def read_gone(tables: duckdb.DuckDBPyConnection) -> Iterator[bytes]:
