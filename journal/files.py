@@ -48,7 +48,7 @@ def sync(path: Path) -> None:
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
     """Yield an empty folder, which takes the place of *path* by a rename when the block ends."""
-    part = path.with_name(f"{path.name}.part")
+    part = path.with_name(f".{path.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     yield part

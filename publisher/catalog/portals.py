@@ -149,20 +149,23 @@ def _error_response(status: HTTPStatus, kind: str, message: str) -> Response:
 
 def _result(action: str, params: Mapping[str, object], packages: list[Json]) -> object:
     """Return the result of one of CKAN's actions; raises LookupError and ValueError."""
-    if action == "package_search":
-        q, fq, sort = (str(params.get(name) or "") for name in ("q", "fq", "sort"))
-        return search_packages(packages, q, fq, sort, *_window(params, "start", "rows", ROWS))
-    if action == "package_list":
-        start, rows = _window(params, "offset", "limit", len(packages))
-        return sorted(str(package["name"]) for package in packages)[start : start + rows]
-    if action == "package_show":
-        for package in packages:
-            if params.get("id") in (package["name"], package["id"]):
-                return package
-        raise LookupError(f"Package {params.get('id')} not found")
-    if action == "status_show":
-        return {"ckan_version": "2.10.0", "site_title": packages[0]["title"], "extensions": []}
-    raise LookupError(f"Unknown action; available: {', '.join(_ACTIONS)}")
+    match action:
+        case "package_search":
+            q, fq, sort = (str(params.get(name) or "") for name in ("q", "fq", "sort"))
+            return search_packages(packages, q, fq, sort, *_window(params, "start", "rows", ROWS))
+        case "package_list":
+            start, rows = _window(params, "offset", "limit", len(packages))
+            return sorted(str(package["name"]) for package in packages)[start : start + rows]
+        case "package_show":
+            wanted = params.get("id")
+            matching = [item for item in packages if wanted in (item["name"], item["id"])]
+            if not matching:
+                raise LookupError(f"Package {wanted} not found")
+            return matching[0]
+        case "status_show":
+            return {"ckan_version": "2.10.0", "site_title": packages[0]["title"], "extensions": []}
+        case _:
+            raise LookupError(f"Unknown action; available: {', '.join(_ACTIONS)}")
 
 
 def _window(params: Mapping[str, object], first: str, most: str, otherwise: int) -> tuple[int, int]:

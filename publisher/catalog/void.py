@@ -108,12 +108,15 @@ async def _count_snapshot(service: QueryService) -> list[VoidCount]:
     properties, classes, kinds = await asyncio.gather(
         *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
     )
-    counts = [
+    triples = [
         ("properties", row["property"].value, "", int(row["triples"].value)) for row in properties
     ]
-    counts.append(("triples", "", "", sum(number for *_, number in counts)))
-    counts.append(("entities", "", "", sum(int(row["things"].value) for row in kinds)))
-    counts += [("classes", row["class"].value, "", int(row["entities"].value)) for row in classes]
+    counts = [
+        *triples,
+        ("triples", "", "", sum(number for *_, number in triples)),
+        ("entities", "", "", sum(int(row["things"].value) for row in kinds)),
+        *(("classes", row["class"].value, "", int(row["entities"].value)) for row in classes),
+    ]
     spaces = " ".join(f'"{space}"' for space in TARGETS)
     try:
         links = await service.rows(query("void-links").replace("SPACES", spaces))

@@ -248,11 +248,12 @@ def moment_tables(comparison: Comparison) -> list[DataTable]:
     """Return the numbers of all records, then those of each facet that has any, with the address of
     the records that each number counts.
     """
-    tables = [_moment_table(comparison, "", {"": comparison.total})]
-    for facet in FACETS:
-        if numbers := comparison.by_facet[facet]:
-            tables.append(_moment_table(comparison, facet, numbers))
-    return tables
+    by_facet = {"": {"": comparison.total}, **comparison.by_facet}
+    return [
+        _moment_table(comparison, facet, by_facet[facet])
+        for facet in ("", *FACETS)
+        if by_facet[facet]
+    ]
 
 
 def _moment_table(comparison: Comparison, facet: str, by_code: Mapping[str, Numbers]) -> DataTable:

@@ -174,18 +174,20 @@ def dataset_response(request: Request, dataset: DataPage | Response) -> Response
     form = choose_format(
         request, {**TABLE_FORMATS, "html": HTML, **drawn}, asked, ResourceURLs(stem)
     )
-    content: Response | bytes
     if form is HTML and dataset.page:
         return see_other(request, dataset.page)
-    if form is HTML:
-        content = request.app.state.pages.page(
-            dataset.template, forms=format_links(request, drawn=bool(drawn)), **dataset.values()
-        )
-    elif form is SVG and dataset.drawing is not None:
-        content = standalone_svg(dataset.drawing)
-    else:
+
+    def data() -> bytes:
         iris = request.app.state.service.iris
-        content = serialize_tables(dataset.tables(), form, origin(request) + stem, iris)
+        return serialize_tables(dataset.tables(), form, origin(request) + stem, iris)
+
+    write: dict[str, Callable[[], Response | bytes]] = {
+        "html": lambda: request.app.state.pages.page(
+            dataset.template, forms=format_links(request, drawn=bool(drawn)), **dataset.values()
+        ),
+        "svg": lambda: standalone_svg(dataset.drawing or Markup()),
+    }
+    content = write.get(form.suffix, data)()
     addresses = dict(format_links(request))
     return respond(
         request,
@@ -264,24 +266,17 @@ def _csv(tables: Sequence[DataTable], iris: Iris) -> bytes:
     means unknown, is empty.
     """
     columns = _csv_columns(tables)
-    names = [
+    names = (
         name for first, facet in columns.items() for name in (first, *label_columns(first, facet))
-    ]
+    )
     rows: list[list[Cell]] = [["figure", *names]]
     for table in tables:
         for cells in table.rows:
             known = dict(zip((column.name for column in table.columns), cells, strict=True))
-            rows.append(
-                [
-                    table.name,
-                    *chain.from_iterable(
-                        (
-                            _csv_cells(name, facet, known.get(name), iris)
-                            for name, facet in columns.items()
-                        )
-                    ),
-                ]
+            named = (
+                _csv_cells(name, facet, known.get(name), iris) for name, facet in columns.items()
             )
+            rows.append([table.name, *chain.from_iterable(named)])
     return write_csv(rows if len(tables) > 1 else (row[1:] for row in rows))
 
 

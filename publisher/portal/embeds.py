@@ -120,8 +120,11 @@ def oembed(
 ) -> Response:
     """Other sites turn a pasted address into a frame with it."""
     # oEmbed, section 2.3.5: the status is 501 for a format that the provider does not have.
-    status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
-    require(format == "json", TranslatableText("Only the format json is supported"), status)
+    require(
+        format == "json",
+        TranslatableText("Only the format json is supported"),
+        HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST,
+    )
     host = origin(request)
     try:
         parts = urlsplit(url)

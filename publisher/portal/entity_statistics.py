@@ -310,12 +310,10 @@ def entity_figures(
     ] = None,
 ) -> Response:
     """A browser is redirected to the page that shows the same as charts."""
-    parts = path_segments(request) or [""]
-    stem, _dot, suffix = parts[-1].rpartition(".")
-    if stem and suffix in (*TABLE_FORMATS, "html"):  # a code may contain a dot
-        parts[-1] = stem
-    facet, code = parts[0], "/".join(parts[1:])
-    filters = replace(Filter(), bases=parse_filters(request.query_params).bases)
+    facet, _slash, code = "/".join(path_segments(request)).partition("/")
+    stem, _dot, suffix = code.rpartition(".")
+    # A code may contain a dot.
+    code = stem if stem and suffix in (*TABLE_FORMATS, "html") else code
     page = _find_page(facet, code, tables, names)
     facets = [*(item.name for item in FACETS.values() if item.scheme), "source", PARTY]
     require(
@@ -325,10 +323,9 @@ def entity_figures(
             known=", ".join(facets),
         ),
     )
+    filters = Filter((), parse_filters(request.query_params).bases).with_codes("kind", "initiative")
     party = f"{names.iris.base}id/{PARTY}/{code}"
-    is_party = facet == PARTY
-    filters = replace(filters, party=party) if is_party else filters.with_codes(facet, code)
-    filters = filters.with_codes("kind", "initiative")
+    filters = replace(filters, party=party) if facet == PARTY else filters.with_codes(facet, code)
     if rows:
         lines = write_listed(tables, filters, "title", names.iris)
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8")

@@ -89,16 +89,19 @@ class FacetLabels:
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, facet: str, code: str) -> str:
-        if facet == "kind":
-            return _(_KINDS[code]) if code in _KINDS else code
-        if facet == "basis":
-            return basis_title(code)
-        if facet == "source":
-            return self.sources.get(code, code)
-        if facet == "language":
-            return _language(code, current_locale().language)
-        address = FACETS[facet].iri(code, self.iris)
-        return concept_name(address, current_locale().language, self.iris.base) or code
+        language = current_locale().language
+        match facet:
+            case "kind":
+                return _(_KINDS[code]) if code in _KINDS else code
+            case "basis":
+                return basis_title(code)
+            case "source":
+                return self.sources.get(code, code)
+            case "language":
+                return _language(code, language)
+            case _:
+                address = FACETS[facet].iri(code, self.iris)
+                return concept_name(address, language, self.iris.base) or code
 
     def short(self, facet: str, code: str) -> str:
         """Return the label of a code, after the code itself where people know it. Half of the

@@ -751,13 +751,15 @@ def all_codes(facet: str, iris: Iris) -> tuple[str, ...]:
     """
     part = FACETS[facet]
     members = concepts(part.scheme, iris.base)
-    above = {iri for item in members.values() for iri in item.broader} if facet == "line" else set()
-    codes = [part.code(iri, iris) for iri in members if iri not in above]
-    if facet == "country":
-        codes = [part.code(iri, iris) for iri in members if f"{AREA}co" in members[iri].types]
-    elif facet != "line":  # goals, targets and indicators are in one scheme, as are series
-        depth = 1 if facet == "target" else 0
-        codes = [code for code in codes if code.count(".") == depth and code[:1].isdigit()]
+    above = {iri for item in members.values() for iri in item.broader}
+    # Goals, targets and indicators are in one scheme, as are series.
+    conditions: dict[str, Callable[[str, str], bool]] = {
+        "country": lambda iri, _code: f"{AREA}co" in members[iri].types,
+        "line": lambda iri, _code: iri not in above,
+        "goal": lambda _iri, code: "." not in code and code[:1].isdigit(),
+        "target": lambda _iri, code: code.count(".") == 1 and code[:1].isdigit(),
+    }
+    codes = (code for iri in members if conditions[facet](iri, code := part.code(iri, iris)))
     return tuple(sorted(codes, key=lambda code: sort_key(facet, code)))
 
 

@@ -12,6 +12,7 @@ entries) and https://www.jsonfeed.org/version/1.1/.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -350,29 +351,33 @@ def title_of(followed: Followed, tables: FacetIndex, labels: FacetLabels) -> str
 
 
 def compare(
-    before: Mapping[str, str],
+    before: Mapping[str, str] | None,
     items: Sequence[ListItem],
     position: int,
     iris: Iris,
     most: int = COMPARED,
 ) -> ComparedResults:
-    """Compare results, item by item, with the times of those of *before* by IRI.
+    """Compare results, item by item, with the times of those of *before* by IRI; None: there are no
+    changes yet.
 
     If either are as many as are compared, *most*, older results may have taken the place of newer
     ones: then only what changed later than the oldest of *before* counts, and nothing is counted as
     removed.
     """
-    now = {item.iri: item.changed or "" for item in items}
-    is_part = len(now) >= most or len(before) >= most
-    since = min(before.values(), default="") if is_part else ""
-    changes: dict[str, list[ChangedThing]] = {"new": [], "changed": [], "removed": []}
-    gone = [(iri, None) for iri in before if iri not in now and not is_part]
+    now, known = {item.iri: item.changed or "" for item in items}, before or {}
+    is_part = len(now) >= most or len(known) >= most
+    since = min(known.values(), default="") if is_part else ""
+    changes = defaultdict[str, list[ChangedThing]](list)
+    gone = [(iri, None) for iri in known if iri not in now and not is_part]
     for iri, title in [*((item.iri, item.title) for item in items), *gone]:
-        kind = "removed" if iri not in now else "changed" if iri in before else "new"
-        if kind == "removed" or (before.get(iri) != now[iri] and now[iri] >= since):
+        kind = "removed" if iri not in now else "changed" if iri in known else "new"
+        if kind == "removed" or (known.get(iri) != now[iri] and now[iri] >= since):
             path = iri.removeprefix(f"{iris.base}id/")
             changes[kind].append(ChangedThing(iri, title or path, f"/page/{path}"))
-    return ComparedResults(position, now, changes)
+    kinds = ("new", "changed", "removed")
+    return ComparedResults(
+        position, now, {} if before is None else {kind: changes[kind] for kind in kinds}
+    )
 
 
 def settle_due(service: QueryService, store: SubscriptionStore) -> int:
@@ -394,11 +399,9 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
         except (PublisherError, HTTPProblem) as error:
             log.warning("search not compared", search=item.search, error=str(error))
             store.skip(item.key, snapshot.position)
-            continue
-        comparison = compare(item.results or {}, rows, snapshot.position, service.iris)
-        if item.results is None:
-            comparison = replace(comparison, changes={})
-        store.settle(item.key, comparison)
+        else:
+            comparison = compare(item.results, rows, snapshot.position, service.iris)
+            store.settle(item.key, comparison)
     return len(due)
 
 

@@ -177,21 +177,18 @@ async def _remarks(
     source, known = service.iris.source(registry), rules(service.iris.base)
     fixed: dict[str, int] | None = ledger.get("fixed")
     quality = (await measure_sources(service)).get(source)
-    results = await service.rows(query("source-remarks"), {"source": iri(source)})
-    rows = [row for row in results if "shape" in row]  # an aggregate of nothing has one row
+    rows = await service.rows(query("source-remarks"), {"source": iri(source)})
     paths = {row["path"].value for row in rows if "path" in row}
     gains = await rule_gains(service, source, quality, paths) if quality else {}
     reports = list[RuleReport]()
-    for row in rows:
+    for row in (row for row in rows if "shape" in row):  # an aggregate of nothing has one row
         shape, path = row["shape"].value, row["path"].value if "path" in row else ""
         bound = {"source": iri(source), "shape": iri(shape)}
-        examples = await service.rows(query("source-remark-examples"), bound)
         name, rule = shape.rpartition("#")[2], known.get(shape)
-        # A mirror may have remarks by a rule of another version, which is not known here.
-        described = _describe_rule(rule) if rule else {"message": row["message"].value}
         reports.append(
             _RULE
-            | described
+            # A mirror may have remarks by a rule of another version, which is not known here.
+            | (_describe_rule(rule) if rule else {"message": row["message"].value})
             | {
                 "rule": name,
                 "iri": shape,
@@ -202,7 +199,9 @@ async def _remarks(
                 "fixed": None if fixed is None else fixed.get(name, 0),
                 "first_seen": row["first"].value,
                 "last_seen": confirmed,
-                "examples": _examples(examples, service.iris),
+                "examples": _examples(
+                    await service.rows(query("source-remark-examples"), bound), service.iris
+                ),
                 "gain": round(gains.get(shape, 0.0), 1),
             }
         )
@@ -254,18 +253,18 @@ def own_field(fields: Mapping[str, Sequence[str]], path: str) -> str:
 
 def _examples(rows: Iterable[Row], iris: Iris) -> list[dict[str, str]]:
     """Return a record for each key, with its English title if there is one."""
+    # A title in English comes first, and the first row of a key counts.
+    ranked = sorted(rows, key=lambda row: "title" not in row or row["title"].language != "en")
     reports: dict[str, dict[str, str]] = {}
-    # A title in English comes last, and replaces the others.
-    for row in sorted(rows, key=lambda row: "title" in row and row["title"].language == "en"):
+    for row in ranked:
         key, title, page = row["key"].value, row.get("title"), row.get("page")
-        is_english = title is not None and title.language == "en"
-        if key not in reports or is_english:
-            reports[key] = _EXAMPLE | {
-                "key": key,
-                "title": title.value if title else "",
-                "page": f"/page/{row['thing'].value.removeprefix(f'{iris.base}id/')}",
-                "registry_page": page.value if page and page.is_iri else "",
-            }
+        example = {
+            "key": key,
+            "title": title.value if title else "",
+            "page": f"/page/{row['thing'].value.removeprefix(f'{iris.base}id/')}",
+            "registry_page": page.value if page and page.is_iri else "",
+        }
+        reports.setdefault(key, _EXAMPLE | example)
     return [reports[key] for key in sorted(reports)[:_EXAMPLES]]
 
 

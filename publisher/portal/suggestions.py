@@ -9,11 +9,11 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
 from typing import Annotated, Any
 
 import orjson
 from fastapi import APIRouter, Depends, Query
+from rapidfuzz import fuzz, process
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -163,8 +163,9 @@ def _organizations(
         name = title[0] if title else ""
         if things and name and (name not in cards or things > cards[name].initiatives):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
-            iri = entry.thing
-            cards[name] = TopicCard(PARTY, iri, iri, name, _("Organization"), things, page)
+            cards[name] = TopicCard(
+                PARTY, entry.thing, entry.thing, name, _("Organization"), things, page
+            )
     return sorted(cards.values(), key=lambda card: -card.initiatives)[:_PARTIES]
 
 
@@ -298,17 +299,19 @@ def similar_titles(
 
     *min_ratio* is the least similarity, from 0 to 1.
     """
-    words, folded = (
-        re.findall(r"\w+", title[:_MAX_LENGTH])[:_MAX_WORDS],
-        title[:_MAX_LENGTH].casefold(),
-    )
-    best: dict[str, tuple[float, str]] = {}
+    words = re.findall(r"\w+", title[:_MAX_LENGTH])[:_MAX_WORDS]
     request = SearchRequest(" OR ".join(words), field="title")
-    for entry in search.find_entries(request, _COMPARED) if words else ():
-        for text, _tag in entry.titles:
-            other = text[:_MAX_LENGTH].casefold()
-            ratio = SequenceMatcher(None, folded, other, autojunk=False).ratio()
-            if ratio >= min_ratio:
-                best[entry.thing] = min(best.get(entry.thing, (0.0, "")), (-ratio, text))
-    ranked = sorted(best.items(), key=lambda item: (item[1][0], item[0]))
-    return [(thing, text) for thing, (_ratio, text) in ranked[:limit]]
+    entries = search.find_entries(request, _COMPARED) if words else ()
+    known = [(entry.thing, text) for entry in entries for text, _tag in entry.titles]
+    ranked = process.extract(
+        title[:_MAX_LENGTH],
+        [text[:_MAX_LENGTH] for _thing, text in known],
+        scorer=fuzz.ratio,
+        processor=str.casefold,
+        score_cutoff=100 * min_ratio,
+        limit=None,
+    )
+    best: dict[str, str] = {}
+    for _text, _score, index in ranked:
+        best.setdefault(*known[index])
+    return list(best.items())[:limit]

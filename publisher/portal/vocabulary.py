@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
@@ -207,22 +208,28 @@ def concept_tree(description: Description) -> list[tuple[int, Row]]:
     concept: *concept*, *notation*, *broader*, and *name* in the language of the page, else in
     English.
     """
-    rows = dict[str, Row]()
-    for concept in dict.fromkeys(statement.subject for statement in description.statements):
-        labels = description.all("skos:prefLabel", concept)
-        name = first_in_language(labels)
-        if name and description.all("skos:inScheme", concept):
-            rows[concept] = {"concept": Term(concept), "name": name}
-            for key in ("notation", "broader"):
-                if value := description.one(f"skos:{key}", concept):
-                    rows[concept][key] = value
-    below: dict[str, list[Row]] = {}
+    names = {
+        concept: name
+        for concept in dict.fromkeys(statement.subject for statement in description.statements)
+        if description.all("skos:inScheme", concept)
+        and (name := first_in_language(description.all("skos:prefLabel", concept)))
+    }
+    rows: dict[str, Row] = {
+        concept: {"concept": Term(concept), "name": name}
+        | {
+            key: value
+            for key in ("notation", "broader")
+            if (value := description.one(f"skos:{key}", concept))
+        }
+        for concept, name in names.items()
+    }
+    below = defaultdict[str, list[Row]](list)
     for row in sorted(rows.values(), key=_notation_order):
         parent = row["broader"].value if "broader" in row else ""
-        below.setdefault(parent if parent in rows else "", []).append(row)
+        below[parent if parent in rows else ""].append(row)
 
     def branches(parent: str, depth: int) -> Iterator[tuple[int, Row]]:
-        for row in below.get(parent, ()):
+        for row in below[parent]:
             yield depth, row
             yield from branches(row["concept"].value, depth + 1)
 
@@ -286,18 +293,16 @@ def term_groups(
     label. A term has its label and definition in the language of the page, else in English, its
     facts, an example query, and its uses in the data: None if *uses* is None.
     """
-    namespace = f"{ontology}#"
-    groups: dict[str, list[OntologyTerm]] = {code: [] for code in (*_CODES.values(), _OTHER)}
-    for term in dict.fromkeys(statement.subject for statement in description.statements):
-        if not term.startswith(namespace):
-            continue
-        short, types = description.short(term), map(str, description.all("rdf:type", term))
+    namespace, groups = f"{ontology}#", defaultdict[str, list[OntologyTerm]](list)
+    subjects = (statement.subject for statement in description.statements)
+    for term in dict.fromkeys(name for name in subjects if name.startswith(namespace)):
+        types = map(str, description.all("rdf:type", term))
         code = next((_CODES[name] for name in types if name in _CODES), _OTHER)
+        short = description.short(term)
         facts = {
-            fact: [
-                value for value in description.all(fact, term) if not value.value.startswith(OWL)
-            ]
+            fact: values
             for fact in FACTS
+            if (values := [v for v in description.all(fact, term) if not v.value.startswith(OWL)])
         }
         groups[code].append(
             {
@@ -305,7 +310,7 @@ def term_groups(
                 "name": term.removeprefix(namespace),
                 "label": first_in_language(description.all("rdfs:label", term)),
                 "definition": first_in_language(description.all("rdfs:comment", term)),
-                "facts": {fact: values for fact, values in facts.items() if values},
+                "facts": facts,
                 "uses": uses.get(term, 0) if uses is not None else None,
                 "query": _QUERY.format(
                     prefix=short.partition(":")[0],
@@ -315,9 +320,11 @@ def term_groups(
             }
         )
     return {
-        code: sorted(terms, key=lambda term: (str(term["label"] or "").casefold(), term["name"]))
-        for code, terms in groups.items()
-        if terms
+        code: sorted(
+            groups[code], key=lambda term: (str(term["label"] or "").casefold(), term["name"])
+        )
+        for code in (*_CODES.values(), _OTHER)
+        if groups[code]
     }
 
 

@@ -316,15 +316,17 @@ async def preview(command: VisitorCommand, definition: str, client: str) -> dict
     *error_kind* is the class of the error, "" for none. Raises StoreBusy and QuotaExceeded.
     """
     language = f"--language={current_locale().language}"
-    late = _("The test did not end within %(seconds)s seconds.")
-    broken = _("The test ended without a result: it needed more memory than its limit.")
     try:
         output = await command.run(client, language, data=definition.encode())
         return {**_NOTHING, **orjson.loads(output[:_LARGEST])}
     except TimeoutError:
-        error = late % {"seconds": f"{command.seconds:g}"}
-        return _NOTHING | {"error_kind": "late", "error": error}
+        late = _("The test did not end within %(seconds)s seconds.")
+        return _NOTHING | {
+            "error_kind": "late",
+            "error": late % {"seconds": f"{command.seconds:g}"},
+        }
     except orjson.JSONDecodeError:
+        broken = _("The test ended without a result: it needed more memory than its limit.")
         return _NOTHING | {"error_kind": "broken", "error": broken}
 
 

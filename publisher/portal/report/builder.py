@@ -6,9 +6,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from itertools import takewhile
 from pathlib import Path
@@ -19,11 +18,12 @@ import orjson
 import structlog
 import typst
 
+from journal.files import replace_folder
 from journal.journal import Journal
 from languages.translations import LANGUAGES, current_locale, format_date, use_language
 from languages.translations import gettext as _
 from publisher.data.counts import FacetIndex, Filter
-from publisher.errors import ReleaseError, ReportError
+from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures
 from publisher.portal.report.content import (
@@ -63,7 +63,7 @@ def build_report(
     """Write the report on release *number* (None: the newest) in *language*, filtered by *chosen*;
     an existing one is replaced.
 
-    Raises ReportError and ReleaseNotFound.
+    Raises ReportError, ReleaseError and ReleaseNotFound.
     """
     release = find_release(data, number)
     names = FacetLabels(iris, {source.name: source.title for source in release.sources})
@@ -118,7 +118,11 @@ def build_report(
         "files": {file: len(content) for file, content in files.items()},
     }
     files[NUMBERS] = _numbers(report, parts)
-    _write(data / "reports", scope.name, files)
+    digests = {file: hashlib.sha256(content).hexdigest() for file, content in sorted(files.items())}
+    sums = "".join(f"{digest}  {file}\n" for file, digest in digests.items())
+    with replace_folder(data / "reports" / scope.name) as part:
+        for file, content in {**files, "SHA256SUMS": sums.encode()}.items():
+            (part / file).write_bytes(content)
     return report
 
 
@@ -133,11 +137,8 @@ def open_figures(
         raise ReportError(
             f"the tables of release {release.number} could not be made: {error}; is there room below {data}?"
         ) from error
-    tables = FacetIndex(file)
-    try:
+    with closing(FacetIndex(file)) as tables:
         yield Figures(tables, names, filters)
-    finally:
-        tables.close()
 
 
 def _last_changes(data: Path, release: Release) -> dict[str, str]:
@@ -184,16 +185,13 @@ def _pdf(
             language=language,
             action="install fonts-noto-core and fonts-noto-cjk",
         )
-    try:
-        return typeset(
-            _HERE / "report.typ",
-            {**document, **more, "colours": _COLOURS.findall(stylesheet())},
-            release.issued,
-            {f"{key}.svg": standalone_svg(drawing) for key, drawing in drawings.items()},
-            system_fonts=bool(hints),
-        )
-    except ReleaseError as error:
-        raise ReportError(str(error)) from error
+    return typeset(
+        _HERE / "report.typ",
+        {**document, **more, "colours": _COLOURS.findall(stylesheet())},
+        release.issued,
+        {f"{key}.svg": standalone_svg(drawing) for key, drawing in drawings.items()},
+        system_fonts=bool(hints),
+    )
 
 
 def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
@@ -209,23 +207,6 @@ def _numbers(report: Report, parts: Sequence[Section]) -> bytes:
         },
         option=options | orjson.OPT_APPEND_NEWLINE,
     )
-
-
-def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
-    part, old = reports / f".{name}.part", reports / f".{name}.old"
-    for left in (part, old):
-        shutil.rmtree(left, ignore_errors=True)
-    part.mkdir(parents=True)
-    sums = "".join(
-        f"{hashlib.sha256(content).hexdigest()}  {file}\n"
-        for file, content in sorted(files.items())
-    )
-    for file, content in {**files, "SHA256SUMS": sums.encode()}.items():
-        (part / file).write_bytes(content)
-    if (reports / name).exists():
-        (reports / name).rename(old)
-    part.rename(reports / name)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def list_reports(reports: Path) -> list[Report]:
