@@ -54,7 +54,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from harvesters.reasons import Reason, Value, as_reason, other
 from journal.errors import JournalError
@@ -336,6 +336,16 @@ def with_parser_errors(search: Callable[[Any], Any], subject: str) -> Callable[[
                 raise
 
     return find
+
+
+ValueT = TypeVar("ValueT")
+
+
+def require(value: ValueT | None, error: Exception) -> ValueT:
+    """Return *value*; raise *error* if there is none."""
+    if not value:
+        raise error
+    return value
 
 
 def message(error: BaseException) -> str:

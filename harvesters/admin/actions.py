@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field
 
 from harvesters.admin.context import AdminContext
-from harvesters.errors import InvalidInputError, PrizeError, UnknownError
+from harvesters.errors import InvalidInputError, PrizeError, UnknownError, require
 from harvesters.inspection.preview import PreviewResult, localize, preview_source
 from harvesters.ledger import operators, outbox, prizes
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import ActionType, Alert, AuditEntry
+from harvesters.ledger.models import Alert
 from harvesters.ledger.operators import MAX_NAME_LENGTH, Key, Scope, parse_scope
 from harvesters.ledger.participation import Edition, Stage
 from harvesters.notifications.alerts import FILE, RulesError, load_rules, read_rules, write_messages
@@ -69,9 +69,10 @@ def create_key(
     days: Annotated[int | None, Field(ge=1, le=MAX_KEY_DAYS)] = None,
 ) -> CreatedKey:
     """Create a key; only this response has its token."""
-    allowed = parse_scope(scope)
-    if allowed is None:
-        raise InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES))
+    allowed = require(
+        parse_scope(scope),
+        InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES)),
+    )
     if not operators.is_valid_name(name):
         raise InvalidInputError(
             Reason(
@@ -81,7 +82,7 @@ def create_key(
         )
     created = CreatedKey(*operators.create_key(context.ledger, name, allowed, context.now(), days))
     note = f"{created.key.display_name}, {allowed.label}"
-    audit(context, by, ActionType.KEY_CREATED, note=note)
+    audit(context, by, "key created", note=note)
     return created
 
 
@@ -89,12 +90,12 @@ def get_key(ledger: Ledger, key_id: str) -> Key:
     """Return the key with this id; raise KeyNotFound, whose message does not repeat the id, since
     it may be a whole token.
     """
-    key = operators.find_key(ledger, key_id)
-    if key is None:
-        raise KeyNotFound(
+    return require(
+        operators.find_key(ledger, key_id),
+        KeyNotFound(
             "There is no key with that identifier. `stocktake keys list` shows the identifiers."
-        )
-    return key
+        ),
+    )
 
 
 @operation(
@@ -109,7 +110,7 @@ def revoke_key(context: HarvestContext, key_id: str, *, by: str) -> Key:
     """Revoke a key immediately and for good, and end its sessions."""
     key = get_key(context.ledger, key_id)
     revoked = operators.revoke_key(context.ledger, key, context.now())
-    audit(context, by, ActionType.KEY_REVOKED, note=revoked.display_name)
+    audit(context, by, "key revoked", note=revoked.display_name)
     return revoked
 
 
@@ -168,7 +169,7 @@ def save_definition(
         return
     saved = (definition, text, by, context.now(), note or None)
     operators.save_definition(context.ledger, *saved, before)
-    audit(context, by, ActionType.PROPOSED, definition, note=note)
+    audit(context, by, "proposed a definition", definition, note=note)
 
 
 @operation(Scope.ADMIN, form="/page/sources/{name}/proposal", changes_status=False)
@@ -178,12 +179,13 @@ def decide_proposal(
     """Save the definition that another person proposed, or discard it; raise NotFound, InvalidValue
     or DefinitionChanged.
     """
-    proposal = operators.proposed_definition(context.ledger, definition)
-    if proposal is None:
-        raise NotFound("There is no proposed definition of this source.")
+    proposal = require(
+        operators.proposed_definition(context.ledger, definition),
+        NotFound("There is no proposed definition of this source."),
+    )
     if do == "discard":
         operators.discard_proposal(context.ledger, definition)
-        audit(context, by, ActionType.DISCARDED, definition)
+        audit(context, by, "discarded a proposed definition", definition)
         return
     if proposal.who == by:
         raise InvalidValue("Another person must confirm what you proposed.")
@@ -219,7 +221,7 @@ def _write_definition(
             "The definition cannot be written: %(reason)s.", reason=error.strerror
         ) from error
     operators.save_definition(ledger, name, text, who, now, note or None)
-    audit(context, who, ActionType.DEFINED, name, note=note)
+    audit(context, who, "saved the definition", name, note=note)
 
 
 @operation(
@@ -241,7 +243,7 @@ def remap(
     run with its plan. The result is a row of the run report, {} if that takes long.
     """
     if do == "apply":
-        audit(context.reader(), by, ActionType.REQUESTED, source.name, note="remap")
+        audit(context.reader(), by, "requested a run", source.name, note="remap")
     return context.remap(source.name, do == "preview")
 
 
@@ -260,7 +262,7 @@ def save_rules(context: HarvestContext, *, by: str, text: str, before: str = "")
         raise InvalidValue(
             "The rules cannot be written: %(reason)s.", reason=error.strerror
         ) from error
-    audit(context, by, ActionType.RULES_SAVED)
+    audit(context, by, "saved the alert rules")
 
 
 @operation(
@@ -278,7 +280,7 @@ def send_test(context: AdminContext, *, by: str, rule: str = "") -> None:
     now = context.now()
     alert = Alert(0, rule, "", now, Reason("alert_test", by=by))
     outbox.queue_messages(context.ledger, write_messages(chosen, alert, context.channels, now), now)
-    audit(context.reader(), by, ActionType.TESTED, note=rule)
+    audit(context.reader(), by, "sent a test message", note=rule)
 
 
 def find_prize_edition(ledger: Ledger, id: str) -> Edition:
@@ -291,11 +293,6 @@ def find_prize_edition(ledger: Ledger, id: str) -> Edition:
             )
         )
     return edition
-
-
-def _audit_prize(context: HarvestContext, by: str, action: str, note: str) -> None:
-    entry = AuditEntry(context.now(), by, action, prizes.SOURCE, note=note)
-    operators.record_audit_entry(context.ledger, entry)
 
 
 @operation(
@@ -315,7 +312,7 @@ def put_edition(context: HarvestContext, *, by: str, edition: str, text: str) ->
     except PrizeError as error:
         raise InvalidValue("The edition is not valid: %(reason)s", reason=str(error)) from error
     prizes.put_edition(context.ledger, item)
-    _audit_prize(context, by, "prize edition added", item.id)
+    audit(context, by, "prize edition added", prizes.SOURCE, note=item.id)
     return f"edition {item.id}: {len(item.categories)} categories, {item.opens} to {item.results}"
 
 
@@ -343,7 +340,7 @@ def change_expert(
         raise InvalidValue("Write a mail address.")
     (prizes.remove_expert if remove else prizes.add_expert)(context.ledger, chosen.id, address)
     what = "removed" if remove else "added"
-    _audit_prize(context, by, f"prize expert {what}", chosen.id)
+    audit(context, by, f"prize expert {what}", prizes.SOURCE, note=chosen.id)
     return f"edition {chosen.id}: expert {what}"
 
 
@@ -374,7 +371,8 @@ def decide_stage(
     decided = contest.set_stage(
         context.ledger, chosen, nomination, stage, special, context.now(), context.iris.base
     )
-    _audit_prize(context, by, "prize stage decided", f"{chosen.id} {nomination}: {stage.value}")
+    note = f"{chosen.id} {nomination}: {stage.value}"
+    audit(context, by, "prize stage decided", prizes.SOURCE, note=note)
     return f"{decided.id} {decided.category}: {decided.stage.value}"
 
 

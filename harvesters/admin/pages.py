@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from markupsafe import Markup
 
-from harvesters.ledger.models import SEEN, TOMBSTONED, ActionType, Notice, Outcome
+from harvesters.ledger.models import SEEN, TOMBSTONED, Notice, Outcome
 from harvesters.ledger.operators import Scope
 from harvesters.reasons import Reason, parse_reason, without_review
 from languages.translations import (
@@ -64,42 +64,35 @@ PARTS: Mapping[str, str] = {
     "search": "Search index",
     "columns": "Statements, facets and history",
 }
-# The actions whose value is not their label; "held" is also a state, with another meaning.
-ACTIONS: Mapping[str, str] = {
-    ActionType.HELD.value: "put on hold",
-    ActionType.RELEASED.value: "resumed",
-    ActionType.REQUESTED.value: "run requested",
-    ActionType.DEFINED.value: "definition saved",
-}
 # The sentence that says what a person did, with %(who)s and %(object)s.
 SENTENCES: Mapping[str, str] = {
-    ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",
-    ActionType.REJECTED.value: "%(who)s rejected the change %(object)s.",
-    ActionType.ENDORSED.value: "%(who)s approved the change %(object)s first; another person must approve it too.",
-    ActionType.UNDONE.value: "%(who)s undid the approval of %(object)s.",
-    ActionType.HELD.value: "%(who)s put %(object)s on hold.",
-    ActionType.RELEASED.value: "%(who)s resumed %(object)s.",
-    ActionType.REQUESTED.value: "%(who)s requested a run of %(object)s.",
-    ActionType.CLEAR_PLANNED.value: "%(who)s planned to remove all records of %(object)s.",
-    ActionType.RETIREMENT_PLANNED.value: "%(who)s planned to retire %(object)s.",
-    ActionType.REMOVAL_PLANNED.value: "%(who)s planned to remove a record of %(object)s for good.",
-    ActionType.RESUMED.value: "%(who)s resumed the retired source %(object)s.",
-    ActionType.ERASED.value: "%(who)s erased a removed record of %(object)s.",
-    ActionType.ANSWERED.value: "%(who)s answered a reported problem of %(object)s.",
-    ActionType.TRANSLATED.value: "%(who)s chose the concept of a word of %(object)s.",
-    ActionType.TOPIC_DECIDED.value: "%(who)s decided about a suggested topic of %(object)s.",
-    ActionType.PAIR_DECIDED.value: "%(who)s decided whether two records are one thing.",
-    ActionType.CLUSTERED.value: "%(who)s published the clusters.",
-    ActionType.DEFINED.value: "%(who)s saved the definition of %(object)s.",
-    ActionType.PROPOSED.value: "%(who)s proposed a definition of %(object)s.",
-    ActionType.DISCARDED.value: "%(who)s discarded a proposed definition of %(object)s.",
-    ActionType.RULES_SAVED.value: "%(who)s saved the rules of alerts.",
-    ActionType.SILENCED.value: "%(who)s silenced alerts %(object)s",
-    ActionType.UNSILENCED.value: "%(who)s ended a silence.",
-    ActionType.TESTED.value: "%(who)s sent a test message.",
-    ActionType.RESENT.value: "%(who)s sent a message again.",
-    ActionType.KEY_CREATED.value: "%(who)s created a key.",
-    ActionType.KEY_REVOKED.value: "%(who)s revoked a key.",
+    "approved": "%(who)s approved the change %(object)s.",
+    "rejected": "%(who)s rejected the change %(object)s.",
+    "approved first": "%(who)s approved the change %(object)s first; another person must approve it too.",
+    "undone": "%(who)s undid the approval of %(object)s.",
+    "held": "%(who)s put %(object)s on hold.",
+    "released": "%(who)s resumed %(object)s.",
+    "requested a run": "%(who)s requested a run of %(object)s.",
+    "planned to remove all records": "%(who)s planned to remove all records of %(object)s.",
+    "planned to retire the source": "%(who)s planned to retire %(object)s.",
+    "planned to remove a record": "%(who)s planned to remove a record of %(object)s for good.",
+    "resumed a retired source": "%(who)s resumed the retired source %(object)s.",
+    "erased a removed record": "%(who)s erased a removed record of %(object)s.",
+    "answered a problem": "%(who)s answered a reported problem of %(object)s.",
+    "chose the concept of a word": "%(who)s chose the concept of a word of %(object)s.",
+    "decided about a suggested topic": "%(who)s decided about a suggested topic of %(object)s.",
+    "decided about a pair of records": "%(who)s decided whether two records are one thing.",
+    "published the clusters": "%(who)s published the clusters.",
+    "saved the definition": "%(who)s saved the definition of %(object)s.",
+    "proposed a definition": "%(who)s proposed a definition of %(object)s.",
+    "discarded a proposed definition": "%(who)s discarded a proposed definition of %(object)s.",
+    "saved the alert rules": "%(who)s saved the rules of alerts.",
+    "silenced alerts": "%(who)s silenced alerts %(object)s",
+    "ended a silence": "%(who)s ended a silence.",
+    "sent a test message": "%(who)s sent a test message.",
+    "sent a message again": "%(who)s sent a message again.",
+    "key created": "%(who)s created a key.",
+    "key revoked": "%(who)s revoked a key.",
     "submission accepted": "%(who)s accepted a submission.",
     "submission accepted first": "%(who)s accepted a submission first; another person must accept it too.",
     "submission changes requested": "%(who)s asked for changes of a submission.",
@@ -110,6 +103,10 @@ SENTENCES: Mapping[str, str] = {
     "comment rejected": "%(who)s rejected a comment.",
     "comment marked as spam": "%(who)s marked a comment as spam.",
     "submission handed over": "%(who)s sent a link that hands a submission over.",
+    "prize edition added": "%(who)s added an edition of the prizes.",
+    "prize expert added": "%(who)s added an expert of the prizes.",
+    "prize expert removed": "%(who)s removed an expert of the prizes.",
+    "prize stage decided": "%(who)s decided about a nomination for a prize.",
 }
 # The condition under which a rule of alerts applies, with its limit.
 CONDITIONS: Mapping[str, str] = {
@@ -169,7 +166,6 @@ def create_pages(*, demo: bool) -> Pages:
         Scope=Scope,
         user=None,
         demo=demo,
-        action_labels=ACTIONS,
         sentences=SENTENCES,
     )
 

@@ -256,40 +256,10 @@ class Scope(IntEnum):
         return self.name.lower()
 
 
-class ActionType(Enum):
-    APPROVED = "approved"
-    ENDORSED = "approved first"
-    REJECTED = "rejected"
-    UNDONE = "undone"
-    HELD = "held"
-    RELEASED = "released"
-    REQUESTED = "requested a run"
-    CLEAR_PLANNED = "planned to remove all records"
-    RETIREMENT_PLANNED = "planned to retire the source"
-    REMOVAL_PLANNED = "planned to remove a record"
-    RESUMED = "resumed a retired source"
-    ERASED = "erased a removed record"
-    ANSWERED = "answered a problem"
-    TRANSLATED = "chose the concept of a word"
-    TOPIC_DECIDED = "decided about a suggested topic"
-    PAIR_DECIDED = "decided about a pair of records"
-    CLUSTERED = "published the clusters"
-    DEFINED = "saved the definition"
-    PROPOSED = "proposed a definition"
-    DISCARDED = "discarded a proposed definition"
-    RULES_SAVED = "saved the alert rules"
-    SILENCED = "silenced alerts"
-    UNSILENCED = "ended a silence"
-    TESTED = "sent a test message"
-    RESENT = "sent a message again"
-    KEY_CREATED = "key created"
-    KEY_REVOKED = "key revoked"
-
-
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One action of a person or of a key's owner; *when* is UTC, *what* an ActionType's value or
-    another text.
+    """One action of a person or of a key's owner; *when* is UTC, *what* a text such as "approved",
+    for which the admin pages have a sentence.
     """
 
     __pydantic_config__ = ANSWERED

@@ -18,7 +18,6 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     PUBLISHED_RUNS,
     TOMBSTONED,
-    ActionType,
     AuditEntry,
     DefinitionVersion,
     GrantedOverride,
@@ -154,7 +153,7 @@ def audit_entries(ledger: Database, limit: int = 50, source: str | None = None) 
 def endorsements(ledger: Database, run: str) -> list[str]:
     """Return who approved a plan that needs another person's approval as well."""
     c = t.audit_log.c
-    query = sa.select(c.who).where(c.run == run, c.what == ActionType.ENDORSED.value)
+    query = sa.select(c.who).where(c.run == run, c.what == "approved first")
     return ledger.scalars(query.order_by(c.id))
 
 

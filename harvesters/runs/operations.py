@@ -31,7 +31,6 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import (
     MAX_NOTE_LENGTH,
     PUBLISHED_RUNS,
-    ActionType,
     AuditEntry,
     Override,
     RemovalKind,
@@ -167,13 +166,13 @@ class OverrideRequest(Override):
 def audit(
     context: HarvestContext,
     by: str,
-    action: ActionType,
+    action: str,
     source: str | None = None,
     run: str | None = None,
     note: str = "",
 ) -> None:
     """Write what a person did to the audit log."""
-    entry = AuditEntry(context.now(), by, action.value, source, run, note or None)
+    entry = AuditEntry(context.now(), by, action, source, run, note or None)
     operators.record_audit_entry(context.ledger, entry)
 
 
@@ -188,7 +187,7 @@ def audit(
 def hold(context: HarvestContext, source: Source, *, by: str, reason: Note = "") -> None:
     """Put a source on hold: its next plans need approval."""
     new = SourceHold(source.name, context.now(), by, reason)
-    audit(context, by, ActionType.HELD, source.name, note=reason)
+    audit(context, by, "held", source.name, note=reason)
     operators.hold(context.ledger, new)
 
 
@@ -205,7 +204,7 @@ def release(context: HarvestContext, name: str, *, by: str) -> None:
         raise PlanError(
             Reason("%(source)s: not on hold; to list holds: `stocktake sources list`", source=name)
         )
-    audit(context, by, ActionType.RELEASED, name)
+    audit(context, by, "released", name)
 
 
 @operation(
@@ -239,7 +238,7 @@ def request_run(
     _check_supersede(ledger, source.name, supersede)
     number = operators.request_run(ledger, source.name, full, by, now)
     notes = ["full"] * full + [f"supersedes {supersede}"] * bool(supersede)
-    audit(context, by, ActionType.REQUESTED, source.name, note=", ".join(notes))
+    audit(context, by, "requested a run", source.name, note=", ".join(notes))
     return RunRequest(number, source.name, full, now, by)
 
 
@@ -334,7 +333,7 @@ def _is_first_approval(context: HarvestContext, waiting: Run, by: str, note: str
             )
         )
     if not approved:
-        audit(context, by, ActionType.ENDORSED, waiting.source, waiting.id, note)
+        audit(context, by, "approved first", waiting.source, waiting.id, note)
     return not approved
 
 
@@ -349,8 +348,7 @@ def _record_approval(
             f"{override.limit} up to {override.value:g} once, until "
             f"{override.until:%Y-%m-%d %H:%M} UTC"
         )
-    approved = ActionType.APPROVED.value
-    entry = AuditEntry(now, by, approved, waiting.source, waiting.id, "; ".join(notes) or None)
+    entry = AuditEntry(now, by, "approved", waiting.source, waiting.id, "; ".join(notes) or None)
     last = next(iter(operators.audit_entries(ledger, 1, waiting.source)), None)
     if last is None or replace(last, when=now) != entry:
         operators.record_audit_entry(ledger, entry)
@@ -394,7 +392,7 @@ def reject(context: HarvestContext, source: Source, id: str, *, by: str, reason:
     """Reject a plan and keep the published data."""
     with source_lock(source.name, context) as context:
         waiting = find_held_plan(context.ledger, id, source.name)
-        audit(context, by, ActionType.REJECTED, source.name, id, reason)
+        audit(context, by, "rejected", source.name, id, reason)
         text = "rejected by %(by)s: %(note)s" if reason else "rejected by %(by)s"
         reasons = (
             Reason(text, by=by, note=reason),
@@ -428,7 +426,7 @@ def undo(context: HarvestContext, source: Source, id: str, *, by: str, reason: N
                     source=source.name,
                 )
             )
-        audit(context, by, ActionType.UNDONE, source.name, id, reason)
+        audit(context, by, "undone", source.name, id, reason)
         return restore(context, source, approved, by, reason)
 
 
@@ -459,7 +457,7 @@ def resume(context: HarvestContext, name: str, *, by: str) -> None:
                 "%(source)s: not retired; to list sources: `stocktake sources list`", source=name
             )
         )
-    audit(context, by, ActionType.RESUMED, name)
+    audit(context, by, "resumed a retired source", name)
 
 
 @operation(Scope.OPERATE, "Plan", command="sources forget")
@@ -471,7 +469,7 @@ def forget(context: HarvestContext, source: Source, key: str, *, by: str) -> Run
     if digest not in operators.forgotten_keys(context.ledger, source.name):
         return plan_removal(source, context, RemovalKind.FORGET, key, by=by).run
     remaining = erase(source.name, key, context)
-    audit(context, by, ActionType.ERASED, source.name, note=f"SHA-256 of its key: {digest}")
+    audit(context, by, "erased a removed record", source.name, note=f"SHA-256 of its key: {digest}")
     return remaining
 
 
@@ -513,7 +511,7 @@ def translate(
     item = CuratedWord(word, concept, by, f"{context.now():%Y-%m-%d}", comment)
     file = add_word(_folder(context), source.name, item, context.iris.base)
     note = f"{word[:200]}: {short_name(concept, context.iris.base)}"
-    audit(context, by, ActionType.TRANSLATED, source.name, note=note)
+    audit(context, by, "chose the concept of a word", source.name, note=note)
     return file
 
 
@@ -544,7 +542,7 @@ def decide_topic(
             Reason("The decision cannot be stored: %(reason)s", reason=error.reason)
         ) from error
     note = f"{record[:200]}: {concept}, {decision}"
-    audit(context, by, ActionType.TOPIC_DECIDED, source.name, note=note)
+    audit(context, by, "decided about a suggested topic", source.name, note=note)
     return file
 
 
@@ -574,7 +572,9 @@ def decide_pairs(
     now = context.now()
     add_decisions(context.ledger, [Decision(pair, judgement, by, now, reason) for pair in pairs])
     note = note or ", ".join(map(pair_id, pairs))
-    audit(context, by, ActionType.PAIR_DECIDED, note=f"{note}: {judgement or 'withdrawn'}")
+    audit(
+        context, by, "decided about a pair of records", note=f"{note}: {judgement or 'withdrawn'}"
+    )
 
 
 @operation(
@@ -594,7 +594,7 @@ def publish_clusters(
     if run and rows:
         counts = Counter(row["change"] for row in rows)
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
-        audit(context, by, ActionType.CLUSTERED, note=note)
+        audit(context, by, "published the clusters", note=note)
     return run, rows
 
 
@@ -618,7 +618,7 @@ def answer_problem(
     problem = reported_problem(context.ledger, int(number)) if number.isdecimal() else None
     if problem is None or not close_problem(context, problem, context.now(), answer):
         raise UnknownError(Reason("There is no open problem with this number."))
-    audit(context, by, ActionType.ANSWERED, problem.source, note=f"problem {problem.id}")
+    audit(context, by, "answered a problem", problem.source, note=f"problem {problem.id}")
 
 
 @operation(
@@ -641,7 +641,7 @@ def silence(
     until = context.now() + timedelta(hours=hours)
     outbox.silence(context.ledger, rule, source, until, by, reason)
     note = " · ".join(filter(None, (rule, f"{hours} h", reason)))
-    audit(context, by, ActionType.SILENCED, source or None, note=note)
+    audit(context, by, "silenced alerts", source or None, note=note)
 
 
 @operation(
@@ -654,7 +654,7 @@ def end_silence(context: HarvestContext, number: str, *, by: str) -> None:
     """End a silence."""
     if not (number.isdecimal() and outbox.end_silence(context.ledger, int(number))):
         raise UnknownError(Reason("There is no such silence. It may have ended."))
-    audit(context, by, ActionType.UNSILENCED)
+    audit(context, by, "ended a silence")
 
 
 @operation(
@@ -669,7 +669,7 @@ def retry_message(context: HarvestContext, number: str, *, by: str) -> None:
         number.isdecimal() and outbox.retry_message(context.ledger, int(number), context.now())
     ):
         raise UnknownError(Reason("There is no undelivered message with that number."))
-    audit(context, by, ActionType.RESENT, note=number)
+    audit(context, by, "sent a message again", note=number)
 
 
 OPERATIONS: tuple[Operation[..., Any], ...] = (

@@ -31,7 +31,6 @@ from harvesters.ledger.models import (
     TOMBSTONED,
     UNSEEN,
     UPSERTED,
-    ActionType,
     AuditEntry,
     Notice,
     Outcome,
@@ -60,9 +59,9 @@ _BATCH_SIZE = 500  # records
 _LIMIT = "deleted"  # code of the reason that too many records were deleted by their source
 _CLEARED = (Reason("its source was cleared by an operator"),)
 _ACTIONS = {
-    RemovalKind.CLEAR: ActionType.CLEAR_PLANNED,
-    RemovalKind.FORGET: ActionType.REMOVAL_PLANNED,
-    RemovalKind.RETIRE: ActionType.RETIREMENT_PLANNED,
+    RemovalKind.CLEAR: "planned to remove all records",
+    RemovalKind.FORGET: "planned to remove a record",
+    RemovalKind.RETIRE: "planned to retire the source",
 }
 
 
@@ -107,7 +106,7 @@ def plan_removal(
         run = create_idle_run(source.name, context, before, rules)
         operators.plan_removal(ledger, Removal(run.id, source.name, kind, digest))
         noted = note or (f"SHA-256 of its key: {digest}" if digest else None)
-        entry = AuditEntry(context.now(), by, _ACTIONS[kind].value, source.name, run.id, noted)
+        entry = AuditEntry(context.now(), by, _ACTIONS[kind], source.name, run.id, noted)
         operators.record_audit_entry(ledger, entry)
         if kind is not RemovalKind.RETIRE:
             reasons = _CLEARED if key is None else ERASED

@@ -56,6 +56,16 @@ async def test_every_operation_is_offered_where_it_says_in_six_languages(admin: 
             assert any(map(pattern.fullmatch, sent)), (item.name, language)
 
 
+def test_every_action_in_the_audit_log_has_a_sentence() -> None:
+    folder = Path(pages.__file__).parents[1]
+    files = [*folder.glob("admin/*.py"), *folder.glob("runs/*.py")]
+    texts = "".join(file.read_text(encoding="utf-8") for file in files)
+    actions = {*re.findall(r"audit\(\s*[^,]+,\s*\w+,\s*\"([^\"]+)\"", texts)}
+
+    assert len(actions) > 20
+    assert actions <= pages.SENTENCES.keys()
+
+
 def test_every_command_of_an_operation_runs_it() -> None:
     for words in (*(item.command for item in OPERATIONS if item.command), *COMMANDS_ONLY):
         command: Any = get_command(app)

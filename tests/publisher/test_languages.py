@@ -23,7 +23,7 @@ from harvesters.admin import pages
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import Scope, State
 from harvesters.ledger.participation import SubmissionState
-from harvesters.participation import actions, drafts, moderation, openid, submitters
+from harvesters.participation import actions, drafts, openid, submitters
 from harvesters.participation.actions import CHANGED
 from harvesters.participation.check import REASONS
 from harvesters.participation.drafts import LANGUAGE, QUESTIONS
@@ -88,7 +88,7 @@ def words() -> set[str]:
         if message is not None
     }
     tables = (
-        pages.MEANINGS, pages.LIMITS, pages.ACTIONS, pages.PARTS, pages.SENTENCES, FIELD_NAMES, EDITOR_TEXTS,
+        pages.MEANINGS, pages.LIMITS, pages.PARTS, pages.SENTENCES, FIELD_NAMES, EDITOR_TEXTS,
     )  # fmt: skip
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
     messages |= {
@@ -116,7 +116,8 @@ def _words_of_submissions() -> set[str]:
     texts = {question.text for question in QUESTIONS} | {
         text for field in fields for text in (field.label, field.hint) if text
     }
-    answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
+    answers = {text for mail in submitters.MAILS.values() for text in mail}
+    answers -= {submitters.LINK, submitters.NOTE}
     answers |= {CHANGED, actions.TOO_MANY, drafts.GONE, submitters.INVALID, actions.UNCONFIRMED}
     faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
     labels = (
