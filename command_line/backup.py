@@ -13,10 +13,11 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import fsspec
 import typer
+from fsspec.implementations.dirfs import DirFileSystem
 from pydantic import TypeAdapter, ValidationError
 from rich.progress import track
 from sqlalchemy.engine import make_url
@@ -37,60 +38,41 @@ class BackupError(HarvestError):
     """A backup cannot be read or written; the message says what to do."""
 
 
-class Target:
-    """The storage of a backup: a folder of this machine, such as one on another disk, or a URL of
-    fsspec (https://filesystem-spec.readthedocs.io/), such as ``s3://bucket/backup``.
+def open_target(address: str) -> DirFileSystem:
+    """Return the storage of a backup: a folder of this machine, such as one on another disk, or a
+    URL of fsspec (https://filesystem-spec.readthedocs.io/), such as ``s3://bucket/backup``.
 
-    Files have names such as ``journal/000000001.rdfp.gz``, and appear under them when complete.
     Raises BackupError if no library is installed for the URL.
     """
+    try:
+        system, root = fsspec.core.url_to_fs(
+            address, use_listings_cache=False, skip_instance_cache=True
+        )
+    except (ImportError, ValueError) as error:
+        raise BackupError(
+            f"{address} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
+        ) from error
+    return DirFileSystem(str(root).rstrip("/"), system, skip_instance_cache=True)
 
-    def __init__(self, address: str) -> None:
-        try:
-            self._system, root = fsspec.core.url_to_fs(
-                address, use_listings_cache=False, skip_instance_cache=True
-            )
-        except (ImportError, ValueError) as error:
-            raise BackupError(
-                f"{address} cannot be used: {error}; for s3:// pip install 'stocktake[s3]'"
-            ) from error
-        self._root = str(root).rstrip("/")
 
-    def read(self, name: str) -> bytes | None:
-        """Return the content of a small file, None if it is missing."""
-        try:
-            return bytes(self._system.cat_file(f"{self._root}/{name}"))
-        except FileNotFoundError:
-            return None
+def put(target: DirFileSystem, name: str, path: Path) -> None:
+    """Copy the file at *path* to a name such as ``journal/000000001.rdfp.gz``, where it appears when
+    it is complete and, in a folder, on the disk.
+    """
+    if target.fs.async_impl:  # an object store, which has no folders
+        target.put_file(str(path), name)
+        return
+    target.makedirs(name.rpartition("/")[0], exist_ok=True)
+    target.put_file(str(path), f"{name}.part")
+    if target.fs.protocol == ("file", "local"):
+        with Path(target.path, f"{name}.part").open("rb") as file:
+            os.fsync(file.fileno())
+    target.mv(f"{name}.part", name)
 
-    def get(self, name: str, path: Path) -> None:
-        """Copy a file to *path*; raises OSError."""
-        self._system.get_file(f"{self._root}/{name}", str(path))
 
-    def put(self, name: str, path: Path) -> None:
-        """Copy the file at *path*; it appears when it is complete and, in a folder, on the disk."""
-        target = f"{self._root}/{name}"
-        if self._system.async_impl:  # an object store, which has no folders
-            self._system.put_file(str(path), target)
-            return
-        self._system.makedirs(target.rpartition("/")[0], exist_ok=True)
-        self._system.put_file(str(path), f"{target}.part")
-        if self._system.protocol == ("file", "local"):
-            with Path(f"{target}.part").open("rb") as file:
-                os.fsync(file.fileno())
-        self._system.mv(f"{target}.part", target)
-
-    def sizes(self) -> dict[str, int]:
-        """Return the size in bytes of every file."""
-        files: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
-        prefix = f"{self._root}/".lstrip("/")
-        return {
-            name.lstrip("/").removeprefix(prefix): int(about["size"])
-            for name, about in files.items()
-        }
-
-    def delete(self, name: str) -> None:
-        self._system.rm_file(f"{self._root}/{name}")
+def sizes(target: DirFileSystem) -> dict[str, int]:
+    """Return the size in bytes of every file of a backup."""
+    return {name: int(about["size"]) for name, about in target.find("", detail=True).items()}
 
 
 def encrypt(path: Path, target: Path, recipients: Sequence[str]) -> None:
@@ -238,13 +220,13 @@ def restore(context: Context, address: Address, identity: Identity = None) -> No
 
 
 def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
-    target = Target(address)
+    target = open_target(address)
     before = _read_manifest(target, address)
     if before and before.base != settings.base:
         fail(
             f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder"
         )
-    if before is None and target.sizes():
+    if before is None and sizes(target):
         fail(f"{address} is not empty and holds no backup; choose a new folder")
     with _scratch_folder(settings.data) as folder:
         if before is None:  # with a manifest, an interrupted backup can be continued
@@ -254,8 +236,8 @@ def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
         files, copied = _copy_files(settings, target, folder, position, known, recipients)
         manifest = Manifest(position, created, settings.base, recipients, files)
         _write_manifest(target, manifest, folder)
-    for name in target.sizes().keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
-        target.delete(name)  # such as a file of a withdrawn release
+    for name in sizes(target).keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
+        target.rm_file(name)  # such as a file of a withdrawn release
     size = sum(file.bytes for file in files.values())
     print(
         f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}"
@@ -280,7 +262,7 @@ def _scratch_folder(data: Path) -> Iterator[Path]:
 
 def _copy_files(
     settings: Settings,
-    target: Target,
+    target: DirFileSystem,
     folder: Path,
     position: int,
     known: dict[str, SavedFile],
@@ -290,7 +272,7 @@ def _copy_files(
     copied.
     """
     files: dict[str, SavedFile] = {}
-    copied, sizes = 0, target.sizes()
+    copied, present = 0, sizes(target)
     for name, path in track(
         list(_originals(settings, folder, position)), "copying", console=err, transient=True
     ):
@@ -298,7 +280,7 @@ def _copy_files(
         with suppress(FileNotFoundError):  # a release may be withdrawn meanwhile
             status = path.stat()
             same = saved and (saved.size, saved.modified) == (status.st_size, status.st_mtime_ns)
-            if saved and same and sizes.get(stored) == saved.bytes and path.parent != folder:
+            if saved and same and present.get(stored) == saved.bytes and path.parent != folder:
                 files[name] = saved
                 continue
             # The copy does not change, so that its checksum is that of the stored file.
@@ -310,13 +292,13 @@ def _copy_files(
             files[name] = SavedFile(
                 copy.stat().st_size, _sha256(copy), status.st_mtime_ns, status.st_size
             )
-            target.put(stored, copy)
+            put(target, stored, copy)
             copied += 1
     return files, copied
 
 
 def _restore(settings: Settings, address: str, identity: Path | None) -> Manifest:
-    target, data = Target(address), settings.data
+    target, data = open_target(address), settings.data
     manifest = _read_manifest(target, address)
     if manifest is None or not manifest.created:
         fail(f"{address} holds no complete backup")
@@ -357,14 +339,16 @@ def _restore(settings: Settings, address: str, identity: Path | None) -> Manifes
     return manifest
 
 
-def _fetch(target: Target, name: str, file: SavedFile, staging: Path, identity: Path | None) -> str:
+def _fetch(
+    target: DirFileSystem, name: str, file: SavedFile, staging: Path, identity: Path | None
+) -> str:
     """Copy a file of a backup below *staging*, decrypted; return its fault, "" if it has none."""
     path = staging / name
     stored = name + ENCRYPTED if identity else name
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ENCRYPTED) if identity else path
     try:
-        target.get(stored, part)
+        target.get_file(stored, str(part))
     except OSError as error:
         return f"{stored} cannot be read: {error}"
     if _sha256(part) != file.sha256:
@@ -460,17 +444,18 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_manifest(target: Target, manifest: Manifest, folder: Path) -> None:
+def _write_manifest(target: DirFileSystem, manifest: Manifest, folder: Path) -> None:
     """Store the manifest of a backup; *folder* is for a temporary file."""
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=1))
-    target.put(MANIFEST, folder / MANIFEST)
+    put(target, MANIFEST, folder / MANIFEST)
 
 
-def _read_manifest(target: Target, address: str) -> Manifest | None:
+def _read_manifest(target: DirFileSystem, address: str) -> Manifest | None:
     """Return the manifest of a backup, None if there is none."""
-    content = target.read(MANIFEST)
     try:
-        return None if content is None else TypeAdapter(Manifest).validate_json(content)
+        return TypeAdapter(Manifest).validate_json(target.cat_file(MANIFEST))
+    except FileNotFoundError:
+        return None
     except ValidationError as error:
         problem = error.errors()[0]
         fail(

@@ -49,9 +49,10 @@ def format_cell(value: object) -> str:
 
 
 def make_table(
-    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none"
+    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none", *, header: bool = True
 ) -> Table | Text:
-    """Return a table of rows, or a line that ends in *empty* if there are none.
+    """Return a table of rows, with or without a *header*, or a line that ends in *empty* if there
+    are none.
 
     Columns are the keys of all rows in order of appearance, without empty columns.
     """
@@ -59,9 +60,10 @@ def make_table(
         return Text(f"{title}: {empty}")
     used = {name for row in rows for name, value in row.items() if value is not None}
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
-    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table = Table(title=title, title_justify="left", box=SIMPLE, show_header=header)
     for name in names:
-        table.add_column(name, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
+        justify = "right" if name == "number" else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
     for row in rows:
         table.add_row(*(escape(format_cell(row.get(name))) for name in names))
     return table

@@ -19,7 +19,7 @@ from command_line.operations import run_operation
 from command_line.settings import Context, Settings
 from command_line.workspace import load_source, open_existing, open_ledger
 from harvesters.admin.actions import find_prize_edition, put_edition
-from harvesters.errors import DeliveryError, HarvestError
+from harvesters.errors import DeliveryError, HarvestError, require
 from harvesters.inspection.curation import find_gaps, undecided
 from harvesters.ledger import prizes as editions
 from harvesters.ledger import submissions
@@ -274,9 +274,10 @@ def undo(
 ) -> None:
     """Withdraw an offer: the other installation withdraws the submission."""
     with _open_sender(ctx.obj) as ledger:
-        offer = coar.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
-        if offer is None:
-            raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
+        offer = require(
+            coar.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value),
+            DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them"),
+        )
         coar.send(
             ledger,
             ctx.obj.public_url,

@@ -12,7 +12,7 @@ import typer
 from command_line.console import Json, print_json, print_lines, print_rows
 from command_line.settings import Context
 from command_line.workspace import current_user, harvest_context, open_existing
-from harvesters.errors import IdentityError
+from harvesters.errors import IdentityError, require
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.clusters import (
     PairRule,
@@ -284,13 +284,12 @@ def _decide(
 def undo(ctx: Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Withdraw the decision about a pair: it is matched by its score again, as before the decision."""
     with open_existing(ctx.obj), harvest_context(ctx.obj) as context:
-        both = next(
-            (key for key in current_decisions(context.ledger) if pair_id(key) == pair), None
-        )
-        if both is None:
-            raise IdentityError(
+        both = require(
+            next((key for key in current_decisions(context.ledger) if pair_id(key) == pair), None),
+            IdentityError(
                 f"the pair {pair!r} has no decision; `stocktake identity decisions` lists the current ones"
-            )
+            ),
+        )
         operations.decide_pairs(context, [both], None, by=current_user(), reason=reason)
     print_lines(f"withdrawn: {both[0]} and {both[1]}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -100,8 +100,7 @@ def verify(
                 for fault in faults[name]
             )
             print_some([*lines], SHOWN, indent="  ")
-    if "damaged" in states.values():
-        raise typer.Exit(1)
+    raise typer.Exit(int("damaged" in states.values()))
 
 
 def _parts(settings: Settings) -> list[Part]:
@@ -155,10 +154,9 @@ def _repair_status(settings: Settings) -> None:
 
 def _repair_dumps(data: Path, faults: list[Fault]) -> None:
     """Rewrite the damaged dumps, each at the journal entry in its name."""
-    names = [Path(fault.name).name.removesuffix(".sha256") for fault in faults]
-    for name in names:
-        for path in (data / "dumps" / name, data / "dumps" / f"{name}.sha256"):
-            path.unlink(missing_ok=True)
+    names = {Path(fault.name).name.removesuffix(".sha256") for fault in faults}
+    for name in names | {f"{name}.sha256" for name in names}:
+        (data / "dumps" / name).unlink(missing_ok=True)
     for number in sorted({int(match[1]) for name in names if (match := _DUMP.match(name))}):
         write_dumps(Journal(data / "journal"), data / "dumps", number)
 
@@ -200,8 +198,7 @@ def verify_store(context: Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     position, faults = _compare(context.obj)
     _print_differences(position, faults, as_json=as_json)
-    if faults:
-        raise typer.Exit(1)
+    raise typer.Exit(int(bool(faults)))
 
 
 @store.command()
@@ -236,8 +233,7 @@ def rebuild(
         as_json=as_json,
         repaired=[fault for fault in faults if fault not in remaining],
     )
-    if remaining:
-        raise typer.Exit(1)
+    raise typer.Exit(int(bool(remaining)))
 
 
 def _rebuild_all(settings: Settings, journal: Journal) -> None:
@@ -247,9 +243,8 @@ def _rebuild_all(settings: Settings, journal: Journal) -> None:
         return
     folder = settings.data / "store" / settings.elsewhere.folder
     require_unlocked(folder / "lock")
-    store = ExternalStore(settings.elsewhere, journal, iris)
-    store.empty()
-    store.close()
+    with closing(ExternalStore(settings.elsewhere, journal, iris)) as store:
+        store.empty()
     reader = JournalReader(journal, iris.base)
     with closing(
         open_external_runner(
@@ -259,17 +254,12 @@ def _rebuild_all(settings: Settings, journal: Journal) -> None:
         runner.finish()
 
 
-@contextmanager
-def _open_store(settings: Settings) -> Iterator[AuditTarget]:
+def _open_store(settings: Settings) -> AbstractContextManager[AuditTarget]:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
-        yield LocalStore(settings.data, iris)
-        return
-    store = ExternalStore(settings.elsewhere, Journal(settings.data / "journal"), iris)
-    try:
-        yield store
-    finally:
-        store.close()
+        return nullcontext(LocalStore(settings.data, iris))
+    journal = Journal(settings.data / "journal")
+    return closing(ExternalStore(settings.elsewhere, journal, iris))
 
 
 def _compare(settings: Settings) -> tuple[int, list[Difference]]:

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from operator import length_hint
 from typing import Protocol
 
 import structlog
@@ -208,53 +209,44 @@ def run_all(
         )
 
     with ProgressBar(err, quiet=quiet) as bar:
-        SourceQueue(sources, run).work()
+        run_in_turn(sources, run)
     return {source.name: results[source.name] for source in sources if source.name in results}
 
 
-class SourceQueue:
+def run_in_turn(
+    sources: Sequence[Source], run: Callable[[Source], None], patience: float = _PATIENCE
+) -> None:
     """Run sources one after the other. While one takes more than *patience* seconds, the next ones
     run beside it, so that a slow source does not delay the others.
+
+    After an error, such as Ctrl-C, no further one is started.
     """
+    pending, helpers = iter(sources), list[threading.Thread]()
 
-    def __init__(
-        self, sources: Sequence[Source], run: Callable[[Source], None], patience: float = _PATIENCE
-    ) -> None:
-        self._waiting, self._run, self._patience = deque(sources), run, patience
-        self._helpers: list[threading.Thread] = []
-
-    def work(self) -> None:
-        """Run all sources. After an error, such as Ctrl-C, no further one is started."""
-        try:
-            self._run_next()
-        except BaseException:
-            self._waiting.clear()
-            raise
-        finally:
-            for helper in self._helpers:  # a helper may add another while this waits
-                helper.join()
-
-    def _run_next(self) -> None:
-        while True:
-            try:
-                source = self._waiting.popleft()
-            except IndexError:
-                return
-            timer = threading.Timer(self._patience, self._help, (source,))
+    def run_pending() -> None:
+        for source in pending:
+            timer = threading.Timer(patience, run_beside, (source.name,))
             timer.daemon = True
-            if self._waiting:
-                timer.start()
+            timer.start()
             try:
-                self._run(source)
+                run(source)
             finally:
                 timer.cancel()
 
-    def _help(self, slow: Source) -> None:
-        if self._waiting and len(self._helpers) < _MAX_HELPERS:
-            log.info("source is slow; the next ones run beside it", source=slow.name)
-            helper = threading.Thread(target=self._run_next)
-            self._helpers.append(helper)
-            helper.start()
+    def run_beside(slow: str) -> None:  # in the thread of a timer
+        if length_hint(pending) and len(helpers) < _MAX_HELPERS:
+            helpers.append(threading.current_thread())
+            log.info("source is slow; the next ones run beside it", source=slow)
+            run_pending()
+
+    try:
+        run_pending()
+    except BaseException:
+        deque(pending, maxlen=0)
+        raise
+    finally:
+        for helper in helpers:  # a helper may add another while this waits
+            helper.join()
 
 
 def run_source(

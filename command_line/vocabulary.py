@@ -23,6 +23,7 @@ from command_line.console import (
     print_note,
     print_rows,
 )
+from harvesters.errors import require
 from publisher.linked_data.jsonld import jsonld_context
 from shapes.reference import graph
 from shapes.rules import Severity, examples, published_turtle, rules, turtle
@@ -90,9 +91,10 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
 
 
 def _report(file: Path, base: str) -> tuple[Result, ...]:
-    format_ = _FORMATS.get(file.suffix)
-    if format_ is None:
-        raise typer.BadParameter(f"{file}: unknown file type; use one of {', '.join(_FORMATS)}")
+    format_ = require(
+        _FORMATS.get(file.suffix),
+        typer.BadParameter(f"{file}: unknown file type; use one of {', '.join(_FORMATS)}"),
+    )
     try:
         quads = ox.parse(file.read_bytes(), format=format_, base_iri=base)
         return validate((str(quad.triple) for quad in quads), base=base, name="reference")

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -290,20 +289,15 @@ def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
     ]
 
 
-def statistics_table(row: Mapping[str, Any]) -> Table:
+def statistics_table(row: Mapping[str, Any]) -> Table | Text:
     """Return a table of a run's statistics (``run_report.run_details``), one number per line, in
     the order of the sum.
     """
-    table = Table(
-        title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False
-    )
-    for name in ("number", "what", "more"):
-        table.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
     counts, quads = row["counts"], row["quads"]
-    is_pending = row["outcome"] in _UNPUBLISHED
-    listed = (
+    names = {"published_after": "published if approved"} if row["outcome"] in _UNPUBLISHED else {}
+    listed = [
         *(
-            (counts[name], name.replace("_", " "), text)
+            (counts[name], names.get(name, name.replace("_", " ")), text)
             for name, text in _STATISTICS.items()
             if name in counts and (counts[name] or name in _ALWAYS_SHOWN)
         ),
@@ -316,11 +310,9 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
             (count, f"requests: {name.replace('_', ' ')}", _REQUESTS.get(name, ""))
             for name, count in sorted(row["network"].items())
         ),
-    )
-    for number, name, text in listed:
-        is_planned = is_pending and name == "published after"
-        table.add_row(f"{number:,}", "published if approved" if is_planned else name, text)
-    return table
+    ]
+    rows = [{"number": f"{number:,}", "what": name, "more": text} for number, name, text in listed]
+    return make_table(rows, f"{row['run']}: {row['outcome']}", header=False)
 
 
 def statistics_lines(row: Mapping[str, Any]) -> list[str]:

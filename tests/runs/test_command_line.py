@@ -24,7 +24,7 @@ import stocktake
 from command_line import services
 from command_line.commands import COMMANDS
 from command_line.settings import Settings
-from command_line.source_runs import SourceQueue
+from command_line.source_runs import run_in_turn
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.ledger.ledger import Ledger
@@ -396,7 +396,7 @@ def test_a_slow_source_does_not_hold_up_the_later_ones() -> None:
         if len(order) == 2:
             others_ran.set()
 
-    SourceQueue(sources, run, patience=0.01).work()
+    run_in_turn(sources, run, patience=0.01)
 
     assert (order[-1], sorted(order)) == ("slow", ["second", "slow", "third"])
 
@@ -406,7 +406,7 @@ def test_sources_run_in_their_order_where_none_is_slow() -> None:
     sources = [replace(definition, name=name) for name in ("b", "a", "c")]
     order = list[str]()
 
-    SourceQueue(sources, lambda source: order.append(source.name)).work()
+    run_in_turn(sources, lambda source: order.append(source.name))
 
     assert order == ["b", "a", "c"]
 
