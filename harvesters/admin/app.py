@@ -14,7 +14,7 @@ from harvesters.admin import context as authentication
 from harvesters.admin import contributions, curation, runs, schemas, sources, system
 from harvesters.admin.actions import OPERATIONS, get_key
 from harvesters.admin.context import AdminContext, Administrator, ContextDep, Reader
-from harvesters.admin.operations import api_routes, form_routes
+from harvesters.admin.operations import operation_routes
 from harvesters.admin.pages import PACKAGE_DIR, create_pages
 from harvesters.admin.schemas import (
     MAX_ROWS,
@@ -27,6 +27,7 @@ from harvesters.admin.schemas import (
     source_view,
     source_views,
 )
+from harvesters.errors import require
 from harvesters.ledger import operators
 from harvesters.ledger.models import AuditEntry, LogLine, Outcome, RunRequest, State
 from harvesters.site import ERROR_RESPONSES, NotFound, install_error_handlers
@@ -68,10 +69,10 @@ def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequest]:
 @routes.get("/run-requests/{id}", tags=["sources"])
 def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequest:
     """Show a run request: when it was claimed, and the id of its run once there is one."""
-    request = operators.run_request(context.ledger, id)
-    if request is None:
-        raise NotFound("There is no queued run %(number)s.", number=id)
-    return request
+    return require(
+        operators.run_request(context.ledger, id),
+        NotFound("There is no queued run %(number)s.", number=id),
+    )
 
 
 @routes.get("/plans", tags=["plans"])
@@ -218,8 +219,7 @@ def create_admin(context: AdminContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context, app.state.pages = context, create_pages(demo=context.demo)
-    generated = (api_routes(OPERATIONS), form_routes(OPERATIONS))
-    for router in (*_ROUTERS, *generated):
+    for router in (*_ROUTERS, operation_routes(OPERATIONS)):
         app.router.routes.extend(router.routes)  # include_router() would build each route again
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)

@@ -16,6 +16,7 @@ from fastapi.security import HTTPAuthorizationCredentials
 from starlette.responses import RedirectResponse, Response
 
 from harvesters.admin.pages import BASE_PATH, local_path
+from harvesters.errors import require
 from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operators import Key, Scope
@@ -37,6 +38,7 @@ from journal.journal import Journal
 from journal.store import Origin, read_origin
 from vocab.iris import Iris
 from web.sessions import MAX_AGE, SessionCookie, Sessions
+from web.templating import get_pages
 
 
 class SampleFields(Protocol):
@@ -181,9 +183,9 @@ def require_session(request: Request) -> User:
     """
     context = get_context(request)
     secret = SESSION.secret(request)
-    key_id = context.sessions.find(secret)
-    if key_id is None:
-        raise SessionRequired("Sign in with your key.", token_sent=False)
+    key_id = require(
+        context.sessions.find(secret), SessionRequired("Sign in with your key.", token_sent=False)
+    )
     key = operators.find_key(context.ledger, key_id)
     if key is None or not key.is_valid(context.now()) or key.scope < Scope.READ:
         context.sessions.end(secret)
@@ -193,6 +195,26 @@ def require_session(request: Request) -> User:
 
 
 CurrentUser = Annotated[User, Depends(require_session)]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRenderer:
+    """Render the pages of a signed-in *user*; the values of a template are keywords."""
+
+    request: Request
+    user: User
+
+    def __call__(
+        self, template: str, status: HTTPStatus | None = None, /, **values: object
+    ) -> Response:
+        return get_pages(self.request).render(template, {"user": self.user, **values}, status)
+
+
+def open_page(request: Request, user: CurrentUser) -> AdminRenderer:
+    return AdminRenderer(request, user)
+
+
+RendererDep = Annotated[AdminRenderer, Depends(open_page)]
 
 
 def user_of_page(scope: Scope) -> Callable[[User], User]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from harvesters.admin.actions import find_prize_edition
@@ -18,8 +18,10 @@ from harvesters.admin.context import (
     CurrentUser,
     FormFields,
     FormOperator,
+    RendererDep,
     redirect,
 )
+from harvesters.errors import require
 from harvesters.ledger import prizes, submissions
 from harvesters.ledger.participation import Submission, SubmissionState, Submitter
 from harvesters.ledger.submissions import count_comments, find_comment, find_picture, picture_of
@@ -33,7 +35,6 @@ from harvesters.runs.operations import MAX_ANSWER_LENGTH
 from harvesters.runs.reported_problems import problem_target, undecided_problems
 from harvesters.site import InvalidValue, NotFound, Site, VersionConflict, render_errors_as_pages
 from vocab.iris import Iris
-from web.templating import get_pages
 
 _ROWS = 100
 QUEUE = (SubmissionState.SUBMITTED,)
@@ -43,8 +44,7 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 @routes.get("/page/submissions")
 def show_queue(
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     state: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
@@ -52,48 +52,48 @@ def show_queue(
     chosen = next((item for item in LISTED if item.value == state), None)
     rows = submissions.in_states(context.ledger, (chosen,) if chosen else QUEUE, _ROWS)
     number, oldest = submissions.waiting(context.ledger)
-    values = {
-        "rows": rows,
-        "states": LISTED,
-        "chosen": chosen or QUEUE[0],
-        "number_waiting": number,
-        "oldest": oldest,
-    }
-    return get_pages(request).render("submissions.html", {"user": user, **values})
+    return show(
+        "submissions.html",
+        rows=rows,
+        states=LISTED,
+        chosen=chosen or QUEUE[0],
+        number_waiting=number,
+        oldest=oldest,
+    )
 
 
 @routes.get("/page/submissions/{id}")
-def show_submission(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_submission(id: str, show: RendererDep, context: ContextDep) -> Response:
     """Show a submission: its content, its changes, the findings of the rules, its history, and the
     form of the decision.
     """
     submission = moderation.find(context, id)
     checked = _check(context, submission)
     before = submission.published
-    values = {
-        "item": submission,
-        "members": shown_members(submission.content),
-        "changes": [
+    return show(
+        "submission.html",
+        item=submission,
+        members=shown_members(submission.content),
+        changes=[
             (MEMBERS[name].title, readable(change["before"]), readable(change["after"]))
             for name, change in (
                 differences(before, submission.content) if before is not None else {}
             ).items()
             if name in MEMBERS
         ],
-        "checked": checked,
-        "labels": labels(),
-        "history": submissions.history(context.ledger, id, internal=True),
-        "sentences_of_history": moderation.HISTORY,
-        "organization": _organization(context, submission),
-        "two_people": context.source(SOURCE).second_approver,
-        "waits": submission.state in moderation.WAITING,
-        "open": submission.state in (*moderation.WAITING, SubmissionState.CHANGES_REQUESTED),
-        "suspicions": suspicions(submission.content, None)
+        checked=checked,
+        labels=labels(),
+        history=submissions.history(context.ledger, id, internal=True),
+        sentences_of_history=moderation.HISTORY,
+        organization=_organization(context, submission),
+        two_people=context.source(SOURCE).second_approver,
+        waits=submission.state in moderation.WAITING,
+        open=submission.state in (*moderation.WAITING, SubmissionState.CHANGES_REQUESTED),
+        suspicions=suspicions(submission.content, None)
         if submission.state is SubmissionState.QUARANTINED
         else {},
-        "may_withdraw": submission.state is not SubmissionState.WITHDRAWN,
-    }
-    return get_pages(request).render("submission.html", {"user": user, **values})
+        may_withdraw=submission.state is not SubmissionState.WITHDRAWN,
+    )
 
 
 def _organization(context: AdminContext, submission: Submission) -> str | None:
@@ -168,8 +168,7 @@ _LISTED_COMMENTS = (
 
 @routes.get("/page/comments")
 def show_comments(
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     state: Annotated[str, Query(max_length=40)] = "",
 ) -> Response:
@@ -177,15 +176,15 @@ def show_comments(
     chosen = next(
         (item for item in _LISTED_COMMENTS if item.value == state), SubmissionState.SUBMITTED
     )
-    values = {
-        "rows": submissions.comments(context.ledger, _ROWS, state=chosen),
-        "states": _LISTED_COMMENTS,
-        "chosen": chosen,
-        "waits": chosen in comments.WAITING,
-        "may_reject": chosen in (*comments.WAITING, SubmissionState.ACCEPTED),
-        "number_waiting": count_comments(context.ledger, SubmissionState.SUBMITTED),
-    }
-    return get_pages(request).render("comments.html", {"user": user, **values})
+    return show(
+        "comments.html",
+        rows=submissions.comments(context.ledger, _ROWS, state=chosen),
+        states=_LISTED_COMMENTS,
+        chosen=chosen,
+        waits=chosen in comments.WAITING,
+        may_reject=chosen in (*comments.WAITING, SubmissionState.ACCEPTED),
+        number_waiting=count_comments(context.ledger, SubmissionState.SUBMITTED),
+    )
 
 
 @routes.post("/page/comments/{id}/{decision}")
@@ -193,47 +192,46 @@ def decide_comment(
     id: str, decision: str, form: FormFields, user: FormOperator, context: ContextDep
 ) -> Response:
     """Carry out what a moderator decided."""
-    comment = find_comment(context.ledger, id)
-    if comment is None or comment.state is SubmissionState.DRAFT:
-        raise NotFound("There is no comment with this identifier.")
+    item = find_comment(context.ledger, id)
+    comment = require(
+        item if item and item.state is not SubmissionState.DRAFT else None,
+        NotFound("There is no comment with this identifier."),
+    )
     comments.decide(context, user.key.display_name, comment, decision, form.get("note", ""))
     return redirect(f"/page/comments?state={comment.state.value}")
 
 
 @routes.get("/page/prizes")
-def show_editions(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_editions(show: RendererDep, context: ContextDep) -> Response:
     """Show the editions with the numbers of their nominations, and the form that adds one."""
     rows = [
         (item, len(prizes.nominations(context.ledger, item.id)))
         for item in prizes.editions(context.ledger)
     ]
-    return get_pages(request).render("prizes.html", {"user": user, "rows": rows, "text": text_of})
+    return show("prizes.html", rows=rows, text=text_of)
 
 
 @routes.get("/page/prizes/{edition}")
-def show_edition(
-    edition: str, request: Request, user: CurrentUser, context: ContextDep
-) -> Response:
+def show_edition(edition: str, show: RendererDep, context: ContextDep) -> Response:
     """Show the nominations by category, the best score first, and the experts."""
     chosen = find_prize_edition(context.ledger, edition)
-    values = {
-        "edition": chosen,
-        "rows": contest.rank(context.ledger, chosen),
-        "experts": prizes.experts(context.ledger, chosen.id),
-        "stages": dict(choices("prize-stage", context.base)),
-        "categories": dict(choices("prize-category", context.base)),
-        "may_decide": not chosen.takes_nominations(context.now()),
-        "text": text_of,
-    }
-    return get_pages(request).render("prize-edition.html", {"user": user, **values})
+    return show(
+        "prize-edition.html",
+        edition=chosen,
+        rows=contest.rank(context.ledger, chosen),
+        experts=prizes.experts(context.ledger, chosen.id),
+        stages=dict(choices("prize-stage", context.base)),
+        categories=dict(choices("prize-category", context.base)),
+        may_decide=not chosen.takes_nominations(context.now()),
+        text=text_of,
+    )
 
 
 @routes.get("/page/problems")
-def show_problems(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_problems(show: RendererDep, context: ContextDep) -> Response:
     """Show the problems that nobody has answered and no harvest has fixed, oldest first."""
     waiting = [
         (item, problem_target(item, Iris(context.base)))
         for item in undecided_problems(context.ledger)
     ]
-    values = {"user": user, "problems": waiting, "most": MAX_ANSWER_LENGTH}
-    return get_pages(request).render("problems.html", values)
+    return show("problems.html", problems=waiting, most=MAX_ANSWER_LENGTH)

@@ -12,17 +12,17 @@ from math import inf
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from starlette.datastructures import QueryParams
 from starlette.responses import Response
 
 from harvesters.admin.context import (
     AdminContext,
+    AdminRenderer,
     ContextDep,
-    CurrentUser,
     FormFields,
     FormOperator,
-    User,
+    RendererDep,
     redirect,
 )
 from harvesters.errors import IdentityError, SourceDefinitionError
@@ -68,7 +68,6 @@ from vocab.curated import (
 from vocab.iris import Iris
 from vocab.lookup import MAX_LENGTH, fold
 from vocab.schemes import label
-from web.templating import get_pages
 
 _GAPS, _SUGGESTIONS = "/page/gaps", "/page/suggestions"
 _ROWS = 30  # words, suggestions and decisions a page
@@ -77,18 +76,15 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 
 @routes.get(_GAPS)
-def show_gaps(
-    request: Request, user: CurrentUser, context: ContextDep, source: str = ""
-) -> Response:
+def show_gaps(show: RendererDep, context: ContextDep, source: str = "") -> Response:
     """Show the most frequent untranslated words of one source, and the concepts that were chosen
     since its last run.
     """
-    return _render_gaps(request, user, context, source)
+    return _render_gaps(show, context, source)
 
 
 def _render_gaps(
-    request: Request,
-    user: User,
+    show: AdminRenderer,
     context: AdminContext,
     source: str,
     entered: Mapping[str, str] | None = None,
@@ -104,30 +100,29 @@ def _render_gaps(
         if chosen
         else []
     )
-    values = {
-        "user": user,
-        "sources": names,
-        "source": chosen,
-        "gaps": [gap for gap in gaps if fold(gap.word) not in known][:_ROWS],
-        "words": [
+    return show(
+        "gaps.html",
+        HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK,
+        sources=names,
+        source=chosen,
+        gaps=[gap for gap in gaps if fold(gap.word) not in known][:_ROWS],
+        words=[
             (item, concept_name(item.concept, current_locale().language, context.base))
             for item in words
         ],
-        "faults": context.invalid_sources(),
-        "name": lambda iri: label(iri, current_locale().language, context.base) or iri,
-        "short": lambda iri: short_name(iri, context.base),
-        "most": MAX_NOTE_LENGTH,
-        "no_concept": NO_CONCEPT,
-        "entered": entered or {},
-        "problem": problem,
-    }
-    status = HTTPStatus.UNPROCESSABLE_ENTITY if problem else HTTPStatus.OK
-    return get_pages(request).render("gaps.html", values, status)
+        faults=context.invalid_sources(),
+        name=lambda iri: label(iri, current_locale().language, context.base) or iri,
+        short=lambda iri: short_name(iri, context.base),
+        most=MAX_NOTE_LENGTH,
+        no_concept=NO_CONCEPT,
+        entered=entered or {},
+        problem=problem,
+    )
 
 
 @routes.post(_GAPS)
 def choose_concept(
-    form: FormFields, request: Request, user: FormOperator, context: ContextDep
+    form: FormFields, show: RendererDep, user: FormOperator, context: ContextDep
 ) -> Response:
     """Write a word and its concept to the table of the source; on an error, show the list again."""
     source = context.source(form.get("source", ""))
@@ -135,12 +130,12 @@ def choose_concept(
         item = _read_choice(form, context)
         translate(context.reader(), source, by=user.key.display_name, **item)
     except InvalidValue as error:
-        return _render_gaps(request, user, context, source.name, form, error.localized)
+        return _render_gaps(show, context, source.name, form, error.localized)
     except SourceDefinitionError as error:
         unwritten = InvalidValue(
             "The table of words cannot be written: %(reason)s", reason=error.reason
         )
-        return _render_gaps(request, user, context, source.name, form, unwritten.localized)
+        return _render_gaps(show, context, source.name, form, unwritten.localized)
     return redirect(f"{_GAPS}?source={source.name}")
 
 
@@ -162,9 +157,7 @@ def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, st
 
 
 @routes.get(_SUGGESTIONS)
-def show_suggestions(
-    request: Request, user: CurrentUser, context: ContextDep, source: str = ""
-) -> Response:
+def show_suggestions(show: RendererDep, context: ContextDep, source: str = "") -> Response:
     """Show the undecided suggestions of one source, the surest first, and the newest decisions."""
     names = [item.name for item in context.sources()]
     chosen = source if source in names else next(iter(names), "")
@@ -174,23 +167,22 @@ def show_suggestions(
     waiting = (
         undecided(context.ledger, context.source_dir, chosen, Iris(context.base)) if chosen else []
     )
-    values = {
-        "user": user,
-        "sources": names,
-        "source": chosen,
-        "total": len(waiting),
-        "suggestions": waiting[:_ROWS],
-        "decisions": sorted(
+    return show(
+        "suggestions.html",
+        sources=names,
+        source=chosen,
+        total=len(waiting),
+        suggestions=waiting[:_ROWS],
+        decisions=sorted(
             (item for item in decisions if item.decision != SUGGESTED),
             key=lambda item: item.day,
             reverse=True,
         )[:_ROWS],
-        "faults": context.invalid_sources(),
-        "name": lambda concept: concept_name(concept, current_locale().language, context.base),
-        "short": lambda iri: short_name(iri, context.base),
-        "most": MAX_NOTE_LENGTH,
-    }
-    return get_pages(request).render("suggestions.html", values)
+        faults=context.invalid_sources(),
+        name=lambda concept: concept_name(concept, current_locale().language, context.base),
+        short=lambda iri: short_name(iri, context.base),
+        most=MAX_NOTE_LENGTH,
+    )
 
 
 PAGE = "/page/identity"
@@ -215,8 +207,7 @@ class ComparedField(NamedTuple):
 
 @routes.get(PAGE)
 def show_pairs(
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     status: str = Status.QUEUED.value,
     after: int = 0,
@@ -228,46 +219,43 @@ def show_pairs(
     rated, _ = classify_stored(context.ledger)
     pairs = [(item, item.score.bits) for item, status in rated if status is chosen]
     start = max(0, after)
-    values = {
-        "user": user,
-        "states": list(Status),
-        "counts": Counter(status for _, status in rated),
-        "chosen": chosen,
-        "pairs": pairs[start : start + _PAIRS],
-        "decisions": current_decisions(context.ledger),
-        "next": start + _PAIRS if start + _PAIRS < len(pairs) else None,
-    }
-    return get_pages(request).render("identity.html", values)
+    return show(
+        "identity.html",
+        states=list(Status),
+        counts=Counter(status for _, status in rated),
+        chosen=chosen,
+        pairs=pairs[start : start + _PAIRS],
+        decisions=current_decisions(context.ledger),
+        next=start + _PAIRS if start + _PAIRS < len(pairs) else None,
+    )
 
 
 @routes.get(f"{PAGE}/publish")
-def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_changes(show: RendererDep, context: ContextDep) -> Response:
     """Show what publishing would change."""
     with plan_clusters(context.reader()) as changes:
         rows = [(change.graph, change_kind(change)) for change in islice(changes, _PAIRS)]
         counts = Counter(map(change_kind, changes))
-    values = {"user": user, "changes": rows, "counts": counts, "base": context.base}
-    return get_pages(request).render("identity-publish.html", values)
+    return show("identity-publish.html", changes=rows, counts=counts, base=context.base)
 
 
 @routes.get(f"{PAGE}/pairs/{{id}}")
-def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_pair(id: str, show: RendererDep, context: ContextDep) -> Response:
     """Show both sides of a pair, the bits of each feature, and all decisions about it."""
     pair = _find(context.ledger, id)
     rated, _ = classify_stored(context.ledger)
-    values = {
-        "user": user,
-        "pair": pair,
-        "status": next(status for item, status in rated if item.pair == pair.pair),
-        "fields": _compare(read_sides(context.ledger, pair, Iris(context.base)), context),
-        "history": [
+    return show(
+        "identity-pair.html",
+        pair=pair,
+        status=next(status for item, status in rated if item.pair == pair.pair),
+        fields=_compare(read_sides(context.ledger, pair, Iris(context.base)), context),
+        history=[
             decision for decision in decision_history(context.ledger) if decision.pair == pair.pair
         ],
-        "latest": current_decisions(context.ledger).get(pair.pair),
-        "judgements": list(Judgement),
-        "most": MAX_NOTE_LENGTH,
-    }
-    return get_pages(request).render("identity-pair.html", values)
+        latest=current_decisions(context.ledger).get(pair.pair),
+        judgements=list(Judgement),
+        most=MAX_NOTE_LENGTH,
+    )
 
 
 @routes.post(f"{PAGE}/pairs/{{id}}")
@@ -334,23 +322,22 @@ def _fields(side: Entity, base: str) -> Mapping[str, Sequence[str]]:
 
 
 @routes.get(_RULE)
-def show_rule(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_rule(show: RendererDep, context: ContextDep) -> Response:
     """Show the form of a rule, and the pairs that it covers."""
-    query = request.query_params
+    query = show.request.query_params
     conditions = [(name, value) for name, value in query.multi_items() if name in _NAMES and value]
     pairs = _covered(_read_rule(query), context.ledger) if conditions else []
-    values = {
-        "user": user,
-        "query": query,
-        "kinds": KINDS,
-        "known": sorted(FEATURES),
-        "asked": urlencode(conditions),
-        "pairs": pairs[:_PAIRS],
-        "count": len(pairs),
-        "judgements": list(Judgement),
-        "most": MAX_NOTE_LENGTH,
-    }
-    return get_pages(request).render("identity-rule.html", values)
+    return show(
+        "identity-rule.html",
+        query=query,
+        kinds=KINDS,
+        known=sorted(FEATURES),
+        asked=urlencode(conditions),
+        pairs=pairs[:_PAIRS],
+        count=len(pairs),
+        judgements=list(Judgement),
+        most=MAX_NOTE_LENGTH,
+    )
 
 
 @routes.post(_RULE)

@@ -117,12 +117,14 @@ _ANSWERS: Mapping[Any, tuple[type, HTTPStatus, Callable[..., Any]]] = {
 }
 
 
-def api_routes(operations: Iterable[AnyOperation]) -> APIRouter:
-    """Return a route of the API for each operation that has one."""
-    router = APIRouter(responses=ERROR_RESPONSES)
+def operation_routes(operations: Iterable[AnyOperation]) -> APIRouter:
+    """Return the route of the API and the handler of the form of each operation that has one."""
+    router = APIRouter()
     for operation in operations:
         if operation.api:
             _add_api_route(router, operation)
+        if operation.form and operation not in _OWN_PAGES:
+            _add_form(router, operation)
     return router
 
 
@@ -163,16 +165,8 @@ def _add_api_route(router: APIRouter, operation: AnyOperation) -> None:
         name=operation.name,
         description=operation.function.__doc__,
         tags=[path.split("/")[1]],
+        responses=ERROR_RESPONSES,
     )
-
-
-def form_routes(operations: Iterable[AnyOperation]) -> APIRouter:
-    """Return a handler of forms for each operation that has one."""
-    router = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
-    for operation in operations:
-        if operation.form and operation not in _OWN_PAGES:
-            _add_form(router, operation)
-    return router
 
 
 def _add_form(router: APIRouter, operation: AnyOperation) -> None:
@@ -188,7 +182,14 @@ def _add_form(router: APIRouter, operation: AnyOperation) -> None:
     user = _USERS[operation.scope]
     parameters: dict[str, Any] = {"form": FormFields, "user": user, "context": ContextDep}
     _set_signature(handle, {**_path_parameters(operation.form), **parameters})
-    router.add_api_route(operation.form, handle, methods=["POST"], name=operation.name)
+    router.add_api_route(
+        operation.form,
+        handle,
+        methods=["POST"],
+        name=operation.name,
+        include_in_schema=False,
+        dependencies=[Depends(render_errors_as_pages)],
+    )
 
 
 def read_input(

@@ -7,21 +7,21 @@ from http import HTTPStatus
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from starlette.responses import Response
 
 from harvesters.admin import pages, schemas
 from harvesters.admin.context import (
     AdminContext,
     ContextDep,
-    CurrentUser,
     FormFields,
     FormOperator,
+    RendererDep,
     redirect,
 )
 from harvesters.admin.operations import AnyOperation, perform, read_input
 from harvesters.admin.schemas import Listing, RecordView, RunView, SourceView, source_views
-from harvesters.errors import PlanError, SourceLockedError
+from harvesters.errors import PlanError, SourceLockedError, require
 from harvesters.inspection.curation import undecided
 from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.models import Outcome, Run, RunRequest, State
@@ -40,7 +40,6 @@ from harvesters.site import (
 )
 from harvesters.source import NOTHING, SHARES
 from vocab.iris import Iris
-from web.templating import get_pages
 
 _INBOX_RUNS = 15  # runs in the inbox
 _PAGE_ROWS = 50  # rows of a list
@@ -154,30 +153,28 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 
 @routes.get("/")
-def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_inbox(show: RendererDep, context: ContextDep) -> Response:
     """Show what needs a person, worst first, then the queued runs and the last ones."""
     waiting = schemas.list_runs(context, _PAGE_ROWS, state=State.HELD).items
     views, requests = source_views(context), operators.run_requests(context.ledger)
-    values = {
-        "user": user,
-        "waiting": count_waiting(context),
-        "proposals": operators.proposals(context.ledger),
-        "plans": by_severity(waiting),
-        "attention": needing_attention(views),
-        "wrong": context.invalid_sources(),
-        "origin": context.origin(),
-        "schedule_runs": is_schedule_running(context.ledger, context.data),
-        "requests": [item for item in requests if item.run is None],
-        "runs": schemas.list_runs(context, _INBOX_RUNS, internal=False).items,
-        "failed": can_retry(views, requests),
-    }
-    return get_pages(request).render("inbox.html", values)
+    return show(
+        "inbox.html",
+        waiting=count_waiting(context),
+        proposals=operators.proposals(context.ledger),
+        plans=by_severity(waiting),
+        attention=needing_attention(views),
+        wrong=context.invalid_sources(),
+        origin=context.origin(),
+        schedule_runs=is_schedule_running(context.ledger, context.data),
+        requests=[item for item in requests if item.run is None],
+        runs=schemas.list_runs(context, _INBOX_RUNS, internal=False).items,
+        failed=can_retry(views, requests),
+    )
 
 
 @routes.get("/page/runs")
 def runs(
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     source: str | None = None,
     state: str = "",
@@ -188,23 +185,22 @@ def runs(
     states = [item.value for item in State]
     chosen = State(state) if state in states else None
     page = schemas.list_runs(context, _PAGE_ROWS, after, source, chosen, q.strip()[:_MAX_QUERY])
-    values = {
-        "source": source,
-        "state": chosen.value if chosen else "",
-        "query": q,
-        "states": states,
-        "failed": _can_retry(context),
-    }
-    return get_pages(request).render(
-        "runs.html", {"user": user, "runs": page.items, "next": page.next, **values}
+    return show(
+        "runs.html",
+        runs=page.items,
+        next=page.next,
+        source=source,
+        state=chosen.value if chosen else "",
+        query=q,
+        states=states,
+        failed=_can_retry(context),
     )
 
 
 @routes.get("/page/runs/{id}")
 def run(
     id: str,
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     outcome: RunCount = None,
     after: int | None = None,
@@ -221,30 +217,30 @@ def run(
     cause = find_cause(harvest_run.reasons, [kind for kind, _ in kinds])
     chosen = outcome or (cause.value if cause else "")
     page = _list_records(context, harvest_run, chosen, after)
-    values = {
-        "plan": plan,
-        "run": plan.run,
-        "kinds": kinds,
-        "limits": OVERRIDABLE_LIMITS,
-        "shares": SHARES,
-        "effect": schemas.plan_effect(context.ledger, harvest_run, context.base)
+    return show(
+        "run.html",
+        chosen=chosen,
+        records=page,
+        plan=plan,
+        run=plan.run,
+        kinds=kinds,
+        limits=OVERRIDABLE_LIMITS,
+        shares=SHARES,
+        effect=schemas.plan_effect(context.ledger, harvest_run, context.base)
         if plan.open
         else None,
-        "fields": {
+        fields={
             item.seq: schemas.changed_fields(item.removed, item.added, context.base)
             for item in page.items
         },
-        "fetched": harvest_run.fetched,
-        "live": live,
-        "failed": _can_retry(context),
-        "two_people": context.source(harvest_run.source).second_approver,
-        "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
-        "outcomes": {item.value: item for item in Outcome},
-        "groups": pages.GROUPS,
+        fetched=harvest_run.fetched,
+        live=live,
+        failed=_can_retry(context),
+        two_people=context.source(harvest_run.source).second_approver,
+        log=context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
+        outcomes={item.value: item for item in Outcome},
+        groups=pages.GROUPS,
         **pages.run_labels(context.base),
-    }
-    return get_pages(request).render(
-        "run.html", {"user": user, "chosen": chosen, "records": page, **values}
     )
 
 
@@ -271,8 +267,7 @@ def _list_records(
 
 @routes.get("/page/logs")
 def logs(
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     run: str = "",
     source: str = "",
@@ -298,37 +293,34 @@ def logs(
     listed, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
     filters = urlencode({name: value for name, value in chosen.items() if value})
     older = f"{filters}&before={listed[-1].number}".lstrip("&") if more else None
-    values = {"user": user, "lines": listed, "levels": _LEVELS, "chosen": chosen, "older": older}
-    return get_pages(request).render("logs.html", values)
+    return show("logs.html", lines=listed, levels=_LEVELS, chosen=chosen, older=older)
 
 
 @routes.get("/page/audit-log")
 def acts(
-    request: Request,
-    user: CurrentUser,
+    show: RendererDep,
     context: ContextDep,
     source: str | None = None,
     after: int | None = None,
 ) -> Response:
     """Show the audit log."""
     page = schemas.list_audit_entries(context.ledger, _PAGE_ROWS, after, source)
-    return get_pages(request).render(
-        "acts.html", {"user": user, "acts": page.items, "next": page.next, "source": source}
-    )
+    return show("acts.html", acts=page.items, next=page.next, source=source)
 
 
 @routes.post("/page/plans/approve")
 @routes.post("/page/plans/reject")
 def decide_chosen(
-    form: FormFields, request: Request, user: FormOperator, context: ContextDep
+    form: FormFields, show: RendererDep, user: FormOperator, context: ContextDep
 ) -> Response:
-    """Approve or reject each plan that is ticked in the  An error of one plan does not stop the
+    """Approve or reject each plan that is ticked in the inbox. An error of one plan does not stop the
     others; the page lists those that were not decided, and why.
     """
-    operation: AnyOperation = approve if request.url.path.endswith("/approve") else reject
-    chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
-    if not chosen:
-        raise InvalidValue("Choose at least one change.")
+    operation: AnyOperation = approve if show.request.url.path.endswith("/approve") else reject
+    chosen = require(
+        [name.removeprefix("plan:") for name in form if name.startswith("plan:")],
+        InvalidValue("Choose at least one change."),
+    )
     comment = "note" if "note" in operation.input.model_fields else "reason"
     given = read_input(operation, {comment: form.get("note", "")}, context)
     refused: list[tuple[str, str]] = []
@@ -339,5 +331,9 @@ def decide_chosen(
             refused.append((id, describe_error(error)))
     if not refused:
         return redirect("/")
-    values = {"user": user, "refused": refused, "decided": len(chosen) - len(refused)}
-    return get_pages(request).render("decided.html", values, HTTPStatus.CONFLICT)
+    return show(
+        "decided.html",
+        HTTPStatus.CONFLICT,
+        refused=refused,
+        decided=len(chosen) - len(refused),
+    )

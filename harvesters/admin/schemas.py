@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from pydantic import BaseModel
 
 from harvesters.admin.context import AdminContext
+from harvesters.errors import require
 from harvesters.ledger import operators
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import select_objects
@@ -283,9 +284,10 @@ def list_runs(
     query = sa.select(c.id).order_by(c.started.desc(), c.id.desc()).limit(limit + 1)
     with ledger.transaction() as connection:
         if after is not None:
-            started = connection.scalar(sa.select(c.started).where(c.id == after))
-            if started is None:
-                raise NotFound("There is no such run to continue after.")
+            started = require(
+                connection.scalar(sa.select(c.started).where(c.id == after)),
+                NotFound("There is no such run to continue after."),
+            )
             query = query.where(
                 sa.or_(c.started < started, sa.and_(c.started == started, c.id < after))
             )
@@ -313,10 +315,10 @@ def run_views(context: AdminContext, runs: Sequence[Run]) -> list[RunView]:
 
 def get_run(ledger: Ledger, run_id: str) -> Run:
     """Return a run by its id; raise NotFound."""
-    run = ledger.run(run_id)
-    if run is None:
-        raise NotFound("There is no run with that identifier. GET /admin/runs lists the runs.")
-    return run
+    return require(
+        ledger.run(run_id),
+        NotFound("There is no run with that identifier. GET /admin/runs lists the runs."),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,15 +446,12 @@ def _record_view(run: Run, change: StagedDiff, iris: Iris | None) -> RecordView:
 
 def _title(description: str) -> str | None:
     """Return the record's title, in English if there is one."""
-    keys_found = _TITLE.findall(description)
-    text = next(
-        (text for text, english in keys_found if english), keys_found[0][0] if keys_found else None
+    titles = sorted(_TITLE.findall(description), key=lambda title: not title[1])
+    texts = (
+        _ESCAPED.sub(lambda match: " " if match[1] in "nrt" else match[1], text)
+        for text, _ in titles
     )
-    return (
-        None
-        if text is None
-        else _ESCAPED.sub(lambda match: " " if match[1] in "nrt" else match[1], text)
-    )
+    return next(texts, None)
 
 
 def _list_unchanged(ledger: Ledger, run: Run, limit: int, after: int) -> Listing[RecordView]:

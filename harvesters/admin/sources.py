@@ -11,20 +11,21 @@ from typing import Any
 from urllib.parse import quote
 
 import tomlkit
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from starlette.responses import PlainTextResponse, Response
 from tomlkit.exceptions import TOMLKitError
 
 from harvesters.admin import actions, pages, schemas
 from harvesters.admin.context import (
     AdminContext,
+    AdminRenderer,
     ContextDep,
     CurrentUser,
     FormAdministrator,
     FormFields,
     FormOperator,
     PageAdministrator,
-    User,
+    RendererDep,
     redirect,
 )
 from harvesters.admin.operations import perform, read_input
@@ -32,7 +33,7 @@ from harvesters.admin.schemas import RunView, run_views, source_view, source_vie
 from harvesters.errors import HarvestError
 from harvesters.inspection.preview import RETRY_POLICY
 from harvesters.ledger import operators
-from harvesters.ledger.models import Run, State
+from harvesters.ledger.models import DefinitionVersion, Run, State
 from harvesters.network.fetch import Fetch
 from harvesters.runs.run_log import is_schedule_running
 from harvesters.site import (
@@ -44,7 +45,6 @@ from harvesters.site import (
 )
 from harvesters.source import Source
 from vocab.field_changes import FieldView
-from web.templating import get_pages
 
 # The fields of the form, in its order.
 FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")
@@ -61,17 +61,6 @@ class Definition:
     name: str
     text: str
     digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class VersionView:
-    """A saved version and the lines that differ from the version before it."""
-
-    when: object
-    who: str
-    note: str | None
-    removed: list[str]
-    added: list[str]
 
 
 def read_definition(context: AdminContext, name: str) -> Definition:
@@ -148,25 +137,25 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[dict[str
     return tomlkit.dumps(document), paths
 
 
-def proposal_view(context: AdminContext, name: str) -> VersionView | None:
+def proposal_view(context: AdminContext, name: str) -> dict[str, Any] | None:
     """Return the proposed definition of a source, compared with the stored one; None without any."""
     proposal = operators.proposed_definition(context.ledger, name)
-    if proposal is None:
-        return None
-    lines = compare_texts(read_definition(context, name).text, proposal.text)
-    return VersionView(proposal.when, proposal.who, proposal.note, *lines)
+    return _compared(proposal, read_definition(context, name).text) if proposal else None
 
 
-def version_views(context: AdminContext, name: str) -> list[VersionView]:
+def version_views(context: AdminContext, name: str) -> list[dict[str, Any]]:
     """Return the saved versions of a definition, newest first, each compared with the one before
     it.
     """
     versions = operators.definition_versions(context.ledger, name)
-    older = [*(version.text for version in versions[1:]), ""]
-    return [
-        VersionView(version.when, version.who, version.note, *compare_texts(before, version.text))
-        for version, before in zip(versions, older, strict=False)
-    ]
+    return list(map(_compared, versions, [*(version.text for version in versions[1:]), ""]))
+
+
+def _compared(version: DefinitionVersion, before: str) -> dict[str, Any]:
+    """Return who saved a version, when and why, and the lines that differ from the text *before*."""
+    removed, added = compare_texts(before, version.text)
+    about = {name: getattr(version, name) for name in ("when", "who", "note")}
+    return {**about, "removed": removed, "added": added}
 
 
 def compare_texts(before: str, after: str) -> tuple[list[str], list[str]]:
@@ -229,36 +218,34 @@ routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_
 
 
 @routes.get("/page/sources")
-def sources(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def sources(show: RendererDep, context: ContextDep) -> Response:
     """List the sources with their status."""
-    values = {"user": user, "sources": source_views(context), "wrong": context.invalid_sources()}
-    return get_pages(request).render("sources.html", values)
+    return show("sources.html", sources=source_views(context), wrong=context.invalid_sources())
 
 
 @routes.get("/page/new-source")
-def new_source(request: Request, user: PageAdministrator, context: ContextDep) -> Response:
+def new_source(show: RendererDep, user: PageAdministrator, context: ContextDep) -> Response:
     """Show the form of the page `/join`, and once it is filled in its definition, to be tried and
     saved.
     """
-    return _render_wizard(request, user, context, request.query_params)
+    return _render_wizard(show, context, show.request.query_params)
 
 
 @routes.post("/page/new-source")
 def suggest_for_wizard(
-    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
+    form: FormFields, show: RendererDep, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Show the form with fields that a pasted sample suggests, or the first response of the source."""
     sample = form.get("sample", "").strip().encode()
     try:
         sample = sample or fetch_sample(context, form.get("url", ""))
     except InvalidValue as error:
-        return _render_wizard(request, user, context, form, problem=error.localized)
-    return _render_wizard(request, user, context, form, sample)
+        return _render_wizard(show, context, form, problem=error.localized)
+    return _render_wizard(show, context, form, sample)
 
 
 def _render_wizard(
-    request: Request,
-    user: User,
+    show: AdminRenderer,
     context: AdminContext,
     params: Mapping[str, str],
     sample: bytes | None = None,
@@ -268,32 +255,28 @@ def _render_wizard(
     values = context.fill_in(params, sample) if context.fill_in else {}
     edited = Definition("", "", "")
     if values.get("is_complete"):
-        name = free_name(context, values["state"].name)
-        edited = Definition(name, values["source_toml"], "")
-    return _render_definition(
-        request, user, edited, wizard=bool(values), sample_problem=problem, **values
-    )
+        edited = Definition(free_name(context, values["state"].name), values["source_toml"], "")
+    return _render_definition(show, edited, wizard=bool(values), sample_problem=problem, **values)
 
 
 @routes.get("/page/sources/{name}")
-def source(name: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def source(name: str, show: RendererDep, context: ContextDep) -> Response:
     """Show a source: its status, its last runs, its limits, and the versions of its definition."""
     view, requests = source_view(context, name), operators.run_requests(context.ledger, 1, name)
     result = requests[0].run if requests else None  # a run's id, or why there is none
-    values = {
-        "user": user,
-        "source": view,
-        "limits": context.source(name).limits,
-        "timeline": _timeline(context, name),
-        "drawing": {"width": _WIDTH, "height": _HEIGHT, "runs": _MAX_RUNS},
-        "requests": requests,
-        "refusal": result if result and context.ledger.run(result) is None else None,
-        "schedule_runs": is_schedule_running(context.ledger, context.data),
-        "versions": version_views(context, name),
-        "proposal": proposal_view(context, name),
-        "limit_labels": pages.LIMITS,
-    }
-    return get_pages(request).render("source.html", values)
+    return show(
+        "source.html",
+        source=view,
+        limits=context.source(name).limits,
+        timeline=_timeline(context, name),
+        drawing={"width": _WIDTH, "height": _HEIGHT, "runs": _MAX_RUNS},
+        requests=requests,
+        refusal=result if result and context.ledger.run(result) is None else None,
+        schedule_runs=is_schedule_running(context.ledger, context.data),
+        versions=version_views(context, name),
+        proposal=proposal_view(context, name),
+        limit_labels=pages.LIMITS,
+    )
 
 
 def _timeline(context: AdminContext, source: str) -> Mapping[str, Sequence[Mapping[str, Any]]]:
@@ -303,11 +286,16 @@ def _timeline(context: AdminContext, source: str) -> Mapping[str, Sequence[Mappi
     runs = context.ledger.runs(source, _MAX_RUNS)
     rows = list(map(_timeline_row, runs, run_views(context, runs)))
     most = max((row["fetched"] for row in rows), default=0) or 1
-    bars = []
-    for column, row in enumerate(reversed(rows), _MAX_RUNS - len(rows)):
-        height = max(4.0, _HEIGHT * row["fetched"] / most)
-        left, top = round(column * _WIDTH / _MAX_RUNS, 1), round(_HEIGHT - height, 1)
-        bars.append({"run": row["run"], "left": left, "top": top, "height": round(height, 1)})
+    bars = [
+        {
+            "run": row["run"],
+            "left": round(column * _WIDTH / _MAX_RUNS, 1),
+            "top": round(_HEIGHT - height, 1),
+            "height": round(height, 1),
+        }
+        for column, row in enumerate(reversed(rows), _MAX_RUNS - len(rows))
+        for height in [max(4.0, _HEIGHT * row["fetched"] / most)]
+    ]
     return {"rows": rows, "bars": bars}
 
 
@@ -333,10 +321,10 @@ def _timeline_row(run: Run, view: RunView) -> dict[str, Any]:
 
 @routes.get("/page/sources/{name}/definition")
 def definition(
-    name: str, request: Request, user: PageAdministrator, context: ContextDep
+    name: str, show: RendererDep, user: PageAdministrator, context: ContextDep
 ) -> Response:
     """Show the form of a source definition, even of an invalid one."""
-    return _render_definition(request, user, read_definition(context, name))
+    return _render_definition(show, read_definition(context, name))
 
 
 @routes.get("/page/sources/{name}/definition.toml")
@@ -348,40 +336,36 @@ def export_definition(name: str, user: CurrentUser, context: ContextDep) -> Resp
 
 
 @routes.post("/page/sources/{name}/preview")
-def dry_run(name: str, request: Request, user: FormOperator, context: ContextDep) -> Response:
+def dry_run(name: str, show: RendererDep, user: FormOperator, context: ContextDep) -> Response:
     """Fetch and validate a few records of a source; nothing is stored."""
-    values = {
-        "user": user,
-        "name": name,
-        "title": context.source(name).title,
-        "preview": perform(context, actions.preview, user.key, name, actions.preview.input()),
-        "mapped_fields": _mapped_fields(context),
-    }
-    return get_pages(request).render("preview.html", values)
+    return show(
+        "preview.html",
+        name=name,
+        title=context.source(name).title,
+        preview=perform(context, actions.preview, user.key, name, actions.preview.input()),
+        mapped_fields=_mapped_fields(context),
+    )
 
 
 @routes.post("/page/definition")
 def change_definition(
-    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
+    form: FormFields, show: RendererDep, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Check a definition; try it, or save it, if it has no fault."""
     name, before = form.get("name", "").strip(), form.get("before", "")
     text = form.get("text", "").replace("\r\n", "\n")
     if form.get("form") == "fields":
-        current = read_definition(context, name)
-        text = apply_form(current.text, context.source(name), form)
-    if form.get("do") == "suggest":
-        return _suggest_fields(request, user, context, Definition(name, text, before))
+        text = apply_form(read_definition(context, name).text, context.source(name), form)
     edited = Definition(name, text, before)
+    if form.get("do") == "suggest":
+        return _suggest_fields(show, context, edited)
     source, faults = actions.check_definition(name, text)
     if source is None:
-        return _render_definition(
-            request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults
-        )
+        return _render_definition(show, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults)
     if form.get("do") != "save":
         tried = actions.preview(context, source, by=user.key.display_name)
         return _render_definition(
-            request, user, edited, preview=tried, mapped_fields=_mapped_fields(context)
+            show, edited, preview=tried, mapped_fields=_mapped_fields(context)
         )
     note = check_note(form.get("note", ""))
     given = actions.save_definition.input(text=text, before=before, note=note)
@@ -389,59 +373,42 @@ def change_definition(
         perform(context, actions.save_definition, user.key, name, given)
     except DefinitionChanged as error:
         current = read_definition(context, name)
-        edited = Definition(name, text, current.digest)
-        conflict = {
-            "conflict": error.localized,
-            "theirs": compare_texts(current.text, text),
-        }
-        return _render_definition(request, user, edited, HTTPStatus.CONFLICT, **conflict)
+        return _render_definition(
+            show,
+            replace(edited, digest=current.digest),
+            HTTPStatus.CONFLICT,
+            conflict=error.localized,
+            theirs=compare_texts(current.text, text),
+        )
     return redirect(_source_path(name))
 
 
-def _suggest_fields(
-    request: Request, user: User, context: AdminContext, edited: Definition
-) -> Response:
+def _suggest_fields(show: AdminRenderer, context: AdminContext, edited: Definition) -> Response:
     """Show the definition with the fields that its data suggest, or with the reason why none are."""
     try:
         text, paths = suggest_fields(context, edited.text)
     except InvalidValue as error:
-        return _render_definition(
-            request,
-            user,
-            edited,
-            HTTPStatus.UNPROCESSABLE_ENTITY,
-            problem=error.localized,
-            faults=None,
-        )
-    return _render_definition(request, user, replace(edited, text=text), paths=paths)
+        status, problem = HTTPStatus.UNPROCESSABLE_ENTITY, error.localized
+        return _render_definition(show, edited, status, problem=problem, faults=None)
+    return _render_definition(show, replace(edited, text=text), paths=paths)
 
 
 def _render_definition(
-    request: Request,
-    user: User,
-    edited: Definition,
-    status: HTTPStatus = HTTPStatus.OK,
-    **values: object,
+    show: AdminRenderer, edited: Definition, status: HTTPStatus = HTTPStatus.OK, **values: object
 ) -> Response:
     source, faults = (
         actions.check_definition(edited.name, edited.text) if edited.text else (None, [])
     )
     defaults: Mapping[str, object] = {
-        "user": user,
         "edited": edited,
         "is_new": not edited.digest,
         "faults": faults,
         "fields": form_values(source) if source else None,
         "enabled": source.enabled if source else True,
         "limit_labels": pages.LIMITS,
-        "preview": None,
-        "paths": None,
-        "problem": None,
-        "conflict": None,
-        "theirs": None,
-        "wizard": False,
+        **dict.fromkeys(("preview", "paths", "problem", "conflict", "theirs", "wizard")),
     }
-    return get_pages(request).render("definition.html", {**defaults, **values}, status)
+    return show("definition.html", status, **{**defaults, **values})
 
 
 def _mapped_fields(context: AdminContext) -> Callable[[Sequence[str]], list[FieldView]]:
@@ -457,7 +424,7 @@ def _source_path(name: str) -> str:
 
 @routes.post("/page/sources/{name}/remap")
 def remap(
-    name: str, form: FormFields, request: Request, user: FormOperator, context: ContextDep
+    name: str, form: FormFields, show: RendererDep, user: FormOperator, context: ContextDep
 ) -> Response:
     """Show what mapping the archived data of a source again would change, or why it was not applied."""
     source, is_preview = context.source(name), form.get("do") != "apply"
@@ -469,15 +436,14 @@ def remap(
         )
         if not is_preview and (not row or context.ledger.run(str(row.get("run")))):
             return redirect(f"/page/runs/{quote(row['run'])}" if row else _source_path(name))
-    values = {
-        "user": user,
-        "name": name,
-        "title": source.title,
-        "is_preview": is_preview,
-        "waiting": plan.id if plan else "",
-        "row": row,
-        "counts": {kind: count for kind, count in row.get("counts", {}).items() if count},
-        "count_labels": pages.run_labels(context.base)["count_labels"],
-    }
-    status = HTTPStatus.OK if is_preview else HTTPStatus.CONFLICT
-    return get_pages(request).render("remap.html", values, status)
+    return show(
+        "remap.html",
+        HTTPStatus.OK if is_preview else HTTPStatus.CONFLICT,
+        name=name,
+        title=source.title,
+        is_preview=is_preview,
+        waiting=plan.id if plan else "",
+        row=row,
+        counts={kind: count for kind, count in row.get("counts", {}).items() if count},
+        count_labels=pages.run_labels(context.base)["count_labels"],
+    )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -31,13 +31,13 @@ from harvesters.admin import pages
 from harvesters.admin.actions import create_key, digest, save_rules
 from harvesters.admin.context import (
     AdminContext,
+    AdminRenderer,
     ContextDep,
-    CurrentUser,
     FormAdministrator,
     FormFields,
     PageAdministrator,
     Reader,
-    User,
+    RendererDep,
     redirect,
 )
 from harvesters.admin.operations import perform, read_input
@@ -50,7 +50,6 @@ from harvesters.notifications.alerts import EXAMPLE, RulesError, parse_rules, re
 from harvesters.runs.run_log import interrupted_runs, is_schedule_running
 from harvesters.site import ERROR_RESPONSES, DefinitionChanged, render_errors_as_pages
 from journal.journal import Journal
-from web.templating import get_pages
 
 _FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
 _MAX_FILES = 20_000  # files a folder that are added up: the page must not wait for a large archive
@@ -149,8 +148,9 @@ def read_metrics(key: Reader, context: ContextDep) -> PlainTextResponse:
     Processes on several machines share the ledger, so any of them reports for all; `/metrics` has
     the figures of one server.
     """
-    text = generate_latest(_LedgerCollector(context))
-    return PlainTextResponse(text, media_type=CONTENT_TYPE_LATEST)
+    return PlainTextResponse(
+        generate_latest(_LedgerCollector(context)), media_type=CONTENT_TYPE_LATEST
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,40 +215,35 @@ page_routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_er
 
 
 @page_routes.get("/page/system")
-def show_system(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_system(show: RendererDep, context: ContextDep) -> Response:
     """Show queues, running sources, disk, positions and versions."""
-    values = {"user": user, "system": system_view(context), "parts": pages.PARTS}
-    return get_pages(request).render("system.html", values)
+    return show("system.html", system=system_view(context), parts=pages.PARTS)
 
 
 @page_routes.get("/page/keys")
-def keys(request: Request, user: PageAdministrator, context: ContextDep) -> Response:
+def keys(show: RendererDep, user: PageAdministrator, context: ContextDep) -> Response:
     """Show the keys to administrators."""
-    return render_keys_page(request, user, context)
+    return render_keys_page(show, context)
 
 
 def render_keys_page(
-    request: Request, user: User, context: AdminContext, token: str | None = None
+    show: AdminRenderer, context: AdminContext, token: str | None = None
 ) -> Response:
     """Show the keys, and the *token* of one that was just created."""
     page = [key_view(key, context.now()) for key in operators.list_keys(context.ledger)]
-    values = {
-        "keys": page,
-        "token": token,
-        "scopes": list(Scope),
-        "longest": operators.MAX_NAME_LENGTH,
-    }
-    return get_pages(request).render("keys.html", {"user": user, **values})
+    return show(
+        "keys.html", keys=page, token=token, scopes=list(Scope), longest=operators.MAX_NAME_LENGTH
+    )
 
 
 @page_routes.post("/page/keys")
 def make_key(
-    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
+    form: FormFields, show: RendererDep, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Create a key and show its token once."""
     given = read_input(create_key, form, context)
     token = perform(context, create_key, user.key, "", given).token
-    return render_keys_page(request, user, context, token)
+    return render_keys_page(show, context, token)
 
 
 _ALERTS = "/page/alerts"
@@ -256,15 +251,15 @@ _SHOWN_ALERTS = 30  # messages, and alerts that ended
 
 
 @page_routes.get(_ALERTS)
-def show_alerts(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+def show_alerts(show: RendererDep, context: ContextDep) -> Response:
     """Show open alerts, rules, silences and the last messages."""
     try:
         text = read_rules(context.data)
     except RulesError as error:
         return _render_alerts(
-            request, user, context, {"text": "", "digest": "", "rules": [], "faults": error.faults}
+            show, context, {"text": "", "digest": "", "rules": [], "faults": error.faults}
         )
-    return _render_alerts(request, user, context, _check_rules(text, digest(text)))
+    return _render_alerts(show, context, _check_rules(text, digest(text)))
 
 
 def _check_rules(text: str, before: str) -> Mapping[str, Any]:
@@ -279,41 +274,40 @@ def _check_rules(text: str, before: str) -> Mapping[str, Any]:
 
 
 def _render_alerts(
-    request: Request,
-    user: User,
+    show: AdminRenderer,
     context: AdminContext,
     rules: Mapping[str, Any],
     status: HTTPStatus = HTTPStatus.OK,
     conflict: str = "",
 ) -> Response:
     ledger = context.ledger
-    values = {
-        "user": user,
-        "rules": rules,
-        "conflict": conflict,
-        "example": EXAMPLE,
-        "open": outbox.alerts(ledger, is_open=True),
-        "ended": outbox.alerts(ledger, is_open=False, limit=_SHOWN_ALERTS),
-        "silences": outbox.silences(ledger, context.now()),
-        "messages": outbox.messages(ledger, _SHOWN_ALERTS),
-        "channels": context.channels,
-        "conditions": CONDITIONS,
-    }
-    return get_pages(request).render("alerts.html", values, status)
+    return show(
+        "alerts.html",
+        status,
+        rules=rules,
+        conflict=conflict,
+        example=EXAMPLE,
+        open=outbox.alerts(ledger, is_open=True),
+        ended=outbox.alerts(ledger, is_open=False, limit=_SHOWN_ALERTS),
+        silences=outbox.silences(ledger, context.now()),
+        messages=outbox.messages(ledger, _SHOWN_ALERTS),
+        channels=context.channels,
+        conditions=CONDITIONS,
+    )
 
 
 @page_routes.post(f"{_ALERTS}/rules")
 def change_rules(
-    form: FormFields, request: Request, user: FormAdministrator, context: ContextDep
+    form: FormFields, show: RendererDep, user: FormAdministrator, context: ContextDep
 ) -> Response:
     """Save the rules if they have no fault."""
     text = form.get("text", "").replace("\r\n", "\n")
     edited = _check_rules(text, form.get("before", ""))
     if edited["faults"]:
-        return _render_alerts(request, user, context, edited, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return _render_alerts(show, context, edited, HTTPStatus.UNPROCESSABLE_ENTITY)
     given = save_rules.input(text=text, before=edited["digest"])
     try:
         perform(context, save_rules, user.key, "", given)
     except DefinitionChanged as error:
-        return _render_alerts(request, user, context, edited, HTTPStatus.CONFLICT, error.localized)
+        return _render_alerts(show, context, edited, HTTPStatus.CONFLICT, error.localized)
     return redirect(_ALERTS)

@@ -12,9 +12,9 @@ from typing import Any
 
 import structlog
 
+from harvesters.errors import require
 from harvesters.ledger import operators, outbox, prizes, submissions
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import Message
 from harvesters.ledger.participation import (
     SUBMITTER,
     Content,
@@ -27,22 +27,21 @@ from harvesters.ledger.participation import (
 )
 from harvesters.ledger.submissions import new_id, prune_comments, prune_pictures
 from harvesters.notifications import coar
-from harvesters.notifications.delivery import MAIL, Channels
+from harvesters.notifications.delivery import Channels
 from harvesters.participation.check import Check, check, triage
 from harvesters.participation.model import title_of
 from harvesters.participation.submitters import (
     INVALID,
     SOURCE,
-    TOPIC,
     SubmissionContext,
     check_address,
     count_change,
     open_link,
+    queue_mail,
     send_link,
     use_link,
 )
 from harvesters.site import InvalidValue, LinkInvalid, NotAllowed, NotFound, Site, VersionConflict
-from languages.translations import gettext, use_language
 
 CHANGED = "Somebody else changed the submission meanwhile. Compare the two versions, and send yours again."
 TOO_MANY = "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source."
@@ -112,10 +111,11 @@ def new_submission(
 
 def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submission:
     """Return a submission of this submitter; raise NotFound for any other, even one that exists."""
-    submission = submissions.find(context.ledger, id)
-    if submission is None or submission.submitter != submitter.id:
-        raise NotFound("You have no submission with this identifier.")
-    return submission
+    item = submissions.find(context.ledger, id)
+    return require(
+        item if item and item.submitter == submitter.id else None,
+        NotFound("You have no submission with this identifier."),
+    )
 
 
 def update(
@@ -280,21 +280,9 @@ def offer_transfer(context: Site, item: Submission, mail: str, who: str) -> str 
             state=item.state.value,
         )
     address, now = check_address(context, mail), context.now()
-    values = {"title": item.title, "name": context.channels.name}
-
-    def write(link: str) -> tuple[str, list[str]]:
-        return gettext("A submission is handed over to you: %(title)s") % values, [
-            gettext(
-                "“%(title)s” at %(name)s is handed over to this address, to be kept up to date."
-            )
-            % values,
-            gettext("Open this link to take it over. It works once, for 7 days:"),
-            link,
-            gettext("If you do not want it, ignore this message."),
-        ]
-
     link = Link(Purpose.TRANSFER, now, now + TRANSFER_LINK_AGE, mail=address, submission=item.id)
-    unsent = send_link(context, "/submit/transfer", link, item.language, write)
+    page, title = "/submit/transfer", item.title
+    unsent = send_link(context, page, link, "transfer", item.language, title=title)
     event = SubmissionEvent("offered", who, now, version=item.version)
     submissions.annotate(context.ledger, item.id, event, {})
     return unsent
@@ -384,18 +372,8 @@ def send_reminders(ledger: Ledger, channels: Channels, now: datetime) -> int:
             submission=item.id,
         )
         address = f"{channels.public_url}/submit/still-true/{submissions.create_link(ledger, link)}"
-        with use_language(item.language):
-            subject = gettext("Is it still true? %(title)s") % {"title": item.title}
-            lines = [
-                gettext("You reported “%(title)s”. Nobody confirmed it for a year.")
-                % {"title": item.title},
-                gettext(
-                    "Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:"
-                ),
-                address,
-            ]
-        message = Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")
-        outbox.queue_messages(ledger, [message], now)
+        about = {"title": item.title, "link": address}
+        queue_mail(ledger, mail, "reminder", item.language, now, **about)
     if due:
         log.info("reminders queued", messages=len(due))
     return len(due)

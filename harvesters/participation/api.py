@@ -14,7 +14,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, require
 from harvesters.ledger import submissions
 from harvesters.ledger import submissions as store
 from harvesters.ledger.participation import Content, Submission, Submitter
@@ -107,9 +107,10 @@ def media_type(request: Request) -> str:
 @routes.get("/template.csv", summary="Download the template of a table as CSV")
 def csv_template() -> Response:
     """Return the header, with columns for texts in the language of the request."""
-    text = template_csv(current_locale().language)
     return Response(
-        text, media_type=f"{CSV}; charset=utf-8", headers=_attachment("submissions.csv")
+        template_csv(current_locale().language),
+        media_type=f"{CSV}; charset=utf-8",
+        headers=_attachment("submissions.csv"),
     )
 
 
@@ -189,13 +190,15 @@ def send_picture(
         )
     picture = encode_picture(body)
     store.add_picture(context.ledger, picture, context.now(), submitter.id)
-    about = {
-        "id": Iris(context.base).picture(picture.name),
-        "width": picture.width,
-        "height": picture.height,
-        "bytes": len(picture.content),
-    }
-    return JSONResponse(about, HTTPStatus.CREATED)
+    return JSONResponse(
+        {
+            "id": Iris(context.base).picture(picture.name),
+            "width": picture.width,
+            "height": picture.height,
+            "bytes": len(picture.content),
+        },
+        HTTPStatus.CREATED,
+    )
 
 
 @published_pictures.get("/picture/{name}", summary="Read the picture of a published record")
@@ -203,12 +206,14 @@ def read_picture(name: str, context: SubmissionContextDep) -> Response:
     """The picture is there as long as an accepted submission has it."""
     known = _NAME.match(name)
     picture = store.find_picture(context.ledger, name, published=True) if known else None
-    headers = {
-        "Cache-Control": "public, max-age=3600",
-        "Cross-Origin-Resource-Policy": "cross-origin",
-        "ETag": f'"{name[:64]}"',
-    }
-    return picture_response(picture, headers)
+    return picture_response(
+        picture,
+        {
+            "Cache-Control": "public, max-age=3600",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "ETag": f'"{name[:64]}"',
+        },
+    )
 
 
 # ---- transfers and confirmations
@@ -413,9 +418,10 @@ def _check_valid(context: SubmissionContext, content: Content, key: str) -> Chec
 
 
 def _check_version(request: Request, submission: Submission) -> None:
-    sent = request.headers.get("if-match")
-    if sent is None:
-        raise VersionRequired("Send If-Match with the ETag of the submission that you read.")
+    sent = require(
+        request.headers.get("if-match"),
+        VersionRequired("Send If-Match with the ETag of the submission that you read."),
+    )
     if len(sent) > 1_000:
         raise InvalidValue("If-Match is too long.")
     if _etag(submission) not in (tag.strip() for tag in sent.split(",")):

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 from fastapi import Query, Request
 from starlette.responses import Response
 
-from harvesters.errors import LedgerError
+from harvesters.errors import LedgerError, require
 from harvesters.ledger import operators, submissions
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import Comment, SubmissionState, Submitter
@@ -36,7 +36,8 @@ from harvesters.participation.submitters import (
 )
 from harvesters.participation.visitor import (
     FormDep,
-    PagesDep,
+    FormRenderer,
+    RendererDep,
     Sender,
     Trap,
     Visitor,
@@ -57,15 +58,13 @@ from harvesters.site import (
     check_note,
     check_session,
 )
-from languages.translations import current_locale, gettext, use_language
+from languages.translations import current_locale
 from vocab.iris import encode
-from web.templating import Pages
 
 MAX_TEXT = 2_000  # characters
 MAX_WAITING = 20  # comments of one person that no moderator has decided about
 SHOWN = 200  # comments below a post
 WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)
-REFUSED = "Your comment on “%(title)s” is not shown:"
 CONFIRM_PATH = "/submit/comments/confirm"
 _DECISIONS = {
     "accept": (SubmissionState.ACCEPTED, "accepted"),
@@ -112,20 +111,19 @@ def clean_text(text: str) -> str:
         content = normalize({"type": "Post", "content": {"en": text}}, "", None)
     except InvalidMembersError as error:
         raise InvalidValue("Write a comment.") from error
-    cleaned = strip_contacts(content.get("content", {}).get("en", ""))
-    if not cleaned:
-        raise InvalidValue("Write a comment.")
-    return cleaned
+    return require(
+        strip_contacts(content.get("content", {}).get("en", "")), InvalidValue("Write a comment.")
+    )
 
 
 def find_draft(context: SubmissionContext, secret: str) -> Comment:
     """Return the comment that a link sends; raise LinkInvalid if the link no longer works."""
     require_on(context)
     link = check_confirmation(context, secret)
-    draft = submissions.find_comment(context.ledger, link.submission) if link.submission else None
-    if draft is None or draft.state is not SubmissionState.DRAFT:
-        raise LinkInvalid(INVALID)
-    return draft
+    draft = submissions.find_comment(context.ledger, link.submission or "")
+    return require(
+        draft if draft and draft.state is SubmissionState.DRAFT else None, LinkInvalid(INVALID)
+    )
 
 
 def shown_comments(context: SubmissionContext, post: str) -> list[tuple[datetime, str]] | None:
@@ -169,10 +167,8 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
     )
     submitter = reachable_author(context, comment.submitter) if decision == "reject" else None
     if submitter:
-        with use_language(submitter.language):
-            subject = gettext("Your comment on “%(title)s”") % {"title": comment.title}
-            lines = [gettext(REFUSED) % {"title": comment.title}, str(reason)]
-        queue_mail(context, str(submitter.mail), subject, lines)
+        mail, about = str(submitter.mail), {"title": comment.title, "note": str(reason)}
+        queue_mail(context.ledger, mail, "comment rejected", submitter.language, now, **about)
 
 
 def _new(context: SubmissionContext, post: tuple[str, str], text: str) -> Comment:
@@ -205,35 +201,33 @@ routes = page_routes("/comments")
 
 
 def _form_page(
-    pages: Pages,
-    request: Request,
+    show: FormRenderer,
     visitor: Visitor,
     post: tuple[str, str],
     text: str,
     mail: str = "",
     error: str = "",
 ) -> Response:
-    values = {
-        "path": post[0],
-        "post_title": post[1],
-        "text": text,
-        "mail": mail,
-        "error": error,
-        "most": MAX_TEXT,
-        "csrf": SESSION.token(request) if visitor else "",
-    }
-    return pages.render("comment.html", values)
+    return show(
+        "comment.html",
+        path=post[0],
+        post_title=post[1],
+        text=text,
+        mail=mail,
+        error=error,
+        most=MAX_TEXT,
+        csrf=SESSION.token(show.request) if visitor else "",
+    )
 
 
 @routes.get("")
 def show_form(
-    request: Request,
     visitor: Visitor,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
     about: Annotated[str, Query(max_length=2_000)] = "",
 ) -> Response:
-    return _form_page(pages, request, visitor, find_post(context, about), "")
+    return _form_page(show, visitor, find_post(context, about), "")
 
 
 @routes.post("", dependencies=[Writing, Trap])
@@ -242,7 +236,7 @@ def write(
     request: Request,
     visitor: Visitor,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
 ) -> Response:
     """Show the text that was written below a post, and ask for its author; then send it, or mail a
     link that sends it.
@@ -250,7 +244,7 @@ def write(
     post = find_post(context, first(form, "about"))
     text, mail = first(form, "text"), first(form, "mail")
     if not first(form, "send"):
-        return _form_page(pages, request, visitor, post, text)
+        return _form_page(show, visitor, post, text)
     if visitor is not None:
         check_session(SESSION, request, first(form, "csrf"))
     try:
@@ -258,22 +252,21 @@ def write(
         if visitor is None:
             link = request_confirmation(context, mail, draft.id, CONFIRM_PATH)
             submissions.add_comment(context.ledger, draft)
-            return pages.render("sent.html", {"secret": None, "link": link})
+            return show("sent.html", secret=None, link=link)
         state = _admit(context, visitor, draft)
         sent = replace(draft, submitter=visitor.id, state=state)
         submissions.add_comment(context.ledger, sent)
     except (InvalidValue, NotAllowed) as error:
-        return _form_page(pages, request, visitor, post, text, mail, error.localized)
+        return _form_page(show, visitor, post, text, mail, error.localized)
     return redirect("mine")
 
 
 @routes.get("/confirm/{secret}")
-def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def show_confirmation(secret: str, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show the comment that the link sends. A button sends it, so that a program that follows links
     does not.
     """
-    values = {"secret": secret, "comment": find_draft(context, secret)}
-    return pages.render("confirm_comment.html", values)
+    return show("confirm_comment.html", secret=secret, comment=find_draft(context, secret))
 
 
 @routes.post("/confirm/{secret}", dependencies=[Writing])

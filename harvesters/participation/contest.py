@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pyoxigraph import Literal, RdfFormat, parse
 
-from harvesters.errors import PrizeError
+from harvesters.errors import PrizeError, require
 from harvesters.ledger import prizes
 from harvesters.ledger.database import Database
 from harvesters.ledger.participation import (
@@ -62,16 +62,16 @@ def announced_editions(ledger: Database, now: datetime) -> list[Edition]:
 def find_edition(ledger: Database, id: str, now: datetime) -> Edition:
     """Return an announced edition; raise NotFound for any other, even one that exists."""
     edition = prizes.find_edition(ledger, id)
-    if edition is None or not edition.is_past(edition.announced, now):
-        raise NotFound("There is no such edition of the prizes.")
-    return edition
+    return require(
+        edition if edition and edition.is_past(edition.announced, now) else None,
+        NotFound("There is no such edition of the prizes."),
+    )
 
 
 def find_nomination(ledger: Database, edition: Edition, id: str) -> Nomination:
     """Return a nomination; raise NotFound."""
-    for nomination in prizes.nominations(ledger, edition.id, id=id):
-        return nomination
-    raise NotFound("There is no such nomination.")
+    nominations = prizes.nominations(ledger, edition.id, id=id)
+    return require(next(iter(nominations), None), NotFound("There is no such nomination."))
 
 
 def nominate(

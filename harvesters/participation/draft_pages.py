@@ -7,12 +7,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import APIRouter, Depends
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from harvesters.errors import require
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import Content, Submission
 from harvesters.ledger.submissions import picture_of
@@ -55,7 +55,8 @@ from harvesters.participation.visitor import (
     Draft,
     FileDep,
     FormDep,
-    PagesDep,
+    FormRenderer,
+    RendererDep,
     Trap,
     Visitor,
     Writing,
@@ -65,7 +66,6 @@ from harvesters.participation.visitor import (
 )
 from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConflict
 from shapes.rules import Severity
-from web.templating import Pages
 
 routes = page_routes()
 checks = APIRouter(prefix=ROOT, include_in_schema=False)
@@ -76,15 +76,15 @@ checks = APIRouter(prefix=ROOT, include_in_schema=False)
 
 @routes.get("/draft/{secret}/summary")
 def summary(
-    secret: str, draft: Draft, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+    secret: str, draft: Draft, visitor: Visitor, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     """Show the answers, the findings of the rules about them, and records that may be the same."""
-    return _summary(context, pages, secret, draft, signed_in=visitor is not None)
+    return _summary(context, show, secret, draft, signed_in=visitor is not None)
 
 
 @routes.post("/draft/{secret}/summary", dependencies=[Writing, Trap])
 def send(
-    secret: str, draft: Draft, form: FormDep, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+    secret: str, draft: Draft, form: FormDep, visitor: Visitor, context: SubmissionContextDep, show: RendererDep
 ) -> Response:  # fmt: skip
     """Send a draft: at once in a session, else when its author confirms an address."""
     mail = first(form, "mail")
@@ -92,21 +92,21 @@ def send(
         drafts.check_pace(context, draft)
         if visitor is None:
             link = request_confirmation(context, mail, draft.id)
-            return pages.render("sent.html", {"secret": secret, "link": link})
+            return show("sent.html", secret=secret, link=link)
         if first(form, "replace"):
             draft = drafts.rebase(context, visitor, draft)
         sent = drafts.send(context, visitor, draft)
     except VersionConflict as error:
-        return _conflict(context, pages, secret, draft, error)
+        return _conflict(context, show, secret, draft, error)
     except InvalidValue as error:
         signed_in = visitor is not None
-        return _summary(context, pages, secret, draft, error.localized, mail, signed_in=signed_in)
+        return _summary(context, show, secret, draft, error.localized, mail, signed_in=signed_in)
     return redirect("mine", sent.id)
 
 
 def _summary(
     context: SubmissionContext,
-    pages: Pages,
+    show: FormRenderer,
     secret: str,
     draft: Submission,
     error: str = "",
@@ -125,18 +125,18 @@ def _summary(
         )
         for question in questions_of(draft.content)
     ]
-    values: dict[str, Any] = {
-        "answers": answers,
-        "checked": checked,
-        "labels": labels(),
-        "error": error,
-        "mail": mail,
-        "secret": secret,
-        "organizations": match_names(content, context.organizations),
-        "session": signed_in,
-        "licence": context.submission_source().licence,
-    }
-    return pages.render("summary.html", values)
+    return show(
+        "summary.html",
+        answers=answers,
+        checked=checked,
+        labels=labels(),
+        error=error,
+        mail=mail,
+        secret=secret,
+        organizations=match_names(content, context.organizations),
+        session=signed_in,
+        licence=context.submission_source().licence,
+    )
 
 
 def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -> list[str]:
@@ -148,19 +148,23 @@ def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -
 
 
 def _conflict(
-    context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict
+    context: SubmissionContext,
+    show: FormRenderer,
+    secret: str,
+    draft: Submission,
+    error: VersionConflict,
 ) -> Response:
     """Show what another person has changed since; the draft stays."""
-    newest = submissions.find(context.ledger, draft.content[drafts.REPLACES]["id"])
-    if newest is None:
-        raise NotFound("You have no submission with this identifier.")
+    newest = require(
+        submissions.find(context.ledger, draft.content[drafts.REPLACES]["id"]),
+        NotFound("You have no submission with this identifier."),
+    )
     changed = [
         (MEMBERS[name].title, readable(change["before"]), readable(change["after"]))
         for name, change in differences(newest.content, without_internal(draft.content)).items()
         if name in MEMBERS
     ]
-    values = {"changes": changed, "secret": secret, "why": error.localized}
-    return pages.render("conflict.html", values, error.status)
+    return show("conflict.html", error.status, changes=changed, secret=secret, why=error.localized)
 
 
 @routes.post("/draft/{secret}/use-name", dependencies=[Writing])
@@ -189,15 +193,15 @@ def show_picture(draft: Draft, context: SubmissionContextDep) -> Response:
 
 @routes.get("/draft/{secret}/{name}")
 def show_question(
-    secret: str, name: str, draft: Draft, context: SubmissionContextDep, pages: PagesDep
+    secret: str, name: str, draft: Draft, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     """Show a question with the answer so far."""
-    return _question_page(context, pages, secret, draft, find_question(draft, name), {})
+    return _question_page(context, show, secret, draft, find_question(draft, name), {})
 
 
 @routes.post("/draft/{secret}/{name}", dependencies=[Writing])
 def answer(
-    secret: str, name: str, draft: Draft, form: FormDep, file: FileDep, context: SubmissionContextDep, pages: PagesDep
+    secret: str, name: str, draft: Draft, form: FormDep, file: FileDep, context: SubmissionContextDep, show: RendererDep
 ) -> Response:  # fmt: skip
     """Save an answer, and go to the next question; show the page again with messages if it is not
     valid. A picture is saved before its caption is asked for, so that nobody chooses the file again.
@@ -206,7 +210,7 @@ def answer(
     (field ``seen``).
     """
     question = find_question(draft, name)
-    show_again = partial(_question_page, context, pages, secret)
+    show_again = partial(_question_page, context, show, secret)
     if first(form, "was") != fingerprint(draft.content, question):
         return show_again(draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
     if name == PICTURE and not first(form, "remove"):
@@ -284,15 +288,13 @@ def _has_advice(
 
 
 def find_question(draft: Submission, name: str) -> Question:
-    questions = {question.name: question for question in questions_of(draft.content)}
-    if name not in questions:
-        raise NotFound("There is no such question.")
-    return questions[name]
+    named = (question for question in questions_of(draft.content) if question.name == name)
+    return require(next(named, None), NotFound("There is no such question."))
 
 
 def _question_page(
     context: SubmissionContext,
-    pages: Pages,
+    show: FormRenderer,
     secret: str,
     draft: Submission,
     question: Question,
@@ -305,20 +307,21 @@ def _question_page(
     """
     names = [item.name for item in questions_of(draft.content)]
     position = names.index(question.name)
-    values = {
-        "question": question,
-        "fields": _fields(context, draft, question, faults, form),
-        "was": fingerprint(draft.content, question),
-        "secret": secret,
-        "position": position + 1,
-        "total": len(names) if draft.content.get("type") else 0,
-        "previous": names[position - 1] if position else None,
-        "conflict": status is HTTPStatus.PRECONDITION_FAILED,
-        "complete": bool(draft.content.get("title")),
-        "language": drafts.language_of(draft),
-        "address": f"{context.channels.public_url}{ROOT}/draft/{secret}/{question.name}",
-    }
-    return pages.render("question.html", values, status)
+    return show(
+        "question.html",
+        status,
+        question=question,
+        fields=_fields(context, draft, question, faults, form),
+        was=fingerprint(draft.content, question),
+        secret=secret,
+        position=position + 1,
+        total=len(names) if draft.content.get("type") else 0,
+        previous=names[position - 1] if position else None,
+        conflict=status is HTTPStatus.PRECONDITION_FAILED,
+        complete=bool(draft.content.get("title")),
+        language=drafts.language_of(draft),
+        address=f"{context.channels.public_url}{ROOT}/draft/{secret}/{question.name}",
+    )
 
 
 def _fields(

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, require
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import (
     SUBMITTER,
@@ -98,9 +98,9 @@ def begin_change(context: SubmissionContext, submitter: Submitter, submission: S
 def open_draft(context: SubmissionContext, secret: str) -> Submission:
     """Return the draft with this link; raise LinkInvalid if it was sent or deleted."""
     _, draft = open_link(context, secret, Purpose.DRAFT, GONE)
-    if draft is None or draft.state is not SubmissionState.DRAFT:
-        raise LinkInvalid(GONE)
-    return draft
+    return require(
+        draft if draft and draft.state is SubmissionState.DRAFT else None, LinkInvalid(GONE)
+    )
 
 
 def language_of(draft: Submission) -> str:
@@ -134,8 +134,12 @@ def save(context: SubmissionContext, draft: Submission, content: Content) -> boo
     """Store the content of a draft; return whether it still had its version."""
     now = context.now()
     event = SubmissionEvent("saved", SUBMITTER, now, internal=True, version=draft.version + 1)
-    values = {"content": content, "title": title_of(content), "updated": now}
-    return submissions.change(context.ledger, draft, event, values)
+    return submissions.change(
+        context.ledger,
+        draft,
+        event,
+        {"content": content, "title": title_of(content), "updated": now},
+    )
 
 
 def find_missing(content: Content, question: Question) -> dict[str, str]:
@@ -213,9 +217,7 @@ def rebase(context: SubmissionContext, submitter: Submitter, draft: Submission) 
     """Base a draft on the newest version of the submission that it replaces, once its author has
     seen the differences; return the draft.
     """
-    replaced = draft.content.get(REPLACES)
-    if not replaced:
-        raise NotFound("This draft changes no submission.")
+    replaced = require(draft.content.get(REPLACES), NotFound("This draft changes no submission."))
     newest = actions.find_own(context, submitter, replaced["id"])
     content = {**draft.content, REPLACES: {"id": newest.id, "version": newest.version}}
     save(context, draft, content)

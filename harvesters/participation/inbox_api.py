@@ -16,7 +16,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from harvesters.errors import HarvestError, ParseError
+from harvesters.errors import HarvestError, ParseError, require
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import Notification, SubmissionState, Submitter
 from harvesters.ledger.submissions import new_id
@@ -185,13 +185,14 @@ def _announce(context: SubmissionContext, item: Notification) -> None:
 def _answered(context: SubmissionContext, item: Notification) -> None:
     """Store the answer to an offer of this installation."""
     ledger, offer_id = context.ledger, _text(item.body, "inReplyTo")
-    offer = coar.find_notification(
-        ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value
-    )
-    if offer is None:
-        raise InvalidValue(
+    offer = require(
+        coar.find_notification(
+            ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value
+        ),
+        InvalidValue(
             "inReplyTo: this installation made no such offer to %(inbox)s.", inbox=item.inbox
-        )
+        ),
+    )
     if NotificationKind.UNDO.value == offer.answer:
         raise InvalidValue("inReplyTo: the offer was undone.")
     coar.update_notification(ledger, offer.id, answer=item.kind)
@@ -254,7 +255,8 @@ def post(request: Request, body: Body, context: SubmissionContextDep) -> Respons
 @routes.get("/{key}", summary="Read a notification that you sent")
 def read(key: str, context: SubmissionContextDep) -> Response:
     """Its address is the `Location` of the response to your request."""
-    item = coar.find_notification(context.ledger, key=key, sent=False)
-    if item is None:
-        raise NotFound("There is no such notification.")
+    item = require(
+        coar.find_notification(context.ledger, key=key, sent=False),
+        NotFound("There is no such notification."),
+    )
     return JSONResponse(dict(item.body), media_type=MEDIA_TYPE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from harvesters.errors import require
 from harvesters.ledger import operators, submissions
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import Submission, SubmissionEvent, SubmissionState
@@ -13,13 +14,18 @@ from harvesters.notifications.coar import NotificationKind
 from harvesters.participation import actions
 from harvesters.participation.actions import offer_transfer
 from harvesters.participation.model import title_of
-from harvesters.participation.submitters import SOURCE, send_answer
+from harvesters.participation.submitters import MAILS, SOURCE, send_answer
 from harvesters.site import InvalidValue, NotAllowed, NotFound, Site, check_note
 
-ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
-CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
-REJECTED = "Your submission “%(title)s” was not accepted:"
 WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)
+# By decision, the states in which it is possible.
+_STATES = {
+    **dict.fromkeys(("accepted", "accepted first", "changes requested"), WAITING),
+    "rejected": (*WAITING, SubmissionState.CHANGES_REQUESTED),
+    "marked as spam": (*WAITING, SubmissionState.CHANGES_REQUESTED, SubmissionState.REJECTED),
+}
+_EXPLAINED = ("changes requested", "rejected")  # decisions whose note the submitter reads
+_ANSWERS = {"accepted": NotificationKind.ACCEPT, "rejected": NotificationKind.REJECT}
 _DECIDED = {"waiting_since": None, "endorsed_by": None}  # values of a submission after a decision
 # The sentence of each event in the history, with %(who)s.
 HISTORY = {
@@ -43,10 +49,11 @@ HISTORY = {
 
 def find(context: Site, id: str) -> Submission:
     """Return a submission that was sent; raise NotFound, even for a draft: only its author sees it."""
-    submission = submissions.find(context.ledger, id)
-    if submission is None or submission.state is SubmissionState.DRAFT:
-        raise NotFound("There is no submission with this identifier.")
-    return submission
+    item = submissions.find(context.ledger, id)
+    return require(
+        item if item and item.state is not SubmissionState.DRAFT else None,
+        NotFound("There is no submission with this identifier."),
+    )
 
 
 def accept(context: Site, who: str, submission: Submission, note: str) -> Submission:
@@ -55,14 +62,11 @@ def accept(context: Site, who: str, submission: Submission, note: str) -> Submis
 
     Raises NotAllowed if it does not wait or the same person accepted it first, VersionConflict.
     """
-    _require(submission, *WAITING)
-    now = context.now()
     if context.source(SOURCE).second_approver and submission.endorsed_by is None:
-        return _decide(
-            context, who, submission, "accepted first", note, {"endorsed_by": who}, internal=True
-        )
+        return _decide(context, who, submission, "accepted first", note, {"endorsed_by": who})
     if submission.endorsed_by == who:
         raise NotAllowed("You accepted it first. Another person must accept it too.")
+    now = context.now()
     values = {
         "state": SubmissionState.ACCEPTED,
         "published": submission.content,
@@ -72,10 +76,6 @@ def accept(context: Site, who: str, submission: Submission, note: str) -> Submis
     }
     accepted = _decide(context, who, submission, "accepted", note, values)
     actions.request_harvest(context, who)
-    send_answer(context, accepted, ACCEPTED, note)
-    coar.answer(
-        context.ledger, context.channels.public_url, accepted.id, NotificationKind.ACCEPT, now
-    )
     return accepted
 
 
@@ -83,55 +83,29 @@ def request_changes(context: Site, who: str, submission: Submission, note: str) 
     """Ask the submitter for changes. Raises InvalidValue without a note, NotAllowed,
     VersionConflict.
     """
-    _require(submission, *WAITING)
-    _require_reason(note)
     values = {**_DECIDED, "state": SubmissionState.CHANGES_REQUESTED}
-    changed = _decide(context, who, submission, "changes requested", note, values)
-    send_answer(context, changed, CHANGES_REQUESTED, note)
-    return changed
+    return _decide(context, who, submission, "changes requested", note, values)
 
 
 def reject(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Reject a submission, or the change of a published one, which stays as it is. Raises
     InvalidValue without a reason.
     """
-    _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED)
-    _require_reason(note)
     values: dict[str, Any] = {**_DECIDED, "state": SubmissionState.REJECTED}
     if (published := submission.published) is not None:
-        values |= {
-            "state": SubmissionState.ACCEPTED,
-            "content": published,
-            "title": title_of(published),
-        }
-    rejected = _decide(context, who, submission, "rejected", note, values)
-    send_answer(context, submission, REJECTED, note)
-    coar.answer(
-        context.ledger,
-        context.channels.public_url,
-        submission.id,
-        NotificationKind.REJECT,
-        context.now(),
-        note,
-    )
-    return rejected
+        stays = {"content": published, "title": title_of(published)}
+        values |= {**stays, "state": SubmissionState.ACCEPTED}
+    return _decide(context, who, submission, "rejected", note, values)
 
 
 def mark_as_spam(context: Site, who: str, submission: Submission, note: str) -> Submission:
     """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message.
     Raises NotAllowed.
     """
-    _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED, SubmissionState.REJECTED)
     if submission.published is not None:
         raise NotAllowed("It is published. Withdraw it instead.")
-    return _decide(
-        context,
-        who,
-        submission,
-        "marked as spam",
-        note,
-        {"state": SubmissionState.SPAM, "waiting_since": None},
-    )
+    values = {"state": SubmissionState.SPAM, "waiting_since": None}
+    return _decide(context, who, submission, "marked as spam", note, values)
 
 
 def withdraw(context: Site, who: str, submission: Submission, note: str) -> Submission:
@@ -171,14 +145,6 @@ def unassign(context: Site, who: str, submission: Submission, _: str) -> None:
     _annotate(context, who, submission, "unassigned", None, {"assigned": None})
 
 
-def _require(submission: Submission, *states: SubmissionState) -> None:
-    if submission.state not in states:
-        raise NotAllowed(
-            "The state of the submission is “%(state)s”; this is not possible any more.",
-            state=submission.state.value,
-        )
-
-
 def _require_reason(note: str) -> None:
     if not note.strip():
         raise InvalidValue("Write the reason: the submitter reads it.")
@@ -191,15 +157,26 @@ def _decide(
     what: str,
     note: str,
     values: Mapping[str, Any],
-    *,
-    internal: bool = False,
 ) -> Submission:
-    now = context.now()
+    """Store a decision, and send it to the submitter and to the installation that offered it."""
+    if submission.state not in _STATES[what]:
+        raise NotAllowed(
+            "The state of the submission is “%(state)s”; this is not possible any more.",
+            state=submission.state.value,
+        )
+    if what in _EXPLAINED:
+        _require_reason(note)
+    now, is_internal, id = context.now(), what == "accepted first", submission.id
     event = SubmissionEvent(
-        what, who, now, check_note(note) or None, internal, submission.version + 1
+        what, who, now, check_note(note) or None, is_internal, submission.version + 1
     )
     changed = actions.apply_change(context, submission, {**values, "updated": now}, event)
     _audit(context, who, what, submission, note)
+    if what in MAILS:
+        send_answer(context, submission, what, note)
+    if kind := _ANSWERS.get(what):
+        reason = note if what in _EXPLAINED else ""
+        coar.answer(context.ledger, context.channels.public_url, id, kind, now, reason)
     return changed
 
 

@@ -48,9 +48,10 @@ from harvesters.participation.visitor import (
     STYLE,
     FileDep,
     FormDep,
+    FormRenderer,
     Own,
-    PagesDep,
     Person,
+    RendererDep,
     Sender,
     Trap,
     Visitor,
@@ -66,7 +67,6 @@ from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConfl
 from languages.translations import current_locale
 from vocab.iris import Iris
 from web.sessions import SessionCookie
-from web.templating import Pages
 
 UPLOAD_PATH, SIGN_IN_PATH = f"{ROOT}/upload", f"{ROOT}/sign-in"
 _SUFFIXES = {"csv": CSV, "xlsx": XLSX}
@@ -85,10 +85,10 @@ def style() -> Response:
 
 
 @routes.get("")
-def start(visitor: Visitor, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def start(visitor: Visitor, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Explain what can be submitted and who decides, or that submissions are closed."""
     source = context.submission_source() if context.is_open() else None
-    return pages.render("start.html", {"source": source, "session": visitor is not None})
+    return show("start.html", source=source, session=visitor is not None)
 
 
 @routes.post("", dependencies=[Writing, Trap])
@@ -100,12 +100,12 @@ def begin(visitor: Visitor, context: SubmissionContextDep) -> Response:
 
 
 @routes.get("/confirm/{secret}")
-def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def show_confirmation(secret: str, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show what the link does. A button does it, so that a program that follows links does not."""
     link = check_confirmation(context, secret)
     linked = submissions.find(context.ledger, link.submission) if link.submission else None
     draft = linked if linked and linked.state is SubmissionState.DRAFT else None
-    return pages.render("confirm.html", {"secret": secret, "draft": draft})
+    return show("confirm.html", secret=secret, draft=draft)
 
 
 @routes.post("/confirm/{secret}", dependencies=[Writing])
@@ -126,7 +126,7 @@ def _sign_in(context: SubmissionContext, secret: str = "") -> SignIn:
 
 @routes.get("/sign-in", dependencies=[Writing])
 def begin_sign_in(
-    request: Request, context: SubmissionContextDep, pages: PagesDep, draft: Word = ""
+    request: Request, context: SubmissionContextDep, show: RendererDep, draft: Word = ""
 ) -> Response:
     """Show the link to the provider, and bind the sign-in to this browser; with *draft*, signing in
     sends that draft.
@@ -137,7 +137,7 @@ def begin_sign_in(
     sign_in.secret = submissions.create_link(
         context.ledger, Link(Purpose.SIGN_IN, now, now + SIGN_IN.age, submission=id)
     )
-    response = pages.render("sign_in.html", {"address": sign_in.address()})
+    response = show("sign_in.html", address=sign_in.address())
     SIGN_IN.set(request, response, sign_in.secret)
     return response
 
@@ -177,52 +177,51 @@ def sign_out(sender: Sender, request: Request, context: SubmissionContextDep) ->
 
 
 @routes.get("/mine")
-def show_all(
-    request: Request, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
-) -> Response:
+def show_all(visitor: Visitor, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show a person's own submissions; without a session, ask for the e-mail address."""
     if visitor is None:
-        return ask_address(pages)
+        return ask_address(show)
     ledger = context.ledger
-    values = {
-        "rows": [
+    return show(
+        "mine.html",
+        rows=[
             item
             for item in submissions.of_submitter(ledger, visitor.id)
             if item.state is not SubmissionState.DRAFT
         ],
-        "submitter": visitor,
-        "comments": submissions.comments(ledger, submitter=visitor.id),
-        "csrf": SESSION.token(request),
-    }
-    return pages.render("mine.html", values)
+        submitter=visitor,
+        comments=submissions.comments(ledger, submitter=visitor.id),
+    )
 
 
 @routes.post("/mine", dependencies=[Writing, Trap])
-def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def identify(form: FormDep, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Send a link to an address, whether it is known or not."""
     try:
         link = request_confirmation(context, first(form, "mail"))
     except InvalidValue as error:
-        return ask_address(pages, error.localized, first(form, "mail"))
-    return pages.render("sent.html", {"secret": None, "link": link})
+        return ask_address(show, error.localized, first(form, "mail"))
+    return show("sent.html", secret=None, link=link)
 
 
 @routes.get("/mine/export")
 def export(person: Person, context: SubmissionContextDep) -> Response:
     """Return everything that is stored about a person."""
-    headers = {"Content-Disposition": 'attachment; filename="submissions.json"'}
-    return JSONResponse(actions.export(context, person), headers=headers)
+    return JSONResponse(
+        actions.export(context, person),
+        headers={"Content-Disposition": 'attachment; filename="submissions.json"'},
+    )
 
 
 @routes.post("/mine/delete", dependencies=[Writing])
 def delete_account(
-    form: FormDep, sender: Sender, context: SubmissionContextDep, pages: PagesDep
+    form: FormDep, sender: Sender, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     """Withdraw and delete everything of a person."""
     if not first(form, "sure"):
         raise InvalidValue("Tick the box if you want to delete everything.")
     actions.delete_account(context, sender)
-    response = pages.render("deleted.html", {})
+    response = show("deleted.html")
     SESSION.delete(response)
     return response
 
@@ -239,30 +238,28 @@ async def measure_quality(id: str, request: Request, context: SubmissionContextD
 @routes.get("/mine/{id}")
 def show_one(
     id: str,
-    request: Request,
     visitor: Visitor,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
     score: Annotated[int | None, Depends(measure_quality)],
 ) -> Response:
     """Show the state of a submission, the findings of the rules, and its history."""
     if visitor is None:
-        return ask_address(pages)
+        return ask_address(show)
     item = actions.find_own(context, visitor, id)
     events = submissions.history(context.ledger, id, internal=False)
-    values = {
-        "item": item,
-        "members": shown_members(item.content),
-        "checked": actions.check_content(context, item.content, id) if item.content else None,
-        "labels": labels(),
-        "history": [(event, actions.public_name(event.who, visitor)) for event in events],
-        "sentences": HISTORY,
-        "record": Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
-        "score": score if item.published is not None else None,
-        "open": item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
-        "csrf": SESSION.token(request),
-    }
-    return pages.render("mine_submission.html", values)
+    return show(
+        "mine_submission.html",
+        item=item,
+        members=shown_members(item.content),
+        checked=actions.check_content(context, item.content, id) if item.content else None,
+        labels=labels(),
+        history=[(event, actions.public_name(event.who, visitor)) for event in events],
+        sentences=HISTORY,
+        record=Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
+        score=score if item.published is not None else None,
+        open=item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
+    )
 
 
 @routes.get("/mine/{id}/picture.webp")
@@ -292,10 +289,10 @@ def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContex
 
 @routes.post("/mine/{id}/transfer", dependencies=[Writing])
 def offer(
-    sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, pages: PagesDep
+    sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     link = actions.offer_transfer(context, item, first(form, "mail"), sender.name)
-    return pages.render("transfer_sent.html", {"item": item, "link": link})
+    return show("transfer_sent.html", item=item, link=link)
 
 
 # ---- links in mails: a page shows what its link does, and a button does it, so that a program that
@@ -303,9 +300,9 @@ def offer(
 
 
 @routes.get("/transfer/{secret}")
-def show_transfer(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def show_transfer(secret: str, context: SubmissionContextDep, show: RendererDep) -> Response:
     _, item = actions.check_transfer(context, secret)
-    return pages.render("transfer.html", {"item": item, "secret": secret})
+    return show("transfer.html", item=item, secret=secret)
 
 
 @routes.post("/transfer/{secret}", dependencies=[Writing])
@@ -318,33 +315,32 @@ def take(secret: str, form: FormDep, request: Request, context: SubmissionContex
 
 
 @routes.get("/still-true/{secret}")
-def show_reminder(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def show_reminder(secret: str, context: SubmissionContextDep, show: RendererDep) -> Response:
     item = actions.check_link(context, secret)
-    values = {"item": item, "members": shown_members(item.published or {}), "secret": secret}
-    return pages.render("still_true.html", values)
+    return show(
+        "still_true.html", item=item, members=shown_members(item.published or {}), secret=secret
+    )
 
 
 @routes.post("/still-true/{secret}", dependencies=[Writing])
 def confirm_by_link(
-    secret: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep
+    secret: str, form: FormDep, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     """Record that it is still true, once."""
     item = actions.check_link(context, secret)
     use_link(context, secret, actions.UNCONFIRMED)
     actions.confirm(context, item, SUBMITTER)
-    return pages.render("confirmed.html", {"record": Iris("/").record(SOURCE, item.id)})
+    return show("confirmed.html", record=Iris("/").record(SOURCE, item.id))
 
 
 # ---- tables
 
 
 @routes.get("/upload")
-def show_upload(
-    request: Request, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
-) -> Response:
+def show_upload(visitor: Visitor, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show the form for a file; without a session, ask for the address."""
     context.submission_source()
-    return ask_address(pages) if visitor is None else _upload_page(request, pages)
+    return ask_address(show) if visitor is None else _upload_page(show)
 
 
 @routes.post("/upload", dependencies=[Writing])
@@ -354,39 +350,38 @@ def send_upload(
     file: FileDep,
     visitor: Visitor,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
 ) -> Response:
     """Check a file or submit its rows, and show the result of each row."""
     if visitor is None:
         return redirect("upload")
     sender = require_sender(visitor, form, request)
     if file is None:
-        return _upload_page(request, pages, InvalidValue("Choose a file."))
+        return _upload_page(show, InvalidValue("Choose a file."))
     media = _SUFFIXES.get(str(file.filename).rpartition(".")[2].lower(), "")
     dry_run, language = first(form, "then") != "send", current_locale().language
     try:
         rows = read_table(file.file.read(), media)
         results = submit_rows(context, sender, rows, language, dry_run=dry_run)
     except RequestRefused as error:
-        return _upload_page(request, pages, error)
-    return _upload_page(request, pages, results=results, dry_run=dry_run)
+        return _upload_page(show, error)
+    return _upload_page(show, results=results, dry_run=dry_run)
 
 
 def _upload_page(
-    request: Request,
-    pages: Pages,
+    show: FormRenderer,
     error: RequestRefused | None = None,
     results: Sequence[RowResult] = (),
     *,
     dry_run: bool = True,
 ) -> Response:
-    values = {
-        "error": error.localized if error else "",
-        "results": results,
-        "counts": count_outcomes(results),
-        "dry_run": dry_run,
-        "labels": labels(),
-        "max_rows": MAX_ROWS,
-        "csrf": SESSION.token(request),
-    }
-    return pages.render("upload.html", values, error.status if error else HTTPStatus.OK)
+    return show(
+        "upload.html",
+        error.status if error else HTTPStatus.OK,
+        error=error.localized if error else "",
+        results=results,
+        counts=count_outcomes(results),
+        dry_run=dry_run,
+        labels=labels(),
+        max_rows=MAX_ROWS,
+    )

@@ -12,7 +12,7 @@ from io import StringIO
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from icalendar import Calendar, Event
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
@@ -22,7 +22,6 @@ from harvesters.ledger.participation import Edition, Nomination, Submitter, Text
 from harvesters.participation import contest
 from harvesters.participation.model import choices, labels_of
 from harvesters.participation.submitters import (
-    SESSION,
     SubmissionContext,
     SubmissionContextDep,
     SubmitterDep,
@@ -32,8 +31,9 @@ from harvesters.participation.submitters import (
 from harvesters.participation.visitor import (
     ROOT,
     FormDep,
-    PagesDep,
+    FormRenderer,
     Person,
+    RendererDep,
     Sender,
     Trap,
     Visitor,
@@ -47,7 +47,6 @@ from harvesters.site import InvalidValue, NotAllowed
 from languages.translations import current_locale, format_date, gettext
 from vocab.iris import Iris
 from vocab.lookup import escape_formula
-from web.templating import Pages
 
 api_routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])
 _WRITE = [Depends(count_write)]
@@ -240,16 +239,17 @@ routes = page_routes("/prizes")
 
 
 def _render(
-    pages: Pages,
+    show: FormRenderer,
     context: SubmissionContext,
     template: str,
-    values: Mapping[str, Any],
+    *,
     error: str = "",
+    **values: object,
 ) -> Response:
     """Render a page; with *error*, the form that was refused."""
     stages = dict(choices("prize-stage", context.base))
     names = {"text": text_of, "day": format_date, "day_names": DAYS, "prizes": PATH}
-    return pages.render(template, {**names, "stages": stages, "error": error, **values})
+    return show(template, **names, stages=stages, error=error, **values)
 
 
 def text_of(texts: Texts) -> str:
@@ -263,10 +263,10 @@ def _categories(context: SubmissionContext, edition: Edition) -> list[tuple[str,
 
 
 @routes.get("")
-def show_editions(context: SubmissionContextDep, pages: PagesDep) -> Response:
+def show_editions(context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show the editions that are announced, the newest first."""
     announced = contest.announced_editions(context.ledger, context.now())
-    return _render(pages, context, "editions.html", {"editions": announced})
+    return _render(show, context, "editions.html", editions=announced)
 
 
 @routes.get("/nominate")
@@ -321,10 +321,9 @@ def download_calendar(edition: EditionDep, context: SubmissionContextDep) -> Res
 @routes.get("/{edition}")
 def show_edition(
     edition: EditionDep,
-    request: Request,
     visitor: Visitor,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
 ) -> Response:
     """Show the days, the criteria, and the nominations that are public, with buttons to vote in a
     session.
@@ -336,64 +335,64 @@ def show_edition(
         for code, name in _categories(context, edition)
     ]
     mail = visitor.mail if visitor else None
-    values = {
-        "edition": edition,
-        "by_category": [section for section in by_category if section[2]],
-        "nominating": edition.takes_nominations(now),
-        "voting": edition.takes_votes(now) and edition.source is None,
-        "person": mail is not None,
-        "votes": set(prizes.votes_of(ledger, mail, edition.id).values()) if mail else set(),
-        "expert": contest.is_expert(ledger, edition, mail),
-        "csrf": SESSION.token(request),
-        "event": Iris("/").thing("event", prizes.SOURCE, edition.id),
-    }
-    return _render(pages, context, "edition.html", values)
+    return _render(
+        show,
+        context,
+        "edition.html",
+        edition=edition,
+        by_category=[section for section in by_category if section[2]],
+        nominating=edition.takes_nominations(now),
+        voting=edition.takes_votes(now) and edition.source is None,
+        person=mail is not None,
+        votes=set(prizes.votes_of(ledger, mail, edition.id).values()) if mail else set(),
+        expert=contest.is_expert(ledger, edition, mail),
+        event=Iris("/").thing("event", prizes.SOURCE, edition.id),
+    )
 
 
 @routes.get("/{edition}/nominate")
 def ask_nomination(
     edition: EditionDep,
-    request: Request,
     visitor: Visitor,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
     initiative: Initiative = "",
 ) -> Response:
     """Show the form of a nomination; without a session, ask for the address."""
     if visitor is None:
-        return ask_address(pages)
-    return _nomination_page(pages, context, request, edition, visitor, {"initiative": initiative})
+        return ask_address(show)
+    return _nomination_page(show, context, edition, visitor, {"initiative": initiative})
 
 
 def _nomination_page(
-    pages: Pages,
+    show: FormRenderer,
     context: SubmissionContext,
-    request: Request,
     edition: Edition,
     submitter: Submitter,
     sent: Mapping[str, str],
     error: str = "",
 ) -> Response:
-    values = {
-        "edition": edition,
-        "categories": _categories(context, edition),
-        "sent": {name: sent.get(name, "") for name in _NOMINATION},
-        "own": prizes.nominations(context.ledger, edition.id, submitter=submitter.id),
-        "nominating": edition.takes_nominations(context.now()),
-        "most": contest.MAX_REASON,
-        "csrf": SESSION.token(request),
-    }
-    return _render(pages, context, "nominate.html", values, error)
+    return _render(
+        show,
+        context,
+        "nominate.html",
+        edition=edition,
+        categories=_categories(context, edition),
+        sent={name: sent.get(name, "") for name in _NOMINATION},
+        own=prizes.nominations(context.ledger, edition.id, submitter=submitter.id),
+        nominating=edition.takes_nominations(context.now()),
+        most=contest.MAX_REASON,
+        error=error,
+    )
 
 
 @routes.post("/{edition}/nominate", dependencies=[Writing, Trap])
 def send_nomination(
     edition: EditionDep,
     form: FormDep,
-    request: Request,
     sender: Sender,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
 ) -> Response:
     """Store a nomination, or show the form again with the reason why not."""
     count_change(context, sender)
@@ -408,7 +407,7 @@ def send_nomination(
             now=context.now(),
         )
     except (InvalidValue, NotAllowed) as error:
-        return _nomination_page(pages, context, request, edition, sender, sent, error.localized)
+        return _nomination_page(show, context, edition, sender, sent, error.localized)
     return redirect("prizes", edition.id, "nominate")
 
 
@@ -431,36 +430,36 @@ def send_vote(
 
 @routes.get("/{edition}/review")
 def show_reviews(
-    edition: EditionDep, visitor: Visitor, context: SubmissionContextDep, pages: PagesDep
+    edition: EditionDep, visitor: Visitor, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     """Show an expert the nominations and the own scores; without a session, ask for the address."""
     if visitor is None:
-        return ask_address(pages)
+        return ask_address(show)
     ledger = context.ledger
-    values = {
-        "edition": edition,
-        "own": contest.reviews_of(ledger, edition, visitor.mail),
-        "rows": prizes.nominations(ledger, edition.id),
-    }
-    return _render(pages, context, "reviews.html", values)
+    return _render(
+        show,
+        context,
+        "reviews.html",
+        edition=edition,
+        own=contest.reviews_of(ledger, edition, visitor.mail),
+        rows=prizes.nominations(ledger, edition.id),
+    )
 
 
 @routes.get("/{edition}/review/{id}")
 def show_review(
     edition: EditionDep,
     id: str,
-    request: Request,
     person: Person,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
 ) -> Response:
-    return _review_page(pages, context, request, edition, id, person)
+    return _review_page(show, context, edition, id, person)
 
 
 def _review_page(
-    pages: Pages,
+    show: FormRenderer,
     context: SubmissionContext,
-    request: Request,
     edition: Edition,
     id: str,
     submitter: Submitter,
@@ -469,15 +468,17 @@ def _review_page(
     ledger = context.ledger
     own = contest.reviews_of(ledger, edition, submitter.mail)
     item = contest.find_nomination(ledger, edition, id)
-    values = {
-        "edition": edition,
-        "item": item,
-        "own": own.get(id),
-        "category": dict(_categories(context, edition)).get(item.category, item.category),
-        "points": range(contest.MIN_SCORE, contest.MAX_SCORE + 1),
-        "csrf": SESSION.token(request),
-    }
-    return _render(pages, context, "review.html", values, error)
+    return _render(
+        show,
+        context,
+        "review.html",
+        edition=edition,
+        item=item,
+        own=own.get(id),
+        category=dict(_categories(context, edition)).get(item.category, item.category),
+        points=range(contest.MIN_SCORE, contest.MAX_SCORE + 1),
+        error=error,
+    )
 
 
 @routes.post("/{edition}/review/{id}", dependencies=[Writing])
@@ -485,10 +486,9 @@ def send_review(
     edition: EditionDep,
     id: str,
     form: FormDep,
-    request: Request,
     sender: Sender,
     context: SubmissionContextDep,
-    pages: PagesDep,
+    show: RendererDep,
 ) -> Response:
     """Store a review, or show the form again with the reason why not."""
     sent = {item.code: first(form, f"score-{item.code}") for item in edition.criteria}
@@ -509,5 +509,5 @@ def send_review(
             now=context.now(),
         )
     except (InvalidValue, NotAllowed) as error:
-        return _review_page(pages, context, request, edition, id, sender, error.localized)
+        return _review_page(show, context, edition, id, sender, error.localized)
     return redirect("prizes", edition.id, "review")

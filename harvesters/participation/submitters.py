@@ -13,8 +13,9 @@ from urllib.parse import unquote, urlsplit
 
 from fastapi import Depends, Request
 
-from harvesters.errors import LedgerError, SourceDefinitionError
+from harvesters.errors import LedgerError, SourceDefinitionError, require
 from harvesters.ledger import outbox, submissions
+from harvesters.ledger.database import Database
 from harvesters.ledger.models import Message
 from harvesters.ledger.participation import Link, Purpose, Submission, Submitter
 from harvesters.ledger.submissions import new_id
@@ -239,17 +240,7 @@ def request_confirmation(
     """
     now, address = context.now(), check_address(context, mail)
     link = Link(Purpose.CONFIRM, now, now + LINK_AGE, mail=address, submission=submission)
-
-    def write(link: str) -> tuple[str, list[str]]:
-        return gettext("Confirm your e-mail address"), [
-            gettext("Somebody, probably you, gave this address to %(name)s.")
-            % {"name": context.channels.name},
-            gettext("Open this link to confirm it. It works once, for 24 hours:"),
-            link,
-            gettext("If it was not you, ignore this message: nothing is stored then."),
-        ]
-
-    return send_link(context, page, link, current_locale().language, write)
+    return send_link(context, page, link, "confirm", current_locale().language)
 
 
 def check_address(context: Site, mail: str) -> str:
@@ -275,8 +266,7 @@ def open_link(
     *text* if the link no longer works.
     """
     link = submissions.find_link(site.ledger, secret, purpose) if secret else None
-    if link is None or not link.works(site.now()):
-        raise LinkInvalid(text)
+    link = require(link if link and link.works(site.now()) else None, LinkInvalid(text))
     return link, submissions.find(site.ledger, link.submission) if link.submission else None
 
 
@@ -324,17 +314,50 @@ SubmitterDep = Annotated[Submitter, Depends(require_submitter)]
 LINK_AGE = timedelta(hours=24)  # validity of a link that confirms an address
 ANSWER_AGE = timedelta(days=14)  # validity of a link in a moderator's answer
 TOPIC = "submission"
+LINK, NOTE = "%(link)s", "%(note)s"  # paragraphs that are values alone
+_OPEN = "Open your submission with this link, which works once:"
+# By its occasion, the subject and the paragraphs of a message.
+MAILS: Mapping[str, tuple[str, ...]] = {
+    "confirm": (
+        "Confirm your e-mail address",
+        "Somebody, probably you, gave this address to %(name)s.",
+        "Open this link to confirm it. It works once, for 24 hours:",
+        LINK,
+        "If it was not you, ignore this message: nothing is stored then.",
+    ),
+    "transfer": (
+        "A submission is handed over to you: %(title)s",
+        "“%(title)s” at %(name)s is handed over to this address, to be kept up to date.",
+        "Open this link to take it over. It works once, for 7 days:",
+        LINK,
+        "If you do not want it, ignore this message.",
+    ),
+    "reminder": (
+        "Is it still true? %(title)s",
+        "You reported “%(title)s”. Nobody confirmed it for a year.",
+        "Open this link to confirm that it is still true, to correct or to withdraw it. It works once, for 60 days:",
+        LINK,
+    ),
+    "comment rejected": (
+        "Your comment on “%(title)s”",
+        "Your comment on “%(title)s” is not shown:",
+        NOTE,
+    ),
+    **{
+        decision: ("Your submission: %(title)s", text, NOTE, _OPEN, LINK)
+        for decision, text in {
+            "accepted": "Your submission “%(title)s” was accepted. It is published with the next run.",
+            "changes requested": "A moderator asks you to change your submission “%(title)s”:",
+            "rejected": "Your submission “%(title)s” was not accepted:",
+        }.items()
+    },
+}
 
 
 def send_link(
-    context: Site,
-    page: str,
-    link: Link,
-    language: str,
-    write: Callable[[str], tuple[str, list[str]]],
+    context: Site, page: str, link: Link, occasion: str, language: str, **values: str
 ) -> str | None:
-    """Store a link to a *page* and send it to its address, in a message of the subject and the
-    paragraphs that *write* returns.
+    """Store a link to a *page* and send it to its address, in a message with *values*.
 
     Without a mail server, a demo returns the link, since its data are simulated; any other
     installation raises Closed.
@@ -346,9 +369,8 @@ def send_link(
     address = f"{context.channels.public_url}{page}/{submissions.create_link(context.ledger, link)}"
     if context.channels.mail is None:
         return address
-    with use_language(language):
-        subject, lines = write(address)
-    queue_mail(context, str(link.mail), subject, lines)
+    values |= {"link": address, "name": context.channels.name}
+    queue_mail(context.ledger, str(link.mail), occasion, language, context.now(), **values)
     return None
 
 
@@ -359,33 +381,23 @@ def reachable_author(context: Site, id: str | None) -> Submitter | None:
     return submitter if has_mail else None
 
 
-def send_answer(context: Site, submission: Submission, subject: str, note: str) -> None:
-    """Send a moderator's answer to a person: an English text of the catalogues and a note.
-    Organizations read it by HTTP.
+def send_answer(context: Site, submission: Submission, decision: str, note: str) -> None:
+    """Send a moderator's *decision* to a person, with a note. Organizations read it by HTTP.
 
     Without a mail server nothing is sent; the decision is on the page of the submission.
     """
     submitter, now = reachable_author(context, submission.submitter), context.now()
-    if submitter is None:
-        return
-    mail = str(submitter.mail)
-    link = Link(Purpose.CONFIRM, now, now + ANSWER_AGE, mail=mail, submission=submission.id)
-    secret = submissions.create_link(context.ledger, link)
-    with use_language(submitter.language):
-        lines = [
-            gettext(subject) % {"title": submission.title},
-            *([note] if note else []),
-            gettext("Open your submission with this link, which works once:"),
-            f"{context.channels.public_url}/submit/confirm/{secret}",
-        ]
-        title = gettext("Your submission: %(title)s") % {"title": submission.title}
-    queue_mail(context, mail, title, lines)
+    if submitter:
+        link = Link(Purpose.CONFIRM, now, now + ANSWER_AGE, submitter.mail, None, submission.id)
+        values = {"title": submission.title, "note": note}
+        send_link(context, "/submit/confirm", link, decision, submitter.language, **values)
 
 
-def queue_mail(context: Site, mail: str, subject: str, lines: list[str]) -> None:
-    """Queue a message to a person; *lines* are its paragraphs."""
-    outbox.queue_messages(
-        context.ledger,
-        [Message(MAIL, mail, TOPIC, subject, "\n\n".join(lines) + "\n")],
-        context.now(),
-    )
+def queue_mail(
+    ledger: Database, mail: str, occasion: str, language: str, now: datetime, **values: str
+) -> None:
+    """Queue a message to a person; a paragraph without text is left out."""
+    with use_language(language):
+        subject, *lines = (gettext(text) % values for text in MAILS[occasion])
+    text = "\n\n".join(filter(None, lines)) + "\n"
+    outbox.queue_messages(ledger, [Message(MAIL, mail, TOPIC, subject, text)], now)

@@ -23,7 +23,7 @@ import structlog
 import xlsxwriter
 from xlsxwriter.utility import xl_col_to_name
 
-from harvesters.errors import ParseError, error_reason
+from harvesters.errors import ParseError, error_reason, require
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import (
     Submission,
@@ -150,11 +150,10 @@ def parse_column(name: str) -> Column | None:
 
 
 def _rows(lines: Iterator[Line]) -> Iterator[TableRow]:
-    header = next((cells for _, cells, fault in lines if not fault), None)
-    if header is None:
-        raise InvalidValue(
-            "The file has no line with the names of the columns. Download the template."
-        )
+    header = require(
+        next((cells for _, cells, fault in lines if not fault), None),
+        InvalidValue("The file has no line with the names of the columns. Download the template."),
+    )
     columns = [_column(name) for name in name_columns(header)]
     for count, (number, cells, fault) in enumerate(lines, 1):
         if count > MAX_ROWS:

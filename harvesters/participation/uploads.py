@@ -8,7 +8,7 @@ import math
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import sha256
 from io import BytesIO
 from threading import Lock
@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from pyoxigraph import Literal, NamedNode, Quad, RdfFormat
 from starlette.responses import Response
 
-from harvesters.errors import HarvestError, ParseError, parser_errors
+from harvesters.errors import HarvestError, ParseError, parser_errors, require
 from harvesters.ledger.participation import Content, Picture
 from harvesters.network.reply import dump_json
 from harvesters.participation.model import (
@@ -32,6 +32,7 @@ from harvesters.participation.model import (
     TEXT,
     TITLE,
     InvalidMembersError,
+    Kind,
     normalize,
 )
 from harvesters.payloads.rdf_parser import builtin_context, inline_contexts, parse_quads
@@ -46,6 +47,7 @@ _SUBJECT = "It cannot be read"
 # Bytes of the members as JSON. A node is written once for each node that names it, so that a small
 # document can have large members.
 _LARGEST = 1 << 20
+Node = Mapping[str, list[Any]]  # the terms about a node by property
 
 
 class _NotOneResourceError(HarvestError):
@@ -145,26 +147,19 @@ def _members(quads: list[Quad], base: str) -> dict[str, Any]:
     }
 
 
-def _value(name: str | None, terms: list[Any], graph: Mapping[str, Mapping[str, list[Any]]]) -> Any:
+def _value(name: str | None, terms: list[Any], graph: Mapping[str, Node]) -> Any:
     kind = MEMBERS[name].kind if name else None
     if kind in (TITLE, TEXT):
         return {term.language or "@none": term.value for term in terms if isinstance(term, Literal)}
-    nodes = [graph.get(str(term), {}) for term in terms]
-    if kind in (PARTY, PARTIES):
-        return [_party(term, about) for term, about in zip(terms, nodes, strict=True)]
-    if kind is PLACE:
-        return [_place(about) for about in nodes]
-    values = [getattr(term, "value", "") for term in terms]
-    if kind is PICTURE:
-        captions = (_by_language(about, f"{SCHEMA}caption") for about in nodes)
-        return [
-            {"id": value, "caption": caption}
-            for value, caption in zip(values, captions, strict=True)
-        ]
-    return values
+    read = _READ.get(kind, _term_value)
+    return [read(term, graph.get(str(term), {})) for term in terms]
 
 
-def _party(term: Any, about: Mapping[str, list[Any]]) -> Any:
+def _term_value(term: Any, _: Node) -> Any:
+    return getattr(term, "value", "")
+
+
+def _party(term: Any, about: Node) -> Any:
     names = [
         value
         for iri in (f"{SKOS}prefLabel", f"{FOAF}name", f"{RDFS}label")
@@ -179,14 +174,27 @@ def _party(term: Any, about: Mapping[str, list[Any]]) -> Any:
     return {"name": names[0], **rest}
 
 
-def _place(about: Mapping[str, list[Any]]) -> dict[str, Any]:
+def _place(_: Any, about: Node) -> Any:
     return {
         "label": _by_language(about, f"{RDFS}label"),
         **{name: next(_values(about, f"{WGS}{name}"), "") for name in ("lat", "long")},
     }
 
 
-def _by_language(about: Mapping[str, list[Any]], iri: str) -> dict[str, str]:
+def _picture(term: Any, about: Node) -> Any:
+    return {"id": getattr(term, "value", ""), "caption": _by_language(about, f"{SCHEMA}caption")}
+
+
+# What reads a value by the kind of its member, from its term and what is said about it.
+_READ: Mapping[Kind | None, Callable[[Any, Node], Any]] = {
+    PARTY: _party,
+    PARTIES: _party,
+    PLACE: _place,
+    PICTURE: _picture,
+}
+
+
+def _by_language(about: Node, iri: str) -> dict[str, str]:
     return {
         term.language or "@none": term.value
         for term in about.get(iri, ())
@@ -194,7 +202,7 @@ def _by_language(about: Mapping[str, list[Any]], iri: str) -> dict[str, str]:
     }
 
 
-def _values(about: Mapping[str, list[Any]], iri: str) -> Iterator[str]:
+def _values(about: Node, iri: str) -> Iterator[str]:
     return (term.value for term in about.get(iri, ()) if isinstance(term, Literal | NamedNode))
 
 
@@ -273,10 +281,8 @@ def encode_webp(content: bytes) -> Picture:
 
 def picture_response(picture: Picture | None, headers: Mapping[str, str] | None = None) -> Response:
     """Return a picture that browsers show and never run; raise NotFound if there is none."""
-    if picture is None:
-        raise NotFound("There is no picture at this address.")
     return Response(
-        picture.content,
+        require(picture, NotFound("There is no picture at this address.")).content,
         media_type=ENCODED,
         headers={**_POLICY, "Content-Disposition": "inline", **(headers or {})},
     )

@@ -5,6 +5,7 @@ sent, and the draft or submission that it is about.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +16,7 @@ from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
+from harvesters.errors import require
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import Submission, SubmissionState, Submitter
 from harvesters.participation import actions, drafts
@@ -53,6 +55,26 @@ def submission_pages(*, demo: bool, provider: str = "") -> Pages:
     the host that persons may sign in with.
     """
     return Pages([PACKAGE_DIR / "templates"], ROOT, demo=demo, provider=provider)
+
+
+@dataclass(frozen=True, slots=True)
+class FormRenderer:
+    """Render pages with the token of their forms; the values of a template are keywords."""
+
+    request: Request
+
+    def __call__(
+        self, template: str, status: HTTPStatus | None = None, /, **values: object
+    ) -> Response:
+        values = {"csrf": SESSION.token(self.request), **values}
+        return get_pages(self.request).render(template, values, status)
+
+
+def open_page(request: Request) -> FormRenderer:
+    return FormRenderer(request)
+
+
+RendererDep = Annotated[FormRenderer, Depends(open_page)]
 
 
 def page_routes(path: str = "") -> APIRouter:
@@ -112,15 +134,14 @@ def session_of(request: Request, context: SubmissionContextDep) -> Submitter | N
 
 FormDep = Annotated[Form, Depends(texts_of)]
 FileDep = Annotated[UploadFile | None, Depends(file_of)]
-PagesDep = Annotated[Pages, Depends(get_pages)]
 Visitor = Annotated[Submitter | None, Depends(session_of)]
 
 
 def require_session(visitor: Visitor) -> Submitter:
     """Return the submitter of the session. Raises NotFound."""
-    if visitor is None:
-        raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
-    return visitor
+    return require(
+        visitor, NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
+    )
 
 
 Person = Annotated[Submitter, Depends(require_session)]
@@ -172,6 +193,6 @@ def open_session(
     return response
 
 
-def ask_address(pages: Pages, error: str = "", mail: str = "") -> Response:
+def ask_address(show: FormRenderer, error: str = "", mail: str = "") -> Response:
     """Ask a person without a session for the e-mail address."""
-    return pages.render("identify.html", {"error": error, "mail": mail})
+    return show("identify.html", error=error, mail=mail)

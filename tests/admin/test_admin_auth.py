@@ -14,7 +14,7 @@ from fastapi.routing import APIRoute
 
 from harvesters.admin.actions import get_key
 from harvesters.admin.app import create_admin
-from harvesters.admin.context import AdminContext
+from harvesters.admin.context import AdminContext, require_session
 from harvesters.ledger import operators
 from harvesters.ledger.operators import Scope
 from web.middleware import MAX_CONCURRENT_REQUESTS, MAX_FAILURES, MAX_PRIVATE_BODY, WINDOW_SECONDS
@@ -91,7 +91,8 @@ def test_every_page_wants_a_session(tmp_path: Path) -> None:
     without = {
         (method, route.path)
         for method, route in routes(tmp_path)
-        if not getattr(route, "include_in_schema", True) and "user" not in _parameters(route)
+        if not getattr(route, "include_in_schema", True)
+        and require_session not in _dependencies(getattr(route, "dependant", None))
     }
 
     assert without == OPEN
@@ -125,9 +126,10 @@ async def test_a_key_opens_what_its_scope_allows_and_no_more(world: Any, scope: 
         assert answer.status_code == route.status, route
 
 
-def _parameters(route: Any) -> set[str]:
-    dependant = getattr(route, "dependant", None)
-    return {dependency.name for dependency in dependant.dependencies} if dependant else set()
+def _dependencies(dependant: Any) -> set[object]:
+    """Return the functions that a route depends on, at any depth."""
+    own = dependant.dependencies if dependant else ()
+    return {call for item in own for call in (item.call, *_dependencies(item))}
 
 
 async def test_a_revoked_key_is_refused_at_once_and_an_expired_one_from_its_last_instant_on(
