@@ -43,7 +43,7 @@ from harvesters.inspection.preflight import (
     is_failure,
     sample_of,
 )
-from harvesters.inspection.preview import DEFAULT_RECORDS, PreviewResult, localize, preview_source
+from harvesters.inspection.preview import DEFAULT_RECORDS, PreviewResult, preview_source
 from harvesters.inspection.source_report import report_source
 from harvesters.inspection.trace import WRITERS as TRACE_WRITERS
 from harvesters.inspection.trace import (
@@ -324,29 +324,26 @@ def preview(
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     file = None if definition == "-" else source_file(settings.sources, definition)
-    try:
-        source = load(file) if file else _read_source()
-        result = preview_source(
-            source,
-            settings.base,
-            network_settings(settings),
-            engine=settings.shapes_engine,
-            records=records,
-        )
-    except SourceDefinitionError as error:
-        result = PreviewResult(error_kind="definition", error=str(error))
     with use_language(language if language in LANGUAGES else "en"):
-        _print_preview(localize(result), settings.base, json)
+        try:
+            source = load(file) if file else _read_source()
+            result = preview_source(
+                source,
+                settings.base,
+                network_settings(settings),
+                engine=settings.shapes_engine,
+                records=records,
+            )
+        except SourceDefinitionError as error:
+            result = PreviewResult(error_kind="definition", error=str(error))
+        _print_preview(result, settings.base, json)
     raise typer.Exit(int(bool(result.error)))
 
 
 def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
-    notes = result.note_texts()
     if json:
-        document = {**asdict(result), "notes": notes}
-        del document["error_reason"]
+        document = asdict(result)
         for record in document["records"]:
-            del record["reasons"]  # only pages use them
             record["mapped"] = [
                 {"field": field.label, "values": field.added}
                 for field in field_views((), record["mapped"], base, "en", str)
@@ -354,7 +351,7 @@ def _print_preview(result: PreviewResult, base: str, json: bool) -> None:
         print_json(document)
         return
     print_rows(preview_list(result, base), "Records", json)
-    for note in notes:
+    for note in result.notes:
         print_note(note, "yellow")
     if result.error:
         print_note(result.error, "red")

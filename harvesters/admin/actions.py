@@ -12,7 +12,7 @@ from pydantic import Field
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import InvalidInputError, PrizeError, UnknownError, require
-from harvesters.inspection.preview import PreviewResult, localize, preview_source
+from harvesters.inspection.preview import PreviewResult, preview_source
 from harvesters.ledger import operators, outbox, prizes
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Alert
@@ -232,7 +232,7 @@ def _write_definition(
 )
 def preview(context: AdminContext, source: Source, *, by: str) -> PreviewResult:
     """Fetch and validate a few records of a source; nothing is stored."""
-    return localize(preview_source(source, context.base, context.network))
+    return preview_source(source, context.base, context.network)
 
 
 @operation(Scope.OPERATE, command="remap", form="/page/sources/{name}/remap", changes_status=False)

@@ -55,8 +55,8 @@ log = structlog.get_logger()
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
     """The result for one record: *outcome* is published, withheld, unreadable, duplicate or deleted; *reason*
-    is why it is not published, *reasons* the codes and values of that text, *mapped* the statements
-    about what the record describes, without those about the record itself.
+    is why it is not published, *mapped* the statements about what the record describes, without
+    those about the record itself.
     """
 
     key: str
@@ -65,14 +65,13 @@ class RecordPreview:
     reason: str = ""
     warnings: tuple[str, ...] = ()
     statements: int = 0
-    reasons: tuple[Reason, ...] = ()
     mapped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
     """The result of a preview. *error* and *error_kind* are empty unless it failed; *more* is
-    whether the source has more records.
+    whether the source has more records; *notes* are remarks on all records together.
     """
 
     records: tuple[RecordPreview, ...] = ()
@@ -80,28 +79,7 @@ class PreviewResult:
     more: bool = False
     error_kind: str = ""
     error: str = ""
-    error_reason: Reason | None = None  # that of *error*
-    notes: tuple[Reason, ...] = ()  # remarks on all records together
-
-    def note_texts(self) -> list[str]:
-        """Return the notes in the language in use."""
-        return [_describe(note) for note in self.notes]
-
-
-def localize(result: PreviewResult) -> PreviewResult:
-    """Return a preview with its texts in the language in use. Faults of a definition and texts of
-    other software stay English.
-    """
-    records = tuple(
-        replace(
-            record,
-            reason=gettext("; ").join(map(_describe, record.reasons)) or record.reason,
-            warnings=tuple(map(_translate_message, record.warnings)),
-        )
-        for record in result.records
-    )
-    error = _describe(result.error_reason) if result.error_reason else result.error
-    return replace(result, records=records, error=error)
+    notes: tuple[str, ...] = ()
 
 
 def _describe(reason: Reason) -> str:
@@ -121,7 +99,8 @@ def preview_source(
     records: int = DEFAULT_RECORDS,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreviewResult:
-    """Fetch a few records of a source, map and validate them, and return a result for each.
+    """Fetch a few records of a source, map and validate them, and return a result for each, with
+    texts in the language in use; faults of a definition and texts of other software are English.
 
     An error while fetching is part of the result, with the records fetched before it. The preview
     obeys robots.txt, the pause and the quiet hours as a harvest does. *clock* returns monotonic seconds. Raises
@@ -170,11 +149,15 @@ def preview_source(
         reported,
         has_more and not error,
         error.outcome if error else "",
-        str(error or ""),
-        error.reason if error else None,
-        (
-            *(() if error else _field_notes(source, reads)),
-            *_run_notes(run, [*previewed, *others], charset),
+        _describe(error.reason) if error else "",
+        tuple(
+            map(
+                _describe,
+                (
+                    *(() if error else _field_notes(source, reads)),
+                    *_run_notes(run, [*previewed, *others], charset),
+                ),
+            )
         ),
     )
 
@@ -240,8 +223,8 @@ def _record_preview(staged: StagedRecord, task: ProcessingTask) -> RecordPreview
     if not staged.description:
         # Nothing is stored here, so each deleted record is one that was never published.
         outcome = Outcome.DELETED if staged.outcome is Outcome.ABSENT else staged.outcome
-        reasons = staged.reasons
-        return RecordPreview(key, outcome.value, reason=staged.reason or "", reasons=reasons)
+        reason = gettext("; ").join(map(_describe, staged.reasons))
+        return RecordPreview(key, outcome.value, reason=reason)
     lines, record = staged.description.split("\n"), Iris(task.base).record(task.source.name, key)
     mapped = tuple(line for line in lines if not line.startswith(f"<{record}"))
     titles = [object_of(line).value for line in mapped if line.split(" ", 2)[1] == _TITLE]
@@ -250,7 +233,7 @@ def _record_preview(staged: StagedRecord, task: ProcessingTask) -> RecordPreview
         key,
         "published",
         next(iter(titles), ""),
-        warnings=tuple(sorted(warnings)),
+        warnings=tuple(map(_translate_message, sorted(warnings))),
         statements=len(lines),
         mapped=mapped,
     )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from projects import ProjectRegistry, define_table, project
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.inspection.preview import TIME_LIMIT, PreviewResult, localize, preview_source
+from harvesters.inspection.preview import TIME_LIMIT, PreviewResult, preview_source
 from harvesters.network.fetch import NetworkSettings
 from harvesters.source import Source
 from languages.translations import use_language
@@ -54,13 +55,13 @@ def test_a_preview_names_fields_of_the_definition_that_match_nothing(
 
     result = tried(renamed, registry)
     with use_language("fr"):
-        notes = result.note_texts()
+        notes = tried(renamed, registry).notes
 
     assert [record.outcome for record in result.records] == ["withheld"] * len(result.records)
     unmatched, unread = result.notes
-    assert unmatched.values["fields"] == "title@en = 'projectName'"
-    assert unread.values == {"names": "name"}
-    assert "name" in str(result.notes[0].values["names"]).split(", ")
+    assert "match nothing in the records: title@en = 'projectName'; " in unmatched
+    assert unread.endswith("fields of the records: name")
+    assert "name" in re.findall(r"\w+", unmatched.partition("have the fields ")[2])
     assert notes[0].startswith("ces champs de la définition ne trouvent rien")
     assert tried(source, registry).notes == ()
 
@@ -71,7 +72,7 @@ def test_a_preview_names_fields_of_the_records_that_no_path_reads() -> None:
 
     result = preview_source(source, BASE, network)
 
-    assert [note.text for note in result.notes] == [
+    assert [*result.notes] == [
         "the mapping does not read these fields of the records: country, budget"
     ]
 
@@ -83,7 +84,8 @@ def test_a_preview_names_the_charset_that_was_guessed() -> None:
     result = preview_source(source, BASE, network)
 
     assert result.records[0].title == "Ação social para educação"
-    assert [note.values for note in result.notes] == [{"charset": "cp1252"}]
+    (note,) = result.notes
+    assert note.startswith("The text states no charset and was read as cp1252.")
 
 
 def test_a_preview_says_what_a_run_would_not_publish(
@@ -98,8 +100,8 @@ def test_a_preview_says_what_a_run_would_not_publish(
     assert [record.outcome for record in result.records] == ["published", "duplicate", "published"]
     assert "its key occurred before" in result.records[1].reason
     assert len(short.notes) == 2
-    assert short.notes[0].text.startswith("1 of the 3 records read would not be published: ")
-    assert "the list ended after 3 of 9 records" in short.notes[1].text
+    assert short.notes[0].startswith("1 of the 3 records read would not be published: ")
+    assert "the list ended after 3 of 9 records" in short.notes[1]
 
 
 def test_a_preview_error_comes_with_the_records_before_it(
@@ -125,7 +127,7 @@ def test_reasons_warnings_and_errors_are_in_the_language_in_use(
     english = tried(source, registry)
 
     with use_language(language):
-        result = localize(english)
+        result = tried(source, registry)
 
     assert words in result.records[0].reason
     assert "registry.example" in result.error
