@@ -71,6 +71,7 @@ from vocab.iris import is_web
 
 FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
+_NOTHING = Subjects()
 _DECLARED = ("action_lines", "goals", "targets")
 _TERMS = (Literal, NamedNode, Text)
 _LANGUAGE_CACHE_SIZE = 16  # The records of a source have a few languages.
@@ -295,8 +296,11 @@ class FieldTable:
 
     def words(self, name: str, row: Any) -> list[str]:
         """Return the texts of a field, each as one line, split at the field's separator."""
-        find = self.finds.get(name)
-        return self._split(name, values) if find and (values := find(row)) else []
+        if (find := self.finds.get(name)) is None or not (values := find(row)):
+            return []
+        if self._marks[name]:
+            return self._split(name, values)
+        return [line for value in values if (line := _line(value))]
 
     def _split(self, name: str, values: Iterable[Any]) -> list[str]:
         """Return the words of values; of the parts of a text what stands for no value is left out."""
@@ -308,10 +312,12 @@ class FieldTable:
 
     def texts(self, name: str, row: Any) -> list[Tagged]:
         """Return the texts of a field with their languages."""
+        if (find := self.finds.get(name)) is None or not (values := find(row)):
+            return []
         form = _FORMS.get(name, normalize_inline)
         default = None if name in self.schema.untagged else self.language
-        texts = list[Tagged]()
-        for value in self.finds[name](row) if name in self.finds else ():
+        texts: list[Tagged] = []
+        for value in values:
             if isinstance(value, str):
                 texts.append((form(value), default))
             else:
@@ -389,6 +395,8 @@ class FieldTable:
         """Return the concepts that a curator and the source's crosswalks have for *words*, and for
         *keywords* those that they name.
         """
+        if not words:
+            return [_NOTHING]
         curated = () if keywords else filter(self.crosswalks.is_curated, words)
         results = [self.lexicon.parse_subjects(curated)]
         for scheme in self.schema.crosswalks:
@@ -526,7 +534,7 @@ def _word(form: Callable[[FieldTable, str, str], Any]) -> Read:
 
 
 def _parsed(form: Callable[[str], Any]) -> Read:
-    return _word(lambda _table, _name, line: form(line))
+    return lambda table, names, row: form(line) if (line := table.word(names[0], row)) else None
 
 
 def _each_word(look: Callable[[FieldTable, str], str]) -> Read:

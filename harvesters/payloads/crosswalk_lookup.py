@@ -29,16 +29,18 @@ class Subjects(NamedTuple):
     unmatched: tuple[str, ...] = ()
 
 
+_NONE = Subjects()
+
+
 def sort_claims(claims: Iterable[Claim]) -> dict[str, Any]:
     """Return claims by the member of a resource that has their scheme, the first of each concept."""
-    members: dict[str, dict[str, Claim]] = {"action_lines": {}, "goals": {}, "targets": {}}
+    lines, goals, targets = dict[str, Claim](), dict[str, Claim](), dict[str, Claim]()
     for claim in claims:
-        is_target = "." in claim.concept.removeprefix(SDG)
-        name = "targets" if is_target else "goals"
-        members[name if claim.concept.startswith(SDG) else "action_lines"].setdefault(
-            claim.concept, claim
-        )
-    return {name: tuple(by_concept.values()) for name, by_concept in members.items()}
+        code = claim.concept.removeprefix(SDG)
+        scheme = lines if code == claim.concept else targets if "." in code else goals
+        scheme.setdefault(claim.concept, claim)
+    members = (("action_lines", lines), ("goals", goals), ("targets", targets))
+    return {name: tuple(scheme.values()) for name, scheme in members}
 
 
 class CrosswalkLookup:
@@ -99,7 +101,7 @@ class CrosswalkLookup:
         A keyword declares nothing, since its field is not about action lines, goals or targets. A
         bare number or code ("4.4", "C2") is unmatched.
         """
-        return _collect((word, _matches(word, self._words)) for word in words)
+        return _collect([(word, _matches(word, self._words)) for word in words])
 
     def parse_declared(
         self, lines: Iterable[str], goals: Iterable[str], targets: Iterable[str]
@@ -108,7 +110,9 @@ class CrosswalkLookup:
         goal here, a 4.4 a target.
         """
         fields = zip((lines, goals, targets), self._declared, strict=True)
-        return _collect((word, _matches(word, match)) for words, match in fields for word in words)
+        return _collect(
+            [(word, _matches(word, match)) for words, match in fields for word in words]
+        )
 
 
 def _with_fallback(find: Find) -> Callable[[str], str]:
@@ -162,8 +166,10 @@ def _matcher(
     return match
 
 
-def _collect(words: Iterable[tuple[str, Sequence[Claim]]]) -> Subjects:
+def _collect(words: Sequence[tuple[str, Sequence[Claim]]]) -> Subjects:
     """Return the claims of words, each concept once, and the words without one."""
+    if not words:
+        return _NONE
     matched, unmatched = dict[str, Claim](), dict[str, None]()
     for word, claims in words:
         for claim in claims:
@@ -193,12 +199,14 @@ def classify_words(
     them.
     """
     return _collect(
-        (
-            word,
-            [
-                Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk)
-                for concept in find(word)
-            ],
-        )
-        for word in words
+        [
+            (
+                word,
+                [
+                    Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk)
+                    for concept in find(word)
+                ],
+            )
+            for word in words
+        ]
     )
