@@ -54,13 +54,16 @@ INSERT INTO things SELECT thing + $first, copied(iri, $number), kind, source, co
     '~ ' || title, language, other_titles,
     CASE kind WHEN 2 THEN (2026 - $number % 20) || begins[5:] ELSE begins END, ends, issued, first_seen,
     strftime(changed::TIMESTAMP - to_hours($number::INTEGER + thing::INTEGER % 5000), '%Y-%m-%dT%H:%M:%SZ'),
-    venue, list_transform(wholes, lambda one: CASE WHEN one LIKE '%/%' THEN copied(one, $number) ELSE one END), page, cancelled FROM those;
+    venue, list_transform(wholes, lambda one: CASE WHEN one LIKE '%/%' THEN copied(one, $number) ELSE one END), page, cancelled,
+    lower('~ ' || title) FROM those;
 INSERT INTO marks SELECT thing + $first, kind, value, bases FROM marks WHERE thing IN (SELECT thing FROM those);
-INSERT INTO parties SELECT thing + $first, kind,
-    CASE $number % {_KINDRED} WHEN 0 THEN organization ELSE copied(organization, $number % {_KINDRED}) END, roles
+INSERT INTO organizations SELECT organization + $number * $organizations, copied(iri, $number)
+    FROM organizations WHERE organization <= $organizations AND $number < {_KINDRED};
+INSERT INTO parties SELECT thing + $first, kind, organization + $number % {_KINDRED} * $organizations, roles
     FROM parties WHERE thing IN (SELECT thing FROM those);
 INSERT INTO prizes SELECT thing + $first, kind, category, stage, year FROM prizes WHERE thing <= $last AND $number < {_KINDRED};
-INSERT INTO classes SELECT copied(organization, $number), code FROM classes WHERE organization NOT LIKE '%~' AND $number < {_KINDRED};
+INSERT INTO classes SELECT organization + $number * $organizations, code
+    FROM classes WHERE organization <= $organizations AND $number < {_KINDRED};
 """
 
 Pages = Mapping[str, Sequence[str]]
@@ -168,15 +171,21 @@ def _copy(data: Path, records: int) -> None:
     spilled = work.with_name("spilled")
     with duckdb.connect(str(work)) as connection:
         connection.execute(f"SET memory_limit='2GiB'; SET temp_directory='{spilled}'")
-        (last, things), *_ = connection.execute(
-            "SELECT max(thing), count(*) FILTER (kind < 5) FROM things"
+        (last, things, organizations), *_ = connection.execute(
+            """SELECT max(thing), count(*) FILTER (kind < 5), (SELECT max(organization) FROM organizations)
+            FROM things"""
         ).fetchall()
         (position, entry), *_ = connection.execute(
             "SELECT position, entry FROM checkpoint"
         ).fetchall()
         connection.execute(_COPIED)
         for number in range(1, -(-records // things)):
-            values = {"first": number * last, "number": number, "last": last}
+            values = {
+                "first": number * last,
+                "number": number,
+                "last": last,
+                "organizations": organizations,
+            }
             for line in filter(str.strip, _COPIES.split(";")):
                 named = {name: value for name, value in values.items() if f"${name}" in line}
                 connection.execute(line, named)

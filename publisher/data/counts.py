@@ -423,7 +423,8 @@ class FacetIndex:
         sets = [self._with_any(facet, filters, codes) for facet, codes in filters.chosen]
         if filters.party:
             rows = self._query(
-                "SELECT thing FROM parties WHERE roles <> 0 AND list_contains($party, organization)",
+                """SELECT thing FROM parties JOIN organizations USING (organization)
+                WHERE roles <> 0 AND list_contains($party, iri)""",
                 party=list(self.same_organizations(filters.party)),
             )
             sets.append(BitMap([thing for (thing,) in rows]))

@@ -338,7 +338,7 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
 
 # Sort keys of lists that continue after a key; things without a value (None) are in no such list.
 KEYS = {
-    "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || lower(title) ELSE '1' || lower(title) END",
+    "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || sort_title ELSE '1' || sort_title END",
     "newest": "changed",
     "address": "''",
 }
@@ -350,7 +350,7 @@ ORGANIZATION_KEYS = {
 }
 ORDERS = {
     "newest": "changed DESC NULLS LAST",
-    "title": "lower(title) NULLS LAST",
+    "title": "sort_title NULLS LAST",
     "begins": "begins NULLS LAST",
 }
 

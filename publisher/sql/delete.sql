@@ -4,5 +4,5 @@ CREATE OR REPLACE TEMP TABLE removed AS
 DELETE FROM marks WHERE thing IN (SELECT thing FROM removed);
 DELETE FROM parties WHERE thing IN (SELECT thing FROM removed);
 DELETE FROM prizes WHERE thing IN (SELECT thing FROM removed);
-DELETE FROM classes WHERE organization IN (SELECT iri FROM batch);
+DELETE FROM classes WHERE organization IN (SELECT organization FROM organizations JOIN batch USING (iri));
 DELETE FROM things WHERE thing IN (SELECT thing FROM removed);

@@ -3,7 +3,8 @@
 INSERT INTO changed SELECT thing FROM things WHERE EXISTS (
     (FROM containers EXCEPT FROM containers_now) UNION ALL (FROM containers_now EXCEPT FROM containers)
 );
-INSERT INTO changed SELECT thing FROM parties WHERE organization IN (SELECT iri FROM due WHERE is_organization);
+INSERT INTO changed SELECT thing FROM parties WHERE organization IN (
+    SELECT organization FROM organizations JOIN due USING (iri) WHERE is_organization);
 INSERT INTO codes
     SELECT coalesce((SELECT max(value) FROM codes), 0) + row_number() OVER (ORDER BY facet, code), facet, code FROM (
         SELECT facet, code FROM containers_now UNION SELECT 'stakeholder', code FROM classes

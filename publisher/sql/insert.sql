@@ -21,7 +21,7 @@ CREATE OR REPLACE TEMP TABLE titles AS
     GROUP BY thing;
 INSERT INTO things
     SELECT thing, iri, kind, source, record, title.text, title.language, list_filter(texts, lambda one: one <> title.text),
-        begins, ends, issued, first_seen, changed, venue, wholes, page, coalesce(status LIKE '%Cancelled', false)
+        begins, ends, issued, first_seen, changed, venue, wholes, page, coalesce(status LIKE '%Cancelled', false), lower(title.text)
     FROM inserted LEFT JOIN titles USING (thing) LEFT JOIN (
         SELECT thing,
             min(text) FILTER (about = 'thing' AND property = 'begins') AS begins,
@@ -56,12 +56,17 @@ INSERT INTO codes
     SELECT coalesce((SELECT max(value) FROM codes), 0) + row_number() OVER (ORDER BY facet, code), facet, code
     FROM (SELECT DISTINCT facet, code FROM marked) AS used ANTI JOIN codes USING (facet, code);
 INSERT INTO marks SELECT thing, kind, value, bases FROM marked JOIN codes USING (facet, code);
-INSERT INTO parties
-    SELECT thing, kind, text, bit_or(CASE property WHEN 'lead' THEN 1 WHEN 'partner' THEN 2 ELSE 4 END)
+CREATE OR REPLACE TEMP TABLE taking AS
+    SELECT thing, kind, text AS iri, bit_or(CASE property WHEN 'lead' THEN 1 WHEN 'partner' THEN 2 ELSE 4 END) AS roles
     FROM facts WHERE about = 'thing' AND property IN ('lead', 'partner', 'funder') AND is_iri GROUP BY ALL
     UNION ALL SELECT DISTINCT thing, kind, iri, 0 FROM inserted JOIN facts USING (thing, kind) WHERE property = 'classification';
+INSERT INTO organizations
+    SELECT coalesce((SELECT max(organization) FROM organizations), 0) + row_number() OVER (ORDER BY iri), iri
+    FROM (SELECT DISTINCT iri FROM taking) AS used ANTI JOIN organizations USING (iri);
+INSERT INTO parties SELECT thing, kind, organization, roles FROM taking JOIN organizations USING (iri);
 INSERT INTO classes
-    SELECT DISTINCT iri, without(text, prefix) FROM inserted JOIN facts USING (thing, kind) JOIN coded USING (about, property)
+    SELECT DISTINCT organization, without(text, prefix)
+    FROM inserted JOIN organizations USING (iri) JOIN facts USING (thing, kind) JOIN coded USING (about, property)
     WHERE property = 'classification' AND is_iri;
 INSERT INTO prizes
     SELECT thing, kind, min(code) FILTER (property = 'prize'), min(code) FILTER (property = 'stage'), min(code) FILTER (property = 'prizeyear')

@@ -4,7 +4,8 @@ repeated AS (SELECT organization, count(*) - count(DISTINCT cluster) AS repeated
 taken AS MATERIALIZED (
     SELECT organization, records - coalesce(repeated, 0) AS counted, records
     FROM (SELECT organization, count(*) AS records FROM taking GROUP BY organization) LEFT JOIN repeated USING (organization)
-    ORDER BY counted DESC, organization LIMIT $limit)
-SELECT organization, title, counted, records
-FROM taken LEFT JOIN (SELECT iri, title FROM things WHERE kind = 5 AND iri IN (SELECT organization FROM taken)) ON iri = organization
-ORDER BY counted DESC, organization
+    QUALIFY rank() OVER (ORDER BY counted DESC) <= $limit)
+SELECT iri, title, counted, records
+FROM taken JOIN organizations USING (organization) LEFT JOIN (SELECT iri, title FROM things WHERE kind = 5) USING (iri)
+ORDER BY counted DESC, iri
+LIMIT $limit

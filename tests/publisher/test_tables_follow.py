@@ -46,7 +46,7 @@ Tables = dict[str, list[Any]]
 TABLES = {
     "things": "SELECT iri, kind, title, begins, changed FROM things",
     "marks": "SELECT iri, facet, code, bases FROM marks JOIN codes USING (value) JOIN things USING (thing)",
-    "parties": "SELECT iri, organization, roles FROM parties JOIN things USING (thing)",
+    "parties": "SELECT things.iri, organizations.iri, roles FROM parties JOIN organizations USING (organization) JOIN things USING (thing)",
     "prizes": "SELECT iri, category, stage, year FROM prizes JOIN things USING (thing)",
 }
 
