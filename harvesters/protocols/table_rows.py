@@ -126,18 +126,23 @@ def _composed_key(source: Source, items: Items) -> str:
     records = [*{item.raw: item for item in items if isinstance(item, Record)}.values()]
     if not columns or len({record.key for record in records}) == len(records):
         return ""
-    candidates: dict[str, int] = {}
-    for name in records[0].payload:
-        cells = [_cell(record.payload, name) for record in records]
-        keys = {(record.key, cell) for record, cell in zip(records, cells, strict=True)}
-        if name not in columns and all(cells) and len(keys) == len(records):
-            candidates[name] = len(set(cells))
-    if not candidates:
+
+    def cells(name: str) -> list[str]:
+        return [_cell(record.payload, name) for record in records]
+
+    keys, names = [record.key for record in records], records[0].payload
+    usable = [
+        name
+        for name in names
+        if name not in columns
+        and all(cells(name))
+        and len({*zip(keys, cells(name), strict=True)}) == len(keys)
+    ]
+    if not usable:
         return ""
-    chosen = min(candidates, key=lambda name: candidates[name])
-    names = [name for name in records[0].payload if name in (*columns, chosen)]
-    option = "digest" if TableOptions.of(source).digest else "key"
-    return f"{option} = [{', '.join(orjson.dumps(name).decode() for name in names)}]"
+    chosen = min(usable, key=lambda name: len({*cells(name)}))
+    listed = ", ".join(orjson.dumps(n).decode() for n in names if n in (*columns, chosen))
+    return f"{'digest' if TableOptions.of(source).digest else 'key'} = [{listed}]"
 
 
 def _join(
@@ -214,7 +219,7 @@ def parse_rows(
         raise _header_error(source, url, first_lines)
     table = _Table(source, url, header)
     below = chain(first_lines[first_lines.index(header) + 1 :], remaining)
-    return table.records(table.rows(below))
+    return table.records(below)
 
 
 def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line | None:
@@ -291,13 +296,12 @@ class _Table:
     """How the rows below a header become records."""
 
     def __init__(self, source: Source, url: str, header: Line) -> None:
-        self.source = source
+        self.options, self.keys = TableOptions.of(source), _key_columns(source)
+        self.find = None if self.keys else compile_jmespath(source.fields["key"], source.name)
         self.columns = name_columns(header.cells)
         self.header = [" ".join(cell.split()) for cell in header.cells]
         # A sheet may be far wider than its last column with a name.
         self.named = max((number for number, text in enumerate(self.header, 1) if text), default=0)
-        self.keys = _key_columns(source)
-        self.options = TableOptions.of(source)
         lacking = [name for name in self.options.carry if name not in self.columns]
         self.lacking = lacking[0] if lacking else None  # A column that only headings have.
         if len(lacking) > 1:
@@ -308,52 +312,65 @@ class _Table:
                 url=url,
                 names=", ".join(map(repr, lacking)),
             )
-        self.key = self._key()
 
-    def _key(self) -> Callable[[Row], str]:
-        if not self.keys:
-            find = compile_jmespath(self.source.fields["key"], self.source.name)
-            return lambda row: str(find(row) or "").strip()
+    def key(self, row: Row) -> str:
+        if self.find:
+            return str(self.find(row) or "").strip()
+        cells = [_cell(row, name) for name in self.keys]
+        if self.options.digest:
+            return blake2b(_SEPARATOR.join(cells).encode(), digest_size=8).hexdigest()
+        return ":".join(cells) if all(cells) else ""
 
-        def key(row: Row) -> str:
-            cells = [_cell(row, name) for name in self.keys]
-            if self.options.digest:
-                return blake2b(_SEPARATOR.join(cells).encode(), digest_size=8).hexdigest()
-            return ":".join(cells) if all(cells) else ""
-
-        return key
-
-    def rows(
-        self, lines: Iterable[Line | InvalidRecord]
-    ) -> Iterator[tuple[int, Row] | InvalidRecord]:
-        """Yield the rows with the numbers of their lines, without headers that repeat and headings
-        of groups.
-        """
-        width = len(self.columns)
+    def records(self, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item[Row]]:
+        """Yield the records; one that rows below may continue waits for them."""
         above: dict[str, str] = {}  # The texts that are carried into the rows below.
+        waiting: list[Row] = []
         for line in lines:
-            if isinstance(line, InvalidRecord):
-                yield line
+            may_continue = self.options.continued and bool(waiting)
+            item = self._row(line, above, may_continue) if isinstance(line, Line) else line
+            if item is None:
                 continue
-            cells = line.cells
-            if not any(map(str.strip, cells)) or self._is_header(cells):
+            if isinstance(item, dict) and may_continue and not self.key(item):
+                waiting.append(item)
                 continue
-            row = dict(zip(self.columns, cells, strict=False))
-            for name in self.columns[self.named :]:
-                if not row.get(name):
-                    row.pop(name, None)
-            if self.options.carry and self._carry(row, above):
-                continue
-            if len(cells) < width or any(cells[width:]):
-                reason = Reason(
-                    "line %(line)s: %(count)s cells where the header has %(expected)s",
-                    line=line.number,
-                    count=len(cells),
-                    expected=width,
-                )
-                yield InvalidRecord(self.key(row) or None, reason)
-            else:
-                yield line.number, row
+            if waiting:
+                yield self._record(waiting)
+            waiting = [item] if isinstance(item, dict) else []
+            if isinstance(item, InvalidRecord):
+                yield item
+        if waiting:
+            yield self._record(waiting)
+
+    def _row(
+        self, line: Line, above: dict[str, str], may_continue: bool
+    ) -> dict[str, str] | InvalidRecord | None:
+        """Return the row of a line; None if it is empty, the header again, or the heading of a group.
+        A row without a key is invalid, unless it *may_continue* the row above.
+        """
+        cells, width = line.cells, len(self.columns)
+        if not any(map(str.strip, cells)) or self._is_header(cells):
+            return None
+        named = enumerate(zip(self.columns, cells, strict=False))
+        row = {name: cell for number, (name, cell) in named if cell or number < self.named}
+        if self.options.carry and self._carry(row, above):
+            return None
+        key = self.key(row)
+        if len(cells) < width or any(cells[width:]):
+            text = "line %(line)s: %(count)s cells where the header has %(expected)s"
+            reason = Reason(text, line=line.number, count=len(cells), expected=width)
+            return InvalidRecord(key or None, reason)
+        if not key and not may_continue:
+            return InvalidRecord(None, Reason("row_without_key", line=line.number))
+        texts = [row.get(name, "") for name in self.keys] or [key]
+        if control := next(filter(None, map(_CONTROL.search, texts)), None):
+            reason = Reason(
+                "line %(line)s: the key has the control character %(character)s; set the option "
+                "'charset' to that of the text",
+                line=line.number,
+                character=f"U+{ord(control[0]):04X}",
+            )
+            return InvalidRecord(None, reason)
+        return row
 
     def _is_header(self, cells: list[str]) -> bool:
         # The first cell alone is compared in most rows.
@@ -388,39 +405,6 @@ class _Table:
                 above.pop(name, None)
             row[name] = above.get(name, "")
         return is_single or set(filled) <= set(self.options.carry)
-
-    def records(self, rows: Iterable[tuple[int, Row] | InvalidRecord]) -> Iterator[Item[Row]]:
-        """Yield the records; one that rows below may continue waits for them."""
-        waiting: list[Row] = []
-        for item in chain(rows, [None]):
-            row = item[1] if isinstance(item, tuple) else None
-            key = self.key(row) if row is not None else ""
-            if waiting and self.options.continued and row is not None and not key:
-                waiting.append(row)
-                continue
-            if waiting:
-                yield self._record(waiting)
-                waiting = []
-            if isinstance(item, InvalidRecord):
-                yield item
-            elif isinstance(item, tuple):
-                if fault := self._key_fault(*item, key):
-                    yield InvalidRecord(None, fault)
-                else:
-                    waiting = [item[1]]
-
-    def _key_fault(self, line: int, row: Row, key: str) -> Reason | None:
-        if not key:
-            return Reason("row_without_key", line=line)
-        texts = [str(row.get(name, "")) for name in self.keys] or [key]
-        if control := next(filter(None, map(_CONTROL.search, texts)), None):
-            return Reason(
-                "line %(line)s: the key has the control character %(character)s; set the option "
-                "'charset' to that of the text",
-                line=line,
-                character=f"U+{ord(control[0]):04X}",
-            )
-        return None
 
     def _record(self, rows: list[Row]) -> Record[Row]:
         row = rows[0] if len(rows) == 1 else merge_rows(rows)
