@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +29,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply, load_json, refuse_doctype, refuse_html
 from harvesters.options import Options, Texts, located
 from harvesters.page_model import InvalidRecord, Item, Pages, Payload, Record
+from harvesters.payloads.paths import compile_jmespath
 from harvesters.protocols.document import DocumentReader, ListedDocument, read_document
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
@@ -49,6 +50,12 @@ _DECLARATION = re.compile(rb"<\?xml[^<>?]*+\?>")
 _IDENTIFIER = re.compile(rb"<iati-identifier[^<>]*+>([^<&]{1,500})</iati-identifier")
 _BARE = etree.XMLParser(
     resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
+)
+
+# Each dataset of the bulk data service, with the address of its last good copy.
+_find_copies = compile_jmespath(
+    "datasets[].{name: short_name, publisher: reporting_org_short_name, url: "
+    "last_known_good_dataset.cached_dataset_xml_url || last_known_good_dataset.cached_dataset_url_xml}"
 )
 
 log = structlog.get_logger()
@@ -262,27 +269,18 @@ def _list_copies(source: Source, fetch: Fetch) -> set[str]:
     publishers.
     """
     reply = fetch.get(source.url, accept="application/json")
-    index, chosen = load_json(reply), IatiOptions.of(source).publishers
-    datasets = index.get("datasets") if isinstance(index, dict) else None
-    if not isinstance(datasets, list):
+    copies, chosen = _find_copies(load_json(reply)), IatiOptions.of(source).publishers
+    if copies is None:
         raise ParseError(
             "%(source)s: %(url)s is not an index of the bulk data service: datasets is missing",
             source=source.name,
             url=reply.url,
         )
-    addresses = set[str]()
-    for dataset in filter(lambda row: isinstance(row, dict), datasets):
-        if chosen and dataset.get("reporting_org_short_name") not in chosen:
-            continue
-        copy = dataset.get("last_known_good_dataset")
-        copy = copy if isinstance(copy, Mapping) else {}
-        url = copy.get("cached_dataset_xml_url") or copy.get("cached_dataset_url_xml")
-        if isinstance(url, str) and is_web(url):
-            addresses.add(url)
-        else:
-            name = dataset.get("short_name")
-            log.info("dataset without a copy", source=source.name, dataset=name)
-    return addresses
+    wanted = [copy for copy in copies if not chosen or copy["publisher"] in chosen]
+    for copy in wanted:
+        if not is_web(str(copy["url"])):
+            log.info("dataset without a copy", source=source.name, dataset=copy["name"])
+    return {copy["url"] for copy in wanted if is_web(str(copy["url"]))}
 
 
 PROTOCOL = Protocol(
