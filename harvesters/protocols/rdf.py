@@ -6,7 +6,7 @@ Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/lates
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -17,12 +17,12 @@ from urllib.parse import urldefrag, urlsplit
 
 import structlog
 from pydantic import Field
-from pyoxigraph import NamedNode
+from pyoxigraph import NamedNode, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
-from harvesters.page_model import InvalidRecord, Item, Pages, Payload, SourcePosition
+from harvesters.page_model import InvalidRecord, Item, Pages, Payload
 from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.protocols.document import (
@@ -67,12 +67,13 @@ log = structlog.get_logger()
 
 class _Document(NamedTuple):
     """A document that was requested: its *entries* are the records by key ("d" and the key), what
-    cannot be read ("l"), and the members that it only names ("m" and the address), sorted.
+    cannot be read ("l"), and the members that it only names ("m" and the address), sorted, each with
+    a function that reads it.
     """
 
     address: str
     reply: Reply
-    entries: Sequence[tuple[str, Node | InvalidRecord | None]] = ()
+    entries: Sequence[tuple[str, Callable[[], Iterable[Item[Graph]]]]] = ()
     catalogues: Sequence[str] = ()
     total: int | None = None
     following: str = ""
@@ -118,7 +119,8 @@ class Rdf(PagedProtocol[Graph]):
             document = self._open(address, cursor.is_first)
             left = [entry for entry in document.entries if entry[0] > last]
             part = [entry for entry in left[:MAX_RECORDS] if entry[0] < "m"] or left[:1]
-            items, position = self._read_part(document, part)
+            self.position = document.reply.at
+            items = [item for _, read in part for item in read()]
         except RECORD_ERRORS as error:
             if todo[0] == self.source.url:
                 raise
@@ -137,7 +139,7 @@ class Rdf(PagedProtocol[Graph]):
         # Totals of several catalogues cannot be added: a record may be in more than one.
         total = document.total if len(seen) == 1 else None
         return Batch(
-            replace(document.reply, at=position),
+            replace(document.reply, at=self.position),
             items,
             total,
             following,
@@ -156,7 +158,7 @@ class Rdf(PagedProtocol[Graph]):
             return self.opened
         broken: NodeErrors = {}
         store = self.stack.enter_context(self.reader.open_store(reply, broken))
-        self.read_record = partial(self.reader.parse_record, store, broken=broken)
+        read = partial(self._read_record, store, broken)
         result = self.reader.find_records(store, urldefrag(reply.url).url)
         if not any(result) and not is_catalogue(store):
             raise ParseError(
@@ -170,10 +172,11 @@ class Rdf(PagedProtocol[Graph]):
             _allowed_links(self.source, links, reply)
             for links in (result.catalogues, result.elsewhere)
         )
-        entries: list[tuple[str, Node | InvalidRecord | None]] = [
-            *((f"d{key}", node) for key, node in result.records),
-            *(("l", item) for item in unreadable_parts(result, broken)),
-            *((f"m{member}", None) for member in members),
+        lost = tuple(unreadable_parts(result, broken))
+        entries: list[tuple[str, Callable[[], Iterable[Item[Graph]]]]] = [
+            *((f"d{key}", partial(read, key, node)) for key, node in result.records),
+            *(("l", partial(tuple, lost)) for _ in lost[:1]),
+            *((f"m{member}", partial(self._read_member, member)) for member in members),
         ]
         following = find_next_page(store) or ""
         # A document may be unchanged while those it links to are not.
@@ -189,20 +192,13 @@ class Rdf(PagedProtocol[Graph]):
         )
         return self.opened
 
-    def _read_part(
-        self, document: _Document, part: Sequence[tuple[str, Node | InvalidRecord | None]]
-    ) -> tuple[Items, SourcePosition | None]:
-        items, position = list[Item[Graph]](), document.reply.at
-        for place, entry in part:
-            if isinstance(entry, InvalidRecord):
-                items.append(entry)
-            elif entry is None:
-                member = ListedDocument(place[1:], place[1:])
-                ((records, _, position),) = self.members.read(member, DocumentCursor())
-                items += records
-            else:
-                items.append(self.read_record(place[1:], entry))
-        return tuple(items), position
+    def _read_record(self, store: Store, broken: NodeErrors, key: str, node: Node) -> Items:
+        return (self.reader.parse_record(store, key, node, broken),)
+
+    def _read_member(self, address: str) -> Items:
+        member = ListedDocument(address, address)
+        ((items, _, self.position),) = self.members.read(member, DocumentCursor())
+        return items
 
 
 def _digest(address: str) -> str:

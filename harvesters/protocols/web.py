@@ -7,6 +7,8 @@ https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -26,7 +28,6 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import (
     Reply,
     declared_charset,
-    decode_content,
     decode_text,
     dump_json,
     fitting_charset,
@@ -193,17 +194,15 @@ def _decompress(reply: Reply) -> Reply:
     """Decompress a sitemap in a gzip file, in bounded memory."""
     if not reply.content.startswith(b"\x1f\x8b"):
         return reply
-    content = bytearray()
     with parser_errors(Reason("%(url)s: the gzip file cannot be decompressed", url=reply.url)):
-        for part in decode_content([reply.content], "gzip"):
-            content += part
-            if len(content) > _MAX_BYTES:
-                raise ParseError(
-                    "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
-                    url=reply.url,
-                    limit=_MAX_BYTES,
-                )
-    return replace(reply, content=bytes(content))
+        content = gzip.GzipFile(fileobj=io.BytesIO(reply.content)).read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise ParseError(
+            "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
+            url=reply.url,
+            limit=_MAX_BYTES,
+        )
+    return replace(reply, content=content)
 
 
 def _parse_page(reader: RdfReader, document: ListedDocument, reply: Reply) -> Items:
