@@ -44,7 +44,7 @@ from shapes.validate import EngineName
 from vocab.describe import describe
 from vocab.initiative import Claim
 from vocab.iris import Iris
-from vocab.terms import SH
+from vocab.terms import SH, literal
 
 _POSITION = re.compile(r"\bline (\d+)(?:[,:]? column (\d+))?")
 _WORD = re.compile(rb"[\w-]")
@@ -98,7 +98,6 @@ class FieldUse:
     records: int
     is_read: bool
     properties: tuple[str, ...] = ()
-    example: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,6 @@ def position_in(message: str) -> tuple[int | None, int | None]:
 
 
 SAMPLE = 20  # records of a feed whose fields are listed
-_MAX_LENGTH = 300  # characters of the example of a field
 _MAX_PAGES = 3  # pages that are read for the sample
 
 
@@ -326,7 +324,7 @@ def _uses(mapped: Sequence[tuple[str, MappedRecord]]) -> Iterator[FieldUse]:
         ]
         is_read = any(record.is_read(name) or values == [key] for key, record, values in own)
         iris = tuple(iri for (field, iri), _ in properties if field == name)
-        yield FieldUse(name, len(own), is_read, iris, own[0][2][0][:_MAX_LENGTH])
+        yield FieldUse(name, len(own), is_read, iris)
 
 
 MAX_FINDINGS = 1000  # findings that are listed; all are counted
@@ -505,7 +503,7 @@ _RESULTS = {
 
 @cache
 def _templates() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -513,6 +511,8 @@ def _templates() -> Environment:
         keep_trailing_newline=True,
         autoescape=select_autoescape(["xml"], default=False),
     )
+    environment.filters["literal"] = literal
+    return environment
 
 
 def render(template: str, **values: object) -> bytes:
@@ -537,9 +537,8 @@ def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
     without records that the feed lacks.
     """
     counts: Counter[str] = Counter()
-    for outcome, number in outcomes.items():
-        if outcome in _RESULTS and number:
-            counts[_RESULTS[outcome]] += number
+    for outcome in filter(outcomes.get, _RESULTS):
+        counts[_RESULTS[outcome]] += outcomes[outcome]
     return dict(counts)
 
 

@@ -9,8 +9,8 @@ import io
 import mimetypes
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
@@ -166,7 +166,18 @@ def check_feed(
     limits = limits or PreflightLimits()
     transport = UploadTransport(upload) if upload else None
     network = replace(network, retry_policy=limits.retry_policy)
-    with _temporary_context(base, engine, network, limits.process) as context:
+    with (
+        TemporaryDirectory(prefix="stocktake-preflight-") as folder,
+        open_context(
+            Path(folder),
+            f"sqlite:///{folder}/ledger.sqlite",
+            base,
+            network,
+            engine,
+            workers=0,
+            children=ChildProcesses(limits.process),
+        ) as context,
+    ):
         if ledger is not None:
             _copy_source(ledger, context.ledger, source.name)
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
@@ -329,24 +340,6 @@ def _changes(plan: Plan, context: HarvestContext) -> PlannedChanges:
         tuple(reason.text for reason in plan.hold_reasons),
         plan.run.incomplete_reason.text if plan.run.incomplete_reason else "",
     )
-
-
-@contextmanager
-def _temporary_context(
-    base: str,
-    engine: EngineName,
-    network: NetworkSettings,
-    limits: ProcessLimits,
-) -> Iterator[HarvestContext]:
-    """Open a context of runs in a temporary folder. Responses are read, and records mapped, in
-    processes with *limits*.
-    """
-    with TemporaryDirectory(prefix="stocktake-preflight-") as folder:
-        url, children = f"sqlite:///{folder}/ledger.sqlite", ChildProcesses(limits)
-        with open_context(
-            Path(folder), url, base, network, engine, workers=0, children=children
-        ) as context:
-            yield context
 
 
 def _copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:

@@ -34,7 +34,7 @@ from harvesters.source import Source
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCT, RDF, literal
+from vocab.terms import ADMS, DCT
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,13 +366,6 @@ def find_value(body: bytes, value: str, key: str) -> ValueLocation | None:
     return None
 
 
-_PREFIXES = f"""@prefix prov: <http://www.w3.org/ns/prov#> .
-@prefix rdf: <{RDF}> .
-@prefix dct: <{DCT}> .
-@prefix xsd: <http://www.w3.org/2001/XMLSchema#> .
-"""
-
-
 def as_json(explanation: Explanation, base: str) -> bytes:
     """Write all of it."""
     return orjson.dumps(asdict(explanation), option=orjson.OPT_INDENT_2) + b"\n"
@@ -389,32 +382,7 @@ def as_turtle(explanation: Explanation, base: str) -> bytes:
 
     Source: https://www.w3.org/TR/prov-o/
     """
-    run, request = f"<{Iris(base).run(explanation.run)}>", explanation.request
-    plan = literal(f"mapping {explanation.mapping}, rules {explanation.rules}")
-    lines = [
-        f'{run} prov:startedAtTime "{explanation.started}"^^xsd:dateTime ; prov:hadPlan {plan} .'
-    ]
-    if request:
-        place = literal(f"{request.file}#{request.offset}")
-        texts = map(literal, (request.url, request.media_type, f"sha256:{request.digest}"))
-        facts = zip(("source", "format", "identifier"), texts, strict=True)
-        about = "".join(f" ; dct:{name} {text}" for name, text in facts)
-        lines.append(f"_:response a prov:Entity{about} ; prov:atLocation {place} .")
-        lines.append(f"{run} prov:used _:response .")
-    for number, item in enumerate(explanation.statements, 1):
-        subject, predicate, value = item.statement.split(" ", 2)
-        line = f"_:s{number} a rdf:Statement ; rdf:subject {subject} ; rdf:predicate {predicate}"
-        line += f" ; rdf:object {value} ; prov:wasGeneratedBy {run}"
-        if item.origin == "source":
-            causes = [f"field {name}" for name in item.fields]
-            causes += ["every record has it, whatever its fields say"] * item.is_constant
-            line += " ; prov:wasDerivedFrom _:response"
-            line += "".join(f" ; dct:description {literal(text)}" for text in causes)
-            line += f" ; prov:value {literal(item.place.value)}" if item.place else ""
-        elif item.origin != "unknown":
-            line += f" ; prov:wasAttributedTo <{base}>"
-        lines.append(f"{line} .")
-    return (_PREFIXES + "\n".join(lines) + "\n").encode()
+    return render("explanation.ttl", explanation=explanation, iris=Iris(base))
 
 
 WRITERS: Mapping[str, Callable[[Explanation, str], bytes]] = {
