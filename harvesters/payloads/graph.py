@@ -132,15 +132,13 @@ def bounded_description(store: Store, subject: Node, steps: int) -> Graph:
     """
     about: dict[Node, Properties] = {}
     queue: deque[tuple[Node, int]] = deque([(subject, steps)])
-    count = 0
+    left = _MAX_TRIPLES
     while queue:
         node, remaining = queue.popleft()
         if node in about:
             continue
-        properties = _properties(store, node, whole=node == subject)
-        count += sum(map(len, properties.values()))
-        if count > _MAX_TRIPLES:
-            raise ValueError(f"more than {_MAX_TRIPLES} statements, too many for one record")
+        properties = _properties(store, node, left, whole=node == subject)
+        left -= sum(map(len, properties.values()))
         if properties or node == subject:
             about[node] = properties
         for name, terms in properties.items():
@@ -171,19 +169,17 @@ def _enqueue(queue: deque[tuple[Node, int]], terms: Iterable[Term], remaining: i
             queue.append((term, remaining - 1))
 
 
-def _properties(store: Store, node: Node, *, whole: bool) -> dict[str, tuple[Term, ...]]:
-    """Return a node's properties. Raise ValueError if they are too many, or contain an invalid IRI."""
+def _properties(store: Store, node: Node, most: int, *, whole: bool) -> dict[str, tuple[Term, ...]]:
+    """Return a node's properties. Raise ValueError if they are more than *most* statements, or contain
+    an invalid IRI.
+    """
     values: dict[str, list[Term]] = {}
-    count = 0
-    for quad in store.quads_for_pattern(node, None, None, DefaultGraph()):
+    quads = store.quads_for_pattern(node, None, None, DefaultGraph())
+    wanted = (quad for quad in quads if whole or quad.predicate.value not in MEMBERS)
+    for count, quad in enumerate(wanted, 1):
         name = quad.predicate.value
-        if not whole and name in MEMBERS:
-            continue
-        count += 1
-        if count > _MAX_TRIPLES:
-            raise ValueError(
-                f"more than {_MAX_TRIPLES} statements of one node, too many for a record"
-            )
+        if count > most:
+            raise ValueError(f"more than {_MAX_TRIPLES} statements, too many for one record")
         invalid = [
             term.value
             for term in (quad.predicate, quad.object)
