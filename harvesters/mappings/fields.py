@@ -18,7 +18,6 @@ from harvesters.mappings.schema import (
     Part,
     Schema,
     compile_entry,
-    field_location,
 )
 from harvesters.options import Options, Texts, expected, located, not_one_of, suggestion
 from harvesters.page_model import Payload, Record
@@ -84,48 +83,38 @@ _WORD = re.compile(r"[\w.-]+(?::[\w.-]+)?")  # It matches a name in a path with 
 _AMOUNT = {name: name for name in ("value", "currency", "name", "start", "end")}
 
 
-def record_class(source: Source) -> type[Resource]:
-    """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
-    name = source.fields.get("kind", "initiative")
-    if name not in KINDS:
-        field = Reason("field %(name)s", name=repr("kind"))
-        raise SourceDefinitionError(located(source.name, not_one_of(field, name, KINDS)))
-    return KINDS[name]
-
-
 def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[Reason]:
     """Yield a reason for each unknown field or invalid expression; it says how to correct it."""
+    kind = source.fields.get("kind", "initiative")
     if not source.fields:
-        fault = Reason("mapping 'fields' needs a [fields] table, at least with 'title'")
-        yield located(source.name, fault)
-        return
-    try:
-        known = FIELDS[record_class(source)]
-    except SourceDefinitionError as error:
-        yield from error.faults
-        return
+        stated = [Reason("mapping 'fields' needs a [fields] table, at least with 'title'")]
+    elif kind not in KINDS:
+        stated = [not_one_of(Reason("field %(name)s", name=repr("kind")), kind, KINDS)]
+    else:
+        stated = [*_table_faults(source, FIELDS[KINDS[kind]], payload_type)]
+    yield from (located(source.name, fault) for fault in stated)
+
+
+def _table_faults(source: Source, known: frozenset[str], payload_type: Payload) -> Iterator[Reason]:
     options, names = FieldsOptions.of(source), crosswalk_names()
     for name in (name for name in options.crosswalk if name not in names):
         near = suggestion(name, names)
-        fault = Reason(
-            "unknown crosswalk %(name)s; %(suggestion)s", name=repr(name), suggestion=near
-        )
-        yield located(source.name, fault)
+        yield Reason("unknown crosswalk %(name)s; %(suggestion)s", name=repr(name), suggestion=near)
     for name, mark in options.split.items() if isinstance(options.split, dict) else ():
-        where = f"split.{name}"
         if name not in known:
-            yield located(source.name, _unknown_field(where, name, known))
+            yield _unknown_field(f"split.{name}", name, known)
         elif not isinstance(mark, str):
-            yield located(source.name, expected(where, mark, "text"))
+            yield expected(f"split.{name}", mark, "text")
     for name, text in source.fields.items():
-        if stated := _field_fault(name, known, payload_type):
-            yield located(source.name, stated)
-        elif name != "kind":
-            try:
-                where_field = field_location(source, name)
-                compile_path(text, where_field, payload_type, options.namespaces)
-            except SourceDefinitionError as error:
-                yield from error.faults
+        fault = _field_fault(name, known, payload_type)
+        try:
+            if fault is None and name != "kind":
+                where = Reason("field %(name)s", name=repr(name))
+                compile_path(text, where, payload_type, options.namespaces)
+        except SourceDefinitionError as error:
+            fault = error.reason
+        if fault:
+            yield fault
 
 
 def _unknown_field(written: str, name: str, known: frozenset[str]) -> Reason:

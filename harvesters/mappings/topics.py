@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from harvesters.errors import HarvestError
 from harvesters.payloads.crosswalk_lookup import sort_claims
-from harvesters.source import MENTIONS, MODEL, NOTHING, Source
+from harvesters.source import MODEL, NOTHING, Source
 from vocab.curated import CONFIRMED, SUGGESTED, TopicDecision, resolve_concept
 from vocab.initiative import Basis, Claim, Resource, Text
 from vocab.iris import Iris
@@ -288,13 +288,11 @@ def method_versions(source: Source) -> tuple[str, ...]:
     """Return the methods, with their versions, that suggest topics for the records of *source*; a
     new version maps them again.
     """
-    if source.suggest not in (MENTIONS, MODEL):
+    if source.suggest == NOTHING:
         return ()
-    results = (f"{METHOD} {VERSION}",)
-    if source.suggest == MENTIONS:
-        return results
-    model = _classification()
-    return (*results, f"{model.NAME} {model.load().version}")
+    model = _classification() if source.suggest == MODEL else None
+    models = (f"{model.NAME} {model.load().version}",) if model else ()
+    return (f"{METHOD} {VERSION}", *models)
 
 
 def model_fault(source: Source) -> str:

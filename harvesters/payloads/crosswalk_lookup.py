@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
-from harvesters.payloads.value_parsing import MAX_NAME_LENGTH, split_values
+from harvesters.payloads.value_parsing import MAX_NAME_LENGTH, split_words
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Coded, Document, Event, Initiative, Resource
 from vocab.lookup import SDG
@@ -74,7 +74,7 @@ class CrosswalkLookup:
         if country := self.find_country(word):
             return (country,)
         mark = ";" if ";" in word else ","
-        parts = split_values([word], mark) if mark in word else ()
+        parts = split_words(word, mark) if mark in word else ()
         countries = tuple(filter(None, map(self.find_country, parts)))
         return countries if len(countries) == len(parts) else ()
 

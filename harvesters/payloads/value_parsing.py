@@ -199,17 +199,6 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
-def split_values(texts: Iterable[str], mark: str | None) -> list[str]:
-    """Split texts at *mark*, if given, except inside brackets.
-
-    >>> split_values(["a; b;", "c"], ";"), split_values(["Health (all, also rural), (water, soil"], ",")
-    (['a', 'b', 'c'], ['Health (all, also rural)', '(water', 'soil'])
-    """
-    if not mark:
-        return list(texts)
-    return [part for text in texts for part in map(str.strip, _split_outside(text, mark)) if part]
-
-
 def _split_outside(text: str, mark: str) -> list[str]:
     """Split a text where no bracket is open. A bracket that is never closed is ignored."""
     pieces = text.split(mark)
@@ -226,25 +215,26 @@ def _split_outside(text: str, mark: str) -> list[str]:
 
 
 def _split(text: str, mark: str | None) -> tuple[str, ...]:
-    if mark and "\n" in mark:  # The text is split before its lines are joined.
-        return tuple(filter(None, map(normalize_inline, split_values([text], mark))))
-    whole = normalize_inline(text)
-    return tuple(split_values([whole], mark)) if whole else ()
+    # At a line break a text is split before its lines are joined.
+    whole = text if mark and "\n" in mark else normalize_inline(text)
+    parts = _split_outside(whole, mark) if mark else [whole]
+    return tuple(filter(None, map(normalize_inline, parts)))
 
 
 _cached_split = lru_cache(_NAME_CACHE_SIZE)(_split)
 
 
 def split_words(value: Any, mark: str | None) -> tuple[str, ...]:
-    """Return the words of a value: those of a list, or of a text, each split at *mark* if given.
+    """Return the words of a value: those of a list, or of a text, each split at *mark* if given,
+    except inside brackets.
 
     >>> split_words("a; b", ";"), split_words(["a", None, 4], None), split_words(None, ";")
     (('a', 'b'), ('a', '4'), ())
+    >>> split_words("Health (all, also rural), (water, soil", ",")
+    ('Health (all, also rural)', '(water', 'soil')
     """
     if isinstance(value, str):
         return (_cached_split if len(value) <= MAX_NAME_LENGTH else _split)(value, mark)
-    if value is None:
-        return ()
     texts = (item if isinstance(item, str) else normalize_inline(item) for item in as_list(value))
     return tuple(word for text in texts for word in _split(text, mark))
 
