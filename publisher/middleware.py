@@ -29,6 +29,7 @@ from datetime import datetime
 from http import HTTPStatus
 from ipaddress import ip_address
 
+import duckdb
 from cachetools import LRUCache
 from isal import igzip
 from prometheus_client import Counter
@@ -227,7 +228,7 @@ class FreshnessMiddleware:
             LAG_HEADER: str(self._service.behind or ""),
             APPLYING_HEADER: str(snapshot.applying or ""),
         }
-        with suppress(PublisherError):  # the response itself reports the error
+        with suppress(PublisherError, duckdb.Error):  # the response itself reports the error
             headers |= await self._freshness(parts)
         return {name: text for name, text in headers.items() if text}
 

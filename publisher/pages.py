@@ -397,20 +397,9 @@ def require(
     return value
 
 
-def require_facet_index(service: QueryService) -> FacetIndex:
-    """Return the facet index of the snapshot. Only that of an external store may not have it yet:
-    raises NotReady while it is built.
-    """
-    if (index := open_facet_index(service.current.path)) is None:
-        raise NotReady(
-            TranslatableText("the charts and lists are being prepared; try again in a minute")
-        )
-    return index
-
-
 async def get_tables(service: ServiceDep) -> FacetIndex:
     """Return the facet index of the current snapshot; raises NotReady while it is built."""
-    return require_facet_index(service)
+    return service.tables
 
 
 TablesDep = Annotated[FacetIndex, Depends(get_tables)]

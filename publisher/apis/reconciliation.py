@@ -56,7 +56,6 @@ from publisher.pages import (
     get_pages,
     get_service,
     require,
-    require_facet_index,
     require_searcher,
 )
 from publisher.rdf import Row, Term, iri, namespaces
@@ -481,7 +480,7 @@ def _values(
     if item.name == "name":
         return [{"str": entity.name}]
     if item.name == "initiatives":
-        return [{"int": _count_initiatives(entity, iris, require_facet_index(service))}]
+        return [{"int": _count_initiatives(entity, iris, service.tables)}]
     if entity.kind in CONCEPT_TYPES:
         concept = concepts(SCHEMES[entity.kind], iris.base)[entity.iri]
         return [{"str": text} for text in _OF_CONCEPT[item.name](concept)]

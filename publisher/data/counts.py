@@ -164,7 +164,7 @@ class FacetIndex:
         self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
         self._lock = Lock()
         # The number of the last journal entry, and whether any initiative counts with its whole.
-        ((self.position, self.has_parts),) = self._query(
+        ((self.position, self.has_parts),) = self.query(
             """SELECT position, EXISTS (
                 FROM groups JOIN things USING (thing) WHERE iri NOT IN (SELECT iri FROM clusters)
             ) FROM checkpoint"""
@@ -186,9 +186,21 @@ class FacetIndex:
     def close(self) -> None:
         self._connection.close()
 
+    def read(self, text: str) -> list[tuple[Any, ...]]:
+        """Return the rows of *text*, SQL without parameters, which are cached."""
+        return self._cached(("read", text), lambda: self.query(text))
+
+    def cluster(self, thing: str) -> dict[str, str]:
+        """Return the clusters of the members of a thing's cluster, by their IRIs in order; none if
+        it is in none.
+        """
+        query = """SELECT DISTINCT iri, cluster FROM clusters
+            WHERE cluster IN (SELECT cluster FROM clusters WHERE iri = $iri) ORDER BY iri"""
+        return self._cached(("cluster", thing), lambda: dict(self.query(query, iri=thing)))
+
     def numbers(self, iris: Iterable[str]) -> tuple[int, ...]:
         """Return the numbers of the things *iris* in the tables, in their order."""
-        rows = self._query(
+        rows = self.query(
             """SELECT thing FROM things
             JOIN (SELECT unnest($iris::VARCHAR[]) AS iri, unnest(range(len($iris))) AS rank) USING (iri)
             ORDER BY rank""",
@@ -256,7 +268,7 @@ class FacetIndex:
         it on the web, and its codes by facet, of links that registries declare.
         """
         lines = self._listed(filters, order, limit, offset)
-        rows = self._query(sql("listed"), numbers=[number for number, _ in lines])
+        rows = self.query(sql("listed"), numbers=[number for number, _ in lines])
         beside = {number: rest for number, *rest in rows}
         return [
             (line, cluster, page, codes or {})
@@ -270,7 +282,7 @@ class FacetIndex:
         """List the organizations with *words* in their names after the key and the IRI *cursor*,
         those of a cluster once: IRI, key and number of initiatives.
         """
-        return self._query(
+        return self.query(
             f"""SELECT iri, {ORGANIZATION_KEYS[key]} AS key, initiatives FROM ({sql("organization-list")})
             WHERE contains(lower(strip_accents(coalesce(title, ''))), lower(strip_accents($words)))
             {_after("key", upward)}""",
@@ -318,7 +330,7 @@ class FacetIndex:
             ("related", thing, limit),
             lambda: [
                 _line(*row)
-                for row in self._query(
+                for row in self.query(
                     sql("related").replace("$line", _LINE),
                     iri=thing,
                     facets=list(_SHARED),
@@ -378,13 +390,13 @@ class FacetIndex:
             ("official", iris),
             lambda: {
                 (line.code(one, iris), goal.code(other, iris)): status.rpartition("#")[2]
-                for one, other, status in self._query(sql("official-links"), ns=iris.ns)
+                for one, other, status in self.query(sql("official-links"), ns=iris.ns)
             },
         )
 
     def same_organizations(self, organization: str) -> tuple[str, ...]:
         """Return the IRIs of an organization in all registries: the members of its cluster."""
-        rows = self._query(
+        rows = self.query(
             """SELECT iri FROM groups JOIN things USING (thing) WHERE cluster IN (
                 SELECT cluster FROM groups JOIN things USING (thing) WHERE iri = $iri)""",
             iri=organization,
@@ -396,7 +408,7 @@ class FacetIndex:
             ("names", organizations),
             lambda: {
                 iri: title or iri.rpartition("/")[2]
-                for iri, title in self._query(
+                for iri, title in self.query(
                     "SELECT iri, title FROM things WHERE list_contains($iris, iri)",
                     iris=list(organizations),
                 )
@@ -422,7 +434,7 @@ class FacetIndex:
         """Return the things that match a filter."""
         sets = [self._with_any(facet, filters, codes) for facet, codes in filters.chosen]
         if filters.party:
-            rows = self._query(
+            rows = self.query(
                 """SELECT thing FROM parties JOIN organizations USING (organization)
                 WHERE roles <> 0 AND list_contains($party, iri)""",
                 party=list(self.same_organizations(filters.party)),
@@ -504,7 +516,7 @@ class FacetIndex:
         )
 
     def _family(self, thing: str, limit: int) -> Family:
-        known = self._query(
+        known = self.query(
             "SELECT kind, source, list_append(other_titles, title), wholes FROM things WHERE iri = $iri",
             iri=thing,
         )
@@ -512,7 +524,7 @@ class FacetIndex:
         for values in known:
             this = dict(zip(("kind", "source", "titles", "wholes"), values, strict=True))
             text = sql("family").replace("$line", _LINE)
-            for is_whole, *row in self._query(text, iri=thing, limit=limit, **this):
+            for is_whole, *row in self.query(text, iri=thing, limit=limit, **this):
                 (wholes if is_whole else parts).append(_line(*row))
         return Family(next(iter(wholes), None), tuple(parts))
 
@@ -527,9 +539,9 @@ class FacetIndex:
             conditions.append("thing IN (FROM wanted)")
             wanted = np.array(self._matching(others).to_array(), np.uint32)
         text = text.replace("$things", " AND ".join(conditions) or "true")
-        return self._query(text.replace("$bits", str(_bits(filters))), wanted, **bound)
+        return self.query(text.replace("$bits", str(_bits(filters))), wanted, **bound)
 
-    def _query(
+    def query(
         self, text: str, wanted: NDArray[np.uint32] | None = None, /, **bound: Any
     ) -> list[tuple[Any, ...]]:
         """Run *text*, in which the table ``wanted`` has the numbers of things, if any are given."""

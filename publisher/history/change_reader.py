@@ -16,24 +16,19 @@ from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
-from typing import Any
 
-import duckdb
 import zstandard
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.data.counts import MEMORY
-from publisher.database import connect, sql
+from publisher.data.counts import FacetIndex
+from publisher.database import sql
 from publisher.errors import NotReady
+from publisher.rdf import TERM_TEXT, term_id
 from publisher.store.changes import LEAD, RECORD, VANISHED
 from publisher.store.changes import ChangeType as ChangeType
-from publisher.store.columns.database import FILE
-from publisher.store.columns.terms import TERM_TEXT, term_id
 from publisher.store.descriptions import Description, describe_triples, with_triples
 from publisher.store.query_service import QueryService
-from publisher.store.snapshots import Snapshot
 from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
 
@@ -143,28 +138,19 @@ class Change:
 
 
 class History:
-    """The history in the columns' file *path* of a snapshot, whose last changes appeared *at* a time
-    in seconds since 1970; the IRIs of records begin with *base*.
+    """The history in the *tables* of a snapshot, whose last changes appeared *at* a time in seconds
+    since 1970; the IRIs of records begin with *base*.
     """
 
-    def __init__(self, path: Path, at: int, base: str) -> None:
-        self._connection = connect(path, read_only=True, memory_limit=MEMORY)
+    def __init__(self, tables: FacetIndex, at: int, base: str) -> None:
+        self.tables, self.rows = tables, tables.query
         self._announced, self._base = at + LEAD, base
-
-    def rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
-        """Run *query* with the parameters *values*; callable in any thread."""
-        return self._connection.cursor().execute(query, values).fetchall()
 
     def watermark(self, now: float) -> Watermark:
         """Return the last change that feeds announce at *now*. Raises NotReady before the first."""
         for row in self.rows(sql("watermark"), announced=self._announced, now=int(now)):
             return Watermark(*row)
         raise NotReady(_NOT_READY)
-
-    def graph_changes(self, graph: str) -> tuple[GraphChange, ...]:
-        """Return the changes of *graph*, oldest first."""
-        rows = self.rows(sql("changes-of-graph"), graph=term_id(f"<{graph}>"))
-        return tuple(GraphChange(*(*row, _lines(data))) for *row, data in rows)
 
     def changes(
         self, set_name: str, after: int, last: int, limit: int, latest: int | None = None
@@ -315,15 +301,7 @@ class History:
 
 def open_history(service: QueryService) -> History:
     """Open the history in the current snapshot of *service*. Raises NotReady if it has none."""
-    try:
-        return _open_cached(service.current, service.iris.base)
-    except (duckdb.Error, OSError) as error:
-        raise NotReady(_NOT_READY) from error
-
-
-@lru_cache(2)  # the current snapshot, and the previous one during a switch
-def _open_cached(snapshot: Snapshot, base: str) -> History:
-    return History(Path(snapshot.path) / "columns" / FILE, snapshot.first_appeared, base)
+    return History(service.tables, service.current.first_appeared, service.iris.base)
 
 
 def read_watermark(service: QueryService) -> Watermark:
@@ -387,14 +365,15 @@ def mementos(changes: Iterable[GraphChange]) -> list[GraphChange]:
     return list({item.time: item for item in changes}.values())
 
 
+def graph_changes(tables: FacetIndex, graph: str) -> tuple[GraphChange, ...]:
+    """Return the published changes of *graph*, oldest first."""
+    rows = tables.query(sql("changes-of-graph"), graph=term_id(f"<{graph}>"))
+    return tuple(GraphChange(*(*row, _lines(data))) for *row, data in rows)
+
+
 async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
-    """Return the published changes of *graph*, oldest first; () if there are none, or while they are
-    read from the journal.
-    """
-    try:
-        return await asyncio.to_thread(lambda: open_history(service).graph_changes(graph))
-    except NotReady:
-        return ()
+    """Return the published changes of *graph*, oldest first. Raises NotReady."""
+    return await asyncio.to_thread(lambda: graph_changes(service.tables, graph))
 
 
 async def read_version(service: QueryService, graph: str, entry: int) -> Description:
@@ -462,5 +441,7 @@ def _change(
         "added": added,
         "removed": removed,
         "first": change.rows is None,
-        "fields": field_views(old, new, iris.base, current_locale().language, gettext),
+        "fields": field_views(old, new, iris.base, current_locale().language, gettext)
+        if change.rows
+        else [],
     }

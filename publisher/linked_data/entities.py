@@ -1,13 +1,17 @@
 """Find resources by their addresses, with or without the suffix of a format, and send them as a page
 or as data, with typed links from a page to its data, licence and authors, and back; ``/linkset/`` has
-all links of a thing.
+all links of a thing. For search engines pages have a JSON-LD block in schema.org's terms: data, not a
+script, so that a policy without scripts allows it.
 
 Sources: https://signposting.org/FAIR/ (level 2: the links are in the header, and all of them in a
-link set), https://www.rfc-editor.org/rfc/rfc9264.
+link set), https://www.rfc-editor.org/rfc/rfc9264, https://schema.org/docs/full.html and
+https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -16,26 +20,28 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
+from publisher.data.properties import PropertyRow, PropertyTable, published_properties
 from publisher.history.change_reader import read_history
-from publisher.linked_data.jsonld import SCHEMA_TYPES, plain_json
+from publisher.linked_data.jsonld import Node, plain_json
 from publisher.linked_data.lists import ListPage
 from publisher.pages import ServiceDep, require
-from publisher.rdf import iri, namespaces
+from publisher.rdf import Term
 from publisher.store.descriptions import (
     Description,
-    Statement,
     describe_graph,
     describe_thing,
-    prefer_english,
+    registry_rows,
     serialize_description,
 )
-from publisher.store.query_service import QueryService, query
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris, is_web
-from vocab.terms import ADMS, SCHEMA
+from vocab.schemes import provisional_mark
+from vocab.terms import SCHEMA
 from web.endpoints import Documentation, contents, get, problems
 from web.respond import (
     DATA_FORMATS,
@@ -67,6 +73,19 @@ GONE: Documentation = {
         "description": "Deleted at its source: what it was, since when and why",
     }
 }
+# The schema.org type of each kind.
+SCHEMA_TYPES = {
+    "initiative": "Project",
+    "event": "Event",
+    "document": "DigitalDocument",
+    "post": "SocialMediaPosting",
+    "organization": "Organization",
+}
+_ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
+# In schema.org a project is an organization.
+_TYPES = SCHEMA_TYPES | {"document": "Article"}
+_FIRST = ("name", "description", "identifier", "url", "keywords")
+_LAST = ("areaServed", "location", "address", "author", "license")
 Describe = Callable[[QueryService, str], Awaitable[Description]]
 Values = dict[str, object]  # the values of a template
 RenderPage = Callable[[], Awaitable[Response]]
@@ -149,17 +168,15 @@ async def find_thing(
     parts: list[str],
     *,
     suffix_first: bool = False,
-    only_state: bool = False,
 ) -> Entity:
     """Return the initiative, event, document, post or organization of a path after ``/id/``; raises
     HTTPProblem (404) if there is none. If the path fits two, *suffix_first* selects the one whose
-    key has no suffix. With *only_state* little more is read than whether it exists or is deleted.
+    key has no suffix.
     """
     parse_thing_path(parts)
     names = candidates(f"id/{'/'.join(parts)}")
-    describe = _describe_state if only_state else _describe_thing
     name, suffix, description = await _first(
-        service, describe, names[::-1] if suffix_first else names
+        service, _describe_thing, names[::-1] if suffix_first else names
     )
     path = name.removeprefix("id/")
     record = record_of(description.iri, service.iris)
@@ -202,20 +219,6 @@ async def _describe_thing(service: QueryService, thing: str) -> Description:
     return description if thing in topics or not topics else replace(description, statements=())
 
 
-async def _describe_state(service: QueryService, thing: str) -> Description:
-    """Describe a thing by the status of its record; an organization, which has none, by its own
-    statements.
-    """
-    if record := record_of(thing, service.iris):
-        states = await service.rows(query("state"), {"record": iri(record)})
-        known = [row["status"] for row in states if str(row.get("thing", thing)) == thing]
-        statements = [Statement(record, f"{ADMS}status", status) for status in known]
-    else:
-        rows = await service.rows(query("about"), {"subject": iri(thing)})
-        statements = [Statement(thing, row["predicate"].value, row["object"]) for row in rows]
-    return Description(thing, tuple(statements), {}, namespaces(service.iris))
-
-
 def is_gone(description: Description, record: str) -> bool:
     gone = description.expand("ops:gone")
     return any(term.value == gone for term in description.all("adms:status", record))
@@ -225,15 +228,12 @@ async def cluster_of(service: QueryService, thing: str) -> dict[str, Any] | None
     """Return the *cluster* of a thing, and its *others*: members by IRI with their names; None if it
     is in none.
     """
-    rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
-    if not rows:
+    clusters = await asyncio.to_thread(service.tables.cluster, thing)
+    if not clusters:
         return None
-    names = prefer_english(rows, "member")
-    members = sorted({row["member"].value for row in rows} - {thing})
-    return {
-        "cluster": rows[0]["cluster"].value,
-        "others": {member: names.get(member, member) for member in members},
-    }
+    others = {member: member for member in clusters if member != thing}
+    names = await asyncio.to_thread(service.tables.organization_names, tuple(others))
+    return {"cluster": clusters[thing], "others": others | names}
 
 
 def code_order(value: str) -> list[tuple[int, int, str]]:
@@ -248,10 +248,8 @@ def code_order(value: str) -> list[tuple[int, int, str]]:
 
 async def licence_of(service: QueryService, source: str) -> str | None:
     """Return the licence of a registry as an IRI, None if it states none."""
-    about = service.iris.source(source)
-    rows = await service.rows(query("sources"))
-    named = (row["licence"] for row in rows if row["source"].value == about and "licence" in row)
-    return next((term.value for term in named if term.is_iri), None)
+    licence = (await registry_rows(service)).get(source, {}).get("licence")
+    return licence.value if licence and licence.is_iri else None
 
 
 async def respond_entity(
@@ -395,6 +393,128 @@ def memento_links(host: str, graph: str) -> Iterable[Link]:
         Link("timegate", f"{host}/timegate/{graph}"),
         typed_link("timemap", f"{host}/timemap/{graph}", "application/link-format"),
     )
+
+
+def jsonld_block(markup: Node) -> Markup:
+    """Return the text of the block, escaped so that no registry text can end it."""
+    return Markup(json.dumps({"@context": "https://schema.org/", **markup}).translate(_ESCAPES))
+
+
+def thing_markup(
+    description: Description,
+    kind: str,
+    licence: str | None,
+    properties: PropertyTable | None = None,
+) -> Node:
+    """Describe an initiative, event, document, post or organization; *licence* is that of its
+    registry.
+    """
+    values: dict[str, list[object]] = {key: [] for key in _FIRST}
+    for item in properties or published_properties():
+        if name := item.schema_org_name(kind):
+            values.setdefault(name, []).extend(_values(description, item))
+    if licence and values.get("license") == []:
+        values["license"] = [licence]
+    for name in _LAST:
+        if name in values:
+            values[name] = values.pop(name)
+    return _compact({"@type": _TYPES[kind], "@id": description.iri, **values})
+
+
+def source_markup(description: Description, records: int | None, host: str) -> Node:
+    title = description.one("dct:title")
+    about = f"Records of {title.value if title else description.iri}, harvested and published as linked data by WSIS action line and goal."
+    return _compact(
+        {
+            "@type": "Dataset",
+            "@id": description.iri,
+            "name": _texts(description.all("dct:title")),
+            "description": _texts(description.all("dct:description")) or about,
+            "license": _links(description.all("dct:license")),
+            "creator": [
+                {"@type": "Organization", "name": term.value}
+                for term in description.all("dct:publisher")
+            ],
+            "url": description.iri,
+            "size": f"{records} records" if records else None,
+            "isAccessibleForFree": True,
+            "includedInDataCatalog": {
+                "@type": "DataCatalog",
+                "name": "WSIS Stocktaking",
+                "url": f"{host}/",
+            },
+        }
+    )
+
+
+def concept_markup(description: Description, base: str) -> Node:
+    """Describe a concept as a defined term. It has no names that are provisional translations of
+    ours, since schema.org cannot mark them.
+    """
+    names = [
+        name
+        for name in description.all("skos:prefLabel")
+        if not provisional_mark(description.iri, name.language, base)
+    ]
+    return _compact(
+        {
+            "@type": "DefinedTerm",
+            "@id": description.iri,
+            "name": _texts(names),
+            "termCode": [term.value for term in description.all("skos:notation")],
+            "description": _texts(description.all("skos:definition")),
+            "inDefinedTermSet": [term.value for term in description.all("skos:inScheme")],
+            "sameAs": _links(description.all("skos:exactMatch")),
+        }
+    )
+
+
+def scheme_markup(description: Description) -> Node:
+    return _compact(
+        {
+            "@type": "DefinedTermSet",
+            "@id": description.iri,
+            "name": _texts(description.all("dct:title")),
+            "description": _texts(description.all("dct:description")),
+            "url": description.iri,
+        }
+    )
+
+
+def _values(description: Description, item: PropertyRow) -> list[object]:
+    terms = description.all(item.iri)
+    if item.schema_org_type:
+        return [_named(description, item, term) for term in terms]
+    return _links(terms) if item.type == "link" else _texts(terms)
+
+
+def _named(description: Description, item: PropertyRow, term: Term) -> Node:
+    name = description.one("skos:prefLabel", term.value)
+    markup: Node = {
+        "@type": item.schema_org_type,
+        "name": name.value if name else description.name(term),
+    }
+    return markup | ({"@id": term.value} if term.is_iri and item.nested else {})
+
+
+def _texts(terms: list[Term]) -> list[object]:
+    return [
+        {"@value": term.value, "@language": term.language} if term.language else term.value
+        for term in terms
+    ]
+
+
+def _links(terms: list[Term]) -> list[object]:
+    return [term.value for term in terms if term.is_iri and is_web(term.value)]
+
+
+def _compact(markup: Node) -> Node:
+    """Omit empty values and unwrap lists of one value."""
+    return {
+        key: value[0] if isinstance(value, list) and len(value) == 1 else value
+        for key, value in markup.items()
+        if value
+    }
 
 
 @get(

@@ -27,7 +27,7 @@ from starlette.responses import Response
 from languages.translations import TranslatableText, current_locale
 from publisher.data.counts import LAST, Filter
 from publisher.data.properties import facet_of_concept
-from publisher.pages import Pages, PagesDep, ServiceDep, require, require_facet_index
+from publisher.pages import Pages, PagesDep, ServiceDep, require
 from publisher.rdf import Row, Term, iri
 from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
@@ -133,7 +133,7 @@ async def load_page(
     cursor = parameters.before or parameters.after
     upward = (order != "newest") != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
-    filters, tables = _as_filter(name, about, service), require_facet_index(service)
+    filters, tables = _as_filter(name, about, service), service.tables
     if name == "organizations":
         listed = await asyncio.to_thread(
             tables.list_organizations, words, order, upward, (key, address), PAGE_SIZE + 1

@@ -6,7 +6,6 @@ its own and redirects.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -21,7 +20,6 @@ from publisher.history.change_reader import (
     STAMP,
     GraphChange,
     mementos,
-    open_history,
     read_history,
     read_version,
 )
@@ -184,7 +182,7 @@ async def memento(
 async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
     """Return a graph's history. Raises HTTPProblem (404) if there is none, and NotReady."""
     iri = service.iris.base + graph
-    changes = await asyncio.to_thread(lambda: open_history(service).graph_changes(iri))
+    changes = await read_history(service, iri)
     return require(changes or None, TranslatableText("There is no history of {iri}", iri=iri))
 
 

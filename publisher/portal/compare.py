@@ -29,7 +29,7 @@ from publisher.history.comparison import (
     list_records,
     parse_within,
 )
-from publisher.pages import PagesDep, ServiceDep, require, require_facet_index
+from publisher.pages import PagesDep, ServiceDep, require
 from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset, write_csv
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title
@@ -90,7 +90,7 @@ async def compare_topics(
         form = dict(zip(_FORM, map(str.strip, texts), strict=True))
         return await _compare_moments(service, names, form, sets)
     return await asyncio.to_thread(
-        _compare_topics, [one, other], Figures(require_facet_index(service), names, INITIATIVES)
+        _compare_topics, [one, other], Figures(service.tables, names, INITIATIVES)
     )
 
 

@@ -25,6 +25,7 @@ from starlette.responses import RedirectResponse, Response
 from languages.translations import TranslatableText, current_locale, gettext
 from publisher.data.counts import Family, Filter
 from publisher.data.properties import FACETS, published_properties
+from publisher.database import sql
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import read_history, recent_changes
 from publisher.linked_data.entities import (
@@ -38,13 +39,15 @@ from publisher.linked_data.entities import (
     find_entity,
     find_thing,
     first_segment,
+    jsonld_block,
     licence_of,
     memento_links,
     respond_entity,
+    source_markup,
     thing_links,
+    thing_markup,
     thing_path,
 )
-from publisher.linked_data.jsonld import jsonld_block, source_markup, thing_markup
 from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
 from publisher.middleware import MINUTE, keep_for
 from publisher.pages import (
@@ -53,7 +56,6 @@ from publisher.pages import (
     ServiceDep,
     first_in_language,
     require,
-    require_facet_index,
 )
 from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_statistics import load_statistics
@@ -69,16 +71,18 @@ from publisher.portal.vocabulary import (
     term_links,
     term_values,
 )
-from publisher.rdf import Term, iri
+from publisher.rdf import Term
 from publisher.store.descriptions import (
     Description,
+    describe,
     describe_graph,
     describe_thing,
     last_confirmed,
+    number_of,
     replacements,
     source_statuses,
 )
-from publisher.store.query_service import QueryService, query
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris, is_web
 from vocab.provenance import METRICS
 from vocab.schemes import label
@@ -145,14 +149,14 @@ async def tombstone_values(page: EntityPage) -> Values:
     record = page.entity.graph or ""
     return await record_values(page) | {
         "record": record,
-        "replacements": await replacements(page.service, record),
+        "replacements": await replacements(page.service, page.description, record),
     }
 
 
 async def thing_values(page: EntityPage) -> Values:
     service, description, path = page.service, page.description, thing_path(page.entity)
     kind, thing = path.partition("/")[0], description.iri
-    tables = require_facet_index(service)
+    tables = service.tables
     comments = None
     if kind == "post":
         keep_for(MINUTE)  # a comment is shown once it is accepted, without another snapshot
@@ -183,18 +187,24 @@ async def awards_of(service: QueryService, thing: str) -> list[dict[str, object]
     have records of their own. Names are in the language of the request.
     """
     language, base = current_locale().language, service.iris.base
+    stated = sql("awards").replace("$thing", number_of(thing))
+    related = await describe(service, thing, stated)
     names: dict[tuple[str, str, str, str], list[Term]] = {}
-    for row in await service.rows(query("awards-of"), {"thing": iri(thing)}):
+    for award, predicate, prize in related.statements:
+        if predicate != related.expand("vivo:relatedBy"):
+            continue
         year, stage, category = (
-            row[name].value if name in row else "" for name in ("year", "stage", "category")
+            str(related.one(f"wsis:prize{name}", prize.value) or "")
+            for name in ("Year", "Stage", "Category")
         )
         facts = (
             year,
-            row["award"].value,
+            award,
             label(category, language, base) or category,
             label(stage, language, base) or stage,
         )
-        names.setdefault(facts, []).extend([row["name"]] if "name" in row else [])
+        if category:
+            names.setdefault(facts, []).extend(related.all("rdfs:label", prize.value))
     return [
         {"iri": award, "year": year, "category": category, "stage": stage, "name": first_in_language(texts)}
         for (year, award, category, stage), texts in sorted(names.items(), key=lambda item: item[0][:2], reverse=True)
@@ -427,7 +437,6 @@ async def find_thing_page(request: Request, service: QueryService) -> Found | Re
         service,
         path_segments(request),
         suffix_first=below == "data",
-        only_state=below == "id",
     )
     if location := await _successor(service, entity):
         end = f".{entity.suffix}" if entity.suffix else ""
@@ -452,7 +461,7 @@ async def _successor(service: QueryService, entity: Entity) -> str | None:
     if entity.status is not HTTPStatus.GONE or not entity.graph:
         return None
     source = entity.graph.rpartition("/")[0]
-    for record, row in (await replacements(service, entity.graph)).items():
+    for record, row in (await replacements(service, entity.description, entity.graph)).items():
         if "thing" in row and not record.startswith(f"{source}/"):
             return row["thing"].value.removeprefix(f"{service.iris.base}id/")
     return None

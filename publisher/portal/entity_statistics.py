@@ -21,7 +21,7 @@ from languages.translations import gettext as _
 from publisher.data import count_queries
 from publisher.data.counts import NONE, FacetIndex, Filter
 from publisher.data.properties import FACETS
-from publisher.pages import TablesDep, require, require_facet_index
+from publisher.pages import TablesDep, require
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     THINGS,
@@ -81,7 +81,7 @@ async def load_statistics(
     return await asyncio.to_thread(
         entity_statistics,
         Figures(
-            require_facet_index(service),
+            service.tables,
             await get_names(service),
             filters.with_codes("kind", "initiative"),
         ),

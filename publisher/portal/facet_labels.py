@@ -15,8 +15,7 @@ from languages.translations import TranslatableText, current_locale, term_title
 from languages.translations import gettext as _
 from publisher.data.properties import FACETS, concept_name
 from publisher.pages import ServiceDep
-from publisher.store.descriptions import prefer_english
-from publisher.store.query_service import query
+from publisher.store.descriptions import registry_rows
 from vocab.initiative import Basis
 from vocab.iris import Iris
 
@@ -141,9 +140,7 @@ def _language(code: str, language: str) -> str:
 
 async def get_names(service: ServiceDep) -> FacetLabels:
     """Return the labels of facets and their codes, with the titles of the registries."""
-    titles = prefer_english(await service.rows(query("sources")), "source", "title")
-    start = service.iris.source("")
-    sources = {iri.removeprefix(start): title for iri, title in titles.items()}
+    sources = {name: str(row["title"]) for name, row in (await registry_rows(service)).items()}
     return FacetLabels(service.iris, sources)
 
 

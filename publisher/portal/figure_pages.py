@@ -46,8 +46,8 @@ from publisher.portal.figures import (
     overview,
     query_page_url,
 )
-from publisher.store.descriptions import count_by_state, source_statuses
-from publisher.store.query_service import QueryService, query
+from publisher.store.descriptions import count_by_state, registry_rows, source_statuses
+from publisher.store.query_service import QueryService
 from vocab.terms import DCT
 from web.respond import HTML, respond
 
@@ -89,7 +89,7 @@ async def home(
     request: Request, service: ServiceDep, tables: TablesDep, names: NamesDep
 ) -> DataPage:
     """Show the key figures, the map, the newest records and the registries."""
-    rows, statuses = await service.rows(query("sources")), await source_statuses(service)
+    rows, statuses = await registry_rows(service), await source_statuses(service)
     steps = await request.app.state.start.steps()
     keep_for(0 if steps else MINUTE)  # the steps change by the second, the next events by the day
     figures = Figures(tables, names, INITIATIVES)
@@ -103,10 +103,9 @@ async def home(
 
     def values() -> dict[str, Any]:
         counts = figures["bars/source"].counts
-        by_name = {row["source"].value.removeprefix(names.iris.source("")): row for row in rows}
         return _home(figures, today) | {
             "steps": steps,
-            "sources": [(name, row, counts.get(name, 0)) for name, row in by_name.items()],
+            "sources": [(name, row, counts.get(name, 0)) for name, row in rows.items()],
             "states": count_by_state(statuses, service.now()),
         }
 
@@ -263,13 +262,9 @@ async def list_registries(service: QueryService, tables: FacetIndex) -> list[dic
     """Return all registries, sorted by title: *things* is the number of published things, *filled*
     how many have each of COVERED_FACETS, *state* is the freshness.
     """
-    statuses, start = await source_statuses(service), service.iris.source("")
+    statuses = await source_statuses(service)
     counts = await asyncio.to_thread(_count_registries, tables)
-    english_last = sorted(
-        await service.rows(query("sources")), key=lambda row: row["title"].language == "en"
-    )
-    by_name = {row["source"].value.removeprefix(start): row for row in english_last}
-    registries = [
+    listed = [
         {
             "name": name,
             "row": row,
@@ -278,9 +273,9 @@ async def list_registries(service: QueryService, tables: FacetIndex) -> list[dic
             "things": counts["things"].get(name, NONE),
             "filled": {facet: counts[facet].get(name, NONE) for facet in COVERED_FACETS},
         }
-        for name, row in by_name.items()
+        for name, row in (await registry_rows(service)).items()
     ]
-    return sorted(registries, key=lambda registry: registry["row"]["title"].value.lower())
+    return sorted(listed, key=lambda registry: registry["row"]["title"].value.lower())
 
 
 def _count_registries(tables: FacetIndex) -> dict[str, Mapping[str, ThingCount]]:

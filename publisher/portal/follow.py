@@ -40,7 +40,6 @@ from publisher.pages import (
     PagesDep,
     ServiceDep,
     TablesDep,
-    require_facet_index,
     require_searcher,
 )
 from publisher.portal.facet_filters import facet_parameters
@@ -390,7 +389,7 @@ def settle_due(service: QueryService, store: SubscriptionStore) -> int:
     due = store.due(snapshot.position)
     for item in due:
         try:
-            tables = require_facet_index(service)
+            tables = service.tables
             followed = parse_followed(QueryParams(item.search), service.iris, tables)
             parameters = SearchParameters(followed.words, followed.filters)
             with use_language(item.language):

@@ -23,7 +23,7 @@ from publisher.linked_data.entities import serialize as serialize_entity
 from publisher.pages import Pages, PagesDep, ServiceDep, require
 from publisher.portal.visitors import VisitorCommand
 from publisher.rdf import namespaces
-from publisher.store.descriptions import Description
+from publisher.store.descriptions import Description, registry_rows
 from publisher.store.query_service import query
 from shapes.rules import message, published_turtle, remedy, rule_groups, version
 from vocab.schemes import label
@@ -58,11 +58,9 @@ router = APIRouter()
 
 @get(router, "/about", include_in_schema=False)
 async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    rows, start = await service.rows(query("sources")), service.iris.source("")
-    # Of several titles the last one counts.
     sources = {
-        row["source"].value.removeprefix(start): (row["title"], str(row.get("licence", "")))
-        for row in rows
+        name: (row["title"], str(row.get("licence", "")))
+        for name, row in (await registry_rows(service)).items()
     }
     return respond(
         request,

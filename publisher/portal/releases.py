@@ -25,8 +25,7 @@ from languages.translations import LANGUAGES, TranslatableText
 from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
-from publisher.linked_data.entities import Entity, EntityPage, Values, first_segment
-from publisher.linked_data.jsonld import jsonld_block
+from publisher.linked_data.entities import Entity, EntityPage, Values, first_segment, jsonld_block
 from publisher.pages import PagesDep, ServiceDep, require
 from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports

@@ -27,17 +27,23 @@ from publisher.data.properties import FACETS, facet_of_concept
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import GraphChange, read_history, read_version
-from publisher.linked_data.entities import Entity, EntityPage, Values, code_order, find_entity
+from publisher.linked_data.entities import (
+    Entity,
+    EntityPage,
+    Values,
+    code_order,
+    concept_markup,
+    find_entity,
+    jsonld_block,
+    scheme_markup,
+)
 from publisher.linked_data.jsonld import (
     CONTEXT_PATH,
     FRAMES,
-    concept_markup,
-    jsonld_block,
     jsonld_context,
     jsonld_frame,
-    scheme_markup,
 )
-from publisher.pages import PagesDep, ServiceDep, first_in_language, require, require_facet_index
+from publisher.pages import PagesDep, ServiceDep, first_in_language, require
 from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.facet_filters import (
     active_filters,
@@ -187,7 +193,7 @@ def scheme_links(page: EntityPage) -> list[Link]:
 
 async def scheme_values(page: EntityPage) -> Values:
     service, description, iris = page.service, page.description, page.service.iris
-    tables, filters = require_facet_index(service), make_filter(*Basis, kind="initiative")
+    tables, filters = service.tables, make_filter(*Basis, kind="initiative")
     counts = await asyncio.to_thread(tables.counts_once, filters)
     return {
         "has_mappings": description.iri in map(iris.scheme, mapped_schemes(iris.base)),
@@ -360,7 +366,7 @@ def diagram(
 
 
 async def matrix_values(page: EntityPage) -> Values:
-    service, tables = page.service, require_facet_index(page.service)
+    service, tables = page.service, page.service.tables
     figures = await get_figures(page.request, tables, await get_names(service))
     return await asyncio.to_thread(_matrix_values, figures)
 

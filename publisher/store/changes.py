@@ -36,7 +36,7 @@ from journal.files import replace_file
 from journal.journal import Journal
 from journal.store import Store
 from publisher.database import sql
-from publisher.store.columns.terms import term_id
+from publisher.rdf import term_id
 from vocab.iris import KINDS
 from vocab.provenance import (
     check_source_status,

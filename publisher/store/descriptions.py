@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,8 +13,20 @@ from typing import Any, NamedTuple
 
 from pyoxigraph import NamedNode, Triple, serialize
 
-from publisher.rdf import NAMESPACES, PREFIXES, Row, Term, from_node, iri, namespaces, to_node
-from publisher.store.query_service import QueryService, query
+from publisher.database import sql
+from publisher.errors import RowLimit
+from publisher.rdf import (
+    NAMESPACES,
+    PREFIXES,
+    Row,
+    Term,
+    from_node,
+    iri,
+    namespaces,
+    term_id,
+    to_node,
+)
+from publisher.store.query_service import QueryService
 from vocab.provenance import (
     Freshness,
     FreshnessInputs,
@@ -114,78 +128,95 @@ class Description:
         return text
 
 
+MAX_STATEMENTS = 400_000  # of a description: as many quads as a query may read into memory
+_IN_BRACKETS = re.compile(r"<([^<>\s]+)>")
+
+
 async def describe_graph(
     service: QueryService, graph: str, about: str | None = None
 ) -> Description:
     """Return all statements of a graph as the description of *about* (default: the graph itself)."""
-    rows = await service.rows(query("graph"), {"graph": iri(graph)})
-    return await _described(service, about or graph, rows)
+    return await describe(service, about or graph, f"FROM quads WHERE g = {number_of(graph)}")
 
 
 async def describe_thing(service: QueryService, thing: str) -> Description:
-    rows = await service.rows(query("about"), {"subject": iri(thing)})
-    return await _described(service, thing, rows)
+    """Return all statements about a thing, in any graph."""
+    return await describe(service, thing, f"FROM triples WHERE s = {number_of(thing)}")
 
 
 async def describe_triples(
-    service: QueryService, about: str, triples: Iterable[Triple]
+    service: QueryService, about: str, triples: Sequence[Triple]
 ) -> Description:
-    return await _described(service, about, _rows(triples))
+    objects = ", ".join({str(term_id(str(triple.object))) for triple in triples})
+    nothing = f"FROM (SELECT 0 AS s, 0 AS p, unnest([{objects}]::UBIGINT[]) AS o)"
+    return with_triples(triples, await describe(service, about, nothing))
 
 
-async def _described(service: QueryService, about: str, rows: Sequence[Row]) -> Description:
-    """Return *rows* as the description of *about*, with the names of what they point to."""
-    things = sorted({row["object"].value for row in rows if row["object"].is_iri})
-    text = query("names").replace("THINGS", " ".join(map(iri, things)))
-    named = await service.rows(text) if things else []
-    return Description(about, _statements(rows), prefer_english(named), namespaces(service.iris))
+async def describe(service: QueryService, about: str, stated: str) -> Description:
+    """Return the statements that *stated*, SQL over the numbers of terms, selects as the description
+    of *about*, with the names of what they point to. In angle brackets SQL has prefixed names, and
+    IRIs below our base. Raises NotReady, and RowLimit if there are more than MAX_STATEMENTS.
+    """
+    spaces = namespaces(service.iris)
+
+    def number(match: re.Match[str]) -> str:
+        prefix, _, local = match[1].rpartition(":")
+        return number_of((spaces[prefix] if prefix else service.iris.base) + local)
+
+    text = sql("description").replace("$stated", stated).replace("$most", f"{MAX_STATEMENTS + 1}")
+    text = _IN_BRACKETS.sub(number, text)
+    rows = await asyncio.to_thread(lambda: service.tables.read(text))  # it may open the tables
+    stated_and_named: tuple[list[Statement], list[Statement]] = [], []
+    for is_name, subject, predicate, *term in rows:
+        stated_and_named[is_name].append(Statement(subject, predicate, Term(*term)))
+    statements, named = stated_and_named
+    if len(statements) > MAX_STATEMENTS:
+        raise RowLimit(f"the description has more than {MAX_STATEMENTS} statements; use a dump")
+    named.sort(key=lambda item: english_first(item.object), reverse=True)
+    names = {item.subject: item.object.value for item in named}
+    return Description(about, _sorted(statements), names, spaces)
 
 
-async def replacements(service: QueryService, record: str) -> dict[str, Row]:
-    """Return the records that replaced a deleted record, by IRI, each with its subject and title."""
-    rows = await service.rows(query("replacement"), {"record": iri(record)})
-    english_last = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
-    return {row["replacement"].value: row for row in english_last}
+def number_of(address: str) -> str:
+    """Return the number of the term of an IRI."""
+    return str(term_id(iri(address)))
 
 
-def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
-    ordered = sorted(
-        rows,
-        key=lambda row: (
-            row["subject"].value,
-            row["predicate"].value,
-            row["object"].language or "",
-            row["object"].value,
-        ),
-    )
+async def replacements(
+    service: QueryService, description: Description, record: str
+) -> dict[str, Row]:
+    """Return the records that replaced the deleted *record* that *description* describes, by IRI,
+    each with its thing and the title of that, in English if there is one.
+    """
+    rows = dict[str, Row]()
+    for term in description.all("dct:isReplacedBy", record):
+        about = await describe_graph(service, term.value)
+        thing = about.one("foaf:primaryTopic")
+        titles = about.all("dct:title", thing.value) if thing else []
+        values = {"thing": thing, "title": min(titles, key=english_first, default=None)}
+        rows[term.value] = {name: value for name, value in values.items() if value}
+    return rows
+
+
+def _sorted(statements: Iterable[Statement]) -> tuple[Statement, ...]:
     return tuple(
-        Statement(row["subject"].value, row["predicate"].value, row["object"]) for row in ordered
+        sorted(statements, key=lambda item: (*item[:2], item[2].language or "", item[2].value))
     )
 
 
-def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
-    """Return one name for each thing: in English, else without a language, else any."""
-    rank = {"en": 0, None: 1}
-    ordered = sorted(
-        (row for row in rows if name in row),
-        key=lambda row: (rank.get(row[name].language, 2), row[name].value),
-    )
-    return {row[thing].value: row[name].value for row in reversed(ordered)}
+def english_first(name: Term) -> tuple[int, str]:
+    """Return a key by which names are sorted: in English, without a language, in others."""
+    return {"en": 0, None: 1}.get(name.language, 2), name.value
 
 
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:
-    return replace(about, statements=_statements(_rows(triples)))
-
-
-def _rows(triples: Iterable[Triple]) -> list[Row]:
-    return [
-        {
-            "subject": from_node(item.subject),
-            "predicate": from_node(item.predicate),
-            "object": from_node(item.object),
-        }
-        for item in triples
-    ]
+    return replace(
+        about,
+        statements=_sorted(
+            Statement(from_node(item.subject).value, item.predicate.value, from_node(item.object))
+            for item in triples
+        ),
+    )
 
 
 def serialize_description(description: Description, format: GraphFormat) -> bytes:
@@ -243,25 +274,55 @@ def last_confirmed(
     return max(filter(None, times), default=None)
 
 
+async def describe_sources(service: QueryService) -> Description:
+    """Return the graph of the sources' status, with what the registries are called and by whom they
+    are published.
+    """
+    return await describe(service, service.iris.status, sql("sources"))
+
+
+async def registry_rows(service: QueryService) -> dict[str, Row]:
+    """Return the registries by name, sorted by title: *source*, *title* and, if known, *publisher*,
+    *licence* and the *outcome* of the last run.
+    """
+    sources, start = await describe_sources(service), service.iris.source("")
+    rows = dict[str, Row]()
+    for source in dict.fromkeys(item.subject for item in sources.statements):
+        titles = sources.all("dct:title", source)
+        if titles and source.startswith(start):
+            publisher = str(sources.one("dct:publisher", source) or "-")
+            values = {
+                "source": Term(source),
+                "title": min(titles, key=english_first),
+                "publisher": sources.one("foaf:name", publisher),
+                "licence": sources.one("dct:license", source),
+                "outcome": sources.one("ops:lastOutcome", source),
+            }
+            rows[source.removeprefix(start)] = {name: term for name, term in values.items() if term}
+    return dict(sorted(rows.items(), key=lambda item: item[1]["title"].value))
+
+
 async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     """Return the status of each source, by name, sorted by name."""
-    bound = {"graph": iri(service.iris.status)}
-    rows = await service.rows(query("graph"), bound)
-    triples = ((row["subject"].value, row["predicate"].value, row["object"].value) for row in rows)
-    properties = terms_by_subject(triples, service.iris.operations)
-    titles = prefer_english(await service.rows(query("sources")), "source", "title")
-    withheld = {
-        row["source"].value: int(row["withheld"].value)
-        for row in await service.rows(query("last-withheld"))
-    }
+    sources = await describe_sources(service)
     start = service.iris.source("")
-    return {
-        (name := source.removeprefix(start)): SourceStatus(
-            source, name, titles.get(source), values, withheld.get(source), freshness_inputs(values)
-        )
-        for source, values in sorted(properties.items())
-        if source.startswith(start)
-    }
+    triples = ((item.subject, item.predicate, item.object.value) for item in sources.statements)
+    properties = terms_by_subject(triples, service.iris.operations)
+    statuses = {}
+    for source, values in sorted(properties.items()):
+        if source.startswith(start):
+            name = source.removeprefix(start)
+            titles = sources.all("dct:title", source)
+            withheld = sources.one("ops:withheldRecords", values.get("lastRun", "-"))
+            statuses[name] = SourceStatus(
+                source,
+                name,
+                str(min(titles, key=english_first)) if titles else None,
+                values,
+                int(withheld.value) if withheld else None,
+                freshness_inputs(values),
+            )
+    return statuses
 
 
 def count_by_state(statuses: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:

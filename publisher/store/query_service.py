@@ -20,6 +20,7 @@ from journal.journal import Journal
 from journal.store import read_origin
 from languages.translations import TranslatableText
 from publisher.background import in_background
+from publisher.data.counts import FacetIndex, open_facet_index
 from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
 from publisher.rdf import Row, parse_rows
@@ -136,6 +137,17 @@ class QueryService:
         if self.snapshot is None:
             raise NotReady(self.starting)
         return self.snapshot
+
+    @property
+    def tables(self) -> FacetIndex:
+        """Return the tables of the current snapshot. Only that of an external store may not have
+        them yet: raises NotReady while they are built.
+        """
+        if (tables := open_facet_index(self.current.path)) is None:
+            raise NotReady(
+                TranslatableText("the charts and lists are being prepared; try again in a minute")
+            )
+        return tables
 
     @property
     def published(self) -> Snapshot | None:

@@ -12,9 +12,9 @@ import duckdb
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QueryBoolean, QuerySolutions, Store
 from random_queries import SEPARATOR
 
+from publisher.rdf import term_id
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
-from publisher.store.columns.terms import term_id
 from publisher.store.snapshots import Snapshot, create_snapshot, prune
 from publisher.store.workers.query_request import QueryRequest, Result, dataset_graphs
 from publisher.store.workers.reader import evaluate, union

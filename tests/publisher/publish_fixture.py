@@ -19,6 +19,7 @@ from waiting import wait_until, wait_until_async
 
 from benchmarks.columns import missing, started
 from journal.journal import Journal
+from publisher.data.counts import FacetIndex
 from publisher.history.change_reader import History
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, ColumnUpdater
@@ -63,7 +64,7 @@ def read_journal(data: Path, appeared: int = 0) -> History:
             pass
         copy = Path(mkdtemp(dir=data)) / "columns"
         updater.write(copy)
-    return History(copy / FILE, appeared, IRIS.base)
+    return History(FacetIndex(copy / FILE), appeared, IRIS.base)
 
 
 async def _completed(data: Path) -> None:

@@ -8,7 +8,7 @@ from random import Random
 
 from pyoxigraph import BlankNode, Literal, NamedNode, Quad
 
-from publisher.store.columns.terms import TermKind, term_row
+from publisher.rdf import TermKind, term_row
 
 XSD = "http://www.w3.org/2001/XMLSchema#"
 GRAPHS = [NamedNode(f"http://example.org/g{number}") for number in range(3)]

@@ -12,8 +12,8 @@ from publish_fixture import copy_data
 from pyoxigraph import Literal, NamedNode, Quad, Store
 from typer.testing import CliRunner, Result
 
+from publisher.rdf import term_id
 from publisher.store.columns.database import FILE
-from publisher.store.columns.terms import term_id
 from publisher.store.snapshots import newest_snapshot
 from stocktake import app
 from vocab.iris import BASE

@@ -39,6 +39,7 @@ from rows import each
 from small_world import CHANGED, IRIS, plain, record_rows
 
 from journal.journal import Journal
+from publisher.rdf import is_unchanged, stored_rows, term_id
 from publisher.store.changes import JournalReader
 from publisher.store.columns.algebra import NotCompiled
 from publisher.store.columns.database import (
@@ -51,7 +52,6 @@ from publisher.store.columns.database import (
 )
 from publisher.store.columns.engine import ColumnEngine, _Lines
 from publisher.store.columns.expressions import FUNCTIONS
-from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.workers.query_request import QueryRequest, in_written_order

@@ -23,13 +23,13 @@ from publisher.data.properties import PropertyTable, published_properties
 from publisher.feeds.oai import FORMATS
 from publisher.feeds.records import ChangedRecord
 from publisher.history.change_reader import Change, ChangeType
+from publisher.linked_data.entities import thing_markup
 from publisher.linked_data.jsonld import (
     CLASSES,
     FRAMES,
     jsonld_context,
     jsonld_frame,
     plain_json,
-    thing_markup,
 )
 from publisher.rdf import Term, namespaces
 from publisher.releases.dump import write_texts

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
 
 import httpx
 import pytest
-from app_client import asking, served
-from event_loops import session_loop
-from fastapi import FastAPI
+from app_client import served
 from pyoxigraph import RdfFormat, parse
 from rows import each
 from small_world import SEEN, record_rows
 
 from journal.journal import Journal
-from publisher.rdf import Row
-from publisher.store.query_service import QueryService, query
 from vocab.initiative import Initiative, Prize, Text
 from vocab.iris import Iris
 
@@ -36,29 +31,6 @@ async def test_a_redirect_keeps_the_language_of_the_address(
     assert answer.status_code == 303
     assert "lang=ar" in answer.headers["location"]
     assert 'lang="ar"' in page.text
-
-
-@session_loop
-async def test_an_identifier_redirects_by_its_state_alone(
-    app: FastAPI, service: QueryService
-) -> None:
-    class Reader:
-        texts: ClassVar[list[str]] = []
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(service, name)
-
-        async def rows(self, text: str, *rest: Any, **more: Any) -> list[Row]:
-            self.texts.append(text)
-            return await service.rows(text, *rest, **more)
-
-    app.state.service = Reader()
-    async with asking(app) as client:
-        answer = await client.get("/id/initiative/demo/a%2F1", headers=HTML)
-    app.state.service = service
-
-    assert answer.headers["location"] == "/page/initiative/demo/a%2F1"
-    assert Reader.texts == [query("state")]
 
 
 async def test_a_key_that_ends_like_a_suffix_is_found(client: httpx.AsyncClient) -> None:

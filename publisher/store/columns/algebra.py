@@ -19,7 +19,7 @@ from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 from rdflib.term import Literal as ParsedLiteral
 
-from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, TermRow, term_row
+from publisher.rdf import DEFAULT_GRAPH, TermKind, TermRow, term_row
 from vocab.terms import XSD
 
 Triple = tuple[object, object, object]

@@ -16,6 +16,7 @@ from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateP
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal, URIRef, Variable
 
+from publisher.rdf import SCALE, TermKind, text_sql
 from publisher.store.columns.algebra import (
     COMPUTED,
     JoinPlanner,
@@ -36,7 +37,6 @@ from publisher.store.columns.algebra import (
     with_unbound,
 )
 from publisher.store.columns.expressions import Expressions
-from publisher.store.columns.terms import SCALE, TermKind, text_sql
 
 EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
 # Patterns in EXISTS that the parser has translated to the algebra.

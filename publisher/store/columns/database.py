@@ -43,10 +43,9 @@ from publisher.data.properties import (
     named_properties,
 )
 from publisher.database import attach, connect, sql
-from publisher.rdf import Term
-from publisher.store.changes import LEAD, ChangeWriter, JournalReader, in_batches, read_arrived
-from publisher.store.columns.terms import (
+from publisher.rdf import (
     DEFAULT_GRAPH,
+    Term,
     TermKind,
     digest,
     is_unchanged,
@@ -54,6 +53,7 @@ from publisher.store.columns.terms import (
     term_id,
     text_sql,
 )
+from publisher.store.changes import LEAD, ChangeWriter, JournalReader, in_batches, read_arrived
 from publisher.store.snapshots import newest_snapshot
 from vocab.iris import KINDS, Iris
 from vocab.lookup import AREA

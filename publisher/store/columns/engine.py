@@ -44,6 +44,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, Literal, URIRef, Variable
 
 from publisher.database import attach
+from publisher.rdf import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import (
     CompiledQuery,
@@ -53,7 +54,6 @@ from publisher.store.columns.compiler import (
     pattern_of,
 )
 from publisher.store.columns.database import FILE
-from publisher.store.columns.terms import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
 from publisher.store.workers.query_request import (
     QueryDataset,
     QueryRequest,

@@ -14,6 +14,7 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
+from publisher.rdf import TermKind
 from publisher.store.columns.algebra import (
     COMPUTED,
     STRINGS,
@@ -30,7 +31,6 @@ from publisher.store.columns.algebra import (
     integer,
     string,
 )
-from publisher.store.columns.terms import TermKind
 from vocab.terms import RDF, XSD
 
 _LONGEST = 20_000  # characters of the SQL of a value

@@ -16,7 +16,7 @@ from publish_fixture import read_journal
 
 from journal.journal import Journal
 from publisher.errors import NotReady
-from publisher.history.change_reader import ALL, Change, ChangeType, History
+from publisher.history.change_reader import ALL, Change, ChangeType, History, graph_changes
 from publisher.store.changes import LEAD
 from publisher.store.snapshots import Snapshot, create_snapshot
 
@@ -148,7 +148,7 @@ def test_rows_of_a_change_undo_it(tmp_path: Path) -> None:
     after = [{*map(str, triples)} for triples in history.states([(RECORD, n) for n in range(3)])]
 
     assert after == [set(), {ABOUT, f"{GOAL}3>"}, {ABOUT, f"{LINE}C2>"}]
-    assert [change.rows for change in history.graph_changes(RECORD)] == [
+    assert [change.rows for change in graph_changes(history.tables, RECORD)] == [
         None,
         (f"D {GOAL}3>", f"A {LINE}C2>"),
     ]
