@@ -462,9 +462,9 @@ class Pool:
                 turn = await queue.enter(client)
                 answer = await self._run(turn, request, seconds)
         except PublisherError as error:
-            self.outcomes[type(error).__name__] += bool(client)
+            self.outcomes.update([type(error).__name__] if client else ())
             raise
-        self.outcomes["answered"] += bool(client)
+        self.outcomes.update(["answered"] if client else ())
         return answer
 
     async def _run(self, turn: Turn, request: QueryRequest, seconds: float | None) -> Answer:
