@@ -11,13 +11,12 @@ modifier ``Not``, an unsure one the confidence 0.5.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from sqlite3 import Connection
@@ -37,7 +36,10 @@ from harvesters.matching.match import (
     stored_pairs,
 )
 from harvesters.matching.scoring import AUTOMATIC, FEATURES
+from harvesters.reasons import Reason
+from vocab import curated
 from vocab.annotations import Match, cluster_iri, describe_cluster
+from vocab.curated import RowFault
 from vocab.iris import Iris
 
 
@@ -340,29 +342,25 @@ COLUMNS = (
 _SHOWN = 20  # faults that an error lists
 _PREDICATE, _JUSTIFICATION = "skos:exactMatch", "semapv:ManualMappingCuration"
 _UNSURE = "0.5"
-_MAX_FIELD = 1 << 16  # characters of a cell
 
 
 def write_table(decisions: Iterable[Decision]) -> str:
     """Return *decisions* as tab-separated values with a header, in the order of their pairs."""
-    output = io.StringIO()
-    writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for decision in sorted(decisions, key=lambda item: item.pair):
-        negative = decision.judgement is Judgement.NEGATIVE
-        unsure = decision.judgement is Judgement.UNSURE
-        writer.writerow((
+    rows = (
+        (
             decision.pair[0],
             _PREDICATE,
-            "Not" if negative else "",
+            "Not" if decision.judgement is Judgement.NEGATIVE else "",
             decision.pair[1],
             _JUSTIFICATION,
             decision.who,
             f"{decision.when.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
-            _UNSURE if unsure else "1",
+            _UNSURE if decision.judgement is Judgement.UNSURE else "1",
             decision.reason,
-        ))  # fmt: skip
-    return output.getvalue()
+        )
+        for decision in sorted(decisions, key=lambda item: item.pair)
+    )
+    return curated.write_table(COLUMNS, rows)
 
 
 def read_table(text: str, known: Collection[str], who: str, now: datetime) -> list[Decision]:
@@ -371,73 +369,61 @@ def read_table(text: str, known: Collection[str], who: str, now: datetime) -> li
     *known* are the IRIs that exist. Raises IdentityError that lists the faults with their lines;
     then no line is to be used.
     """
-    csv.field_size_limit(_MAX_FIELD)
-    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
-    faults: list[str] = []
-    decisions: list[Decision] = []
-    try:
-        missing = {"subject_id", "object_id"} - set(reader.fieldnames or ())
-        if missing:
-            raise IdentityError(
-                f"line 1: no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}, separated by tabs"
-            )
-        for row in reader:
-            fault = _fault(row, known)
-            if fault:
-                faults.append(f"line {reader.line_num}: {fault}")
-            else:
-                decisions.append(_decision(row, who, now))
-    except csv.Error as error:
-        raise IdentityError(f"line {reader.line_num}: {error}; nothing was stored") from error
+    needed = ("subject_id", "object_id")
+    rows, faults = curated.read_table(
+        text, COLUMNS, needed, dict, partial(_fault, known=known), id, lambda _: RowFault("")
+    )
     if faults:
+        listed = [f"line {item.line}: {Reason(item.code, **item.values).text}" for item in faults]
         more = f"\n... and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise IdentityError(
-            "\n".join(faults[:_SHOWN])
+            "\n".join(listed[:_SHOWN])
             + more
             + "\nnothing was stored; correct these lines and import the table again"
         )
-    return decisions
+    return [_decision(row, who, now) for row in rows]
 
 
-def _fault(row: dict[str, str | None], known: Collection[str]) -> str:
-    """Return the fault of a line, "" if it has none."""
-    first, second = row.get("subject_id") or "", row.get("object_id") or ""
-    unknown = [iri for iri in (first, second) if iri not in known]
-    if unknown:
-        return f"unknown record {', '.join(iri or 'without an IRI' for iri in unknown)}"
-    if first == second:
-        return "both sides are the same record"
-    if first.split("/id/")[-1].partition("/")[0] != second.split("/id/")[-1].partition("/")[0]:
-        return "an organization and an initiative are never one thing"
-    if (row.get("predicate_id") or _PREDICATE) != _PREDICATE:
-        return f"the predicate is {row.get('predicate_id')!r}; it must be {_PREDICATE}"
-    if (row.get("predicate_modifier") or "") not in ("", "Not"):
-        return (
-            f"the predicate modifier is {row.get('predicate_modifier')!r}; it must be Not or empty"
-        )
-    if _parse_date(row) is None and row.get("mapping_date"):
-        return f"{row.get('mapping_date')!r} is not a date; write it as 2026-01-31 or 2026-01-31T12:00:00Z"
-    return ""
+def _fault(row: Mapping[str, str], known: Collection[str]) -> RowFault | None:
+    """Return the fault of a line, None if it has none."""
+    first, second, predicate = row["subject_id"], row["object_id"], row["predicate_id"]
+    unknown = [iri or "without an IRI" for iri in (first, second) if iri not in known]
+    kinds = [iri.split("/id/")[-1].partition("/")[0] for iri in (first, second)]
+    modifier, day = row["predicate_modifier"], row["mapping_date"]
+    faults = (
+        (unknown, f"unknown record {', '.join(unknown)}"),
+        (first == second, "both sides are the same record"),
+        (kinds[0] != kinds[1], "an organization and an initiative are never one thing"),
+        (
+            predicate not in ("", _PREDICATE),
+            f"the predicate is {predicate!r}; it must be {_PREDICATE}",
+        ),
+        (
+            modifier not in ("", "Not"),
+            f"the predicate modifier is {modifier!r}; it must be Not or empty",
+        ),
+        (
+            day and _parse_date(day) is None,
+            f"{day!r} is not a date; write it as 2026-01-31 or 2026-01-31T12:00:00Z",
+        ),
+    )
+    return next((RowFault("other", {"text": text}) for is_wrong, text in faults if is_wrong), None)
 
 
-def _parse_date(row: dict[str, str | None]) -> datetime | None:
+def _parse_date(text: str) -> datetime | None:
     try:
-        parsed = datetime.fromisoformat(row.get("mapping_date") or "")
+        parsed = datetime.fromisoformat(text)
     except ValueError:
         return None
     return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def _decision(row: dict[str, str | None], who: str, now: datetime) -> Decision:
-    negative, unsure = row.get("predicate_modifier") == "Not", row.get("confidence") == _UNSURE
-    judgement = (
-        Judgement.UNSURE if unsure else Judgement.NEGATIVE if negative else Judgement.POSITIVE
-    )
-    pair = ordered(row["subject_id"] or "", row["object_id"] or "")
+def _decision(row: Mapping[str, str], who: str, now: datetime) -> Decision:
+    stated = Judgement.NEGATIVE if row["predicate_modifier"] else Judgement.POSITIVE
     return Decision(
-        pair,
-        judgement,
-        row.get("author_label") or who,
-        _parse_date(row) or now,
-        row.get("comment") or "",
+        ordered(row["subject_id"], row["object_id"]),
+        Judgement.UNSURE if row["confidence"] == _UNSURE else stated,
+        row["author_label"] or who,
+        _parse_date(row["mapping_date"]) or now,
+        row["comment"],
     )

@@ -1,8 +1,8 @@
 """Read initiatives, organizations and documents with a DOI from published descriptions, in the form
 in which they are compared.
 
-They, and what is computed from them, are in temporary databases on disk, so that any number of
-records needs the same memory. The last used entities are cached.
+They, and what a matching computes from them, are in a temporary database on disk, so that any number
+of records needs the same memory. The last used entities are cached.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import pickle
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, lru_cache
-from typing import Protocol, TypeAlias
+from itertools import groupby
+from operator import itemgetter
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from anyascii import anyascii
@@ -77,6 +78,7 @@ def acronyms(name: str) -> frozenset[str]:
 
 KINDS = ("organization", "initiative", "document")
 _NEVER = datetime.max.replace(tzinfo=UTC)  # later than any record names an entity
+_LABEL = f"{SKOS}prefLabel"
 _DOI = "DOI"  # Documents are compared by it alone, since titles do not identify them.
 # Hosts on which many publish, so that a page there identifies no organization.
 _SHARED = (
@@ -84,9 +86,6 @@ _SHARED = (
     "medium.com play.google.com sites.google.com t.co twitter.com vimeo.com wikipedia.org wordpress.com x.com youtube.com"
 )
 SHARED_HOSTS = frozenset(_SHARED.split())
-
-
-_Rows: TypeAlias = Sequence[tuple[str, NamedNode | Literal]]
 
 
 @dataclass(slots=True)
@@ -176,108 +175,69 @@ def origin_keys(address: str) -> Iterator[str]:
         yield identifier
 
 
-class Entities(Protocol):
-    """Entities by IRI: a dictionary, or a store on disk."""
+def parse_entities(
+    record: str, statements: Iterable[str], iris: Iris, first_seen: datetime = _NEVER
+) -> list[Entity]:
+    """Return the entities of the description of one record, which are N-Triples statements without
+    their closing dots; ``merge`` joins what several records say of one.
 
-    def setdefault(self, iri: str, entity: Entity, /) -> Entity:
-        """Return the stored entity of an IRI, or store and return *entity*; the caller adds to it."""
-        ...
-
-
-class EntityReader:
-    """Collects the entities of descriptions in *entities*. An organization has the statements of all
-    records of its registry.
+    *first_seen* is in UTC, without a zone.
     """
+    about: dict[str, dict[str, list[NamedNode | Literal]]] = {}
+    for triple in parse("".join(f"{line} .\n" for line in statements), format=RdfFormat.N_TRIPLES):
+        subject, value = triple.subject, triple.object
+        if isinstance(subject, NamedNode) and isinstance(value, NamedNode | Literal):
+            about.setdefault(subject.value, {}).setdefault(triple.predicate.value, []).append(value)
 
-    def __init__(self, iris: Iris, entities: Entities) -> None:
-        self._iris = iris
-        self._prefixes = {kind: f"{iris.base}id/{kind}/" for kind in KINDS}
-        self._entities = entities
+    def values(subject: str, *names: str) -> list[str]:
+        return [item.value for name in names for item in about.get(subject, {}).get(name, ())]
 
-    def read(
-        self, record: str, statements: Iterable[str], first_seen: datetime = _NEVER
-    ) -> list[str]:
-        """Read the description of one record, N-Triples statements without their closing dots;
-        return the IRIs of its entities.
-
-        *first_seen* is in UTC, without a zone.
-        """
-        text = "".join(f"{statement} .\n" for statement in statements)
-        about: dict[str, list[tuple[str, NamedNode | Literal]]] = {}
-        for triple in parse(text, format=RdfFormat.N_TRIPLES):
-            if isinstance(triple.subject, NamedNode) and isinstance(
-                triple.object, NamedNode | Literal
-            ):
-                about.setdefault(triple.subject.value, []).append(
-                    (triple.predicate.value, triple.object)
-                )
-        read = []
-        for subject, rows in about.items():
-            if kind := next(
-                (kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)),
-                None,
-            ):
-                if kind == "document" and not _has_doi(rows, about):
-                    continue
-                source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
-                read.append(subject)
-                entity = self._entities.setdefault(subject, Entity(subject, kind, source))
-                entity.record = entity.record or record
-                entity.first_seen = min(entity.first_seen, first_seen)
-                self._read_rows(entity, rows, about)
-                if kind == "initiative":
-                    origins = (
-                        value.value
-                        for name, value in about.get(record, ())
-                        if name == f"{PROV}wasDerivedFrom"
-                    )
-                    entity.origins |= {
-                        record,
-                        *(key for origin in origins for key in origin_keys(origin)),
-                    }
-        return read
-
-    def _read_rows(
-        self,
-        entity: Entity,
-        rows: Iterable[tuple[str, NamedNode | Literal]],
-        about: dict[str, list[tuple[str, NamedNode | Literal]]],
-    ) -> None:
-        ns = self._iris.ns
-        for name, value in rows:
-            text = value.value
-            if name in (f"{DCT}title", f"{SKOS}prefLabel"):
-                entity.names[text] = None
-            elif name in (f"{FOAF}page", f"{FOAF}homepage") and (page := normalize_page(text)):
-                entity.pages.add(page)
-            elif name == f"{DCT}spatial" and isinstance(value, NamedNode):
-                entity.countries.add(text)
-            elif name == f"{SCHEMA}startDate":
-                entity.start = text[:10]
-            elif name == f"{ORG}classification":
-                entity.classes.add(text)
-            elif name in (f"{DCT}publisher", f"{ns}partner", f"{SCHEMA}funder"):
-                entity.parties |= {
-                    name_words(label.value)
-                    for part, label in about.get(text, ())
-                    if part == f"{SKOS}prefLabel"
-                }
-            elif name == f"{ADMS}identifier":
-                values = dict(about.get(text, ()))
-                scheme, notation = values.get(f"{ADMS}schemaAgency"), values.get(f"{SKOS}notation")
-                if scheme and notation:
-                    entity.identifiers.add((scheme.value, notation.value))
+    entities, prefix = [], f"{iris.base}id/"
+    for iri in about:
+        kind, _, rest = iri.removeprefix(prefix).partition("/")
+        if kind not in KINDS:
+            continue
+        identifiers = {
+            (scheme, notation)
+            for node in values(iri, f"{ADMS}identifier")
+            for scheme in values(node, f"{ADMS}schemaAgency")
+            for notation in values(node, f"{SKOS}notation")
+        }
+        if kind == "document" and _DOI not in dict(identifiers):
+            continue
+        copied = values(record, f"{PROV}wasDerivedFrom") if kind == "initiative" else []
+        own = {record} if kind == "initiative" else set[str]()
+        places = about[iri].get(f"{DCT}spatial", ())
+        parties = values(iri, f"{DCT}publisher", f"{iris.ns}partner", f"{SCHEMA}funder")
+        entity = Entity(
+            iri,
+            kind,
+            rest.partition("/")[0],
+            record,
+            names=dict.fromkeys(values(iri, f"{DCT}title", f"{SKOS}prefLabel")),
+            identifiers=identifiers,
+            pages={*map(normalize_page, values(iri, f"{FOAF}page", f"{FOAF}homepage"))} - {""},
+            countries={place.value for place in places if isinstance(place, NamedNode)},
+            parties={name_words(name) for item in parties for name in values(item, _LABEL)},
+            classes={*values(iri, f"{ORG}classification")},
+            origins=own.union(*map(origin_keys, copied)),
+            start=max(values(iri, f"{SCHEMA}startDate"), default="")[:10],
+            first_seen=first_seen,
+        )
+        entities.append(entity)
+    return entities
 
 
-def _has_doi(rows: _Rows, about: Mapping[str, _Rows]) -> bool:
-    identifiers = (
-        about.get(value.value, ()) for name, value in rows if name == f"{ADMS}identifier"
-    )
-    return any(
-        (name, value.value) == (f"{ADMS}schemaAgency", _DOI)
-        for identifier in identifiers
-        for name, value in identifier
-    )
+def merge(entities: Iterable[Entity]) -> Entity:
+    """Return the first of *entities* with what the others say of the same thing."""
+    remaining = iter(entities)
+    merged = next(remaining)
+    for other in remaining:
+        for name in ("names", "identifiers", "pages", "countries", "parties", "classes", "origins"):
+            getattr(merged, name).update(getattr(other, name))
+        merged.start = other.start or merged.start
+        merged.first_seen = min(merged.first_seen, other.first_seen)
+    return merged
 
 
 def add_known_names(organization: Entity) -> bool:
@@ -350,123 +310,99 @@ def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
 
 
 _CACHED = 8_000  # entities in memory
-_FETCHED = 1_000  # keys or entities that are read at once
+_FETCHED = 1_000  # keys that are read at once
+# What each record says of an entity, and the entities, numbered in the order of their IRIs. Of each
+# kind, all different names, and in how many of them a word is. The rest is of a matching: blocks of
+# entities by the digest of a key; the versions of records that are compared; the records whose
+# version of the last matching is not published any more; the stored pairs, and the new ones.
 _SCHEMA = """
-CREATE TABLE entity (iri TEXT PRIMARY KEY, kind TEXT NOT NULL, data BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX entity_by_kind ON entity (kind);
+CREATE TABLE piece (iri TEXT NOT NULL, data BLOB NOT NULL);
+CREATE TABLE entity (number INTEGER PRIMARY KEY, iri TEXT UNIQUE NOT NULL, kind TEXT NOT NULL, countries TEXT NOT NULL, data BLOB NOT NULL);
 CREATE TABLE changed (iri TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE name (kind TEXT, words TEXT, PRIMARY KEY (kind, words)) WITHOUT ROWID;
+CREATE TABLE word (kind TEXT, word TEXT, names INTEGER NOT NULL, PRIMARY KEY (kind, word)) WITHOUT ROWID;
+CREATE TABLE block (key INTEGER NOT NULL, number INTEGER NOT NULL, changed INTEGER NOT NULL);
+CREATE TABLE place (key INTEGER, place INTEGER, number INTEGER NOT NULL, changed INTEGER NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (key, place)) WITHOUT ROWID;
+CREATE TABLE new (source TEXT, key TEXT, run TEXT, seq INTEGER);
+CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE known (first TEXT, second TEXT, first_record TEXT, second_record TEXT);
+CREATE TABLE scored (data BLOB NOT NULL);
+"""
+_COUNT_WORDS = """
+INSERT INTO word SELECT kind, value, count(DISTINCT words) FROM name, json_each('["' || replace(words, ' ', '","') || '"]')
+GROUP BY kind, value
 """
 
 
 class EntityStore(Mapping[str, Entity]):
-    """Entities by IRI. Store a changed entity again with ``entities[iri] = entity``, otherwise the
-    change may be lost.
-
-    An incremental matching compares the entities that ``mark_changed`` was called with. At most
+    """Entities by IRI in a temporary *database*: those that ``merge`` made of what was added. At most
     *cached* are in memory.
+
+    A matching compares the entities that ``mark_changed`` was called with.
     """
 
     def __init__(self, database: sqlite3.Connection, cached: int = _CACHED) -> None:
-        self._database = database
-        self._cached = cached
-        self._cache: dict[str, Entity] = {}
-        self._unsaved: set[str] = set()
+        self.database = database
+        self.numbered = lru_cache(cached)(self._load)
 
-    def __getitem__(self, iri: str) -> Entity:
-        if (entity := self._cache.get(iri)) is None:
-            row = self._database.execute("SELECT data FROM entity WHERE iri = ?", (iri,)).fetchone()
-            if row is None:
-                raise KeyError(iri)
-            entity = self._cache_entity(iri, pickle.loads(row[0]))
+    def add(self, entities: Iterable[Entity]) -> None:
+        rows = ((entity.iri, pickle.dumps(entity)) for entity in entities)
+        self.database.executemany("INSERT INTO piece VALUES (?, ?)", rows)
+
+    def mark_changed(self, iris: Iterable[str]) -> None:
+        rows = ((iri,) for iri in iris)
+        self.database.executemany("INSERT OR IGNORE INTO changed VALUES (?)", rows)
+
+    def merge(self) -> None:
+        """Merge what the records say of each entity, add the names of well-known organizations, and
+        count the words of all names.
+        """
+        pieces = self.database.execute("SELECT iri, data FROM piece ORDER BY iri, rowid")
+        insert = "INSERT INTO entity (iri, kind, countries, data) VALUES (?, ?, ?, ?)"
+        for iri, rows in groupby(pieces, itemgetter(0)):
+            entity = merge(pickle.loads(data) for _, data in rows)
+            if entity.kind == "organization":
+                add_known_names(entity)
+            places = " ".join(sorted(entity.countries))
+            self.database.execute(insert, (iri, entity.kind, places, pickle.dumps(entity)))
+            names = ((entity.kind, " ".join(words)) for words in entity.words)
+            self.database.executemany("INSERT OR IGNORE INTO name VALUES (?, ?)", names)
+        self.database.execute(_COUNT_WORDS)
+
+    def _load(self, number: int) -> Entity:
+        text = "SELECT data FROM entity WHERE number = ?"
+        entity: Entity = pickle.loads(self.database.execute(text, (number,)).fetchone()[0])
         return entity
 
-    def __setitem__(self, iri: str, entity: Entity) -> None:
-        self._cache_entity(iri, entity)
-        self._unsaved.add(iri)
-
-    def __contains__(self, iri: object) -> bool:
-        if iri in self._cache:
-            return True
-        return (
-            self._database.execute("SELECT 1 FROM entity WHERE iri = ?", (iri,)).fetchone()
-            is not None
-        )
+    def __getitem__(self, iri: str) -> Entity:
+        row = self.database.execute("SELECT number FROM entity WHERE iri = ?", (iri,)).fetchone()
+        if row is None:
+            raise KeyError(iri)
+        return self.numbered(row[0])
 
     def __iter__(self) -> Iterator[str]:
-        self._save()
-        return (iri for (iri,) in self._database.execute("SELECT iri FROM entity ORDER BY iri"))
+        return (iri for (iri,) in self.database.execute("SELECT iri FROM entity ORDER BY number"))
 
     def __len__(self) -> int:
         return sum(self.kinds().values())
 
-    def setdefault(self, iri: str, entity: Entity) -> Entity:
-        """Return the stored entity, or store and return *entity*; the caller may change it until it
-        uses another one.
-        """
-        with suppress(KeyError):
-            entity = self[iri]
-        self[iri] = entity
-        return entity
-
     def kinds(self) -> dict[str, int]:
-        self._save()
-        return dict(
-            self._database.execute("SELECT kind, count(*) FROM entity GROUP BY kind ORDER BY kind")
-        )
-
-    def of_kind(self, kind: str) -> Iterator[Entity]:
-        """Yield the entities of a kind in the order of their IRIs; each may be stored again
-        meanwhile.
-        """
-        self._save()
-        last = ""
-        text = "SELECT iri, data FROM entity WHERE kind = ? AND iri > ? ORDER BY iri LIMIT ?"
-        while rows := self._database.execute(text, (kind, last, _FETCHED)).fetchall():
-            for _, data in rows:
-                yield pickle.loads(data)
-            last = rows[-1][0]
-
-    def mark_changed(self, iris: Iterable[str]) -> None:
-        self._database.executemany(
-            "INSERT OR IGNORE INTO changed VALUES (?)", ((iri,) for iri in iris)
-        )
-
-    def is_changed(self, iri: str) -> bool:
-        return (
-            self._database.execute("SELECT 1 FROM changed WHERE iri = ?", (iri,)).fetchone()
-            is not None
-        )
-
-    def count_changed(self) -> int:
-        self._save()
-        return int(
-            self._database.execute(
-                "SELECT count(*) FROM changed JOIN entity USING (iri)"
-            ).fetchone()[0]
-        )
-
-    def _cache_entity(self, iri: str, entity: Entity) -> Entity:
-        if len(self._cache) >= self._cached and iri not in self._cache:
-            self._save()
-            for oldest in list(self._cache)[: self._cached // 2]:
-                del self._cache[oldest]
-        self._cache[iri] = entity
-        return entity
-
-    def _save(self) -> None:
-        rows = (
-            (iri, self._cache[iri].kind, pickle.dumps(self._cache[iri]))
-            for iri in sorted(self._unsaved)
-        )
-        self._database.executemany("INSERT OR REPLACE INTO entity VALUES (?, ?, ?)", rows)
-        self._unsaved.clear()
+        text = "SELECT kind, count(*) FROM entity GROUP BY kind ORDER BY kind"
+        return dict(self.database.execute(text))
 
 
 @contextmanager
-def open_entities(entities: Iterable[Entity] = (), cached: int = _CACHED) -> Iterator[EntityStore]:
-    """Open a store with *entities*; at most *cached* are in memory. Closing the store deletes it."""
+def open_entities(
+    entities: Iterable[Entity] | None = None, cached: int = _CACHED
+) -> Iterator[EntityStore]:
+    """Open a store, which is deleted when it is closed; with *entities*, which are marked as changed,
+    or empty.
+    """
     with open_scratch(_SCHEMA) as database:
         store = EntityStore(database, cached)
-        for entity in entities:
-            store[entity.iri] = entity
+        if entities is not None:
+            store.add(entities)
+            store.mark_changed(iri for (iri,) in database.execute("SELECT iri FROM piece"))
+            store.merge()
         yield store

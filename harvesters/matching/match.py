@@ -19,25 +19,16 @@ import sqlalchemy as sa
 
 from harvesters.errors import IdentityError
 from harvesters.ledger import tables as t
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.ledger import Ledger, batches
 from harvesters.ledger.models import RecordState, decompress
 from harvesters.matching.entities import (
     Entity,
-    EntityReader,
     EntityStore,
-    add_known_names,
+    merge,
     open_entities,
-    open_scratch,
+    parse_entities,
 )
-from harvesters.matching.scoring import (
-    QUEUED,
-    SCHEMA,
-    Feature,
-    Score,
-    WordWeights,
-    candidate_pairs,
-    score,
-)
+from harvesters.matching.scoring import Feature, Score, score_pairs
 from vocab.iris import Iris
 
 _FETCHED = 500  # descriptions at once
@@ -106,30 +97,12 @@ def published_records(ledger: Ledger) -> Iterator[Any]:
     return ledger.stream(query.select_from(joined).where(r.state != RecordState.GONE))
 
 
-def read_record(row: Any, reader: EntityReader, iris: Iris) -> list[str]:
-    """Read the entities of a row of ``published_records``; return their IRIs."""
-    statements = decompress(row.statements).split("\n")
-    return reader.read(iris.record(row.source, row.key), statements, row.first_seen)
-
-
 @contextmanager
 def read_entities(ledger: Ledger, iris: Iris) -> Iterator[EntityStore]:
-    """Open a store of the initiatives and organizations of all published records."""
+    """Open a store of the entities of all published records, which are marked as changed."""
     with open_entities() as entities:
-        reader = EntityReader(iris, entities)
-        for record in published_records(ledger):
-            read_record(record, reader, iris)
-        store_known_names(entities)
+        _read(ledger, iris, entities, only_changed=False)
         yield entities
-
-
-def store_known_names(entities: EntityStore) -> None:
-    """Add the names and the org-id of well-known organizations to those of *entities* that have a
-    name of theirs.
-    """
-    for entity in entities.of_kind("organization"):
-        if add_known_names(entity):
-            entities[entity.iri] = entity
 
 
 def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
@@ -142,70 +115,47 @@ def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
         .join(t.record, sa.and_(d.run == r.run, d.seq == r.seq))
         .where(r.state != RecordState.GONE)
     )
-    entities: dict[str, Entity] = {}
-    reader = EntityReader(iris, entities)
+    entities: list[Entity] = []
     for record in pair.records:
         source, _, key = record.removeprefix(f"{iris.base}record/").partition("/")
         is_record = (r.source == source, r.key == unquote(key))
         for statements in ledger.scalars(query.where(*is_record)):
-            reader.read(record, decompress(statements).split("\n"))
-    return [entities[iri] for iri in pair.pair if iri in entities]
+            entities += parse_entities(record, decompress(statements).split("\n"), iris)
+    sides = ([item for item in entities if item.iri == iri] for iri in pair.pair)
+    return [merge(side) for side in sides if side]
 
 
-def store_pairs(
-    ledger: Ledger,
-    pairs: Iterable[tuple[Pair, Score]],
-    entities: EntityStore,
-    *,
-    only_changed: bool = False,
-) -> None:
-    """Replace the stored pairs; with *only_changed*, those with an entity that is marked as changed
-    or not published.
+# The sides of stored pairs that were read from an outdated version: the new one may not name them.
+_MARK_SIDES = """
+INSERT OR IGNORE INTO changed
+SELECT first FROM known JOIN outdated ON record = first_record UNION SELECT second FROM known JOIN outdated ON record = second_record
+"""
+_OUTDATED = """
+SELECT first, second FROM known WHERE first IN changed OR second IN changed
+OR first NOT IN (SELECT iri FROM entity) OR second NOT IN (SELECT iri FROM entity)
+"""
 
-    All *pairs* are computed before the ledger is locked.
+
+def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: EntityStore) -> None:
+    """Store *pairs* in place of those with an entity that is marked as changed or not published any
+    more.
+
+    They are computed before the ledger is locked, and after the last entities were marked.
     """
-    with open_scratch("CREATE TABLE row (data BLOB NOT NULL)") as scratch:
-        rows = (_pair_row(pair, score, entities) for pair, score in pairs)
-        scratch.executemany("INSERT INTO row VALUES (?)", ((orjson.dumps(row),) for row in rows))
-        new = scratch.execute("SELECT data FROM row ORDER BY rowid")
-        with ledger.transaction() as connection:
-            if only_changed:
-                _delete_outdated(connection, entities)
-            else:
-                connection.execute(sa.delete(t.identity_pair))
-            while fetched := new.fetchmany(_FETCHED):
-                connection.execute(
-                    sa.insert(t.identity_pair), [orjson.loads(data) for (data,) in fetched]
-                )
-
-
-def _delete_outdated(connection: sa.Connection, entities: EntityStore) -> None:
-    p = t.identity_pair.c
+    scratch, p = entities.database, t.identity_pair.c
+    known = ((*pair.pair, *pair.records) for pair in stored_pairs(ledger))
+    scratch.executemany("INSERT INTO known VALUES (?, ?, ?, ?)", known)
+    scratch.execute(_MARK_SIDES)
+    rows = (_pair_row(pair, score, entities) for pair, score in pairs)
+    scratch.executemany("INSERT INTO scored VALUES (?)", ((orjson.dumps(row),) for row in rows))
     delete = sa.delete(t.identity_pair).where(
         p.first == sa.bindparam("a"), p.second == sa.bindparam("b")
     )
-    for page in _pages(connection):
-        if outdated := [
-            {"a": a, "b": b}
-            for a, b in page
-            if any(entities.is_changed(iri) or iri not in entities for iri in (a, b))
-        ]:
-            connection.execute(delete, outdated)
-
-
-def _pages(connection: sa.Connection) -> Iterator[list[Pair]]:
-    """Yield the stored pairs in lists of at most _FETCHED, in their order; each may be deleted
-    meanwhile.
-    """
-    p = t.identity_pair.c
-    query = sa.select(p.first, p.second).order_by(p.first, p.second).limit(_FETCHED)
-    last = ("", "")
-    while page := [
-        (a, b)
-        for a, b in connection.execute(query.where(sa.tuple_(p.first, p.second) > sa.tuple_(*last)))
-    ]:
-        yield page
-        last = page[-1]
+    with ledger.transaction() as connection:
+        for old in batches(scratch.execute(_OUTDATED), _FETCHED):
+            connection.execute(delete, [{"a": first, "b": second} for first, second in old])
+        for new in batches(scratch.execute("SELECT data FROM scored ORDER BY rowid"), _FETCHED):
+            connection.execute(sa.insert(t.identity_pair), [orjson.loads(data) for (data,) in new])
 
 
 def _pair_row(pair: Pair, score: Score, entities: EntityStore) -> dict[str, object]:
@@ -280,15 +230,6 @@ def current_decisions(ledger: Ledger) -> dict[Pair, Decision]:
     return {pair: decision for pair, decision in newest.items() if decision.judgement}
 
 
-_STORED = 500  # rows at once
-# The compared versions, and the records of which the version of the last matching is not published
-# any more.
-_SCHEMA = """
-CREATE TABLE new (source TEXT, key TEXT, run TEXT, seq INTEGER);
-CREATE TABLE outdated (source TEXT, key TEXT, record TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Matching:
     """The result of a matching: the published *entities*, and the numbers of *records* read and of
@@ -310,66 +251,35 @@ def match_records(ledger: Ledger, iris: Iris, *, only_changed: bool = False) -> 
     differ a little from those of a full matching. Entities are on disk until the context is left,
     so that any number of records needs the same memory.
     """
-    with open_entities() as entities, open_scratch(_SCHEMA) as versions:
-        _read(ledger, iris, entities, versions, only_changed=only_changed)
-        store_pairs(
-            ledger,
-            score_pairs(entities, only_changed=only_changed),
-            entities,
-            only_changed=only_changed,
-        )
-        _set_matched(ledger, versions, only_changed=only_changed)
-        records = versions.execute("SELECT count(*) FROM new").fetchone()[0]
-        yield Matching(
-            entities, records, entities.count_changed() if only_changed else len(entities)
-        )
+    with open_entities() as entities:
+        _read(ledger, iris, entities, only_changed=only_changed)
+        store_pairs(ledger, score_pairs(entities), entities)
+        _set_matched(ledger, entities.database)
+        counts = "SELECT (SELECT count(*) FROM new), (SELECT count(*) FROM changed JOIN entity USING (iri))"
+        yield Matching(entities, *entities.database.execute(counts).fetchone())
 
 
-def _read(
-    ledger: Ledger, iris: Iris, entities: EntityStore, versions: Connection, *, only_changed: bool
-) -> None:
-    """Read all published entities; mark those of records that are new, changed or gone."""
-    reader = EntityReader(iris, entities)
-    for record in published_records(ledger):
-        mentioned = read_record(record, reader, iris)
-        if only_changed and (record.matched_run, record.matched_seq) == (record.run, record.seq):
-            continue
-        versions.execute(
-            "INSERT INTO new VALUES (?, ?, ?, ?)",
-            (record.source, record.key, record.run, record.seq),
-        )
-        if only_changed:
-            entities.mark_changed(mentioned)
-            if record.matched_run is not None:
-                versions.execute(
-                    "INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)",
-                    (record.source, record.key, iris.record(record.source, record.key)),
-                )
-    store_known_names(entities)
-    if only_changed:
-        removed = (
-            (source, key, iris.record(source, key))
-            for source, key in ledger.rows(_removed_records())
-        )
-        versions.executemany("INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)", removed)
-        _mark_sides(ledger, entities, versions)
-
-
-def score_pairs(
-    entities: EntityStore, *, only_changed: bool = False
-) -> Iterator[tuple[Pair, Score]]:
-    """Yield the pairs of *entities* that score QUEUED bits or more; with *only_changed*, only those
-    with one that is marked as changed.
+def _read(ledger: Ledger, iris: Iris, entities: EntityStore, *, only_changed: bool) -> None:
+    """Read all published entities; mark those of records that are new, changed or gone since the last
+    matching, or of all.
     """
-    for kind in entities.kinds():
-        with open_scratch(SCHEMA) as database:
-            weights = WordWeights.count_in(database, entities.of_kind(kind))
-            for pair in candidate_pairs(
-                database, entities, kind, weights, only_changed=only_changed
-            ):
-                scored = score(entities[pair[0]], entities[pair[1]], weights)
-                if scored.bits >= QUEUED:
-                    yield pair, scored
+    scratch = entities.database
+    outdate = "INSERT OR IGNORE INTO outdated VALUES (?, ?, ?)"
+    for row in published_records(ledger):
+        record = iris.record(row.source, row.key)
+        statements = decompress(row.statements).split("\n")
+        mentioned = parse_entities(record, statements, iris, row.first_seen)
+        entities.add(mentioned)
+        if only_changed and (row.matched_run, row.matched_seq) == (row.run, row.seq):
+            continue
+        entities.mark_changed(entity.iri for entity in mentioned)
+        version = (row.source, row.key, row.run, row.seq)
+        scratch.execute("INSERT INTO new VALUES (?, ?, ?, ?)", version)
+        if row.matched_run is not None:
+            scratch.execute(outdate, (row.source, row.key, record))
+    removed = ledger.rows(_removed_records())
+    scratch.executemany(outdate, ((*names, iris.record(*names)) for names in removed))
+    entities.merge()
 
 
 def has_changes(ledger: Ledger) -> bool:
@@ -392,35 +302,15 @@ def _removed_records() -> sa.Select[tuple[str, str]]:
     return sa.select(m.source, m.key).select_from(joined).where(r.run.is_(None))
 
 
-def _mark_sides(ledger: Ledger, entities: EntityStore, versions: Connection) -> None:
-    """Mark the entities of stored pairs that were read from an outdated version, since the new one
-    may not name them.
-    """
-    if versions.execute("SELECT 1 FROM outdated").fetchone() is None:
-        return
-    text = "SELECT 1 FROM outdated WHERE record = ?"
-    for pair in stored_pairs(ledger):
-        for iri, record in zip(pair.pair, pair.records, strict=True):
-            if versions.execute(text, (record,)).fetchone():
-                entities.mark_changed((iri,))
-
-
-def _set_matched(ledger: Ledger, versions: Connection, *, only_changed: bool) -> None:
-    """Store the compared versions, in place of those of outdated records, or of all."""
+def _set_matched(ledger: Ledger, scratch: Connection) -> None:
+    """Store the compared versions in place of those of outdated records."""
     m = t.identity_record.c
     old = sa.delete(t.identity_record).where(
         m.source == sa.bindparam("s"), m.key == sa.bindparam("k")
     )
     with ledger.transaction() as connection:
-        if not only_changed:
-            connection.execute(sa.delete(t.identity_record))
-        outdated = versions.execute("SELECT source, key FROM outdated")
-        while rows := outdated.fetchmany(_STORED):
+        for rows in batches(scratch.execute("SELECT source, key FROM outdated"), _FETCHED):
             connection.execute(old, [{"s": source, "k": key} for source, key in rows])
-        new = versions.execute("SELECT source, key, run, seq FROM new")
-        while rows := new.fetchmany(_STORED):
-            named = [
-                {"source": source, "key": key, "run": run, "seq": seq}
-                for source, key, run, seq in rows
-            ]
+        for rows in batches(scratch.execute("SELECT source, key, run, seq FROM new"), _FETCHED):
+            named = [dict(zip(("source", "key", "run", "seq"), row, strict=True)) for row in rows]
             connection.execute(sa.insert(t.identity_record), named)

@@ -9,33 +9,37 @@ https://doi.org/10.1080/01621459.1969.10501049). The weights are set by hand;
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import combinations, groupby
+from itertools import combinations
 from math import log2
-from operator import itemgetter
-from sqlite3 import Connection
 
 from rapidfuzz import fuzz
 
-from harvesters.matching.entities import Entity, EntityStore
+from harvesters.matching.entities import KINDS, Entity, EntityStore
 
 MAX_BLOCK = 40  # All entities of a block of this size are compared.
 # In a larger block, each is compared with so many neighbours: a thousand namesakes make 5,000 pairs.
 WINDOW = 5
 _RARE = 3  # rarest words of a name whose pairs are keys
 _REMEMBERED = 1 << 14  # words whose count is cached
-# Blocks of entities by the digest of a key, and the pairs to compare, both by the numbers of the
-# entities.
-SCHEMA = """
-CREATE TABLE name (words TEXT PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE word (word TEXT PRIMARY KEY, names INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE number (number INTEGER PRIMARY KEY, iri TEXT NOT NULL);
-CREATE TABLE block (key INTEGER NOT NULL, number INTEGER NOT NULL, changed INTEGER NOT NULL);
-CREATE TABLE pair (first INTEGER NOT NULL, second INTEGER NOT NULL);
+# The places of entities in blocks of two or more with one that is changed: in a large block, near to
+# those of the same countries.
+_PLACE = """
+INSERT INTO place SELECT key, place, number, changed, size FROM (
+    SELECT key, row_number() OVER (PARTITION BY key ORDER BY countries, number) AS place, number, changed,
+    count(*) OVER (PARTITION BY key) AS size, max(changed) OVER (PARTITION BY key) AS is_changed
+    FROM block JOIN entity USING (number)
+) WHERE size > 1 AND is_changed
+"""
+_PAIRS = f"""
+SELECT DISTINCT min(a.number, b.number), max(a.number, b.number) FROM place AS a JOIN place AS b
+ON b.key = a.key AND b.place > a.place AND b.place <= iif(a.size > {MAX_BLOCK}, a.place + {WINDOW}, a.size)
+WHERE a.changed OR b.changed ORDER BY 1, 2
 """
 
 
@@ -57,26 +61,18 @@ class WordWeights:
         return cls(lambda word: counts[word], len(names))
 
     @classmethod
-    def count_in(cls, database: Connection, entities: Iterable[Entity]) -> WordWeights:
-        """Return the weights of the words in the names of all *entities*; *database* counts them."""
-        names = ((" ".join(words),) for entity in entities for words in entity.words)
-        database.executemany("INSERT OR IGNORE INTO name VALUES (?)", names)
-        words = (
-            (word,)
-            for (name,) in database.execute("SELECT words FROM name")
-            for word in set(name.split())
-        )
-        database.executemany(
-            "INSERT INTO word VALUES (?, 1) ON CONFLICT (word) DO UPDATE SET names = names + 1",
-            words,
-        )
+    def of_kind(cls, entities: EntityStore, kind: str) -> WordWeights:
+        """Return the weights of the words in the names of all entities of a kind."""
+        database = entities.database
 
         @lru_cache(_REMEMBERED)
         def count(word: str) -> int:
-            row = database.execute("SELECT names FROM word WHERE word = ?", (word,)).fetchone()
+            text = "SELECT names FROM word WHERE kind = ? AND word = ?"
+            row = database.execute(text, (kind, word)).fetchone()
             return row[0] if row else 0
 
-        return cls(count, database.execute("SELECT count(*) FROM name").fetchone()[0])
+        total = database.execute("SELECT count(*) FROM name WHERE kind = ?", (kind,))
+        return cls(count, total.fetchone()[0])
 
     def bits(self, word: str) -> float:
         """Return the bits of information of a word: 0 for one that all names have."""
@@ -111,48 +107,24 @@ def keys(entity: Entity, weights: WordWeights) -> Iterator[str]:
 
 
 def candidate_pairs(
-    database: Connection,
-    entities: EntityStore,
-    kind: str,
-    weights: WordWeights,
-    *,
-    only_changed: bool = False,
-) -> Iterator[tuple[str, str]]:
-    """Yield each pair of entities of a kind that share a key once, the IRIs in the order of the
-    alphabet.
+    entities: EntityStore, weights: Mapping[str, WordWeights]
+) -> Iterator[tuple[int, int]]:
+    """Yield the numbers of each pair of entities that share a key once, in their order; one of them
+    is marked as changed. *weights* are those of each kind.
 
-    With *only_changed*, only pairs with one that is marked as changed. In a block of more than
-    MAX_BLOCK, neighbours are compared in the order of their countries and registries. *database*
-    has the empty tables of SCHEMA.
+    In a block of more than MAX_BLOCK, neighbours are compared in the order of their countries and
+    registries.
     """
-    _write_blocks(database, entities, kind, weights, only_changed=only_changed)
-    blocks = database.execute("SELECT key, number, changed FROM block ORDER BY key, number")
-    pairs = (
-        pair
-        for _, rows in groupby(blocks, itemgetter(0))
-        for pair in _pairs(list(rows), entities, database)
+    stored = entities.database.execute("SELECT number, iri IN changed, data FROM entity")
+    read = ((number, changed, pickle.loads(data)) for number, changed, data in stored)
+    blocks = (
+        (_digest(f"{entity.kind} {key}"), number, changed)
+        for number, changed, entity in read
+        for key in set(keys(entity, weights[entity.kind]))
     )
-    database.executemany("INSERT INTO pair VALUES (?, ?)", pairs)
-    iris = "SELECT a.iri, b.iri FROM (SELECT DISTINCT first, second FROM pair ORDER BY first, second) AS pair"
-    yield from database.execute(
-        f"{iris} CROSS JOIN number AS a ON a.number = first CROSS JOIN number AS b ON b.number = second"
-    )
-
-
-def _write_blocks(
-    database: Connection,
-    entities: EntityStore,
-    kind: str,
-    weights: WordWeights,
-    *,
-    only_changed: bool,
-) -> None:
-    """Write the numbers of entities, in the order of their IRIs, and the digests of their keys."""
-    for number, entity in enumerate(entities.of_kind(kind)):
-        database.execute("INSERT INTO number VALUES (?, ?)", (number, entity.iri))
-        changed = not only_changed or entities.is_changed(entity.iri)
-        rows = ((_digest(key), number, changed) for key in set(keys(entity, weights)))
-        database.executemany("INSERT INTO block VALUES (?, ?, ?)", rows)
+    entities.database.executemany("INSERT INTO block VALUES (?, ?, ?)", blocks)
+    entities.database.execute(_PLACE)
+    return entities.database.execute(_PAIRS)
 
 
 def _digest(key: str) -> int:
@@ -162,29 +134,16 @@ def _digest(key: str) -> int:
     return int.from_bytes(blake2b(key.encode(), digest_size=8).digest(), signed=True)
 
 
-def _pairs(
-    block: list[tuple[int, int, int]], entities: EntityStore, database: Connection
-) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of the numbers of a block with at least one that is changed. Its rows are in
-    the order of the numbers.
+def score_pairs(entities: EntityStore) -> Iterator[tuple[tuple[str, str], Score]]:
+    """Yield the pairs of *entities* that score QUEUED bits or more, with one that is marked as
+    changed.
     """
-    changed = {number for _, number, is_changed in block if is_changed}
-    if not changed:
-        return
-    numbers = [number for _, number, _ in block]
-    if len(numbers) <= MAX_BLOCK:
-        yield from (pair for pair in combinations(numbers, 2) if not changed.isdisjoint(pair))
-        return
-    numbers.sort(key=lambda number: (_sorted_countries(database, number, entities), number))
-    for index, first in enumerate(numbers):
-        for second in numbers[index + 1 : index + 1 + WINDOW]:
-            if first in changed or second in changed:
-                yield (first, second) if first < second else (second, first)
-
-
-def _sorted_countries(database: Connection, number: int, entities: EntityStore) -> list[str]:
-    [iri] = database.execute("SELECT iri FROM number WHERE number = ?", (number,)).fetchone()
-    return sorted(entities[iri].countries)
+    weights = {kind: WordWeights.of_kind(entities, kind) for kind in KINDS}
+    for numbers in candidate_pairs(entities, weights):
+        first, second = map(entities.numbered, numbers)
+        scored = score(first, second, weights[first.kind])
+        if scored.bits >= QUEUED:
+            yield (first.iri, second.iri), scored
 
 
 AUTOMATIC = 14.0  # bits from which a pair is one thing

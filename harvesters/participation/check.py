@@ -27,7 +27,7 @@ from harvesters.ledger.prizes import published_statements
 from harvesters.ledger.submissions import has_picture, picture_of
 from harvesters.mappings.mapping import MAPPINGS, detect_languages
 from harvesters.mappings.topics import add_suggestions
-from harvesters.matching.entities import Entity, EntityReader, name_words
+from harvesters.matching.entities import Entity, name_words, parse_entities
 from harvesters.matching.scoring import QUEUED, Score, WordWeights, score
 from harvesters.page_model import Record
 from harvesters.participation.model import MEMBERS, title_of
@@ -446,9 +446,7 @@ def _published(ledger: Database, address: str, base: str) -> Entity | None:
 
 
 def _entities(record: str, statements: Iterable[str], base: str) -> Mapping[str, Entity]:
-    entities: dict[str, Entity] = {}
-    EntityReader(Iris(base), entities).read(record, statements)
-    return entities
+    return {item.iri: item for item in parse_entities(record, statements, Iris(base))}
 
 
 def _same_records(

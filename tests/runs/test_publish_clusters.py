@@ -16,15 +16,16 @@ from ledger_records import put_records
 from harvesters.ledger import tables as t
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import CLUSTERS, State
+from harvesters.matching.entities import open_entities
 from harvesters.matching.match import (
     Decision,
     Judgement,
     add_decisions,
     ordered,
     read_entities,
-    score_pairs,
     store_pairs,
 )
+from harvesters.matching.scoring import score_pairs
 from harvesters.network.fetch import NetworkSettings
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import (
@@ -117,10 +118,10 @@ def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext)
     twin = IRIS.thing("initiative", "east", "e")
     add_record(ready.ledger, twin, 0, day=9, start="2020-01-01")
     with read_entities(ready.ledger, IRIS) as entities:
-        for iri in (A, twin):
-            entity = entities[iri]
-            entity.identifiers.add(("IATI", "XM-1"))
-            entities[iri] = entity
+        known = [*entities.values()]
+    for entity in known:
+        entity.identifiers |= {("IATI", "XM-1")} if entity.iri in (A, twin) else set()
+    with open_entities(known) as entities:
         store_pairs(ready.ledger, score_pairs(entities), entities)
 
     graphs = published(ready)

@@ -7,22 +7,21 @@ namesakes of organizations abroad. The weights were set by hand on seed 1; measu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations, islice
+from itertools import combinations
 from random import Random
 
 from demo.generate import Project, generate_record
 from harvesters.matching.entities import (
     Entity,
-    EntityReader,
     EntityStore,
-    add_known_names,
     open_entities,
+    parse_entities,
 )
-from harvesters.matching.match import Pair, score_pairs, store_known_names
-from harvesters.matching.scoring import AUTOMATIC, QUEUED
+from harvesters.matching.match import Pair
+from harvesters.matching.scoring import AUTOMATIC, QUEUED, score_pairs
 from vocab.describe import describe
 from vocab.initiative import Initiative, Party, Role, Text
 from vocab.iris import Iris, slug
@@ -31,7 +30,6 @@ from vocab.lookup import country
 IRIS = Iris()
 _FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")
 _SHARE = 3  # one record in this many is in both registries
-_CHANGED = 100  # one entity in this many is marked as changed
 _MISSES = 6  # one record in this many has a near miss
 
 
@@ -53,16 +51,14 @@ class Labelled:
 
 def labelled_set(size: int, seed: int) -> Labelled:
     """Return *size* initiatives of each of two registries, with their organizations."""
-    entities, labels = dict[str, Entity](), dict[str, str]()
-    reader, random = EntityReader(IRIS, entities), Random(seed)
+    pieces, labels, random = list[Entity](), dict[str, str](), Random(seed)
+    add = pieces.extend
     for number in range(size):
         project = generate_record(seed, number)
-        _add(
-            reader, labels, "first", str(number), project, f"project {number}", random, varied=False
-        )
+        _add(add, labels, "first", str(number), project, f"project {number}", random, varied=False)
         if number % _SHARE == 0:
             _add(
-                reader,
+                add,
                 labels,
                 "second",
                 f"b{number}",
@@ -74,7 +70,7 @@ def labelled_set(size: int, seed: int) -> Labelled:
         else:
             other = generate_record(seed, size + number)
             _add(
-                reader,
+                add,
                 labels,
                 "second",
                 f"b{number}",
@@ -85,7 +81,7 @@ def labelled_set(size: int, seed: int) -> Labelled:
             )
         if number % _MISSES == 1:
             _add(
-                reader,
+                add,
                 labels,
                 "second",
                 f"m{number}",
@@ -94,10 +90,8 @@ def labelled_set(size: int, seed: int) -> Labelled:
                 random,
                 varied=False,
             )
-    for entity in entities.values():
-        if entity.kind == "organization":
-            add_known_names(entity)
-    return Labelled(entities, labels)
+    with open_entities(pieces) as entities:
+        return Labelled(dict(entities), labels)
 
 
 @contextmanager
@@ -107,13 +101,13 @@ def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
     One in _SHARE initiatives is that of another registry in another spelling.
     """
     with open_entities() as entities:
-        reader, random = EntityReader(IRIS, entities), Random(seed)
+        add, random = entities.add, Random(seed)
         for number in range(size):
             is_copy = number % _SHARE == 0 and number >= sources
             original = number - 1 if is_copy else number
             project = generate_record(seed, original)
             _add(
-                reader,
+                add,
                 {},
                 f"registry{number % sources}",
                 str(number),
@@ -122,8 +116,7 @@ def many_sources(size: int, sources: int, seed: int) -> Iterator[EntityStore]:
                 random,
                 varied=is_copy,
             )
-        store_known_names(entities)
-        entities.mark_changed(islice(entities, 0, None, _CHANGED))
+        entities.merge()
         yield entities
 
 
@@ -150,7 +143,7 @@ def _near_miss(project: Project, number: int, random: Random) -> Project:
 
 
 def _add(
-    reader: EntityReader,
+    add: Callable[[Iterable[Entity]], None],
     labels: dict[str, str],
     source: str,
     key: str,
@@ -161,7 +154,8 @@ def _add(
     varied: bool,
 ) -> None:
     initiative = _initiative(key, project, random if varied else None)
-    reader.read(IRIS.record(source, key), describe(initiative, IRIS, source))
+    statements = describe(initiative, IRIS, source)
+    add(parse_entities(IRIS.record(source, key), statements, IRIS))
     labels[IRIS.thing("initiative", source, key)] = label
     for party, original in zip(initiative.parties, _organizations(project), strict=False):
         organization = IRIS.thing("organization", source, party.key or slug(party.name.value))
