@@ -7,12 +7,11 @@ the mirror.
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,10 +25,11 @@ from harvesters.errors import (
     ParseError,
     SourceLockedError,
     TooLargeError,
+    UnexpectedStatusError,
     parser_errors,
 )
 from harvesters.network.fetch import Fetch, NetworkSettings, RetryPolicy
-from harvesters.network.reply import Reply, load_json
+from harvesters.network.reply import load_json
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.pipeline.processes import UPLOAD_LIMITS, call_bounded, preload
 from journal.data_format import record_if_new
@@ -283,55 +283,44 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
     downloaded again while the origin serves the same one.
     """
     part = mirror.data / "mirror" / f"{number:09d}{SUFFIX}"
-    address = f"{mirror.url}journal/{number}.gz"
-    try:
-        if (
-            (refused := known.refused)
-            and refused.number == number
-            and _is_still_refused(mirror, refused, address)
-        ):
-            raise ChainError(refused.reason)
-        resumed = download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
+    address, refused = f"{mirror.url}journal/{number}.gz", known.refused
+    if refused and refused.number == number and _is_still_refused(mirror, refused, address):
+        raise ChainError(refused.reason)
+    for is_whole in (not part.exists(), True):
         try:
-            entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
-        except (DamagedHeadError, ForkError):
+            etag = download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
+        except NotFoundError as error:
+            raise MirrorError(
+                f"{address}: is missing, but later entries exist: its journal has a gap"
+            ) from error
+        try:
+            return mirror.journal.append_verified(part, mirror.max_entry_bytes)
+        except DamagedHeadError:  # Our own entry is damaged, not the downloaded one.
             raise
-        except ChainError:
-            if not resumed:
-                raise
-            discard(part)
-            download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
-            entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
-    except NotFoundError as error:
-        raise MirrorError(
-            f"{address}: is missing, but later entries exist: its journal has a gap"
-        ) from error
-    except DamagedHeadError:  # Our own entry is damaged, not the downloaded one.
-        discard(part)
-        raise
-    except ChainError as error:
-        if not part.exists():
-            raise
-        raise type(error)(_quarantine(mirror, number, part, error, known)) from error
-    discard(part)
-    return entry
+        except ChainError as error:
+            if is_whole or isinstance(error, ForkError):
+                raise type(error)(_quarantine(mirror, number, part, etag, error, known)) from error
+        finally:
+            part.unlink(missing_ok=True)
+    raise AssertionError("the second download is a whole one")
 
 
 def _is_still_refused(mirror: Mirror, refused: RefusedEntry, address: str) -> bool:
-    return bool(
-        (mirror.data / refused.file).exists()
-        and refused.etag
-        and is_unchanged(mirror.client, address, refused.etag)
-    )
+    """Return whether the origin still serves a refused file, by a request for its first byte."""
+    if not refused.etag or not (mirror.data / refused.file).exists():
+        return False
+    reply = mirror.client.get_range(address, range(1), refused.etag)
+    return bool(reply.headers.get("etag") == refused.etag)
 
 
-def _quarantine(mirror: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
+def _quarantine(
+    mirror: Mirror, number: int, part: Path, etag: str | None, error: ChainError, known: Origin
+) -> str:
     """Move a refused entry's file into quarantine and record it; return the reason."""
-    etag, file = stored_etag(part), Path("mirror") / REFUSED / part.name
+    file = Path("mirror") / REFUSED / part.name
     reason = f"{mirror.url}: {error}; it was refused and moved to {file}, and the entries before it stay available"
     (mirror.data / file).parent.mkdir(exist_ok=True)
     part.replace(mirror.data / file)
-    discard(part)
     refused = RefusedEntry(number, reason, _timestamp(mirror), str(file), etag)
     write_origin(mirror.journal.folder, replace(known, error=reason, refused=refused))
     log.error(
@@ -403,80 +392,46 @@ def _check_status(quads: Iterable[Quad], ns: str) -> None:
 # ---- large files, in ranges: memory stays flat, and interrupted downloads resume
 
 PIECE = 16 << 20  # Bytes that are requested at once.
-_RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})\Z", re.ASCII)
+_RANGE = re.compile(r"bytes (\d{1,15})-\d{1,15}/(\d{1,15})\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class _PartialDownload:
-    """A partial download: the file's ETag and total size in bytes."""
-
-    etag: str | None
-    total: int
-
-
-def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> bool:
-    """Download the file at *url* to *path*, at most *max_bytes*; return whether an earlier download
-    was resumed.
+def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> str | None:
+    """Download the file at *url* to *path*, at most *max_bytes*, behind what an interrupted download
+    left there; return its ETag, None if the server sends none.
 
     Raises FetchError, ParseError if ranges do not fit together, and MirrorError if the disk is
     full.
     """
-    known = _load_partial(path)
-    received = path.stat().st_size if known and path.exists() else 0
-    resumed = received > 0
-    while known is None or received < known.total:
-        reply = client.get_range(
-            url, range(received, received + PIECE), known.etag if known else None
-        )
-        start, reported = _read_range(reply)
-        if reply.status == 206 and (
-            start != received or not reply.content or (known is not None and reported != known)
-        ):
-            discard(path)
+    # The last byte is requested again, since the range behind a complete file is an error.
+    received = max(path.stat().st_size - 1, 0) if path.exists() else 0
+    etag: str | None = None
+    total = received + 1
+    while received < total:
+        try:
+            reply = client.get_range(url, range(received, received + PIECE), etag)
+        except UnexpectedStatusError:  # such as 416: the file is shorter now
+            path.unlink(missing_ok=True)
+            raise
+        match = _RANGE.match(reply.headers.get("content-range", ""))
+        is_same = etag in (None, reply.headers.get("etag"))
+        if reply.status == 200:
+            received, total = 0, len(reply.content)
+        elif match and int(match[1]) == received and reply.content and is_same:
+            total = int(match[2])
+        else:
+            path.unlink(missing_ok=True)
             raise ParseError(
                 "%(url)s: its ranges do not fit together; the next attempt starts again", url=url
             )
+        _check(url, path, total, max_bytes)
         try:
-            if known is None or reply.status == 200:
-                _check(url, path, reported.total, max_bytes)
-                _state_path(path).write_text(json.dumps(asdict(reported)))
-            with path.open("ab" if start else "wb") as file:
+            with path.open("r+b" if received else "wb") as file:
+                file.seek(received)
                 file.write(reply.content)
         except OSError as error:
             raise MirrorError(f"{path} cannot be written: {error}") from error
-        known, received = reported, start + len(reply.content)
-    return resumed
-
-
-def stored_etag(path: Path) -> str | None:
-    """Return the ETag of the file that ``download_resumable`` wrote to *path*, None if the server
-    sent none.
-    """
-    known = _load_partial(path)
-    return known.etag if known else None
-
-
-def is_unchanged(client: Fetch, url: str, etag: str) -> bool:
-    """Return whether the file at *url* still has the strong *etag*, by a request for its first
-    byte. Raises FetchError.
-    """
-    return bool(client.get_range(url, range(1), etag).headers.get("etag") == etag)
-
-
-def discard(path: Path) -> None:
-    """Delete the file at *path* and its state."""
-    path.unlink(missing_ok=True)
-    _state_path(path).unlink(missing_ok=True)
-
-
-def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
-    etag = reply.headers.get("etag")
-    if reply.status == 200:
-        return 0, _PartialDownload(etag, len(reply.content))
-    match = _RANGE.match(reply.headers.get("content-range", ""))
-    if match is None:
-        raise ParseError("%(url)s: answered 206 without a valid Content-Range", url=reply.url)
-    return int(match[1]), _PartialDownload(etag, int(match[3]))
+        etag, received = reply.headers.get("etag"), received + len(reply.content)
+    return etag
 
 
 def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
@@ -490,14 +445,3 @@ def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
         )
     if total > (free := shutil.disk_usage(path.parent).free):
         raise MirrorError(f"{url}: has {total} bytes, but only {free} are free in {path.parent}")
-
-
-def _state_path(path: Path) -> Path:
-    return path.with_name(path.name + ".tag")
-
-
-def _load_partial(path: Path) -> _PartialDownload | None:
-    try:
-        return _PartialDownload(**json.loads(_state_path(path).read_text()))
-    except (OSError, ValueError, TypeError):
-        return None
