@@ -13,7 +13,10 @@ import multiprocessing
 import os
 import resource
 import signal
+import tempfile
+import threading
 import time
+import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +25,7 @@ from hashlib import blake2b
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -83,7 +87,7 @@ class ChildProcesses:
     """
 
     limits: ProcessLimits = field(default_factory=ProcessLimits)
-    run: Callable[..., None] | None = None
+    run: Callable[..., object] | None = None
 
     def __post_init__(self) -> None:
         """Load their modules in the process from which they are forked."""
@@ -244,28 +248,15 @@ def _limit(which: int, most: int) -> None:
 
 T = TypeVar("T")
 _PR_SET_PDEATHSIG = 1  # https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+_POLL_INTERVAL = 0.5  # seconds between two checks that a child goes on
 
 
 class BoundedCallError(HarvestError):
-    """The process ended at one of its limits; the message says at which, as the end of a sentence."""
+    """The process has exited or stalled; the message says how, as the end of a sentence."""
 
 
-def forward_logs(send: Callable[[str, dict[str, int | float | str | None]], object]) -> None:
-    """Call *send* with the method and the event of each line that this process logs: structlog
-    would write them to standard output, which is for results.
-    """
-
-    def forward(_logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-        send(
-            method,
-            {
-                name: value if isinstance(value, int | float | None) else str(value)
-                for name, value in event.items()
-            },
-        )
-        raise structlog.DropEvent
-
-    structlog.configure(processors=[structlog.processors.format_exc_info, forward])
+class ChildBugError(Exception):
+    """A child ended by an error of this program."""
 
 
 def write_log_line(method: str, event: dict[str, Any]) -> None:
@@ -279,17 +270,15 @@ def preload(*functions: Callable[..., object]) -> None:
     fork_server.preload(*(function.__module__ for function in functions))
 
 
-def start_process(
-    run: Callable[..., object], *arguments: Any, daemon: bool = True
-) -> tuple[BaseProcess, Connection]:
+def start_process(run: Callable[..., object], *arguments: Any) -> tuple[BaseProcess, Connection]:
     """Start a process that calls *run* with a connection and *arguments*; return it, and the other
-    end of the connection. It ends with this process. One that is no *daemon* may start others.
+    end of the connection. It ends with this process, and may start others.
     """
     # numpy, which detects languages, would start a thread for each processor.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context(_start_method())
     ours, theirs = context.Pipe()
-    process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=daemon)  # type: ignore[attr-defined]
+    process = context.Process(target=_begin, args=(run, theirs, *arguments), daemon=False)  # type: ignore[attr-defined]
     try:
         with theirs:
             fork_server.start(process)
@@ -327,43 +316,163 @@ def wait_for(process: BaseProcess) -> int:
     return process.exitcode or 0
 
 
+class Child:
+    """A process that calls *function* with its ``Parent``, its ``Steps`` and *arguments*, within
+    *limits*; ``end`` must be called in any case. Raises OSError or EOFError if none can be started.
+    """
+
+    def __init__(
+        self, limits: ProcessLimits, function: Callable[..., object], *arguments: Any
+    ) -> None:
+        self._limits, self.marks = limits, RawValue(Marks)
+        # The folder is deleted with what a killed process left in it.
+        self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
+        try:
+            self._process, self._connection = start_process(
+                _run, self.marks, limits, self._folder.name, function, arguments
+            )
+        except (OSError, EOFError):
+            self._folder.cleanup()
+            raise
+
+    def serve(self, calls: Mapping[str, Callable[..., Any]]) -> Any:
+        """Answer the calls of the child until it ends, and return its result.
+
+        Raises what ended it: a HarvestError, ChildBugError, or BoundedCallError if it exits or makes
+        no step within the limits.
+        """
+        while True:
+            name, arguments = self._receive()
+            if name == "result":
+                return arguments[0]
+            if name == "error":
+                raise arguments[0]
+            try:
+                answer = False, calls[name](*arguments)
+            except HarvestError as error:
+                answer = True, error
+            with suppress(BrokenPipeError, ConnectionResetError):  # ``_receive`` raises the error
+                self._connection.send(answer)
+
+    def _receive(self) -> tuple[str, tuple[Any, ...]]:
+        steps, since = self.marks.steps, time.monotonic()
+        try:
+            while not self._connection.poll(_POLL_INTERVAL):
+                most = self._limits.silence_for(self.marks.size)
+                if self.marks.steps != steps or self.marks.phase == Phase.REQUESTING:
+                    steps, since = self.marks.steps, time.monotonic()
+                elif time.monotonic() - since > most:
+                    raise BoundedCallError(f"does not end within {most:.0f} s")
+            name, arguments = self._connection.recv()
+            return name, arguments
+        except (EOFError, ConnectionResetError) as error:
+            code = wait_for(self._process)
+            raise BoundedCallError(describe_exit(code, self._limits, self.marks.size)) from error
+
+    def end(self) -> None:
+        """Kill the process and remove its files."""
+        self._process.kill()
+        wait_for(self._process)
+        self._connection.close()
+        self._folder.cleanup()
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The parent of this process, as the child calls it; also its rate limiter."""
+
+    connection: Connection
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # threads of libraries log, too
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Return the result of a function of the parent; its HarvestErrors are raised here."""
+        try:
+            with self._lock:
+                self.connection.send((name, arguments))
+                is_error, result = self.connection.recv()
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            os._exit(0)  # the parent has ended
+        if is_error:
+            raise result
+        return result
+
+    def acquire(self, host: str, pause: float) -> None:
+        self.call("acquire", host, pause)
+
+    def block_host(self, host: str, seconds: float) -> None:
+        self.call("block_host", host, seconds)
+
+    def forward(self, _logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+        """Let the parent write a line of the log: structlog would write it to standard output, which
+        is for results.
+        """
+        values = {
+            name: value if isinstance(value, int | float | None) else str(value)
+            for name, value in event.items()
+        }
+        self.call("log", method, values)
+        raise structlog.DropEvent
+
+
+def _run(
+    connection: Connection,
+    marks: Marks,
+    limits: ProcessLimits,
+    folder: str,
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    """Call *function* for the parent at the other end of *connection*; *folder* is for temporary
+    files.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    with Path(os.devnull).open("wb") as nothing:
+        os.dup2(nothing.fileno(), 1)  # libraries must not print between the results of a command
+    enable_reduced_gc()
+    tempfile.tempdir = folder
+    parent = Parent(connection)
+    structlog.configure(processors=[structlog.processors.format_exc_info, parent.forward])
+    try:
+        result = function(parent, Steps(marks, Meter(limits)), *arguments)
+        connection.send(("result", (result,)))
+    except HarvestError as error:
+        connection.send(("error", (error,)))
+    except MemoryError:
+        os._exit(MEMORY_EXIT)
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        os._exit(0)  # the parent has ended
+    except BaseException as error:
+        text = f"{type(error).__name__}: {error}"
+        # Panics of libraries and deep recursion are caused by what was read, not by this program.
+        is_bug = isinstance(error, Exception) and not isinstance(error, RecursionError)
+        fault = ChildBugError(text) if is_bug else BoundedCallError(f"ends in {text}")
+        fault.add_note(traceback.format_exc())
+        connection.send(("error", (fault,)))
+        raise
+    finally:
+        os._exit(0)  # The parent has the traceback.
+
+
 def call_bounded(
     function: Callable[..., T], *arguments: Any, limits: ProcessLimits | None = None
 ) -> T:
     """Return the result of ``function(*arguments)``; all three must be picklable.
 
-    Raises BoundedCallError if the process ends at its limits, or the HarvestError of the function.
+    Raises BoundedCallError if the process ends at its limits or by a bug, or the HarvestError of the
+    function.
     """
-    limits = limits or ProcessLimits()
-    process, ours = start_process(_run, limits, function, arguments)
+    child = Child(limits or ProcessLimits(), _call, function, *arguments)
     try:
-        while (message := ours.recv())[0] == "log":
-            write_log_line(*message[1:])
-    except (EOFError, ConnectionResetError) as error:
-        raise BoundedCallError(describe_exit(wait_for(process), limits)) from error
+        return cast(T, child.serve({"log": write_log_line}))
+    except ChildBugError as error:
+        raise BoundedCallError(f"ends in {error}") from error
     finally:
-        ours.close()
-        process.kill()
-        wait_for(process)
-    if message[0] == "error":
-        raise message[1]
-    return cast(T, message[1])
+        child.end()
 
 
-def _run(
-    connection: Connection,
-    limits: ProcessLimits,
-    function: Callable[..., Any],
-    arguments: tuple[Any, ...],
-) -> None:
-    forward_logs(lambda method, event: connection.send(("log", method, event)))
-    Meter(limits, alarm=True).step()
-    try:
-        connection.send(("result", function(*arguments)))
-    except HarvestError as error:
-        connection.send(("error", error))
-    except MemoryError:
-        os._exit(MEMORY_EXIT)
+def _call(_parent: Parent, steps: Steps, function: Callable[..., T], *arguments: Any) -> T:
+    steps.begin(Phase.OTHER)
+    return function(*arguments)
 
 
 # ---- memory of a process that reads records

@@ -8,42 +8,27 @@ reply at which it died twice is unreadable from then on.
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import tempfile
-import threading
-import time
-import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from multiprocessing.connection import Connection
-from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import structlog
 
-from harvesters import errors
-from harvesters.errors import CrashLoopError, HarvestError
+from harvesters.errors import CrashLoopError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import NetworkSettings, install_retry_logging
 from harvesters.pipeline.processes import (
-    MEMORY_EXIT,
+    BoundedCallError,
+    Child,
     Marks,
-    Meter,
+    Parent,
     Phase,
-    ProcessLimits,
     Steps,
-    describe_exit,
-    enable_reduced_gc,
-    forward_logs,
-    start_process,
-    wait_for,
     write_log_line,
 )
 from harvesters.pipeline.worker_pool import WorkerPool
@@ -54,20 +39,11 @@ from journal.journal import Journal
 from vocab.iris import Iris
 
 T = TypeVar("T")
-_POLL_INTERVAL = 0.5  # seconds between two checks that a child goes on
 _MAX_DEATHS = 2  # deaths at one record or reply, after which it is rejected
 _MAX_UNEXPLAINED = 3  # deaths in a row that no record or reply explains, without a page in between
 _BATCH = "batch"  # in place of a digest: the child died while it validated several records
 
 log = structlog.get_logger()
-
-
-class ChildExitedError(Exception):
-    """A child has exited or stalled; the message says how, as the end of a sentence."""
-
-
-class ChildBugError(Exception):
-    """A child ended by an error of this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +92,19 @@ def collect(
     deaths, unexplained = Counter[str](), 0
     while True:
         context.ledger.close()  # A fork must not inherit open connections.
-        child = _Child(context.children.limits, context.children.run or run_child, job)
+        try:
+            child = Child(context.children.limits, context.children.run or run_child, job)
+        except (OSError, EOFError) as error:
+            raise CrashLoopError(
+                Reason(
+                    "no process that reads responses can be started: %(error)s; free some memory, then "
+                    "run again",
+                    error=str(error),
+                )
+            ) from error
         try:
             return cast(T, child.serve(_calls(context, watch)))
-        except ChildExitedError as error:
+        except BoundedCallError as error:
             reason = str(error)
         finally:
             child.end()
@@ -180,129 +165,10 @@ def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Cal
     }
 
 
-class _Child:
-    """A child process; ``end`` must be called in any case."""
-
-    def __init__(self, limits: ProcessLimits, run: Callable[..., None], job: _Job) -> None:
-        self._limits, self.marks = limits, RawValue(Marks)
-        # The folder is deleted with what a killed process left in it.
-        self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
-        try:
-            self._process, self._connection = start_process(
-                run, job, self.marks, limits, self._folder.name, daemon=False
-            )
-        except (OSError, EOFError) as error:
-            self._folder.cleanup()
-            raise CrashLoopError(
-                Reason(
-                    "no process that reads responses can be started: %(error)s; free some memory, then "
-                    "run again",
-                    error=str(error),
-                )
-            ) from error
-
-    def serve(self, calls: Mapping[str, Callable[..., Any]]) -> Any:
-        """Answer the calls of the child until it ends, and return its result.
-
-        Raises what ended it: a HarvestError, ChildBugError, or ChildExitedError if it exits or makes
-        no step within the limits.
-        """
-        while True:
-            name, arguments = self._receive()
-            if name == "result":
-                return arguments[0]
-            if name == "error":
-                raise arguments[0]
-            try:
-                answer = False, calls[name](*arguments)
-            except HarvestError as error:
-                answer = True, error
-            with suppress(BrokenPipeError, ConnectionResetError):  # ``_receive`` raises the error
-                self._connection.send(answer)
-
-    def _receive(self) -> tuple[str, tuple[Any, ...]]:
-        steps, since = self.marks.steps, time.monotonic()
-        try:
-            while not self._connection.poll(_POLL_INTERVAL):
-                most = self._limits.silence_for(self.marks.size)
-                if self.marks.steps != steps or self.marks.phase == Phase.REQUESTING:
-                    steps, since = self.marks.steps, time.monotonic()
-                elif time.monotonic() - since > most:
-                    raise ChildExitedError(f"does not end within {most:.0f} s")
-            name, arguments = self._connection.recv()
-            return name, arguments
-        except (EOFError, ConnectionResetError) as error:
-            code = wait_for(self._process)
-            raise ChildExitedError(describe_exit(code, self._limits, self.marks.size)) from error
-
-    def end(self) -> None:
-        """Kill the process and remove its files."""
-        self._process.kill()
-        wait_for(self._process)
-        self._connection.close()
-        self._folder.cleanup()
-
-
-@dataclass(frozen=True, slots=True)
-class _Parent:
-    """The parent, as the child calls it; also its rate limiter."""
-
-    connection: Connection
-    _lock: threading.Lock = field(default_factory=threading.Lock)  # threads of libraries log, too
-
-    def call(self, name: str, *arguments: Any) -> Any:
-        """Return the result of a function of the parent; its HarvestErrors are raised here."""
-        try:
-            with self._lock:
-                self.connection.send((name, arguments))
-                is_error, result = self.connection.recv()
-        except (EOFError, BrokenPipeError, ConnectionResetError):
-            sys.exit(0)  # the parent has ended
-        if is_error:
-            raise result
-        return result
-
-    def acquire(self, host: str, pause: float) -> None:
-        self.call("acquire", host, pause)
-
-    def block_host(self, host: str, seconds: float) -> None:
-        self.call("block_host", host, seconds)
-
-
-def run_child(
-    connection: Connection, job: _Job, marks: Marks, limits: ProcessLimits, folder: str
-) -> None:
-    """Do a job for the parent at the other end of *connection*; *folder* is for temporary files."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
-    with Path(os.devnull).open("wb") as nothing:
-        os.dup2(nothing.fileno(), 1)  # libraries must not print between the results of a command
-    enable_reduced_gc()
-    tempfile.tempdir = folder
-    parent = _Parent(connection)
-    forward_logs(partial(parent.call, "log"))
+def run_child(parent: Parent, steps: Steps, job: _Job) -> Any:
+    """Do a job for the parent."""
     install_retry_logging()
-    steps = Steps(marks, Meter(limits), job.rejected, job.one_by_one)
-    try:
-        connection.send(("result", (_do(job, parent, steps),)))
-    except HarvestError as error:
-        connection.send(("error", (_portable(error),)))
-    except MemoryError:
-        os._exit(MEMORY_EXIT)
-    except (SystemExit, EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the parent has ended
-    except BaseException as error:
-        text = f"{type(error).__name__}: {error}"
-        # Panics of libraries and deep recursion are caused by what was read, not by this program.
-        is_bug = isinstance(error, Exception) and not isinstance(error, RecursionError)
-        fault = ChildBugError(text) if is_bug else ChildExitedError(f"ends in {text}")
-        fault.add_note(traceback.format_exc())
-        connection.send(("error", (fault,)))
-        raise
-    finally:
-        os._exit(0)  # The parent has the traceback.
-
-
-def _do(job: _Job, parent: _Parent, steps: Steps) -> Any:
+    steps.rejected, steps.one_by_one = job.rejected, job.one_by_one
     with (
         closing(Ledger(job.ledger)) as ledger,
         child_lock(job.run.source, job.data, ledger),
@@ -319,9 +185,3 @@ def _do(job: _Job, parent: _Parent, steps: Steps) -> Any:
             check_lock=partial(parent.call, "check_lock"),
         )
         return job.function(context, job.run, partial(parent.call, "watch"), *job.arguments)
-
-
-def _portable(error: HarvestError) -> HarvestError:
-    """Return the error, or an error of its nearest base class that the parent can import."""
-    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    return error if kind is type(error) else kind(error.reason)

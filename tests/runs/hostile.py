@@ -107,6 +107,6 @@ def _read(real: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return read
 
 
-def run_hostile_child(*arguments: Any) -> None:
+def run_hostile_child(*arguments: Any) -> Any:
     _register()
-    run_child(*arguments)
+    return run_child(*arguments)

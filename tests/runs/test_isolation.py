@@ -216,7 +216,7 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(
 
 
 def exit_at_once(*_: object) -> None:
-    raise SystemExit(3)
+    os._exit(3)
 
 
 def test_process_that_cannot_start_fails_the_run(isolated: HarvestContext) -> None:
