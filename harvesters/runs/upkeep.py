@@ -34,7 +34,6 @@ from harvesters.errors import (
     RetryLaterError,
     RobotsError,
     TooLargeError,
-    UnexpectedStatusError,
 )
 from harvesters.ledger import operators
 from harvesters.ledger import tables as t
@@ -203,8 +202,16 @@ _POLICY = RetryPolicy(
 )
 _PROPERTIES = (f"{FOAF}page", f"{FOAF}homepage", f"{DCAT}accessURL", f"{DCAT}downloadURL")
 _LINK = re.compile(rf"^\S+ <(?:{'|'.join(map(re.escape, _PROPERTIES))})> <([^>]+)>$", re.MULTILINE)
-_THERE = {"416"}  # statuses of a page that has fewer bytes than were asked for
-_NOT_TO_US = {"405", "406", "451"}
+# What an error says of a link, and an unexpected status: a page may have fewer bytes than are
+# requested. Any other is a failed check.
+_STATES = (
+    (NotFoundError, None),
+    (
+        (LimitedError, RobotsError, BotProtectionError, RefusedError, ForbiddenError),
+        LinkState.BLOCKED,
+    ),
+)
+_STATUSES = {"416": LinkState.ALIVE, **dict.fromkeys(("405", "406", "451"), LinkState.BLOCKED)}
 
 log = structlog.get_logger(component="links")
 
@@ -213,13 +220,11 @@ log = structlog.get_logger(component="links")
 class LinkProgress:
     """The state between the rounds of one process.
 
-    *runs* has the last run of each source whose links were read, *unpublished* the sources whose
-    states may differ from the published ones, *published* when those of a source were published
-    last, *rests* until when a host gets no request.
+    *runs* has the last run of each source whose links were read, *published* when its states were
+    published last, *rests* until when a host gets no request.
     """
 
     runs: dict[str, str] = field(default_factory=dict)
-    unpublished: set[str] = field(default_factory=set)
     published: dict[str, datetime] = field(default_factory=dict)
     rests: dict[str, datetime] = field(default_factory=dict)
 
@@ -272,7 +277,6 @@ def check_source(
     if progress.runs.get(source.name) != run.id:
         set_links(context.ledger, source.name, read_links(context, source.name), context.now())
         progress.runs[source.name] = run.id
-        progress.unpublished.add(source.name)
     checked = 0
     network = replace(context.network, retry_policy=_POLICY)
     base = context.iris.base
@@ -289,7 +293,6 @@ def check_source(
                 return checked
             save_link(context.ledger, link, link.after(check, context.now()))
             progress.rests[host] = context.now() + max(check.rest, _rest_after(clock() - begun))
-            progress.unpublished.add(source.name)
             checked += 1
     _publish_complete(context, source.name, progress)
     return checked
@@ -322,15 +325,10 @@ def _publish_complete(context: HarvestContext, source: str, progress: LinkProgre
     now = context.now()
     progress.rests = {host: rest for host, rest in progress.rests.items() if rest > now}
     last = progress.published.get(source)
-    if (
-        source not in progress.unpublished
-        or (last and now - last < _PUBLISH_AGAIN)
-        or due_links(context.ledger, source, now, 1)
-    ):
-        return
-    publish_states(context, source)
-    progress.unpublished.discard(source)
-    progress.published[source] = now
+    is_recent = last and now - last < _PUBLISH_AGAIN
+    if not is_recent and not due_links(context.ledger, source, now, 1):
+        publish_states(context, source)
+        progress.published[source] = now
 
 
 def set_links(ledger: Ledger, source: str, urls: Collection[str], now: datetime) -> None:
@@ -410,40 +408,18 @@ def check_link(client: Fetch, url: str) -> LinkCheck:
         reply = client.get_range(url, range(_BYTES))
     except QuietHoursError:
         raise
-    except LimitedError as error:
-        return LinkCheck(LinkState.BLOCKED, _answer(error), rest=_requested_rest(error, _LIMITED))
-    except (RobotsError, BotProtectionError, RefusedError) as error:
-        return LinkCheck(LinkState.BLOCKED, _answer(error))
     except TooLargeError:
         return LinkCheck(LinkState.ALIVE, "200")
-    except NotFoundError as error:
-        return LinkCheck(None, _answer(error))
-    except ForbiddenError as error:
-        return LinkCheck(LinkState.BLOCKED, _answer(error))
-    except UnexpectedStatusError as error:
-        status = _answer(error)
-        state = (
-            LinkState.ALIVE
-            if status in _THERE
-            else LinkState.BLOCKED
-            if status in _NOT_TO_US
-            else None
-        )
-        return LinkCheck(state, status)
-    except RetryLaterError as error:
-        return LinkCheck(None, _answer(error), rest=_requested_rest(error, timedelta(0)))
     except FetchError as error:
-        return LinkCheck(None, _answer(error))
+        answer, rest = _answer(error), timedelta(0)
+        state = next((state for kind, state in _STATES if isinstance(error, kind)), None)
+        if isinstance(error, RetryLaterError):
+            least = _LIMITED if isinstance(error, LimitedError) else rest
+            rest = least if error.after is None else timedelta(seconds=error.after)
+        return LinkCheck(_STATUSES.get(answer, state), answer, rest=min(rest, _LONGEST_REST))
     if _without_scheme(reply.url) == _without_scheme(url):
         return LinkCheck(LinkState.ALIVE, str(reply.status))
     return LinkCheck(LinkState.MOVED, str(reply.status), reply.url if is_web(reply.url) else "")
-
-
-def _requested_rest(error: RetryLaterError, otherwise: timedelta) -> timedelta:
-    """Return how long a host wants no requests: its Retry-After, at most a day, or *otherwise* if
-    it does not say.
-    """
-    return otherwise if error.after is None else min(timedelta(seconds=error.after), _LONGEST_REST)
 
 
 def _answer(error: FetchError) -> str:
