@@ -4,6 +4,7 @@ cluster.
 
 from __future__ import annotations
 
+import copyreg
 import hashlib
 import multiprocessing
 import os
@@ -21,16 +22,14 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
 from lxml import etree
 from lxml.etree import _Element
-from lxml.html import HtmlElement
 
 from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError, import_optional
 from harvesters.ledger.models import StagedRecord
-from harvesters.page_model import Record
 from harvesters.pipeline.processes import (
     DEFAULT_WORKERS,
     MEMORY_EXIT,
@@ -279,17 +278,11 @@ def is_distributable(task: ProcessingTask) -> bool:
 
 
 def serialize(task: bytes, inputs: Sequence[RecordInput], code: str = "") -> WorkUnit | None:
-    """Return a work unit for another process, or None if a record cannot be serialized.
-
-    XML elements are sent as their record's raw bytes, their serialization; of other payloads the
-    raw bytes are not sent.
+    """Return a work unit for another process, or None if a record cannot be serialized, as one of
+    HTML, which need not be well-formed XML.
     """
-    if any(isinstance(item.record.content, HtmlElement) for item in inputs):
-        return None  # HTML need not be well-formed XML
     try:
-        return WorkUnit(
-            code, task, pickle.dumps([_to_tuple(item) for item in inputs], pickle.HIGHEST_PROTOCOL)
-        )
+        return WorkUnit(code, task, pickle.dumps(inputs, pickle.HIGHEST_PROTOCOL))
     except _SERIALIZATION_ERRORS:
         return None
 
@@ -303,40 +296,18 @@ def execute(unit: WorkUnit, on_step: StepCallback = lambda *_: None) -> list[Sta
             f"a worker has other code ({code_fingerprint()}) than this process ({unit.code}), so results could "
             "differ; install the same version there, with the same Python and the same packages"
         )
-    return _cached_processor(unit.task).process(
-        [_from_tuple(*values) for values in pickle.loads(unit.records)], on_step
-    )
-
-
-def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
-    record, payload = item.record, item.record.content
-    content = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
-    # A tuple is pickled twice as fast as the object.
-    return (
-        record.key,
-        *content,
-        record.modified,
-        record.lineage,
-        item.digest,
-        item.stored,
-        item.position,
-        item.current_description,
-    )
-
-
-def _from_tuple(
-    key: str, payload: Any, raw: bytes, modified: str | None, lineage: tuple[str, ...], *rest: Any
-) -> RecordInput:
-    return RecordInput(
-        Record(key, _parse_element(raw) if payload is None else payload, raw, modified, lineage),
-        *rest,
-    )
+    return _cached_processor(unit.task).process(pickle.loads(unit.records), on_step)
 
 
 def _parse_element(raw: bytes) -> _Element:
     return etree.fromstring(
         raw, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
     )
+
+
+copyreg.pickle(
+    _Element, lambda element: (_parse_element, (etree.tostring(element, with_tail=False),))
+)
 
 
 @lru_cache(maxsize=_MAX_CACHED_TASKS)
