@@ -192,20 +192,15 @@ class Time(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value else None
 
 
-class Choice(sa.TypeDecorator[Any]):
-    """A member of an enumeration, stored as its value."""
+def choice(members: type[Enum]) -> sa.Enum:
+    """Return the type of a member of an enumeration, which is stored as its value."""
+    return sa.Enum(
+        members, values_callable=_values, native_enum=False, create_constraint=False, length=None
+    )
 
-    impl, cache_ok = String, True
 
-    def __init__(self, members: type[Enum]) -> None:
-        super().__init__()
-        self.members = members
-
-    def process_bind_param(self, value: Enum | str | None, dialect: object) -> str | None:
-        return value.value if isinstance(value, Enum) else value
-
-    def process_result_value(self, value: str | None, dialect: object) -> Enum | None:
-        return self.members(value) if value is not None else None
+def _values(members: type[Enum]) -> list[str]:
+    return [member.value for member in members]
 
 
 class Json(sa.TypeDecorator[Any]):
@@ -293,7 +288,7 @@ def _column_type(hint: Any, *, is_key: bool) -> Any:
     if hint is int and is_key:
         return Integer()  # SQLite assigns numbers to no other type.
     if isinstance(hint, type) and issubclass(hint, Enum):
-        return Choice(hint)
+        return choice(hint)
     return _TYPES.get(hint, Json)()
 
 

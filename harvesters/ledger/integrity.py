@@ -59,7 +59,7 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
     with closing(ledger):
         try:
             yield from _row_faults(ledger, name, journal, Iris(base))
-        except (LedgerError, sa.exc.SQLAlchemyError, ValueError) as error:
+        except (LedgerError, sa.exc.SQLAlchemyError, ValueError, LookupError) as error:
             yield Fault(name, f"a row cannot be read: {error}", _LEDGER_REMEDY)
 
 

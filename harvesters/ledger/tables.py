@@ -22,10 +22,10 @@ from sqlalchemy import (
 from harvesters.ledger import models as m
 from harvesters.ledger import participation as p
 from harvesters.ledger.database import (
-    Choice,
     Json,
     PackedJson,
     Time,
+    choice,
     load_reasons,
     metadata,
     table_of,
@@ -39,7 +39,7 @@ record = Table(
     metadata,
     Column("source", String, primary_key=True),
     Column("key", String, primary_key=True),
-    Column("state", Choice(m.RecordState), nullable=False),
+    Column("state", choice(m.RecordState), nullable=False),
     Column("digest", String, nullable=False),  # of the raw record and the rules
     Column("content", String, nullable=False),  # of the description without its provenance
     Column("first_seen", Time, nullable=False),
@@ -72,7 +72,7 @@ staged = Table(
     Column("seq", Integer, primary_key=True, autoincrement=False),
     Column("source", String, nullable=False),
     Column("key", String),
-    Column("outcome", Choice(m.Outcome), nullable=False),
+    Column("outcome", choice(m.Outcome), nullable=False),
     Column("digest", String),
     Column("content", String),
     Column("first_seen", Time),
