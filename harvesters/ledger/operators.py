@@ -21,7 +21,6 @@ from harvesters.ledger.models import (
     AuditEntry,
     DefinitionVersion,
     GrantedOverride,
-    Override,
     Removal,
     RemovalKind,
     RunRequest,
@@ -139,10 +138,6 @@ def record_use(ledger: Ledger, key: Key, now: datetime) -> None:
 _EFFECTIVE = (State.COMMITTING, *PUBLISHED_RUNS)
 
 
-def record_audit_entry(ledger: Database, entry: AuditEntry) -> None:
-    ledger.add(entry)
-
-
 def audit_entries(ledger: Database, limit: int = 50, source: str | None = None) -> list[AuditEntry]:
     """Return the newest audit entries, of one source or of all."""
     c = t.audit_log.c
@@ -209,9 +204,8 @@ def _is_proposal(source: str) -> tuple[sa.ColumnElement[bool], ...]:
 
 def hold(ledger: Database, hold: SourceHold) -> None:
     """Put a source on hold, in place of an earlier hold."""
-    with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.hold).where(t.hold.c.source == hold.source))
-        insert(connection, hold)
+    values = {"since": hold.since, "by": hold.by, "reason": hold.reason}
+    ledger.upsert(t.hold, {"source": hold.source}, values)
 
 
 def release(ledger: Database, source: str) -> bool:
@@ -222,12 +216,6 @@ def release(ledger: Database, source: str) -> bool:
 def holds(ledger: Database) -> dict[str, SourceHold]:
     """Return the sources on hold, by name."""
     return {item.source: item for item in ledger.select(SourceHold, order=[t.hold.c.source])}
-
-
-def grant(ledger: Database, source: str, override: Override, by: str, at: datetime) -> int:
-    """Store an override for a source; return its number."""
-    limit, value, until = override.limit, override.value, override.until
-    return ledger.add(GrantedOverride(0, source, limit, value, until, by, at, None))
 
 
 def overrides(ledger: Database, source: str) -> list[GrantedOverride]:
@@ -292,11 +280,6 @@ def complete_request(ledger: Database, number: int, run: str) -> None:
 
 
 # ---- removals
-
-
-def plan_removal(ledger: Database, removal: Removal) -> None:
-    """Store a removal, which is effective when its run is committed."""
-    ledger.add(removal)
 
 
 def removal(ledger: Database, run: str) -> Removal | None:

@@ -17,7 +17,6 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database, insert_all, insertable, select_objects
 from harvesters.ledger.models import Alert, Message, QueuedMessage, Silence
 from harvesters.ledger.participation import FOLLOW_TOPIC, Subscription
-from harvesters.reasons import Reason
 
 REPORT_TOPIC = "report "  # begins the topic of a report to a registry; the source follows
 
@@ -141,33 +140,13 @@ def alerts(ledger: Database, *, is_open: bool, limit: int = 200) -> list[Alert]:
     return ledger.select(Alert, condition, order=[c.id.desc()], limit=limit)
 
 
-def open_alert(ledger: Database, rule: str, source: str, since: datetime, reason: Reason) -> int:
-    """Store a new alert; return its number."""
-    return ledger.add(Alert(0, rule, source, since, reason))
-
-
-def notify_alert(ledger: Database, id: int, messages: Sequence[Message], now: datetime) -> None:
-    """Queue an alert's messages and mark it as notified, in one transaction."""
-    _change_alert(ledger, id, messages, now, notified=True)
-
-
-def end_alert(ledger: Database, id: int, messages: Sequence[Message], now: datetime) -> None:
-    """End an alert and queue its last messages, in one transaction."""
-    _change_alert(ledger, id, messages, now, ended=now)
-
-
-def _change_alert(
+def change_alert(
     ledger: Database, id: int, messages: Sequence[Message], now: datetime, **values: object
 ) -> None:
+    """Set values of an alert and queue its messages, in one transaction."""
     with ledger.transaction() as connection:
         insert_messages(connection, messages, now)
         connection.execute(sa.update(t.alert).where(t.alert.c.id == id).values(values))
-
-
-def silence(
-    ledger: Database, rule: str, source: str, until: datetime, by: str, reason: str
-) -> None:
-    ledger.add(Silence(0, rule, source, until, by, reason))
 
 
 def silences(ledger: Database, now: datetime) -> list[Silence]:

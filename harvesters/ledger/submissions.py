@@ -342,10 +342,6 @@ def _is_unused() -> sa.ColumnElement[bool]:
 _c = t.comment.c
 
 
-def add_comment(ledger: Database, comment: Comment) -> None:
-    ledger.add(comment)
-
-
 def find_comment(ledger: Database, id: str) -> Comment | None:
     return ledger.first(Comment, _c.id == id)
 

@@ -222,7 +222,7 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
     known = {(alert.rule, alert.source) for alert in outbox.alerts(ledger, is_open=True)}
     for (rule, source), reason in reasons.items():
         if (rule, source) not in known:
-            outbox.open_alert(ledger, rule, source, now, reason)
+            ledger.add(Alert(0, rule, source, now, reason))
             log.info("alert opened", rule=rule, source=source or None, reason=reason.text)
     silences = outbox.silences(ledger, now)
     for alert in reversed(outbox.alerts(ledger, is_open=True)):
@@ -234,10 +234,11 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
                 if opened and alert.notified and not is_silenced
                 else []
             )
-            outbox.end_alert(ledger, alert.id, messages, now)
+            outbox.change_alert(ledger, alert.id, messages, now, ended=now)
             log.info("alert ended", rule=alert.rule, source=alert.source or None)
         elif opened and not alert.notified and not is_silenced:
-            outbox.notify_alert(ledger, alert.id, write_messages(opened, alert, channels, now), now)
+            messages = write_messages(opened, alert, channels, now)
+            outbox.change_alert(ledger, alert.id, messages, now, notified=True)
 
 
 def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Found:

@@ -14,7 +14,7 @@ from fastapi import Query, Request
 from starlette.responses import Response
 
 from harvesters.errors import LedgerError, require
-from harvesters.ledger import operators, submissions
+from harvesters.ledger import submissions
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import Comment, SubmissionState, Submitter
 from harvesters.ledger.prizes import published_statements
@@ -162,9 +162,7 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
     if not is_possible or not submissions.change_comment(context.ledger, comment, **values):
         raise NotAllowed("The comment was decided before.")
     text = ": ".join(filter(None, (comment.id, reason)))
-    operators.record_audit_entry(
-        context.ledger, AuditEntry(now, who, f"comment {what}", SOURCE, note=text)
-    )
+    context.ledger.add(AuditEntry(now, who, f"comment {what}", SOURCE, note=text))
     submitter = reachable_author(context, comment.submitter) if decision == "reject" else None
     if submitter:
         mail, about = str(submitter.mail), {"title": comment.title, "note": str(reason)}
@@ -251,11 +249,11 @@ def write(
         draft = _new(context, post, text)
         if visitor is None:
             link = request_confirmation(context, mail, draft.id, CONFIRM_PATH)
-            submissions.add_comment(context.ledger, draft)
+            context.ledger.add(draft)
             return show("sent.html", secret=None, link=link)
         state = _admit(context, visitor, draft)
         sent = replace(draft, submitter=visitor.id, state=state)
-        submissions.add_comment(context.ledger, sent)
+        context.ledger.add(sent)
     except (InvalidValue, NotAllowed) as error:
         return _form_page(show, visitor, post, text, mail, error.localized)
     return redirect("mine")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harvesters.errors import require
-from harvesters.ledger import operators, submissions
+from harvesters.ledger import submissions
 from harvesters.ledger.models import AuditEntry
 from harvesters.ledger.participation import Submission, SubmissionEvent, SubmissionState
 from harvesters.notifications import coar
@@ -196,7 +196,4 @@ def _annotate(
 
 def _audit(context: Site, who: str, what: str, submission: Submission, note: str) -> None:
     text = ": ".join(filter(None, (submission.id, note.strip())))
-    operators.record_audit_entry(
-        context.ledger,
-        AuditEntry(context.now(), who, f"submission {what}", SOURCE, note=text),
-    )
+    context.ledger.add(AuditEntry(context.now(), who, f"submission {what}", SOURCE, note=text))

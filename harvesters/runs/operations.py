@@ -32,11 +32,13 @@ from harvesters.ledger.models import (
     MAX_NOTE_LENGTH,
     PUBLISHED_RUNS,
     AuditEntry,
+    GrantedOverride,
     Override,
     RemovalKind,
     Run,
     RunRequest,
     Scope,
+    Silence,
     SourceHold,
     State,
     key_digest,
@@ -173,7 +175,7 @@ def audit(
 ) -> None:
     """Write what a person did to the audit log."""
     entry = AuditEntry(context.now(), by, action, source, run, note or None)
-    operators.record_audit_entry(context.ledger, entry)
+    context.ledger.add(entry)
 
 
 @operation(
@@ -351,13 +353,14 @@ def _record_approval(
     entry = AuditEntry(now, by, "approved", waiting.source, waiting.id, "; ".join(notes) or None)
     last = next(iter(operators.audit_entries(ledger, 1, waiting.source)), None)
     if last is None or replace(last, when=now) != entry:
-        operators.record_audit_entry(ledger, entry)
+        ledger.add(entry)
     if override and not any(
         (item.limit, item.value, item.until, item.by, item.used)
         == (override.limit, override.value, override.until, by, None)
         for item in operators.overrides(ledger, waiting.source)
     ):
-        operators.grant(ledger, waiting.source, override, by, now)
+        values = (override.limit, override.value, override.until, by, now, None)
+        ledger.add(GrantedOverride(0, waiting.source, *values))
 
 
 def _check_override(override: Override, now: datetime) -> None:
@@ -639,7 +642,7 @@ def silence(
 ) -> None:
     """Send no messages of a rule about a source for some hours; empty names stand for all."""
     until = context.now() + timedelta(hours=hours)
-    outbox.silence(context.ledger, rule, source, until, by, reason)
+    context.ledger.add(Silence(0, rule, source, until, by, reason))
     note = " · ".join(filter(None, (rule, f"{hours} h", reason)))
     audit(context, by, "silenced alerts", source or None, note=note)
 

@@ -104,10 +104,10 @@ def plan_removal(
         # Without the rules of the last run, the next harvest is a full one.
         rules = before.rules if before and kind is not RemovalKind.CLEAR else ""
         run = create_idle_run(source.name, context, before, rules)
-        operators.plan_removal(ledger, Removal(run.id, source.name, kind, digest))
+        ledger.add(Removal(run.id, source.name, kind, digest))
         noted = note or (f"SHA-256 of its key: {digest}" if digest else None)
         entry = AuditEntry(context.now(), by, _ACTIONS[kind], source.name, run.id, noted)
-        operators.record_audit_entry(ledger, entry)
+        ledger.add(entry)
         if kind is not RemovalKind.RETIRE:
             reasons = _CLEARED if key is None else ERASED
             deleted = (

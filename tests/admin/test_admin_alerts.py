@@ -8,7 +8,7 @@ import httpx
 from clocks import NOON
 
 from harvesters.ledger import outbox
-from harvesters.ledger.models import Message
+from harvesters.ledger.models import Alert, Message
 from harvesters.notifications.alerts import EXAMPLE, FILE, load_rules
 from harvesters.reasons import Reason
 
@@ -54,7 +54,7 @@ async def test_a_form_of_alerts_wants_its_scope(world: Any) -> None:
 
 async def test_an_open_alert_is_silenced_and_the_silence_ended(operator: Any) -> None:
     late = Reason("alert_late", source="projects")
-    outbox.open_alert(operator.ledger, "waiting", "projects", NOON, late)
+    operator.ledger.add(Alert(0, "waiting", "projects", NOON, late))
     form = {"rule": "waiting", "source": "projects", "hours": "5", "reason": "maintenance"}
 
     before = await operator.page(PAGE)

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError
 from harvesters.ledger import outbox, prizes, submissions
+from harvesters.ledger.models import Silence
 from harvesters.ledger.participation import (
     Comment,
     Criterion,
@@ -24,7 +25,6 @@ from harvesters.ledger.participation import (
     SubmissionEvent,
     SubmissionState,
 )
-from harvesters.ledger.submissions import add_comment
 from harvesters.notifications.alerts import (
     FILE,
     Rule,
@@ -89,7 +89,7 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
     update_alerts(context, CHANNELS, waiting_rules)
     assert subjects(context) == []
     submissions.add(ledger, waiting, SubmissionEvent("submitted", "ann", now))
-    add_comment(ledger, comment)
+    ledger.add(comment)
     prizes.put_edition(ledger, edition)
     prizes.add_nomination(ledger, nomination)
     update_alerts(context, CHANNELS, waiting_rules)
@@ -180,7 +180,7 @@ def test_a_silenced_alert_is_sent_when_the_silence_ends(
 ) -> None:
     held_plan(source, context, registry)
     results, now = rules('when = "plan_waits"'), context.now()
-    outbox.silence(context.ledger, "", "projects", now + timedelta(hours=2), "ann", "maintenance")
+    context.ledger.add(Silence(0, "", "projects", now + timedelta(hours=2), "ann", "maintenance"))
 
     update_alerts(replace(context, now=lambda: now), CHANNELS, results)
     during = subjects(context)
@@ -193,7 +193,7 @@ def test_an_alert_that_ends_in_silence_is_never_sent(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     run, results = held_plan(source, context, registry), rules('when = "plan_waits"')
-    outbox.silence(context.ledger, "it", "", context.now() + timedelta(days=2), "ann", "")
+    context.ledger.add(Silence(0, "it", "", context.now() + timedelta(days=2), "ann", ""))
 
     update_alerts(context, CHANNELS, results)
     operations.reject(context, source, run, by="ann")

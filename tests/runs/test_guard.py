@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError, InvalidInputError, PlanError
 from harvesters.ledger import operators
-from harvesters.ledger.models import Outcome, Override, State
+from harvesters.ledger.models import GrantedOverride, Outcome, Override, State
 from harvesters.reasons import READ_UP_TO, Reason
 from harvesters.runs import operations
 from harvesters.runs.commit import diff_rows
@@ -244,7 +244,7 @@ def test_a_plan_is_not_approved_after_another_commit(filled: Harvester) -> None:
 def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
     first(30)(filled.registry)
     now = filled.context.now()
-    operators.grant(filled.ledger, "projects", Override("vanished", 0.6, now), "ann", now)
+    filled.ledger.add(GrantedOverride(0, "projects", "vanished", 0.6, now, "ann", now, None))
     assert filled.harvest().run.state is HELD  # the override has expired
     grant = Override("vanished", 0.6, filled.context.now() + timedelta(days=1))
     filled.approve(filled.harvest().run.id, override=grant)

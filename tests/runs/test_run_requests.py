@@ -104,7 +104,7 @@ def test_requests_are_claimed_within_five_seconds_and_a_retired_source_is_not_du
     assert scheduler.get_job(":requests").trigger.interval.total_seconds() < 5
     removal = Removal("projects.1", "projects", RemovalKind.RETIRE)
     jobs.run_due(harvester.source)
-    operators.plan_removal(harvester.ledger, removal)
+    harvester.ledger.add(removal)
 
     jobs.run_due(harvester.source)
 
