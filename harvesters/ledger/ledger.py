@@ -30,7 +30,6 @@ from harvesters.ledger.models import (
     State,
     StateChange,
     StoredRecord,
-    UnseenRecord,
     compress,
     decompress,
 )
@@ -420,11 +419,14 @@ class Ledger(Database):
 
     # ---- plans
 
-    def unseen(self, run: Run) -> Iterator[UnseenRecord]:
-        """Yield the source's published records that this run did not see, by key."""
+    def unseen(self, run: Run) -> Iterator[Any]:
+        """Yield a row for each of the source's published records that this run did not see, by key:
+        *key*, *state*, *misses*, the number of earlier full harvests that did not see it either, and
+        *since* when.
+        """
         r = _record
-        query = sa.select(r.key, r.state, r.misses, r.vanished_since).where(is_unseen(run))
-        yield from (UnseenRecord(*row) for row in self.stream(query.order_by(r.key)))
+        query = sa.select(r.key, r.state, r.misses, r.vanished_since.label("since"))
+        return self.stream(query.where(is_unseen(run)).order_by(r.key))
 
     def rekeyed(self, run: Run) -> dict[str, str]:
         """Return the new key, by old key, of unseen records whose content is staged as new.

@@ -212,18 +212,6 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
-class UnseenRecord:
-    """A published record that was not seen; *misses* counts the earlier full harvests that did not
-    see it either.
-    """
-
-    key: str
-    state: RecordState
-    misses: int
-    since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class LogLine:
     """A line of a run's log; *fields* are its other values, *number* orders the lines of all runs."""
 
@@ -273,19 +261,10 @@ class AuditEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Override:
-    """A limit raised for one run: the next run that needs it consumes it. It expires at *until*
-    (UTC).
-    """
-
-    limit: str
-    value: float
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class GrantedOverride:
-    """An override that was granted; *used* is the run that consumed it."""
+    """A limit raised for one run: the next run that needs it consumes it, which is *used*. It expires at
+    *until* (UTC).
+    """
 
     id: int
     source: str

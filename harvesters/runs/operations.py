@@ -33,7 +33,6 @@ from harvesters.ledger.models import (
     PUBLISHED_RUNS,
     AuditEntry,
     GrantedOverride,
-    Override,
     RemovalKind,
     Run,
     RunRequest,
@@ -155,7 +154,7 @@ Note = Annotated[
 
 
 @checked(frozen=True, config=_STRICT)
-class OverrideRequest(Override):
+class OverrideRequest:
     """A limit of the source to raise for one later run; it expires at *until*, a time with its
     zone.
     """
@@ -340,7 +339,7 @@ def _is_first_approval(context: HarvestContext, waiting: Run, by: str, note: str
 
 
 def _record_approval(
-    context: HarvestContext, waiting: Run, by: str, note: str, override: Override | None
+    context: HarvestContext, waiting: Run, by: str, note: str, override: OverrideRequest | None
 ) -> None:
     """Write an approval to the audit log once, even if a crash made the person approve again."""
     ledger, now = context.ledger, context.now()
@@ -363,7 +362,7 @@ def _record_approval(
         ledger.add(GrantedOverride(0, waiting.source, *values))
 
 
-def _check_override(override: Override, now: datetime) -> None:
+def _check_override(override: OverrideRequest, now: datetime) -> None:
     if override.limit not in OVERRIDABLE_LIMITS:
         known = ", ".join(OVERRIDABLE_LIMITS)
         raise InvalidInputError(Reason("Unknown limit. Use one of: %(known)s.", known=known))

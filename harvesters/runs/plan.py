@@ -22,7 +22,6 @@ from harvesters.ledger.models import (
     SourceHold,
     StagedRecord,
     State,
-    UnseenRecord,
 )
 from harvesters.reasons import READ_UP_TO, Reason, Value, join_reasons
 from harvesters.runs.collect import DATES, LISTED_TWICE
@@ -230,7 +229,7 @@ def _missing_records(
         yield StagedRecord(record.key, outcome, reasons=(reason,), other=new_key)
 
 
-def _unseen_outcome(run: Run, record: UnseenRecord, limits: Limits) -> Outcome:
+def _unseen_outcome(run: Run, record: Any, limits: Limits) -> Outcome:
     """Return VANISHED the first time a record is not seen, then MISSING, and LOST after the grace
     period.
     """
@@ -241,7 +240,7 @@ def _unseen_outcome(run: Run, record: UnseenRecord, limits: Limits) -> Outcome:
     return Outcome.LOST if is_late or record.misses >= limits.misses else Outcome.MISSING
 
 
-def _unseen_reason(run: Run, record: UnseenRecord, outcome: Outcome) -> Reason:
+def _unseen_reason(run: Run, record: Any, outcome: Outcome) -> Reason:
     since = record.since or run.started
     if outcome is Outcome.LOST:
         return Reason(

@@ -19,7 +19,6 @@ from harvesters.ledger.models import (
     StagedRecord,
     State,
     StateChange,
-    UnseenRecord,
 )
 from harvesters.ledger.tables import record
 from harvesters.page_model import SourcePosition, Validator
@@ -135,13 +134,13 @@ def vanish(ledger: Ledger, run: Run, *keys: str) -> None:
 def test_a_vanished_record_is_still_served_with_its_mark_and_its_misses(ledger: Ledger) -> None:
     commit_run(ledger, new("a"), new("b"))
     run = start_run(ledger, unchanged("a"))
-    assert list(ledger.unseen(run)) == [UnseenRecord("b", RecordState.PUBLISHED, 0, None)]
+    assert list(ledger.unseen(run)) == [("b", RecordState.PUBLISHED, 0, None)]
 
     vanish(ledger, run, "b")
 
     later = start_run(ledger, unchanged("a"))
     assert ledger.count_published("s") == 2
-    assert list(ledger.unseen(later)) == [UnseenRecord("b", RecordState.VANISHED, 1, NOW)]
+    assert list(ledger.unseen(later)) == [("b", RecordState.VANISHED, 1, NOW)]
 
 
 def test_a_key_that_was_not_seen_is_looked_up_in_an_index(ledger: Ledger) -> None:
@@ -161,7 +160,7 @@ def test_a_record_that_comes_back_has_no_misses(ledger: Ledger) -> None:
     ledger.apply_run(back, [changed(0, "b", RecordState.PUBLISHED, "<b> <p> <o>")])
 
     unseen = list(ledger.unseen(start_run(ledger)))
-    assert unseen[1] == UnseenRecord("b", RecordState.PUBLISHED, 0, None)
+    assert unseen[1] == ("b", RecordState.PUBLISHED, 0, None)
 
 
 def test_a_changed_draft_comes_with_the_description_before_it(ledger: Ledger) -> None:

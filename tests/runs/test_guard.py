@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from harvesters.errors import HarvestError, InvalidInputError, PlanError
 from harvesters.ledger import operators
-from harvesters.ledger.models import GrantedOverride, Outcome, Override, State
+from harvesters.ledger.models import GrantedOverride, Outcome, State
 from harvesters.reasons import READ_UP_TO, Reason
 from harvesters.runs import operations
 from harvesters.runs.commit import diff_rows
@@ -246,7 +246,7 @@ def test_an_override_is_used_by_one_run(filled: Harvester) -> None:
     now = filled.context.now()
     filled.ledger.add(GrantedOverride(0, "projects", "vanished", 0.6, now, "ann", now, None))
     assert filled.harvest().run.state is HELD  # the override has expired
-    grant = Override("vanished", 0.6, filled.context.now() + timedelta(days=1))
+    grant = operations.OverrideRequest("vanished", 0.6, filled.context.now() + timedelta(days=1))
     filled.approve(filled.harvest().run.id, override=grant)
     filled.registry.projects += [project(50)]
     states = [filled.harvest().run.state]
@@ -268,7 +268,7 @@ def test_an_invalid_override_is_refused(
 ) -> None:
     first(0)(filled.registry)
     run = filled.harvest().run.id
-    override = Override(limit, value, filled.context.now() + timedelta(days=days))
+    override = operations.OverrideRequest(limit, value, filled.context.now() + timedelta(days=days))
 
     with pytest.raises(InvalidInputError, match=message):
         filled.approve(run, override=override)
