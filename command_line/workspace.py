@@ -42,14 +42,13 @@ from command_line.settings import Settings
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.integrity import has_ledger, require_intact
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
+from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, Run, State
 from harvesters.runs import run_report
 from harvesters.runs.run_report import FailedRun
 
 if TYPE_CHECKING:  # A listing needs none of these.
     from harvesters.network.fetch import NetworkSettings
     from harvesters.notifications.delivery import Channels
-    from harvesters.runs.collect import Progress as Step
     from harvesters.runs.context import HarvestContext
     from harvesters.runs.plan import Plan
     from harvesters.source import Definitions, Source
@@ -437,18 +436,18 @@ class ProgressBar:
         if source in self._tasks:
             self._progress.remove_task(self._tasks.pop(source)[0])
 
-    def show(self, step: Step) -> None:
+    def show(self, run: Run) -> None:
         self._progress.start()
-        if step.source not in self._tasks:
-            self._tasks[step.source] = (
-                self._progress.add_task(step.source, total=step.reported_total, rate=""),
+        if run.source not in self._tasks:
+            self._tasks[run.source] = (
+                self._progress.add_task(run.source, total=run.reported_total, rate=""),
                 time.monotonic(),
             )
-        task, started = self._tasks[step.source]
+        task, started = self._tasks[run.source]
         seconds = time.monotonic() - started
-        pages = "1 page" if step.pages == 1 else f"{step.pages:,} pages"
+        pages = "1 page" if run.pages == 1 else f"{run.pages:,} pages"
         # A rate over less than a second means nothing.
-        rate = f", {step.records / seconds:,.0f} records/s" if seconds >= 1 else ""
+        rate = f", {run.fetched / seconds:,.0f} records/s" if seconds >= 1 else ""
         self._progress.update(
-            task, completed=step.records, total=step.reported_total, rate=f"{pages}{rate}"
+            task, completed=run.fetched, total=run.reported_total, rate=f"{pages}{rate}"
         )

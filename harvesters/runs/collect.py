@@ -454,19 +454,8 @@ class PendingPage:
     checkpoint: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The progress of a run; *reported_total* is the total that the source reports, None if it
-    reports none.
-    """
-
-    source: str
-    pages: int
-    records: int
-    reported_total: int | None
-
-
-ProgressCallback = Callable[[Progress], None]
+# Called with the run after each page.
+ProgressCallback = Callable[[Run], None]
 
 
 @dataclass(slots=True)
@@ -585,7 +574,7 @@ class StagingQueue:
             incomplete_reason=incomplete_reason,
         )
         self.ledger.stage(self.run, staged, first)
-        self.on_progress(Progress(run.source, self.run.pages, self._staged_count, reported_total))
+        self.on_progress(self.run)
 
 
 def archived_page(page: Page[Any]) -> Page[Any]:

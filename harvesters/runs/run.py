@@ -44,7 +44,6 @@ from harvesters.runs.child import collect
 from harvesters.runs.collect import (
     FULL_HARVEST_INTERVAL,
     RESUMED,
-    Progress,
     ProgressCallback,
     collect_archived_pages,
     collect_pages,
@@ -478,16 +477,16 @@ def _run_and_log(
     ):
         _log_event(run_log, watch, "run started", **fields)
 
-        def show(progress: Progress) -> None:
+        def show(progress: Run) -> None:
             nonlocal since
-            position = {"stocktake.page": progress.pages, "stocktake.records": progress.records}
+            position = {"stocktake.page": progress.pages, "stocktake.records": progress.fetched}
             add_span("harvest page", since, since := time.time_ns(), position)
             if _is_round(progress.pages):
                 total = (
                     {} if progress.reported_total is None else {"total": progress.reported_total}
                 )
                 run_log.add(
-                    "info", "page stored", page=progress.pages, records=progress.records, **total
+                    "info", "page stored", page=progress.pages, records=progress.fetched, **total
                 )
             if watch:
                 watch(progress)

@@ -6,8 +6,7 @@ import pytest
 import simulated
 from projects import asking
 
-from harvesters.ledger.models import Outcome, State
-from harvesters.runs.collect import Progress
+from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest
@@ -31,9 +30,9 @@ class KilledError(Exception):
     """Stands for kill -9 between two pages."""
 
 
-def killed_at(page: int) -> Callable[[Progress], None]:
-    def watch(progress: Progress) -> None:
-        if progress.pages == page:
+def killed_at(page: int) -> Callable[[Run], None]:
+    def watch(run: Run) -> None:
+        if run.pages == page:
             raise KilledError
 
     return watch

@@ -35,7 +35,6 @@ from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, cr
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs import run as runs
 from harvesters.runs.child import collect
-from harvesters.runs.collect import Progress
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest, harvest_and_log, remap
@@ -479,8 +478,8 @@ def test_resumed_run_is_answered_from_the_archive_before_its_registry_is_asked(
 def test_run_that_gets_on_between_two_ends_is_resumed(
     context: HarvestContext, registry: PagedRegistry
 ) -> None:
-    def cut_off(page: int, progress: Progress) -> None:
-        if progress.pages == page:
+    def cut_off(page: int, run: Run) -> None:
+        if run.pages == page:
             raise CutOffError
 
     for page in range(1, 14):

@@ -20,7 +20,6 @@ from harvesters.inspection.preview import PreviewResult, RecordPreview
 from harvesters.ledger.models import Run, State
 from harvesters.reasons import other
 from harvesters.runs import run_report
-from harvesters.runs.collect import Progress
 from vocab.iris import BASE
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
@@ -109,8 +108,11 @@ def test_the_bar_of_a_source_ends_with_its_run() -> None:
     text = io.StringIO()
     console = Console(file=text, width=80, force_terminal=True)
     with ProgressBar(console, quiet=False) as bar:
-        bar.show(Progress("a", 1, 10, 20))
-        bar.show(Progress("b", 1, 10, None))
+        for source, total in (("a", 20), ("b", None)):
+            run = Run(
+                f"{source}.1", source, 1, State.RUNNING, True, None, datetime.now(UTC), "rules"
+            )
+            bar.show(replace(run, pages=1, fetched=10, reported_total=total))
 
         bar.finish("a")
         bar.finish("c")
