@@ -310,7 +310,7 @@ def open_scratch(schema: str) -> Iterator[sqlite3.Connection]:
 
 
 _CACHED = 8_000  # entities in memory
-_FETCHED = 1_000  # keys that are read at once
+_FETCHED = 300  # keys that are read at once
 # What each record says of an entity, and the entities, numbered in the order of their IRIs. Of each
 # kind, all different names, and in how many of them a word is. The rest is of a matching: blocks of
 # entities by the digest of a key; the versions of records that are compared; the records whose

@@ -32,7 +32,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-from harvesters.errors import CrashingReplyError, HarvestError
+from harvesters.errors import CrashingReplyError, CrashLoopError, HarvestError
+from harvesters.reasons import Reason
 from journal import processes as fork_server
 
 if TYPE_CHECKING:  # The module loads an HTTP client, which a listing of runs does not need.
@@ -114,12 +115,6 @@ class Marks(ctypes.Structure):
     reply in hexadecimal, and the size in bytes and the address of the reply.
     """
 
-    steps: int
-    phase: int
-    record: bytes
-    reply: bytes
-    size: int
-    address: bytes
     _fields_ = (
         ("steps", ctypes.c_uint64), ("phase", ctypes.c_uint8), ("record", ctypes.c_char * 32),
         ("reply", ctypes.c_char * 32), ("size", ctypes.c_uint64), ("address", ctypes.c_char * _ADDRESS_BYTES),
@@ -318,7 +313,7 @@ def wait_for(process: BaseProcess) -> int:
 
 class Child:
     """A process that calls *function* with its ``Parent``, its ``Steps`` and *arguments*, within
-    *limits*; ``end`` must be called in any case. Raises OSError or EOFError if none can be started.
+    *limits*; ``end`` must be called in any case. Raises CrashLoopError if none can be started.
     """
 
     def __init__(
@@ -331,9 +326,15 @@ class Child:
             self._process, self._connection = start_process(
                 _run, self.marks, limits, self._folder.name, function, arguments
             )
-        except (OSError, EOFError):
+        except (OSError, EOFError) as error:
             self._folder.cleanup()
-            raise
+            raise CrashLoopError(
+                Reason(
+                    "no process that reads responses can be started: %(error)s; free some memory, then "
+                    "run again",
+                    error=str(error),
+                )
+            ) from error
 
     def serve(self, calls: Mapping[str, Callable[..., Any]]) -> Any:
         """Answer the calls of the child until it ends, and return its result.
@@ -428,7 +429,6 @@ def _run(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     with Path(os.devnull).open("wb") as nothing:
         os.dup2(nothing.fileno(), 1)  # libraries must not print between the results of a command
-    enable_reduced_gc()
     tempfile.tempdir = folder
     parent = Parent(connection)
     structlog.configure(processors=[structlog.processors.format_exc_info, parent.forward])

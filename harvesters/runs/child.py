@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -29,10 +29,10 @@ from harvesters.pipeline.processes import (
     Parent,
     Phase,
     Steps,
+    enable_reduced_gc,
     write_log_line,
 )
 from harvesters.pipeline.worker_pool import WorkerPool
-from harvesters.reasons import Reason
 from harvesters.runs.collect import ProgressCallback
 from harvesters.runs.context import HarvestContext, child_lock
 from journal.journal import Journal
@@ -44,24 +44,6 @@ _MAX_UNEXPLAINED = 3  # deaths in a row that no record or reply explains, withou
 _BATCH = "batch"  # in place of a digest: the child died while it validated several records
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """The call of a child: *function* with a context of its own, *run*, its progress and
-    *arguments*. All members can be pickled.
-    """
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    run: Run
-    data: Path
-    ledger: str
-    iris: Iris
-    open_pool: Callable[[Steps], WorkerPool]
-    network: NetworkSettings
-    rejected: Mapping[str, str] = field(default_factory=dict)
-    one_by_one: bool = False
 
 
 def collect(
@@ -78,39 +60,27 @@ def collect(
     """
     if context.children is None:
         return function(context, run, watch, *arguments)
-    pool = context.pool
-    job = _Job(
-        function,
-        arguments,
-        run,
-        context.data,
-        context.ledger.url,
-        context.iris,
-        partial(WorkerPool, pool.base, pool.name, pool.workers, pool.dask, pool.record_count),
-        replace(context.network, rate_limiter=None),  # type: ignore[arg-type]
+    pool, limits = context.pool, context.children.limits
+    open_pool = partial(
+        WorkerPool, pool.base, pool.name, pool.workers, pool.dask, pool.record_count
     )
+    network = replace(context.network, rate_limiter=None)  # type: ignore[arg-type]
+    settings = (context.data, context.ledger.url, context.iris, open_pool, network)
+    rejected, one_by_one = dict[str, str](), False
     deaths, unexplained = Counter[str](), 0
     while True:
         context.ledger.close()  # A fork must not inherit open connections.
-        try:
-            child = Child(context.children.limits, context.children.run or run_child, job)
-        except (OSError, EOFError) as error:
-            raise CrashLoopError(
-                Reason(
-                    "no process that reads responses can be started: %(error)s; free some memory, then "
-                    "run again",
-                    error=str(error),
-                )
-            ) from error
+        work = (function, arguments, settings, run, rejected, one_by_one)
+        child = Child(limits, context.children.run or run_child, *work)
         try:
             return cast(T, child.serve(_calls(context, watch)))
         except BoundedCallError as error:
             reason = str(error)
         finally:
             child.end()
-        suspect, activity = _suspect(child.marks, one_by_one=job.one_by_one)
+        suspect, activity = _suspect(child.marks, one_by_one=one_by_one)
         deaths[suspect] += 1
-        exits, run = deaths.total(), context.ledger.run(run.id) or run
+        exits, pages, run = deaths.total(), run.pages, context.ledger.run(run.id) or run
         log.warning(
             "child process exited",
             source=run.source,
@@ -118,18 +88,16 @@ def collect(
             reason=reason,
             exits=exits,
         )
-        unexplained = 0 if suspect or run.pages > job.run.pages else unexplained + 1
-        if exits > context.children.limits.crashes or unexplained > _MAX_UNEXPLAINED:
+        unexplained = 0 if suspect or run.pages > pages else unexplained + 1
+        if exits > limits.crashes or unexplained > _MAX_UNEXPLAINED:
             raise CrashLoopError(
                 f"{run.source}: the process that reads its responses has exited {exits} times in this run; "
                 f"the last time, {activity or 'its own work'} {reason}; the run ends here, the responses are archived"
             )
-        rejected = {**job.rejected}
         if suspect and suspect != _BATCH and deaths[suspect] >= _MAX_DEATHS:
             where = f"{_address(child.marks)}: " if child.marks.phase == Phase.READING else ""
             rejected[suspect] = f"{where}{Phase(child.marks.phase).name.lower()} it {reason}"
-        one_by_one = job.one_by_one or suspect == _BATCH
-        job = replace(job, run=run, rejected=rejected, one_by_one=one_by_one)
+        one_by_one = one_by_one or suspect == _BATCH
 
 
 def _suspect(marks: Marks, *, one_by_one: bool) -> tuple[str, str]:
@@ -149,7 +117,7 @@ def _suspect(marks: Marks, *, one_by_one: bool) -> tuple[str, str]:
 
 
 def _address(marks: Marks) -> str:
-    return marks.address.decode(errors="ignore")
+    return str(marks.address, errors="ignore")
 
 
 def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Callable[..., Any]]:
@@ -165,23 +133,34 @@ def _calls(context: HarvestContext, watch: ProgressCallback) -> Mapping[str, Cal
     }
 
 
-def run_child(parent: Parent, steps: Steps, job: _Job) -> Any:
-    """Do a job for the parent."""
+def run_child(
+    parent: Parent,
+    steps: Steps,
+    function: Callable[..., T],
+    arguments: tuple[Any, ...],
+    settings: tuple[Path, str, Iris, Callable[[Steps], WorkerPool], NetworkSettings],
+    run: Run,
+    rejected: Mapping[str, str],
+    one_by_one: bool,
+) -> T:
+    """Return what *function* returns with a context of its own, for the parent."""
+    data, url, iris, open_pool, network = settings
+    enable_reduced_gc()
     install_retry_logging()
-    steps.rejected, steps.one_by_one = job.rejected, job.one_by_one
+    steps.rejected, steps.one_by_one = rejected, one_by_one
     with (
-        closing(Ledger(job.ledger)) as ledger,
-        child_lock(job.run.source, job.data, ledger),
-        job.open_pool(steps) as pool,
+        closing(Ledger(url)) as ledger,
+        child_lock(run.source, data, ledger),
+        open_pool(steps) as pool,
     ):
         context = HarvestContext(
-            job.data,
+            data,
             ledger,
-            Journal(job.data / "journal"),
-            job.iris,
+            Journal(data / "journal"),
+            iris,
             pool,
-            replace(job.network, rate_limiter=parent),
+            replace(network, rate_limiter=parent),
             now=partial(parent.call, "now"),
             check_lock=partial(parent.call, "check_lock"),
         )
-        return job.function(context, job.run, partial(parent.call, "watch"), *job.arguments)
+        return function(context, run, partial(parent.call, "watch"), *arguments)
