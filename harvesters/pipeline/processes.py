@@ -129,7 +129,8 @@ class Meter:
 
     def __init__(self, limits: ProcessLimits, *, alarm: bool = False) -> None:
         self._limits, self._alarm = limits, alarm
-        self._idle = address_space()
+        # The address space that this process has mapped.
+        self._idle = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
         self._size, self._renewed = 0, -math.inf
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with suppress(OSError):  # /proc may be missing or not writable.
@@ -203,14 +204,6 @@ class Steps:
             raise CrashingReplyError(reason)
 
 
-def address_space() -> int:
-    """Return the bytes of address space that this process has mapped; 0 without /proc."""
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE
-    except OSError:
-        return 0
-
-
 def describe_exit(code: int, limits: ProcessLimits, size: int = 0) -> str:
     """Return why a process ended with *code*, as the end of a sentence whose subject is its
     activity.
@@ -222,15 +215,8 @@ def describe_exit(code: int, limits: ProcessLimits, size: int = 0) -> str:
         -signal.SIGABRT: f"ends its process by SIGABRT, as libraries do at the limit of memory ({memory})",
         -signal.SIGKILL: "ends its process by SIGKILL, as the system does when memory runs out",
     }
-    how = f"by {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
+    how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
     return known.get(code, f"ends its process {how}")
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
 
 
 def _limit(which: int, most: int) -> None:
