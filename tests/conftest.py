@@ -19,7 +19,7 @@ from harvesters.inspection.findings import traced_fields
 from harvesters.participation.tables import read_lines
 from harvesters.participation.uploads import encode_webp, parse_members
 from harvesters.pipeline.processes import preload
-from harvesters.runs.child import run_child
+from harvesters.runs.collect import run_child
 
 pytest_plugins = (
     "pytest_changed", "pytest_demo", "pytest_parts", "pytest_processes", "pytest_suites",

@@ -43,9 +43,9 @@ from harvesters.pipeline.processes import ChildProcesses, ProcessLimits, call_bo
 from harvesters.pipeline.record_processor import ProcessingTask, check_compatible
 from harvesters.protocols.spreadsheet import read_sheet
 from harvesters.reasons import other
-from harvesters.runs.child import collect
 from harvesters.runs.collect import (
     ProgressCallback,
+    collect,
     last_rules_digest,
     open_client,
     open_queue,

@@ -84,7 +84,7 @@ class ProcessLimits:
 @dataclass(frozen=True, slots=True)
 class ChildProcesses:
     """The processes in which runs collect their pages: their limits, and the function that each
-    executes (``runs.child.run_child``, unless *run* replaces it).
+    executes (``runs.collect.run_child``, unless *run* replaces it).
     """
 
     limits: ProcessLimits = field(default_factory=ProcessLimits)
@@ -92,7 +92,7 @@ class ChildProcesses:
 
     def __post_init__(self) -> None:
         """Load their modules in the process from which they are forked."""
-        fork_server.preload("harvesters.runs.child")
+        fork_server.preload("harvesters.runs.collect")
 
 
 # For files that a stranger sends to the server: the largest pictures need 300 to 500 MiB and 2 s.

@@ -40,11 +40,11 @@ from harvesters.pipeline.record_processor import check_compatible
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import REVIEW, Reason, without_review
 from harvesters.runs import run_report
-from harvesters.runs.child import collect
 from harvesters.runs.collect import (
     FULL_HARVEST_INTERVAL,
     RESUMED,
     ProgressCallback,
+    collect,
     collect_archived_pages,
     collect_pages,
     last_rules_digest,

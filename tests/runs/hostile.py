@@ -17,7 +17,7 @@ from typing import Any, cast
 from harvesters.mappings.mapping import MAPPINGS
 from harvesters.pipeline.processes import ChildProcesses, ProcessLimits
 from harvesters.protocols.protocol import PROTOCOLS
-from harvesters.runs.child import run_child
+from harvesters.runs.collect import run_child
 
 _JSON, _FIELDS = PROTOCOLS["json"], MAPPINGS["fields"]  # looking them up imports their modules
 LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)

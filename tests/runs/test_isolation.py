@@ -34,7 +34,7 @@ from harvesters.pipeline.processes import ChildProcesses, Marks, ProcessLimits, 
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs import run as runs
-from harvesters.runs.child import collect
+from harvesters.runs.collect import collect
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
 from harvesters.runs.run import harvest, harvest_and_log, remap
