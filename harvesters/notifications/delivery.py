@@ -15,7 +15,6 @@ import math
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from email.headerregistry import Address
@@ -81,76 +80,56 @@ def parse_mail_server(url: str) -> MailServer:
     return MailServer(parts.hostname, parts.port or _PORTS[tls], tls, sender, user, password)
 
 
-class MailSender:
-    """A connection to the mail server, opened at the first message."""
-
-    def __init__(self, server: MailServer, name: str) -> None:
-        self._server, self._name = server, name
-        self._connection: smtplib.SMTP | None = None
-
-    def send(self, queued: QueuedMessage) -> None:
-        """Send one message; raise DeliveryError. Its Message-ID is the same at each attempt."""
-        message = self._compose(queued)
-        try:
-            self._connect().send_message(message)
-        except smtplib.SMTPRecipientsRefused as error:
-            code, text = next(iter(error.recipients.values()))
-            raise DeliveryError(_answer(code, text), is_permanent=code in _REFUSED) from error
-        except smtplib.SMTPDataError as error:
-            permanent = error.smtp_code in _REFUSED
-            raise DeliveryError(
-                _answer(error.smtp_code, error.smtp_error), is_permanent=permanent
-            ) from error
-        # These are replies to the connection, the sign-in or the sender.
-        except smtplib.SMTPResponseException as error:
-            raise self._unreachable(_answer(error.smtp_code, error.smtp_error)) from error
-        except (smtplib.SMTPException, OSError) as error:
-            raise self._unreachable(str(error) or type(error).__name__) from error
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(smtplib.SMTPException, OSError):
-                connection.quit()
-
-    def _unreachable(self, text: str) -> DeliveryError:
-        self.close()
-        return DeliveryError(
-            f"mail server {self._server.host}:{self._server.port}: {text}", is_unreachable=True
+def send_mail(queued: QueuedMessage, server: MailServer, name: str) -> None:
+    """Send one message over a connection of its own; raise DeliveryError. Its Message-ID is the same
+    at each attempt.
+    """
+    message = _compose(queued, server.sender, name)
+    address, context = (server.host, server.port), ssl.create_default_context()
+    try:
+        with (
+            smtplib.SMTP_SSL(*address, timeout=MAIL_TIMEOUT_SECONDS, context=context)
+            if server.tls == "implicit"
+            else smtplib.SMTP(*address, timeout=MAIL_TIMEOUT_SECONDS)
+        ) as connection:
+            if server.tls == "starttls":
+                connection.starttls(context=context)
+            if server.user:
+                connection.login(server.user, server.password)
+            connection.send_message(message)
+    except smtplib.SMTPRecipientsRefused as error:
+        code, text = next(iter(error.recipients.values()))
+        raise DeliveryError(_answer(code, text), is_permanent=code in _REFUSED) from error
+    except smtplib.SMTPDataError as error:
+        answer = _answer(error.smtp_code, error.smtp_error)
+        raise DeliveryError(answer, is_permanent=error.smtp_code in _REFUSED) from error
+    except (smtplib.SMTPException, OSError) as error:
+        # A reply to the connection, the sign-in or the sender is of all messages.
+        reason = (
+            _answer(error.smtp_code, error.smtp_error)
+            if isinstance(error, smtplib.SMTPResponseException)
+            else str(error) or type(error).__name__
         )
+        raise DeliveryError(
+            f"mail server {server.host}:{server.port}: {reason}", is_unreachable=True
+        ) from error
 
-    def _connect(self) -> smtplib.SMTP:
-        if self._connection is not None:
-            return self._connection
-        server, context = self._server, ssl.create_default_context()
-        if server.tls == "implicit":
-            connection: smtplib.SMTP = smtplib.SMTP_SSL(
-                server.host, server.port, timeout=MAIL_TIMEOUT_SECONDS, context=context
-            )
-        else:
-            connection = smtplib.SMTP(server.host, server.port, timeout=MAIL_TIMEOUT_SECONDS)
-        self._connection = connection
-        if server.tls == "starttls":
-            connection.starttls(context=context)
-        if server.user:
-            connection.login(server.user, server.password)
-        return connection
 
-    def _compose(self, queued: QueuedMessage) -> EmailMessage:
-        message, sender = EmailMessage(), self._server.sender
-        message["From"] = Address(self._name, addr_spec=sender)
-        message["To"] = queued.message.address
-        message["Subject"] = " ".join(queued.message.subject.split())
-        message["Date"] = format_datetime(queued.created)
-        domain = sender.rpartition("@")[2]
-        message["Message-ID"] = f"<{queued.id}.{queued.created:%Y%m%dT%H%M%S}@{domain}>"
-        message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
-        # Mail programs end a subscription with one click: https://www.rfc-editor.org/rfc/rfc8058
-        if unsubscribe := queued.message.data.get("unsubscribe"):
-            message["List-Unsubscribe"] = f"<{unsubscribe}>"
-            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-        message.set_content(queued.message.text)
-        return message
+def _compose(queued: QueuedMessage, sender: str, name: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"] = Address(name, addr_spec=sender)
+    message["To"] = queued.message.address
+    message["Subject"] = " ".join(queued.message.subject.split())
+    message["Date"] = format_datetime(queued.created)
+    domain = sender.rpartition("@")[2]
+    message["Message-ID"] = f"<{queued.id}.{queued.created:%Y%m%dT%H%M%S}@{domain}>"
+    message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
+    # Mail programs end a subscription with one click: https://www.rfc-editor.org/rfc/rfc8058
+    if unsubscribe := queued.message.data.get("unsubscribe"):
+        message["List-Unsubscribe"] = f"<{unsubscribe}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    message.set_content(queued.message.text)
+    return message
 
 
 def _answer(code: int, text: bytes | str) -> str:
@@ -256,41 +235,33 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
     A mail server that does not answer ends the round for mail: the other messages stay due.
     """
     delivered = 0
-    with ExitStack() as stack:
-        mail = (
-            stack.enter_context(closing(MailSender(channels.mail, channels.name)))
-            if channels.mail
-            else None
-        )
-        unreachable: DeliveryError | None = None
-        for queued in outbox.claim_messages(ledger, now(), now() + _LEASE, _BATCH_SIZE):
-            try:
-                if unreachable and queued.message.channel == MAIL:
-                    raise unreachable
-                _send(queued, mail, channels, now())
-            except DeliveryError as error:
-                unreachable = error if error.is_unreachable else unreachable
-                _postpone(queued, error, ledger, now())
-                if error.is_permanent and outbox.end_subscription(ledger, queued.message.topic):
-                    log.info(
-                        "subscription ended: its receiver refuses messages",
-                        topic=queued.message.topic,
-                    )
-            else:
-                outbox.settle_message(ledger, queued.id, sent=now())
-                mark_problem_sent(ledger, queued.message.topic, now())
-                delivered += 1
-                log.info("message delivered", message=queued.id, channel=queued.message.channel)
+    unreachable: DeliveryError | None = None
+    for queued in outbox.claim_messages(ledger, now(), now() + _LEASE, _BATCH_SIZE):
+        try:
+            if unreachable and queued.message.channel == MAIL:
+                raise unreachable
+            _send(queued, channels, now())
+        except DeliveryError as error:
+            unreachable = error if error.is_unreachable else unreachable
+            _postpone(queued, error, ledger, now())
+            if error.is_permanent and outbox.end_subscription(ledger, queued.message.topic):
+                log.info(
+                    "subscription ended: its receiver refuses messages",
+                    topic=queued.message.topic,
+                )
+        else:
+            outbox.settle_message(ledger, queued.id, sent=now())
+            mark_problem_sent(ledger, queued.message.topic, now())
+            delivered += 1
+            log.info("message delivered", message=queued.id, channel=queued.message.channel)
     return delivered
 
 
-def _send(
-    queued: QueuedMessage, mail: MailSender | None, channels: Channels, now: datetime
-) -> None:
+def _send(queued: QueuedMessage, channels: Channels, now: datetime) -> None:
     if queued.message.channel == MAIL:
-        if mail is None:
+        if channels.mail is None:
             raise DeliveryError("no mail server is set: STOCKTAKE_SMTP_URL")
-        mail.send(queued)
+        send_mail(queued, channels.mail, channels.name)
     elif queued.message.channel == coar.CHANNEL:
         headers = {"Content-Type": coar.MEDIA_TYPE}
         post(queued.message.address, queued.message.text.encode(), headers, channels.network)
