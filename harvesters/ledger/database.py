@@ -616,8 +616,6 @@ def _connect_args(url: str, seconds: int) -> dict[str, Any]:
     """Return the driver's arguments for the lock timeout."""
     if url.startswith("sqlite"):
         return {"timeout": seconds}
-    if not url.startswith(("postgresql:", "postgresql+psycopg")):
-        return {}
     keepalive = keepalive_params()
     return {
         **keepalive,
