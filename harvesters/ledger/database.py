@@ -485,7 +485,7 @@ class Database:
     ) -> list[Item]:
         """Return the stored objects of a class of ``models``."""
         query = select_objects(kind).where(*where).order_by(*order).limit(limit)
-        return [kind(*row) for row in self.rows(query)]
+        return [kind(**row._mapping) for row in self.rows(query)]
 
     def first(self, kind: type[Item], *where: Condition, order: Sequence[Any] = ()) -> Item | None:
         """Return the first stored object that ``select`` would return, or None."""

@@ -356,17 +356,16 @@ class Message:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class QueuedMessage:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuedMessage(Message):
     """A message in the queue; *due* is its next attempt, None after delivery or if it was given up."""
 
-    id: int
-    message: Message
+    id: int = 0
     created: datetime
-    attempts: int
+    attempts: int = 0
     due: datetime | None
-    sent: datetime | None
-    error: str | None
+    sent: datetime | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
-from harvesters.ledger.database import Database, insert_all, insertable, select_objects
+from harvesters.ledger.database import Database, insert_all
 from harvesters.ledger.models import Alert, Message, QueuedMessage, Silence
 from harvesters.ledger.participation import FOLLOW_TOPIC, Subscription
 
@@ -55,8 +55,12 @@ def queue_messages(ledger: Database, messages: Iterable[Message], now: datetime)
 
 def insert_messages(connection: sa.Connection, messages: Iterable[Message], now: datetime) -> None:
     """Queue messages within a transaction; they are due at once."""
-    more = {"created": now, "due": now, "attempts": 0}
-    insert_all(connection, t.outbox, [insertable(message) | more for message in messages])
+    names = [item.name for item in fields(Message)]
+    rows = [
+        {"created": now, "due": now, "attempts": 0, **{name: getattr(item, name) for name in names}}
+        for item in messages
+    ]
+    insert_all(connection, t.outbox, rows)
 
 
 def claim_messages(
@@ -69,7 +73,7 @@ def claim_messages(
     o = t.outbox.c
     more = {"due": lease, "attempts": o.attempts + 1}
     claimed = ledger.claim(t.outbox, o.due <= now, limit=limit, **more)
-    items = _queued(ledger, o.id.in_(claimed), order=[o.id])
+    items = ledger.select(QueuedMessage, o.id.in_(claimed))
     return sorted(items, key=lambda item: claimed.index(item.id))
 
 
@@ -92,25 +96,13 @@ def retry_message(ledger: Database, id: int, now: datetime) -> bool:
 
 
 def messages(ledger: Database, limit: int = 50) -> list[QueuedMessage]:
-    return _queued(ledger, order=[t.outbox.c.id.desc()], limit=limit)
+    return ledger.select(QueuedMessage, order=[t.outbox.c.id.desc()], limit=limit)
 
 
 def newest_message(ledger: Database, topic: str) -> QueuedMessage | None:
     """Return the newest message about a topic, None without any."""
     o = t.outbox.c
-    return next(iter(_queued(ledger, o.topic == topic, order=[o.id.desc()], limit=1)), None)
-
-
-def _queued(
-    ledger: Database,
-    *where: sa.ColumnElement[bool],
-    order: Sequence[Any],
-    limit: int | None = None,
-) -> list[QueuedMessage]:
-    o = t.outbox.c
-    query = select_objects(Message).add_columns(o.id, o.created, o.attempts, o.due, o.sent, o.error)
-    rows = ledger.rows(query.where(*where).order_by(*order).limit(limit))
-    return [QueuedMessage(row[6], Message(*row[:6]), *row[7:]) for row in rows]
+    return ledger.first(QueuedMessage, o.topic == topic, order=[o.id.desc()])
 
 
 def count_undelivered(ledger: Database) -> int:

@@ -143,18 +143,7 @@ removal = table_of(
 definition = table_of(m.DefinitionVersion, "definition", Index("definition_by_source", "source"))
 
 # Messages to send by mail or webhook, also those delivered lately.
-outbox = table_of(
-    m.Message,
-    "outbox",
-    Column("id", Integer, primary_key=True),
-    Column("created", Time, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("due", Time),  # of the next attempt; None after the last
-    Column("sent", Time),
-    Column("error", Text),  # of the last attempt
-    Index("outbox_by_due", "due"),
-    key="",
-)
+outbox = table_of(m.QueuedMessage, "outbox", Index("outbox_by_due", "due"), error=Text())
 alert = table_of(m.Alert, "alert", Index("alert_by_end", "ended"))
 silence = table_of(m.Silence, "silence")
 

@@ -118,17 +118,17 @@ def send_mail(queued: QueuedMessage, server: MailServer, name: str) -> None:
 def _compose(queued: QueuedMessage, sender: str, name: str) -> EmailMessage:
     message = EmailMessage()
     message["From"] = Address(name, addr_spec=sender)
-    message["To"] = queued.message.address
-    message["Subject"] = " ".join(queued.message.subject.split())
+    message["To"] = queued.address
+    message["Subject"] = " ".join(queued.subject.split())
     message["Date"] = format_datetime(queued.created)
     domain = sender.rpartition("@")[2]
     message["Message-ID"] = f"<{queued.id}.{queued.created:%Y%m%dT%H%M%S}@{domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office replies
     # Mail programs end a subscription with one click: https://www.rfc-editor.org/rfc/rfc8058
-    if unsubscribe := queued.message.data.get("unsubscribe"):
+    if unsubscribe := queued.data.get("unsubscribe"):
         message["List-Unsubscribe"] = f"<{unsubscribe}>"
         message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    message.set_content(queued.message.text)
+    message.set_content(queued.text)
     return message
 
 
@@ -172,7 +172,7 @@ def send_webhook(
 
     ``Webhook-Id`` is the same at each attempt, so that a receiver can drop a second delivery.
     """
-    body = json.dumps({"id": str(queued.id), **queued.message.data}, ensure_ascii=False).encode()
+    body = json.dumps({"id": str(queued.id), **queued.data}, ensure_ascii=False).encode()
     id, timestamp = str(queued.id), math.floor(now.timestamp())
     headers = {
         "Content-Type": "application/json",
@@ -180,7 +180,7 @@ def send_webhook(
         "Webhook-Timestamp": str(timestamp),
         "Webhook-Signature": sign(secret, id, timestamp, body),
     }
-    post(queued.message.address, body, headers, network)
+    post(queued.address, body, headers, network)
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], network: NetworkSettings) -> None:
@@ -238,37 +238,37 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
     unreachable: DeliveryError | None = None
     for queued in outbox.claim_messages(ledger, now(), now() + _LEASE, _BATCH_SIZE):
         try:
-            if unreachable and queued.message.channel == MAIL:
+            if unreachable and queued.channel == MAIL:
                 raise unreachable
             _send(queued, channels, now())
         except DeliveryError as error:
             unreachable = error if error.is_unreachable else unreachable
             _postpone(queued, error, ledger, now())
-            if error.is_permanent and outbox.end_subscription(ledger, queued.message.topic):
+            if error.is_permanent and outbox.end_subscription(ledger, queued.topic):
                 log.info(
                     "subscription ended: its receiver refuses messages",
-                    topic=queued.message.topic,
+                    topic=queued.topic,
                 )
         else:
             outbox.settle_message(ledger, queued.id, sent=now())
-            mark_problem_sent(ledger, queued.message.topic, now())
+            mark_problem_sent(ledger, queued.topic, now())
             delivered += 1
-            log.info("message delivered", message=queued.id, channel=queued.message.channel)
+            log.info("message delivered", message=queued.id, channel=queued.channel)
     return delivered
 
 
 def _send(queued: QueuedMessage, channels: Channels, now: datetime) -> None:
-    if queued.message.channel == MAIL:
+    if queued.channel == MAIL:
         if channels.mail is None:
             raise DeliveryError("no mail server is set: STOCKTAKE_SMTP_URL")
         send_mail(queued, channels.mail, channels.name)
-    elif queued.message.channel == coar.CHANNEL:
+    elif queued.channel == coar.CHANNEL:
         headers = {"Content-Type": coar.MEDIA_TYPE}
-        post(queued.message.address, queued.message.text.encode(), headers, channels.network)
+        post(queued.address, queued.text.encode(), headers, channels.network)
     elif not channels.secret:
         raise DeliveryError("no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET")
     else:
-        topic = queued.message.topic
+        topic = queued.topic
         secret = (
             derive_secret(channels.secret, topic)
             if topic.startswith(FOLLOW_TOPIC)
@@ -285,7 +285,7 @@ def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: 
     log.warning(
         "message not delivered",
         message=queued.id,
-        channel=queued.message.channel,
+        channel=queued.channel,
         reason=str(error),
         next="none: send it again on the admin pages" if is_last else str(now + delay),
     )

@@ -53,7 +53,7 @@ def _check_source(
     if run is None or checked.get(source.name) == run.id:
         return
     last = outbox.newest_message(ledger, f"{REPORT_TOPIC}{source.name}")
-    previous = last.message.data.get("data", {}) if last else {}
+    previous = last.data.get("data", {}) if last else {}
     if previous.get("run") != run.id and _is_wanted(source, run):
         report = _report(source, run, context)
         digest = _digest(report)

@@ -82,8 +82,8 @@ async def test_a_test_message_goes_to_every_address_of_its_rule(operator: Any) -
 
     (queued,) = outbox.messages(operator.ledger)
     assert (sent.status_code, unknown.status_code) == (303, 404)
-    assert queued.message.address == "operators@example.org"
-    assert "a test message, sent by a person who may operate" in queued.message.text
+    assert queued.address == "operators@example.org"
+    assert "a test message, sent by a person who may operate" in queued.text
 
 
 async def test_an_undelivered_message_is_sent_again_and_its_error_shown(operator: Any) -> None:

@@ -61,9 +61,9 @@ async def test_an_answer_closes_the_problem_and_is_mailed(operator: Any) -> None
     assert (empty.status_code, answered.status_code, again.status_code) == (422, 303, 404)
     assert problem
     assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
-    assert queued.message.address == "reader@example.org"
-    assert "We asked the registry." in queued.message.text
-    assert "Respuesta" in queued.message.text
+    assert queued.address == "reader@example.org"
+    assert "We asked the registry." in queued.text
+    assert "Respuesta" in queued.text
     assert "answered a reported problem" in await operator.page("/admin/page/audit-log")
 
 

@@ -190,7 +190,7 @@ class GoldenSite:
 
     def messages(self) -> str:
         """Return the queued messages, the newest first."""
-        return "\n".join(item.message.text for item in outbox.messages(self.ledger, 9))
+        return "\n".join(item.text for item in outbox.messages(self.ledger, 9))
 
 
 def is_ready(client: httpx.Client, path: str) -> bool:

@@ -49,7 +49,7 @@ def rules(text: str) -> list[Rule]:
 
 
 def subjects(context: HarvestContext) -> list[str]:
-    return [queued.message.subject for queued in reversed(outbox.messages(context.ledger))]
+    return [queued.subject for queued in reversed(outbox.messages(context.ledger))]
 
 
 def held_plan(source: Source, context: HarvestContext, registry: Any) -> str:
@@ -94,7 +94,7 @@ def test_moderators_are_notified_of_what_waits(context: HarvestContext) -> None:
     prizes.add_nomination(ledger, nomination)
     update_alerts(context, CHANNELS, waiting_rules)
 
-    texts = [queued.message.text for queued in reversed(outbox.messages(ledger))]
+    texts = [queued.text for queued in reversed(outbox.messages(ledger))]
     assert subjects(context) == [f"Stocktake: Alert: {name}" for name in conditions]
     assert "submissions that wait for a moderator: 1" in texts[0]
     assert "https://stocktake.example/admin/page/submissions" in texts[0]
@@ -116,12 +116,12 @@ def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
 
     opened, ended = reversed(outbox.messages(context.ledger))
     assert subjects(context) == ["Stocktake: Alert: projects", "Stocktake: Over: projects"]
-    assert f"https://stocktake.example/admin/page/runs/{run}" in opened.message.text
-    assert (opened.message.data["type"], ended.message.data["type"]) == (
+    assert f"https://stocktake.example/admin/page/runs/{run}" in opened.text
+    assert (opened.data["type"], ended.data["type"]) == (
         "alert.opened",
         "alert.ended",
     )
-    assert opened.message.data["data"]["values"] == {"run": run, "source": "projects"}
+    assert opened.data["data"]["values"] == {"run": run, "source": "projects"}
     assert outbox.alerts(context.ledger, is_open=True) == []
 
 
@@ -137,7 +137,7 @@ def test_a_rule_about_failures_counts_them(
         sent.append(len(outbox.messages(context.ledger)))
 
     assert sent == [0, 1, 1]
-    assert "404" in outbox.messages(context.ledger)[0].message.text
+    assert "404" in outbox.messages(context.ledger)[0].text
 
 
 def test_a_rule_about_withheld_records_has_a_limit_in_percent(

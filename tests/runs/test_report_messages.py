@@ -60,11 +60,11 @@ def test_on_errors_is_silent_until_records_are_withheld(harvester: Harvester) ->
     [queued] = mailing.run()
 
     assert quiet == []
-    assert "  Records: 1\n" in queued.message.text
-    assert "(Your field: name)" in queued.message.text
-    assert "Examples: p1" in queued.message.text
-    assert "https://stocktake.example/source/projects/report" in queued.message.text
-    assert queued.message.data["type"] == "source.report"
+    assert "  Records: 1\n" in queued.text
+    assert "(Your field: name)" in queued.text
+    assert "Examples: p1" in queued.text
+    assert "https://stocktake.example/source/projects/report" in queued.text
+    assert queued.data["type"] == "source.report"
 
 
 def test_on_change_sends_nothing_while_the_same_is_wrong(harvester: Harvester) -> None:
@@ -80,7 +80,7 @@ def test_on_change_sends_nothing_while_the_same_is_wrong(harvester: Harvester) -
     fixed = mailing.run()
 
     assert [len(messages) for messages in (first, same, more, fixed)] == [1, 0, 1, 1]
-    assert "No record was withheld." in fixed[0].message.text
+    assert "No record was withheld." in fixed[0].text
 
 
 def test_a_restart_sends_no_report_again_even_after_a_long_time(harvester: Harvester) -> None:
@@ -104,8 +104,8 @@ def test_a_failed_run_is_reported_with_its_reason(harvester: Harvester) -> None:
         harvest(mailing.source, harvester.context, full=True)
 
     [queued] = mailing.look(0)
-    assert queued.message.subject == "Stocktake: projects: failed"
-    assert "404" in queued.message.text
+    assert queued.subject == "Stocktake: projects: failed"
+    assert "404" in queued.text
 
 
 @pytest.mark.parametrize(
@@ -124,6 +124,6 @@ def test_the_report_is_in_the_language_of_the_definition(
 
     [queued] = mailing.run()
 
-    assert [part for part in parts if part not in queued.message.text] == []
-    assert "What to do" not in queued.message.text
-    assert "It has no title" not in queued.message.text
+    assert [part for part in parts if part not in queued.text] == []
+    assert "What to do" not in queued.text
+    assert "It has no title" not in queued.text

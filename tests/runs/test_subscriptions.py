@@ -51,7 +51,7 @@ def store(tmp_path: Path, clock: Clock) -> Iterator[LedgerSubscriptions]:
 
 
 def secret_of(store: LedgerSubscriptions) -> str:
-    message = outbox.messages(store.admin.ledger, 1)[0].message
+    message = outbox.messages(store.admin.ledger, 1)[0]
     text = message.text + json.dumps(dict(message.data))
     return text.partition("/follow/confirm/")[2].partition("\n")[0].partition('"')[0]
 
@@ -97,9 +97,9 @@ def test_nothing_is_compared_or_sent_before_the_link_is_confirmed(
     [queued] = outbox.messages(store.admin.ledger)
 
     assert store.due(1) == []
-    assert queued.message.address == "reader@example.org"
-    assert "Confirmez que vous suivez Health" in queued.message.subject
-    assert f"{SITE}/follow/confirm/{secret_of(store)}" in queued.message.text
+    assert queued.address == "reader@example.org"
+    assert "Confirmez que vous suivez Health" in queued.subject
+    assert f"{SITE}/follow/confirm/{secret_of(store)}" in queued.text
     public = store.find(secret_of(store))
     assert public is not None
     assert (public.is_confirmed, public.search, public.signing_secret) == (False, "goal=3", "")
@@ -169,7 +169,7 @@ def test_ending_deletes_the_address_everywhere(
 
     assert ended == [True, False]
     assert store.find(secret) is None
-    assert {queued.message.address for queued in outbox.messages(store.admin.ledger)} == {
+    assert {queued.address for queued in outbox.messages(store.admin.ledger)} == {
         "other@example.org"
     }
     assert store.find(other) is not None
@@ -187,7 +187,7 @@ def test_what_nobody_confirms_is_deleted_after_a_day(
 
     assert outbox.count_subscriptions(store.admin.ledger) == 1
     assert store.find(stored) is not None
-    assert {queued.message.address for queued in outbox.messages(store.admin.ledger)} == {
+    assert {queued.address for queued in outbox.messages(store.admin.ledger)} == {
         "other@example.org"
     }
 
@@ -305,7 +305,7 @@ def test_a_digest_without_changes_is_not_sent_and_a_long_one_counts_the_rest(
     many = [f"https://x.example/id/initiative/demo/{number}" for number in range(1060)]
     settle(store, compared(3, dict.fromkeys(many, "2"), new=many))
 
-    text = outbox.messages(store.admin.ledger, 1)[0].message.text
+    text = outbox.messages(store.admin.ledger, 1)[0].text
     assert "1\u202f060\n" in text
     assert "et 1\u202f010 autres" in text
     assert text.count("/page/") == 50

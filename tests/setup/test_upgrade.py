@@ -186,7 +186,7 @@ def check_operators(ledger: Ledger) -> None:
     [due] = outbox.claim_subscriptions(ledger, 99, LATER, LATER, 9)
     assert due.results == {"https://w3id.org/x": "2026-12-01"}
     [message] = outbox.messages(ledger)
-    assert (message.message.topic, message.message.data) == ("report events", {"count": 2})
+    assert (message.topic, message.data) == ("report events", {"count": 2})
     [alert] = outbox.alerts(ledger, is_open=True)
     assert (alert.rule, alert.reason.code) == ("failed", "run_state")
     assert [item.rule for item in outbox.silences(ledger, NOW)] == ["late"]

@@ -70,10 +70,7 @@ class SubmissionWorld:
         return self.context.ledger
 
     def mails(self) -> list[tuple[str, str]]:
-        return [
-            (item.message.address, item.message.text)
-            for item in reversed(outbox.messages(self.ledger, 50))
-        ]
+        return [(item.address, item.text) for item in reversed(outbox.messages(self.ledger, 50))]
 
     def link(self, kind: str = "confirm") -> str:
         match = re.search(rf"/submit/{kind}/\S+", self.mails()[-1][1])

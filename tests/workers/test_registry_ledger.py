@@ -179,7 +179,7 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(
     for search in ("goal=3", "goal=4"):
         store.request("mail", "reader@example.org", search, "Health", "fr", "change")
     confirmation, old = (
-        item.message.text.partition("/follow/confirm/")[2].split()[0]
+        item.text.partition("/follow/confirm/")[2].split()[0]
         for item in outbox.messages(admin.ledger, 2)
     )
     store.confirm(confirmation)
@@ -187,13 +187,13 @@ def test_a_follower_confirms_gets_the_difference_and_ends_it(
         added = {"new": [ChangedThing("https://x.example/b", "B é", "/b")]} if position > 1 else {}
         for due in store.due(position):
             store.settle(due.key, ComparedResults(position, results, added))
-    digest = outbox.messages(admin.ledger, 1)[0].message
+    digest = outbox.messages(admin.ledger, 1)[0]
     outbox.prune_subscriptions(admin.ledger, clock.now + CONFIRMATION_AGE + DAY)
     ended = [store.end(confirmation), store.end(confirmation), store.end(old)]
 
     assert "- B é" in digest.text
     assert ended == [True, False, False]
-    topics = [item.message.topic for item in outbox.messages(admin.ledger)]
+    topics = [item.topic for item in outbox.messages(admin.ledger)]
     assert digest.topic not in topics
     admin.close()
 
