@@ -39,6 +39,7 @@ HarvestError
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
 ├── ValidationCrashError   some records crashed all processes that validated them
+├── CheckTimeoutError      the time of a check of a feed is used up
 ├── CrashLoopError         the process that reads a source's responses crashes repeatedly
 ├── ClusterError           a Dask cluster cannot be used: no answer, no workers, other code
 │   └── ClusterLostError       a connected cluster no longer answers
@@ -255,6 +256,10 @@ class ValidationCrashError(HarvestError):
 
 class CrashLoopError(HarvestError):
     """The process of a run crashes repeatedly."""
+
+
+class CheckTimeoutError(HarvestError):
+    """The time of a check of a feed is used up."""
 
 
 class ClusterError(HarvestError):

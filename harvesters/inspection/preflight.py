@@ -24,7 +24,7 @@ import orjson
 import sqlalchemy as sa
 
 from harvesters.archive import Archive
-from harvesters.errors import HarvestError
+from harvesters.errors import CheckTimeoutError, HarvestError, NotFoundError
 from harvesters.inspection import findings as of_feed
 from harvesters.inspection.findings import (
     FieldSample,
@@ -84,21 +84,16 @@ class Upload:
 @dataclass(slots=True)
 class UploadTransport(httpx.BaseTransport):
     """Answers requests of the first address with *upload*, and of every other with 404: an upload is
-    one page of a source. *further* is the first other address.
+    one page of a source, and a protocol which looks elsewhere after an error ends with that error.
     """
 
     upload: Upload
-    further: str = field(default="", init=False)
     _address: str = field(default="", init=False)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the upload, or 404 for another address, so that a protocol which looks elsewhere
-        after an error ends with that error.
-        """
-        address = str(request.url)
-        self._address = self._address or address
-        if address != self._address:
-            self.further = self.further or address
+        """Return the upload, or 404 for another address."""
+        self._address = self._address or str(request.url)
+        if self._address != str(request.url):
             return httpx.Response(404)
         headers = {"Content-Type": self.upload.media_type} if self.upload.media_type else {}
         return httpx.Response(200, headers=headers, content=self.upload.content)
@@ -140,10 +135,6 @@ class PreflightLimits:
         )
 
 
-class _TimeIsUpError(HarvestError):
-    """The time of a preflight is used up."""
-
-
 def check_feed(
     source: Source,
     upload: Upload | None,
@@ -164,7 +155,6 @@ def check_feed(
     source = _as_file(source, upload)
     check_compatible(source)
     limits = limits or PreflightLimits()
-    transport = UploadTransport(upload) if upload else None
     network = replace(network, retry_policy=limits.retry_policy)
     with (
         TemporaryDirectory(prefix="stocktake-preflight-") as folder,
@@ -180,7 +170,7 @@ def check_feed(
     ):
         if ledger is not None:
             _copy_source(ledger, context.ledger, source.name)
-        run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
+        run, failed = _collect(source, context, upload, _deadline(clock, limits.seconds))
         plan, _ = plan_run(source, context, run)
         sample = FieldSample()
         if plan.fetched:
@@ -229,7 +219,7 @@ def _deadline(clock: Callable[[], float], seconds: float) -> Callable[[], None]:
 
     def check() -> None:
         if clock() > end:
-            raise _TimeIsUpError(_TOO_LONG % f"{seconds:g}")
+            raise CheckTimeoutError(_TOO_LONG % f"{seconds:g}")
 
     return check
 
@@ -237,7 +227,7 @@ def _deadline(clock: Callable[[], float], seconds: float) -> Callable[[], None]:
 def _collect(
     source: Source,
     context: HarvestContext,
-    transport: UploadTransport | None,
+    upload: Upload | None,
     check_time: Callable[[], None],
 ) -> tuple[Run, Finding | None]:
     """Stage the records of a feed; return the run, and the finding that ended it early."""
@@ -245,13 +235,12 @@ def _collect(
     run = context.ledger.create_run(
         source.name, started, rules_digest(source, context), is_full=True
     )
-    timed = replace(context, check_lock=check_time)
+    timed, failed = replace(context, check_lock=check_time), None
     try:
-        run, failed = collect(_collect_feed, timed, run, lambda _: None, source, transport)
+        run = collect(_collect_feed, timed, run, lambda _: None, source, upload)
     except HarvestError as error:
         run = context.ledger.run(run.id) or run
-        failed = _early_end(error, transport, run)
-    if failed:
+        failed = _early_end(error, upload, run)
         run = replace(run, incomplete_reason=other(failed.message))
     context.ledger.save(run)
     return run, failed
@@ -262,38 +251,35 @@ def _collect_feed(
     run: Run,
     watch: ProgressCallback,
     source: Source,
-    transport: UploadTransport | None,
-) -> tuple[Run, Finding | None]:
+    upload: Upload | None,
+) -> Run:
     archive = Archive(context.data / "archive", source.name, run.id, run.archived)
+    transport = UploadTransport(upload) if upload else None
     client = open_client(source, context, archive, transport=transport)
     unchanged = run.rules == last_rules_digest(source, context)
     task = ProcessingTask(run, source, context.iris.base, context.pool.name, unchanged)
     queue = open_queue(context, task, watch)
     with closing(archive), client:
-        try:
-            read_pages(context, client, None, queue)
-        except HarvestError as error:
-            return queue.run, _early_end(error, transport, queue.run)
-    return queue.run, None
+        read_pages(context, client, None, queue)
+    return queue.run
 
 
-def _early_end(error: HarvestError, transport: UploadTransport | None, run: Run) -> Finding:
-    if isinstance(error, _TimeIsUpError):
+def _early_end(error: HarvestError, upload: Upload | None, run: Run) -> Finding:
+    if isinstance(error, CheckTimeoutError):
         return Finding(
             "feed-partly-read",
             Level.NOTE,
             str(error),
             "Check a smaller feed, or raise the limit of time.",
         )
-    if transport and transport.further and run.pages:
-        message = f"The source continues at {transport.further}; only the uploaded page was read"
+    if upload and run.pages and isinstance(error, NotFoundError):
         return Finding(
             "feed-partly-read",
             Level.NOTE,
-            message,
+            f"The source continues, and only the uploaded page was read: {error}",
             "Name the address instead of a file to have all pages read.",
         )
-    return of_feed.failure(error, transport.upload.name if transport else "")
+    return of_feed.failure(error, upload.name if upload else "")
 
 
 def _findings(
