@@ -420,27 +420,15 @@ class Findings:
         """Add the findings of a staged record, the one with this *number* in the feed; its
         *description* has its warnings.
         """
-        key, reason = record.key or f"#{number}", record.reason or ""
-        if record.outcome in OUTCOMES:
-            name, remedy = OUTCOMES[record.outcome]
-            self.add(Finding(name, Level.ERROR, reason, remedy, key, *position_in(reason)))
-            return
-        is_withheld = record.outcome is Outcome.WITHHELD
-        rules_of = (
-            broken_rules(reason, self.base)
-            if is_withheld
-            else described_rules(description, self.base)
-        )
-        for rule, path in rules_of:
-            # The path is the IRI of a property, or its local name.
+        for finding in record_findings(record, description, self.base, number):
+            path = finding.field
             names = [
                 names
                 for iri, names in self.fields.items()
                 if path and path in (iri, re.split("[/#]", iri)[-1])
             ]
-            level, fields = _LEVELS[rule.severity], ", ".join(next(iter(names), ()))
-            finding = Finding(rule.name, level, rule.message, rule.remedy, key, field=fields)
-            self.add(finding, _title(description))
+            named = replace(finding, field=", ".join(next(iter(names), ())))
+            self.add(named, _title(description))
 
     @property
     def counts(self) -> tuple[RuleCount, ...]:
@@ -454,6 +442,24 @@ class Findings:
         ]
         counts.sort(key=lambda count: (order.index(count.level), -count.records, count.rule))
         return tuple(counts)
+
+
+def record_findings(
+    record: StagedRecord, description: str, base: str, number: int = 0
+) -> Iterator[Finding]:
+    """Yield the findings of a staged record, the one with this *number* in the feed; its *description*
+    has its warnings. The field of a finding is a property, by its IRI or its local name.
+    """
+    key, reason = record.key or f"#{number}", record.reason or ""
+    if record.outcome in OUTCOMES:
+        name, remedy = OUTCOMES[record.outcome]
+        yield Finding(name, Level.ERROR, reason, remedy, key, *position_in(reason))
+        return
+    is_withheld = record.outcome is Outcome.WITHHELD
+    broken = broken_rules(reason, base) if is_withheld else described_rules(description, base)
+    for rule, path in broken:
+        level = _LEVELS[rule.severity]
+        yield Finding(rule.name, level, rule.message, rule.remedy, key, field=path)
 
 
 def _title(description: str) -> str:

@@ -14,17 +14,17 @@ from urllib.parse import unquote
 from harvesters.inspection.findings import (
     OUTCOMES,
     FieldSample,
-    broken_rules,
+    Finding,
     described_rules,
     names_by_property,
+    record_findings,
     sample_fields,
 )
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State, decompress
+from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, State, decompress
 from harvesters.pipeline.processes import ProcessLimits
 from harvesters.source import Source
 from journal.journal import Journal
-from shapes.rules import rules
 from shapes.validate import EngineName
 from vocab.iris import Iris
 from vocab.terms import SH
@@ -34,9 +34,10 @@ _RUNS = 60  # newest runs that are examined; the ledger has the records of fewer
 _KEYS = 500  # records whose descriptions are read at once
 _REPORTED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.HELD, State.SUPERSEDED)
 _FAILED = (Outcome.WITHHELD, *OUTCOMES)
+_NO_RULES = frozenset(name for name, _ in OUTCOMES.values())
 _SHAPE = re.compile(rf"^D <([^>]+)#result-\d+> <{re.escape(SH)}sourceShape> <([^>]+)> ")
 Kind = tuple[str, str]  # a rule and the local name of its property
-Faults = Mapping[Kind, Mapping[str, str]]  # the reason of each record with a fault, by its key
+Faults = Mapping[Kind, Mapping[str, Finding]]  # the fault of each record that has it, by its key
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +90,11 @@ class SourceReport:
     unread: tuple[str, ...] = ()
 
 
-def _faults_after(
-    runs: Iterable[Run], ledger: Ledger, base: str
-) -> Iterator[tuple[str, dict[Kind, dict[str, str]]]]:
+def _faults_after(runs: Iterable[Run], ledger: Ledger, base: str) -> Iterator[tuple[str, Faults]]:
     """Yield the start of each run and the faults after it: a full harvest lists every record, any
     other only those that changed.
     """
-    faults: dict[str, dict[Kind, str]] = {}
+    faults: dict[str, list[Finding]] = {}
     for run in runs:
         is_whole = run.is_full and run.state is not State.INCOMPLETE
         faults = {} if is_whole else faults
@@ -103,21 +102,12 @@ def _faults_after(
             key = record.key or record.reason or ""
             faults.pop(key, None)
             if key and record.outcome in _FAILED:
-                faults[key] = dict(_faults(record, base))
-        kinds: dict[Kind, dict[str, str]] = {}
-        for key, about in faults.items():
-            for kind, reason in about.items():
-                kinds.setdefault(kind, {})[key] = reason
+                faults[key] = list(record_findings(record, "", base))
+        kinds: dict[Kind, dict[str, Finding]] = {}
+        for key, findings in faults.items():
+            for fault in findings:
+                kinds.setdefault((fault.rule, fault.field), {})[key] = fault
         yield _instant(run), kinds
-
-
-def _faults(record: StagedRecord, base: str) -> Iterator[tuple[Kind, str]]:
-    reason = record.reason or ""
-    if record.outcome in OUTCOMES:
-        yield (OUTCOMES[record.outcome][0], ""), reason
-        return
-    for rule, path in broken_rules(reason, base):
-        yield (rule.name, path), rule.message
 
 
 def _instant(run: Run) -> str:
@@ -151,7 +141,7 @@ def report_source(
     fields = names_by_property(sample.uses)
     fixed = fixed_remarks(newest, ledger, journal, base)
     times = (newest.id, _instant(newest), newest.state.value)
-    withheld = _withheld(_faults_after(reversed(runs), ledger, base), base)
+    withheld = _withheld(_faults_after(reversed(runs), ledger, base))
     unread = tuple(use.name for use in sample.uses if not use.is_read)
     return SourceReport(
         source.name, *times, fields, withheld, fixed, sample.guessed_charset, unread
@@ -163,7 +153,7 @@ def _is_listed(run: Run, ledger: Ledger) -> bool:
     return not run.fetched or any(ledger.outcomes(run).values())
 
 
-def _withheld(history: Iterable[tuple[str, Faults]], base: str) -> tuple[WithheldRule, ...]:
+def _withheld(history: Iterable[tuple[str, Faults]]) -> tuple[WithheldRule, ...]:
     """Return the broken rules of the newest run and those that were fixed with it, those of most
     records first.
     """
@@ -173,16 +163,18 @@ def _withheld(history: Iterable[tuple[str, Faults]], base: str) -> tuple[Withhel
     for time, faults in history:
         before, now = now, faults
         times |= {kind: (times.get(kind, (time,))[0], time) for kind in faults}
-    texts = {name: ("", remedy) for name, remedy in OUTCOMES.values()} | {
-        rule.name: (rule.message, rule.remedy) for rule in rules(base).values()
-    }
     listed = []
     for kind in {**now, **before}:
-        records = now.get(kind, {})
-        examples = tuple(WithheldExample(*item) for item in sorted(records.items())[:EXAMPLES])
-        fixed = len(before.get(kind, {}).keys() - records.keys())
-        counts = (len(records), fixed)
-        listed.append(WithheldRule(*kind, *texts[kind[0]], *counts, *times[kind], examples))
+        records, earlier = now.get(kind, {}), before.get(kind, {})
+        fault = next(iter((*records.values(), *earlier.values())))
+        # The message of what is no rule is about one record.
+        message = "" if fault.rule in _NO_RULES else fault.message
+        examples = tuple(
+            WithheldExample(key, one.message) for key, one in sorted(records.items())[:EXAMPLES]
+        )
+        counts = (len(records), len(earlier.keys() - records.keys()))
+        texts = (message, fault.remedy)
+        listed.append(WithheldRule(*kind, *texts, *counts, *times[kind], examples))
     listed.sort(key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path))
     return tuple(listed)
 
