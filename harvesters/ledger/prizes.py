@@ -100,7 +100,8 @@ def count_waiting(ledger: Database, now: datetime) -> int:
 
 
 def add_expert(ledger: Database, edition: str, mail: str) -> None:
-    ledger.upsert(t.prize_expert, {"edition": edition, "mail": mail}, {"mail": mail})
+    remove_expert(ledger, edition, mail)
+    ledger.execute(sa.insert(t.prize_expert).values(edition=edition, mail=mail))
 
 
 def remove_expert(ledger: Database, edition: str, mail: str) -> None:
