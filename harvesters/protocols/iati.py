@@ -9,7 +9,6 @@ found in the same way).
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
@@ -132,7 +131,7 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
     refuse_html(reply, "an IATI file")
     refuse_doctype(reply)
     assert reply.path is not None
-    options, excluded, lost = IatiOptions.of(source), Counter[str](), list[ParseError]()
+    options, lost = IatiOptions.of(source), list[ParseError]()
     with reply.path.open("rb") as file:
         with parser_errors(Reason("%(url)s: not well-formed XML", url=reply.url)):
             _, root = next(
@@ -167,14 +166,10 @@ def parse_activities(source: Source, reply: Reply) -> Iterator[Item[_Element]]:
                     lost += [] if key else [error]
                     yield InvalidRecord(key or None, error.reason)
                     continue
-                if why := _exclusion(options, node):
-                    excluded[why] += 1
-                else:
+                if _is_wanted(options, node):
                     yield _parse_activity(reply, node)
             if lost:
                 raise ValueError(str(lost[0].reason))
-    if excluded:
-        log.info("activities excluded", source=source.name, file=reply.url, **excluded)
 
 
 def _find_parts(text: mmap) -> Iterator[bytes]:
@@ -199,16 +194,15 @@ def _find_parts(text: mmap) -> Iterator[bytes]:
     raise ValueError("it has no </iati-activities> at its end")
 
 
-def _exclusion(options: IatiOptions, activity: _Element) -> str:
-    """Return why an activity is not selected: it is from a secondary reporter, or of another
-    hierarchy level; "" if it is selected.
+def _is_wanted(options: IatiOptions, activity: _Element) -> bool:
+    """Return whether the source definition selects an activity: by its level, and by whether a
+    secondary publisher reports it.
     """
     reporter = activity.find("reporting-org")
     stated = "" if reporter is None else reporter.get("secondary-reporter", "")
-    if not options.secondary and stated.lower() in {"1", "true"}:
-        return "secondary"
     level = (activity.get("hierarchy") or "1").strip()
-    return "hierarchy" if options.hierarchy and level != str(options.hierarchy) else ""
+    is_level = not options.hierarchy or level == str(options.hierarchy)
+    return is_level and (options.secondary or stated.lower() not in {"1", "true"})
 
 
 def _parse_activity(reply: Reply, node: _Element) -> Item[_Element]:

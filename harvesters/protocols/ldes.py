@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple
 from urllib.parse import urldefrag, urlsplit
 
@@ -121,8 +120,11 @@ class StreamReader:
         self.incomplete_reason: Reason | None = None
 
     def members(self) -> Iterator[StreamMember]:
+        """Yield the members from the first page on: that of the source definition's view, else the
+        source's, or that of a view that it names.
+        """
         source, fetch = self.reader.source, self.reader.fetch
-        pending, seen = [self._root_node()], set[str]()
+        pending, seen = [LdesOptions.of(source).view or source.url], set[str]()
         while pending:
             address = pending.pop()
             if address in seen:
@@ -130,14 +132,17 @@ class StreamReader:
             seen.add(address)
             reply = fetch.get(address, accept=_ACCEPT)
             seen.add(urldefrag(reply.url).url)
-            links, members = self._parse_page(reply)
-            if self.pages == 1 and not links and not members:
-                raise ParseError(
-                    "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
-                    "relations",
-                    source=source.name,
-                    url=reply.url,
-                )
+            links, members, views = self._parse_page(reply)
+            if not self.pages and not links and not members:
+                if not views or views[0] in seen:
+                    raise ParseError(
+                        "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
+                        source=source.name,
+                        url=reply.url,
+                    )
+                pending, self.incomplete_reason = views[:1], None
+                continue
+            self.pages += 1
             pending += [
                 link
                 for link, newest in sorted(links.items(), reverse=True)
@@ -145,51 +150,36 @@ class StreamReader:
             ]
             yield from (member for member in members if may_be_newer(member.stamp, self.moment))
 
-    def _root_node(self) -> str:
-        """Return the root node: the source definition's view, else a view of the stream, with
-        latest versions only for a full harvest.
+    def _parse_page(
+        self, reply: Reply
+    ) -> tuple[dict[str, datetime | None], list[StreamMember], list[str]]:
+        """Return the links and members of a page, and the views that it names on its host: first
+        those with latest versions only for a full harvest, and the others for changes.
         """
-        source = self.reader.source
-        if wanted := LdesOptions.of(source).view:
-            return wanted
-        reply = self.reader.fetch.get(source.url, accept=_ACCEPT)
-        with self.reader.open_store(reply, graphs=True) as store:
-            page, host = urldefrag(reply.url).url, urlsplit(reply.url).hostname
-            if _parse_relations(store, page, _DEFAULTS) or any(_parse_members(store, _DEFAULTS, 0)):
-                return source.url
-            views = [
-                (
-                    view,
-                    any(map(partial(_is_latest, store), objects(store, NamedNode(view), _POLICY))),
-                )
-                for view in sorted({*iris(store, None, f"{_TREE}view")})
-                if is_web(view) and urlsplit(view).hostname == host
-            ]
-        if not views:
-            raise ParseError(
-                "%(source)s: %(url)s is not an event stream: it has no view, members or relations",
-                source=source.name,
-                url=reply.url,
-            )
-        is_full = self.moment is None
-        return next((view for view, latest in views if latest is is_full), views[0][0])
-
-    def _parse_page(self, reply: Reply) -> tuple[dict[str, datetime | None], list[StreamMember]]:
         broken: NodeErrors = {}
+        page, host = urldefrag(reply.url).url, urlsplit(reply.url).hostname
         with self.reader.open_store(reply, broken, graphs=True) as store:
             paths = {name: _text(store, None, _LDES + name) for name in _DEFAULTS}
             known = {name: _normalize_iri(path) for name, path in paths.items() if path}
-            self.stream, self.pages = {**self.stream, **known}, self.pages + 1
+            self.stream = {**self.stream, **known}
             self.incomplete_reason = self.incomplete_reason or _retention_limit(store)
-            links = _parse_relations(store, urldefrag(reply.url).url, self.stream)
+            links = _parse_relations(store, page, self.stream)
             members = list(_parse_members(store, self.stream, self.reader.options.steps, broken))
+            latest = {
+                view: any(
+                    _is_latest(store, term) for term in objects(store, NamedNode(view), _POLICY)
+                )
+                for view in sorted({*iris(store, None, f"{_TREE}view")})
+                if is_web(view) and urlsplit(view).hostname == host
+            }
+        views = sorted(latest, key=lambda view: latest[view] is not (self.moment is None))
         if broken and self.incomplete_reason is None:
             # Members have their own reason; other parts may be relations to pages.
             why = next(iter(broken.values()))
             self.incomplete_reason = Reason(
                 "%(url)s has parts that cannot be read: %(error)s", url=reply.url, error=why
             )
-        return links, members
+        return links, members, views
 
     def parse_entity(self, member: StreamMember) -> Item[Graph]:
         """Return the record of an entity's latest version; its digest covers the statements about
