@@ -5,6 +5,7 @@ and content mean, or parse it as XML, JSON or text. Errors describe what was rec
 from __future__ import annotations
 
 import codecs
+import gzip
 import html
 import io
 import json
@@ -641,6 +642,22 @@ _OUTPUT_CHUNK = 64 * 1024  # Bytes that are decompressed at once.
 _NO_ENCODING, _GZIP = ("", "identity"), (OFFERED, "x-gzip")
 
 
+class _Parts(io.RawIOBase):
+    """The parts of a body as a file."""
+
+    def __init__(self, parts: Iterable[bytes]) -> None:
+        self._parts, self._left = iter(parts), b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._left = self._left or next(filter(None, self._parts), b"")
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
 def decode_content(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     """Decode a body by its Content-Encoding, in chunks of at most 64 KiB: gzip with any number of
     members, after which zeros are padding. Raise ValueError if it is invalid.
@@ -651,24 +668,12 @@ def decode_content(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         return
     if name not in _GZIP:
         raise ValueError(f"encoded as {name[:40]!r}, which was not requested")
-    member = None
-    for part in parts:
-        is_full = False  # The decoder has more than it returned at once.
-        while part or is_full:
-            if member is None:
-                part = part.lstrip(b"\0")
-                member = zlib.decompressobj(31) if part else None
-                continue
-            try:
-                chunk = member.decompress(part, _OUTPUT_CHUNK)
-            except zlib.error as error:
-                raise ValueError(str(error)) from error
-            yield chunk
-            is_full, part = len(chunk) == _OUTPUT_CHUNK, member.unconsumed_tail
-            if member.eof:
-                is_full, part, member = False, member.unused_data, None
-    if member is not None:
-        raise ValueError("its gzip data are truncated")
+    with gzip.GzipFile(fileobj=io.BufferedReader(_Parts(parts))) as file:
+        try:
+            while chunk := file.read1(_OUTPUT_CHUNK):
+                yield chunk
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise ValueError(str(error)) from error
 
 
 START = 256 * 1024  # Bytes at the beginning of a file that show its format.
