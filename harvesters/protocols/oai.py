@@ -177,9 +177,8 @@ class Calendar:
         first = parse_timestamp(start) if start else self.earliest
         last = parse_timestamp(until) if until else self.now
         if inside:
-            middle = inside[(len(inside) - 1) // 2]
-            if middle == inside[-1]:
-                middle = next((text for text in reversed(inside) if text < middle), middle)
+            earlier = [text for text in inside if text < inside[-1]] or inside
+            middle = earlier[(len(earlier) - 1) // 2]
             middle = self.shift(middle, -1) if middle == until else middle
         elif first and last and self.text(first) < self.text(last):
             middle = self.text(first + (last - first) // 2)

@@ -9,13 +9,13 @@ Source: https://www.w3.org/TR/sparql11-protocol/
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from string import Template
 from typing import Annotated, Any, Self
 
@@ -187,7 +187,11 @@ class Sparql(PagedProtocol[Graph]):
         """
         self.listed = [name for name in self.listed if name > cursor.position]
         self.listed = self.listed or self._list_next(cursor)
-        subjects = [*self._fitting(size)]
+        lengths = accumulate(map(len, self.listed[:size]))
+        named = zip(self.listed, lengths, strict=False)
+        # These fit into an address; one does in any case.
+        fitting = [name for name, length in named if length <= _MAX_SUBJECT_CHARS]
+        subjects = fitting or self.listed[:1]
         if not subjects:
             return Batch(None, (), cursor.total, "")
         names = [*filter(_is_iri, subjects)]
@@ -221,15 +225,6 @@ class Sparql(PagedProtocol[Graph]):
     def skip(self, cursor: ListCursor, error: HarvestError) -> tuple[InvalidRecord, ListCursor]:
         name = self.listed[0]
         return InvalidRecord(name, error.reason), replace(cursor, position=name)
-
-    def _fitting(self, size: int) -> Iterator[str]:
-        """Yield the next subjects whose IRIs fit into an address."""
-        length = 0
-        for subject in self.listed[:size]:
-            length += len(subject)
-            if length > _MAX_SUBJECT_CHARS and length > len(subject):
-                return
-            yield subject
 
     def _list_next(self, cursor: ListCursor) -> list[str]:
         """List the next subjects; fewer at once if the endpoint refuses so many or lists none."""
