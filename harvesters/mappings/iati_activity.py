@@ -148,23 +148,27 @@ def _classify(activity: _Element, table: FieldTable) -> tuple[list[Claim], list[
     The percentages of sectors that lead to one concept on one basis are added, if they are of one
     vocabulary, whose percentages add up to 100.
     """
+    nodes = [*activity.iterchildren("sector", "tag", "policy-marker")]
+    stated = [(node, [*_claims(node, table)]) for node in nodes]
     claims: dict[str, Claim] = {}
-    sectors: dict[tuple[str, Basis], list[_Element]] = {}
-    left: dict[Text, None] = {}
-    for node in activity.iterchildren("sector", "tag", "policy-marker"):
-        node_claims = list(_claims(node, table))
-        for claim in node_claims:
-            known = claims.setdefault(claim.concept, claim)
-            if known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED:
-                claims[claim.concept] = claim
-            if node.tag == "sector":
-                sectors.setdefault((claim.concept, claim.basis), []).append(node)
-        if not node_claims and node.tag != "policy-marker":
-            left |= dict.fromkeys(_words(node, table.language))
+    every = [claim for _, of_node in stated for claim in of_node]
+    for claim in sorted(every, key=lambda claim: claim.basis is not Basis.DECLARED):
+        claims.setdefault(claim.concept, claim)
     for concept, claim in claims.items():
-        nodes = sectors.get((concept, claim.basis), [])
-        if len({node.get("vocabulary") for node in nodes}) == 1:
-            claims[concept] = claim._replace(percentage=_percentage(nodes))
+        same = (concept, claim.basis)
+        sectors = [
+            node
+            for node, of_node in stated
+            if node.tag == "sector" and same in [(each.concept, each.basis) for each in of_node]
+        ]
+        if len({node.get("vocabulary") for node in sectors}) == 1:
+            claims[concept] = claim._replace(percentage=_percentage(sectors))
+    left = dict.fromkeys(
+        word
+        for node, of_node in stated
+        if not of_node and node.tag != "policy-marker"
+        for word in _words(node, table.language)
+    )
     return list(claims.values()), list(left)
 
 

@@ -124,21 +124,22 @@ def _add_coverage(
     """Sort dc:coverage into countries, one scope (local to international), periods, and other
     words, which are subjects.
     """
-    lexicon, countries = table.lexicon, dict[str, None]()
-    periods, scope, left = list[Period](), None, list[Text]()
-    for word in table.words("covered", fields):
-        if listed := lexicon.list_countries(word):
-            countries.update(dict.fromkeys(listed))
-        elif lexicon.find_coverage(word):
-            scope = lexicon.coverage(word)
-        elif period := parse_interval(word) or _dcmi_period(word):
-            periods.append(Period(*period))
-        else:
-            left.append(parse_name(word))
-    values |= {"countries": tuple(countries), "periods": tuple(periods)}
-    values["subjects"] = tuple(dict.fromkeys([*values["subjects"], *left]))
+    lexicon, words = table.lexicon, table.words("covered", fields)
+    countries = {word: lexicon.list_countries(word) for word in words}
+    scopes = [word for word in words if not countries[word] and lexicon.find_coverage(word)]
+    periods = {
+        word: parse_interval(word) or _dcmi_period(word)
+        for word in words
+        if not countries[word] and word not in scopes
+    }
+    left = [parse_name(word) for word, period in periods.items() if not period]
+    values |= {
+        "countries": tuple(dict.fromkeys(area for each in countries.values() for area in each)),
+        "periods": tuple(Period(*period) for period in periods.values() if period),
+        "subjects": tuple(dict.fromkeys([*values["subjects"], *left])),
+    }
     if kind is Initiative:
-        values["coverage"] = scope
+        values["coverage"] = lexicon.coverage(scopes[-1]) if scopes else None
 
 
 def _dcmi_period(word: str) -> tuple[str, str] | None:
