@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
 from html import unescape
@@ -61,7 +62,6 @@ _DAY_TIME = re.compile(
 _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
 _BRACKET = re.compile("[][()（）]")
 _YEARS = re.compile(r"([12]\d{3})\s*[-–—]\s*([12]\d{3})\Z", re.ASCII)
-_MILLISECONDS = re.compile(r"-?\d{1,14}\Z", re.ASCII)
 # Numbers of thirteen digits that can only be milliseconds: 2001-09-09 to 2100.
 _MODERN = range(10**12, 4_102_444_800_000)
 _EDITOR = re.compile(r'\s*\{\s*"ops"\s*:\s*\[')
@@ -103,11 +103,8 @@ def read_editor(value: Any) -> Any:
     """
     delta = value
     if isinstance(value, str) and _EDITOR.match(value):
-        try:
-            with parser_errors("an editor's JSON"):
-                delta = orjson.loads(value)
-        except ParseError:
-            return value
+        with suppress(ParseError), parser_errors("an editor's JSON"):
+            delta = orjson.loads(value)
     steps = delta.get("ops") if isinstance(delta, dict) else None
     if not isinstance(steps, list):
         return value
@@ -269,14 +266,10 @@ def parse_date(text: str, forms: Sequence[str] = ()) -> str | None:
     if len(text) == 13 and text.isdecimal() and int(text) in _MODERN:
         return _parse_milliseconds(text)
     for form in forms:
-        if form == MILLISECONDS:
-            if _MILLISECONDS.match(text):
+        with suppress(ValueError, OverflowError):
+            if form == MILLISECONDS:
                 return _parse_milliseconds(text)
-            continue
-        try:
             return normalize_date(datetime.strptime(text, form).isoformat())
-        except ValueError:
-            continue
     return text or None
 
 
@@ -388,21 +381,11 @@ def parse_language(word: str) -> str | None:
     """
     text = word.strip().rpartition("/")[2] if word.startswith("http") else word.strip()
     head, _, rest = text.replace("_", "-").partition("-")
-    if _TAG.match(text):
-        code = head.lower()
-        match = next(
-            (
-                language
-                for kind in ("alpha_2", "alpha_3", "bibliographic")
-                if (language := pycountry.languages.get(**{kind: code}))
-            ),
-            None,
-        )
-    else:
-        match, rest = None, ""
-    match = match or pycountry.languages.get(name=text.capitalize())
+    kinds = ("alpha_2", "alpha_3", "bibliographic") if _TAG.match(text) else ()
+    codes = (pycountry.languages.get(**{kind: head.lower()}) for kind in kinds)
+    match = next(filter(None, codes), None) or pycountry.languages.get(name=text.capitalize())
     short = getattr(match, "alpha_2", None) or getattr(match, "alpha_3", None)
-    return f"{short}-{rest}" if short and rest else short
+    return f"{short}-{rest}" if short and rest and kinds else short
 
 
 def parse_languages(texts: Iterable[str]) -> tuple[str, ...]:
@@ -544,9 +527,8 @@ def _is_tag(tag: re.Match[str], ended: set[str]) -> bool:
 def _character(entity: re.Match[str]) -> str:
     """Return the character of an entity; a name that HTML does not have, such as AT&T;, stays."""
     name = entity[0][1:]
-    if name[0] != "#":
-        return html5.get(name, entity[0]).replace("\xa0", " ")
-    return unescape(entity[0]).replace("\xa0", " ")
+    letter = unescape(entity[0]) if name[0] == "#" else html5.get(name, entity[0])
+    return letter.replace("\xa0", " ")
 
 
 def natural(text: str | None) -> int | None:
