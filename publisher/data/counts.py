@@ -1,4 +1,5 @@
-"""Count and list things from the facet tables of one snapshot; results are cached.
+"""Open DuckDB databases, read the SQL files of the folder ``sql``, and count and list things from the
+tables of one snapshot; results are cached.
 
 The things of each facet value are a bitmap (https://roaringbitmap.org/), read once from the tables,
 since counting a million things by SQL takes seconds a page.
@@ -11,11 +12,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple, TypeVar
 
+import duckdb
 import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
@@ -29,7 +31,6 @@ from publisher.data.properties import (
     ORGANIZATION_KEYS,
     kind_number,
 )
-from publisher.database import connect, sql
 from vocab.initiative import Basis
 from vocab.iris import KINDS, Iris
 
@@ -109,6 +110,37 @@ class ThingCount(int):
 
 
 NONE = ThingCount(0, 0)
+
+
+def connect(
+    path: Path | None = None, *, read_only: bool = False, **config: str | int
+) -> duckdb.DuckDBPyConnection:
+    """Return a connection to the file *path*, or to a database in memory, with the settings
+    *config*.
+
+    DuckDB's progress bar is off: it appears after two seconds on standard output, which may be a
+    file that a command writes.
+    """
+    settings: dict[str, str | bool | int | float | list[str]] = {**config}
+    connection = duckdb.connect(str(path or ":memory:"), read_only, settings)
+    connection.execute("SET enable_progress_bar = false")
+    return connection
+
+
+def attach(path: Path, **config: str | int) -> duckdb.DuckDBPyConnection:
+    """Return a read-only connection to the file *path*; this process may also have it open with
+    other settings.
+    """
+    connection = connect(**config)  # type: ignore[arg-type]  # the settings are no path
+    connection.execute("ATTACH ? AS stored (READ_ONLY)", [str(path)])
+    connection.execute("USE stored")
+    return connection
+
+
+@cache
+def sql(name: str) -> str:
+    """Return the text of the file *name* of SQL, in which values are bound, never pasted."""
+    return (Path(__file__).parents[1] / "sql" / f"{name}.sql").read_text()
 
 
 CACHED_RESULTS = 2_000

@@ -1,5 +1,4 @@
-"""Read what the journal entries up to that of a snapshot changed, the past states of graphs, and
-their changes as pages show them.
+"""Read what the journal entries up to that of a snapshot changed, and the past states of graphs.
 
 A *sequence* number counts the changes of records in the order of the journal, a *number* those
 within a set. Both are the same in every file that was built from the journal, so a cursor with one
@@ -12,31 +11,30 @@ import asyncio
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import formatdate
 from functools import lru_cache
-from itertools import islice
 
-import zstandard
-from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
+from pyoxigraph import Quad, Store, Triple
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.data.counts import FacetIndex
-from publisher.database import sql
+from publisher.data.counts import FacetIndex, sql
 from publisher.errors import NotReady
 from publisher.rdf import TERM_TEXT, term_id
 from publisher.store.changes import LEAD, RECORD, VANISHED
 from publisher.store.changes import ChangeType as ChangeType
-from publisher.store.descriptions import Description, describe_triples, with_triples
+from publisher.store.descriptions import (
+    Description,
+    describe_triples,
+    parse_triples,
+    read_rows,
+    triples_of,
+)
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView, field_views
-from vocab.iris import Iris
 
 _NOT_READY = TranslatableText(
     "the history is still being built from the journal; try again in a moment"
 )
 ALL = "all"  # the set of all records
-STAMP = "%Y%m%d%H%M%S"  # the form of times in the addresses of past states
 SLICE = 10_000  # records in a slice; a sitemap may have up to 50,000
 # The last changes of records up to the sequence number $upto.
 LATEST = """
@@ -63,37 +61,6 @@ class Watermark:
     entry: int
     sequence: int
     stamp: int
-
-
-@dataclass(frozen=True, slots=True)
-class GraphChange:
-    """A change of a graph: its entry, run and time (seconds since 1970, which never decreases), and
-    the number of added and removed triples.
-
-    *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None for the change that created the graph.
-    """
-
-    entry: int
-    run: str
-    time: int
-    added: int
-    removed: int
-    rows: tuple[str, ...] | None
-
-    @property
-    def stamp(self) -> str:
-        """Return its time in fourteen digits, UTC."""
-        return datetime.fromtimestamp(self.time, UTC).strftime(STAMP)
-
-    @property
-    def date(self) -> str:
-        return formatdate(self.time, usegmt=True)
-
-    def address(self, graph: str) -> str:
-        """Return the path of the state after it; *graph* is the path of the graph without the first
-        slash.
-        """
-        return f"/memento/{self.stamp}/{graph}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +229,7 @@ class History:
             later.setdefault(number, []).append((entry, data))
         for number, (_, entry) in zip(numbers, versions, strict=True):
             changes = [data for changed, data in later.get(number, ()) if changed > entry]
-            triples = _parse(sorted(stated.get(number, ())))
+            triples = parse_triples(sorted(stated.get(number, ())))
             yield _undo(triples, changes) if changes else triples
 
     def _stated(self, graphs: set[int]) -> dict[int, list[str]]:
@@ -309,16 +276,6 @@ def read_watermark(service: QueryService) -> Watermark:
     return open_history(service).watermark(time.time())
 
 
-def triples_of(rows: Iterable[str], sign: str) -> Iterator[Triple]:
-    """Yield the triples of those *rows* of a change that begin with *sign*, ``A`` or ``D``."""
-    return _parse(f"{row[2:]} .\n" for row in rows if row.startswith(sign))
-
-
-def _parse(lines: Iterable[str]) -> Iterator[Triple]:
-    quads = parse("".join(lines), RdfFormat.N_TRIPLES, lenient=True)
-    return (quad.triple for quad in quads)
-
-
 def _undo(triples: Iterable[Triple], changes: Sequence[bytes | None]) -> Iterator[Triple]:
     """Undo *changes*, the last change first; the one that created the graph has no rows."""
     if None in changes:
@@ -326,15 +283,11 @@ def _undo(triples: Iterable[Triple], changes: Sequence[bytes | None]) -> Iterato
     store = Store()
     store.extend(Quad(*triple) for triple in triples)
     for data in changes:
-        rows = _lines(data) or ()
+        rows = read_rows(data) or ()
         for triple in triples_of(rows, "A"):
             store.remove(Quad(*triple))
         store.extend(Quad(*triple) for triple in triples_of(rows, "D"))
     yield from sorted((quad.triple for quad in store), key=str)
-
-
-def _lines(data: bytes | None) -> tuple[str, ...] | None:
-    return None if data is None else tuple(zstandard.decompress(data).decode().split("\n"))
 
 
 def _leaves(sets: str) -> tuple[str, ...]:
@@ -356,24 +309,6 @@ def _above(names: Iterable[str]) -> list[str]:
 def _paths(name: str) -> tuple[str, ...]:
     parts = name.split(":")
     return tuple(":".join(parts[:end]) for end in range(1, len(parts) + 1))
-
-
-def mementos(changes: Iterable[GraphChange]) -> list[GraphChange]:
-    """Return the changes that a state of the graph follows, oldest first: of several in one second,
-    the last.
-    """
-    return list({item.time: item for item in changes}.values())
-
-
-def graph_changes(tables: FacetIndex, graph: str) -> tuple[GraphChange, ...]:
-    """Return the published changes of *graph*, oldest first."""
-    rows = tables.query(sql("changes-of-graph"), graph=term_id(f"<{graph}>"))
-    return tuple(GraphChange(*(*row, _lines(data))) for *row, data in rows)
-
-
-async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
-    """Return the published changes of *graph*, oldest first. Raises NotReady."""
-    return await asyncio.to_thread(lambda: graph_changes(service.tables, graph))
 
 
 async def read_version(service: QueryService, graph: str, entry: int) -> Description:
@@ -401,47 +336,3 @@ async def compare_versions(
         return None
     removed, added = sorted(old - new), sorted(new - old)
     return field_views(removed, added, service.iris.base, current_locale().language, gettext)
-
-
-SHOWN_CHANGES = 20  # changes that a page shows, the newest
-SHOWN_ROWS = 60  # triples of a change that a page shows
-
-
-def recent_changes(
-    changes: Sequence[GraphChange], about: Description, iris: Iris
-) -> list[dict[str, object]]:
-    """Return the newest changes of the graph that *about* describes, the newest first: *added* and
-    *removed* are the first SHOWN_ROWS rows, none of the change that created the graph, *fields* is
-    what changed, as people read it, and *memento* the path of the state after it, None if a later
-    change has the same second.
-    """
-    graph, states = about.iri.removeprefix(iris.base), mementos(changes)
-    return [
-        _change(item, about, iris, item.address(graph) if item in states else None)
-        for item in islice(reversed(changes), SHOWN_CHANGES)
-    ]
-
-
-def _change(
-    change: GraphChange, about: Description, iris: Iris, memento: str | None
-) -> dict[str, object]:
-    added, removed = (
-        with_triples(triples_of(change.rows or (), sign), about).statements[:SHOWN_ROWS]
-        for sign in "AD"
-    )
-    old, new = (
-        [row[2:] for row in change.rows or () if row.startswith(sign)] for sign in ("D ", "A ")
-    )
-    return {
-        "run": iris.run(change.run),
-        "time": datetime.fromtimestamp(change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "memento": memento,
-        "added_count": change.added,
-        "removed_count": change.removed,
-        "added": added,
-        "removed": removed,
-        "first": change.rows is None,
-        "fields": field_views(old, new, iris.base, current_locale().language, gettext)
-        if change.rows
-        else [],
-    }

@@ -26,7 +26,6 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText
 from publisher.data.properties import PropertyRow, PropertyTable, published_properties
-from publisher.history.change_reader import read_history
 from publisher.linked_data.jsonld import Node, plain_json
 from publisher.linked_data.lists import ListPage
 from publisher.pages import ServiceDep, require
@@ -35,6 +34,7 @@ from publisher.store.descriptions import (
     Description,
     describe_graph,
     describe_thing,
+    read_history,
     registry_rows,
     serialize_description,
 )

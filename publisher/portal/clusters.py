@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.history.change_reader import read_history, recent_changes
 from publisher.linked_data.entities import (
     Entity,
     EntityPage,
@@ -30,7 +29,13 @@ from publisher.linked_data.entities import (
 )
 from publisher.pages import require
 from publisher.rdf import Term
-from publisher.store.descriptions import Description, describe_graph, describe_thing
+from publisher.store.descriptions import (
+    Description,
+    describe_graph,
+    describe_thing,
+    read_history,
+    recent_changes,
+)
 from publisher.store.query_service import QueryService
 from vocab.annotations import cluster_iri, named_member
 from vocab.field_changes import FIELD_NAMES

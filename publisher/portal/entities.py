@@ -23,11 +23,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.data.counts import Family, Filter
+from publisher.data.counts import Family, Filter, sql
 from publisher.data.properties import FACETS, published_properties
-from publisher.database import sql
 from publisher.feeds.records import feed_links
-from publisher.history.change_reader import read_history, recent_changes
 from publisher.linked_data.entities import (
     DESCRIPTION,
     GONE,
@@ -79,6 +77,8 @@ from publisher.store.descriptions import (
     describe_thing,
     last_confirmed,
     number_of,
+    read_history,
+    recent_changes,
     replacements,
     source_statuses,
 )

@@ -26,7 +26,7 @@ from publisher.data.counts import Filter, make_filter
 from publisher.data.properties import FACETS, facet_of_concept
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
-from publisher.history.change_reader import GraphChange, read_history, read_version
+from publisher.history.change_reader import read_version
 from publisher.linked_data.entities import (
     Entity,
     EntityPage,
@@ -58,7 +58,13 @@ from publisher.portal.figures import (
     query_page_url,
 )
 from publisher.rdf import Row, Term, iri
-from publisher.store.descriptions import Description, describe_graph, describe_thing
+from publisher.store.descriptions import (
+    Description,
+    GraphChange,
+    describe_graph,
+    describe_thing,
+    read_history,
+)
 from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
 from vocab.iris import Iris, slug

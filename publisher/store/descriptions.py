@@ -1,19 +1,25 @@
-"""The statements about one thing, for pages and for RDF, and the status of each source."""
+"""The statements about one thing, for pages and for RDF, what changed of them, and the status of each
+source.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import formatdate
 from functools import cached_property, lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
-from pyoxigraph import NamedNode, Triple, serialize
+import zstandard
+from pyoxigraph import NamedNode, RdfFormat, Triple, parse, serialize
 
-from publisher.database import sql
+from languages.translations import current_locale, gettext
+from publisher.data.counts import FacetIndex, sql
 from publisher.errors import RowLimit
 from publisher.rdf import (
     NAMESPACES,
@@ -27,6 +33,8 @@ from publisher.rdf import (
     to_node,
 )
 from publisher.store.query_service import QueryService
+from vocab.field_changes import field_views
+from vocab.iris import Iris
 from vocab.provenance import (
     Freshness,
     FreshnessInputs,
@@ -217,6 +225,118 @@ def with_triples(triples: Iterable[Triple], about: Description) -> Description:
             for item in triples
         ),
     )
+
+
+STAMP = "%Y%m%d%H%M%S"  # the form of times in the addresses of past states
+
+
+@dataclass(frozen=True, slots=True)
+class GraphChange:
+    """A change of a graph: its entry, run and time (seconds since 1970, which never decreases), and
+    the number of added and removed triples.
+
+    *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None for the change that created the graph.
+    """
+
+    entry: int
+    run: str
+    time: int
+    added: int
+    removed: int
+    rows: tuple[str, ...] | None
+
+    @property
+    def stamp(self) -> str:
+        """Return its time in fourteen digits, UTC."""
+        return datetime.fromtimestamp(self.time, UTC).strftime(STAMP)
+
+    @property
+    def date(self) -> str:
+        return formatdate(self.time, usegmt=True)
+
+    def address(self, graph: str) -> str:
+        """Return the path of the state after it; *graph* is the path of the graph without the first
+        slash.
+        """
+        return f"/memento/{self.stamp}/{graph}"
+
+
+def triples_of(rows: Iterable[str], sign: str) -> Iterator[Triple]:
+    """Yield the triples of those *rows* of a change that begin with *sign*, ``A`` or ``D``."""
+    return parse_triples(f"{row[2:]} .\n" for row in rows if row.startswith(sign))
+
+
+def parse_triples(lines: Iterable[str]) -> Iterator[Triple]:
+    quads = parse("".join(lines), RdfFormat.N_TRIPLES, lenient=True)
+    return (quad.triple for quad in quads)
+
+
+def read_rows(data: bytes | None) -> tuple[str, ...] | None:
+    return None if data is None else tuple(zstandard.decompress(data).decode().split("\n"))
+
+
+def mementos(changes: Iterable[GraphChange]) -> list[GraphChange]:
+    """Return the changes that a state of the graph follows, oldest first: of several in one second,
+    the last.
+    """
+    return list({item.time: item for item in changes}.values())
+
+
+def graph_changes(tables: FacetIndex, graph: str) -> tuple[GraphChange, ...]:
+    """Return the published changes of *graph*, oldest first."""
+    rows = tables.query(sql("changes-of-graph"), graph=term_id(f"<{graph}>"))
+    return tuple(GraphChange(*(*row, read_rows(data))) for *row, data in rows)
+
+
+async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...]:
+    """Return the published changes of *graph*, oldest first. Raises NotReady."""
+    return await asyncio.to_thread(lambda: graph_changes(service.tables, graph))
+
+
+SHOWN_CHANGES = 20  # changes that a page shows, the newest
+
+
+SHOWN_ROWS = 60  # triples of a change that a page shows
+
+
+def recent_changes(
+    changes: Sequence[GraphChange], about: Description, iris: Iris
+) -> list[dict[str, object]]:
+    """Return the newest changes of the graph that *about* describes, the newest first: *added* and
+    *removed* are the first SHOWN_ROWS rows, none of the change that created the graph, *fields* is
+    what changed, as people read it, and *memento* the path of the state after it, None if a later
+    change has the same second.
+    """
+    graph, states = about.iri.removeprefix(iris.base), mementos(changes)
+    return [
+        _change(item, about, iris, item.address(graph) if item in states else None)
+        for item in islice(reversed(changes), SHOWN_CHANGES)
+    ]
+
+
+def _change(
+    change: GraphChange, about: Description, iris: Iris, memento: str | None
+) -> dict[str, object]:
+    added, removed = (
+        with_triples(triples_of(change.rows or (), sign), about).statements[:SHOWN_ROWS]
+        for sign in "AD"
+    )
+    old, new = (
+        [row[2:] for row in change.rows or () if row.startswith(sign)] for sign in ("D ", "A ")
+    )
+    return {
+        "run": iris.run(change.run),
+        "time": datetime.fromtimestamp(change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "memento": memento,
+        "added_count": change.added,
+        "removed_count": change.removed,
+        "added": added,
+        "removed": removed,
+        "first": change.rows is None,
+        "fields": field_views(old, new, iris.base, current_locale().language, gettext)
+        if change.rows
+        else [],
+    }
 
 
 def serialize_description(description: Description, format: GraphFormat) -> bytes:

@@ -49,7 +49,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"runs", "mirror"}, {"inspection"}, {"notifications"}, {"site"}, {"participation"}, {"admin"},
     ),
     "publisher": (
-        {"background", "database", "errors", "limits", "logs", "rdf"}, {"data"}, {"store"}, {"middleware", "pages"},
+        {"background", "errors", "limits", "logs", "rdf"}, {"data"}, {"store"}, {"middleware", "pages"},
         {"history", "releases"}, {"follower"},
         {"linked_data", "catalog", "feeds"}, {"sparql"}, {"portal", "apis.matching"}, {"apis"}, {"app"}, {"editions"},
     ),

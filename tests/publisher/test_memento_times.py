@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rows import each
 
-from publisher.history.change_reader import GraphChange, mementos
 from publisher.linked_data.mementos import memento_at, parse_stamp
+from publisher.store.descriptions import GraphChange, mementos
 
 
 def touch(entry: int, time: int) -> GraphChange:

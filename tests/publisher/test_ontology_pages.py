@@ -17,8 +17,8 @@ from rows import each
 
 from journal.journal import Journal
 from languages.translations import LANGUAGES
-from publisher.history.change_reader import GraphChange
 from publisher.portal.vocabulary import former_versions
+from publisher.store.descriptions import GraphChange
 from vocab.iris import BASE
 from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples
 

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 import publisher
 from harvesters.matching.clusters import COLUMNS
-from publisher.database import connect
+from publisher.data.counts import connect
 from stocktake import app
 from vocab.iris import BASE
 

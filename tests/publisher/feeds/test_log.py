@@ -16,8 +16,9 @@ from publish_fixture import read_journal
 
 from journal.journal import Journal
 from publisher.errors import NotReady
-from publisher.history.change_reader import ALL, Change, ChangeType, History, graph_changes
+from publisher.history.change_reader import ALL, Change, ChangeType, History
 from publisher.store.changes import LEAD
+from publisher.store.descriptions import graph_changes
 from publisher.store.snapshots import Snapshot, create_snapshot
 
 RECORD = f"{IRIS.base}record/x/1"
