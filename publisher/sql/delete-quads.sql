@@ -3,6 +3,6 @@ DELETE FROM quads USING change
     AND quads.p = change.p AND quads.o = change.o;
 DELETE FROM triples USING (
         SELECT s, p, o FROM (SELECT DISTINCT s, p, o FROM change WHERE NOT added)
-        ANTI JOIN quads USING (s, p, o)
+        ANTI JOIN (SELECT s, p, o FROM quads SEMI JOIN change USING (s, p, o)) USING (s, p, o)
     ) AS gone
     WHERE triples.s = gone.s AND triples.p = gone.p AND triples.o = gone.o;

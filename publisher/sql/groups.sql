@@ -2,14 +2,14 @@
 -- parts, as the lines _PARTS of filter_query.py say it in SPARQL. The whole of a part is the outermost initiative to which the addresses of
 -- wholes lead, or the one with that title at the same source. Parts of one title count once also where no initiative has it; a part of an
 -- address that is not published here counts by itself.
+CREATE OR REPLACE TEMP TABLE named AS SELECT iri, kind, source, unnest(wholes) AS whole FROM things WHERE wholes IS NOT NULL;
 CREATE OR REPLACE TEMP TABLE groups_now AS
-WITH RECURSIVE named AS (
-    SELECT iri, kind, source, unnest(wholes) AS whole FROM things
-), reached AS (
+WITH RECURSIVE reached AS (
     SELECT iri, whole AS above FROM named
     UNION SELECT reached.iri, whole FROM reached JOIN named ON named.iri = above
 ), titled AS (
-    SELECT iri, source, unnest(list_append(other_titles, title)) AS title FROM things WHERE kind = 1
+    SELECT iri, source, unnest(list_append(other_titles, title)) AS title FROM things
+    WHERE kind = 1 AND source IN (SELECT source FROM named)
 ), found AS (
     SELECT iri, above FROM reached
     UNION ALL SELECT named.iri, titled.iri FROM named JOIN titled ON titled.source = named.source AND title = whole
