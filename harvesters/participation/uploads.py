@@ -97,6 +97,8 @@ def _parse_json(body: bytes, media_type: str, base: str) -> Any:
         return document
     try:
         content = _dump(inline_contexts(document, builtin_context))
+    except ValueError as error:
+        raise ParseError(f"{_SUBJECT}: {error}") from error
     except LookupError as error:
         raise ParseError(
             f"{_SUBJECT}: the context {error.args[0]} is not built in; write its terms into the document"
@@ -127,8 +129,7 @@ def _members(quads: list[Quad], base: str) -> dict[str, Any]:
         and isinstance(quad.object, NamedNode)
         and quad.object.value in types
     }
-    if len(typed) != 1:
-        raise _NotOneResourceError(", ".join(types))
+    require(len(typed) == 1, _NotOneResourceError(", ".join(types)))
     subject, kind = next(iter(typed.values()))
     graph: dict[str, dict[str, list[Any]]] = {}
     for quad in quads:
