@@ -414,24 +414,19 @@ def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tupl
     *folder*.
     """
     data = settings.data
-    for part in _PARTS:
-        for path in sorted((data / part).rglob("*")):
-            name = str(path.relative_to(data))
-            if (
-                path.is_file()
-                and not path.name.endswith((".part", ".body", "lock"))
-                and not _is_later(path, part, position)
-            ):
-                yield name, path
+    yield from (
+        (str(path.relative_to(data)), path)
+        for part in _PARTS
+        for path in sorted((data / part).rglob("*"))
+        if path.is_file()
+        and not path.name.endswith((".part", ".body", "lock"))
+        and not _is_later(path, part, position)
+    )
+    yield from ((f"sources/{path.name}", path) for path in sorted(settings.sources.glob("*.toml")))
     # The status of a mirror is copied too, since a mirror has no ledger to write it from.
-    for name in (ALERTS, data_format.FILE, "status.nq"):
-        if (data / name).exists():
-            yield name, data / name
-    for path in sorted(settings.sources.glob("*.toml")):
-        yield f"sources/{path.name}", path
-    for name in (LEDGER, DATABASE_DUMP):
-        if (folder / name).exists():
-            yield name, folder / name
+    named = [data / ALERTS, data / data_format.FILE, data / "status.nq"]
+    copied = [folder / LEDGER, folder / DATABASE_DUMP]
+    yield from ((path.name, path) for path in (*named, *copied) if path.exists())
 
 
 def _is_later(path: Path, part: str, position: int) -> bool:

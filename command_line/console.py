@@ -62,8 +62,12 @@ def make_table(
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
     table = Table(title=title, title_justify="left", box=SIMPLE, show_header=header)
     for name in names:
-        justify = "right" if name == "number" else "left"
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
+        table.add_column(
+            name,
+            justify="right" if name == "number" else "left",
+            overflow="fold",
+            no_wrap=name in _NEVER_WRAPPED,
+        )
     for row in rows:
         table.add_row(*(escape(format_cell(row.get(name))) for name in names))
     return table

@@ -235,8 +235,7 @@ def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
 
 
 def _send(ctx: Context, submission: str, inbox: str, kind: NotificationKind) -> None:
-    if not is_web(inbox):
-        raise DeliveryError(f"{inbox} is not a web address")
+    require(is_web(inbox), DeliveryError(f"{inbox} is not a web address"))
     with _open_sender(ctx.obj) as ledger:
         about = described(ledger, ctx.obj.base, submission)
         notification = coar.send(

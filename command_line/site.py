@@ -39,7 +39,7 @@ from harvesters.notifications.reports import write_confirmation, write_digest
 from harvesters.participation.check import Duplicate, DuplicateFinder
 from harvesters.participation.comments import shown_comments
 from harvesters.participation.inbox_api import InboxLink, takes_notifications
-from harvesters.participation.submitters import KnownOrganization, SubmissionContext, parse_provider
+from harvesters.participation.submitters import SubmissionContext, parse_provider
 from harvesters.runs.reported_problems import file_problem, problem_target, reported_problem
 from harvesters.runs.run_log import is_schedule_running
 from harvesters.source import Notify
@@ -363,16 +363,14 @@ def find_duplicates(service: QueryService, title: str) -> list[Duplicate]:
     return [Duplicate(thing, text, "title") for thing, text in similar]
 
 
-def find_organizations(service: QueryService, name: str) -> list[KnownOrganization]:
+def find_organizations(service: QueryService, name: str) -> list[dict[str, Any]]:
     """Return the published organizations that *name* may mean, the likeliest first; none until the
     text index exists.
     """
     if (search := _open_search(service)) is None:
         return []
-    candidates = Matcher(search, service.iris).candidates(
-        name, ("organization",), _ORGANIZATIONS, {}
-    )
-    return [KnownOrganization(str(item["id"]), str(item["name"])) for item in candidates]
+    matcher = Matcher(search, service.iris)
+    return matcher.candidates(name, ("organization",), _ORGANIZATIONS, {})
 
 
 def _open_search(service: QueryService) -> Searcher | None:

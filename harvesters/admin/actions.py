@@ -125,8 +125,7 @@ def digest(text: str) -> str:
 
 def definition_file(context: AdminContext | HarvestContext, name: str) -> Path:
     """Return the file of a definition; raise NotFound if no source is named *name*."""
-    if not _NAME.match(name):
-        raise NotFound("Unknown source.")
+    require(_NAME.match(name), NotFound("Unknown source."))
     assert context.source_dir is not None
     return context.source_dir / f"{name}.toml"
 
@@ -187,8 +186,7 @@ def decide_proposal(
         operators.discard_proposal(context.ledger, definition)
         audit(context, by, "discarded a proposed definition", definition)
         return
-    if proposal.who == by:
-        raise InvalidValue("Another person must confirm what you proposed.")
+    require(proposal.who != by, InvalidValue("Another person must confirm what you proposed."))
     current = _current_text(context, definition, proposal.before or "")
     both, note = f"{proposal.who}, {by}", proposal.note or ""
     _write_definition(context, both, definition, proposal.text, current, note)
@@ -336,8 +334,7 @@ def change_expert(
     /submit/mine.
     """
     chosen, address = find_prize_edition(context.ledger, edition), mail.strip().lower()
-    if not is_mail_address(address):
-        raise InvalidValue("Write a mail address.")
+    require(is_mail_address(address), InvalidValue("Write a mail address."))
     (prizes.remove_expert if remove else prizes.add_expert)(context.ledger, chosen.id, address)
     what = "removed" if remove else "added"
     audit(context, by, f"prize expert {what}", prizes.SOURCE, note=chosen.id)

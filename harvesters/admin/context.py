@@ -170,8 +170,7 @@ def key_with(scope: Scope) -> Callable[[Request, HTTPAuthorizationCredentials | 
             )
         key = authenticate(request, credentials.credentials)
         request.state.who = key.display_name
-        if key.scope < scope:
-            raise InsufficientScope(scope.label, key.scope.label)
+        require(key.scope >= scope, InsufficientScope(scope.label, key.scope.label))
         return key
 
     return require_key
@@ -221,8 +220,7 @@ def user_of_page(scope: Scope) -> Callable[[User], User]:
     """Return the dependency for a user whose key has *scope* or more."""
 
     def require_scope(user: CurrentUser) -> User:
-        if not user.allows(scope):
-            raise InsufficientScope(scope.label, user.key.scope.label)
+        require(user.allows(scope), InsufficientScope(scope.label, user.key.scope.label))
         return user
 
     return require_scope

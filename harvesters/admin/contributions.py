@@ -134,8 +134,7 @@ def decide(
 ) -> Response:
     """Carry out what a moderator decided about the version that the page showed."""
     submission = moderation.find(context, id)
-    if decision not in _DECISIONS:
-        raise InvalidValue("Unknown decision.")
+    require(decision in _DECISIONS, InvalidValue("Unknown decision."))
     carry_out, is_of_version = _DECISIONS[decision]
     if is_of_version and form.get("version", "") != str(submission.version):
         raise VersionConflict(

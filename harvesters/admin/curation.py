@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from itertools import islice
 from math import inf
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends
@@ -25,7 +24,7 @@ from harvesters.admin.context import (
     RendererDep,
     redirect,
 )
-from harvesters.errors import IdentityError, SourceDefinitionError
+from harvesters.errors import IdentityError, SourceDefinitionError, require
 from harvesters.inspection.curation import find_gaps, undecided
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.clusters import (
@@ -143,8 +142,7 @@ def _read_choice(form: Mapping[str, str], context: AdminContext) -> dict[str, st
     """Return the word, the concept and the comment of a form. Raises InvalidValue."""
     chosen = (form.get("other", "").strip() or form.get("concept", "")).strip()
     concept, comment = short_name(chosen, context.base), check_note(form.get("comment", ""))
-    if not concept:
-        raise InvalidValue("Choose a concept, or that none of these fits.")
+    require(concept, InvalidValue("Choose a concept, or that none of these fits."))
     if concept != NO_CONCEPT and resolve_concept(concept) is None:
         raise InvalidValue(
             "There is no concept %(concept)s. Write it as sdg:4, sdg:4.4, area:404 or action-line:C7-ehea.",
@@ -190,19 +188,6 @@ _PAIRS = 50  # pairs on a page
 _TAKEN_BACK = "undo"
 _RULE = f"{PAGE}/rule"
 _NAMES = ("kind", "least", "most", "agree", "differ", "silent")
-
-
-class ComparedField(NamedTuple):
-    """What both sides of a pair say of one field."""
-
-    name: str
-    first: Sequence[str]
-    second: Sequence[str]
-
-    @property
-    def differs(self) -> bool:
-        """Return whether both sides say something, and not the same."""
-        return bool(self.first and self.second) and set(self.first) != set(self.second)
 
 
 @routes.get(PAGE)
@@ -289,15 +274,22 @@ def _find(ledger: Ledger, id: str) -> StoredPair:
         ) from error
 
 
-def _compare(sides: Sequence[Entity], context: AdminContext) -> list[ComparedField]:
-    """Return the fields of both sides; none if one of them is no longer published."""
+def _compare(sides: Sequence[Entity], context: AdminContext) -> list[dict[str, object]]:
+    """Return the fields of both sides, and whether they differ where both say something; none if
+    one side is no longer published.
+    """
     if len(sides) != 2:
         return []
     first, second = (_fields(side, context.base) for side in sides)
     return [
-        ComparedField(name, first[name], second[name])
-        for name in first
-        if first[name] or second[name]
+        {
+            "name": name,
+            "first": one,
+            "second": other,
+            "differs": one and other and set(one) != set(other),
+        }
+        for name, one, other in ((name, first[name], second[name]) for name in first)
+        if one or other
     ]
 
 
@@ -346,10 +338,8 @@ def decide_by_rule(form: FormFields, user: FormOperator, context: ContextDep) ->
     since the page showed it.
     """
     reason, chosen = check_note(form.get("reason", "")), form.get("judgement", "")
-    if chosen not in set(Judgement):
-        raise InvalidValue("Choose whether the two are one thing.")
-    if not reason:
-        raise InvalidValue("A decision by rule needs a reason.")
+    require(chosen in set(Judgement), InvalidValue("Choose whether the two are one thing."))
+    require(reason, InvalidValue("A decision by rule needs a reason."))
     pairs = _covered(_read_rule(QueryParams(form.get("rule", ""))), context.ledger)
     if str(len(pairs)) != form.get("count"):
         raise InvalidValue("The pairs have changed since they were shown; look at them again.")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,10 @@ def system_view(context: AdminContext) -> dict[str, Any]:
         "head": Journal(context.data / "journal").position,
         "positions": context.positions(),
         "ledger": make_url(context.url).get_backend_name(),
-        "versions": dict(_versions()),
+        "versions": {
+            **{name: version(name) for name in _PACKAGES},
+            "Python": platform.python_version(),
+        },
         "workers": workers,
         "jobs": jobs,
         "undelivered": outbox.count_undelivered(ledger),
@@ -126,15 +129,6 @@ def _files(folder: Path) -> Iterator[int]:
                 yield (Path(root) / name).lstat().st_size
             except OSError:
                 continue
-
-
-def _versions() -> Iterator[tuple[str, str]]:
-    for package in _PACKAGES:
-        try:
-            yield package, version(package)
-        except PackageNotFoundError:
-            continue
-    yield "Python", platform.python_version()
 
 
 routes = APIRouter(tags=["system"], responses=ERROR_RESPONSES)

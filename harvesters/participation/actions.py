@@ -246,8 +246,7 @@ def apply_change(
     """Change a submission and return the new version; raise VersionConflict if it has changed
     since.
     """
-    if not submissions.change(context.ledger, submission, event, values):
-        raise VersionConflict(CHANGED)
+    require(submissions.change(context.ledger, submission, event, values), VersionConflict(CHANGED))
     return replace(submission, version=submission.version + 1, **values)
 
 

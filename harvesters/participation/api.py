@@ -412,8 +412,7 @@ def _read(request: Request, body: bytes, context: SubmissionContext) -> Content:
 def _check_valid(context: SubmissionContext, content: Content, key: str) -> Check:
     """Return the check of a submission; raise InvalidValue, with its results, for a violation."""
     checked = actions.check_content(context, content, key)
-    if not checked.is_valid:
-        raise InvalidValue(other(checked.violations), _checked(checked))
+    require(checked.is_valid, InvalidValue(other(checked.violations), _checked(checked)))
     return checked
 
 
@@ -422,8 +421,7 @@ def _check_version(request: Request, submission: Submission) -> None:
         request.headers.get("if-match"),
         VersionRequired("Send If-Match with the ETag of the submission that you read."),
     )
-    if len(sent) > 1_000:
-        raise InvalidValue("If-Match is too long.")
+    require(len(sent) <= 1_000, InvalidValue("If-Match is too long."))
     if _etag(submission) not in (tag.strip() for tag in sent.split(",")):
         raise VersionConflict(actions.CHANGED)
 

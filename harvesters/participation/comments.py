@@ -16,7 +16,7 @@ from starlette.responses import Response
 from harvesters.errors import LedgerError, require
 from harvesters.ledger import submissions
 from harvesters.ledger.models import AuditEntry
-from harvesters.ledger.participation import Comment, SubmissionState, Submitter
+from harvesters.ledger.participation import Comment, Purpose, SubmissionState, Submitter
 from harvesters.ledger.prizes import published_statements
 from harvesters.ledger.submissions import new_id
 from harvesters.participation.check import record_title, triage
@@ -27,9 +27,9 @@ from harvesters.participation.submitters import (
     SOURCE,
     SubmissionContext,
     SubmissionContextDep,
-    check_confirmation,
     confirm,
     count_change,
+    open_link,
     queue_mail,
     reachable_author,
     request_confirmation,
@@ -119,7 +119,7 @@ def clean_text(text: str) -> str:
 def find_draft(context: SubmissionContext, secret: str) -> Comment:
     """Return the comment that a link sends; raise LinkInvalid if the link no longer works."""
     require_on(context)
-    link = check_confirmation(context, secret)
+    link, _ = open_link(context, secret, Purpose.CONFIRM)
     draft = submissions.find_comment(context.ledger, link.submission or "")
     return require(
         draft if draft and draft.state is SubmissionState.DRAFT else None, LinkInvalid(INVALID)
@@ -149,8 +149,7 @@ def decide(context: Site, who: str, comment: Comment, decision: str, note: str) 
 
     Raises InvalidValue, and NotAllowed if it was decided before.
     """
-    if decision not in _DECISIONS:
-        raise InvalidValue("Unknown decision.")
+    require(decision in _DECISIONS, InvalidValue("Unknown decision."))
     state, what = _DECISIONS[decision]
     reason, now = check_note(note) or None, context.now()
     if decision == "reject" and reason is None:

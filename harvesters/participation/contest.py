@@ -164,8 +164,7 @@ def withdraw(ledger: Database, edition: Edition, id: str, submitter: str, now: d
     NotAllowed.
     """
     nomination = find_nomination(ledger, edition, id)
-    if nomination.submitter != submitter:
-        raise NotFound("There is no such nomination.")
+    require(nomination.submitter == submitter, NotFound("There is no such nomination."))
     if not edition.takes_nominations(now):
         raise NotAllowed("Nominations are closed. Ask the operators to withdraw it.")
     prizes.delete_nomination(ledger, id)
@@ -243,8 +242,7 @@ def vote(
         raise NotAllowed(
             "Only persons with a confirmed address vote; a key of an organization has no vote."
         )
-    if not edition.takes_votes(now):
-        raise NotAllowed("There is no public vote on this day.")
+    require(edition.takes_votes(now), NotAllowed("There is no public vote on this day."))
     nomination = find_nomination(ledger, edition, id)
     if nomination.public_stage(edition, now) is None:
         raise NotFound("There is no such nomination.")
@@ -267,8 +265,7 @@ def set_stage(
     nomination = find_nomination(ledger, edition, id)
     if special is not None and special not in edition.special:
         raise InvalidValue("This edition has no special prize with this code.")
-    if edition.takes_nominations(now):
-        raise NotAllowed("Nominations are still open.")
+    require(not edition.takes_nominations(now), NotAllowed("Nominations are still open."))
     same = [
         item
         for item in prizes.nominations(ledger, edition.id, category=nomination.category)

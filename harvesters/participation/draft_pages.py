@@ -171,7 +171,7 @@ def _conflict(
 def take_name(secret: str, draft: Draft, form: FormDep, context: SubmissionContextDep) -> Response:
     """Replace the name of an organization in the draft by that of the register; show the summary."""
     before, after = first(form, "before"), first(form, "after")
-    if after not in [item.name for item in context.organizations(before)]:
+    if after not in [item["name"] for item in context.organizations(before)]:
         raise InvalidValue("The register has no such organization.")
     if not drafts.save(context, draft, rename(draft.content, before, after)):
         raise VersionConflict("Somebody else changed this meanwhile")

@@ -38,7 +38,6 @@ from harvesters.participation.model import (
 )
 from harvesters.participation.submitters import (
     FindOrganizations,
-    KnownOrganization,
     SubmissionContext,
     open_link,
 )
@@ -203,8 +202,7 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
         raise InvalidValue("The draft is not complete. Open it, and answer what is missing.")
     if replaced:
         current = actions.find_own(context, submitter, key)
-        if current.version != replaced["version"]:
-            raise VersionConflict(actions.CHANGED)
+        require(current.version == replaced["version"], VersionConflict(actions.CHANGED))
         sent = actions.update(context, submitter, current, content)
     else:
         seconds = (context.now() - draft.created).total_seconds()
@@ -399,28 +397,18 @@ _NAMES = 20  # names of a draft that are looked up
 _SHOWN = 3  # organizations for one name
 
 
-@dataclass(frozen=True, slots=True)
-class NameMatch:
-    """A *name* in a draft with the organizations that it may mean; *is_same* is whether these have
-    the same name.
+def match_names(content: Content, find: FindOrganizations) -> list[dict[str, Any]]:
+    """Return each name of an organization in a draft that equals or resembles one of the register,
+    with the organizations that it may mean, and whether these have the same name.
     """
-
-    name: str
-    known: tuple[KnownOrganization, ...]
-    is_same: bool
-
-
-def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
-    """Return each name of an organization in a draft that equals or resembles one of the register."""
     matches = []
     for name in list(dict.fromkeys(party["name"] for party in _parties(content)))[:_NAMES]:
         # Of organizations with the same name, the likeliest one is offered.
-        known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][
-            :_SHOWN
-        ]
-        same = tuple(item for item in known if fold(item.name) == fold(name))
+        by_name = {fold(item["name"]): item for item in reversed(find(name))}
+        known = [*by_name.values()][::-1][:_SHOWN]
+        same = [item for item in known if fold(item["name"]) == fold(name)]
         if known:
-            matches.append(NameMatch(name, same or known, bool(same)))
+            matches.append({"name": name, "known": same or known, "is_same": bool(same)})
     return matches
 
 

@@ -163,8 +163,7 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
     # A picture names a file that only the sender has.
     content = {name: value for name, value in content.items() if name != "picture"}
     checked = actions.check_content(context, content, new_id())
-    if not checked.is_valid:
-        raise InvalidValue("object.content: %(error)s", error=checked.violations)
+    require(checked.is_valid, InvalidValue("object.content: %(error)s", error=checked.violations))
     now = context.now()
     submitter = submissions.ensure_submitter(
         ledger, Submitter(new_id(), None, item.inbox, "en", now)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
-from harvesters.errors import ParseError
+from harvesters.errors import ParseError, require
 from harvesters.ledger.participation import Content
 from harvesters.options import suggestion
 from harvesters.payloads.value_parsing import html_to_text, normalize_inline, parse_language
@@ -433,8 +433,7 @@ def normalize(sent: object, base: str, language: str | None) -> Content:
                 content[name] = normalized
         except ValueError as error:
             faults[name] = str(error)
-    if faults:
-        raise InvalidMembersError(faults)
+    require(not faults, InvalidMembersError(faults))
     return content
 
 

@@ -102,8 +102,7 @@ def mark_as_spam(context: Site, who: str, submission: Submission, note: str) -> 
     """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message.
     Raises NotAllowed.
     """
-    if submission.published is not None:
-        raise NotAllowed("It is published. Withdraw it instead.")
+    require(submission.published is None, NotAllowed("It is published. Withdraw it instead."))
     values = {"state": SubmissionState.SPAM, "waiting_since": None}
     return _decide(context, who, submission, "marked as spam", note, values)
 
@@ -130,8 +129,7 @@ def transfer(context: Site, who: str, submission: Submission, mail: str) -> None
 
 def comment(context: Site, who: str, submission: Submission, note: str) -> None:
     """Add a comment that only moderators read."""
-    if not note.strip():
-        raise InvalidValue("Write a comment.")
+    require(note.strip(), InvalidValue("Write a comment."))
     _annotate(context, who, submission, "commented", check_note(note) or None, {})
 
 
@@ -146,8 +144,7 @@ def unassign(context: Site, who: str, submission: Submission, _: str) -> None:
 
 
 def _require_reason(note: str) -> None:
-    if not note.strip():
-        raise InvalidValue("Write the reason: the submitter reads it.")
+    require(note.strip(), InvalidValue("Write the reason: the submitter reads it."))
 
 
 def _decide(

@@ -24,7 +24,7 @@ from joserfc.errors import ClaimError, ExpiredTokenError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jwt import decode
 
-from harvesters.errors import HarvestError
+from harvesters.errors import HarvestError, require
 from harvesters.network.reply import read_body
 from harvesters.participation.submitters import OpenIDProvider
 from harvesters.site import InvalidValue, ProviderError
@@ -92,8 +92,7 @@ class SignIn:
         Raises ProviderError if the answer is missing or fails a check, InvalidValue if the provider
         has not confirmed an address.
         """
-        if issuer is not None and issuer != self.provider.issuer:
-            raise ProviderError(FAULTS["iss"])
+        require(issuer is None or issuer == self.provider.issuer, ProviderError(FAULTS["iss"]))
         with _open_client(self.provider) as client:
             metadata = _metadata(client, self.provider)
             token = self._exchange(client, metadata, code)
@@ -179,8 +178,7 @@ class SignIn:
         more = _ask(
             client, "GET", _endpoint(self.provider, metadata, "userinfo_endpoint"), headers=headers
         )
-        if more.get("sub") != claims["sub"]:
-            raise ProviderError(FAULTS["person"])
+        require(more.get("sub") == claims["sub"], ProviderError(FAULTS["person"]))
         return more
 
 
@@ -194,8 +192,7 @@ def _metadata(client: httpx.Client, provider: OpenIDProvider) -> Mapping[str, An
     metadata = _ask(
         client, "GET", f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
     )
-    if metadata.get("issuer") != provider.issuer:
-        raise ProviderError(FAULTS["iss"])
+    require(metadata.get("issuer") == provider.issuer, ProviderError(FAULTS["iss"]))
     return metadata
 
 

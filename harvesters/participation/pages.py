@@ -13,6 +13,7 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
+from harvesters.errors import require
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import SUBMITTER, Link, Purpose, SubmissionState
 from harvesters.ledger.submissions import picture_of
@@ -27,7 +28,6 @@ from harvesters.participation.submitters import (
     SubmissionContext,
     SubmissionContextDep,
     begin_session,
-    check_confirmation,
     confirm,
     open_link,
     request_confirmation,
@@ -102,8 +102,7 @@ def begin(visitor: Visitor, context: SubmissionContextDep) -> Response:
 @routes.get("/confirm/{secret}")
 def show_confirmation(secret: str, context: SubmissionContextDep, show: RendererDep) -> Response:
     """Show what the link does. A button does it, so that a program that follows links does not."""
-    link = check_confirmation(context, secret)
-    linked = submissions.find(context.ledger, link.submission) if link.submission else None
+    _, linked = open_link(context, secret, Purpose.CONFIRM)
     draft = linked if linked and linked.state is SubmissionState.DRAFT else None
     return show("confirm.html", secret=secret, draft=draft)
 
@@ -218,8 +217,7 @@ def delete_account(
     form: FormDep, sender: Sender, context: SubmissionContextDep, show: RendererDep
 ) -> Response:
     """Withdraw and delete everything of a person."""
-    if not first(form, "sure"):
-        raise InvalidValue("Tick the box if you want to delete everything.")
+    require(first(form, "sure"), InvalidValue("Tick the box if you want to delete everything."))
     actions.delete_account(context, sender)
     response = show("deleted.html")
     SESSION.delete(response)
@@ -281,8 +279,7 @@ def confirm_still_true(sender: Sender, item: Own, context: SubmissionContextDep)
 
 @routes.post("/mine/{id}/withdraw", dependencies=[Writing])
 def withdraw(sender: Sender, item: Own, form: FormDep, context: SubmissionContextDep) -> Response:
-    if first(form, "version") != str(item.version):
-        raise VersionConflict(actions.CHANGED)
+    require(first(form, "version") == str(item.version), VersionConflict(actions.CHANGED))
     actions.withdraw(context, item, sender.name)
     return redirect("mine", item.id)
 

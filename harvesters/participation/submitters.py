@@ -55,16 +55,9 @@ INVALID = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class KnownOrganization:
-    """An organization of the register: its *iri* and its *name*."""
-
-    iri: str
-    name: str
-
-
-# Returns the organizations that a name may mean, the likeliest first.
-FindOrganizations = Callable[[str], Sequence[KnownOrganization]]
+# Returns the organizations that a name may mean, each with its ``id`` and ``name``, the likeliest
+# first.
+FindOrganizations = Callable[[str], Sequence[Mapping[str, Any]]]
 # Returns the quality of a published record in percent, by its IRI.
 RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]
 
@@ -272,14 +265,7 @@ def open_link(
 
 def use_link(site: Site, secret: str, text: str = INVALID) -> None:
     """Mark a link as used; raise LinkInvalid with *text* if it was used before."""
-    if not submissions.use_link(site.ledger, secret, site.now()):
-        raise LinkInvalid(text)
-
-
-def check_confirmation(context: SubmissionContext, secret: str) -> Link:
-    """Return the link with this secret, without using it; raise LinkInvalid if it no longer works."""
-    link, _ = open_link(context, secret, Purpose.CONFIRM)
-    return link
+    require(submissions.use_link(site.ledger, secret, site.now()), LinkInvalid(text))
 
 
 def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, str]:
@@ -288,7 +274,7 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
 
     Raises LinkInvalid.
     """
-    link = check_confirmation(context, secret)
+    link, _ = open_link(context, secret, Purpose.CONFIRM)
     use_link(context, secret)
     submitter, session = begin_session(context, str(link.mail))
     return submitter, link, session

@@ -163,8 +163,7 @@ def find_draft(secret: str, context: SubmissionContextDep) -> Submission:
 
 def check_trap(form: FormDep) -> None:
     """Refuse a form whose hidden field a program filled in."""
-    if first(form, _TRAP):
-        raise InvalidValue("Leave the hidden field empty.")
+    require(not first(form, _TRAP), InvalidValue("Leave the hidden field empty."))
 
 
 Sender = Annotated[Submitter, Depends(require_sender)]

@@ -11,7 +11,6 @@ from rows import each
 from harvesters.ledger import submissions
 from harvesters.ledger.participation import SubmissionState, Submitter
 from harvesters.participation.drafts import QUESTIONS
-from harvesters.participation.submitters import KnownOrganization
 from languages.translations import LANGUAGES
 from vocab.iris import BASE
 
@@ -434,8 +433,8 @@ async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(
     world: SubmissionWorld, browser: httpx.AsyncClient
 ) -> None:
     known = {
-        "Ministry of Information": [KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")],
-        "University of the Coast": [KnownOrganization(f"{BASE}id/organization/{source}/coast", "Coast University") for source in "ab"],
+        "Ministry of Information": [{"id": f"{BASE}id/organization/a/ministry", "name": "Ministry of Information"}],
+        "University of the Coast": [{"id": f"{BASE}id/organization/{source}/coast", "name": "Coast University"} for source in "ab"],
     }  # fmt: skip
     world.context.organizations = lambda name: known.get(name, [])
 
