@@ -4,6 +4,7 @@ like names, and the suggested topics.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,12 +23,18 @@ from harvesters.source import decision_table, read_decision_table
 from vocab.crosswalks import matches_by_word
 from vocab.curated import NO_CONCEPT, SUGGESTED, CuratedWord, resolve_concept, short_name
 from vocab.iris import Iris
-from vocab.lookup import AREA, SDG, fold
+from vocab.lookup import SDG, fold
 from vocab.schemes import concepts, label
 from vocab.terms import DCAT, DCT, ORG
 
 LOWEST = 65.0  # the lowest score, of 100, of a name that is near to a word
 NEAREST = 3  # concepts of a word
+# The codes of goals and targets that a field can have; indicators have more points.
+_CODES = {
+    "topic": re.compile(r"\d+(\.\w+)?"),
+    "goal": re.compile(r"\d+"),
+    "target": re.compile(r"\d+\.\w+"),
+}
 LONGEST = 300  # characters of a word that is compared with names
 
 
@@ -184,13 +191,8 @@ def _is_wanted(iri: str, field: str) -> bool:
     """Return whether a concept can be the value of *field*: the scheme of the goals also has
     targets and indicators.
     """
-    code = iri.rpartition("/")[2]
-    if (iri.startswith(SDG) or "/scheme/sdg/" in iri) and not iri.startswith(AREA):
-        is_goal, is_target = code.isdecimal(), code.count(".") == 1
-        return (
-            is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
-        )
-    return True
+    is_coded = field in _CODES and (iri.startswith(SDG) or "/scheme/sdg/" in iri)
+    return not is_coded or _CODES[field].fullmatch(iri.rpartition("/")[2]) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from harvesters.inspection.findings import (
     record_findings,
     sample_fields,
 )
-from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.ledger import Ledger, batches
 from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, State, decompress
 from harvesters.pipeline.processes import ProcessLimits
 from harvesters.source import Source
@@ -194,9 +194,7 @@ def fixed_remarks(run: Run, ledger: Ledger, journal: Journal, base: str) -> dict
         if row.startswith("D ") and (match := _SHAPE.match(row)) and match[1].startswith(start):
             lost[unquote(match[1].removeprefix(start))].add(match[2])
     counts = Counter[str]()
-    keys = sorted(lost)
-    for begin in range(0, len(keys), _KEYS):
-        batch = keys[begin : begin + _KEYS]
+    for batch in batches(sorted(lost), _KEYS):
         states = ledger.stored_records(run.source, batch)
         current = ledger.current_descriptions(run.source, batch)
         for key in batch:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from importlib import import_module
@@ -32,9 +33,6 @@ from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Detection, Party, Resource, Role, Text
 from vocab.iris import is_web
-
-# The members whose texts lose their HTML, and the names of their fields in remarks.
-_TEXTS = {"titles": "title", "descriptions": "description"}
 
 # The codes of ISO 639 for several, uncoded, undetermined and no languages.
 _NO_LANGUAGES = frozenset(("mul", "mis", "und", "zxx"))
@@ -94,7 +92,7 @@ def normalize_members(values: dict[str, Any], tag: str | None = None) -> None:
     """
     if changed := _plain_fields(values.get):
         values |= changed
-        values["markup"] = values.get("markup", ()) + tuple(_TEXTS[name] for name in changed)
+        values["markup"] = values.get("markup", ()) + tuple(_TEXTS[name][0] for name in changed)
     for name in ("files", "outcomes"):
         if parts := values.get(name):
             values[name] = tuple(map(_plain_part, parts))
@@ -123,13 +121,9 @@ def _divided(party: Party) -> Iterator[Party]:
 
 def _plain_fields(read: Callable[[str], Any]) -> dict[str, Any]:
     """Return the titles and descriptions that had HTML, without it; *read* returns those by name."""
-    changed: dict[str, Any] = {}
-    for name in _TEXTS:
-        texts = read(name) or ()
-        form = _plain_line if name == "titles" else html_to_text
-        if (plain := _plain_texts(texts, form)) is not texts and plain != texts:
-            changed[name] = plain
-    return changed
+    texts = {name: read(name) or () for name in _TEXTS}
+    plain = {name: _plain_texts(texts[name], form) for name, (_, form) in _TEXTS.items()}
+    return {name: plain[name] for name in _TEXTS if plain[name] != texts[name]}
 
 
 def _plain_part(part: Any) -> Any:
@@ -150,11 +144,10 @@ def parse_licence(text: str) -> str:
     if is_web(text):
         return text
     plain = strip_contacts(_plain_line(text))
-    try:
-        name = canonicalize_license_expression(plain) if _SPDX.match(plain) else ""
-    except InvalidLicenseExpression:
-        name = ""
-    return f"https://spdx.org/licenses/{name}" if name else plain
+    with suppress(InvalidLicenseExpression):
+        if _SPDX.match(plain):
+            return f"https://spdx.org/licenses/{canonicalize_license_expression(plain)}"
+    return plain
 
 
 def _plain_line(text: str) -> str:
@@ -166,6 +159,13 @@ def _plain_texts(texts: tuple[Text, ...], form: Callable[[str], str]) -> tuple[T
         if "<" in text.value or "&" in text.value:
             return parse_titles((form(text.value), text.language) for text in texts)
     return texts
+
+
+# The members whose texts lose their HTML, with the names of their fields in remarks.
+_TEXTS: Mapping[str, tuple[str, Callable[[str], str]]] = {
+    "titles": ("title", _plain_line),
+    "descriptions": ("description", html_to_text),
+}
 
 
 MAPPINGS: Mapping[str, RecordMapping] = LazyRegistry(
