@@ -6,6 +6,7 @@ Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.create.package_cr
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -251,26 +252,18 @@ def _periods(fields: Fields) -> list[Fields]:
 def _point(fields: Fields) -> list[Fields]:
     """Return the first point in GeoJSON; a polygon is not converted to a point."""
     shapes = [fields.get(name) for name in _POINTS]
-    pairs = (
-        shape.get("coordinates")
-        for shape in shapes
-        if isinstance(shape, dict) and shape.get("type") == "Point"
-    )
-    points = (
-        {"longitude": pair[0], "latitude": pair[1]}
-        for pair in pairs
-        if isinstance(pair, list) and len(pair) > 1
-    )
-    return [point for point in [next(points, None)] if point]
+    for shape in shapes:
+        match shape:
+            case {"type": "Point", "coordinates": [longitude, latitude, *_]}:
+                return [{"longitude": longitude, "latitude": latitude}]
+    return []
 
 
 def _decode_json(text: str) -> Any:
     """Decode a text that looks like JSON; return it as it is if it is none."""
-    try:
-        with parser_errors("JSON"):
-            return orjson.loads(text)
-    except ParseError:
-        return text
+    with suppress(ParseError), parser_errors("JSON"):
+        return orjson.loads(text)
+    return text
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:

@@ -150,28 +150,19 @@ def compile_jmespath(text: str, where: str | Reason = "") -> Search:
     return with_parser_errors(search, f"{where}: {text!r} does not fit the record")
 
 
-def _expand(text: str) -> str:
-    """Return an XPath in which ``*:name``, an element of that name in any namespace, is written as
-    XPath 1.0 has it.
-    """
-    return _ANY_NAMESPACE.sub(r"*[local-name()='\1']", text)
+def _build_xpath(text: str, namespaces: Mapping[str, str] = XML_PREFIXES) -> Search:
+    """Compile an XPath, in which ``*:name`` is an element of that name in any namespace."""
+    reads, expanded = READS.get(), _ANY_NAMESPACE.sub(r"*[local-name()='\1']", text)
+    path = etree.XPath(expanded, namespaces=namespaces, smart_strings=reads is not None)
+    return reads.of_path(text, path) if reads else path
+
+
+_xpath = cache(_build_xpath)
 
 
 def find_elements(node: _Element, path: str) -> list[Any]:
     """Return what an XPath of a module of ours, not of a source definition, selects."""
-    search = _build_xpath(path, XML_PREFIXES) if READS.get() else _xpath(path)
-    return cast("list[Any]", search(node))
-
-
-@cache
-def _xpath(path: str) -> Search:
-    return _build_xpath(path, XML_PREFIXES)
-
-
-def _build_xpath(text: str, namespaces: Mapping[str, str]) -> Search:
-    reads = READS.get()
-    path = etree.XPath(_expand(text), namespaces=namespaces, smart_strings=reads is not None)
-    return reads.of_path(text, path) if reads else path
+    return cast("list[Any]", (_build_xpath if READS.get() else _xpath)(path)(node))
 
 
 def find_element(
