@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import structlog
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from harvesters.inspection.source_report import report_source
 from harvesters.ledger import outbox
@@ -109,46 +112,33 @@ def _digest(report: dict[str, Any]) -> str:
     return sha256(json.dumps([outcome, rules]).encode()).hexdigest()
 
 
-def _report_lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Iterator[str]:
-    """Yield the lines of a report in the current language: the outcome, then each rule with its
-    remedy and examples.
-    """
-    language, shapes = source.notify.language, {rule.name: iri for iri, rule in rules(base).items()}
-    yield f"{source.title}: {gettext('Run')} {run.id}: {gettext(report['outcome'])}"
-    if report["reason"]:
-        yield from (reason.describe(gettext, format_number, isolate) for reason in run.reasons)
-    yield ""
-    for rule in report["withheld"]:
-        shape = shapes.get(rule["rule"], "")
-        fields = next(
-            (
-                names
-                for path, names in report["fields"].items()
-                if rule["path"] and path.endswith(rule["path"])
-            ),
-            (),
-        )
-        named = f" ({gettext('Your field')}: {', '.join(fields)})" if fields else ""
-        examples = ", ".join(example["key"] for example in rule["examples"])
-        yield f"- {message(shape, language, base) or rule['message'] or rule['rule']}{named}"
-        yield f"  {gettext('Records')}: {format_number(rule['records'])}"
-        yield f"  {gettext('What to do')}: {remedy(shape, language, base) or gettext(rule['remedy'])}"
-        yield f"  {gettext('Examples')}: {examples}"
-    if not report["withheld"]:
-        yield gettext("No record was withheld.")
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=select_autoescape(["html"]),
+    )
+    environment.globals.update(gettext=gettext, format_number=format_number)
+    return environment
+
+
+def _render(template: str, **values: object) -> str:
+    """Write a text in the current language by its template, without its last line end."""
+    return _templates().get_template(template).render(values)
 
 
 def _report_messages(
     source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels, base: str
 ) -> list[Message]:
     page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
-    with use_language(source.notify.language):
-        lines = [*_report_lines(source, run, report, base)]
-        lines += (
-            ["", f"{gettext('All results, also remarks on published records')}: {page}"]
-            if page
-            else []
-        )
+    language, shapes = source.notify.language, {rule.name: iri for iri, rule in rules(base).items()}
+    with use_language(language):
+        about = {"source": source, "run": run, "report": report, "page": page, "isolate": isolate}
+        of_rules = {"shapes": shapes, "message": message, "remedy": remedy}
+        text = _render("report.txt", **about, **of_rules, language=language, base=base)
         outcome = gettext(report["outcome"])
     data = {
         "type": "source.report",
@@ -157,7 +147,7 @@ def _report_messages(
     }
     subject = f"{channels.name}: {source.name}: {outcome}"
     topic = f"{REPORT_TOPIC}{source.name}"
-    return outbox.messages_to(source.notify, topic, subject, lines, data)
+    return outbox.messages_to(source.notify, topic, subject, [text], data)
 
 
 MAX_LISTED = 50  # things of each kind of change that a mail lists
@@ -205,17 +195,12 @@ def write_digest(
     total = sum(map(len, changes.values()))
     if not total:
         return None
-    stop = _stop_link(item, channels)
+    about = _about(item, channels)
     with use_language(item.language):
         subject = f"{channels.name}: {item.title}: {gettext('Changes')}: {format_number(total)}"
-        lines = [
-            *_change_lines(changes),
-            f"{gettext('All results')}: {_search(item, channels)}",
-            "",
-            f"{gettext('Stop following')}: {stop}",
-        ]
+        text = _render("changes.txt", changes=changes, most=MAX_LISTED, **about)
     data = {
-        **_about(item, channels),
+        **about,
         "entry": position,
         **{kind: rows[:MAX_SENT] for kind, rows in changes.items()},
         "counts": {kind: len(rows) for kind, rows in changes.items()},
@@ -226,43 +211,15 @@ def write_digest(
         item.address,
         item.topic,
         subject,
-        "\n".join(lines) + "\n",
-        {"unsubscribe": stop} if item.channel == MAIL else body,
+        text + "\n",
+        {"unsubscribe": about["unsubscribe"]} if item.channel == MAIL else body,
     )
-
-
-def _change_lines(changes: Mapping[str, Sequence[Mapping[str, str]]]) -> Iterator[str]:
-    titles = {
-        "new": gettext("New"),
-        "changed": gettext("Changed"),
-        "removed": gettext("No longer among the results"),
-    }
-    for kind, title in titles.items():
-        rows = changes.get(kind, ())
-        if rows:
-            yield f"{title}: {format_number(len(rows))}"
-            for result in rows[:MAX_LISTED]:
-                yield from (f"- {result['title']}", f"  {result['url']}")
-            if len(rows) > MAX_LISTED:
-                yield gettext("and %(count)s more") % {
-                    "count": format_number(len(rows) - MAX_LISTED)
-                }
-            yield ""
 
 
 def _about(item: Subscription, channels: Channels) -> dict[str, str]:
     return {
-        "search": _search(item, channels),
+        "search": f"{channels.public_url}/follow?{item.search}",
         "title": item.title,
         "frequency": item.frequency,
-        "unsubscribe": _stop_link(item, channels),
+        "unsubscribe": f"{channels.public_url}/follow/stop/{item.secret}",
     }
-
-
-def _search(item: Subscription, channels: Channels) -> str:
-    """Return the address of the page that lists the followed things."""
-    return f"{channels.public_url}/follow?{item.search}"
-
-
-def _stop_link(item: Subscription, channels: Channels) -> str:
-    return f"{channels.public_url}/follow/stop/{item.secret}"
