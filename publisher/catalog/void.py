@@ -5,7 +5,6 @@ description of the SPARQL service (https://www.w3.org/TR/sparql11-service-descri
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any
@@ -20,7 +19,7 @@ from publisher.limits import MAX_QUERY_BYTES, Limits
 from publisher.pages import ServiceDep, require
 from publisher.rdf import from_node, namespaces, text_term
 from publisher.releases.dump import list_dumps
-from publisher.releases.metadata import TARGETS, VOID_FILE, VoidCount, void_statements
+from publisher.releases.metadata import VOID_FILE, VoidCount, void_statements
 from publisher.store.descriptions import (
     Description,
     Statement,
@@ -102,35 +101,19 @@ async def describe(service: QueryService) -> Description:
 
 
 async def _count_snapshot(service: QueryService) -> list[VoidCount]:
-    """Count the current snapshot; links are left out if counting them exceeds the time limit of a
-    query.
-    """
+    """Count the current snapshot without its links, which a release counts."""
     properties, classes, kinds = await asyncio.gather(
         *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
     )
     triples = [
         ("properties", row["property"].value, "", int(row["triples"].value)) for row in properties
     ]
-    counts = [
+    return [
         *triples,
         ("triples", "", "", sum(number for *_, number in triples)),
         ("entities", "", "", sum(int(row["things"].value) for row in kinds)),
         *(("classes", row["class"].value, "", int(row["entities"].value)) for row in classes),
     ]
-    spaces = " ".join(f'"{space}"' for space in TARGETS)
-    try:
-        links = await service.rows(query("void-links").replace("SPACES", spaces))
-    except LimitError:
-        return counts
-    totals = Counter(
-        {(row["property"].value, row["space"].value): int(row["triples"].value) for row in links}
-    )
-    # Each link counts for its longest prefix: the IRIs of areas begin with that of the goals.
-    for (name, space), count in list(totals.items()):
-        for wider in TARGETS:
-            if wider != space and space.startswith(wider):
-                totals[name, wider] -= count
-    return counts + [("links", *link, count) for link, count in (+totals).items()]
 
 
 def _dataset(service: QueryService, dataset: str, release: Release | None) -> dict[str, Any]:
