@@ -271,19 +271,9 @@ _READ = ("/page/", "/scheme/", "/concept")  # pages that the search finds
 Progress = Callable[[int, int], None]  # files that are finished, and files that are known
 
 
-class SearchDocument(NamedTuple):
-    """A page that the search finds: its file, title, words, and kind: the second part of its path,
-    or topic.
-    """
-
-    file: str
-    language: str
-    title: str
-    kind: str
-    words: list[str]
-    path: str
-
-
+# A page that the search finds: its "file", "language", "title", "words" and "path", and its "kind": the
+# second part of its path, or topic.
+SearchDocument = dict[str, Any]
 # A line of the log: a finished "target", the "links" of it, its "document" for the search, and the
 # "status" of the answer.
 Line = dict[str, Any]
@@ -306,8 +296,10 @@ class Crawler:
 
     @property
     def documents(self) -> list[SearchDocument]:
-        lines = (line for line in self.lines.values() if line and "document" in line)
-        return sorted(SearchDocument(*line["document"]) for line in lines)
+        documents = (
+            line["document"] for line in self.lines.values() if line and "document" in line
+        )
+        return sorted(documents, key=lambda document: str(document["file"]))
 
     @property
     def missing(self) -> dict[str, int]:
@@ -384,9 +376,14 @@ class Crawler:
         line["links"] = sorted(links)
         if title:
             kind = path.split("/")[2] if path.startswith("/page/") else "topic"
-            line["document"] = SearchDocument(
-                target.file, target.language, title, kind, words, target.request
-            )
+            line["document"] = {
+                "file": target.file,
+                "language": target.language,
+                "title": title,
+                "kind": kind,
+                "words": words,
+                "path": target.request,
+            }
         return content
 
     def _redirect(self, target: Target, location: str, line: Line) -> bytes:

@@ -111,7 +111,7 @@ def write_index(
     rows = [_row(document, codes) for document in documents]
     words: dict[str, list[int]] = defaultdict(list)
     for number, document in enumerate(documents):
-        for word in document.words:
+        for word in document["words"]:
             words[word].append(number)
     limit = len(documents) * _COMMON if len(documents) >= _FEW else len(documents)
     common = sorted(word for word, numbers in words.items() if len(numbers) > limit)
@@ -143,10 +143,10 @@ def shard_of(word: str) -> int:
 
 
 def _row(document: SearchDocument, codes: Mapping[str, Mapping[str, str]]) -> list[str]:
-    known = codes.get(document.path, {})
-    source = document.path.split("/")[3] if document.kind != "topic" else ""
-    values = {"kind": document.kind, "source": source, **known}
-    return [document.file, document.title, *(values.get(facet, "") for facet in FACETS)]
+    kind, path = document["kind"], document["path"]
+    source = path.split("/")[3] if kind != "topic" else ""
+    values = {"kind": kind, "source": source, **codes.get(path, {})}
+    return [document["file"], document["title"], *(values.get(facet, "") for facet in FACETS)]
 
 
 def _write(path: Path, name: str, value: object) -> None:
@@ -249,7 +249,7 @@ async def export_site(
     for language in edition.languages:
         write_index(
             folder / language / "search",
-            [item for item in crawler.documents if item.language == language],
+            [item for item in crawler.documents if item["language"] == language],
             codes,
         )
     replace_file(finished, json.dumps(edition.header))
