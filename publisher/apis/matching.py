@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from rapidfuzz import fuzz, process
 
@@ -123,12 +123,8 @@ def concept_type(iri: str, scheme: str) -> str | None:
     return "action-line" if scheme == "action-line" else None
 
 
-class _Name(NamedTuple):
-    """A folded name of a concept; *key* has its words in order of the alphabet."""
-
-    key: str
-    name: str
-    iri: str
+# A name of a concept: folded and with its words in order of the alphabet, folded, and the IRI.
+_Name = tuple[str, str, str]
 
 
 class ConceptNames:
@@ -151,10 +147,10 @@ class ConceptNames:
                 texts = [text for text, _ in (*topic.preferred, *topic.others)]
                 for text in dict.fromkeys([*topics.names[topic.iri], *texts]):
                     if folded := fold(text):
-                        names[kind].append(_Name(sorted_words_key(folded), folded, topic.iri))
+                        names[kind].append((sorted_words_key(folded), folded, topic.iri))
         # Of equally similar keys the shortest come first.
         self._names = {
-            kind: sorted(rows, key=lambda row: len(row.key)) for kind, rows in names.items()
+            kind: sorted(rows, key=lambda row: len(row[0])) for kind, rows in names.items()
         }
 
     def scores(self, text: str, types: Sequence[str]) -> dict[str, float]:
@@ -173,12 +169,12 @@ class ConceptNames:
             names = self._names[kind]
             for _key, score, index in process.extract(
                 key,
-                [row.key for row in names],
+                [words for words, _name, _iri in names],
                 scorer=fuzz.ratio,
                 limit=_SIMILAR,
                 score_cutoff=LOWEST,
             ):
-                similar = names[index].iri
+                similar = names[index][2]
                 scores[similar] = max(scores.get(similar, 0.0), min(score, SIMILAR))
         return scores
 
@@ -192,7 +188,7 @@ class ConceptNames:
         """
         folded = fold(prefix)
         names = (row for kind in types if folded for row in self._names[kind])
-        begun = sorted((len(row.name), row.iri) for row in names if row.name.startswith(folded))
+        begun = sorted((len(name), iri) for _key, name, iri in names if name.startswith(folded))
         return list(dict.fromkeys(iri for _, iri in begun))
 
 

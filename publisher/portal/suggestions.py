@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any
 
 import orjson
@@ -53,22 +53,7 @@ _MAX_LENGTH = 300  # characters of a title that are compared: the time grows wit
 _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
 
 
-@dataclass(frozen=True, slots=True)
-class TopicCard:
-    """A topic with its *name* and *label* in the language of the visit; *initiatives* is how many
-    have it, *page* is its page's path.
-
-    *facet* and *code* are those of the search; of an organization *facet* is ``organization`` and
-    *code* its IRI.
-    """
-
-    facet: str
-    code: str
-    iri: str
-    name: str
-    label: str
-    initiatives: int
-    page: str
+TopicCard = dict[str, Any]  # the members of TopicCard in schemas.toml
 
 
 def topic_cards(
@@ -101,9 +86,9 @@ def common_topics(
     cards = [
         card
         for iri in (search.topics.topics if search.topics else ())
-        if (card := _concept(iri, counts, names)) and card.facet in ("line", "goal", "region")
+        if (card := _concept(iri, counts, names)) and card["facet"] in ("line", "goal", "region")
     ]
-    return sorted(cards, key=lambda card: (-card.initiatives, card.iri))[:most]
+    return sorted(cards, key=lambda card: (-card["initiatives"], card["iri"]))[:most]
 
 
 def _concepts(
@@ -111,13 +96,13 @@ def _concepts(
 ) -> list[TopicCard]:
     hits = search.topics.search(words, fuzzy=loose) if search.topics else {}
     ranked = [
-        (card, score * _WEIGHT.get(card.facet, 1.0))
+        (card, score * _WEIGHT.get(card["facet"], 1.0))
         for iri, score in hits.items()
         if (card := _concept(iri, counts, names))
     ]
     cards = [card for card, _score in sorted(ranked, key=lambda pair: -pair[1])]
-    targets = [card for card in cards if card.facet == "target"][:_TARGETS]
-    return [card for card in cards if card.facet != "target" or card in targets]
+    targets = [card for card in cards if card["facet"] == "target"][:_TARGETS]
+    return [card for card in cards if card["facet"] != "target" or card in targets]
 
 
 def _concept(iri: str, counts: DifferentCounts, names: FacetLabels) -> TopicCard | None:
@@ -128,7 +113,15 @@ def _concept(iri: str, counts: DifferentCounts, names: FacetLabels) -> TopicCard
 
 
 def _card(facet: str, code: str, iri: str, name: str, things: int, names: FacetLabels) -> TopicCard:
-    return TopicCard(facet, code, iri, name, facet_title(facet), things, names.page(facet, code))
+    return {
+        "facet": facet,
+        "code": code,
+        "iri": iri,
+        "name": name,
+        "label": facet_title(facet),
+        "initiatives": things,
+        "page": names.page(facet, code),
+    }
 
 
 def _registries(counts: DifferentCounts, names: FacetLabels, words: str) -> Iterator[TopicCard]:
@@ -139,14 +132,13 @@ def _registries(counts: DifferentCounts, names: FacetLabels, words: str) -> Iter
         if not clause.is_negated
         for word, _run in clause.words
     ]
-    for code, title in sorted(names.sources.items()):
-        known = {fold(word) for word, _run in tokens(f"{title} {code}")}
+    for code, title in sorted(names.sources.items() if patterns else ()):
+        known = [fold(word) for word, _run in tokens(f"{title} {code}")]
         things = counts.get("source", {}).get(code, NONE)
-        is_named = all(
+        if things and all(
             word in known or (begin and any(item.startswith(word) for item in known))
             for word, begin in patterns
-        )
-        if is_named and patterns and things:
+        ):
             yield _card("source", code, names.iris.source(code), title, things, names)
 
 
@@ -161,12 +153,18 @@ def _organizations(
         title = best_text(entry.titles, mark, current_locale().language)
         things = tables.count_different(replace(make_filter(kind="initiative"), party=entry.thing))
         name = title[0] if title else ""
-        if things and name and (name not in cards or things > cards[name].initiatives):
+        if things and name and (name not in cards or things > cards[name]["initiatives"]):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
-            cards[name] = TopicCard(
-                PARTY, entry.thing, entry.thing, name, _("Organization"), things, page
-            )
-    return sorted(cards.values(), key=lambda card: -card.initiatives)[:_PARTIES]
+            cards[name] = {
+                "facet": PARTY,
+                "code": entry.thing,
+                "iri": entry.thing,
+                "name": name,
+                "label": _("Organization"),
+                "initiatives": things,
+                "page": page,
+            }
+    return sorted(cards.values(), key=lambda card: -card["initiatives"])[:_PARTIES]
 
 
 _SUGGESTION_FORMATS = {"json": JSON, "html": HTML}
@@ -262,18 +260,18 @@ def suggestions(
     )
     topics: list[dict[str, Any]] = [
         {
-            "text": card.name,
+            "text": card["name"],
             "language": None,
-            "kind": card.facet,
-            "label": card.label,
-            "initiatives": card.initiatives,
-            "page": card.page,
+            "kind": card["facet"],
+            "label": card["label"],
+            "initiatives": card["initiatives"],
+            "page": card["page"],
         }
         for card in cards
     ]
     if not words or not (words[-1][1] or len(words[-1][0]) >= _LETTERS) or len(topics) >= most:
         return topics
-    marker, known = Marker(begun), {card.iri for card in cards}
+    marker, known = Marker(begun), {card["iri"] for card in cards}
     entries = search.find_entries(SearchRequest(begun, "title"), most, similar=False)
     things: list[dict[str, Any]] = [
         {
