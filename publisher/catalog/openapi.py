@@ -90,19 +90,22 @@ def _groups(description: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]
         "watch": _("State and changes"),
         "have": _("Data sets"),
     }
-    groups: dict[str, list[dict[str, Any]]] = {tag: [] for tag in titles}
-    for path, item in description["paths"].items():
-        for method, operation in item.items():
-            names = [parameter["name"] for parameter in operation.get("parameters", ())]
-            groups[operation["tags"][0]].append(
-                {
-                    "method": method.upper(),
-                    "path": path,
-                    "summary": operation["summary"],
-                    "parameters": names,
-                }
-            )
-    return [(titles[tag], operations) for tag, operations in groups.items()]
+    operations = [
+        (
+            operation["tags"][0],
+            {
+                "method": method.upper(),
+                "path": path,
+                "summary": operation["summary"],
+                "parameters": [parameter["name"] for parameter in operation.get("parameters", ())],
+            },
+        )
+        for path, item in description["paths"].items()
+        for method, operation in item.items()
+    ]
+    return [
+        (title, [row for tag, row in operations if tag == name]) for name, title in titles.items()
+    ]
 
 
 def _generate(app: FastAPI) -> dict[str, Any]:

@@ -169,11 +169,9 @@ def _end(text: str) -> date | datetime | None:
     begin = _begin(text)
     if begin is None or isinstance(begin, datetime):
         return begin
+    days = {len("2026"): 366, len("2026-01"): 31}.get(len(text), 1)
     try:
-        if len(text) == len("2026"):
-            return begin.replace(year=begin.year + 1)
-        if len(text) == len("2026-01"):
-            return (begin + timedelta(days=31)).replace(day=1)
-        return begin + timedelta(days=1)
+        end = begin + timedelta(days=days)
+        return end.replace(day=1) if days > 1 else end
     except (ValueError, OverflowError):
         return None

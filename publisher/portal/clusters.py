@@ -167,32 +167,31 @@ def compare_members(members: Sequence[ClusterMember]) -> list[dict[str, Any]]:
     """Return each property of the members, the best known first: what each member that states it
     *says*, the preferred one first by *rules*, and whether they *disagree*.
     """
-    stated: dict[str, dict[str, list[Term]]] = {}
+    stated = defaultdict[str, dict[str, list[Term]]](dict)
     for member in members:
         for statement in member.description.statements:
-            name, value = statement.predicate, statement.object
-            if statement.subject == member.iri and name != _TYPE:
-                stated.setdefault(name, {}).setdefault(member.iri, []).append(value)
+            if statement.subject == member.iri and statement.predicate != _TYPE:
+                values = stated[statement.predicate].setdefault(member.iri, [])
+                values.append(statement.object)
     ranks = {name: rank for rank, name in enumerate(FIELD_NAMES)}
-    compared = []
-    for name in sorted(stated, key=lambda name: (ranks.get(name, len(ranks)), name)):
-        says = [
+    stated_by = {
+        name: [
             MemberValues(member, tuple(stated[name][member.iri]))
             for member in members
             if member.iri in stated[name]
         ]
-        if all(_is_part(value, item.member) for item in says for value in item.values):
-            continue
-        short = members[0].description.short(name)
-        compared.append(
-            {
-                "predicate": name,
-                "says": sort_by_precedence(short, says),
-                "rules": precedence(short),
-                "disagree": _disagree([item.values for item in says]),
-            }
-        )
-    return compared
+        for name in sorted(stated, key=lambda name: (ranks.get(name, len(ranks)), name))
+    }
+    return [
+        {
+            "predicate": name,
+            "says": sort_by_precedence(members[0].description.short(name), says),
+            "rules": precedence(members[0].description.short(name)),
+            "disagree": _disagree([item.values for item in says]),
+        }
+        for name, says in stated_by.items()
+        if not all(_is_part(value, item.member) for item in says for value in item.values)
+    ]
 
 
 def _is_part(term: Term, member: ClusterMember) -> bool:
@@ -219,7 +218,9 @@ def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
     )
 
 
+# By these the largest comes first, but for "first".
 _RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {
+    "first": lambda item: (0, item.member.record_date("dct:issued") or "9"),
     "longest": lambda item: (max(len(term.value) for term in item.values), ""),
     "most": lambda item: (len(item.values), ""),
     "newest": lambda item: (0, item.member.record_date("dct:modified")),
@@ -232,10 +233,7 @@ def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberVa
     """
     ordered = sorted(says, key=lambda item: item.member.iri)
     for rule in reversed(precedence(name)):
-        if rule == "first":
-            ordered.sort(key=lambda item: item.member.record_date("dct:issued") or "9")
-        else:
-            ordered.sort(key=_RULES[rule], reverse=True)
+        ordered.sort(key=_RULES[rule], reverse=rule != "first")
     return ordered
 
 

@@ -262,18 +262,21 @@ def _moment_table(comparison: Comparison, facet: str, by_code: Mapping[str, Numb
     ranked = sorted(by_code.items(), key=lambda pair: sort_key(facet, pair[0], pair[1].after))
     for code, numbers in ranked:
         sets = sorted({*comparison.within, *([f"{facet}:{code}"] if facet else [])})
-        shares = (
-            f"{part / all_records if all_records else 0:.6f}"
-            for part, all_records in ((numbers.before, total.before), (numbers.after, total.after))
+        cells: tuple[Cell, ...] = (
+            *([code] if facet else []),
+            *(int(getattr(numbers, name)) for name in CHANGES),
+            f"{numbers.before / (total.before or 1):.6f}",
+            f"{numbers.after / (total.after or 1):.6f}",
+            *(records_url(comparison.before, comparison.after, sets, name) for name in CHANGES),
         )
-        addresses = (
-            records_url(comparison.before, comparison.after, sets, name) for name in CHANGES
-        )
-        counts = (int(getattr(numbers, name)) for name in CHANGES)
-        rows.append((*([code] if facet else []), *counts, *shares, *addresses))
-    columns = (*([Column(facet, facet)] if facet else []), *map(Column, names))
-    title = facet_title(facet) if facet else _("Records")
-    return DataTable(facet or "records", title, columns, tuple(rows), is_observation=False)
+        rows.append(cells)
+    return DataTable(
+        facet or "records",
+        facet_title(facet) if facet else _("Records"),
+        (*([Column(facet, facet)] if facet else []), *map(Column, names)),
+        tuple(rows),
+        is_observation=False,
+    )
 
 
 def records_url(before: Moment, after: Moment, within: Iterable[str], only: str) -> str:
