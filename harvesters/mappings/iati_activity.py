@@ -149,18 +149,17 @@ def _classify(activity: _Element, table: FieldTable) -> tuple[list[Claim], list[
     vocabulary, whose percentages add up to 100.
     """
     nodes = [*activity.iterchildren("sector", "tag", "policy-marker")]
-    stated = [(node, [*_claims(node, table)]) for node in nodes]
+    stated = [
+        (node, {(claim.concept, claim.basis): claim for claim in _claims(node, table)})
+        for node in nodes
+    ]
     claims: dict[str, Claim] = {}
-    every = [claim for _, of_node in stated for claim in of_node]
+    every = [claim for _, of_node in stated for claim in of_node.values()]
     for claim in sorted(every, key=lambda claim: claim.basis is not Basis.DECLARED):
         claims.setdefault(claim.concept, claim)
     for concept, claim in claims.items():
         same = (concept, claim.basis)
-        sectors = [
-            node
-            for node, of_node in stated
-            if node.tag == "sector" and same in [(each.concept, each.basis) for each in of_node]
-        ]
+        sectors = [node for node, of_node in stated if node.tag == "sector" and same in of_node]
         if len({node.get("vocabulary") for node in sectors}) == 1:
             claims[concept] = claim._replace(percentage=_percentage(sectors))
     left = dict.fromkeys(

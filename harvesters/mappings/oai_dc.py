@@ -187,7 +187,7 @@ def _add_parties(
         Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)
     ]
     parties += [Party(Role.FUNDER, name) for name in parse_titles(table.texts("sponsors", fields))]
-    if DublinCoreOptions.of(source).contributors:
+    if table.options.contributors:
         names = parse_titles(table.texts("contributors", fields))
         parties += [Party(Role.PARTNER, name) for name in names]
     values["parties"] = tuple(dict.fromkeys(parties))

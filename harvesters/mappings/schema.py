@@ -140,8 +140,8 @@ class Schema:
         self, source: Source, crosswalks: Crosswalks
     ) -> Callable[[Record[Any]], Resource]:
         """Return the function that maps a record. It raises ParseError for one of another schema."""
-        choice = getattr(self.options.of(source), "kind", None) or self.kind
         whole = FieldTable(source, crosswalks, self)
+        choice = getattr(whole.options, "kind", None) or self.kind
 
         @lru_cache(_LANGUAGE_CACHE_SIZE)
         def table_of(language: str | None) -> FieldTable:
@@ -246,6 +246,7 @@ class FieldTable:
     ) -> None:
         self.source, self.language = source, source.language
         self.crosswalks, self.schema = crosswalks, schema
+        self.options: Any = schema.options.of(source)
         self.lexicon = lexicon or CrosswalkLookup(crosswalks)
         owner = schema.initiatives_of or source.name
         self.initiative = partial(crosswalks.iris.thing, "initiative", owner)
