@@ -8,9 +8,12 @@ import codecs
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cache
+from importlib.resources import files
 from pathlib import PurePosixPath
+from string import Template
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -52,37 +55,6 @@ from vocab.iris import is_web
 CATALOGUES = frozenset(map(iri, (
     "dcat:Catalog", "schema:DataCatalog", "hydra:Collection", "hydra:PagedCollection", "ldp:Container", "ldp:BasicContainer",
 )))  # fmt: skip
-_NO_RECORDS = CATALOGUES | frozenset(
-    map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView"))
-)
-# Classes of records. Parts of a record (distributions, agents, places) are not records. Of
-# schema.org's classes, only those that the model knows are here.
-RECORD_CLASSES = frozenset(map(iri, (
-    "dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Resource", "adms:Asset",
-    "foaf:Project", "doap:Project", "vivo:Project", "frapo:Project", "eurio:Project",
-    "schema:Dataset", "schema:Project", "schema:ResearchProject", "schema:Course", "schema:Report", "schema:ScholarlyArticle",
-    "schema:Article", "schema:NewsArticle", "schema:BlogPosting", "schema:Book", "schema:CreativeWork", "schema:SoftwareApplication",
-    "schema:SoftwareSourceCode", "schema:LearningResource", "schema:Guide", "schema:HowTo", "schema:TechArticle",
-    "schema:Event", "schema:BusinessEvent", "schema:EducationEvent", "schema:Hackathon", "schema:ExhibitionEvent",
-    "schema:CourseInstance", "schema:SocialEvent", "schema:Festival", "schema:MusicEvent", "schema:EventSeries",
-)))  # fmt: skip
-_LISTED = frozenset(
-    map(
-        iri,
-        (
-            "dcat:dataset",
-            "dcat:service",
-            "dcat:resource",
-            "schema:dataset",
-            "hydra:member",
-            "ldp:contains",
-        ),
-    )
-)
-_IDENTIFIERS = tuple(
-    map(iri, ("dct:identifier", "schema:identifier", "dc:identifier", "adms:identifier"))
-)
-_PAGES = tuple(map(iri, ("schema:url", "dcat:landingPage", "foaf:page", "foaf:homepage")))
 _MODIFIED = tuple(map(iri, ("dct:modified", "schema:dateModified")))
 _NEXT = tuple(map(iri, ("hydra:next", "hydra:nextPage")))
 
@@ -102,57 +74,46 @@ def find_records(
     store: Store, classes: frozenset[str], page: str | None = None
 ) -> DiscoveredRecords:
     """Return the records of a document: the instances of *classes*, else the members of its
-    catalogues and instances of RECORD_CLASSES.
+    catalogues and instances of usual classes (``queries/recognized.rq``).
 
     Without *classes* a blank node that is the value of a property other than membership is a part
     of another, and not a record. A blank node's key is its identifier, else its page, else *page*
     if the document describes nothing else.
     """
-    listed = {term for name in _LISTED for term in _nodes(store, name)}
-    stated = {node for name in classes for node in _instances(store, name)}
-    chosen = stated if classes else _recognized(store, listed)
+    members = ", ".join(str(NamedNode(name)) for name in sorted(MEMBERS))
+    stated = " ".join(str(NamedNode(name)) for name in sorted(classes))
+    selection = f"VALUES ?class {{ {stated} }} ?node a ?class ."
+    if not classes:
+        selection = query_template("recognized").substitute(members=members)
+    query = query_template("records").substitute(selection=selection, members=members)
+    rows: Any = store.query(query)
+    results: dict[str, list[tuple[Any, Any]]] = {"record": [], "member": [], "catalogue": []}
+    for kind, node, text in rows:
+        results[kind.value].append((node, text))
     named: dict[str, Node] = {}
     keyless: list[Node] = []
-    for node in sorted(chosen, key=lambda node: (isinstance(node, BlankNode), node.value)):
-        key = (
-            node.value
-            if isinstance(node, NamedNode) and not is_blank_name(node.value)
-            else find_key(store, node) or (page if len(chosen) == 1 else None)
-        )
+    for node, text in sorted(
+        results["record"], key=lambda row: (isinstance(row[0], BlankNode), row[0].value)
+    ):
+        is_named = isinstance(node, NamedNode) and not is_blank_name(node.value)
+        own = node.value if is_named else " ".join(text.value[1:].split()) if text else ""
+        key = own or (page if len(results["record"]) == 1 else None)
         if key and key not in named:
             named[key] = node
         elif not key:
             keyless.append(node)
-    only_named = {
-        node.value
-        for node in listed
-        if isinstance(node, NamedNode) and is_web(node.value) and not is_described(store, node)
-    }
-    return DiscoveredRecords(
-        tuple(sorted(named.items())),
-        tuple(keyless),
-        tuple(sorted(only_named)),
-        tuple(sorted(_catalogues(store))),
+    elsewhere, catalogues = (
+        tuple(sorted(node.value for node, _ in results[kind] if is_web(node.value)))
+        for kind in ("member", "catalogue")
     )
+    return DiscoveredRecords(tuple(sorted(named.items())), tuple(keyless), elsewhere, catalogues)
 
 
-def _recognized(store: Store, listed: Set[Node]) -> set[Node]:
-    """Return the described members of catalogues and instances of RECORD_CLASSES."""
-    known = {node for name in RECORD_CLASSES for node in _instances(store, name)}
-    whole = {node for node in known if isinstance(node, NamedNode) or not _part(store, node)}
-    return {
-        node
-        for node in whole | listed
-        if is_described(store, node) and not _NO_RECORDS.intersection(iris(store, node, TYPE))
-    }
-
-
-def find_key(store: Store, node: Node) -> str | None:
-    """Return the key of a blank node: its identifier, else its page."""
-    for name in (*_IDENTIFIERS, *_PAGES):
-        if keys := sorted(text for term in objects(store, node, name) if (text := _key(term))):
-            return keys[0]
-    return None
+@cache
+def query_template(name: str) -> Template:
+    """Return a query of the folder ``queries``, whose parts in $ are to be substituted."""
+    file = files("harvesters.protocols").joinpath("queries", f"{name}.rq")
+    return Template(file.read_text(encoding="utf-8"))
 
 
 def find_modified(store: Store, node: Node) -> str | None:
@@ -189,22 +150,6 @@ def frequent_classes(store: Store) -> list[str]:
     return sorted(count, key=lambda name: (-count[name], name))[:8]
 
 
-def _catalogues(store: Store) -> Iterator[str]:
-    """Yield the catalogues that the document names as parts of another without listing their members."""
-    parts = set(_nodes(store, iri("dcat:catalog")))
-    for name in (*_LISTED, iri("dct:hasPart"), iri("schema:hasPart")):
-        parts |= {
-            node for node in _nodes(store, name) if CATALOGUES.intersection(iris(store, node, TYPE))
-        }
-    for node in parts:
-        if (
-            isinstance(node, NamedNode)
-            and is_web(node.value)
-            and not any(objects(store, node, name) for name in MEMBERS)
-        ):
-            yield node.value
-
-
 def objects(store: Store, node: Term | None, name: str) -> list[Term]:
     """Return the values of the property *name* of *node*, or of any node."""
     if isinstance(node, Literal):
@@ -223,25 +168,9 @@ def iris(store: Store, node: Term | None, name: str) -> list[str]:
     return [term.value for term in objects(store, node, name) if isinstance(term, NamedNode)]
 
 
-def _nodes(store: Store, name: str) -> Iterator[Node]:
-    return (node for node in objects(store, None, name) if isinstance(node, NamedNode | BlankNode))
-
-
-def _instances(store: Store, name: str) -> Iterator[Node]:
-    quads = store.quads_for_pattern(None, NamedNode(TYPE), NamedNode(name), DefaultGraph())
-    return (quad.subject for quad in quads if isinstance(quad.subject, NamedNode | BlankNode))
-
-
-def _part(store: Store, node: Node) -> bool:
-    return any(
-        quad.predicate.value not in MEMBERS
-        for quad in store.quads_for_pattern(None, None, node, DefaultGraph())
-    )
-
-
 def is_catalogue(store: Store) -> bool:
     """Return whether a document describes a catalogue or a collection, even if empty."""
-    return any(True for name in CATALOGUES for _ in _instances(store, name))
+    return not CATALOGUES.isdisjoint(iris(store, None, TYPE))
 
 
 def is_described(store: Store, node: Node) -> bool:

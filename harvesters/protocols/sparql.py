@@ -13,10 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
-from functools import cache
-from importlib.resources import files
 from itertools import accumulate, pairwise
-from string import Template
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -40,7 +37,7 @@ from harvesters.protocols.lists import (
     ServiceError,
 )
 from harvesters.protocols.protocol import Protocol
-from harvesters.protocols.rdf_reader import check_classes, describe, parse_rdf
+from harvesters.protocols.rdf_reader import check_classes, describe, parse_rdf, query_template
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -136,13 +133,7 @@ class SparqlOptions(Options):
             for prefix, address in sorted({**PREFIXES, **self.namespaces}.items())
             if f"{prefix}:" in text
         )
-        return prologue + _template(name).substitute(terms)
-
-
-@cache
-def _template(name: str) -> Template:
-    file = files("harvesters.protocols").joinpath("queries", f"{name}.rq")
-    return Template(file.read_text(encoding="utf-8"))
+        return prologue + query_template(name).substitute(terms)
 
 
 class Sparql(PagedProtocol[Graph]):
