@@ -86,7 +86,7 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris, is_web
 from vocab.provenance import METRICS
 from vocab.schemes import label
-from vocab.terms import SCHEMA
+from vocab.terms import DCT, SCHEMA
 from web.charts import point_map
 from web.endpoints import (
     KeyPath,
@@ -187,8 +187,11 @@ async def awards_of(service: QueryService, thing: str) -> list[dict[str, object]
     have records of their own. Names are in the language of the request.
     """
     language, base = current_locale().language, service.iris.base
-    stated = sql("awards").replace("$thing", number_of(thing))
-    related = await describe(service, thing, stated)
+    number, relation = number_of(thing), number_of(f"{DCT}relation")
+    related_to = f"FROM triples WHERE p = {relation} AND o = {number} LIMIT 1"
+    if not await asyncio.to_thread(service.tables.read, related_to):
+        return []  # in a tenth of the time of the query below
+    related = await describe(service, thing, sql("awards").replace("$thing", number))
     names: dict[tuple[str, str, str, str], list[Term]] = {}
     for award, predicate, prize in related.statements:
         if predicate != related.expand("vivo:relatedBy"):
