@@ -8,7 +8,7 @@ INSERT INTO changed SELECT thing FROM parties WHERE organization IN (
 INSERT INTO codes
     SELECT coalesce((SELECT max(value) FROM codes), 0) + row_number() OVER (ORDER BY facet, code), facet, code FROM (
         SELECT facet, code FROM containers_now
-        UNION SELECT 'stakeholder', code FROM classes WHERE organization IN (SELECT iri FROM due WHERE is_organization)
+        UNION SELECT 'stakeholder', code FROM classes WHERE organization IN (SELECT organization FROM organizations JOIN due USING (iri) WHERE is_organization)
     ) AS used ANTI JOIN codes USING (facet, code);
 DELETE FROM marks
     WHERE thing IN (SELECT thing FROM changed) AND value IN (SELECT value FROM codes WHERE facet IN ('area', 'region', 'stakeholder'));
