@@ -31,9 +31,9 @@ LOWEST = 65.0  # the lowest score, of 100, of a name that is near to a word
 NEAREST = 3  # concepts of a word
 # The codes of goals and targets that a field can have; indicators have more points.
 _CODES = {
-    "topic": re.compile(r"\d+(\.\w+)?"),
-    "goal": re.compile(r"\d+"),
-    "target": re.compile(r"\d+\.\w+"),
+    "topic": re.compile(r"\d{1,2}(?:\.\w{1,2})?\Z"),
+    "goal": re.compile(r"\d{1,2}\Z"),
+    "target": re.compile(r"\d{1,2}\.\w{1,2}\Z"),
 }
 LONGEST = 300  # characters of a word that is compared with names
 
@@ -192,7 +192,7 @@ def _is_wanted(iri: str, field: str) -> bool:
     targets and indicators.
     """
     is_coded = field in _CODES and (iri.startswith(SDG) or "/scheme/sdg/" in iri)
-    return not is_coded or _CODES[field].fullmatch(iri.rpartition("/")[2]) is not None
+    return not is_coded or _CODES[field].match(iri.rpartition("/")[2]) is not None
 
 
 @dataclass(frozen=True, slots=True)
