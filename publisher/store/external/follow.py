@@ -33,7 +33,7 @@ from journal.entry import Entry
 from journal.journal import Journal
 from publisher.errors import NotReady, StoreFailure
 from publisher.store.changes import JournalReader, StatusFile, in_batches, rows_of
-from publisher.store.columns.database import ColumnUpdater
+from publisher.store.columns.database import ColumnUpdater, StatusGraph
 from publisher.store.external.client import (
     FOREIGN,
     MERGE,
@@ -154,6 +154,10 @@ class RemoteStore:
             self.leased.writer.replace(self._status, new)
             self._status = new
 
+    def status(self) -> StatusGraph:
+        """Return the status graph that the store has."""
+        return StatusGraph(digest_of(self._status), self._status)
+
     def _state(self, state: State) -> Snapshot:
         entry = self._reader.journal.entry(state.position)
         return state_after(entry, state.quads, digest_of(self._status))
@@ -191,7 +195,7 @@ def open_external_runner(
     *folder*, whose tables pages count by, and the search index.
     """
     store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
-    columns = ColumnUpdater(folder / "columns", reader)
+    columns = ColumnUpdater(folder / "columns", reader, store.status)
     return Runner(
         store, SlicedProjection(columns), SearchUpdater(folder / "text", reader, columns.statements)
     )
