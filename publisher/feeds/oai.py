@@ -72,8 +72,8 @@ VERBS: dict[str, tuple[set[str], set[str], bool]] = {
 }
 _NAME = r"[A-Za-z0-9_.!~*'()-]+"
 _PATTERNS = {
-    "metadataPrefix": re.compile(rf"{_NAME}\Z"),
-    "set": re.compile(rf"{_NAME}(?::{_NAME})*\Z"),
+    "metadataPrefix": re.compile(rf"\A{_NAME}\Z"),
+    "set": re.compile(rf"\A{_NAME}(?::{_NAME})*\Z"),
 }
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z", re.ASCII)
 

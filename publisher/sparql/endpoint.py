@@ -94,7 +94,7 @@ _NO_UPDATES = "Updates are not supported: published data changes by harvests onl
 _NUMBERS = {
     "release": (re.compile("[0-9]{1,9}"), "the number of a release"),
     "timeout": (
-        re.compile(r"(?=.*[1-9])([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"),
+        re.compile(r"\A(?=[0-9.]*[1-9])([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"),
         "a number of seconds above 0",
     ),
 }
