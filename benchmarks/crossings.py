@@ -31,6 +31,8 @@ from harvesters.source import parse
 from journal.journal import Journal
 from journal.processes import preload
 from publisher.app import create_app
+from publisher.sparql import exports
+from publisher.store import query_service
 from publisher.store.changes import JournalReader
 from publisher.store.follow import open_runner
 from publisher.store.query_service import QueryService
@@ -67,6 +69,8 @@ async def measure_requests(data: Path, trace: Path, seen: set[str]) -> dict[str,
     """Return the modules that each kind of request crosses, which are added to *seen*; workers write
     their modules to *trace*.
     """
+    # What looks for news in the background takes no part in a request.
+    query_service.POLL_INTERVAL = query_service.LAG_INTERVAL = exports.POLL_SECONDS = 600
     service = QueryService(data, Iris(), follow=False, readers=1)
     app = create_app(service)
     transport = httpx.ASGITransport(app=app)

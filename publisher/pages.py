@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection
 from http import HTTPStatus
 from pathlib import Path
-from typing import Annotated, NamedTuple, Protocol, TypeVar, cast
+from typing import Annotated, NamedTuple, Protocol, cast
 from urllib.parse import parse_qsl, quote, urlencode
 
 from fastapi import Depends
@@ -29,7 +29,6 @@ from shapes.rules import message
 from vocab.iris import Iris
 from vocab.schemes import label, provisional_mark
 from web.branding import PLAIN, Branding
-from web.respond import HTTPProblem
 from web.templating import ascii_host, create_environment, finalize, font_sheets, static_url
 
 # These parameters belong to one view; all others are filters.
@@ -380,21 +379,6 @@ async def get_pages(request: Request) -> Pages:
 
 ServiceDep = Annotated[QueryService, Depends(get_service)]
 PagesDep = Annotated[Pages, Depends(get_pages)]
-
-
-ValueT = TypeVar("ValueT")
-
-
-def require(
-    value: ValueT | None,
-    text: str,
-    status: HTTPStatus = HTTPStatus.NOT_FOUND,
-    headers: dict[str, str] | None = None,
-) -> ValueT:
-    """Return *value*; raises HTTPProblem with *text* and *headers* if it is None or False."""
-    if value is None or value is False:
-        raise HTTPProblem(status, text, headers)
-    return value
 
 
 async def get_tables(service: ServiceDep) -> FacetIndex:

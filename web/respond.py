@@ -278,6 +278,21 @@ class HTTPProblem(Exception):
         self.headers = headers or {}
 
 
+ValueT = TypeVar("ValueT")
+
+
+def require(
+    value: ValueT | None,
+    text: str,
+    status: HTTPStatus = HTTPStatus.NOT_FOUND,
+    headers: dict[str, str] | None = None,
+) -> ValueT:
+    """Return *value*; raises HTTPProblem with *text* and *headers* if it is None or False."""
+    if value is None or value is False:
+        raise HTTPProblem(status, text, headers)
+    return value
+
+
 def problem_response(
     status: HTTPStatus,
     title: str,

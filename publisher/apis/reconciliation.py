@@ -55,7 +55,6 @@ from publisher.pages import (
     ServiceDep,
     get_pages,
     get_service,
-    require,
     require_searcher,
 )
 from publisher.rdf import Row, Term, iri, namespaces
@@ -69,7 +68,7 @@ from vocab.schemes import Concept, concepts
 from web.branding import Branding
 from web.endpoints import get, problems, redirects, whole_number
 from web.middleware import FRAMED_POLICY, MAX_BODY, client_key
-from web.respond import HTML, JSON, HTTPProblem, origin, respond, see_other
+from web.respond import HTML, JSON, HTTPProblem, origin, require, respond, see_other
 
 BATCH_SIZE = 1_000  # queries of a batch, and entities of a data extension
 MAX_VALUES = 20  # values of the properties of one query

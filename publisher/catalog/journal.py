@@ -21,7 +21,7 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry, count_rows
 from journal.store import read_origin
-from publisher.pages import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, ServiceDep
 from publisher.rdf import Term, namespaces, text_term, typed_term
 from publisher.releases.dump import DUMP_NAME, list_dumps
 from publisher.store.descriptions import Description, node_statements, serialize_description
@@ -44,6 +44,7 @@ from web.respond import (
     Format,
     GraphFormat,
     Link,
+    require,
     respond,
     respond_in,
     unchanged,

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from publisher.errors import LimitError
 from publisher.limits import MAX_QUERY_BYTES, Limits
-from publisher.pages import ServiceDep, require
+from publisher.pages import ServiceDep
 from publisher.rdf import from_node, namespaces, text_term
 from publisher.releases.dump import list_dumps
 from publisher.releases.metadata import VOID_FILE, VoidCount, void_statements
@@ -30,7 +30,7 @@ from publisher.store.query_service import QueryService, query
 from publisher.store.releases import Release, list_releases
 from web.branding import NAME
 from web.endpoints import contents, get, problems
-from web.respond import GRAPHS, TABLES, GraphFormat, best_match, respond
+from web.respond import GRAPHS, TABLES, GraphFormat, best_match, require, respond
 
 _FORMATS = "http://www.w3.org/ns/formats/"
 _FORMAT_NAMES = {

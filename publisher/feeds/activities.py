@@ -16,9 +16,8 @@ from starlette.responses import Response
 
 from publisher.feeds.records import ChangedRecord, Changes, ChangesDep, instant
 from publisher.history.change_reader import ALL, ChangeType
-from publisher.pages import require
 from web.endpoints import Documentation, get, problems, schema_of, whole_number
-from web.respond import IMMUTABLE, origin, respond
+from web.respond import IMMUTABLE, origin, require, respond
 
 PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"

@@ -40,12 +40,12 @@ from publisher.feeds.records import (
     set_title,
 )
 from publisher.history.change_reader import ALL, ChangeType
-from publisher.pages import Pages, PagesDep, require
+from publisher.pages import Pages, PagesDep
 from publisher.store.query_service import QueryService
 from vocab.schemes import label
 from web.endpoints import contents, get, problems, whole_number
 from web.outbound_client import Deadline, GuardedTransport, create_client
-from web.respond import GRAPHS, HTML, IMMUTABLE, Link, media_types, origin, respond
+from web.respond import GRAPHS, HTML, IMMUTABLE, Link, media_types, origin, require, respond
 
 MEDIA = "application/atom+xml"
 PAGE_SIZE = 100  # changes in an archive

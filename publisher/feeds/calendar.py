@@ -16,11 +16,11 @@ from starlette.responses import Response, StreamingResponse
 from publisher.feeds.atom import Code
 from publisher.feeds.records import BATCH, ChangedRecord, Changes, ChangesDep
 from publisher.history.change_reader import ChangeType
-from publisher.pages import PagesDep, require
+from publisher.pages import PagesDep
 from vocab.iris import encode
 from vocab.terms import SCHEMA
 from web.endpoints import contents, get, problems
-from web.respond import origin, unchanged
+from web.respond import origin, require, unchanged
 
 FORMAT_VERSION = "2"  # increase it with every change of the output
 _END = b"END:VCALENDAR\r\n"

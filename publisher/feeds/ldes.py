@@ -25,12 +25,19 @@ from starlette.responses import Response
 from publisher.errors import NotReady
 from publisher.feeds.records import ChangesDep, instant
 from publisher.history.change_reader import ALL, Change, ChangeType
-from publisher.pages import require
 from publisher.rdf import PREFIXES, text_term, to_node, typed_term
 from publisher.store.descriptions import Node, node_statements
 from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD
 from web.endpoints import contents, format_parameter, get, problems
-from web.respond import IMMUTABLE, GraphFormat, choose_format, origin, path_segments, respond
+from web.respond import (
+    IMMUTABLE,
+    GraphFormat,
+    choose_format,
+    origin,
+    path_segments,
+    require,
+    respond,
+)
 
 LDES = "https://w3id.org/ldes#"
 TREE = "https://w3id.org/tree#"

@@ -14,9 +14,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.feeds.records import ChangesDep, render
-from publisher.pages import PagesDep, require
+from publisher.pages import PagesDep
 from web.endpoints import contents, get, problems
-from web.respond import origin, respond
+from web.respond import origin, require, respond
 
 _TEXT = "text/plain; charset=utf-8"
 _SOON = {"Cache-Control": "public, max-age=60"}

@@ -28,7 +28,7 @@ from languages.translations import TranslatableText
 from publisher.data.properties import PropertyRow, PropertyTable, published_properties
 from publisher.linked_data.jsonld import Node, plain_json
 from publisher.linked_data.lists import ListPage
-from publisher.pages import ServiceDep, require
+from publisher.pages import ServiceDep
 from publisher.rdf import Term
 from publisher.store.descriptions import (
     Description,
@@ -61,6 +61,7 @@ from web.respond import (
     origin,
     parse_thing_path,
     path_segments,
+    require,
     respond,
     split_suffix,
     typed_link,

@@ -27,7 +27,7 @@ from starlette.responses import Response
 from languages.translations import TranslatableText, current_locale
 from publisher.data.counts import LAST, Filter
 from publisher.data.properties import facet_of_concept
-from publisher.pages import Pages, PagesDep, ServiceDep, require
+from publisher.pages import Pages, PagesDep, ServiceDep
 from publisher.rdf import Row, Term, iri
 from publisher.store.query_service import QueryService, query
 from vocab.initiative import Basis
@@ -43,6 +43,7 @@ from web.respond import (
     Link,
     choose_format,
     origin,
+    require,
     respond,
     split_suffix,
 )

@@ -18,7 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from languages.translations import TranslatableText
 from publisher.history.change_reader import read_version
 from publisher.linked_data.entities import DESCRIPTION, GONE, Entity, is_gone, respond_entity
-from publisher.pages import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, ServiceDep
 from publisher.store.descriptions import STAMP, GraphChange, mementos, read_history
 from publisher.store.query_service import QueryService
 from web.endpoints import contents, format_parameter, get, other_contents, problems, redirects
@@ -32,6 +32,7 @@ from web.respond import (
     origin,
     parse_http_date,
     path_segments,
+    require,
     respond,
     split_suffix,
 )

@@ -27,7 +27,6 @@ from publisher.linked_data.entities import (
     find_entity,
     record_of,
 )
-from publisher.pages import require
 from publisher.rdf import Term
 from publisher.store.descriptions import (
     Description,
@@ -41,7 +40,7 @@ from vocab.annotations import cluster_iri, named_member
 from vocab.field_changes import FIELD_NAMES
 from vocab.schemes import label
 from vocab.terms import RDF
-from web.respond import HTTPProblem, Link, parse_thing_path, path_segments
+from web.respond import HTTPProblem, Link, parse_thing_path, path_segments, require
 
 MAX_MEMBERS = 50  # members whose descriptions are compared
 _TYPE = f"{RDF}type"

@@ -29,7 +29,7 @@ from publisher.history.comparison import (
     list_records,
     parse_within,
 )
-from publisher.pages import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, ServiceDep
 from publisher.portal.datasets import Cell, Column, DataPage, DataTable, register_dataset, write_csv
 from publisher.portal.entity_statistics import COMPARED, PARTY, profile
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title, plural_title
@@ -45,7 +45,7 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.respond import HTML, respond
+from web.respond import HTML, require, respond
 
 # The facets of the panels of each side, which leaves out its own.
 PANELS = ("goal", "line", "country", "region", "year")

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText
-from publisher.pages import PagesDep, require
+from publisher.pages import PagesDep
 from publisher.portal.datasets import SVG, TABLE_FORMATS, serialize_tables
 from publisher.portal.facet_filters import (
     FiguresDep,
@@ -27,7 +27,7 @@ from publisher.portal.facet_filters import (
 from publisher.portal.figures import EMBED, FIGURES, Figure
 from web.charts import standalone_svg
 from web.endpoints import blank_as, contents, get, problems, whole_number
-from web.respond import HTML, JSON, origin, respond, typed_link
+from web.respond import HTML, JSON, origin, require, respond, typed_link
 
 BY_FACET = ("bars", "table", "trend")  # kinds whose addresses end with a facet
 # The height of a frame in pixels, by kind of figure.

@@ -48,13 +48,7 @@ from publisher.linked_data.entities import (
 )
 from publisher.linked_data.lists import load_page, read_cursor, read_list_parameters
 from publisher.middleware import MINUTE, keep_for
-from publisher.pages import (
-    Pages,
-    PagesDep,
-    ServiceDep,
-    first_in_language,
-    require,
-)
+from publisher.pages import Pages, PagesDep, ServiceDep, first_in_language
 from publisher.portal.clusters import cluster_links, cluster_values, find_cluster
 from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.releases import find_release, release_links, release_values
@@ -108,6 +102,7 @@ from web.respond import (
     choose_format,
     path_segments,
     quality,
+    require,
     see_other,
     typed_link,
 )

@@ -21,7 +21,7 @@ from languages.translations import gettext as _
 from publisher.data import count_queries
 from publisher.data.counts import NONE, FacetIndex, Filter
 from publisher.data.properties import FACETS
-from publisher.pages import TablesDep, require
+from publisher.pages import TablesDep
 from publisher.portal.datasets import (
     TABLE_FORMATS,
     THINGS,
@@ -55,7 +55,7 @@ from vocab.iris import Iris
 from vocab.terms import ORG
 from web.charts import MAX_ORGANIZATIONS, network_diagram, point_map, shade, sparkline
 from web.endpoints import get, known_parameters, other_contents, problems, redirects
-from web.respond import path_segments
+from web.respond import path_segments, require
 
 # The facets of the panels of a page, in this order.
 PANELS = (

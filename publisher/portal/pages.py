@@ -20,7 +20,7 @@ from publisher.catalog.datasets import available_services, load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.linked_data.entities import DESCRIPTION, other_formats
 from publisher.linked_data.entities import serialize as serialize_entity
-from publisher.pages import Pages, PagesDep, ServiceDep, require
+from publisher.pages import Pages, PagesDep, ServiceDep
 from publisher.portal.visitors import VisitorCommand
 from publisher.rdf import namespaces
 from publisher.store.descriptions import Description, registry_rows
@@ -42,6 +42,7 @@ from web.respond import (
     Link,
     ResourceURLs,
     choose_format,
+    require,
     respond,
 )
 

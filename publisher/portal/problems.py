@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, current_locale
-from publisher.pages import Pages, PagesDep, require
+from publisher.pages import Pages, PagesDep
 from publisher.portal.visitors import FieldsDep, first_fault, optional_store
 from publisher.rdf import Term, namespaces
 from publisher.store.descriptions import Description, Statement, serialize_description
@@ -28,7 +28,17 @@ from vocab.iris import Iris
 from vocab.terms import DCT, PROV, RDF, SCHEMA, XSD
 from web.endpoints import contents, get, problems
 from web.middleware import client_key
-from web.respond import GRAPHS, HTML, JSON, NO_STORE, Format, GraphFormat, respond, respond_in
+from web.respond import (
+    GRAPHS,
+    HTML,
+    JSON,
+    NO_STORE,
+    Format,
+    GraphFormat,
+    require,
+    respond,
+    respond_in,
+)
 
 OA = "http://www.w3.org/ns/oa#"
 CATEGORIES = (

@@ -24,7 +24,7 @@ from starlette.requests import Request
 
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
-from publisher.pages import ServiceDep, require
+from publisher.pages import ServiceDep
 from publisher.portal.datasets import Column, DataPage, DataTable, register_dataset
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.figures import query_page_url
@@ -35,7 +35,7 @@ from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 from web.charts import render
 from web.endpoints import SourcePath
-from web.respond import origin
+from web.respond import origin, require
 
 _PREFIXES = {
     "adms": ADMS,

@@ -26,7 +26,7 @@ from publisher.catalog.datasets import release_dataset
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.portals import dataset_markup
 from publisher.linked_data.entities import Entity, EntityPage, Values, first_segment, jsonld_block
-from publisher.pages import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, ServiceDep
 from publisher.portal.figures import sort_key
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.rdf import Term, namespaces
@@ -53,6 +53,7 @@ from web.respond import (
     Link,
     ResourceURLs,
     origin,
+    require,
     respond,
     respond_in,
     see_other,

@@ -24,7 +24,7 @@ from publisher.data.count_queries import listing
 from publisher.data.counts import FacetIndex, Filter, ThingCount
 from publisher.data.properties import FACETS, facet_of_concept
 from publisher.feeds.atom import MEDIA as ATOM
-from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require, require_searcher
+from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.portal.datasets import TABLE_FORMATS, write_listed
 from publisher.portal.facet_filters import (
     active_filters,
@@ -59,7 +59,7 @@ from web.endpoints import (
     problems,
     whole_number,
 )
-from web.respond import HTML, Format, GraphFormat, choose_format, respond
+from web.respond import HTML, Format, GraphFormat, choose_format, require, respond
 
 PAGE_SIZE = 20  # default number of results per page
 MAX_RESULTS = 1_000  # the most results of a page

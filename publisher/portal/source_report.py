@@ -21,7 +21,7 @@ from starlette.responses import Response
 from languages.translations import TranslatableText, current_locale, load_translations
 from publisher.feeds.atom import write_feed
 from publisher.linked_data.entities import other_formats
-from publisher.pages import Pages, PagesDep, ServiceDep, require
+from publisher.pages import Pages, PagesDep, ServiceDep
 from publisher.portal.datasets import write_csv
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.quality import measure_sources, rule_gains
@@ -37,7 +37,17 @@ from vocab.terms import LANGUAGES, RDF, SH, XSD
 from web.branding import NAME
 from web.endpoints import SourcePath, contents, get, problems
 from web.middleware import client_key
-from web.respond import GRAPHS, HTML, JSON, Format, ResourceURLs, choose_format, origin, respond
+from web.respond import (
+    GRAPHS,
+    HTML,
+    JSON,
+    Format,
+    ResourceURLs,
+    choose_format,
+    origin,
+    require,
+    respond,
+)
 
 _EXAMPLES = 3
 _CONSTRAINTS = (

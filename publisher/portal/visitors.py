@@ -21,9 +21,9 @@ from starlette.requests import Request
 
 from languages.translations import TranslatableText
 from publisher.errors import QuotaExceeded, StoreBusy
-from publisher.pages import require
 from publisher.sparql.endpoint import FORM
 from web.middleware import Throttle
+from web.respond import require
 from web.sessions import check_origin
 
 MULTIPART = "multipart/form-data"

@@ -43,7 +43,7 @@ from publisher.linked_data.jsonld import (
     jsonld_context,
     jsonld_frame,
 )
-from publisher.pages import PagesDep, ServiceDep, first_in_language, require
+from publisher.pages import PagesDep, ServiceDep, first_in_language
 from publisher.portal.entity_statistics import load_statistics
 from publisher.portal.facet_filters import (
     active_filters,
@@ -75,7 +75,7 @@ from vocab.schemes import concepts, label
 from vocab.terms import SCHEMA
 from web.charts import render
 from web.endpoints import get
-from web.respond import HTML, Link, ResourceURLs, respond, split_suffix
+from web.respond import HTML, Link, ResourceURLs, require, respond, split_suffix
 
 OWL = "http://www.w3.org/2002/07/owl#"
 _SHORT_ADDRESSES = {"country": "country", "goal": "goal", "target": "target", "action-line": "line"}

@@ -26,7 +26,7 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, current_locale
 from languages.translations import gettext as _
-from publisher.pages import Pages, PagesDep, require
+from publisher.pages import Pages, PagesDep
 from publisher.portal.facet_labels import NamesDep
 from publisher.portal.feed_samples import (
     FORMATS,
@@ -51,7 +51,7 @@ from vocab.iris import is_web
 from web.endpoints import contents, get, problems
 from web.middleware import client_key
 from web.outbound_client import Deadline, GuardedTransport, PrivateAddressError, create_client
-from web.respond import HTML, JSON, NO_STORE, Format, choose_format, respond
+from web.respond import HTML, JSON, NO_STORE, Format, choose_format, require, respond
 from web.sessions import check_origin
 
 LAST_STEP = 4  # the definition is complete

@@ -40,7 +40,7 @@ from publisher.catalog.void import service_description
 from publisher.errors import COST, EXPORTS, FederationRefused, PublisherError
 from publisher.limits import MAX_QUERY_BYTES
 from publisher.middleware import RELEASE_HEADER
-from publisher.pages import ServiceDep, get_pages, require
+from publisher.pages import ServiceDep, get_pages
 from publisher.rdf import iri, is_iri
 from publisher.sparql.examples import completions, editor_state, is_built, script_texts
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
@@ -68,6 +68,7 @@ from web.respond import (
     matches_etag,
     media_types,
     not_acceptable,
+    require,
     respond,
     wants_html,
 )

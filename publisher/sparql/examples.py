@@ -23,7 +23,7 @@ from starlette.responses import Response
 from journal.files import replace_file
 from languages.translations import LANGUAGES, TranslatableText, gettext
 from publisher.errors import PublisherError
-from publisher.pages import BUNDLE_FOLDER, PagesDep, ServiceDep, require
+from publisher.pages import BUNDLE_FOLDER, PagesDep, ServiceDep
 from publisher.rdf import namespaces
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService, query
@@ -31,7 +31,7 @@ from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
 from vocab.terms import RDFS, SCHEMA, SH
 from web.endpoints import contents, format_parameter, get, problems
-from web.respond import GRAPHS, HTML, Format, GraphFormat, respond_in
+from web.respond import GRAPHS, HTML, Format, GraphFormat, require, respond_in
 
 FOLDER = Path(__file__).parent / "examples"
 DURATIONS = "examples.json"  # in the data folder

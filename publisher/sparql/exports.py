@@ -33,7 +33,7 @@ from journal.files import AlreadyLockedError, FileLock, replace_file
 from languages.translations import TranslatableText
 from publisher.errors import LimitError, PublisherError, StoreBusy, StoreError, TooManyQueries
 from publisher.limits import Limits
-from publisher.pages import PagesDep, ServiceDep, require
+from publisher.pages import PagesDep, ServiceDep
 from publisher.sparql.endpoint import media_type, parse_request, read_body, read_parameters
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
@@ -41,7 +41,7 @@ from publisher.store.workers.pool import Answer, Worker
 from publisher.store.workers.query_request import QueryRequest
 from web.endpoints import contents, get, other_contents, problems
 from web.middleware import client_key
-from web.respond import GRAPHS, HTML, TABLES, respond, wants_html
+from web.respond import GRAPHS, HTML, TABLES, require, respond, wants_html
 from web.sessions import check_origin
 
 log = structlog.get_logger(component="exporter")
