@@ -5,8 +5,7 @@ cache, from ours, from an identical query that is running, or by running it.
 Cached responses are always current, because the data change only with the snapshot. A response that
 ends early says so, or the connection is closed: a partial response never looks complete.
 
-Source: https://www.w3.org/TR/sparql11-protocol/#protocol and
-https://www.w3.org/TR/sparql11-http-rdf-update/#http-get
+Source: https://www.w3.org/TR/sparql11-protocol/#protocol and https://www.w3.org/TR/sparql11-http-rdf-update/#http-get
 """
 
 from __future__ import annotations
