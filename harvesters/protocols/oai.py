@@ -326,6 +326,8 @@ class OaiPmh(PagedProtocol[Any]):
             if not (is_whole and is_short):
                 is_near = is_whole or not cursor.offset or window != cursor.windows[0]
                 halves = calendar.split(start, until, stamps if is_near else ())
+        if not halves and is_rejected and not cursor.reach:  # a list of one datestamp begins again
+            return cursor.restart(cursor.windows, max(1, cursor.offset))
         windows = tuple((index, *half, False) for half in halves) or ((index, start, until, True),)
         return cursor.restart((*windows, *rest))
 
@@ -390,14 +392,21 @@ class OaiPmh(PagedProtocol[Any]):
         key = left.pop(0).key
         return Batch(reply, ((entry, parse_chain(entry.node)),), None, key if left else "")
 
-    def _list_left(self, cursor: ListCursor) -> list[Entry]:
-        """Return the headers of the window that are still to be requested, sorted by identifier."""
+    def _list_left(self, cursor: ListCursor, *, anew: bool = True) -> list[Entry]:
+        """Return the headers of the window that are still to be requested, sorted by identifier. The
+        list begins *anew*, once, if its token expires.
+        """
         terms = self._terms(cursor.windows[0])
-        left = {
-            entry.key: entry
-            for entry in map(_read_entry, self._follow("ListIdentifiers", **terms))
-            if entry.key > cursor.position and not entry.in_sets(self.earlier_sets)
-        }
+        try:
+            left = {
+                entry.key: entry
+                for entry in map(_read_entry, self._follow("ListIdentifiers", **terms))
+                if entry.key > cursor.position and not entry.in_sets(self.earlier_sets)
+            }
+        except OaiError as error:
+            if not anew or "badResumptionToken" not in error.codes:
+                raise
+            return self._list_left(cursor, anew=False)
         return [left[key] for key in sorted(left)]
 
     def _lost_window(self, window: Window, error: HarvestError) -> Batch:

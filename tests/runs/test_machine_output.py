@@ -218,7 +218,7 @@ def test_no_database_shows_progress_on_standard_output() -> None:
     with connect() as connection:
         rows = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
 
-    assert (opened, rows) == (["database.py"], [(False,)])
+    assert (opened, rows) == (["counts.py"], [(False,)])
 
 
 @pytest.mark.nightly
