@@ -118,6 +118,8 @@ class Expressions:
                 word = " AND " if "And" in name else " OR "
                 parts = map(self.condition, (expression.expr, *expression.other))
                 return boolean(f"({word.join(parts)})")
+            case "UnaryMinus" if isinstance(number := expression.expr, ParsedLiteral):
+                return self.value(ParsedLiteral(f"-{number}", datatype=number.datatype))
             case "UnaryNot":
                 return boolean(f"(NOT {self.condition(expression.expr)})")
             case "RelationalExpression":
@@ -182,9 +184,9 @@ class Expressions:
             parts = [_equal(self.operand(expression.expr), self.operand(item)) for item in others]
             return f"({'NOT ' if operator == 'NOT IN' else ''}({' OR '.join(parts)}))"
         one, two = self.operand(expression.expr), self.operand(expression.other)
-        if TermKind.DECIMAL in (one.static, two.static):
-            raise NotCompiled("a comparison with a decimal")
         if operator in ("=", "!="):
+            if TermKind.DECIMAL in (one.static, two.static):
+                raise NotCompiled("whether a decimal is equal")
             return f"({'NOT ' if operator == '!=' else ''}{_equal(one, two)})"
         return _ordered(one, two, operator)
 
@@ -264,12 +266,16 @@ def _equal(one: Operand, two: Operand) -> str:
 
 
 def _ordered(one: Operand, two: Operand, operator: str) -> str:
-    """Return ``one < two``, or another comparison, for two values of one kind; others end the
-    query.
+    """Return ``one < two``, or another comparison, for two numbers or two values of another kind;
+    others end the query.
     """
     numbers, texts = (
         f"{getattr(one, item)} {operator} {getattr(two, item)}" for item in ("whole", "lexical")
     )
+    decimals = f" {operator} ".join(
+        f"TRY_CAST({number.lexical} AS DECIMAL(38, 18))" for number in (one, two)
+    )
+    known = f"({TermKind.INTEGER:d}, {TermKind.DECIMAL:d})"
     if one.static is two.static is TermKind.INTEGER:
         return f"({numbers})"
     if one.static is two.static and one.static in _BY_TEXT:
@@ -278,6 +284,7 @@ def _ordered(one: Operand, two: Operand, operator: str) -> str:
     return (
         f"(CASE WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL "
         f"WHEN {one.kind} = {TermKind.INTEGER:d} AND {two.kind} = {TermKind.INTEGER:d} THEN {numbers} "
+        f"WHEN {one.kind} IN {known} AND {two.kind} IN {known} THEN {decimals} "
         f"WHEN {one.kind} = {two.kind} AND {one.kind} IN ({listed}) THEN {texts} "
         f"ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
     )
