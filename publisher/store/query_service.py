@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
+import duckdb
 import structlog
 from cachetools import LRUCache
 
@@ -284,6 +285,9 @@ class QueryService:
             if snapshot is None or snapshot == self.snapshot:
                 return
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
+            # Reading the bitmaps of a million things takes a second, for which no request should wait.
+            with suppress(duckdb.Error):  # a page that needs a damaged file says so
+                await asyncio.to_thread(open_facet_index, snapshot.path)
             await self.pool.switch_snapshot(snapshot.path)
             self._answers.clear()
             self.snapshot, self._checked_at = snapshot, -CHECK_INTERVAL
