@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse
 
 from languages.translations import TranslatableText, current_locale, format_seconds
 from languages.translations import gettext as _
-from publisher.data.counts import FacetIndex, Filter, open_facet_index
+from publisher.data.tables import FacetIndex, Filter, open_facet_index
 from publisher.errors import NotReady
 from publisher.rdf import Term
 from publisher.store.query_service import QueryService

@@ -189,9 +189,9 @@ class PagedProtocol(ABC, Generic[P]):
 
     *windows* are the parts in which the list is read at first. *probes* are the offsets and sizes
     (0: a whole page) of small requests, one of which succeeds if the registry answers at all.
-    *is_exact*: a piece of a page must have the size that
-    was requested. *is_linked*: only the page before names a page, so that none can be skipped.
-    *moves* is ``unstable_list`` of the pages; if the list *repeats*, all its pages have ``again``.
+    *is_exact*: a piece of a page must have the size that was requested. *is_linked*: only the page
+    before names a page, so that none can be skipped. *moves* is ``unstable_list`` of the pages; if
+    the list *repeats*, all its pages have ``again``.
     """
 
     windows: tuple[Window, ...] = (("",),)

@@ -37,8 +37,8 @@ from publisher.apis.pinned import (
     pin_release,
 )
 from publisher.data import count_queries
-from publisher.data.counts import Filter
 from publisher.data.properties import FACETS
+from publisher.data.tables import Filter
 from publisher.errors import PublisherError, QueryError, QuerySyntaxError
 from publisher.portal.facet_labels import FacetLabels, facet_title, get_names
 from publisher.rdf import iri, is_iri

@@ -46,8 +46,8 @@ from publisher.apis.matching import (
     Property,
     title_of,
 )
-from publisher.data.counts import FacetIndex, Filter
 from publisher.data.properties import concept_name, facet_of_concept
+from publisher.data.tables import FacetIndex, Filter
 from publisher.errors import COST
 from publisher.pages import (
     DOCUMENTATION,

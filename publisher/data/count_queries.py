@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from publisher.data.counts import Filter
 from publisher.data.properties import FACETS, Facet, class_iris
+from publisher.data.tables import Filter
 from publisher.rdf import NAMESPACES, iri
 from vocab.initiative import Basis
 from vocab.iris import Iris

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pyoxigraph import Quad, Store, Triple
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.data.counts import FacetIndex, sql
+from publisher.data.tables import FacetIndex, sql
 from publisher.errors import NotReady
 from publisher.rdf import TERM_TEXT, term_id
 from publisher.store.changes import LEAD, RECORD, VANISHED

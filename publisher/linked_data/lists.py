@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import TranslatableText, current_locale
-from publisher.data.counts import LAST, Filter
 from publisher.data.properties import facet_of_concept
+from publisher.data.tables import LAST, Filter
 from publisher.pages import Pages, PagesDep, ServiceDep
 from publisher.rdf import Row, Term, iri
 from publisher.store.query_service import QueryService, query

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, format_number, isolate
 from languages.translations import gettext as _
-from publisher.data.counts import NONE
+from publisher.data.tables import NONE
 from publisher.history.change_reader import compare_versions, open_history
 from publisher.history.comparison import (
     CHANGES,

@@ -25,8 +25,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.data.counts import FacetIndex, Filter, ListItem, Prize
 from publisher.data.properties import FACETS, describe_area
+from publisher.data.tables import FacetIndex, Filter, ListItem, Prize
 from publisher.rdf import Term, namespaces
 from publisher.releases.tables import LISTED, area_cells
 from publisher.store.descriptions import Description, Statement, serialize_description

@@ -23,8 +23,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, current_locale, gettext
-from publisher.data.counts import Family, Filter, sql
 from publisher.data.properties import FACETS, published_properties
+from publisher.data.tables import Family, Filter, sql
 from publisher.feeds.records import feed_links
 from publisher.linked_data.entities import (
     DESCRIPTION,

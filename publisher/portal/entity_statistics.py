@@ -19,8 +19,8 @@ from starlette.responses import Response, StreamingResponse
 from languages.translations import TranslatableText
 from languages.translations import gettext as _
 from publisher.data import count_queries
-from publisher.data.counts import NONE, FacetIndex, Filter
 from publisher.data.properties import FACETS
+from publisher.data.tables import NONE, FacetIndex, Filter
 from publisher.pages import TablesDep
 from publisher.portal.datasets import (
     TABLE_FORMATS,

@@ -15,8 +15,8 @@ from starlette.requests import Request
 
 from languages.translations import current_locale
 from publisher.data import count_queries
-from publisher.data.counts import NONE, Filter, ThingCount
 from publisher.data.properties import FACETS
+from publisher.data.tables import NONE, Filter, ThingCount
 from publisher.errors import QueryError
 from publisher.pages import TablesDep
 from publisher.portal.facet_labels import FacetLabels, NamesDep, facet_title

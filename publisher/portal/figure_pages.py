@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from publisher.data.count_queries import coverage_by_source, listing
-from publisher.data.counts import NONE, FacetIndex, Filter, ThingCount, make_filter
+from publisher.data.tables import NONE, FacetIndex, Filter, ThingCount, make_filter
 from publisher.linked_data.lists import (
     ListCursor,
     choose_list_format,

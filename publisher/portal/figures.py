@@ -24,8 +24,8 @@ from languages.translations import (
 )
 from languages.translations import gettext as _
 from publisher.data import count_queries
-from publisher.data.counts import NONE, DifferentCounts, FacetIndex, Filter, ThingCount, make_filter
 from publisher.data.properties import FACETS, areas_within
+from publisher.data.tables import NONE, DifferentCounts, FacetIndex, Filter, ThingCount, make_filter
 from publisher.portal.datasets import THINGS, Cell, Column, DataTable
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from vocab.initiative import Basis

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from starlette.datastructures import State
 
-from publisher.data.counts import open_facet_index
+from publisher.data.tables import open_facet_index
 from publisher.errors import PublisherError
 from publisher.store.descriptions import SourceStatus, source_statuses
 from publisher.store.query_service import QueryService

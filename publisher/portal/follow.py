@@ -28,8 +28,8 @@ from starlette.responses import Response
 
 from languages.translations import TranslatableText, current_locale, use_language
 from languages.translations import gettext as _
-from publisher.data.counts import FacetIndex, Filter, ListItem
 from publisher.data.properties import FACETS
+from publisher.data.tables import FacetIndex, Filter, ListItem
 from publisher.errors import PublisherError, QueryError
 from publisher.feeds.atom import write_feed
 from publisher.feeds.records import clean, instant

@@ -21,8 +21,8 @@ from languages.translations import TranslatableText, current_locale, use_languag
 from languages.translations import gettext as _
 from publisher.catalog.openapi import response_schemas
 from publisher.data.count_queries import listing
-from publisher.data.counts import FacetIndex, Filter, ThingCount
 from publisher.data.properties import FACETS, facet_of_concept
+from publisher.data.tables import FacetIndex, Filter, ThingCount
 from publisher.feeds.atom import MEDIA as ATOM
 from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require_searcher
 from publisher.portal.datasets import TABLE_FORMATS, write_listed

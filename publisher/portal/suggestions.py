@@ -19,8 +19,8 @@ from starlette.responses import Response
 
 from languages.translations import LANGUAGES, TranslatableText, current_locale, kind_name
 from languages.translations import gettext as _
-from publisher.data.counts import NONE, DifferentCounts, FacetIndex, make_filter
 from publisher.data.properties import facet_of_concept
+from publisher.data.tables import NONE, DifferentCounts, FacetIndex, make_filter
 from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
 from publisher.pages import Pages, PagesDep, ServiceDep, TablesDep, require_searcher

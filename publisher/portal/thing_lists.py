@@ -16,7 +16,7 @@ from starlette.requests import Request
 from languages.translations import current_locale, month_names
 from languages.translations import gettext as _
 from publisher.data.count_queries import listing
-from publisher.data.counts import FacetIndex, ListItem, Prize
+from publisher.data.tables import FacetIndex, ListItem, Prize
 from publisher.middleware import MINUTE, keep_for
 from publisher.pages import ServiceDep, TablesDep
 from publisher.portal.datasets import (

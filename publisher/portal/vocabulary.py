@@ -22,8 +22,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from languages.translations import TranslatableText, gettext
-from publisher.data.counts import Filter, make_filter
 from publisher.data.properties import FACETS, facet_of_concept
+from publisher.data.tables import Filter, make_filter
 from publisher.errors import LimitError
 from publisher.feeds.records import feed_links
 from publisher.history.change_reader import read_version

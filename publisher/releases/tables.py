@@ -18,13 +18,13 @@ from typing import Any
 
 import duckdb
 
-from publisher.data.counts import connect, sql
 from publisher.data.properties import (
     PropertyRow,
     PropertyTable,
     describe_area,
     published_properties,
 )
+from publisher.data.tables import connect, sql
 from publisher.rdf import namespaces, parse_node
 from publisher.releases.dump import DumpTotals, gzip_writer
 from publisher.store.columns.database import FILE

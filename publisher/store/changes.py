@@ -35,7 +35,7 @@ from journal.errors import JournalWriteError
 from journal.files import replace_file
 from journal.journal import Journal
 from journal.store import Store
-from publisher.data.counts import sql
+from publisher.data.tables import sql
 from publisher.rdf import term_id
 from vocab.iris import KINDS
 from vocab.provenance import (

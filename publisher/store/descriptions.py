@@ -19,7 +19,7 @@ import zstandard
 from pyoxigraph import NamedNode, RdfFormat, Triple, parse, serialize
 
 from languages.translations import current_locale, gettext
-from publisher.data.counts import FacetIndex, sql
+from publisher.data.tables import FacetIndex, sql
 from publisher.errors import RowLimit
 from publisher.rdf import (
     NAMESPACES,

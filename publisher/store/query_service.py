@@ -21,7 +21,7 @@ from journal.journal import Journal
 from journal.store import read_origin
 from languages.translations import TranslatableText
 from publisher.background import in_background
-from publisher.data.counts import FacetIndex, open_facet_index
+from publisher.data.tables import FacetIndex, open_facet_index
 from publisher.errors import NotReady, StoreError
 from publisher.limits import Limits
 from publisher.rdf import Row, parse_rows

@@ -19,7 +19,7 @@ from waiting import wait_until, wait_until_async
 
 from benchmarks.columns import missing, started
 from journal.journal import Journal
-from publisher.data.counts import FacetIndex
+from publisher.data.tables import FacetIndex
 from publisher.history.change_reader import History
 from publisher.store.changes import JournalReader
 from publisher.store.columns.database import FILE, ColumnUpdater

@@ -25,7 +25,7 @@ from rows import each
 from small_world import BODIES, CHANGED, CLUSTER, IRIS, KENYA, LEAD, ONE, TWO, add_clusters
 
 from languages.translations import use_language
-from publisher.data.counts import FacetIndex, Filter, make_filter, open_facet_index, sql
+from publisher.data.tables import FacetIndex, Filter, make_filter, open_facet_index, sql
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import coverage

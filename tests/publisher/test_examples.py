@@ -30,8 +30,8 @@ from waiting import wait_until_async
 from languages.translations import LANGUAGES
 from publisher import store as store_package
 from publisher.data.count_queries import counts, cross_tabulate, listing, organizations, total
-from publisher.data.counts import make_filter
 from publisher.data.properties import FACETS
+from publisher.data.tables import make_filter
 from publisher.limits import Limits
 from publisher.pages import Pages
 from publisher.portal.quality import indicators, rule_query

@@ -9,7 +9,7 @@ import pytest
 from rows import each
 
 from languages.translations import LANGUAGES, use_language
-from publisher.data.counts import ThingCount
+from publisher.data.tables import ThingCount
 from publisher.portal.figures import largest_bar
 from web.charts import Bar
 

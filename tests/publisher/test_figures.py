@@ -27,8 +27,8 @@ from small_world import IRIS, RELEASED, add_clusters, build
 from starlette.datastructures import QueryParams
 
 from publisher.app import create_app
-from publisher.data.counts import open_facet_index
 from publisher.data.properties import FACETS
+from publisher.data.tables import open_facet_index
 from publisher.limits import Limits
 from publisher.portal.datasets import QB, VALUE
 from publisher.portal.embeds import HEIGHTS

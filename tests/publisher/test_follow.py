@@ -12,7 +12,7 @@ from event_loops import session_loop
 from rows import each
 
 from publisher.app import SiteOptions, create_app
-from publisher.data.counts import ListItem
+from publisher.data.tables import ListItem
 from publisher.portal.follow import ComparedResults, DueSubscription, PublicSubscription, compare
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris

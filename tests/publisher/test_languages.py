@@ -38,7 +38,7 @@ from languages.translations import (
     use_language,
 )
 from publisher.apis.matching import PROPERTIES
-from publisher.data.counts import ThingCount
+from publisher.data.tables import ThingCount
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import overview
 from publisher.releases.tables import TABLES

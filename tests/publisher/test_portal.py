@@ -23,7 +23,7 @@ from harvesters.mappings.mapping import MAPPINGS
 from harvesters.protocols.protocol import PROTOCOLS
 from harvesters.source import load
 from publisher.data.count_queries import total
-from publisher.data.counts import make_filter
+from publisher.data.tables import make_filter
 from publisher.pages import sections
 from publisher.portal.feed_samples import SOURCE_FORMATS
 from publisher.portal.wizard import from_query, source_toml

@@ -15,7 +15,7 @@ from rows import each
 from starlette.datastructures import QueryParams
 
 from languages.translations import RequestLocale, use_language
-from publisher.data.counts import NONE
+from publisher.data.tables import NONE
 from publisher.portal.facet_filters import filter_groups, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from vocab.iris import Iris

@@ -18,8 +18,8 @@ from small_world import CHANGED, KENYA, LEAD, add_clusters, record_rows
 
 from journal.journal import Journal
 from publisher.data import count_queries as asking
-from publisher.data.counts import LAST, FacetIndex, Filter, make_filter, open_facet_index
 from publisher.data.properties import FACETS, KEYS
+from publisher.data.tables import LAST, FacetIndex, Filter, make_filter, open_facet_index
 from publisher.store.query_service import QueryService
 from publisher.store.search.index import SearchUpdater
 from publisher.store.snapshots import newest_snapshot

@@ -20,7 +20,7 @@ from publish_fixture import copy_data
 from small_world import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 
 from journal.journal import Journal
-from publisher.data.counts import FacetIndex, Filter, make_filter, open_facet_index
+from publisher.data.tables import FacetIndex, Filter, make_filter, open_facet_index
 from publisher.store.changes import JournalReader
 from publisher.store.columns import database
 from publisher.store.columns.database import FILE, ColumnUpdater

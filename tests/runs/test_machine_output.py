@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 import publisher
 from harvesters.matching.clusters import COLUMNS
-from publisher.data.counts import connect
+from publisher.data.tables import connect
 from stocktake import app
 from vocab.iris import BASE
 
@@ -218,7 +218,7 @@ def test_no_database_shows_progress_on_standard_output() -> None:
     with connect() as connection:
         rows = connection.execute("SELECT current_setting('enable_progress_bar')").fetchall()
 
-    assert (opened, rows) == (["counts.py"], [(False,)])
+    assert (opened, rows) == (["tables.py"], [(False,)])
 
 
 @pytest.mark.nightly

@@ -22,7 +22,7 @@ from journal.files import replace_folder
 from journal.journal import Journal
 from languages.translations import LANGUAGES, current_locale, format_date, use_language
 from languages.translations import gettext as _
-from publisher.data.counts import FacetIndex, Filter
+from publisher.data.tables import FacetIndex, Filter
 from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.figures import Figures

@@ -11,7 +11,7 @@ from typing import Any
 
 from languages.translations import LANGUAGES, current_locale, format_date, format_number
 from languages.translations import gettext as _
-from publisher.data.counts import NONE, Filter, ListItem, make_filter
+from publisher.data.tables import NONE, Filter, ListItem, make_filter
 from publisher.errors import ReportError
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.figures import (

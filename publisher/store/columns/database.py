@@ -37,12 +37,12 @@ from numpy.typing import NDArray
 from pyoxigraph import Quad, RdfFormat, parse
 
 from journal.errors import JournalError
-from publisher.data.counts import attach, connect, sql
 from publisher.data.properties import (
     areas_within,
     coded_properties,
     named_properties,
 )
+from publisher.data.tables import attach, connect, sql
 from publisher.rdf import (
     DEFAULT_GRAPH,
     Term,

@@ -43,7 +43,7 @@ from rdflib.plugins.sparql.algebra import translateQuery
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import BNode, Literal, URIRef, Variable
 
-from publisher.data.counts import attach
+from publisher.data.tables import attach
 from publisher.rdf import DEFAULT_GRAPH, TERM_TEXT, TermKind, computed_text, term_id
 from publisher.store.columns.algebra import NotCompiled, PredicateCount, Triple, constant, steps
 from publisher.store.columns.compiler import (

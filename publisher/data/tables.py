@@ -1,5 +1,5 @@
-"""Open DuckDB databases, read the SQL files of the folder ``sql``, and count and list things from the
-tables of one snapshot; results are cached.
+"""The tables in DuckDB: open their files, read the SQL of the folder ``sql``, and count and list things
+from the tables of one snapshot; results are cached.
 
 The things of each facet value are a bitmap (https://roaringbitmap.org/), read once from the tables,
 since counting a million things by SQL takes seconds a page.
