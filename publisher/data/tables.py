@@ -358,18 +358,7 @@ class FacetIndex:
         """List the things that share the most action lines, goals, targets, countries and activity
         types with a thing, at least two.
         """
-        return self._cached(
-            ("related", thing, limit),
-            lambda: [
-                _line(*row)
-                for row in self.query(
-                    sql("related").replace("$line", _LINE),
-                    iri=thing,
-                    facets=list(_SHARED),
-                    limit=limit,
-                )
-            ],
-        )
+        return self._cached(("related", thing, limit), lambda: self._related(thing, limit))
 
     def family(self, thing: str, limit: int) -> Family:
         """Return the initiative that another is part of, and its parts, at most *limit*."""
@@ -466,15 +455,19 @@ class FacetIndex:
         """Return the things that match a filter."""
         sets = [self._with_any(facet, filters, codes) for facet, codes in filters.chosen]
         if filters.party:
-            rows = self.query(
-                """SELECT thing FROM parties JOIN organizations USING (organization)
-                WHERE roles <> 0 AND list_contains($party, iri)""",
-                party=list(self.same_organizations(filters.party)),
-            )
-            sets.append(BitMap([thing for (thing,) in rows]))
+            sets.append(self._cached(("party", filters.party), lambda: self._taken(filters.party)))
         if filters.among is not None:
             sets.append(BitMap(filters.among))
         return BitMap.intersection(self._everything, *sets)
+
+    def _taken(self, organization: str) -> BitMap:
+        """Return the things in which an organization takes part, under its name in any registry."""
+        rows = self.query(
+            """SELECT thing FROM parties JOIN organizations USING (organization)
+            WHERE roles <> 0 AND list_contains($party, iri)""",
+            party=list(self.same_organizations(organization)),
+        )
+        return BitMap([thing for (thing,) in rows])
 
     def _count(self, things: BitMap) -> ThingCount:
         """Count *things*, those of one cluster once, and their records."""
@@ -516,6 +509,30 @@ class FacetIndex:
                 among & self._with_any(one, filters, (code,)), other, filters
             ).items()
         }
+
+    def _related(self, iri: str, limit: int) -> list[ListItem]:
+        known = self.query("SELECT thing, kind FROM things WHERE iri = $iri", iri=iri)
+        if not known:
+            return []
+        ((thing, kind),) = known
+        alike, linked = self._with_any("kind", codes=(KINDS[kind - 1],)), Filter(bases=(*Basis,))
+        others = [
+            np.array((things & alike).to_array(), np.uint32)
+            for facet in _SHARED
+            for code in self._marks.get(facet, {})
+            if thing in (things := self._with_any(facet, linked, (code,)))
+        ]
+        shared = np.bincount(
+            np.concatenate([np.array([], np.uint32), *others]), minlength=limit + thing + 1
+        )
+        shared[thing] = 0
+        best = np.flatnonzero(shared >= max(2, np.partition(shared, -limit)[-limit]))
+        rows = self.query(
+            f"SELECT {_LINE} FROM things JOIN wanted USING (thing) ORDER BY shared DESC, iri LIMIT $limit",
+            {"thing": best, "shared": shared[best]},
+            limit=limit,
+        )
+        return [_line(*row) for row in rows]
 
     def _listed(
         self, filters: Filter, order: str, limit: int, offset: int
@@ -569,17 +586,17 @@ class FacetIndex:
             conditions.append(f"kind IN ({', '.join(numbers)})")
         if others.chosen or others.party or others.among is not None:
             conditions.append("thing IN (FROM wanted)")
-            wanted = np.array(self._matching(others).to_array(), np.uint32)
+            wanted = {"thing": np.array(self._matching(others).to_array(), np.uint32)}
         text = text.replace("$things", " AND ".join(conditions) or "true")
         return self.query(text.replace("$bits", str(_bits(filters))), wanted, **bound)
 
     def query(
-        self, text: str, wanted: NDArray[np.uint32] | None = None, /, **bound: Any
+        self, text: str, wanted: Mapping[str, NDArray[Any]] | None = None, /, **bound: Any
     ) -> list[tuple[Any, ...]]:
-        """Run *text*, in which the table ``wanted`` has the numbers of things, if any are given."""
+        """Run *text*, in which the table ``wanted`` has the columns *wanted*, if any are given."""
         with self._connection.cursor() as cursor:
             if wanted is not None:
-                cursor.register("wanted", {"thing": wanted})
+                cursor.register("wanted", wanted)
             return cursor.execute(text, bound).fetchall()
 
     def _cached(self, key: tuple[object, ...], compute: Callable[[], Value]) -> Value:
