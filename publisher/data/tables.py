@@ -455,12 +455,14 @@ class FacetIndex:
         """Return the things that match a filter."""
         sets = [self._with_any(facet, filters, codes) for facet, codes in filters.chosen]
         if filters.party:
-            sets.append(self._cached(("party", filters.party), lambda: self._taken(filters.party)))
+            sets.append(
+                self._cached(("party", filters.party), lambda: self._with_party(filters.party))
+            )
         if filters.among is not None:
             sets.append(BitMap(filters.among))
         return BitMap.intersection(self._everything, *sets)
 
-    def _taken(self, organization: str) -> BitMap:
+    def _with_party(self, organization: str) -> BitMap:
         """Return the things in which an organization takes part, under its name in any registry."""
         rows = self.query(
             """SELECT thing FROM parties JOIN organizations USING (organization)
