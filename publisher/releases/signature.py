@@ -99,7 +99,7 @@ def release_faults(folder: Path) -> Iterator[Fault]:
             try:
                 PublicKey.from_base64(release.key).verify_file(place / file)
             except (OSError, ValueError) as error:
-                problem = f"does not match its signature: {error}"
+                problem = f"does not match its signature, {file}{SUFFIX}: {error}"
                 yield Fault(f"{name}/{file}", problem, _RELEASE_REMEDY)
 
 
