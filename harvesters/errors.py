@@ -347,7 +347,7 @@ ValueT = TypeVar("ValueT")
 
 
 def require(value: ValueT | None, error: Exception) -> ValueT:
-    """Return *value*; raise *error* if there is none."""
+    """Return *value*; raise *error* if it is false, empty, 0 or None."""
     if not value:
         raise error
     return value

@@ -69,10 +69,9 @@ def create_key(
     days: Annotated[int | None, Field(ge=1, le=MAX_KEY_DAYS)] = None,
 ) -> CreatedKey:
     """Create a key; only this response has its token."""
-    allowed = require(
-        parse_scope(scope),
-        InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES)),
-    )
+    allowed = parse_scope(scope)
+    if allowed is None:  # that of submissions is 0
+        raise InvalidInputError(Reason("Unknown permission. Use one of: %(known)s.", known=_SCOPES))
     if not operators.is_valid_name(name):
         raise InvalidInputError(
             Reason(

@@ -22,13 +22,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path)}
 
 
+@pytest.mark.parametrize("scope", [scope.label for scope in Scope])
 def test_a_key_is_made_shown_once_listed_and_ended(
-    environment: dict[str, str], tmp_path: Path
+    environment: dict[str, str], tmp_path: Path, scope: str
 ) -> None:
     def run(*words: str) -> str:
         return RUN.invoke(app, ["keys", *words], env=environment).stdout
 
-    created = run("create", "Ada", "--scope", "operate", "--expires", "30")
+    created = run("create", "Ada", "--scope", scope, "--expires", "30")
     listed = run("list", "--json")
     (row,) = json.loads(listed)
     ended = run("revoke", row["id"], "--json")
@@ -39,9 +40,9 @@ def test_a_key_is_made_shown_once_listed_and_ended(
     name = f"Ada ({row['id']})"
     assert re.fullmatch(r"stk_[0-9a-f]{8}_[\w-]{43}\n", created)
     assert created.strip()[-43:] not in listed + ended
-    assert known == ["Ada", "operate", "good", None]
+    assert known == ["Ada", scope, "good", None]
     assert json.loads(ended)["state"] == "revoked"
-    assert acts == [("key revoked", name), ("key created", f"{name}, operate")]
+    assert acts == [("key revoked", name), ("key created", f"{name}, {scope}")]
 
 
 @pytest.mark.parametrize(
