@@ -10,35 +10,30 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from importlib.resources import files as package_files
 from math import log
 from statistics import median
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse
+from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
 
 from vocab.iris import BASE
 from vocab.schemes import ONTOLOGIES, concepts, graph_triples, ontology_triples, schemes
-from vocab.terms import DCT, LANGUAGES, OWL, RDF, RDFS, SKOS
+from vocab.terms import DCT, LANGUAGES, OWL, RDFS, SKOS
 
 # How far the ratio of a label's length to the English one's may differ from its sisters' ratio.
 _MAX_LENGTH_FACTOR = 3.0
 _MIN_COMPARED = 40  # Characters of the English label; the lengths of shorter ones show nothing.
 _MIN_SISTERS = 20  # Fewer labels do not show the usual length.
 
-_TYPE, _CONCEPT = f"{RDF}type", f"{SKOS}Concept"
 _PREFERRED = f"{SKOS}prefLabel"
-_LABELS = (_PREFERRED, f"{SKOS}altLabel")
 _DEFINITIONS = (f"{SKOS}definition", f"{RDFS}comment")
-_HIERARCHY = tuple(
-    f"{SKOS}{name}" for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme")
-)
-_WHOLES = (f"{SKOS}ConceptScheme", f"{OWL}Ontology")
-# DCMI Metadata Terms gives both a range of things, not of texts:
-# https://www.dublincore.org/specifications/dublin-core/dcmi-terms/
-_NO_TEXTS = (f"{DCT}publisher", f"{DCT}accrualPeriodicity")
-
+# The properties of each kind of text, and what to do with a second one in a language.
+_TEXTS = {
+    "label": ((_PREFERRED, f"{SKOS}altLabel"), "make it a skos:altLabel"),
+    "definition": (_DEFINITIONS, "make it a skos:scopeNote"),
+}
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _RESIDUES = (
     (re.compile(r"\+[A-Z]{1,2}\d"), "the reference of a spreadsheet's cell"),
@@ -88,10 +83,6 @@ _OWN_WORDS = {
 _WORD = re.compile(r"[^\W\d_]+")
 
 
-Statement: TypeAlias = tuple[str, str, Literal | NamedNode | BlankNode | Triple]
-_Graph: TypeAlias = dict[str, dict[str, set[Any]]]  # values by subject and property
-
-
 class Problem(NamedTuple):
     """An error in a file: where it is, its description and its remedy."""
 
@@ -104,11 +95,10 @@ class Problem(NamedTuple):
         return f"{self.file}:{self.line}: {self.message}; {self.remedy}"
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     name: str
     text: str
-    statements: tuple[Statement, ...]
+    triples: list[Any]
 
     def line_of(self, pattern: str) -> int:
         """Return the number of the first line where *pattern* matches, or 1."""
@@ -121,11 +111,18 @@ class _File:
         whole, short = re.escape(iri), re.escape(iri.removeprefix(base))
         return self.line_of(rf"^(?:<(?:{whole}|{short})>|[^<\s][^\s]*:{name}|:{name})(?:\s|$)")
 
-    def line_of_label(self, label: Literal) -> int:
+    def problem(self, label: Literal, message: str, remedy: str) -> Problem:
+        """Return the problem of a label, at its line."""
         escaped = label.value.replace("\\", "\\\\").replace('"', '\\"')
-        return self.line_of(
-            re.escape(f'"{escaped}"' + (f"@{label.language}" if label.language else ""))
-        )
+        mark = f"@{label.language}" if label.language else ""
+        return Problem(self.name, self.line_of(re.escape(f'"{escaped}"{mark}')), message, remedy)
+
+    def texts(self, *names: str) -> Iterator[tuple[str, str, Literal]]:
+        """Yield the subject, the property and the text of each statement with one of the properties."""
+        for subject, predicate, text in self.triples:
+            is_text = isinstance(text, Literal) and isinstance(subject, NamedNode)
+            if is_text and predicate.value in names:
+                yield subject.value, predicate.value, text
 
 
 def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
@@ -135,155 +132,88 @@ def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
     >>> [problem.message for problem in check_files({"x.ttl": b"<a> <b>"})]
     ['not Turtle: Unexpected end']
     """
-    problems, parsed = list[Problem](), list[_File]()
-    graph: _Graph = {}
-    for name, content in files.items():
+    problems, parsed, store = list[Problem](), dict[NamedNode, _File](), Store()
+    for number, (name, content) in enumerate(files.items()):
         try:
             quads = parse(content, format=RdfFormat.TURTLE, base_iri=base)
-            rows = tuple(_statements(quad.triple for quad in quads))
-            parsed.append(_File(name, content.decode(), rows))
+            file = _File(name, content.decode(), [quad.triple for quad in quads])
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             problems.append(Problem(name, line, "not UTF-8", "save the file as UTF-8"))
         except SyntaxError as error:
             message = f"not Turtle: {str(error.msg).rpartition(': ')[2].rstrip('.')}"
             problems.append(Problem(name, error.lineno or 1, message, "correct the syntax"))
-    for file in parsed:
-        for subject, predicate, value in file.statements:
-            graph.setdefault(subject, {}).setdefault(predicate, set()).add(value)
-    for file in parsed:
-        problems += _check_structure(file, graph, base)
-        problems += _check_texts(file, graph, _LABELS, "label", "make it a skos:altLabel")
-        problems += _check_texts(
-            file, graph, _DEFINITIONS, "definition", "make it a skos:scopeNote"
-        )
+        else:
+            parsed[graph := NamedNode(f"file:{number}")] = file
+            store.extend(Quad(t.subject, t.predicate, t.object, graph) for t in file.triples)
+    for row in _select(store):
+        file, iri = parsed[row["file"]], row["subject"].value if row["subject"] else ""
+        message = f"{iri.removeprefix(base)}: {row['message'].value}".removeprefix(": ")
+        line = file.line_of_subject(iri, base) if iri else 1
+        problems.append(Problem(file.name, line, message, row["remedy"].value))
+    marks: Any = store.quads_for_pattern(None, NamedNode(f"{OWL}deprecated"), None)
+    deprecated = {quad.subject.value for quad in marks if quad.object.value in ("true", "1")}
+    for file in parsed.values():
+        for kind in _TEXTS:
+            problems += _check_texts(file, deprecated, kind)
         problems += _check_translations(file)
     return sorted(set(problems))
 
 
-def _value(term: Any) -> str:
-    return f"_:{term.value}" if isinstance(term, BlankNode) else str(getattr(term, "value", term))
+def _select(store: Store) -> Any:
+    query = (package_files("vocab") / "check.rq").read_text("utf-8")
+    return store.query(query, use_default_graph_as_union=True)
 
 
-def _check_structure(file: _File, graph: _Graph, base: str) -> Iterator[Problem]:
-    """Yield a problem for each thing that a concept, scheme or ontology of the file lacks in all
-    files together, and for each text in place of a thing.
-
-    The scheme's source does not suffice for its concepts: a person who checks a line must not have to
-    search for its text. A deprecated concept needs no place below a top concept.
-    """
-
-    def problem(subject: str, message: str, remedy: str) -> Problem:
-        line = file.line_of_subject(subject, base)
-        return Problem(file.name, line, f"{subject.removeprefix(base)}: {message}", remedy)
-
-    named = [row for row in file.statements if not row[0].startswith("_:")]
-    types = [(subject, _value(kind)) for subject, name, kind in named if name == _TYPE]
-    has_concepts = any(kind == _CONCEPT for _, kind in types)
-    for subject, kind in types:
-        about = graph[subject]
-        if kind == _CONCEPT and _PREFERRED not in about:
-            yield problem(subject, "no label", "add skos:prefLabel")
-        if kind == _CONCEPT and f"{SKOS}inScheme" not in about:
-            yield problem(subject, "no scheme", "add skos:inScheme")
-        elif kind == _CONCEPT and not _is_below_top(subject, graph) and not _is_old(subject, graph):
-            remedy = "add skos:topConceptOf or skos:broader"
-            yield problem(subject, "neither a top concept nor below one", remedy)
-        licences = about.get(f"{DCT}license", ())
-        if kind in _WHOLES and not any(isinstance(value, NamedNode) for value in licences):
-            yield problem(subject, "no licence", "add dct:license with the licence's address")
-        if kind == _CONCEPT or (kind in _WHOLES and not has_concepts):
-            own = ", or <ns> if it is ours" if kind == _CONCEPT else ""
-            if f"{DCT}source" not in about:
-                yield problem(
-                    subject, "no source", f"add dct:source with the address of its text{own}"
-                )
-    for subject, predicate, value in file.statements:
-        short = predicate.removeprefix(SKOS).removeprefix(DCT)
-        if subject.startswith("_:") or isinstance(value, BlankNode):
-            yield Problem(file.name, 1, "a blank node", "give the resource an IRI")
-        elif predicate in _HIERARCHY and isinstance(value, NamedNode) and value.value not in graph:
-            message = f"skos:{short} leads to {value.value}, which no file defines"
-            yield problem(subject, message, "define that concept, or correct its IRI")
-        elif predicate in _NO_TEXTS and isinstance(value, Literal):
-            yield problem(subject, f"dct:{short} is a text", "name a thing by its IRI")
-
-
-def _is_below_top(concept: str, graph: _Graph) -> bool:
-    """Return whether a concept is a top concept of a scheme, or has one among its broader ones."""
-    waiting, seen = [concept], set[str]()
-    while waiting:
-        about = graph.get(node := waiting.pop(), {})
-        for scheme in about.get(f"{SKOS}topConceptOf", ()):
-            tops = graph.get(scheme.value, {}).get(f"{SKOS}hasTopConcept", ())
-            if node in map(_value, tops):
-                return True
-        seen.add(node)
-        waiting += {each.value for each in about.get(f"{SKOS}broader", ())} - seen
-    return False
-
-
-def _is_old(concept: str, graph: _Graph) -> bool:
-    marks = graph.get(concept, {}).get(f"{OWL}deprecated", ())
-    return any(mark.value in ("true", "1") for mark in marks)
-
-
-def _check_texts(
-    file: _File, graph: _Graph, names: tuple[str, ...], kind: str, remedy: str
-) -> Iterator[Problem]:
+def _check_texts(file: _File, deprecated: set[str], kind: str) -> Iterator[Problem]:
     """Yield each text in an unknown language or with a fault, and each second one in a language; two
     concepts must not share a preferred label.
     """
+    names, remedy = _TEXTS[kind]
     seen, shared = set[tuple[str, str]](), dict[tuple[str, str], str]()
-    for subject, predicate, text in file.statements:
-        if predicate not in names or not isinstance(text, Literal) or subject.startswith("_:"):
-            continue
-        line, language, quoted = file.line_of_label(text), text.language or "", f'"{text.value}"'
+    for subject, predicate, text in file.texts(*names):
+        language, quoted = text.language or "", f'"{text.value}"'
         if language not in LANGUAGES:
             name = f'language "{language}"' if language else f"{kind} without a language"
-            message = f"{subject}: unknown {name}: {quoted}"
-            yield Problem(file.name, line, message, f"use one of {', '.join(LANGUAGES)}")
+            known = f"use one of {', '.join(LANGUAGES)}"
+            yield file.problem(text, f"{subject}: unknown {name}: {quoted}", known)
             continue
-        faults = [
-            *(_faults(text.value) if kind == "label" else ()),
-            *_script_faults(text.value, language),
-        ]
-        for fault in faults:
+        for fault in _faults(text.value, language, kind):
             message = f"{subject}: {fault}: {quoted}@{language}"
-            yield Problem(file.name, line, message, f"correct the {kind}, or leave it out")
+            yield file.problem(text, message, f"correct the {kind}, or leave it out")
         if predicate == f"{SKOS}altLabel":
             continue
         if (subject, language) in seen:
             second = "preferred label" if kind == "label" else kind
-            yield Problem(file.name, line, f'{subject}: a second {second} in "{language}"', remedy)
+            yield file.problem(text, f'{subject}: a second {second} in "{language}"', remedy)
         seen.add((subject, language))
         other = shared.setdefault((text.value.casefold(), language), subject)
-        is_shared = kind == "label" and other != subject
-        if is_shared and not _is_old(subject, graph) and not _is_old(other, graph):
+        if kind == "label" and other != subject and deprecated.isdisjoint((subject, other)):
             message = f"{subject}: the preferred label of {other}: {quoted}@{language}"
-            yield Problem(file.name, line, message, "label each concept by its own text")
+            yield file.problem(text, message, "label each concept by its own text")
 
 
-def _faults(text: str) -> Iterator[str]:
-    """Yield the description of each residue in a label."""
-    if unicodedata.normalize("NFC", text) != text:
-        yield "not in Unicode's NFC"
-    for pattern, description in _RESIDUES:
-        if pattern.search(text):
-            yield description
-    if any(_INDICATOR_NUMBER.search(part) for part in _PARENTHESES.split(text)[1::2]):
-        yield "a drafting note that names another indicator"
-    if any(len(text) - match.end() > _MIN_SECOND_TEXT for match in _JOINED_WORDS.finditer(text)):
-        yield "two texts without a space between them"
+def _faults(text: str, language: str, kind: str) -> Iterator[str]:
+    """Yield the description of each residue in a label, of each wrong script in a text, and of small
+    words that show a part in another language.
 
-
-def _script_faults(text: str, language: str) -> Iterator[str]:
-    """Yield the description of each wrong script in a label or definition, and of small words that
-    show a part in another language.
-
-    >>> list(_script_faults("la coordination et la and domestic material consumption", "fr"))
+    >>> list(_faults("la coordination et la and domestic material consumption", "fr", "label"))
     ['words of another language (and)']
     """
+    if kind == "label":
+        is_composed = unicodedata.normalize("NFC", text) == text
+        notes = _PARENTHESES.split(text)[1::2]
+        ends = [len(text) - match.end() for match in _JOINED_WORDS.finditer(text)]
+        residues = (
+            (not is_composed, "not in Unicode's NFC"),
+            *((pattern.search(text), description) for pattern, description in _RESIDUES),
+            (
+                any(map(_INDICATOR_NUMBER.search, notes)),
+                "a drafting note that names another indicator",
+            ),
+            (max(ends, default=0) > _MIN_SECOND_TEXT, "two texts without a space between them"),
+        )
+        yield from (description for is_residue, description in residues if is_residue)
     small = set().union(*(words for name, words in _OWN_WORDS.items() if name != language))
     if words := sorted(small.intersection(_WORD.findall(text))):
         yield f"words of another language ({', '.join(words)})"
@@ -302,35 +232,29 @@ def _script_faults(text: str, language: str) -> Iterator[str]:
 
 def _check_translations(file: _File) -> Iterator[Problem]:
     """Yield each translation whose length or years do not fit the English label."""
-    preferred = {
-        (subject, text.language): text
-        for subject, predicate, text in file.statements
-        if predicate == _PREFERRED and isinstance(text, Literal) and text.language in LANGUAGES
-    }
-    ratios: dict[str, dict[str, float]] = {}
-    for (iri, language), label in preferred.items():
-        english = preferred.get((iri, "en"))
-        if language == "en" or english is None:
+    labels = {(subject, text.language): text for subject, _, text in file.texts(_PREFERRED)}
+    ratios: dict[str, dict[str, float]] = {language: {} for language in LANGUAGES[1:]}
+    for (iri, language), label in labels.items():
+        english = labels.get((iri, "en"))
+        if language not in ratios or english is None:
             continue
         if set(_YEAR.findall(label.value)) != set(_YEAR.findall(english.value)):
             message = f'{iri}: years other than in the English label: "{label.value}"'
             remedy = "take the whole text of this concept, or leave the label out"
-            yield Problem(file.name, file.line_of_label(label), message, remedy)
+            yield file.problem(label, message, remedy)
         if len(english.value) >= _MIN_COMPARED and label.value:
-            ratios.setdefault(language, {})[iri] = log(len(label.value) / len(english.value))
+            ratios[language][iri] = log(len(label.value) / len(english.value))
     for language, by_iri in ratios.items():
-        usual = median(by_iri.values())
-        for iri, ratio in by_iri.items() if len(by_iri) >= _MIN_SISTERS else ():
-            if abs(ratio - usual) > log(_MAX_LENGTH_FACTOR):
-                label = preferred[iri, language]
-                message = (
-                    f'{iri}: far longer or shorter than its sisters: "{label.value}"@{language}'
-                )
+        usual = median(by_iri.values() or [0.0])
+        for iri, ratio in by_iri.items():
+            is_far = abs(ratio - usual) > log(_MAX_LENGTH_FACTOR)
+            if is_far and len(by_iri) >= _MIN_SISTERS:
+                text = f'"{labels[iri, language].value}"@{language}'
+                message = f"{iri}: far longer or shorter than its sisters: {text}"
                 remedy = "take the whole text of this concept and no other, or leave the label out"
-                yield Problem(file.name, file.line_of_label(label), message, remedy)
+                yield file.problem(labels[iri, language], message, remedy)
 
 
-_NAMES = (f"{SKOS}prefLabel", f"{RDFS}label")
 _NOTES = (f"{SKOS}editorialNote", f"{SKOS}scopeNote")
 _UNVERIFIED = "unverified"
 
@@ -353,63 +277,49 @@ class SchemeSummary(NamedTuple):
     unverified: int
 
 
+def _rows(base: str) -> Iterator[tuple[str, str, list[tuple[str, str, Any]]]]:
+    """Yield the name, the IRI and the statements of each scheme in the order of the names, and of the
+    two ontologies last.
+    """
+    graphs = {name: (f"{base}scheme/{name}", graph_triples(name, base)) for name in schemes(base)}
+    graphs |= {name: (base + name, ontology_triples(name, base)) for name in ONTOLOGIES}
+    for name, (iri, triples) in graphs.items():
+        rows: list[Any] = [*triples]
+        yield name, iri, [(t.subject.value, t.predicate.value, t.object) for t in rows]
+
+
 def summaries(base: str = BASE) -> Iterator[SchemeSummary]:
     """Yield the summary of each scheme in the order of the names, and of the two ontologies last.
 
     >>> next(item for item in summaries() if item.name == "coverage").languages
     ('en', 'fr', 'es', 'ar', 'zh', 'ru')
     """
-    for name in schemes(base):
-        members = list(concepts(name, base))
-        yield _summary(
-            name, f"{base}scheme/{name}", _statements(graph_triples(name, base)), members
+    for name, iri, rows in _rows(base):
+        terms = {subject for subject, *_ in rows if subject.startswith(f"{iri}#")}
+        members = terms if name in ONTOLOGIES else {*concepts(name, base)}
+
+        def complete(*names: str, rows: Any = rows, members: Any = members) -> tuple[str, ...]:
+            """Return the languages in which every member has a text with one of the properties."""
+            texts = [(s, getattr(text, "language", "")) for s, name, text in rows if name in names]
+            spoken = {tag: {s for s, language in texts if language == tag} for tag in LANGUAGES}
+            return tuple(tag for tag in LANGUAGES if members and members <= spoken[tag])
+
+        sources = {(s, value.value) for s, name, value in rows if name == f"{DCT}source"}
+        owners = {(s, value.value) for s, name, value in rows if name == f"{RDFS}isDefinedBy"}
+        unverified = {subject for subject, *_ in filter(_is_unverified, rows)}
+        yield SchemeSummary(
+            name,
+            len(members),
+            complete(_PREFERRED, f"{RDFS}label"),
+            complete(*_DEFINITIONS),
+            len({subject for subject, _ in sources - owners} & members),
+            len({subject for subject, _ in owners} & members),
+            len(members if iri in unverified else unverified & members),
         )
-    for name in ONTOLOGIES:
-        rows = _statements(ontology_triples(name, base))
-        terms = dict.fromkeys(
-            subject for subject, *_ in rows if subject.startswith(f"{base}{name}#")
-        )
-        yield _summary(name, base + name, rows, list(terms))
 
 
-def _statements(triples: Iterable[Triple]) -> list[Statement]:
-    return [(_value(item.subject), item.predicate.value, item.object) for item in triples]
-
-
-def _summary(name: str, scheme: str, rows: list[Statement], members: list[str]) -> SchemeSummary:
-    sources = {(subject, _value(value)) for subject, name, value in rows if name == f"{DCT}source"}
-    owners = {
-        (subject, _value(value)) for subject, name, value in rows if name == f"{RDFS}isDefinedBy"
-    }
-    unverified = {row[0] for row in rows if _is_unverified(row)}
-    return SchemeSummary(
-        name,
-        len(members),
-        _complete(rows, _NAMES, members),
-        _complete(rows, _DEFINITIONS, members),
-        len({iri for iri, _ in sources - owners}.intersection(members)),
-        len({iri for iri, _ in owners}.intersection(members)),
-        len(members) if scheme in unverified else len(unverified.intersection(members)),
-    )
-
-
-def _complete(rows: list[Statement], names: tuple[str, ...], members: list[str]) -> tuple[str, ...]:
-    """Return the languages in which every concept has a text."""
-    texts = {
-        (subject, getattr(value, "language", None))
-        for subject, name, value in rows
-        if name in names
-    }
-    return tuple(
-        language
-        for language in LANGUAGES
-        if members and all((iri, language) in texts for iri in members)
-    )
-
-
-def _is_unverified(row: Statement) -> bool:
-    _, name, value = row
-    return name in _NOTES and _UNVERIFIED in _value(value).casefold()
+def _is_unverified(row: tuple[str, str, Any]) -> bool:
+    return row[1] in _NOTES and _UNVERIFIED in row[2].value.casefold()
 
 
 class UnverifiedNote(NamedTuple):
@@ -424,10 +334,6 @@ def unverified_notes(base: str = BASE) -> Iterator[UnverifiedNote]:
     """Yield each note of the schemes and ontologies that says that something is unverified, in the
     order of the names.
     """
-    for name, triples in (
-        *((name, graph_triples(name, base)) for name in schemes(base)),
-        *((name, ontology_triples(name, base)) for name in ONTOLOGIES),
-    ):
-        for row in _statements(triples):
-            if _is_unverified(row):
-                yield UnverifiedNote(name, row[0].removeprefix(base), _value(row[2]))
+    for name, _, rows in _rows(base):
+        for subject, _, note in filter(_is_unverified, rows):
+            yield UnverifiedNote(name, subject.removeprefix(base), note.value)
