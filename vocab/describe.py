@@ -15,7 +15,6 @@ from typing import Any
 from vocab.identifiers import SCHEMES, parse_identifier
 from vocab.initiative import (
     Basis,
-    Checksum,
     Claim,
     Coded,
     Document,
@@ -165,6 +164,10 @@ CHECKSUM: Rows = (
     ("value", f"{SPDX}checksumValue", hexadecimal),
     ("algorithm", f"{SPDX}algorithm", iri_or_literal),
 )
+DETECTION: Rows = (
+    ("language", f"{DCT}language", literal),
+    ("confidence", ":confidence", decimal),
+)
 # The members whose values are parts, each with the property that leads to them, their name in IRIs,
 # their class, and their own members.
 PARTS: Mapping[str, tuple[str, str, str, Rows]] = {
@@ -222,7 +225,7 @@ class Terms:
     def __init__(self, ns: str) -> None:
         self.ns = ns
         self.claim, self.party = self._rows(CLAIM), self._rows(PARTY)
-        self.checksum = self._rows(CHECKSUM)
+        self.checksum, self.detection = self._rows(CHECKSUM), self._rows(DETECTION)
         self.kinds = {
             kind: (self.term(name), self._rows((*RESOURCE, *rows)))
             for kind, (name, rows) in KINDS.items()
@@ -264,35 +267,30 @@ class _Description:
             elif value or type(value) in _NUMBERS:
                 statements.append(prefix + predicate + write(value))
 
-    def add_type(self, prefix: str, class_: str) -> None:
-        self.statements.append(f"{prefix}{_TYPE}{class_}")
+    def add_node(self, node: str, class_: str, thing: Any, rows: Rows, *statements: str) -> None:
+        """Add a *thing* of a class as *node*, with the members that *rows* name."""
+        self.statements += [f"{node} {_TYPE}{class_}", *statements]
+        self.add(f"{node} ", thing, rows)
 
     def add_parts(self, resource: Any) -> None:
         """Add the parts of a resource, which most resources do not have."""
         for member, predicate, name, class_, rows in self.terms.parts:
             for number, part in enumerate(getattr(resource, member, ()), 1):
                 node = f"<{self.record}#{name}-{number}>"
-                self.statements.append(f"{self.subject} {predicate}{node}")
-                self.add_type(f"{node} ", class_)
-                self.add(f"{node} ", part, rows)
+                self.add_node(node, class_, part, rows, f"{self.subject} {predicate}{node}")
                 if isinstance(part, Place):
-                    self.add_point(node, part)
+                    geometry = f"{node[:-1]}-point>"
+                    point = geo_point(part.latitude, part.longitude)
+                    self.statements += [
+                        f"{node} <{GEO}hasGeometry> {geometry}",
+                        f"{geometry} <{GEO}asWKT> {point}",
+                    ]
                 elif isinstance(part, File) and part.checksum:
-                    self.add_checksum(node, part.checksum)
-
-    def add_point(self, node: str, place: Place) -> None:
-        geometry = f"{node[:-1]}-point>"
-        self.statements += [
-            f"{node} <{GEO}hasGeometry> {geometry}",
-            f"{geometry} <{GEO}asWKT> {geo_point(place.latitude, place.longitude)}",
-        ]
-
-    def add_checksum(self, node: str, checksum: Checksum) -> None:
-        """Add a checksum, which SPDX makes a thing of its own."""
-        digits = f"{node[:-1]}-checksum>"
-        self.statements.append(f"{node} <{SPDX}checksum> {digits}")
-        self.add_type(f"{digits} ", f"<{SPDX}Checksum>")
-        self.add(f"{digits} ", checksum, self.terms.checksum)
+                    # SPDX makes a checksum a thing of its own.
+                    digits = f"{node[:-1]}-checksum>"
+                    link = f"{node} <{SPDX}checksum> {digits}"
+                    class_of = f"<{SPDX}Checksum>"
+                    self.add_node(digits, class_of, part.checksum, self.terms.checksum, link)
 
     def add_coded(self, prefix: str, predicate: str, value: Coded) -> None:
         """Add the value of a coded field, and how it was translated if a crosswalk did, or its
@@ -302,41 +300,38 @@ class _Description:
         if isinstance(value, Claim):
             self.add_classification(value, prefix[:-1])
 
-    def add_claims(self, name: str, claims: Iterable[Claim]) -> None:
-        """Add claims, each with the property of its basis, and how it was made unless the source
-        only declared it.
+    def add_claim(self, name: str, claim: Claim) -> None:
+        """Add a claim with the property of its basis, and how it was made unless the source only
+        declared it.
         """
-        for claim in claims:
-            own = name
-            if claim.basis is not Basis.DECLARED:
-                own = f"{claim.basis.value}{name[0].upper()}{name[1:]}"
-            value = concept(claim.concept)
-            self.statements.append(f"{self.subject} <{self.terms.ns}{own}> {value}")
-            is_more = claim.percentage is not None or claim.evidence or claim.evidence_page
-            if claim.basis is not Basis.DECLARED or is_more:
-                self.add_classification(claim, self.subject)
+        basis, is_declared = claim.basis.value, claim.basis is Basis.DECLARED
+        own = name if is_declared else f"{basis}{name[0].upper()}{name[1:]}"
+        self.statements.append(f"{self.subject} <{self.terms.ns}{own}> {concept(claim.concept)}")
+        is_more = claim.percentage is not None or claim.evidence or claim.evidence_page
+        if is_more or not is_declared:
+            self.add_classification(claim, self.subject)
 
     def add_classification(self, claim: Claim, thing: str) -> None:
         """Add the part that says how a claim was made about the record's subject, or about an
         organization.
         """
-        name, ns = slug(claim.concept.rpartition("/")[2]), self.terms.ns
-        if thing != self.subject:
-            name = f"{slug(thing.rpartition('/')[2].rstrip('>'))}-{name}"
-        prefix = f"<{self.record}#{claim.basis.value}-{name}> "
-        self.add_type(prefix, f"<{ns}Classification>")
-        self.statements += [
-            f"{prefix}<{ns}classified> {thing}",
-            f"{prefix}<{ns}concept> {iri_or_literal(claim.concept)}",
-            f"{prefix}<{ns}basis> <{ns}{claim.basis.value}>",
-        ]
-        self.add(prefix, claim, self.terms.claim)
+        name, ns, basis = slug(claim.concept.rpartition("/")[2]), self.terms.ns, claim.basis.value
+        own = "" if thing == self.subject else f"{slug(thing.rpartition('/')[2].rstrip('>'))}-"
+        node = f"<{self.record}#{basis}-{own}{name}>"
+        self.add_node(
+            node,
+            f"<{ns}Classification>",
+            claim,
+            self.terms.claim,
+            f"{node} <{ns}classified> {thing}",
+            f"{node} <{ns}concept> {iri_or_literal(claim.concept)}",
+            f"{node} <{ns}basis> <{ns}{basis}>",
+        )
 
     def add_party(self, party: Party) -> None:
         node = f"<{self.organizations}{encode(party.key or slug(party.name.value))}>"
-        self.statements.append(f"{self.subject} {self.terms.roles[party.role]}{node}")
-        self.add_type(f"{node} ", f"<{ORG}Organization>")
-        self.add(f"{node} ", party, self.terms.party)
+        link = f"{self.subject} {self.terms.roles[party.role]}{node}"
+        self.add_node(node, f"<{ORG}Organization>", party, self.terms.party, link)
         if party.kind:
             self.add_coded(f"{node} ", f"<{ORG}classification> ", party.kind)
         self.add_assigned(node, "organization", party.identifiers)
@@ -350,45 +345,48 @@ class _Description:
         """
         for written in texts:
             identifier = parse_identifier(written, kind)
-            if identifier is None:
-                continue
-            if not identifier.is_valid:
-                self.statements.append(
-                    f"{thing} <{self.terms.ns}invalidIdentifier> {literal(written)}"
+            if identifier and not identifier.is_valid:
+                invalid = f"{thing} <{self.terms.ns}invalidIdentifier> {literal(written)}"
+                self.statements.append(invalid)
+            elif identifier:
+                scheme, value = identifier.scheme, identifier.value
+                node = f"<{self.record}#identifier-{scheme}-{encode(value)}>"
+                same = [f"{thing} <{OWL}sameAs> <{iri}>" for iri in [identifier.same_as] if iri]
+                self.add_node(
+                    node,
+                    f"<{ADMS}Identifier>",
+                    identifier,
+                    (),
+                    f"{thing} <{ADMS}identifier> {node}",
+                    f"{node} <{SKOS}notation> {literal(value)}",
+                    f"{node} <{ADMS}schemaAgency> {literal(SCHEMES[scheme].title)}",
+                    *same,
                 )
-                continue
-            scheme, value = identifier.scheme, identifier.value
-            node = f"<{self.record}#identifier-{scheme}-{encode(value)}>"
-            self.add_type(f"{node} ", f"<{ADMS}Identifier>")
-            self.statements += [
-                f"{thing} <{ADMS}identifier> {node}",
-                f"{node} <{SKOS}notation> {literal(value)}",
-                f"{node} <{ADMS}schemaAgency> {literal(SCHEMES[scheme].title)}",
-            ]
-            if identifier.same_as:
-                self.statements.append(f"{thing} <{OWL}sameAs> <{identifier.same_as}>")
 
     def add_origin(self, resource: Resource) -> None:
         """Add detected languages, a picture, and the records at other installations from which this
         record comes.
         """
         ns, record = self.terms.ns, f"<{self.record}>"
-        for field, language, confidence in resource.detected:
-            prefix = f"<{self.record}#detected-{field}-{slug(language)}> "
-            self.add_type(prefix, f"<{ns}LanguageDetection>")
-            self.statements += [
-                f"{prefix}<{DCT}language> {literal(language)}",
-                f"{prefix}<{ns}confidence> {decimal(confidence)}",
-                f"{prefix}<{ns}detectedIn> {self.terms.term(DETECTED[field])}",
-                f"{prefix}<{ns}detectedOf> {self.subject}",
-            ]
+        for detected in resource.detected:
+            node = f"<{self.record}#detected-{detected.field}-{slug(detected.language)}>"
+            self.add_node(
+                node,
+                f"<{ns}LanguageDetection>",
+                detected,
+                self.terms.detection,
+                f"{node} <{ns}detectedIn> {self.terms.term(DETECTED[detected.field])}",
+                f"{node} <{ns}detectedOf> {self.subject}",
+            )
         if picture := resource.picture:
-            self.statements.append(f"{self.subject} <{SCHEMA}image> <{picture.address}>")
-            self.add_type(f"<{picture.address}> ", f"<{SCHEMA}ImageObject>")
-            self.add(f"<{picture.address}> ", picture, _PICTURE)
+            node = f"<{picture.address}>"
+            link = f"{self.subject} <{SCHEMA}image> {node}"
+            self.add_node(node, f"<{SCHEMA}ImageObject>", picture, _PICTURE, link)
         self.add(f"{record} ", resource, _ORIGIN)
-        for origin in resource.lineage[:1]:
-            self.statements.append(f"{record} <{PROV}hadPrimarySource> {iri_or_literal(origin)}")
+        self.statements += [
+            f"{record} <{PROV}hadPrimarySource> {iri_or_literal(origin)}"
+            for origin in resource.lineage[:1]
+        ]
 
 
 _TYPE = f"<{RDF}type> "
@@ -409,16 +407,15 @@ def describe(resource: Resource, iris: Iris, source: str) -> list[str]:
     record, subject = records + segment, f"<{things}{segment}>"
     description, prefix = _Description(record, subject, organizations, terms), f"{subject} "
     class_, rows = terms.kinds[kind]
-    description.statements.append(f"<{record}> <{FOAF}primaryTopic> {subject}")
-    description.add_type(prefix, class_)
-    description.add(prefix, resource, rows)
+    topic = f"<{record}> <{FOAF}primaryTopic> {subject}"
+    description.add_node(subject, class_, resource, rows, topic)
     for member, predicate in terms.coded:
         value = getattr(resource, member, None)
-        for each in value if type(value) is tuple else (value,):
-            if each:
-                description.add_coded(prefix, predicate, each)
+        for each in filter(None, value if type(value) is tuple else (value,)):
+            description.add_coded(prefix, predicate, each)
     for member, name in CLAIMS:
-        description.add_claims(name, getattr(resource, member))
+        for claim in getattr(resource, member):
+            description.add_claim(name, claim)
     for party in resource.parties:
         description.add_party(party)
     description.add_assigned(subject, KIND[kind], (*resource.identifiers, *resource.pages))
