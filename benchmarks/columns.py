@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import gzip
 import http.client
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from configparser import ConfigParser
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
@@ -32,7 +32,7 @@ import orjson
 import typer
 
 from benchmarks.end_to_end import harvested
-from benchmarks.measuring import Line, environment, free_port, served, settled, show
+from benchmarks.measuring import Line, environment, free_port, served, settled, show, until
 from command_line.console import Json, err
 from demo.registries import Demo
 from demo.source_definitions import write_sources
@@ -42,18 +42,22 @@ from vocab.iris import BASE
 
 _READY = 240.0  # seconds until a store must answer
 _PACKAGED = Path("/etc/virtuoso-opensource-7/virtuoso.ini")
-# Higher limits for tests and benchmarks. Without _CUTS answers are complete; sorts still have at
-# most 10,000 rows.
-_ROOM = {
-    "Parameters": {"ServerThreads": "40", "MaxQueryMem": "1G"},
-    "HTTPServer": {"ServerThreads": "40", "MaxClientConnections": "40"},
-}
+# Without these limits answers are complete; sorts still have at most 10,000 rows.
 _CUTS = (
     "ResultSetMaxRows",
     "MaxConstructTriples",
     "MaxQueryCostEstimationTime",
     "MaxQueryExecutionTime",
 )
+OXIGRAPH = shutil.which("oxigraph", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+# The command of each engine, None if it is not here, and how it is installed.
+_COMMANDS = {
+    "oxigraph": (OXIGRAPH, "install the package oxigraph of PyPI"),
+    "virtuoso": (
+        shutil.which("virtuoso-t") if _PACKAGED.exists() else None,
+        "install Debian's virtuoso-opensource",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +71,7 @@ class Engine:
 
 def missing(name: str) -> str:
     """Return why the engine *name* cannot be started here, "" if it can."""
-    command, remedy = {
-        "oxigraph": (_oxigraph_command(), "install the package oxigraph of PyPI"),
-        "virtuoso": (
-            shutil.which("virtuoso-t") if _PACKAGED.exists() else None,
-            "install Debian's virtuoso-opensource",
-        ),
-    }[name]
+    command, remedy = _COMMANDS[name]
     return "" if command else f"no {name}: {remedy}"
 
 
@@ -96,7 +94,10 @@ def started(
         process = start(_LINES[name](folder, port, memory), cwd=folder, stdout=out, stderr=out)
     address = _ADDRESSES[name](f"127.0.0.1:{port}")
     try:
-        _await(f"http://127.0.0.1:{port}/", process, folder / "out.txt")
+        until(lambda: _responds(port) or process.poll() is not None, _READY)
+        if process.poll() is not None:
+            output = (folder / "out.txt").read_text(errors="replace")
+            raise RuntimeError(f"{process.args!r} did not start:\n{output}")
         yield Engine(name, process, address)
     finally:
         process.terminate()
@@ -105,6 +106,13 @@ def started(
         except subprocess.TimeoutExpired:
             process.kill()  # Virtuoso would first write a checkpoint, which nobody needs
             process.wait()
+
+
+def _responds(port: int) -> bool:
+    with suppress(httpx.TransportError):
+        httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=5)
+        return True
+    return False
 
 
 def bulk_load(folder: Path, files: Sequence[Path]) -> None:
@@ -131,15 +139,10 @@ def bulk_load(folder: Path, files: Sequence[Path]) -> None:
         raise RuntimeError(f"Virtuoso could not load {incoming}:\n{result.stdout}{result.stderr}")
 
 
-def _oxigraph_command() -> str | None:
-    beside = Path(sys.executable).with_name("oxigraph")
-    return str(beside) if beside.exists() else shutil.which("oxigraph")
-
-
 def _oxigraph_line(folder: Path, port: int, memory: int) -> list[str]:
     address = ["--location", str(folder / "store"), "--bind", f"127.0.0.1:{port}"]
     # Without a timeout it would continue a query for hours after its client has disconnected.
-    return [_oxigraph_command() or "oxigraph", "serve", *address, "--timeout-s", "120"]
+    return [OXIGRAPH or "oxigraph", "serve", *address, "--timeout-s", "120"]
 
 
 def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
@@ -148,16 +151,25 @@ def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
     settings.read_string(
         _PACKAGED.read_text().replace("/var/lib/virtuoso-opensource-7/db", str(folder))
     )
-    settings["Parameters"]["ServerPort"] = f"127.0.0.1:{free_port()}"
-    settings["HTTPServer"]["ServerPort"] = f"127.0.0.1:{port}"
+    settings.read_dict(
+        {
+            "Parameters": {"ServerPort": f"127.0.0.1:{free_port()}"},
+            "HTTPServer": {"ServerPort": f"127.0.0.1:{port}"},
+        }
+    )
     if memory:
         buffers = memory // 8500  # bytes of a buffer, according to the comments in Debian's file
-        for section, room in _ROOM.items():
-            settings[section].update(room)
-        settings["Parameters"].update(
-            NumberOfBuffers=f"{buffers}",
-            MaxDirtyBuffers=f"{buffers * 3 // 4}",
-            DirsAllowed=f"{folder}",
+        settings.read_dict(
+            {
+                "Parameters": {
+                    "ServerThreads": "40",
+                    "MaxQueryMem": "1G",
+                    "NumberOfBuffers": buffers,
+                    "MaxDirtyBuffers": buffers * 3 // 4,
+                    "DirsAllowed": folder,
+                },
+                "HTTPServer": {"ServerThreads": "40", "MaxClientConnections": "40"},
+            }
         )
         for name in _CUTS:
             del settings["SPARQL"][name]
@@ -183,24 +195,10 @@ _ADDRESSES: dict[str, Callable[[str], StoreURLs]] = {
 }
 
 
-def _await(url: str, process: subprocess.Popen[bytes], output: Path) -> None:
-    end = time.monotonic() + _READY
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            httpx.get(url, trust_env=False, timeout=5)
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError(f"{process.args!r} did not start:\n{output.read_text(errors='replace')}")
-
-
 QUERIES = Path(__file__).parent / "queries"
 _ROWS = "rows"  # the query of 100,000 rows; the others are small ones
 _TABLE, _GRAPH = "application/sparql-results+json", "application/n-triples"
 _TURNS = 3  # repetitions of a question that is asked alone; the median is reported
-_AT_ONCE = (1, 8, 32)
-_SECONDS = 5.0  # duration of the questions of each number of clients
 _BUFFERS = 4 << 30  # bytes of Virtuoso's buffers
 _FEW = 100  # one record in this many changes
 _TITLE, _NEW = "http://purl.org/dc/terms/title", "Changed by the benchmark"
@@ -258,65 +256,53 @@ def _plain(term: dict[str, str]) -> list[str]:
 
 
 def measure(endpoint: Endpoint, asked: Mapping[str, str]) -> None:
-    """Ask all questions cold, then each alone, then many clients at once."""
+    """Ask all questions cold, then each alone."""
     client, figures = endpoint.connect(), endpoint.figures
-    small = {name: query for name, query in asked.items() if name != _ROWS}
-    figures["all once, cold, ms"] = sum(_times(endpoint, small.values(), client)) * 1000
+    small = [query for name, query in asked.items() if name != _ROWS]
+    figures["all once, cold, ms"] = sum(_times(endpoint, small, client))
     for name, query in asked.items():
-        figures[f"{name}, ms"] = median(_times(endpoint, [query] * _TURNS, client)) * 1000
+        figures[f"{name}, ms"] = median(_times(endpoint, [query] * _TURNS, client))
         err.print(f"  {endpoint.name}: {name}: {figures[f'{name}, ms']:,.1f} ms")
     client.close()
-    for clients in _AT_ONCE:
-        figures[f"{clients} at once, /s"] = _crowd(endpoint, list(small.values()), clients)
 
 
 def _times(
     endpoint: Endpoint, texts: Iterable[str], client: http.client.HTTPConnection
 ) -> Iterator[float]:
+    """Yield the milliseconds of each answer."""
     for text in texts:
         since = time.perf_counter()
         endpoint.ask(text, client)
-        yield time.perf_counter() - since
-
-
-def _crowd(endpoint: Endpoint, texts: Sequence[str], clients: int) -> float:
-    """Return the answers a second to *clients*, each of which begins with another question."""
-    end = time.perf_counter() + _SECONDS
-
-    def work(number: int) -> int:
-        client, answered = endpoint.connect(), 0
-        while time.perf_counter() < end:
-            endpoint.ask(texts[(number + answered) % len(texts)], client)
-            answered += 1
-        return answered
-
-    since = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        answered = sum(pool.map(work, range(clients)))
-    return answered / (time.perf_counter() - since)
+        yield (time.perf_counter() - since) * 1000
 
 
 def change(data: Path, endpoint: Endpoint, records: int) -> None:
     """Change the title of one record in a hundred in the journal; measure the time until readers
     see it, and the longest wait of a reader meanwhile.
     """
-    client, reads, patch = endpoint.connect(), list[float](), list[str]()
+    client = endpoint.connect()
     old = f"""SELECT ?s ?t ?g {{ GRAPH ?g {{ ?s a <{BASE}ns#Initiative> ; <{_TITLE}> ?t
         FILTER(LANG(?t) = 'en') }} }} LIMIT {records // _FEW}"""
     titles = orjson.loads(endpoint.ask(old, client))["results"]["bindings"]
-    for row in titles:
-        s, g, t = row["s"]["value"], row["g"]["value"], orjson.dumps(row["t"]["value"]).decode()
-        patch += [f"D <{s}> <{_TITLE}> {t}@en <{g}> .", f'A <{s}> <{_TITLE}> "{_NEW}"@en <{g}> .']
     client.close()  # the server would close it, since it is idle while the entry is written
+    patch = (
+        line
+        for row in titles
+        for s, g, t in [(row["s"]["value"], row["g"]["value"], row["t"]["value"])]
+        for line in (
+            f"D <{s}> <{_TITLE}> {orjson.dumps(t).decode()}@en <{g}> .",
+            f'A <{s}> <{_TITLE}> "{_NEW}"@en <{g}> .',
+        )
+    )
     Journal(data / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
-    client, since, changed = endpoint.connect(), time.perf_counter(), 0
+    client, since, waits, changed = endpoint.connect(), time.perf_counter(), [0.0], 0
     while changed < len(titles):
         began = time.perf_counter()
         answer = orjson.loads(endpoint.ask(_CHANGED, client))
-        reads.append(time.perf_counter() - began)
+        waits.append((time.perf_counter() - began) * 1000)
         changed = int(answer["results"]["bindings"][0]["n"]["value"])
     endpoint.figures["1 % changed, visible after, ms"] = (time.perf_counter() - since) * 1000
-    endpoint.figures["longest wait of a reader meanwhile, ms"] = max(reads) * 1000
+    endpoint.figures["longest wait of a reader meanwhile, ms"] = max(waits)
 
 
 def _ours(open_: ExitStack, data: Path, records: int) -> Endpoint:
@@ -334,20 +320,17 @@ def _ours(open_: ExitStack, data: Path, records: int) -> Endpoint:
 
 def unpack(dumps: Path, folder: Path) -> list[Path]:
     """Decompress our dumps into *folder*: the named graphs, and their merge."""
-    files = []
-    for packed in sorted([*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")]):
-        files.append(folder / packed.name.removesuffix(".gz"))
-        with gzip.open(packed) as source, files[-1].open("wb") as out:
+    for packed in (*dumps.glob("*.nq.gz"), *dumps.glob("*.ttl.gz")):
+        with gzip.open(packed) as source, (folder / packed.stem).open("wb") as out:
             shutil.copyfileobj(source, out, 1 << 20)
-    return files
+    return sorted((*folder.glob("*.nq"), *folder.glob("*.ttl")))
 
 
 def _oxigraph(open_: ExitStack, folder: Path, files: Sequence[Path]) -> Endpoint:
     store = folder / "oxigraph" / "store"
     store.parent.mkdir()
-    command = [str(Path(sys.executable).with_name("oxigraph")), "load", "--lenient"]
-    line = [*command, "--location", str(store), "--file", *map(str, files)]
-    subprocess.run(line, check=True, capture_output=True)
+    line = [OXIGRAPH or "oxigraph", "load", "--lenient", f"--location={store}", "--file"]
+    subprocess.run([*line, *map(str, files)], check=True, capture_output=True)
     engine = open_.enter_context(started("oxigraph", folder / "oxigraph"))
     return Endpoint("oxigraph serve", engine.address.query)
 
@@ -397,11 +380,11 @@ def main(
             err.print(f"answers that differ from ours: {', '.join(unlike) or 'none'}")
             measure(other, asked)
             lines += _lines(ours, other, asked)
+        ours.figures.clear()
         change(data, ours, records)
-        lines += [
-            Line(name.rpartition(", ")[0], "ms", figure)
-            for name, figure in list(ours.figures.items())[-2:]
-        ]
+        lines += (
+            Line(name.removesuffix(", ms"), "ms", figure) for name, figure in ours.figures.items()
+        )
     show(f"Questions, {records:,} records", lines, json)
 
 
