@@ -5,10 +5,8 @@ Source: https://www.openarchives.org/OAI/openarchivesprotocol.html
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 from demo.records import OAI_ID, RecordIndex, xml
@@ -23,7 +21,6 @@ _FORMAT = (
     "<metadataFormat><metadataPrefix>oai_dc</metadataPrefix><schema>http://www.openarchives.org/OAI/2.0/oai_dc.xsd</schema>"
     "<metadataNamespace>http://www.openarchives.org/OAI/2.0/oai_dc/</metadataNamespace></metadataFormat>"
 )
-_DATE = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?\Z")
 _FIRST_DAY = "2023-01-01T00:00:00Z"
 
 
@@ -31,22 +28,12 @@ Arguments: TypeAlias = Mapping[str, str]
 
 
 class OaiError(Exception):
-    """A request that the protocol answers with an error code."""
-
-    def __init__(self, code: str, text: str) -> None:
-        super().__init__(text)
-        self.code = code
+    """A request that the protocol answers with an error: its code, and a text."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Window:
-    start: str = ""
-    until: str = ""
-    group: str = ""
-    cursor: int = 0
-
-    def token(self, verb: str, version: int) -> str:
-        return "~".join((verb, str(version), self.start, self.until, self.group, str(self.cursor)))
+def _expect(is_met: object, code: str, text: str) -> None:
+    if not is_met:
+        raise OaiError(code, text)
 
 
 def answer(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page: int) -> bytes:
@@ -56,47 +43,42 @@ def answer(index: RecordIndex, pairs: Sequence[tuple[str, str]], url: str, page:
     arguments = dict(pairs)
     attributes = "".join(f' {name}="{xml(text)}"' for name, text in arguments.items())
     try:
-        verb = arguments.pop("verb", "")
-        if verb not in _VERBS or [name for name, _ in pairs].count("verb") > 1:
-            raise OaiError("badVerb", f"verb is missing, repeated or none of {', '.join(_VERBS)}")
-        if len(pairs) - 1 != len(arguments):
-            raise OaiError("badArgument", "an argument is repeated")
-        _check(verb, arguments)
-        body = _VERBS[verb][2](index, arguments, verb=verb, url=url, page=page)
+        body = _answer(index, arguments, pairs, url, page)
     except OaiError as error:
-        if error.code in {"badVerb", "badArgument"}:
+        code, text = error.args
+        if code in {"badVerb", "badArgument"}:
             attributes = ""  # section 3.6: they are omitted for these errors
-        body = f'<error code="{error.code}">{xml(str(error))}</error>'.encode()
+        body = f'<error code="{code}">{xml(text)}</error>'.encode()
     head = f"{_HEAD}<responseDate>{format_time(int(index.state.now.timestamp()))}</responseDate><request{attributes}>{xml(url)}</request>\n"
     return head.encode() + body + b"\n</OAI-PMH>\n"
 
 
-def _check(verb: str, arguments: Arguments) -> None:
-    needed, allowed, _ = _VERBS[verb]
-    for name in arguments.keys() - {*needed, *allowed}:
-        raise OaiError("badArgument", f"{verb} takes no {name}")
-    if "resumptionToken" in arguments:
-        if len(arguments) > 1:
-            raise OaiError("badArgument", "resumptionToken is an exclusive argument")
-        return
-    for name in needed:
-        if not arguments.get(name):
-            raise OaiError("badArgument", f"{verb} needs {name}")
-    if arguments.get("metadataPrefix", "oai_dc") != "oai_dc":
-        raise OaiError(
-            "cannotDisseminateFormat", f"no {arguments['metadataPrefix']} here; ask for oai_dc"
-        )
+def _answer(
+    index: RecordIndex,
+    arguments: dict[str, str],
+    pairs: Sequence[tuple[str, str]],
+    url: str,
+    page: int,
+) -> bytes:
+    verb = arguments.pop("verb", "")
+    is_one = [name for name, _ in pairs].count("verb") == 1 and verb in _VERBS
+    _expect(is_one, "badVerb", f"verb is missing, repeated or none of {', '.join(_VERBS)}")
+    needed, optional, respond = _VERBS[verb]
+    # A token takes the place of all other arguments.
+    is_next = {*arguments} == {"resumptionToken"} <= optional
+    is_first = needed <= arguments.keys() <= needed | optional - {"resumptionToken"}
+    names = ", ".join(sorted(needed | optional)) or "no arguments"
+    is_right = len(pairs) - 1 == len(arguments) and (is_next or is_first)
+    _expect(is_right, "badArgument", f"{verb} takes {names}, each once")
+    format_ = arguments.get("metadataPrefix", "oai_dc")
+    _expect(format_ == "oai_dc", "cannotDisseminateFormat", f"no {format_} here; ask for oai_dc")
+    return respond(index, arguments, verb=verb, url=url, page=page)
 
 
 def _position(index: RecordIndex, identifier: str) -> int:
-    position = (
-        index.positions.get(identifier.removeprefix(OAI_ID))
-        if identifier.startswith(OAI_ID)
-        else None
-    )
-    if position is None:
-        raise OaiError("idDoesNotExist", f"{identifier} is not known here")
-    return position
+    own, _, key = identifier.partition(OAI_ID)
+    _expect(not own and key in index.positions, "idDoesNotExist", f"{identifier} is not known here")
+    return index.positions[key]
 
 
 def _identify(index: RecordIndex, arguments: Arguments, *, url: str, **_: object) -> bytes:
@@ -115,12 +97,11 @@ def _formats(index: RecordIndex, arguments: Arguments, **_: object) -> bytes:
 
 
 def _sets(index: RecordIndex, arguments: Arguments, **_: object) -> bytes:
-    if "resumptionToken" in arguments:
-        raise OaiError("badResumptionToken", "the sets come in one answer")
+    _expect(not arguments, "badResumptionToken", "the sets come in one answer")
     specs = {spec for group in index.sets for spec in group}
-    specs |= {spec.rpartition(":")[0] for spec in specs}
     entries = "".join(
-        f"<set><setSpec>{name}</setSpec><setName>{name}</setName></set>" for name in sorted(specs)
+        f"<set><setSpec>{name}</setSpec><setName>{name}</setName></set>"
+        for name in sorted(specs | {spec.rpartition(":")[0] for spec in specs})
     )
     return f"<ListSets>{entries}</ListSets>".encode()
 
@@ -130,62 +111,47 @@ def _record(index: RecordIndex, arguments: Arguments, **_: object) -> bytes:
     return b"<GetRecord>" + index.read(position) + b"</GetRecord>"
 
 
-def _window(index: RecordIndex, verb: str, arguments: Arguments) -> _Window:
-    if "resumptionToken" not in arguments:
-        return _Window(
-            arguments.get("from", ""), arguments.get("until", ""), arguments.get("set", "")
-        )
-    parts = arguments["resumptionToken"].split("~")
-    if len(parts) != 6 or parts[:2] != [verb, str(index.state.version)] or not parts[5].isdecimal():
-        raise OaiError("badResumptionToken", "the token is unknown or has expired")
-    return _Window(parts[2], parts[3], parts[4], int(parts[5]))
-
-
 def _second(text: str, name: str) -> int:
     """Parse a date of either granularity; a day as *until* includes its last second."""
+    whole = f"{text}T{'00:00:00' if name == 'from' else '23:59:59'}Z" if len(text) == 10 else text
     try:
-        if not _DATE.match(text):
-            raise ValueError(text)
-        time = datetime.fromisoformat(text.replace("Z", "")).replace(tzinfo=UTC)
+        return int(datetime.strptime(whole, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
     except ValueError as error:
-        raise OaiError(
-            "badArgument", f"{name} is not a date: write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
-        ) from error
-    return int(
-        (time + timedelta(seconds=86399 if name == "until" and len(text) == 10 else 0)).timestamp()
-    )
+        text = f"{name} is not a date: write YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ"
+        raise OaiError("badArgument", text) from error
 
 
-def _select(index: RecordIndex, window: _Window) -> Sequence[int]:
-    bounds = (("start", window.start), ("until", window.until))
-    terms = {name: _second(text, name) for name, text in bounds if text}
-    if window.start and window.until:
-        if len(window.start) != len(window.until):
-            raise OaiError("badArgument", "from and until differ in granularity")
-        if terms["start"] > terms["until"]:
-            raise OaiError("badArgument", "from is later than until")
-    return index.select(**terms, set_spec=window.group)
+def _select(index: RecordIndex, since: str, until: str, group: str) -> Sequence[int]:
+    bounds = (("start", "from", since), ("until", "until", until))
+    terms = {term: _second(text, name) for term, name, text in bounds if text}
+    is_one = not (since and until) or len(since) == len(until)
+    _expect(is_one, "badArgument", "from and until differ in granularity")
+    is_right = len(terms) < 2 or terms["start"] <= terms["until"]
+    _expect(is_right, "badArgument", "from is later than until")
+    return index.select(**terms, set_spec=group)
 
 
 def _list(index: RecordIndex, arguments: Arguments, *, verb: str, page: int, **_: object) -> bytes:
     """Return a page of a list, with a resumption token: none if the list has one page, an empty one
-    at the end of a longer list.
+    at the end of a longer list. A token has the verb, the version, the arguments and the position.
     """
-    faults, window = index.state.faults, _window(index, verb, arguments)
-    selected = _select(index, window)
-    if not selected:
-        raise OaiError("noRecordsMatch", "nothing matches")
+    faults, version = index.state.faults, str(index.state.version)
+    first = "~".join((verb, version, *(arguments.get(name, "") for name in _WINDOW), "0"))
+    *window, at = arguments.get("resumptionToken", first).split("~")
+    is_known = len(window) == 5 and window[:2] == [verb, version] and at.isdecimal()
+    _expect(is_known, "badResumptionToken", "the token is unknown or has expired")
+    selected, cursor = _select(index, *window[2:]), int(at)
+    _expect(selected, "noRecordsMatch", "nothing matches")
     total, is_endless = len(selected), Fault.ENDLESS in faults
-    if window.cursor >= total and not is_endless:
-        raise OaiError("badResumptionToken", "the token points behind the end")
-    records = [index.read(position) for position in index.slice(selected, window.cursor, page)]
+    is_inside = cursor < total or is_endless
+    _expect(is_inside, "badResumptionToken", "the token points behind the end")
+    records = [index.read(position) for position in index.slice(selected, cursor, page)]
     body = b"".join(records if verb == "ListRecords" else map(_header, records))
     if total > page or is_endless:
-        after = page + (0 if Fault.TOKEN in faults else window.cursor)
-        token = replace(window, cursor=after).token(verb, index.state.version)
-        text = xml(token) if after < total or is_endless else ""
-        size = index.total(selected, window.cursor)
-        body += f'<resumptionToken completeListSize="{size}" cursor="{window.cursor}">{text}</resumptionToken>'.encode()
+        after = page + (0 if Fault.TOKEN in faults else cursor)
+        text = xml("~".join((*window, str(after)))) if after < total or is_endless else ""
+        size = index.total(selected, cursor)
+        body += f'<resumptionToken completeListSize="{size}" cursor="{cursor}">{text}</resumptionToken>'.encode()
     return f"<{verb}>".encode() + body + f"</{verb}>".encode()
 
 
@@ -193,13 +159,15 @@ def _header(record: bytes) -> bytes:
     return record[record.index(b"<header") : record.index(b"</header>") + 9]
 
 
-_LIST = (("metadataPrefix",), ("from", "until", "set", "resumptionToken"), _list)
+_WINDOW = ("from", "until", "set")
+_LIST = (frozenset({"metadataPrefix"}), frozenset({*_WINDOW, "resumptionToken"}), _list)
+_NONE = frozenset[str]()
 # The required arguments of each verb, the optional ones, and its handler.
-_VERBS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...], Callable[..., bytes]]] = {
-    "Identify": ((), (), _identify),
-    "ListMetadataFormats": ((), ("identifier",), _formats),
-    "ListSets": ((), ("resumptionToken",), _sets),
-    "GetRecord": (("identifier", "metadataPrefix"), (), _record),
+_VERBS: Mapping[str, tuple[frozenset[str], frozenset[str], Callable[..., bytes]]] = {
+    "Identify": (_NONE, _NONE, _identify),
+    "ListMetadataFormats": (_NONE, frozenset({"identifier"}), _formats),
+    "ListSets": (_NONE, frozenset({"resumptionToken"}), _sets),
+    "GetRecord": (frozenset({"identifier", "metadataPrefix"}), _NONE, _record),
     "ListRecords": _LIST,
     "ListIdentifiers": _LIST,
 }
