@@ -5,7 +5,7 @@ moderator, one must be changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ from urllib.request import urlopen
 import typer
 
 from command_line.console import err
-from command_line.services import Host, Job, _check_port, public_address, supervise
+from command_line.services import Host, _check_port, public_address, supervise
 from command_line.settings import Context, Settings, program_path
 from command_line.validation import writable_directory
 from demo.registries import SIZE, Demo
@@ -180,13 +180,14 @@ def _demo_settings(settings: Settings) -> Settings:
 def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[], Demo]) -> None:
     """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
     data, url = settings.data, f"http://{host}:{port}/"
+    services = {"serve": ["serve", "--host", host, "--port", str(port)]}
     with ExitStack() as stack:
         try:
             stack.enter_context(demo_folder(writable_directory(data), url))
         except FolderInUseError as error:
             raise typer.BadParameter(str(error)) from error
 
-        def begin() -> bool:
+        def take_steps() -> Iterator[list[str]]:
             simulated = stack.enter_context(registries())
             write_sources(simulated.url, settings.sources)
             open_submissions(settings.sources)
@@ -195,24 +196,19 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
                 f"The simulated registries are at {simulated.url}; their data are stored in {data}."
             )
             err.print(text, soft_wrap=True, highlight=False)
-            return True
+            yield ["harvest"]
+            yield ["identity", "match", "--changed", "--publish", "--json"]
+            services["schedule"] = ["schedule"]
+            yield [] if any((data / "releases").glob("[0-9]*")) else ["release"]
+            yield ["dump"]
+            while not _announce_ready(url, settings, ADDRESS):
+                yield []
+            yield ["examples", "run", "--json"]
 
         start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
         err.print(start, soft_wrap=True, highlight=False)
-        jobs: list[Job] = [
-            begin,
-            ["harvest"],
-            ["identity", "match", "--changed", "--publish", "--json"],
-            {"schedule": ["schedule"]},
-        ]
-        if not any((data / "releases").glob("[0-9]*")):
-            jobs.append(["release"])
-        jobs += [["dump"], lambda: _announce_ready(url, settings, ADDRESS)]
-        jobs.append(["examples", "run", "--json"])
-        services = {"serve": ["serve", "--host", host, "--port", str(port)]}
-        supervise(
-            services, replace(settings, public_url=public_address(settings, host, port)), jobs
-        )
+        public = replace(settings, public_url=public_address(settings, host, port))
+        supervise(services, public, take_steps())
 
 
 def _announce_ready(url: str, settings: Settings, reporter: str) -> bool:

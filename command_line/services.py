@@ -9,8 +9,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from typing import Annotated
@@ -32,8 +32,6 @@ _STOP_TIMEOUT = 10.0  # seconds for a process to exit by itself
 
 log = structlog.get_logger()
 
-Job = list[str] | dict[str, list[str]] | Callable[[], bool]
-
 
 def subcommand(command: list[str]) -> list[str]:
     """Return the command line of a process of this program that exits when this one does."""
@@ -41,20 +39,18 @@ def subcommand(command: list[str]) -> list[str]:
 
 
 def supervise(
-    commands: Mapping[str, list[str]], settings: Settings, jobs: Sequence[Job] = ()
+    services: Mapping[str, list[str]], settings: Settings, steps: Iterable[list[str]] = ()
 ) -> None:
     """Keep processes running until SIGINT or SIGTERM, then terminate them; kill those still running
     after ten seconds.
 
-    *jobs* run meanwhile, one after the other: a command runs once, a mapping names more processes
-    to keep running, and a function is called each second until it returns True.
+    Meanwhile the commands that *steps* yields run one after the other; an empty one stands for a
+    pause. It may add to *services*.
     """
-    stop = StopSignal()
-    services, waiting = dict(commands), deque(jobs)
+    stop, restarts, pending = StopSignal(), Counter[str](), iter(steps)
     children: dict[str, subprocess.Popen[bytes]] = {}
-    restarts: Counter[str] = Counter()
     started_at: dict[str, float] = {}
-    job: subprocess.Popen[bytes] | None = None
+    step: subprocess.Popen[bytes] | None = None
     try:
         while not stop.wait(0.2 if children else 0):
             for name, command in services.items():
@@ -70,37 +66,17 @@ def supervise(
                     stop.wait(_RESTART_DELAY)
                 started_at[name] = time.monotonic()
                 children[name] = _start_process(command, settings)
-            if job is not None and (code := job.poll()) is not None:
-                if code:
+            if step is None or step.poll() is not None:
+                if step and step.returncode:
                     log.error(
                         "setup step failed; the portal keeps running",
-                        command=str(job.args),
-                        code=code,
+                        command=str(step.args),
+                        code=step.returncode,
                     )
-                job = None
-            if job is None and waiting:
-                job = _start_next_job(waiting, services, settings, stop)
+                words = next(pending, [])
+                step = _start_process(words, settings, quiet="--json" in words) if words else None
     finally:
-        _stop_processes([*children.values(), *([job] if job else [])])
-
-
-def _start_next_job(
-    waiting: deque[Job],
-    services: dict[str, list[str]],
-    settings: Settings,
-    stop: StopSignal,
-) -> subprocess.Popen[bytes] | None:
-    """Start the next job and return its process, if any. A function that returns False is called
-    again later.
-    """
-    job = waiting[0]
-    if callable(job) and not job():
-        stop.wait(1)
-        return None
-    waiting.popleft()
-    if isinstance(job, dict):
-        services.update(job)
-    return _start_process(job, settings, quiet="--json" in job) if isinstance(job, list) else None
+        _stop_processes([*children.values(), *([step] if step else [])])
 
 
 def _start_process(
