@@ -17,6 +17,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache, lru_cache, partial
 from hashlib import sha256
 from http import HTTPStatus
@@ -338,10 +339,20 @@ class Pages:
         return HTMLResponse(self._templates.get_template(template).render(values), status)
 
 
-def get_pages(request: Request) -> Pages:
-    """Return the templates that the app was created with."""
-    pages: Pages = request.app.state.pages
-    return pages
+@dataclass(frozen=True, slots=True)
+class PageRenderer:
+    """Render the pages that answer *request*, with *values* that each of them has; the others of a
+    template are keywords.
+    """
+
+    request: Request
+    values: Mapping[str, object]
+
+    def __call__(
+        self, template: str, status: HTTPStatus | None = None, /, **values: object
+    ) -> Response:
+        pages: Pages = self.request.app.state.pages
+        return pages.render(template, {**self.values, **values}, status)
 
 
 def _language_link(root: str, language: str) -> str:

@@ -38,7 +38,7 @@ from journal.journal import Journal
 from journal.store import Origin, read_origin
 from vocab.iris import Iris
 from web.sessions import MAX_AGE, SessionCookie, Sessions
-from web.templating import get_pages
+from web.templating import PageRenderer
 
 
 class SampleFields(Protocol):
@@ -196,24 +196,11 @@ def require_session(request: Request) -> User:
 CurrentUser = Annotated[User, Depends(require_session)]
 
 
-@dataclass(frozen=True, slots=True)
-class AdminRenderer:
-    """Render the pages of a signed-in *user*; the values of a template are keywords."""
-
-    request: Request
-    user: User
-
-    def __call__(
-        self, template: str, status: HTTPStatus | None = None, /, **values: object
-    ) -> Response:
-        return get_pages(self.request).render(template, {"user": self.user, **values}, status)
+def open_page(request: Request, user: CurrentUser) -> PageRenderer:
+    return PageRenderer(request, {"user": user})
 
 
-def open_page(request: Request, user: CurrentUser) -> AdminRenderer:
-    return AdminRenderer(request, user)
-
-
-RendererDep = Annotated[AdminRenderer, Depends(open_page)]
+RendererDep = Annotated[PageRenderer, Depends(open_page)]
 
 
 def user_of_page(scope: Scope) -> Callable[[User], User]:

@@ -17,7 +17,6 @@ from starlette.responses import Response
 
 from harvesters.admin.context import (
     AdminContext,
-    AdminRenderer,
     ContextDep,
     FormFields,
     FormOperator,
@@ -67,6 +66,7 @@ from vocab.curated import (
 from vocab.iris import Iris
 from vocab.lookup import MAX_LENGTH, fold
 from vocab.schemes import label
+from web.templating import PageRenderer
 
 _GAPS, _SUGGESTIONS = "/page/gaps", "/page/suggestions"
 _ROWS = 30  # words, suggestions and decisions a page
@@ -83,7 +83,7 @@ def show_gaps(show: RendererDep, context: ContextDep, source: str = "") -> Respo
 
 
 def _render_gaps(
-    show: AdminRenderer,
+    show: PageRenderer,
     context: AdminContext,
     source: str,
     entered: Mapping[str, str] | None = None,

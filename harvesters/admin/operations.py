@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import asdict
 from datetime import timedelta
 from http import HTTPStatus
 from inspect import Parameter, Signature
@@ -100,7 +101,7 @@ def _show_token(
 ) -> NewKey:
     key, token = created
     response.headers["Location"] = f"/admin/keys/{key.id}"
-    return NewKey(key.id, key.name, key.scope.label, key.expires, token)
+    return NewKey(**asdict(key_view(key, context.now())), key=token)
 
 
 # The response of the API, by the type that an operation returns.

@@ -27,9 +27,11 @@ from harvesters.ledger.models import (
     TOMBSTONED,
     UPSERTED,
     AuditEntry,
+    GrantedOverride,
     Notice,
     Outcome,
     Run,
+    SourceHold,
     StagedDiff,
     State,
     decompress,
@@ -65,13 +67,9 @@ class KeyView:
 
 
 @dataclass(frozen=True, slots=True)
-class NewKey:
+class NewKey(KeyView):
     """A key that was just created; *key* is its token, shown once."""
 
-    id: str
-    name: str
-    scope: str
-    expires: datetime | None
     key: str
 
 
@@ -101,15 +99,6 @@ class RunView:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldView:
-    """Why all plans of a source await approval."""
-
-    since: datetime
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class SourceView:
     """A source and its status; *freshness* is new, live, late, failing, frozen or retired, and
     *failures* counts the failed runs since the last success.
@@ -132,7 +121,7 @@ class SourceView:
     failures: int
     next_due: datetime | None
     open_plan: str | None
-    hold: HoldView | None
+    hold: SourceHold | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,21 +183,12 @@ def run_view(run: Run, *, is_interrupted: bool = False) -> RunView:
 
 def source_views(context: AdminContext) -> list[SourceView]:
     """Return all sources with a valid definition, by name."""
-    harvest, now = context.reader(), context.now()
-    statuses = {status.source: status for status in source_statuses(harvest, now)}
-    holds = {
-        name: HoldView(status.since, status.by, status.reason)
-        for name, status in operators.holds(harvest.ledger).items()
-    }
-    known = [source for source in context.sources() if source.name in statuses]
+    now, holds = context.now(), operators.holds(context.ledger)
+    statuses = {status.source: status for status in source_statuses(context.reader(), now)}
     return [
-        _source_view(
-            status,
-            statuses[status.name],
-            freshness(statuses[status.name].marks, now).value,
-            holds.get(status.name),
-        )
-        for status in known
+        _source_view(source, statuses[source.name], holds.get(source.name), now)
+        for source in context.sources()
+        if source.name in statuses
     ]
 
 
@@ -219,7 +199,7 @@ def source_view(context: AdminContext, name: str) -> SourceView:
 
 
 def _source_view(
-    source: Source, status: SourceStatus, fresh: str, hold: HoldView | None
+    source: Source, status: SourceStatus, hold: SourceHold | None, now: datetime
 ) -> SourceView:
     return SourceView(
         name=source.name,
@@ -229,7 +209,7 @@ def _source_view(
         url=source.url,
         every=source.every,
         enabled=source.enabled,
-        freshness=fresh,
+        freshness=freshness(status.marks, now).value,
         published=status.published,
         last_run=status.run,
         outcome=status.outcome,
@@ -322,18 +302,6 @@ def get_run(ledger: Ledger, run_id: str) -> Run:
 
 
 @dataclass(frozen=True, slots=True)
-class OverrideView:
-    """A limit that was raised for one run; *used* is the run that needed it."""
-
-    limit: str
-    value: float
-    until: datetime
-    by: str
-    given: datetime
-    used: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class PlanView:
     """A plan: its run, whether it is open, records by outcome, the source's limits, and granted
     overrides.
@@ -344,9 +312,9 @@ class PlanView:
     published: int
     outcomes: dict[str, int]
     limits: dict[str, float]
-    overrides: list[OverrideView]
+    overrides: list[GrantedOverride]
     notices: list[Notice]
-    hold: HoldView | None
+    hold: SourceHold | None
     undoable: bool
     approved_by: list[str]
 
@@ -354,24 +322,18 @@ class PlanView:
 def plan_view(context: AdminContext, run: Run) -> PlanView:
     """Return the view of a plan, open or closed."""
     ledger, source = context.ledger, context.source(run.source)
-    hold = operators.holds(ledger).get(run.source)
-    granted = operators.overrides(ledger, run.source)
-    overrides = [
-        OverrideView(item.limit, item.value, item.until, item.by, item.granted, item.used)
-        for item in granted
-    ]
+    undoable = find_undoable(ledger, run.source)
     return PlanView(
         run=run_views(context, [run])[0],
         open=run.state is State.HELD,
         published=ledger.count_published(run.source),
         outcomes={outcome.value: count for outcome, count in ledger.outcomes(run).items()},
         limits=asdict(source.limits),
-        overrides=overrides,
+        overrides=operators.overrides(ledger, run.source),
         notices=[*ledger.notices(run)],
-        hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
+        hold=operators.holds(ledger).get(run.source),
         approved_by=operators.endorsements(ledger, run.id) if run.state is State.HELD else [],
-        undoable=(undoable := find_undoable(ledger, run.source)) is not None
-        and undoable.id == run.id,
+        undoable=undoable is not None and undoable.id == run.id,
     )
 
 

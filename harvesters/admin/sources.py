@@ -18,7 +18,6 @@ from tomlkit.exceptions import TOMLKitError
 from harvesters.admin import actions, pages, schemas
 from harvesters.admin.context import (
     AdminContext,
-    AdminRenderer,
     ContextDep,
     CurrentUser,
     FormAdministrator,
@@ -45,6 +44,7 @@ from harvesters.site import (
 )
 from harvesters.source import Source
 from vocab.field_changes import FieldView
+from web.templating import PageRenderer
 
 # The fields of the form, in its order.
 FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")
@@ -110,22 +110,21 @@ def suggest_fields(context: AdminContext, text: str) -> tuple[str, list[dict[str
         raise InvalidValue(
             "No fields can be suggested: the data is neither a JSON list nor a table."
         )
-    document.setdefault("protocol", suggested.kind)
-    document.setdefault("mapping", "fields")
-    if suggested.records:
-        document.setdefault("options", tomlkit.table()).setdefault("records", suggested.records)
-    if suggested.split:
-        split = tomlkit.inline_table()
-        split.update(suggested.split)
-        document.setdefault("options", tomlkit.table()).setdefault("split", split)
-    fields = document.setdefault("fields", tomlkit.table())
-    known = {name.partition("@")[0] for name in fields}
-    by_path: dict[str, str] = {}
-    for name, path in suggested.fields.items():
-        field = "title" if name == "name" else name
-        by_path[path] = field
-        if field not in known:
-            fields[field] = path
+    names = {"title" if name == "name" else name: path for name, path in suggested.fields.items()}
+    known = {name.partition("@")[0] for name in document.get("fields", ())}
+    split = tomlkit.inline_table()
+    split.update(suggested.split)
+    for table, key, value in (
+        ("", "protocol", suggested.kind),
+        ("", "mapping", "fields"),
+        ("options", "records", suggested.records),
+        ("options", "split", split),
+        *(("fields", name, path) for name, path in names.items() if name not in known),
+    ):
+        if value:
+            target = document.setdefault(table, tomlkit.table()) if table else document
+            target.setdefault(key, value)
+    by_path = {path: name for name, path in names.items()}
     paths = [
         {
             "path": path,
@@ -245,7 +244,7 @@ def suggest_for_wizard(
 
 
 def _render_wizard(
-    show: AdminRenderer,
+    show: PageRenderer,
     context: AdminContext,
     params: Mapping[str, str],
     sample: bytes | None = None,
@@ -383,7 +382,7 @@ def change_definition(
     return redirect(_source_path(name))
 
 
-def _suggest_fields(show: AdminRenderer, context: AdminContext, edited: Definition) -> Response:
+def _suggest_fields(show: PageRenderer, context: AdminContext, edited: Definition) -> Response:
     """Show the definition with the fields that its data suggest, or with the reason why none are."""
     try:
         text, paths = suggest_fields(context, edited.text)
@@ -394,7 +393,7 @@ def _suggest_fields(show: AdminRenderer, context: AdminContext, edited: Definiti
 
 
 def _render_definition(
-    show: AdminRenderer, edited: Definition, status: HTTPStatus = HTTPStatus.OK, **values: object
+    show: PageRenderer, edited: Definition, status: HTTPStatus = HTTPStatus.OK, **values: object
 ) -> Response:
     source, faults = (
         actions.check_definition(edited.name, edited.text) if edited.text else (None, [])

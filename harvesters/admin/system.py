@@ -31,7 +31,6 @@ from harvesters.admin import pages
 from harvesters.admin.actions import create_key, digest, save_rules
 from harvesters.admin.context import (
     AdminContext,
-    AdminRenderer,
     ContextDep,
     FormAdministrator,
     FormFields,
@@ -50,6 +49,7 @@ from harvesters.notifications.alerts import EXAMPLE, RulesError, parse_rules, re
 from harvesters.runs.run_log import interrupted_runs, is_schedule_running
 from harvesters.site import ERROR_RESPONSES, DefinitionChanged, render_errors_as_pages
 from journal.journal import Journal
+from web.templating import PageRenderer
 
 _FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
 _MAX_FILES = 20_000  # files a folder that are added up: the page must not wait for a large archive
@@ -221,7 +221,7 @@ def keys(show: RendererDep, user: PageAdministrator, context: ContextDep) -> Res
 
 
 def render_keys_page(
-    show: AdminRenderer, context: AdminContext, token: str | None = None
+    show: PageRenderer, context: AdminContext, token: str | None = None
 ) -> Response:
     """Show the keys, and the *token* of one that was just created."""
     page = [key_view(key, context.now()) for key in operators.list_keys(context.ledger)]
@@ -268,7 +268,7 @@ def _check_rules(text: str, before: str) -> Mapping[str, Any]:
 
 
 def _render_alerts(
-    show: AdminRenderer,
+    show: PageRenderer,
     context: AdminContext,
     rules: Mapping[str, Any],
     status: HTTPStatus = HTTPStatus.OK,

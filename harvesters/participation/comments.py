@@ -36,7 +36,6 @@ from harvesters.participation.submitters import (
 )
 from harvesters.participation.visitor import (
     FormDep,
-    FormRenderer,
     RendererDep,
     Sender,
     Trap,
@@ -60,6 +59,7 @@ from harvesters.site import (
 )
 from languages.translations import current_locale
 from vocab.iris import encode
+from web.templating import PageRenderer
 
 MAX_TEXT = 2_000  # characters
 MAX_WAITING = 20  # comments of one person that no moderator has decided about
@@ -198,7 +198,7 @@ routes = page_routes("/comments")
 
 
 def _form_page(
-    show: FormRenderer,
+    show: PageRenderer,
     visitor: Visitor,
     post: tuple[str, str],
     text: str,

@@ -55,7 +55,6 @@ from harvesters.participation.visitor import (
     Draft,
     FileDep,
     FormDep,
-    FormRenderer,
     RendererDep,
     Trap,
     Visitor,
@@ -66,6 +65,7 @@ from harvesters.participation.visitor import (
 )
 from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConflict
 from shapes.rules import Severity
+from web.templating import PageRenderer
 
 routes = page_routes()
 checks = APIRouter(prefix=ROOT, include_in_schema=False)
@@ -106,7 +106,7 @@ def send(
 
 def _summary(
     context: SubmissionContext,
-    show: FormRenderer,
+    show: PageRenderer,
     secret: str,
     draft: Submission,
     error: str = "",
@@ -149,7 +149,7 @@ def _answer_texts(draft: Submission, field: Field, context: SubmissionContext) -
 
 def _conflict(
     context: SubmissionContext,
-    show: FormRenderer,
+    show: PageRenderer,
     secret: str,
     draft: Submission,
     error: VersionConflict,
@@ -294,7 +294,7 @@ def find_question(draft: Submission, name: str) -> Question:
 
 def _question_page(
     context: SubmissionContext,
-    show: FormRenderer,
+    show: PageRenderer,
     secret: str,
     draft: Submission,
     question: Question,

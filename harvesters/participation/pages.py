@@ -48,7 +48,6 @@ from harvesters.participation.visitor import (
     STYLE,
     FileDep,
     FormDep,
-    FormRenderer,
     Own,
     Person,
     RendererDep,
@@ -67,6 +66,7 @@ from harvesters.site import InvalidValue, NotFound, RequestRefused, VersionConfl
 from languages.translations import current_locale
 from vocab.iris import Iris
 from web.sessions import SessionCookie
+from web.templating import PageRenderer
 
 UPLOAD_PATH, SIGN_IN_PATH = f"{ROOT}/upload", f"{ROOT}/sign-in"
 _SUFFIXES = {"csv": CSV, "xlsx": XLSX}
@@ -366,7 +366,7 @@ def send_upload(
 
 
 def _upload_page(
-    show: FormRenderer,
+    show: PageRenderer,
     error: RequestRefused | None = None,
     results: Sequence[RowResult] = (),
     *,

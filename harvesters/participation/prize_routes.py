@@ -31,7 +31,6 @@ from harvesters.participation.submitters import (
 from harvesters.participation.visitor import (
     ROOT,
     FormDep,
-    FormRenderer,
     Person,
     RendererDep,
     Sender,
@@ -47,6 +46,7 @@ from harvesters.site import InvalidValue, NotAllowed
 from languages.translations import current_locale, format_date, gettext
 from vocab.iris import Iris
 from vocab.lookup import escape_formula
+from web.templating import PageRenderer
 
 api_routes = APIRouter(prefix="/submissions/prizes", tags=["prizes"])
 _WRITE = [Depends(count_write)]
@@ -239,7 +239,7 @@ routes = page_routes("/prizes")
 
 
 def _render(
-    show: FormRenderer,
+    show: PageRenderer,
     context: SubmissionContext,
     template: str,
     *,
@@ -365,7 +365,7 @@ def ask_nomination(
 
 
 def _nomination_page(
-    show: FormRenderer,
+    show: PageRenderer,
     context: SubmissionContext,
     edition: Edition,
     submitter: Submitter,
@@ -458,7 +458,7 @@ def show_review(
 
 
 def _review_page(
-    show: FormRenderer,
+    show: PageRenderer,
     context: SubmissionContext,
     edition: Edition,
     id: str,

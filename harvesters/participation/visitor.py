@@ -5,7 +5,6 @@ sent, and the draft or submission that it is about.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -38,7 +37,7 @@ from harvesters.site import (
     render_errors_as_pages,
 )
 from web.templating import POLICY as BASE_POLICY
-from web.templating import Pages, get_pages
+from web.templating import PageRenderer, Pages
 
 PACKAGE_DIR = Path(__file__).parent
 STYLE = PACKAGE_DIR / "static" / "submit.css"
@@ -57,24 +56,11 @@ def submission_pages(*, demo: bool, provider: str = "") -> Pages:
     return Pages([PACKAGE_DIR / "templates"], ROOT, demo=demo, provider=provider)
 
 
-@dataclass(frozen=True, slots=True)
-class FormRenderer:
-    """Render pages with the token of their forms; the values of a template are keywords."""
-
-    request: Request
-
-    def __call__(
-        self, template: str, status: HTTPStatus | None = None, /, **values: object
-    ) -> Response:
-        values = {"csrf": SESSION.token(self.request), **values}
-        return get_pages(self.request).render(template, values, status)
+def open_page(request: Request) -> PageRenderer:
+    return PageRenderer(request, {"csrf": SESSION.token(request)})
 
 
-def open_page(request: Request) -> FormRenderer:
-    return FormRenderer(request)
-
-
-RendererDep = Annotated[FormRenderer, Depends(open_page)]
+RendererDep = Annotated[PageRenderer, Depends(open_page)]
 
 
 def page_routes(path: str = "") -> APIRouter:
@@ -192,6 +178,6 @@ def open_session(
     return response
 
 
-def ask_address(show: FormRenderer, error: str = "", mail: str = "") -> Response:
+def ask_address(show: PageRenderer, error: str = "", mail: str = "") -> Response:
     """Ask a person without a session for the e-mail address."""
     return show("identify.html", error=error, mail=mail)

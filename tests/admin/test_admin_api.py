@@ -210,7 +210,12 @@ async def test_a_source_is_held_and_released(world: Any) -> None:
     again = await world.api(hold, method="DELETE")
 
     by = world.keys["operate"].display_name
-    assert on_hold["hold"] == {"since": "2026-03-01T12:00:00Z", "by": by, "reason": HOSTILE}
+    assert on_hold["hold"] == {
+        "source": "projects",
+        "since": "2026-03-01T12:00:00Z",
+        "by": by,
+        "reason": HOSTILE,
+    }
     assert (on_hold["freshness"], released["hold"], again.status_code) == ("frozen", None, 409)
     assert [act.what for act in operators.audit_entries(world.ledger)] == ["released", "held"]
 
