@@ -38,7 +38,6 @@ HarvestError
 ├── UnknownError           a person named something that does not exist
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
-├── ValidationCrashError   some records crashed all processes that validated them
 ├── CheckTimeoutError      the time of a check of a feed is used up
 ├── CrashLoopError         the process that reads a source's responses crashes repeatedly
 ├── ClusterError           a Dask cluster cannot be used: no answer, no workers, other code
@@ -248,10 +247,6 @@ class ArchiveError(HarvestError):
 
 class DataDirectoryError(HarvestError):
     """A file of the data directory cannot be written."""
-
-
-class ValidationCrashError(HarvestError):
-    """Some records crash every process that validates them."""
 
 
 class CrashLoopError(HarvestError):

@@ -21,7 +21,7 @@ from harvesters.ledger import operators
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.operators import Key, Scope
 from harvesters.network.fetch import NetworkSettings
-from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.pipeline.record_processor import WorkerPool
 from harvesters.runs.context import HarvestContext
 from harvesters.site import (
     Credentials,

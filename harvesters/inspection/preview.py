@@ -20,10 +20,10 @@ from harvesters.page_model import Page
 from harvesters.payloads.paths import Reads, fields_of, noting
 from harvesters.pipeline.record_processor import (
     ProcessingTask,
+    WorkerPool,
     check_compatible,
     create_processor,
 )
-from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.reasons import Reason
 from harvesters.runs.collect import PageProcessor, repeated
 from harvesters.runs.plan import incompleteness_reasons

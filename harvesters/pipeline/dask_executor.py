@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, cast
 
 from distributed import Client, KilledWorker
 from distributed.comm.core import CommClosedError
 
-from harvesters.errors import ClusterError, ClusterLostError, ValidationCrashError
+from harvesters.errors import ClusterError, ClusterLostError
 from harvesters.ledger.models import StagedRecord
-from harvesters.pipeline.worker_pool import (
-    WorkUnit,
-    code_fingerprint,
-    execute,
-)
+from harvesters.pipeline.record_processor import code_fingerprint, execute
 from journal.outage import root_cause
 
 _TIMEOUT = 10.0  # seconds to connect to the scheduler, and to wait for a first worker
@@ -58,7 +54,7 @@ class DaskExecutor:
     """
 
     def __init__(self, client: Any, address: str) -> None:
-        self.code = code_fingerprint()
+        self._code = code_fingerprint()
         self._client, self._address = client, address
         self._executor = client.get_executor(pure=False)
         self._concurrency, self._counted_at = 1, -_CHECK_INTERVAL
@@ -72,19 +68,19 @@ class DaskExecutor:
             self._concurrency, self._counted_at = max(1, self._count_threads()), time.monotonic()
         return self._concurrency
 
-    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
-        """Submit a work unit; if the scheduler was lost, return a failed future."""
+    def send(self, task: bytes, records: bytes) -> Future[list[StagedRecord]]:
+        """Submit records; if the scheduler was lost, return a failed future."""
         try:
-            future: Future[list[StagedRecord]] = self._executor.submit(execute, unit)
+            future: Future[list[StagedRecord]] = self._executor.submit(
+                execute, task, records, self._code
+            )
         except (RuntimeError, *_CONNECTION_ERRORS) as error:
             future = Future()
             future.set_exception(OSError(str(error)))
         return future
 
-    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Return a unit's staged records; raises ClusterLostError, or ValidationCrashError if it
-        crashes all workers.
-        """
+    def result(self, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
+        """Wait for results; raise ClusterLostError, or BrokenExecutor if several workers died."""
         while True:
             try:
                 return future.result(_CHECK_INTERVAL)
@@ -92,9 +88,7 @@ class DaskExecutor:
                 if not self._count_threads():
                     raise ClusterLostError(f"no worker is left at {self._address}") from error
             except KilledWorker as error:
-                raise ValidationCrashError(
-                    f"several Dask workers that validated the same records died; give the workers more memory, then run again ({error})"
-                ) from error
+                raise BrokenExecutor(str(error)) from error
             except ImportError as error:
                 raise ClusterError(
                     f"a worker of {self._address} has other code ({error}); install the same version there"
@@ -110,6 +104,6 @@ class DaskExecutor:
         except _CONNECTION_ERRORS:
             return 0
 
-    def close(self) -> None:
+    def shutdown(self, **_: object) -> None:
         """Disconnect; pending work is dropped."""
         self._client.close()

@@ -1,6 +1,6 @@
 """Find the protocol and the mapping of a source, and check them against each other and against its
-options; map, serialize and validate its records. The result does not depend on the process or on
-the batch.
+options; map, serialize and validate its records: in this process, in worker processes on this
+machine, or on a Dask cluster. The result does not depend on the process or on the batch.
 
 A record's fingerprint is a number from its description without its key, by which it is recognized
 under another key.
@@ -8,14 +8,36 @@ under another key.
 
 from __future__ import annotations
 
+import copyreg
+import multiprocessing
+import os
+import pickle
+import re
+import socket
+import sys
+import threading
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
-from harvesters.errors import ParseError, SourceDefinitionError
+import structlog
+from lxml import etree
+
+from harvesters.errors import (
+    ClusterError,
+    ClusterLostError,
+    ParseError,
+    SourceDefinitionError,
+    import_optional,
+)
 from harvesters.ledger.models import (
     ERASED,
     Outcome,
@@ -32,20 +54,26 @@ from harvesters.mappings.topics import add_suggestions, model_fault
 from harvesters.options import located, suggestion
 from harvesters.page_model import Record, SourcePosition
 from harvesters.payloads.paths import READS
-from harvesters.pipeline.processes import Phase
+from harvesters.pipeline.processes import (
+    DEFAULT_WORKERS,
+    MEMORY_EXIT,
+    Meter,
+    Phase,
+    ProcessLimits,
+    Steps,
+    enable_reduced_gc,
+)
 from harvesters.protocols.protocol import PROTOCOLS, Protocol
 from harvesters.reasons import Reason
 from harvesters.source import NOTHING, Source
+from journal import processes as fork_server
 from shapes.rules import Severity, rules
 from shapes.validate import EngineName, Result, describe_results, validate_many
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND, describe
 from vocab.initiative import Resource
 from vocab.iris import Iris, encode
-from vocab.provenance import (
-    Provenance,
-    describe_record,
-)
+from vocab.provenance import Provenance, describe_record
 from vocab.terms import DCT, FOAF, PROV, literal
 
 RecordMapper = Callable[[Record[Any]], Resource]
@@ -472,3 +500,271 @@ def page_fingerprint(text: str) -> int | None:
 
 def _number(text: bytes) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+
+
+# ---- where records are processed
+
+# So many records are processed in this process before worker processes are started, which takes
+# half a second.
+_INLINE_LIMIT = 2000
+# A work unit has four validation batches; sending it takes 1 % of the time of processing it.
+_CHUNK_RECORDS = 200
+_CHUNK_BYTES = 4 << 20  # bytes of a work unit, unless a single record is larger
+_CONNECT_TIMEOUT = 10.0  # seconds to connect to a Dask scheduler
+_PACKAGES = ("vocab", "shapes", "journal", "harvesters")
+# Results may differ between their versions.
+_LIBRARIES = ("lxml", "orjson", "py3langid", "pycountry", "pyoxigraph", "pyshacl", "shacl")
+# An XPath that matches can leave the record, which is then processed in the process of its page.
+_OUTSIDE_RECORD = re.compile(
+    r"ancestor|parent|preceding|following|\.\.|lang\s*\(|(?:^|[\s(|,=\[])/"
+)
+_SERIALIZATION_ERRORS = (pickle.PicklingError, TypeError, AttributeError, RecursionError)
+_MAX_CACHED_TASKS = 16  # tasks whose processor is cached: more than there are concurrent runs
+
+Results = list[StagedRecord]
+Inputs = Sequence[RecordInput]
+# Records, the executor that works on them, and the future of their results.
+SubmittedPart = tuple[Inputs, Any, Future[Results]]
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class WorkerPool:
+    """Processes records with the SHACL engine *name* and IRIs under *base*; use it as a context
+    manager.
+
+    *workers* is the number of worker processes, 0 for none; *dask* the address of a Dask scheduler,
+    whose workers are used instead. Results and their order do not depend on where records are
+    processed. *steps* are those of the work in this process, which repeats that of workers that died.
+    *executor* is a ``ProcessExecutor``, or that of ``dask_executor``, which has the same methods.
+    """
+
+    base: str
+    name: EngineName = "rust"
+    workers: int = DEFAULT_WORKERS
+    dask: str = ""
+    record_count: int = 0  # records submitted so far
+    steps: Steps = field(default_factory=Steps)
+    executor: Any = None
+    # Sources are harvested concurrently.
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+
+    def __enter__(self) -> WorkerPool:
+        """Return the pool. Workers are started when they are needed."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop the worker processes, or disconnect from the cluster."""
+        if self.executor:
+            self.executor.shutdown(cancel_futures=True)
+
+    @property
+    def concurrency(self) -> int:
+        """Return how many work units are processed at once."""
+        return max(1, self.executor.concurrency if self.executor else self.workers)
+
+    def check_cluster(self) -> None:
+        """Raise ClusterError if the configured Dask scheduler does not accept connections."""
+        if not self.dask:
+            return
+        host, _, port = self.dask.partition("://")[2].rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), _CONNECT_TIMEOUT).close()
+        except (OSError, OverflowError) as error:
+            raise ClusterError(
+                f"no Dask scheduler answers at {self.dask} ({error}); start `dask scheduler` there, or unset STOCKTAKE_DASK"
+            ) from error
+
+    def process_locally(self, processor: RecordProcessor, inputs: Inputs) -> Results:
+        batches = [[item] for item in inputs] if self.steps.one_by_one else [inputs]
+        results = [
+            staged for batch in batches for staged in processor.process(batch, self.steps.begin)
+        ]
+        self.steps.begin(Phase.OTHER)
+        return results
+
+    def submit(self, processor: RecordProcessor, inputs: Inputs) -> PendingResults:
+        """Submit records for processing. Raises ClusterError if the Dask cluster does not answer."""
+        self.record_count += len(inputs)
+        is_small = self.record_count <= _INLINE_LIMIT or not (self.workers or self.dask)
+        if is_small or not is_distributable(processor.task):
+            return PendingResults(self, processor, [self.process_locally(processor, inputs)])
+        task = pickle.dumps(processor.task, pickle.HIGHEST_PROTOCOL)
+        parts = [self._submit_part(processor, part, task) for part in _split_records(inputs)]
+        return PendingResults(self, processor, parts)
+
+    def _submit_part(
+        self, processor: RecordProcessor, inputs: Inputs, task: bytes
+    ) -> Results | SubmittedPart:
+        if (records := serialize(inputs)) is None:
+            return self.process_locally(processor, inputs)
+        with self._lock:
+            with suppress(BrokenExecutor):  # An executor whose process died takes no more work.
+                self.executor = self.executor or self._start()
+                return inputs, self.executor, self.executor.send(task, records)
+            self.executor = self._start()
+            return inputs, self.executor, self.executor.send(task, records)
+
+    def _start(self) -> Any:
+        if self.dask:
+            return import_optional("harvesters.pipeline.dask_executor", "dask").connect(self.dask)
+        return ProcessExecutor(self.workers)
+
+    def leave_cluster(self, executor: Any, reason: str) -> None:
+        """Continue with local worker processes after the cluster was lost."""
+        with self._lock:
+            if self.executor is executor:
+                log.warning(
+                    "Dask cluster lost; continuing with local worker processes", reason=reason
+                )
+                executor.shutdown()
+                self.executor, self.dask = None, ""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingResults:
+    """Records that are being processed, in *parts* that have their results or were submitted."""
+
+    pool: WorkerPool
+    processor: RecordProcessor
+    parts: Sequence[Results | SubmittedPart]
+
+    @property
+    def is_ready(self) -> bool:
+        """Return whether ``results`` returns without waiting."""
+        return all(isinstance(part, list) or part[2].done() for part in self.parts)
+
+    def results(self) -> Results:
+        """Wait for the results, and return them in order."""
+        return [record for part in self.parts for record in self._results(part)]
+
+    def _results(self, part: Results | SubmittedPart) -> Results:
+        if isinstance(part, list):
+            return part
+        inputs, executor, future = part
+        try:
+            return [*executor.result(future)]
+        except ClusterLostError as error:
+            self.pool.leave_cluster(executor, str(error))
+        except BrokenExecutor:
+            log.warning("worker process exited; repeating its work")
+        return self.pool.process_locally(self.processor, inputs)
+
+
+def _split_records(inputs: Inputs) -> Iterator[Inputs]:
+    """Split records into chunks by number and size."""
+    start, size = 0, 0
+    for number, item in enumerate(inputs):
+        if number > start and (
+            number - start == _CHUNK_RECORDS or size + len(item.record.raw) > _CHUNK_BYTES
+        ):
+            yield inputs[start:number]
+            start, size = number, 0
+        size += len(item.record.raw)
+    if start < len(inputs):
+        yield inputs[start:]
+
+
+def is_distributable(task: ProcessingTask) -> bool:
+    """Return whether the task's records can be processed without the page that contains them."""
+    return not any(_OUTSIDE_RECORD.search(path) for path in task.source.fields.values())
+
+
+def serialize(inputs: Inputs) -> bytes | None:
+    """Return records for another process, or None if one cannot be serialized, as one of HTML, which
+    need not be well-formed XML.
+    """
+    try:
+        return pickle.dumps(inputs, pickle.HIGHEST_PROTOCOL)
+    except _SERIALIZATION_ERRORS:
+        return None
+
+
+def execute(
+    task: bytes, records: bytes, code: str = "", on_step: StepCallback = lambda *_: None
+) -> Results:
+    """Process serialized records; raise ClusterError if other *code* serialized them, by its
+    fingerprint ("" for any). *on_step* is called before each step.
+    """
+    if code and code != code_fingerprint():
+        raise ClusterError(
+            f"a worker has other code ({code_fingerprint()}) than this process ({code}), so results could "
+            "differ; install the same version there, with the same Python and the same packages"
+        )
+    return _cached_processor(task).process(pickle.loads(records), on_step)
+
+
+def _parse_element(raw: bytes) -> etree._Element:
+    return etree.fromstring(
+        raw, etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=True)
+    )
+
+
+copyreg.pickle(
+    etree._Element, lambda element: (_parse_element, (etree.tostring(element, with_tail=False),))
+)
+
+
+@lru_cache(maxsize=_MAX_CACHED_TASKS)
+def _cached_processor(task: bytes) -> RecordProcessor:
+    return create_processor(pickle.loads(task))
+
+
+@lru_cache(maxsize=1)
+def code_fingerprint() -> str:
+    """Return a digest of everything that results depend on: our code and data, Python, and the
+    libraries.
+    """
+    digest = sha256(
+        f"{sys.version_info[:2]} {[(name, version(name)) for name in _LIBRARIES]}".encode()
+    )
+    for package in _PACKAGES:
+        folder = Path(str(files(package)))
+        for file in sorted(
+            path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ):
+            digest.update(f"{package}/{file.relative_to(folder)}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+_meter: Meter | None = None  # None outside of worker processes
+
+
+def _init_worker(limits: ProcessLimits) -> None:
+    """Prepare a worker process, which exits when its parent has ended."""
+    global _meter
+    enable_reduced_gc()
+    fork_server.exit_with_parent()
+    _meter = Meter(limits, alarm=True)
+
+
+def _execute_with_limits(task: bytes, records: bytes) -> Results:
+    """Process records in a worker process, which the kernel ends if one exceeds the limits."""
+    assert _meter is not None
+    meter = _meter
+    meter.step()
+    try:
+        return execute(task, records, on_step=lambda *_: meter.step())
+    except MemoryError:
+        os._exit(MEMORY_EXIT)
+    finally:
+        meter.stop_alarm()
+
+
+class ProcessExecutor(ProcessPoolExecutor):
+    """Worker processes; the kernel ends one that exceeds *limits* for a record."""
+
+    def __init__(self, concurrency: int, limits: ProcessLimits | None = None) -> None:
+        self.concurrency = concurrency
+        fork_server.preload(__name__)
+        context = multiprocessing.get_context(fork_server.start_method())
+        super().__init__(concurrency, context, _init_worker, (limits or ProcessLimits(),))
+
+    def send(self, task: bytes, records: bytes) -> Future[Results]:
+        return self.submit(_execute_with_limits, task, records)
+
+    def result(self, future: Future[Results]) -> Results:
+        """Wait for results; raise BrokenExecutor if any of the processes died."""
+        return future.result()

@@ -35,7 +35,6 @@ from harvesters.errors import (
     ParseError,
     QuietHoursError,
     RepeatedPageError,
-    ValidationCrashError,
 )
 from harvesters.ledger import operators, prizes, submissions
 from harvesters.ledger.ledger import Ledger
@@ -72,13 +71,14 @@ from harvesters.pipeline.processes import (
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     UNCHANGED_OUTCOMES,
+    PendingResults,
     ProcessingTask,
     RecordInput,
     RecordProcessor,
+    WorkerPool,
     check_compatible,
     create_processor,
 )
-from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.reasons import READ_UP_TO, Reason, as_reason, other
 from harvesters.runs.context import HarvestContext, child_lock
 from harvesters.source import Source
@@ -425,14 +425,8 @@ class PageProcessor:
         )
 
     def results(self, pending_page: PendingPage) -> list[StagedRecord]:
-        """Wait for the pool and return the results for the page's records, in order.
-
-        Raises ValidationCrashError if some of its records crash every process that validates them.
-        """
-        try:
-            processed = iter(pending_page.pending.results())
-        except ValidationCrashError as error:
-            raise ValidationCrashError(f"{self.processor.task.source.name}: {error}") from error
+        """Wait for the pool and return the results for the page's records, in order."""
+        processed = iter(pending_page.pending.results())
         return [record or next(processed) for record in pending_page.staged]
 
 

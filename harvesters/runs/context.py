@@ -22,7 +22,7 @@ from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import NetworkSettings, utc_now
 from harvesters.pipeline.processes import DEFAULT_WORKERS, ChildProcesses
-from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.pipeline.record_processor import WorkerPool
 from harvesters.runs.run_log import SCHEDULE, SCHEDULE_FILE, lock_path, source_lock_name
 from journal.data_format import record_if_new
 from journal.errors import JournalWriteError

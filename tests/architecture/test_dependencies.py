@@ -224,7 +224,7 @@ _LATE = {
 _HELP = {"apscheduler", "httpx", "lxml", "pyoxigraph", "sqlalchemy", "stamina", "structlog"}
 # Reading the ledger needs none of these.
 _RUNS = {
-    "httpx", "harvesters.mappings.mapping", "harvesters.network.fetch", "harvesters.pipeline.worker_pool",
+    "httpx", "harvesters.mappings.mapping", "harvesters.network.fetch", "harvesters.pipeline.record_processor",
 }  # fmt: skip
 _SCRIPT = """
 import sys
@@ -267,7 +267,7 @@ def test_help_imports_no_library_that_the_work_needs(words: tuple[str, ...]) -> 
 
 @pytest.mark.smoke
 def test_a_worker_process_imports_no_database_library() -> None:
-    code = "import sys, harvesters.pipeline.worker_pool; print(*sys.modules)"
+    code = "import sys, harvesters.pipeline.record_processor; print(*sys.modules)"
 
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=True

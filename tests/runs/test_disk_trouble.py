@@ -19,12 +19,17 @@ from projects import NOON, Harvester
 from structlog.testing import capture_logs
 
 from command_line.source_runs import run_all
-from harvesters.errors import DataDirectoryError, HarvestError, LedgerError, ValidationCrashError
+from harvesters.errors import DataDirectoryError, HarvestError, LedgerError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import StagedRecord, State
 from harvesters.network.fetch import NetworkSettings
-from harvesters.pipeline.record_processor import RecordInput, RecordProcessor
-from harvesters.pipeline.worker_pool import PendingResults, ProcessExecutor, WorkerPool, WorkUnit
+from harvesters.pipeline.record_processor import (
+    PendingResults,
+    ProcessExecutor,
+    RecordInput,
+    RecordProcessor,
+    WorkerPool,
+)
 from harvesters.runs import run_report, status_file
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.publish_graphs import publish_vocabulary
@@ -306,22 +311,23 @@ def test_a_bug_ends_the_run_as_failed(harvester: Harvester) -> None:
 
 
 class Deadly(ProcessExecutor):
-    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
+    def send(self, task: bytes, records: bytes) -> Future[list[StagedRecord]]:
         died: Future[list[StagedRecord]] = Future()
         died.set_exception(BrokenProcessPool("a process was terminated abruptly"))
         return died
 
 
-def test_records_that_crash_every_worker_fail_the_run_with_the_action(harvester: Harvester) -> None:
-    pool = WorkerPool(BASE)
+def test_records_of_workers_that_died_are_processed_by_the_process_of_the_run(
+    harvester: Harvester,
+) -> None:
     # After a large source the pool sends the next records to a process.
-    pool.record_count, pool._executor = 10_000, Deadly(1)
-    message = "projects: 3 processes that validate the same records died; run again"
+    pool = WorkerPool(BASE, record_count=10_000, executor=Deadly(1))
 
-    with pytest.raises(ValidationCrashError, match=message):
-        harvest(harvester.source, replace(harvester.context, pool=pool))
+    with capture_logs() as logs:
+        plan = harvest(harvester.source, replace(harvester.context, pool=pool))
 
-    assert harvester.ledger.runs("projects")[0].state is State.FAILED
+    assert plan.run.state is State.COMMITTED
+    assert "worker process exited; repeating its work" in [line["event"] for line in logs]
 
 
 @pytest.mark.smoke

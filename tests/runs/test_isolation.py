@@ -26,13 +26,18 @@ from structlog.testing import capture_logs
 from waiting import wait_until
 
 from command_line.source_runs import run_all
-from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
+from harvesters.errors import CrashingReplyError, CrashLoopError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.network.fetch import NetworkSettings
 from harvesters.page_model import Record
-from harvesters.pipeline.processes import ChildProcesses, Marks, ProcessLimits, Steps
-from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
-from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
+from harvesters.pipeline.processes import ChildProcesses, ProcessLimits
+from harvesters.pipeline.record_processor import (
+    ProcessExecutor,
+    ProcessingTask,
+    RecordInput,
+    WorkerPool,
+    create_processor,
+)
 from harvesters.runs import run as runs
 from harvesters.runs.collect import collect
 from harvesters.runs.context import HarvestContext
@@ -377,16 +382,12 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(action:
     cases = [RecordInput(record, "d" * 32, None, None)]
     run = Run("projects.1", "projects", 1, State.RUNNING, True, None, NOON, "rules")
     processor = create_processor(ProcessingTask(run, definition(), BASE, "rust", rules_unchanged=False))  # fmt: skip
-    pool = ProcessExecutor(1, ProcessLimits(memory=1 << 30, seconds=1, silence=3))
-    bounded, unbounded = (WorkerPool(BASE, steps=steps, record_count=10_000) for steps in (Steps(Marks()), Steps()))  # fmt: skip
-    bounded._executor = unbounded._executor = pool
-    try:
-        (withheld,) = bounded.submit(processor, cases).results()
-        assert (withheld.key, withheld.outcome) == ("a", Outcome.UNREADABLE)
-        with pytest.raises(ValidationCrashError):
-            unbounded.submit(processor, cases).results()
-    finally:
-        pool.close()
+    executor = ProcessExecutor(1, ProcessLimits(memory=1 << 30, seconds=1, silence=3))
+    with WorkerPool(BASE, record_count=10_000, executor=executor) as pool, capture_logs() as logs:
+        (withheld,) = pool.submit(processor, cases).results()
+
+    assert (withheld.key, withheld.outcome) == ("a", Outcome.UNREADABLE)
+    assert [line["event"] for line in logs] == ["worker process exited; repeating its work"]
 
 
 class NestedHandler(QuietHandler):

@@ -15,9 +15,9 @@ from harvesters.pipeline.record_processor import (
     ProcessingTask,
     RecordInput,
     RecordProcessor,
+    WorkerPool,
     create_processor,
 )
-from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.collect import PageProcessor, StagingQueue
 from harvesters.source import parse
 from vocab.initiative import Initiative, Text

@@ -15,11 +15,12 @@ from structlog.testing import capture_logs
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.page_model import Record
-from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, create_processor
-from harvesters.pipeline.worker_pool import (
+from harvesters.pipeline.record_processor import (
+    ProcessingTask,
+    RecordInput,
     WorkerPool,
-    WorkUnit,
     code_fingerprint,
+    create_processor,
     execute,
     is_distributable,
     serialize,
@@ -101,10 +102,10 @@ def test_an_xml_element_is_serialized_as_its_raw_bytes() -> None:
     )  # fmt: skip
     item = task({"goals": "s/text()"})
 
-    parcel = serialize(pickle.dumps(item), [case])
+    records = serialize([case])
 
-    assert parcel is not None
-    assert execute(parcel) == create_processor(item).process([case])
+    assert records is not None
+    assert execute(pickle.dumps(item), records) == create_processor(item).process([case])
 
 
 @each(
@@ -122,7 +123,7 @@ def test_records_that_cannot_be_serialized_are_processed_locally() -> None:
     page = Record("a", html.fromstring("<p>a<br>b"), b"<p>a<br/>b</p>")
     row = Record("a", {"t": lambda: None}, b"{}")
 
-    assert [serialize(b"", [RecordInput(record, "d", None, None)]) for record in (page, row)] == [
+    assert [serialize([RecordInput(record, "d", None, None)]) for record in (page, row)] == [
         None,
         None,
     ]
@@ -139,9 +140,9 @@ def test_the_origins_of_a_record_reach_its_description_in_every_process() -> Non
     )
     item = task({})
 
-    parcel = serialize(pickle.dumps(item), [case])
-    assert parcel is not None
-    (staged,) = execute(parcel)
+    records = serialize([case])
+    assert records is not None
+    (staged,) = execute(pickle.dumps(item), records)
 
     assert staged.reasons == ()
     lines = [line.partition("> ")[2] for line in (staged.description or "").split("\n")]
@@ -161,7 +162,7 @@ def test_workers_with_other_code_refuse_a_task() -> None:
         ClusterError,
         match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)",
     ):
-        execute(WorkUnit("older", b"", b""))
+        execute(b"", b"", "older")
 
 
 def test_an_unreachable_dask_scheduler_is_reported_at_the_start() -> None:
